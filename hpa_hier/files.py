@@ -1,0 +1,102 @@
+"""Files that are whole or absent: written to a temporary name, synced, renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from hpa_hier.errors import UserError
+
+_CHUNK = 1 << 20  # bytes read at a time while hashing
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to; on success sync it and rename it over `path`.
+
+    On any exception the temporary file is removed and `path` is left as it was. The temporary name keeps the
+    suffix of `path`, because some writers choose the format by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_with(path: Path, writer: Callable[[BinaryIO], object]) -> None:
+    """Let `writer` fill an open binary file that becomes `path`, whole or not at all."""
+    with replacing(path) as temporary, temporary.open("wb") as handle:
+        writer(handle)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write UTF-8 text with Unix line ends, whole or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON; NaN and infinity are refused, for no other reader takes them."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is absent or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: not a JSON file ({error}); remove it and run the step that writes it again") from None
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content as 64 hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while chunk := handle.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def digest_of(*parts: str) -> str:
+    """Return a 16-digit hash of text parts, each kept apart from the next."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode("utf-8"))
+        digest.update(b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # a file system that cannot open folders, as on Windows
+        return
+    try:
+        os.fsync(handle)
+    except OSError:  # some network file systems refuse to sync a folder
+        pass
+    finally:
+        os.close(handle)
