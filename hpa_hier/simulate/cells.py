@@ -1,0 +1,218 @@
+"""Cells before they are pixels: cell lines, outlines, where cells lie, which of them divide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+ANGLES = 360  # directions in which an outline's radius is known
+INTERPHASE, METAPHASE, PARTING = 0, 1, 2  # a cell between divisions, with a spindle, at the end of a division
+MICRONS = 20.0  # micrometres, radius of the typical cell; sizes of organelles are measured against it
+_DIRECTIONS = np.linspace(0, 2 * np.pi, ANGLES, endpoint=False)
+
+
+@dataclass(frozen=True)
+class CellLine:
+    """What the cells of one field have in common."""
+
+    radius: float  # pixels, mean radius of a cell
+    elongation: float  # long axis over short axis, >= 1
+    aligned: float  # 0: axes point anywhere, 1: all the same way
+    roughness: float  # relative amplitude of the outline's waves
+    corners: int  # pointed ends of a cell
+    pointed: float  # relative height of the pointed ends
+    nucleus: float  # nucleus radius over cell radius
+    lobes: float  # relative amplitude of the nucleus outline's waves
+    spacing: float  # distance of neighbours' centres over the sum of their radii; below 1 they touch
+    chromatin: float  # contrast of the nuclear stain's texture
+    nucleoli: float  # mean number a nucleus
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of the cells: dividing ones or ones that touch, by the labels; their size, by the caller."""
+
+    metaphase: bool = False  # a cell with a spindle
+    parting: bool = False  # a pair at the end of a division
+    touching: bool = False
+    radius: float | None = None  # pixels, of a cell; None draws one that suits the field
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of one field, n of them."""
+
+    line: CellLine
+    centre: Floats  # (n, 2) x, y in pixels
+    outline: Floats  # (n, ANGLES) pixels from the centre to the rim
+    nucleus_centre: Floats  # (n, 2) x, y in pixels
+    nucleus_outline: Floats  # (n, ANGLES) pixels; 0 for cells in metaphase, which have no nucleus
+    axis: Floats  # (n,) radians, long axis; the spindle's axis in metaphase
+    organiser: Floats  # (n, 2) x, y in pixels: the microtubule organising centre
+    state: NDArray[np.int64]  # (n,) INTERPHASE, METAPHASE or PARTING
+    partner: NDArray[np.int64]  # (n,) the other cell of a parting pair, else -1
+
+    def __len__(self) -> int:
+        return len(self.centre)
+
+    @property
+    def micron(self) -> float:
+        """Pixels a micrometre."""
+        return self.line.radius / MICRONS
+
+
+def draw_line(rng: np.random.Generator, size: int, wanted: Wanted) -> CellLine:
+    """Make up a cell line that shows at least a cell or two and at most some tens in a field of `size` pixels."""
+    crowd = wanted.metaphase or wanted.parting or wanted.touching  # leaves room for another cell
+    largest = (0.27 if crowd else 0.38) * size
+    # Small fields hold few cells because organelles need pixels; large ones range from single cells to tens.
+    smallest = max(0.055 * size, min(0.75 * largest, 19.0))
+    radius = wanted.radius or np.exp(rng.uniform(np.log(smallest), np.log(largest)))
+    long = rng.random() < 0.35
+    spacing = rng.uniform(0.62, 0.8) if wanted.touching or rng.random() < 0.35 else rng.uniform(0.8, 1.35)
+    return CellLine(
+        radius=float(radius),
+        elongation=float(rng.uniform(1.6, 2.8) if long else rng.uniform(1.0, 1.5)),
+        aligned=float(rng.uniform(0.5, 1.0) if long and rng.random() < 0.6 else 0.0),
+        roughness=float(rng.uniform(0.03, 0.13)),
+        corners=int(rng.integers(2, 6)),
+        pointed=float(rng.uniform(0.2, 0.8) if rng.random() < 0.5 else 0.0),
+        nucleus=float(rng.uniform(0.36, 0.56)),
+        lobes=float(rng.choice([0.02, 0.05, 0.11], p=[0.5, 0.35, 0.15])),
+        spacing=float(spacing),
+        chromatin=float(rng.uniform(0.05, 0.35)),
+        nucleoli=float(rng.uniform(1.5, 5.0)),
+    )
+
+
+def wavy(rng: np.random.Generator, count: int, roughness: float, elongation: float, axis: Floats) -> Floats:
+    """Draw closed smooth outlines of mean radius about 1.
+
+    Returns:
+        (count, ANGLES) radii of ellipses of the given elongation and axis, with random waves on them.
+    """
+    around = _DIRECTIONS - axis[:, None]
+    half = np.sqrt(elongation)
+    ellipse = 1 / np.sqrt((np.cos(around) / half) ** 2 + (np.sin(around) * half) ** 2)
+    orders = np.arange(2, 8)
+    strength = rng.normal(0, 1, (count, len(orders))) * roughness / (orders / 2) ** 1.3
+    phase = rng.uniform(0, 2 * np.pi, (count, len(orders)))
+    waves = np.einsum("nk,nka->na", strength, np.cos(orders[:, None] * _DIRECTIONS + phase[..., None]))
+    return np.asarray(ellipse * np.exp(waves))
+
+
+def _corners(rng: np.random.Generator, line: CellLine, axis: Floats) -> Floats:
+    """Factors (n, ANGLES) that pull an outline out at a few places, two of them the ends of the long axis."""
+    place = axis[:, None] + np.concatenate(
+        [np.tile([0, np.pi], (len(axis), 1)), rng.uniform(0, 2 * np.pi, (len(axis), max(line.corners - 2, 0)))], axis=1
+    )
+    height = line.pointed * rng.uniform(0.2, 1.0, place.shape)
+    sharp = rng.uniform(6, 18, (*place.shape, 1))
+    peaks = height[..., None] * np.exp(sharp * (np.cos(_DIRECTIONS - place[..., None]) - 1))
+    factors = 1 + peaks.sum(axis=1)
+    return np.asarray(factors / np.sqrt((factors**2).mean(axis=1, keepdims=True)))
+
+
+def radius_at(outline: Floats, cell: NDArray[np.intp], angle: Floats) -> Floats:
+    """Look up each cell's radius in a direction; `cell` and `angle` (radians) broadcast."""
+    return np.asarray(outline[cell, (angle * (ANGLES / (2 * np.pi))).astype(np.intp) % ANGLES])
+
+
+def draw_cells(rng: np.random.Generator, size: int, wanted: Wanted) -> Cells:
+    """Draw a cell line and its cells over a field of `size` pixels; cells at the edge are cut by it."""
+    line = draw_line(rng, size, wanted)
+    ground = _place(rng, size, line, wanted)
+    centre, scale, axis = np.array(ground.centre), np.array(ground.radius), np.array(ground.axis)
+    state, partner = np.array(ground.state), np.array(ground.partner)
+    count = len(centre)
+    rounded = state != INTERPHASE
+    outline = wavy(rng, count, line.roughness, line.elongation, axis)
+    outline *= _corners(rng, line, axis)
+    outline[rounded] = wavy(rng, int(rounded.sum()), 0.03, 1.1, axis[rounded])
+    outline *= scale[:, None]
+    shape = wavy(rng, count, line.lobes, min(line.elongation, 1.6) ** 0.7, axis + rng.normal(0, 0.15, count))
+    nuclear_radius = np.minimum(line.nucleus * scale, 0.75 * outline.min(axis=1)) * rng.uniform(0.9, 1.1, count)
+    nuclear_radius[state == PARTING] *= 0.8
+    nuclear_radius[state == METAPHASE] = 0.0
+    nucleus_outline = shape * nuclear_radius[:, None]
+    room = np.maximum(outline.min(axis=1) - nucleus_outline.max(axis=1), 0) * 0.7
+    turn = rng.uniform(0, 2 * np.pi, count)
+    nucleus_centre = centre + (room * rng.random(count))[:, None] * np.stack([np.cos(turn), np.sin(turn)], 1)
+    side = rng.uniform(0, 2 * np.pi, count)
+    away = radius_at(nucleus_outline, np.arange(count), side) * rng.uniform(0.95, 1.25, count)
+    organiser = nucleus_centre + away[:, None] * np.stack([np.cos(side), np.sin(side)], 1)
+    return Cells(line, centre, outline, nucleus_centre, nucleus_outline, axis, organiser, state, partner)
+
+
+@dataclass
+class _Ground:
+    """The cells laid so far, while a field is filled."""
+
+    centre: list[tuple[float, float]] = field(default_factory=list)
+    radius: list[float] = field(default_factory=list)
+    state: list[int] = field(default_factory=list)
+    axis: list[float] = field(default_factory=list)
+    partner: list[int] = field(default_factory=list)
+
+    def add(self, centre: Floats, radius: float, axis: float, state: int = INTERPHASE, partner: int = -1) -> None:
+        """Lay a cell."""
+        self.centre.append((float(centre[0]), float(centre[1])))
+        self.radius.append(float(radius))
+        self.axis.append(float(axis))
+        self.state.append(state)
+        self.partner.append(partner)
+
+    def room(self, spots: Floats, radius: float, spacing: float) -> Floats:
+        """Return for each spot (k, 2) the pixels that a cell there would stand clear of the nearest one's."""
+        if not self.centre:
+            return np.full(len(spots), np.inf)
+        apart = np.hypot(*(spots[:, None] - np.array(self.centre)).transpose(2, 0, 1))
+        apart_by = np.where(
+            np.array(self.state) == INTERPHASE, spacing, max(spacing, 1.05)
+        )  # dividing cells stand free
+        return np.asarray((apart - apart_by * (radius + np.array(self.radius))).min(axis=1))
+
+
+def _place(rng: np.random.Generator, size: int, line: CellLine, wanted: Wanted) -> _Ground:
+    """Lay cells at random, none too near another: those that the labels ask for, one at rest, then others."""
+    ground = _Ground()
+    _lay_dividing(rng, size, line, wanted, ground)
+    # A field of dividing cells alone would hide most labels: one cell at rest lies well inside, in the freest spot.
+    candidates = rng.uniform(0.25, 0.75, (1 if not ground.centre else 40, 2)) * size
+    common = rng.uniform(0, np.pi)
+    best = candidates[ground.room(candidates, line.radius, line.spacing).argmax()]
+    ground.add(best, line.radius, common)
+    margin = 0.5 * line.radius
+    attempts = int(min(400, 14 + 9 * (size / line.radius) ** 2))
+    most = len(ground.centre) + rng.uniform(0.4, 1.0) * ((size + 2 * margin) / (2 * line.radius * line.spacing)) ** 2
+    spots = rng.uniform(-margin, size + margin, (attempts, 2))
+    radii = line.radius * np.exp(rng.normal(0, 0.13, attempts))
+    dividing = rng.random(attempts) < 0.012
+    turned = common + (1 - line.aligned) * rng.uniform(-np.pi / 2, np.pi / 2, attempts)
+    for spot, radius, divides, axis in zip(spots, radii, dividing, turned, strict=True):
+        if len(ground.centre) >= most:
+            break
+        if ground.room(spot[None], radius, line.spacing)[0] > 0:
+            ground.add(spot, radius * (0.85 if divides else 1.0), axis, METAPHASE if divides else INTERPHASE)
+    return ground
+
+
+def _lay_dividing(rng: np.random.Generator, size: int, line: CellLine, wanted: Wanted, ground: _Ground) -> None:
+    """Lay a parting pair and a cell in metaphase, wholly inside the field, where asked for or by chance."""
+    by_chance = 0.06 if size > 6 * line.radius else 0.0
+    if wanted.parting or rng.random() < by_chance:
+        axis = rng.uniform(0, 2 * np.pi)
+        radius = min(0.72 * line.radius, size / 5)
+        middle = rng.uniform(1.6 * radius, size - 1.6 * radius, 2)
+        step = radius * rng.uniform(1.08, 1.3) * np.array([np.cos(axis), np.sin(axis)])
+        ground.add(middle - step, radius, axis, PARTING, partner=1)
+        ground.add(middle + step, radius, axis, PARTING, partner=0)
+    if wanted.metaphase:
+        radius = min(0.8 * line.radius, size / 3.5)
+        candidates = rng.uniform(radius, size - radius, (1 if not ground.centre else 40, 2))
+        best = candidates[ground.room(candidates, radius, 1.0).argmax()]
+        ground.add(best, radius, rng.uniform(0, 2 * np.pi), METAPHASE)

@@ -1,0 +1,115 @@
+"""One field of cells: from a seed and labels to four channels and the masks of its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpa_hier.errors import UserError
+from hpa_hier.simulate import stains
+from hpa_hier.simulate.cells import Wanted, draw_cells
+from hpa_hier.simulate.geometry import Scene, make_scene
+from hpa_hier.simulate.labelsets import LEAVES
+from hpa_hier.simulate.optics import draw_optics, expose
+from hpa_hier.simulate.patterns import PATTERNS
+from hpa_hier.simulate.splat import Map, noise
+
+SMALLEST, LARGEST = 32, 2048  # pixels, sides of a field
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A drawn field and what is known of it."""
+
+    image: NDArray[np.generic]  # (4, S, S) uint8 or uint16, channels red, green, blue, yellow
+    labels: tuple[str, ...]  # "0".."27"
+    cell_mask: NDArray[np.uint16]  # (S, S), 0 outside cells, else the cell's number from 1
+    nucleus_mask: NDArray[np.uint16]  # (S, S), the same numbers in nuclei
+
+
+def draw_field(
+    seed: int,
+    index: int,
+    size: int,
+    labels: Iterable[str],
+    *,
+    antibody: int | None = None,
+    depth: int = 8,
+    radius: float | None = None,
+) -> Drawn:
+    """Draw the field number `index` of a seed; the same arguments give the same bits, wherever they are called.
+
+    Args:
+        seed: of the whole set.
+        index: number of the image, from 0.
+        size: pixels, side of the field, 32 to 2048.
+        labels: places of the protein, "0".."27".
+        antibody: number of the antibody; images of one antibody share their patterns' strengths.
+        depth: bits a channel, 8 or 16.
+        radius: pixels, mean radius of the cells, 8 to the field's side; None draws one that suits the field.
+
+    Returns:
+        The image and its masks.
+
+    Raises:
+        UserError: a number out of range or an unknown label.
+
+    >>> draw_field(1, 0, 64, ["0", "25"]).image.shape
+    (4, 64, 64)
+    """
+    labels = _checked(size, labels, depth, radius)
+    rng = np.random.default_rng([seed, 1, index])
+    strengths = draw_strengths(np.random.default_rng([seed, 2, index if antibody is None else antibody]), labels)
+    scene = make_scene(rng, draw_cells(rng, size, _wanted(labels, radius)), size)
+    light = {
+        "red": stains.red(scene, rng),
+        "green": green(scene, rng, strengths),
+        "blue": stains.blue(scene, rng),
+        "yellow": stains.yellow(scene, rng),
+    }
+    image = expose(rng, light, draw_optics(rng, size), depth)
+    cells = (scene.owner + 1).astype(np.uint16)
+    nuclei = np.where(scene.beyond < 0, cells, 0).astype(np.uint16)
+    return Drawn(image, labels, cells, nuclei)
+
+
+def draw_strengths(rng: np.random.Generator, labels: tuple[str, ...]) -> dict[str, float]:
+    """Draw how bright each place is: label → 0.45 to 1, the brightest 1."""
+    drawn = rng.uniform(0.45, 1.0, len(labels))
+    return {label: float(s) for label, s in zip(labels, drawn / drawn.max(), strict=True)}
+
+
+def green(scene: Scene, rng: np.random.Generator, strengths: dict[str, float]) -> Map:
+    """Draw the protein: the sum of its places, varying from cell to cell, over an unspecific background."""
+    total = np.zeros((scene.size, scene.size), np.float32)
+    for label, strength in strengths.items():
+        spread = rng.uniform(0.1, 0.45)
+        each = np.exp(rng.normal(0, spread, len(scene.cells)))
+        total += np.float32(strength) * PATTERNS[LEAVES[label]](scene, rng) * scene.of_cells(each, outside=1.0)
+    grain = np.clip(1 + 0.4 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
+    background = rng.beta(1.2, 30) * scene.inside * grain + rng.beta(1, 150)
+    return np.asarray(total + background, np.float32)
+
+
+def _wanted(labels: tuple[str, ...], radius: float | None) -> Wanted:
+    """What the labels need to be seen: a spindle needs a dividing cell, a bridge two, junctions cells that touch."""
+    return Wanted(metaphase="17" in labels, parting="16" in labels, touching="22" in labels, radius=radius)
+
+
+def _checked(size: int, labels: Iterable[str], depth: int, radius: float | None) -> tuple[str, ...]:
+    given = tuple(labels)
+    unknown = [label for label in given if label not in LEAVES]
+    if unknown:
+        raise UserError(f"simulate: unknown label {unknown[0]!r}; the drawn classes are '0' to '27'")
+    if not given or len(set(given)) != len(given):
+        raise UserError(f"simulate: labels must be one or more different ones, got {given}")
+    if not SMALLEST <= size <= LARGEST:
+        raise UserError(f"simulate: size must be {SMALLEST} to {LARGEST} pixels, got {size}")
+    if radius is not None and not 8 <= radius <= size:
+        raise UserError(f"simulate: radius must be from 8 pixels to the field's {size}, got {radius}")
+    if depth not in (8, 16):
+        raise UserError(f"simulate: depth must be 8 or 16 bits, got {depth}")
+    return tuple(sorted(given, key=int))

@@ -1,0 +1,246 @@
+"""The scene: cells as maps of pixels, their microtubules and nucleoli, which stains and patterns share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hpa_hier.simulate.cells import ANGLES, INTERPHASE, METAPHASE, Cells, Floats, radius_at
+from hpa_hier.simulate.splat import Map, Points
+
+FAR = np.float32(9.0)  # relative distance given to pixels that belong to no cell or nucleus
+
+
+@dataclass(frozen=True)
+class Curves:
+    """F curves of T points, each inside one cell; a curve ends where it leaves its cell."""
+
+    points: NDArray[np.float64]  # (F, T, 2) x, y in pixels
+    alive: NDArray[np.bool_]  # (F, T)
+    cell: NDArray[np.intp]  # (F,)
+
+    def flat(self, brightness: Floats | None = None) -> tuple[Points, Floats]:
+        """Return the living points (K, 2) and the length of curve each stands for, times its curve's brightness."""
+        step = np.hypot(*np.moveaxis(np.diff(self.points, axis=1, append=self.points[:, -1:]), 2, 0))
+        step = np.minimum(step, 4.0)  # a jump at the cell's fold is no curve
+        if brightness is not None:
+            step = step * brightness[:, None]
+        return self.points[self.alive], step[self.alive]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One field of cells, seen as maps (S, S)."""
+
+    cells: Cells
+    size: int  # pixels
+    owner: NDArray[np.int16]  # the cell that a pixel belongs to, -1 for none
+    reach: Map  # distance from the cell's centre over the cell's radius in that direction; FAR outside cells
+    beyond: Map  # pixels outside the nuclear envelope, negative inside; large where there is no nucleus
+    microtubules: Curves
+    nucleolus_centre: Points  # (K, 2)
+    nucleolus_radius: Floats  # (K,) pixels
+    nucleoli: Map  # 1 inside nucleoli, soft at their edge
+
+    @property
+    def micron(self) -> float:
+        """Pixels a micrometre."""
+        return self.cells.micron
+
+    @property
+    def resting(self) -> NDArray[np.intp]:
+        """The cells that have a nucleus: all but those in metaphase."""
+        return np.flatnonzero(self.cells.state != METAPHASE)
+
+    @cached_property
+    def inside(self) -> Map:
+        """1 in cells, 0 outside, soft at the rim."""
+        rim: Map = np.clip((1 - self.reach) * np.float32(self.cells.line.radius * 0.8) + 0.5, 0, 1)
+        return rim * (self.owner >= 0)
+
+    @cached_property
+    def nucleus(self) -> Map:
+        """1 in nuclei, 0 outside, soft at the envelope."""
+        soft: Map = np.clip(0.5 - self.beyond, 0, 1)
+        return soft
+
+    @cached_property
+    def cytoplasm(self) -> Map:
+        """1 in cells outside the nucleus."""
+        return self.inside * (1 - self.nucleus)
+
+    @cached_property
+    def dividing(self) -> Map:
+        """1 in cells in metaphase."""
+        return self.of_cells(self.cells.state == METAPHASE)
+
+    @cached_property
+    def rim(self) -> Map:
+        """Pixels from the nearest border of the cell, at least 0.5 inside it; 0 outside cells."""
+        padded = np.pad(self.owner, 1, mode="edge")
+        border = np.zeros(self.owner.shape, bool)
+        for shifted in (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]):
+            border |= shifted != self.owner
+        free = (self.owner >= 0) & ~border
+        return np.asarray(cv2.distanceTransform(free.astype(np.uint8), cv2.DIST_L2, 5), np.float32)
+
+    @cached_property
+    def contact(self) -> Map:
+        """1 where two cells touch, 0 elsewhere."""
+        reach = max(1, round(0.25 * self.micron))
+        window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+        highest = cv2.dilate(self.owner, window)
+        lowest = cv2.erode(np.where(self.owner < 0, np.int16(32000), self.owner), window)
+        return ((lowest < highest) & (highest >= 0) & (lowest < 32000)).astype(np.float32)
+
+    def of_cells(self, values: NDArray[np.generic], outside: float = 0.0) -> Map:
+        """Spread one value a cell (n,) over the cells' pixels."""
+        table = np.append(np.asarray(values, np.float32), np.float32(outside))
+        return np.asarray(table[self.owner])
+
+
+def make_scene(rng: np.random.Generator, cells: Cells, size: int) -> Scene:
+    """Rasterise cells into the maps that stains and patterns are drawn on."""
+    owner, reach, beyond = _rasterise(cells, size)
+    centre, radius, nucleoli = _draw_nucleoli(rng, cells, size)
+    microtubules = _draw_microtubules(rng, cells, owner)
+    return Scene(
+        cells, size, owner, reach, beyond, microtubules, centre, radius, nucleoli * np.clip(0.5 - beyond, 0, 1)
+    )
+
+
+def _rasterise(cells: Cells, size: int) -> tuple[NDArray[np.int16], Map, Map]:
+    """Give each pixel to the cell it lies deepest in; nuclei go before cytoplasm: no neighbour cuts into them."""
+    owner = np.full((size, size), -1, np.int16)
+    reach = np.full((size, size), FAR)
+    beyond = np.full((size, size), np.float32(size))
+    best = np.ones((size, size), np.float32)
+    for i in range(len(cells)):
+        far = cells.outline[i].max() + 1
+        x0, y0 = np.maximum(np.floor(cells.centre[i] - far), 0).astype(int)
+        x1, y1 = np.minimum(np.ceil(cells.centre[i] + far) + 1, size).astype(int)
+        if x1 <= x0 or y1 <= y0:
+            continue
+        here = (slice(y0, y1), slice(x0, x1))
+        own_reach, _ = _relative(cells.centre[i], cells.outline[i], (x0, y0, x1, y1))
+        score = own_reach
+        outside_nucleus = None
+        if cells.nucleus_outline[i, 0] > 0:
+            nuclear, outside_nucleus = _relative(cells.nucleus_centre[i], cells.nucleus_outline[i], (x0, y0, x1, y1))
+            score = np.where(nuclear < 1, nuclear - 1, own_reach)
+        wins = score < best[here]
+        best[here][wins] = score[wins]
+        owner[here][wins] = i
+        reach[here][wins] = own_reach[wins]
+        beyond[here][wins] = size if outside_nucleus is None else outside_nucleus[wins]
+    return owner, reach, beyond
+
+
+def _relative(centre: Floats, outline: Floats, box: tuple[int, int, int, int]) -> tuple[Map, Map]:
+    """Distance from a centre over the outline's radius there, and pixels beyond the outline, for a box of pixels."""
+    x0, y0, x1, y1 = box
+    dx = np.repeat(np.arange(x0, x1, dtype=np.float32)[None] - np.float32(centre[0]), y1 - y0, axis=0)
+    dy = np.repeat(np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(centre[1]), x1 - x0, axis=1)
+    distance, angle = cv2.cartToPolar(dx, dy)
+    radius = outline.astype(np.float32)[(angle * (ANGLES / (2 * np.pi))).astype(np.intp) % ANGLES]
+    return distance / radius, distance - radius
+
+
+def in_cell(cells: Cells, cell: NDArray[np.intp], unit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Map points of the unit disc into cells, its rim onto theirs: (..., 2) → x, y in pixels; `cell` broadcasts."""
+    away = np.hypot(unit[..., 0], unit[..., 1])
+    angle = np.arctan2(unit[..., 1], unit[..., 0])
+    radius = radius_at(cells.outline, cell, angle)
+    return np.asarray(cells.centre[cell] + unit * np.where(away > 0, radius, 0)[..., None])
+
+
+def in_nucleus(cells: Cells, cell: NDArray[np.intp], unit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Map points of the unit disc into the cells' nuclei: (..., 2) → x, y in pixels."""
+    angle = np.arctan2(unit[..., 1], unit[..., 0])
+    radius = radius_at(cells.nucleus_outline, cell, angle)
+    return np.asarray(cells.nucleus_centre[cell] + unit * radius[..., None])
+
+
+def disc(rng: np.random.Generator, count: int, largest: float = 1.0) -> NDArray[np.float64]:
+    """Draw points evenly in a disc of radius `largest`: (count, 2)."""
+    away, angle = largest * np.sqrt(rng.random(count)), rng.uniform(0, 2 * np.pi, count)
+    return np.stack([away * np.cos(angle), away * np.sin(angle)], axis=1)
+
+
+def clip_to_cell(points: NDArray[np.float64], cell: NDArray[np.intp], owner: NDArray[np.int16]) -> NDArray[np.bool_]:
+    """Say which points of curves (F, T, 2) come before the curve first leaves its cell: (F, T)."""
+    size = owner.shape[0]
+    column = np.rint(points[..., 0]).astype(np.intp)
+    row = np.rint(points[..., 1]).astype(np.intp)
+    # Beyond the field's edge nothing is seen, and a curve may come back: it stays alive there.
+    off = (column < 0) | (row < 0) | (column >= size) | (row >= size)
+    own = owner[np.clip(row, 0, size - 1), np.clip(column, 0, size - 1)] == cell[:, None]
+    return np.asarray(np.logical_and.accumulate(own | off, axis=1) & ~off)
+
+
+def wander(rng: np.random.Generator, start: Floats, heading: Floats, steps: int, step: float, bend: float) -> Floats:
+    """Let F curves wander with slowly changing direction: (F, steps, 2).
+
+    Args:
+        rng: source of the bends.
+        start: (F, 2), in the units of `step`.
+        heading: (F,) radians.
+        steps: points a curve.
+        step: distance between points.
+        bend: radians, spread of the direction after `steps` steps.
+    """
+    turns = rng.normal(0, 1, (len(start), steps))
+    turns = np.cumsum(turns, axis=1) / np.arange(1, steps + 1) ** 0.5  # bends persist for a while
+    way = heading[:, None] + np.cumsum(turns, axis=1) * (bend / steps)
+    moves = step * np.stack([np.cos(way), np.sin(way)], axis=2)
+    return np.asarray(start[:, None] + np.cumsum(moves, axis=1))
+
+
+def _draw_microtubules(rng: np.random.Generator, cells: Cells, owner: NDArray[np.int16]) -> Curves:
+    """Draw filaments from each cell's organising centre, and from elsewhere, out to its rim and along it."""
+    radius = cells.line.radius
+    each = int(np.clip(2.6 * radius, 30, 280) * rng.uniform(0.6, 1.4))
+    cell = np.repeat(np.arange(len(cells)), each)
+    away = cells.organiser - cells.centre
+    scale = radius_at(cells.outline, np.arange(len(cells)), np.arctan2(away[:, 1], away[:, 0]))
+    start = (away / scale[:, None])[cell] + rng.normal(0, 0.06, (len(cell), 2))
+    free = rng.random(len(cell)) < rng.uniform(0.35, 0.85)
+    start[free] = disc(rng, int(free.sum()), 0.8)
+    heading = rng.uniform(0, 2 * np.pi, len(cell))
+    steps = int(np.ceil(1.3 * radius / 0.9))
+    unit = wander(rng, start, heading, steps, 1.3 / steps, rng.uniform(0.5, 1.7))
+    away_unit = np.hypot(unit[..., 0], unit[..., 1])
+    unit *= np.minimum(1, 0.96 / np.maximum(away_unit, 1e-9))[..., None]  # at the rim a filament slides along it
+    points = in_cell(cells, cell[:, None], unit)
+    alive = clip_to_cell(points, cell, owner)
+    lasts = rng.uniform(0.35, 1.0, len(cell)) * steps
+    alive &= np.arange(steps) < lasts[:, None]
+    alive &= np.cumsum(away_unit > 0.96, axis=1) < rng.uniform(0, 0.3, len(cell))[:, None] * steps
+    alive &= (cells.state[cell] != METAPHASE)[:, None]
+    return Curves(points, alive, cell)
+
+
+def _draw_nucleoli(rng: np.random.Generator, cells: Cells, size: int) -> tuple[Points, Floats, Map]:
+    """Draw each nucleus's nucleoli as one to three merged ellipses: centres, radii and their map."""
+    canvas = np.zeros((size, size), np.uint8)
+    resting = np.flatnonzero(cells.state == INTERPHASE)
+    number = np.clip(rng.poisson(cells.line.nucleoli, len(resting)), 1, 8)
+    cell = np.repeat(resting, number)
+    centre = in_nucleus(cells, cell, disc(rng, len(cell), 0.68))
+    nuclear_radius = cells.nucleus_outline[cell].mean(axis=1)
+    radius = nuclear_radius * rng.uniform(0.16, 0.28, len(cell)) * (4 / (np.repeat(number, number) + 2)) ** 0.4
+    parts = rng.integers(1, 4, len(cell))
+    which = np.repeat(np.arange(len(cell)), parts)
+    spot = centre[which] + rng.normal(0, 0.45, (len(which), 2)) * radius[which, None]
+    axes = np.maximum(radius[which, None] * rng.uniform(0.6, 1.05, (len(which), 2)), 0.4)
+    turn = rng.uniform(0, 180, len(which))
+    for (x, y), (a, b), angle in zip(spot, axes, turn, strict=True):
+        middle = (round(16 * float(x)), round(16 * float(y)))
+        half = (max(1, round(16 * float(a))), max(1, round(16 * float(b))))
+        if -16 * 50 < middle[0] < 16 * (size + 50) and -16 * 50 < middle[1] < 16 * (size + 50):
+            cv2.ellipse(canvas, middle, half, float(angle), 0, 360, 255, -1, cv2.LINE_AA, 4)
+    return centre, np.asarray(radius), canvas.astype(np.float32) / np.float32(255)

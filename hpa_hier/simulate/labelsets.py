@@ -1,0 +1,172 @@
+"""Label sets as they stand in the real table: which places one protein is found in, and how often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+import numpy as np
+
+from hpa_hier.errors import UserError
+from hpa_hier.simulate.set_counts import TABLE
+
+LabelSet = tuple[str, ...]
+
+FLOOR = 12  # images that each class gets at least, so that every part of a split can have some
+SMALLEST_GROUPS = 4  # antibodies that each class gets at least, for no part of a split shares an antibody
+LARGEST_GROUP = 4  # images of one antibody
+
+LEAVES = MappingProxyType(  # label of the competition → leaf of hierarchy/hpa28.yaml
+    {
+        "0": "Nucleoplasm",
+        "1": "Nuclear membrane",
+        "2": "Nucleoli",
+        "3": "Nucleoli fibrillar center",
+        "4": "Nuclear speckles",
+        "5": "Nuclear bodies",
+        "6": "Endoplasmic reticulum",
+        "7": "Golgi apparatus",
+        "8": "Peroxisomes",
+        "9": "Endosomes",
+        "10": "Lysosomes",
+        "11": "Intermediate filaments",
+        "12": "Actin filaments",
+        "13": "Focal adhesion sites",
+        "14": "Microtubules",
+        "15": "Microtubule ends",
+        "16": "Cytokinetic bridge",
+        "17": "Mitotic spindle",
+        "18": "Microtubule organizing center",
+        "19": "Centrosome",
+        "20": "Lipid droplets",
+        "21": "Plasma membrane",
+        "22": "Cell junctions",
+        "23": "Mitochondria",
+        "24": "Aggresome",
+        "25": "Cytosol",
+        "26": "Cytoplasmic bodies",
+        "27": "Rods & rings",
+    }
+)
+
+
+@dataclass(frozen=True)
+class DrawnSample:
+    """One image to draw."""
+
+    labels: LabelSet  # "0".."27", ascending
+    antibody: str  # images of one antibody share their labels and their patterns' strengths
+
+
+@cache
+def set_counts() -> Mapping[LabelSet, int]:
+    """Return the real table: label set → images, most frequent first."""
+    counts: dict[LabelSet, int] = {}
+    for line in TABLE.strip().replace("\n  ", " ").splitlines():
+        count, sets = line.split(":")
+        counts.update({tuple(labels.split("+")): int(count) for labels in sets.split()})
+    return MappingProxyType(counts)
+
+
+@cache
+def label_counts() -> Mapping[str, int]:
+    """Return how many real images carry each label, and how many carry each pair as `0+25`."""
+    counts: Counter[str] = Counter()
+    for labels, images in set_counts().items():
+        for i, one in enumerate(labels):
+            counts[one] += images
+            for two in labels[i + 1 :]:
+                counts[f"{one}+{two}"] += images
+    return MappingProxyType(counts)
+
+
+def set_weights(imbalance: float) -> np.ndarray:
+    """Return the probability of each set of `set_counts()` at an imbalance from 0 (balanced) to 1 (real).
+
+    A set's real count is multiplied by its rarest label's count to the power `imbalance - 1`, so that at 0 each label
+    gives the sets in which it is the rarest about the same mass.
+    """
+    counts = set_counts()
+    rarest = np.array([min(label_counts()[label] for label in labels) for labels in counts], dtype=float)
+    weights = np.array(list(counts.values()), dtype=float) * rarest ** (imbalance - 1)
+    return np.asarray(weights / weights.sum())
+
+
+def draw_samples(count: int, seed: int, imbalance: float = 1.0, floor: int = FLOOR) -> list[DrawnSample]:
+    """Draw what `count` images show: antibodies of one to four images each, with the real table's label sets.
+
+    The rarest classes would have no image at all in a small draw: each class gets at least `floor` images of at least
+    four antibodies, as far as `count` allows (a share of at most a third of all images).
+
+    Args:
+        count: images.
+        seed: of the draw; the same seed gives the same list.
+        imbalance: 1 real, 0 balanced, in between in between, above 1 steeper.
+        floor: images of each class, at least; lowered where count < 84 × floor.
+
+    Raises:
+        UserError: a number out of range.
+    """
+    if count < 1 or seed < 0:
+        raise UserError(f"simulate: count must be at least 1 and seed at least 0, got {count} and {seed}")
+    if not 0 <= imbalance <= 3:
+        raise UserError(f"simulate: imbalance must be from 0 (balanced) to 3 (1 is the real table's), got {imbalance}")
+    rng = np.random.default_rng([seed, 0x1ABE1])
+    groups = _groups_with_floor(rng, count, imbalance, min(floor, count // (3 * len(LEAVES))))
+    order = rng.permutation(len(groups))
+    samples = [DrawnSample(groups[g][0], f"antibody{k:05d}") for k, g in enumerate(order) for _ in range(groups[g][1])]
+    return samples[:count]
+
+
+def draw_labels(count: int, seed: int, imbalance: float = 1.0) -> list[LabelSet]:
+    """Draw the label sets of `count` images; see `draw_samples`.
+
+    >>> draw_labels(3, seed=1) == draw_labels(3, seed=1)
+    True
+    """
+    return [sample.labels for sample in draw_samples(count, seed, imbalance)]
+
+
+def _groups_with_floor(
+    rng: np.random.Generator, count: int, imbalance: float, floor: int
+) -> list[tuple[LabelSet, int]]:
+    """Antibodies as (labels, images), `count` images in all, each class at least `floor` of them."""
+    sets = list(set_counts())
+    weights = set_weights(imbalance)
+    chosen = rng.choice(len(sets), size=count, p=weights)
+    sizes = rng.integers(1, LARGEST_GROUP + 1, size=count)
+    groups = [(sets[i], int(n)) for i, n in zip(chosen, sizes, strict=True)]
+    rare = _rare_groups(rng, groups, count, floor)
+    left = count - sum(images for _, images in rare)
+    for labels, images in groups:
+        if left <= 0:
+            break
+        rare.append((labels, min(images, left)))
+        left -= images
+    return rare
+
+
+def _rare_groups(
+    rng: np.random.Generator, groups: list[tuple[LabelSet, int]], count: int, floor: int
+) -> list[tuple[LabelSet, int]]:
+    """Antibodies to add for the classes that the plain draw leaves below `floor` images."""
+    have: Counter[str] = Counter()
+    left = count
+    for labels, images in groups:
+        if left <= 0:
+            break
+        have.update({label: min(images, left) for label in labels})
+        left -= images
+    added: list[tuple[LabelSet, int]] = []
+    size = max(1, min(LARGEST_GROUP, floor // SMALLEST_GROUPS))
+    for label in sorted(LEAVES, key=lambda name: (label_counts()[name], int(name))):
+        holding = [labels for labels in set_counts() if label in labels]
+        weights = np.array([set_counts()[labels] for labels in holding], dtype=float)
+        while have[label] < floor:
+            labels = holding[rng.choice(len(holding), p=weights / weights.sum())]
+            added.append((labels, size))
+            have.update(dict.fromkeys(labels, size))
+    return added

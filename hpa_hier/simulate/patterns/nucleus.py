@@ -1,0 +1,78 @@
+"""Patterns in the nucleus: nucleoplasm, membrane, nucleoli and their centres, speckles, bodies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hpa_hier.simulate.cells import INTERPHASE
+from hpa_hier.simulate.geometry import Curves, Scene, clip_to_cell, disc, in_nucleus, wander
+from hpa_hier.simulate.splat import Map, Points, dots, lines, noise
+
+
+def nucleoplasm(scene: Scene, rng: np.random.Generator) -> Map:
+    """Fill the nucleus but for its nucleoli, finely grained; in metaphase the protein is all over the cell."""
+    grain = 1 + rng.uniform(0.05, 0.25) * noise(rng, scene.size, max(1.5, 0.7 * scene.micron))
+    spared = 1 - rng.uniform(0.5, 0.95) * scene.nucleoli
+    diffuse = 0.35 * scene.dividing * scene.inside
+    return np.asarray(0.8 * (scene.nucleus + diffuse) * np.clip(grain, 0, 2) * spared, np.float32)
+
+
+def nuclear_membrane(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw the envelope as a bright closed line, with a few folds across, over a dim nucleus."""
+    width = max(0.45 * scene.micron, 0.9)
+    envelope = np.exp(-(((scene.beyond + 0.4 * width) / width) ** 2))
+    cell = np.repeat(scene.resting, 2)[rng.random(2 * len(scene.resting)) < 0.4]
+    radius = scene.cells.nucleus_outline[cell].mean(axis=1)
+    start = in_nucleus(scene.cells, cell, disc(rng, len(cell)))
+    steps = max(3, int(scene.cells.line.nucleus * scene.cells.line.radius))
+    path = wander(rng, start, rng.uniform(0, 2 * np.pi, len(cell)), steps, 0.8, 1.5)
+    folds = Curves(path, clip_to_cell(path, cell, scene.owner), cell)
+    points, spacing = folds.flat(np.full(len(radius), 0.8))
+    drawn = lines(points, spacing, 0.3 * scene.micron, scene.size)
+    filled = rng.uniform(0.05, 0.3) * scene.nucleus * (1 + 0.15 * noise(rng, scene.size, max(1.5, scene.micron)))
+    return np.asarray(envelope + 0.6 * drawn * scene.nucleus + filled + 0.04 * scene.inside, np.float32)
+
+
+def nucleoli(scene: Scene, rng: np.random.Generator) -> Map:
+    """Fill the nucleoli, over a faint nucleoplasm."""
+    grain = 1 + 0.2 * noise(rng, scene.size, max(1.5, 0.8 * scene.micron))
+    return np.asarray(scene.nucleoli * grain + rng.uniform(0.02, 0.15) * scene.nucleus, np.float32)
+
+
+def fibrillar_centres(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw a few fine spots inside each nucleolus: clusters of dots rather than filled bodies."""
+    number = rng.integers(3, 8, len(scene.nucleolus_centre))
+    which = np.repeat(np.arange(len(number)), number)
+    spread = scene.nucleolus_radius[which, None] * 0.85 * disc(rng, len(which))
+    points = scene.nucleolus_centre[which] + spread
+    spots = dots(points, rng.uniform(0.5, 1.1, len(points)), 0.28 * scene.micron, scene.size)
+    return np.asarray(spots * scene.nucleus + rng.uniform(0.0, 0.08) * scene.nucleus, np.float32)
+
+
+def speckles(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw twenty to forty irregular spots over the nucleus, none in nucleoli, on a dim nucleoplasm."""
+    points = _in_nuclei(scene, rng, int(rng.integers(18, 36)))
+    radius = 0.5 * scene.micron
+    count = len(points)
+    joined = np.concatenate([points, points + rng.normal(0, 0.9 * radius, (count, 2))])
+    spots = dots(joined, rng.uniform(0.35, 1.0, 2 * count), 0.8 * radius, scene.size)
+    outside = 1 - 0.9 * scene.nucleoli
+    return np.asarray((np.minimum(spots, 1.3) + rng.uniform(0.1, 0.3)) * scene.nucleus * outside, np.float32)
+
+
+def bodies(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw two to twelve small round spots a nucleus, on next to nothing."""
+    points = _in_nuclei(scene, rng, int(rng.integers(3, 11)))
+    spots = dots(points, rng.uniform(0.5, 1.1, len(points)), rng.uniform(0.3, 0.5) * scene.micron, scene.size)
+    return np.asarray(spots + rng.uniform(0.01, 0.12) * scene.nucleus, np.float32)
+
+
+def _in_nuclei(scene: Scene, rng: np.random.Generator, mean: int) -> Points:
+    """Draw about `mean` points in each nucleus, outside its nucleoli where a second throw helps: (K, 2)."""
+    resting = np.flatnonzero(scene.cells.state == INTERPHASE)
+    cell = np.repeat(resting, np.maximum(1, rng.poisson(mean, len(resting))))
+    points = in_nucleus(scene.cells, cell, disc(rng, len(cell), 0.9))
+    column, row = np.clip(np.rint(points.T), 0, scene.size - 1).astype(np.intp)
+    again = scene.nucleoli[row, column] > 0.5
+    points[again] = in_nucleus(scene.cells, cell[again], disc(rng, int(again.sum()), 0.9))
+    return points

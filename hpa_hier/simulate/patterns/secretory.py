@@ -1,0 +1,124 @@
+"""Patterns of the secretory way: reticulum, Golgi, vesicles of several kinds, plasma membrane and junctions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hpa_hier.simulate.cells import METAPHASE
+from hpa_hier.simulate.geometry import Scene
+from hpa_hier.simulate.splat import Map, Points, blur, dots, lines, noise, scatter
+
+
+def reticulum(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw a mesh of sheets and tubes, dense around the nucleus and thinner outwards, with a line round the nucleus."""
+    mesh = np.abs(noise(rng, scene.size, max(2.0, 0.8 * scene.micron)))
+    fine = noise(rng, scene.size, max(1.3, 0.35 * scene.micron))
+    tubes = np.clip(1.05 - 0.5 * mesh + 0.25 * fine, 0.15, 1.6)
+    outward = np.maximum(scene.beyond, 0) / (rng.uniform(0.25, 0.7) * scene.cells.line.radius)
+    decay = np.where(scene.dividing > 0, 0.7, 0.15 + np.exp(-outward))
+    envelope = np.exp(-((scene.beyond / max(0.4 * scene.micron, 0.8)) ** 2))
+    inner = rng.uniform(0.05, 0.25) * scene.nucleus
+    return np.asarray(0.8 * scene.cytoplasm * tubes * decay + 0.25 * envelope * scene.inside + inner, np.float32)
+
+
+def golgi(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw a crescent of ribbons and grains against one side of the nucleus."""
+    resting = scene.resting
+    each = int(rng.integers(35, 90))
+    cell = np.repeat(resting, each)
+    side = scene.cells.organiser - scene.cells.nucleus_centre
+    facing = np.arctan2(side[:, 1], side[:, 0])[cell]
+    spread = np.repeat(rng.uniform(0.25, 0.75, len(resting)), each)
+    angle = facing + spread * rng.normal(0, 1, len(cell))
+    outline = scene.cells.nucleus_outline[cell]
+    edge = outline[np.arange(len(cell)), (angle * (outline.shape[1] / (2 * np.pi))).astype(np.intp) % outline.shape[1]]
+    away = edge + scene.micron * (0.7 + np.abs(rng.normal(0, 2.2, len(cell))))
+    points = scene.cells.nucleus_centre[cell] + away[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    ribbon = np.stack([-np.sin(angle), np.cos(angle)], axis=1) * rng.uniform(0.3, 0.9, (len(cell), 1)) * scene.micron
+    points = np.concatenate([points - ribbon, points, points + ribbon])
+    drawn = dots(points, np.tile(rng.uniform(0.2, 0.6, len(cell)), 3), 0.35 * scene.micron, scene.size)
+    return np.asarray((np.minimum(drawn, 1.4) + rng.uniform(0.01, 0.08)) * scene.inside, np.float32)
+
+
+def peroxisomes(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw many small equal spots all over the cytoplasm."""
+    points = _vesicles(scene, rng, rng.uniform(90, 160), 3.0)
+    spots = dots(points, rng.uniform(0.7, 1.0, len(points)), 0.25 * scene.micron, scene.size)
+    return np.asarray(spots + 0.03 * scene.cytoplasm, np.float32)
+
+
+def endosomes(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw some spots of very different brightness over a grainy cytoplasm."""
+    points = _vesicles(scene, rng, rng.uniform(25, 50), 0.7)
+    spots = dots(points, rng.gamma(2.0, 0.25, len(points)), 0.42 * scene.micron, scene.size)
+    grain = np.clip(1 + 0.6 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
+    return np.asarray(spots + rng.uniform(0.12, 0.25) * scene.cytoplasm * grain, np.float32)
+
+
+def lysosomes(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw spots of several sizes, large ones among them, thickest towards the organising centre."""
+    points = _vesicles(scene, rng, rng.uniform(35, 75), 0.5)
+    share = rng.random(len(points)) < 0.55
+    small = dots(points[share], rng.uniform(0.5, 1.0, int(share.sum())), 0.35 * scene.micron, scene.size)
+    large = dots(points[~share], rng.uniform(0.7, 1.1, int((~share).sum())), 0.65 * scene.micron, scene.size)
+    return np.asarray(np.minimum(small + large, 1.4) + 0.03 * scene.cytoplasm, np.float32)
+
+
+def lipid_droplets(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw rings, bright shells around dark drops, in clusters near the nucleus."""
+    seeds = _vesicles(scene, rng, rng.uniform(4, 9), 0.35)
+    drops = np.repeat(seeds, rng.integers(2, 6), axis=0)
+    drops = drops + rng.normal(0, 1.4 * scene.micron, drops.shape)
+    radius = scene.micron * rng.uniform(0.6, 1.3, len(drops))
+    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    shell = radius[:, None, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    points = (drops[:, None] + shell).reshape(-1, 2)
+    spacing = np.repeat(rng.uniform(0.4, 1.0, len(drops)) * 2 * np.pi * radius / 24, 24)
+    drawn = lines(points, spacing, 0.25 * scene.micron, scene.size)
+    return np.asarray(np.minimum(drawn, 1.4) * scene.cytoplasm + 0.03 * scene.cytoplasm, np.float32)
+
+
+def plasma_membrane(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw the rim of every cell as a line, often with spikes outwards, over a faint cell body."""
+    width = max(0.4 * scene.micron, 0.75)
+    rim = np.exp(-(((scene.rim - 0.3 * width) / width) ** 2)) * scene.inside
+    uneven = np.clip(1 + 0.35 * noise(rng, scene.size, max(3, 4 * scene.micron)), 0.2, 2)
+    ruffles = np.clip(noise(rng, scene.size, max(1.5, 1.2 * scene.micron)) - 1.0, 0, 1)
+    body = rng.uniform(0.08, 0.3) * scene.inside * (1 + ruffles)
+    drawn = rim * uneven + body
+    if rng.random() < 0.6:
+        drawn = drawn + _spikes(scene, rng)
+    return np.asarray(drawn, np.float32)
+
+
+def junctions(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw broken bright stretches only where two cells touch."""
+    along = np.clip(0.9 + 1.0 * noise(rng, scene.size, max(2, 2.0 * scene.micron)), 0, 1.6)
+    touching = blur(scene.contact, max(0.25 * scene.micron, 0.6))
+    grain = np.clip(1 + 0.5 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
+    return np.asarray(1.2 * touching * along + rng.uniform(0.02, 0.1) * scene.inside * grain, np.float32)
+
+
+def _spikes(scene: Scene, rng: np.random.Generator) -> Map:
+    """Fine hairs from the rim outwards, on free ground."""
+    resting = np.flatnonzero(scene.cells.state != METAPHASE)
+    each = int(np.clip(2.5 * scene.cells.line.radius, 30, 240))
+    cell = np.repeat(resting, each)
+    angle = rng.uniform(0, 2 * np.pi, len(cell))
+    outline = scene.cells.outline
+    edge = outline[cell, (angle * (outline.shape[1] / (2 * np.pi))).astype(np.intp) % outline.shape[1]]
+    length = rng.uniform(0.08, 0.45) * scene.cells.line.radius * rng.random(len(cell))
+    along = np.linspace(0, 1, max(3, int(length.max() / 0.7)))
+    away = edge[:, None] + length[:, None] * along
+    lean = angle[:, None] + rng.normal(0, 0.06, (len(cell), 1)) * along
+    points = scene.cells.centre[cell][:, None] + away[..., None] * np.stack([np.cos(lean), np.sin(lean)], axis=2)
+    spacing = np.repeat(length / len(along), len(along))
+    free = (scene.owner < 0).astype(np.float32)
+    return 0.7 * lines(points.reshape(-1, 2), spacing, 0.2 * scene.micron, scene.size) * free
+
+
+def _vesicles(scene: Scene, rng: np.random.Generator, each: float, spread: float) -> Points:
+    """Draw points in the cytoplasm, about `each` a whole cell, within about `spread` cell radii of the nucleus."""
+    near = np.exp(-np.maximum(scene.beyond, 0) / (spread * scene.cells.line.radius))
+    area = float(scene.inside.sum()) / (np.pi * scene.cells.line.radius**2)
+    return scatter(rng, scene.cytoplasm * near * (scene.rim > 1), round(each * area))

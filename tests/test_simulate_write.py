@@ -1,0 +1,70 @@
+"""Drawn fields on disk: the same files whatever the number of workers, as PNGs and as a pack."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hpa_hier.data.pack import Pack
+from hpa_hier.errors import UserError
+from hpa_hier.simulate.field import draw_field
+from hpa_hier.simulate.labelsets import LEAVES, draw_samples
+from hpa_hier.simulate.write import image_id, write_folder, write_pack
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_the_files_are_the_same_whatever_the_number_of_workers(tmp_path: Path) -> None:
+    write_folder(tmp_path / "one", 10, 48, 3, workers=1)
+    write_folder(tmp_path / "two", 10, 48, 3, workers=2)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    assert len(files_of(tmp_path / "one")) == 4 * 10 + 1
+
+
+def test_an_image_does_not_depend_on_how_many_others_are_drawn() -> None:
+    assert (draw_field(3, 5, 48, ["7"], antibody=2).image == draw_field(3, 5, 48, ["7"], antibody=2).image).all()
+
+
+def test_the_label_table_is_the_competitions_with_the_antibody_beside(tmp_path: Path) -> None:
+    table = write_folder(tmp_path / "drawn", 4, 48, 8)
+    with table.open() as handle:
+        rows = list(csv.DictReader(handle))
+    samples = draw_samples(4, 8)
+    assert [row["Id"] for row in rows] == [image_id(i) for i in range(4)]
+    assert [tuple(row["Target"].split()) for row in rows] == [sample.labels for sample in samples]
+    assert [row["antibody"] for row in rows] == [sample.antibody for sample in samples]
+
+
+@pytest.mark.parametrize(("depth", "kind"), [(8, np.uint8), (16, np.uint16)])
+def test_channels_are_grey_pngs_of_the_depth_asked_for(tmp_path: Path, depth: int, kind: type) -> None:
+    write_folder(tmp_path, 1, 48, 8, depth=depth)
+    for channel in ("red", "green", "blue", "yellow"):
+        plane = cv2.imread(str(tmp_path / f"drawn-000000_{channel}.png"), cv2.IMREAD_UNCHANGED)
+        assert plane.shape == (48, 48)
+        assert plane.dtype == kind
+
+
+def test_a_folder_that_holds_drawn_cells_is_not_written_over(tmp_path: Path) -> None:
+    write_folder(tmp_path, 1, 48, 8)
+    with pytest.raises(UserError, match=r"labels.csv: exists already; give another --out or remove the folder"):
+        write_folder(tmp_path, 1, 48, 9)
+
+
+def test_the_pack_holds_the_same_images_labels_and_antibodies_as_the_folder(tmp_path: Path) -> None:
+    pack = Pack.open(write_pack(tmp_path / "pack", 6, 48, 3))
+    write_folder(tmp_path / "folder", 6, 48, 3)
+    samples = draw_samples(6, 3)
+    assert list(pack.ids) == [image_id(i) for i in range(6)]
+    assert [set(nodes) for nodes in pack.nodes] == [{LEAVES[label] for label in s.labels} for s in samples]
+    assert list(pack.groups) == [sample.antibody for sample in samples]
+    images = pack.images(np.arange(6))
+    for i, image in enumerate(images):
+        for channel, plane in zip(pack.channels, image, strict=True):
+            path = tmp_path / "folder" / f"{image_id(i)}_{channel}.png"
+            assert (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == plane).all()
