@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Channel = Literal["red", "green", "blue", "yellow"]
 Positive = Annotated[int, Field(gt=0)]
@@ -14,17 +15,26 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 class _Settings(BaseModel):
     """A frozen block of settings that refuses unknown names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and info.field_name and cls.model_fields[info.field_name].annotation is not bool:
+            raise ValueError("must be no truth value")
+        return value
 
 
 class DataSettings(_Settings):
     """Which images, and how they become a pack."""
 
     pack: str | None = None  # folder of a finished pack; None: the demo cells are drawn
-    image_size: Annotated[int, Field(ge=16, le=2048)] = 128  # pixels, side of the square image kept in the pack
+    image_size: Annotated[int, Field(ge=16, le=2048)] = 256  # pixels, side of the square image kept in the pack
     channels: tuple[Channel, ...] = ("red", "green", "blue", "yellow")  # kept, in this order
     may_be_missing: tuple[Channel, ...] = ()  # channels that an image may lack; they are filled with zeros
-    intensity: Literal["depth", "percentile"] = "depth"  # to 8 bits: by bit depth, or each channel's 0.1..99.9 percentiles
+    intensity: Literal["depth", "percentile"] = (
+        "depth"  # to 8 bits: by bit depth, or each channel's 0.1..99.9 percentiles
+    )
 
 
 class SimulateSettings(_Settings):
@@ -107,7 +117,9 @@ class MemberSettings(_Settings):
     def _answers_for_one_thing(self) -> MemberSettings:
         given = [key for key in ("level", "group", "partition") if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(f"member '{self.name}' needs exactly one of level, group, partition; got {given or 'none'}")
+            raise ValueError(
+                f"member '{self.name}' needs exactly one of level, group, partition; got {given or 'none'}"
+            )
         return self
 
 
@@ -161,5 +173,13 @@ class Recipe(_Settings):
 
     def training_of(self, member: MemberSettings) -> TrainingSettings:
         """Merge a member's overrides into the recipe's training settings, with all checks run again."""
-        merged = self.training.model_dump() | dict(member.training)
-        return TrainingSettings.model_validate(merged)
+        return TrainingSettings.model_validate(_merged(self.training.model_dump(), member.training))
+
+
+def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with changes laid over them, block by block."""
+    merged = dict(settings)
+    for key, value in changes.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged

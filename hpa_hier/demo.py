@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpa_hier.command import Parser, add_recipe_arguments, one_thread_a_process, run
-from hpa_hier.config import Recipe, load_recipe
+from hpa_hier.config import Recipe
 from hpa_hier.errors import UserError
+from hpa_hier.recipe_file import load_recipe
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,13 @@ def steps(recipe: Recipe, recipe_arguments: Sequence[str]) -> tuple[Step, ...]:
     """
     home = Path(recipe.artifacts) / recipe.run
     images, pack = home / "images", home / "pack"
-    drawn, shared = recipe.simulate, tuple(recipe_arguments)
-    size = str(drawn.image_size)
-    draw = ("--count", str(drawn.count), "--size", size, "--imbalance", str(drawn.imbalance), "--seed", str(drawn.seed))
+    drawn, shared = recipe.simulate, (*recipe_arguments, "--set", f"data.pack={pack}")
+    draw = (
+        *("--count", str(drawn.count), "--size", str(drawn.image_size)),
+        *("--imbalance", str(drawn.imbalance), "--seed", str(drawn.seed)),
+    )
     source = ("--images", str(images), "--labels", str(images / "labels.csv"), "--taxonomy", recipe.taxonomy)
+    size = str(recipe.data.image_size)
     split = ("--fractions", ",".join(map(str, recipe.split.fractions)), "--seed", str(recipe.split.seed))
     return (
         Step("draw cells", ("hpa_hier.data", "simulate", *draw, "--out", str(images)), images / "labels.csv"),

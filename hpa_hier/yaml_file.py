@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 import re
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import yaml
 
@@ -46,9 +45,9 @@ class YamlDocument:
     lines: dict[tuple[Key, ...], int] = field(repr=False)  # path → 1-based line
 
     def line(self, *keys: Key) -> int:
-        """Return the 1-based line of a key or list item; of the nearest thing around it where there is none.
+        r"""Return the 1-based line of a key or list item; of the nearest thing around it where there is none.
 
-        >>> parse_yaml("a: 1\\nb:\\n  c: [2, 3]", "x.yaml").line("b", "c", 1)
+        >>> parse_yaml("a: 1\nb:\n  c: [2, 3]", "x.yaml").line("b", "c", 1)
         3
         """
         while keys and keys not in self.lines:
@@ -103,7 +102,7 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
 
 
 def parse_yaml(text: str, source: str) -> YamlDocument:
-    """Parse YAML text in the strict subset.
+    r"""Parse YAML text in the strict subset.
 
     Args:
         text: one YAML document.
@@ -115,7 +114,7 @@ def parse_yaml(text: str, source: str) -> YamlDocument:
     Raises:
         UserError: with `source:line` and what to do.
 
-    >>> parse_yaml("answer: no\\nlabel: 012\\nshare: 1e-3", "x.yaml").value
+    >>> parse_yaml("answer: no\nlabel: 012\nshare: 1e-3", "x.yaml").value
     {'answer': 'no', 'label': '012', 'share': 0.001}
     """
     _check_text(text, source)
@@ -142,7 +141,7 @@ def _check_text(text: str, source: str) -> None:
     bad = re.search(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
     if bad:
         line = text.count("\n", 0, bad.start()) + 1
-        cause = "a NUL byte: this is no text file" if bad[0] == "\0" else f"the control character {ascii(bad[0])}"
+        cause = "a NUL byte: this is no text file" if bad[0] == "\0" else f"the control character {bad[0]!a}"
         raise UserError(f"{source}:{line}: holds {cause}; remove it, or name a YAML file")
     tab = _TAB_INDENT.search(text)
     if tab:
@@ -221,12 +220,12 @@ class _Reader:
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         bad = _CONTROL.search(event.value)
         if bad:
-            raise self._error(f"the control character {ascii(bad[0])} in a text; remove it")
+            raise self._error(f"the control character {bad[0]!a} in a text; remove it")
         inside = self._stack[-1] if self._stack else None
         if inside is not None and isinstance(inside.value, dict) and inside.key is None:
             self._key(inside, event)
         else:
-            self._place(_plain_value(event.value) if event.style is None else event.value)
+            self._place(plain_value(event.value) if event.style is None else event.value)
 
     def _key(self, inside: _Open, event: yaml.ScalarEvent) -> None:
         key = event.value
@@ -270,7 +269,7 @@ class _Reader:
         return UserError(f"{self.source}:{self.last_line}: {problem}")
 
 
-def _plain_value(text: str) -> Value:
+def plain_value(text: str) -> Value:
     """Return what an unquoted scalar stands for."""
     if text in _WORDS:
         return _WORDS[text]
@@ -280,63 +279,3 @@ def _plain_value(text: str) -> Value:
         number = float(text)
         return number if math.isfinite(number) else text
     return text
-
-
-def write_yaml(value: Any) -> str:
-    """Return YAML text that `parse_yaml` reads back as the same value.
-
-    Args:
-        value: dicts with text keys, lists, tuples, text, numbers, booleans and None.
-
-    >>> write_yaml({"rate": 0.001, "answer": "no", "parts": (1, 2)})
-    'rate: 0.001\\nanswer: "no"\\nparts: [1, 2]\\n'
-    """
-    if not isinstance(value, dict):
-        return _inline(value) + "\n"
-    return "\n".join(_block(value, "")) + "\n" if value else "{}\n"
-
-
-def _block(mapping: dict[str, Any], indent: str) -> Iterator[str]:
-    for key, value in mapping.items():
-        name = _inline_text(str(key))
-        if isinstance(value, dict) and value:
-            yield f"{indent}{name}:"
-            yield from _block(value, indent + "  ")
-        elif isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
-            yield f"{indent}{name}:"
-            yield from (f"{indent}  - {_inline(item)}" for item in value)
-        else:
-            yield f"{indent}{name}: {_inline(value)}"
-
-
-def _inline(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_inline_text(str(key))}: {_inline(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int | float):
-        return repr(value)
-    return _inline_text(str(value))
-
-
-def _inline_text(text: str) -> str:
-    """Return text bare where that reads back as itself, else in double quotes."""
-    if re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text) and _plain_value(text) == text and not _yaml_1_1_word(text):
-        return text
-    escaped = "".join(_escape(sign) for sign in text)
-    return f'"{escaped}"'
-
-
-def _yaml_1_1_word(text: str) -> bool:
-    """Say whether older readers would take the text for a truth value; it is quoted for their sake."""
-    return text.lower() in ("y", "n", "yes", "no", "on", "off")
-
-
-def _escape(sign: str) -> str:
-    if sign in '"\\':
-        return "\\" + sign
-    if sign.isprintable():
-        return sign
-    return {"\n": "\\n", "\t": "\\t"}.get(sign, f"\\U{ord(sign):08x}")

@@ -1,0 +1,125 @@
+"""A taxonomy drawn as text: the tree with labels, GO ids and, where images are counted, how many there are of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from hpa_hier.taxonomy.tree import Taxonomy
+
+_BAR_CELLS = 16  # characters for all images
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+_ASCII = str.maketrans(
+    {"├": "|", "└": "`", "│": "|", "─": "-", "█": "#", "·": "-", "→": "->", **dict.fromkeys("▏▎▍▌▋▊▉", "")}
+)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many images carry each node, or a node below it."""
+
+    images: Mapping[str, int]
+    total: int  # images in the table
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the terminal can show."""
+
+    colour: bool = False
+    unicode: bool = True
+
+
+@dataclass(frozen=True)
+class _Line:
+    branch: str  # the lines that lead to the node
+    node: str
+    elsewhere: str = ""  # the parent below which the node stands with all that is below it, where that is another one
+
+
+def draw(taxonomy: Taxonomy, counts: Counts | None = None, style: Style = Style()) -> str:
+    """Draw the tree, one node a line.
+
+    Args:
+        taxonomy: the tree; a node with several parents is drawn below the first, and named below the others.
+        counts: adds columns with images, share and a bar.
+        style: what the terminal can show.
+
+    Returns:
+        Lines of text, without a line end after the last.
+    """
+    lines = [_Line("", taxonomy.name), *_below(taxonomy, None, "")]
+    width = max(len(line.branch) + len(line.node) + (2 if line.elsewhere else 0) for line in lines)
+    labels = max([5, *(len(node.label or "") for node in taxonomy.entries.values())])
+    head = f"{'':{width}}  {'label':>{labels}}  {'GO':10}" + ("  images    share" if counts else "")
+    drawn = [_paint(head.rstrip(), _DIM, style), _paint(taxonomy.name, _BOLD, style)]
+    for line in lines[1:]:
+        drawn.append(_drawn(taxonomy, line, (width, labels), counts, style) if line.node else line.branch)
+    text = "\n".join(drawn)
+    return text if style.unicode else text.translate(_ASCII)
+
+
+def level_lines(taxonomy: Taxonomy, style: Style = Style()) -> str:
+    """Say what each level holds, with the flag that trains it."""
+    width = max(map(len, taxonomy.levels))
+    lines = []
+    for level in taxonomy.levels:
+        nodes = taxonomy.level(level)
+        shown = ", ".join(nodes) if len(nodes) <= 8 else f"{', '.join(nodes[:3])}, … {nodes[-1]}"
+        lines.append(f"  {level:{width}}  {len(nodes):3}  {shown}")
+    text = "\n".join(lines)
+    return text if style.unicode else text.replace("…", "...")
+
+
+def _below(taxonomy: Taxonomy, parent: str | None, indent: str) -> Iterator[_Line]:
+    """Yield the lines below a node; below None, the top nodes, set apart by an empty line each."""
+    if parent is None:
+        children = [node.name for node in taxonomy.entries.values() if node.depth == 1]
+    else:
+        children = list(taxonomy.children(parent))
+    for index, child in enumerate(children):
+        last = index == len(children) - 1
+        if parent is None:
+            yield _Line("│", "")
+        home = taxonomy.entries[child].home
+        elsewhere = "" if home == parent else home or "the top"
+        yield _Line(indent + ("└── " if last else "├── "), child, elsewhere)
+        if not elsewhere:
+            yield from _below(taxonomy, child, indent + ("    " if last else "│   "))
+
+
+def _drawn(taxonomy: Taxonomy, line: _Line, widths: tuple[int, int], counts: Counts | None, style: Style) -> str:
+    node = taxonomy.node(line.node)
+    width, label_width = widths
+    name = f"({node.name})" if line.elsewhere else node.name
+    fill = " " * (width - len(line.branch) - len(name))
+    if line.elsewhere:
+        return f"{line.branch}{_paint(name, _DIM, style)}{fill}  {_paint(f'see {line.elsewhere}', _DIM, style)}"
+    shown = name if taxonomy.is_leaf(node.name) else _paint(name, _BOLD, style)
+    cells = [f"{node.label or '':>{label_width}}", _paint(f"{node.go or '':10}", _DIM, style)]
+    if counts:
+        cells += _count_cells(counts.images[node.name], counts.total)
+    notes = ["open"] if node.open else []
+    also = [parent for parent in node.parents if parent != node.home]
+    notes += [f"also under {', '.join(also)}"] if also else []
+    cells += [f"[{'; '.join(notes)}]"] if notes else []
+    return f"{line.branch}{shown}{fill}  {'  '.join(cells)}".rstrip()
+
+
+def _count_cells(images: int, total: int) -> list[str]:
+    share = images / total if total else 0.0
+    # a share that rounds to nothing is not nothing
+    percent = "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:5.1f} %"
+    return [f"{images:>6,}", percent, f"{_bar(share):{_BAR_CELLS}}"]
+
+
+def _bar(share: float) -> str:
+    """Return a bar whose length is the share of `_BAR_CELLS`, in eighths of a character."""
+    eighths = round(share * _BAR_CELLS * 8)
+    full, rest = divmod(max(eighths, 1 if share > 0 else 0), 8)
+    return "█" * full + (_EIGHTHS[rest] if rest else "")
+
+
+def _paint(text: str, code: str, style: Style) -> str:
+    return f"{code}{text}{_PLAIN}" if style.colour and text.strip() else text

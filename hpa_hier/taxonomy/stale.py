@@ -1,0 +1,80 @@
+"""What an edited taxonomy does to trained members: which columns changed meaning, and how to train those anew."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from hpa_hier.taxonomy.tree import Taxonomy
+
+
+def stale_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str]) -> tuple[str, ...]:
+    """Return the nodes of a trained member that mean something else by now, or nothing any more.
+
+    A node's meaning is what its column answers: the labels below it, whether it is a leaf, the open groups below it
+    (`Taxonomy.meaning`). Names, order, comments, GO ids and descriptions may change without making anything stale.
+
+    Args:
+        trained: the taxonomy that was saved with the member.
+        current: the taxonomy as it is now.
+        nodes: the member's nodes, as `trained` names them.
+
+    Returns:
+        Names of `trained`, in the order of `nodes`; empty where the member can be used as it is.
+    """
+    known = _names_now(trained, current)
+    return tuple(node for node in nodes if trained.node(node).name not in known)
+
+
+def renamed(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str]) -> dict[str, str]:
+    """Return the member's nodes of which only the name has changed, each with its name now."""
+    known = _names_now(trained, current)
+    return {node: known[node] for node in nodes if known.get(node, node) != node}
+
+
+def uncovered(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
+    """Return the nodes that a member should answer for by now and does not, as after a leaf was added to its level.
+
+    Args:
+        trained: the taxonomy that was saved with the member.
+        current: the taxonomy as it is now.
+        nodes: the member's nodes, as `trained` names them.
+        wanted: the nodes that its selector stands for by now, as `current` names them.
+    """
+    known = _names_now(trained, current)
+    answered = {known.get(node) for node in nodes}
+    return tuple(node for node in wanted if node not in answered)
+
+
+def retrain_commands(members: Sequence[tuple[str, str]], run: str | None = None) -> tuple[str, ...]:
+    """Return the commands that train just these members anew, each once.
+
+    Args:
+        members: (name, flags that select it), as in ``("coarse", "--level coarse")``.
+        run: the run's name, where it is not the recipe's.
+
+    >>> retrain_commands([("coarse", "--level coarse")], run="mine")
+    ('python -m hpa_hier.train --level coarse --run mine --restart',)
+    """
+    into = f" --run {shlex.quote(run)}" if run else ""
+    return tuple(dict.fromkeys(f"python -m hpa_hier.train {flags}{into} --restart" for _, flags in members))
+
+
+def _names_now(trained: Taxonomy, current: Taxonomy) -> dict[str, str]:
+    """Return what each node of the old taxonomy is called now; those without a counterpart are left out.
+
+    Counterparts have the same meaning. Where several nodes share one (a group whose only child is a group), those that
+    kept their name go first and the others in order, so that no two nodes become one.
+    """
+    free: dict[str, list[str]] = {}
+    for node in current.nodes:
+        free.setdefault(current.meaning(node), []).append(node)
+    now: dict[str, str] = {}
+    for keep_name in (True, False):
+        for node in trained.nodes:
+            candidates = free.get(trained.meaning(node), [])
+            if node not in now and (node in candidates if keep_name else candidates):
+                name = node if keep_name else candidates[0]
+                candidates.remove(name)
+                now[node] = name
+    return now
