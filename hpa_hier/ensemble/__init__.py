@@ -1,0 +1,1 @@
+"""Ensemble: from the members' scores to one calibrated, coherent set of labels for every image."""

@@ -1,0 +1,12 @@
+"""Types of the arrays that the ensemble passes around."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Order = Sequence[tuple[int, tuple[int, ...]]]  # (group, its children) as columns, deepest group first

@@ -1,0 +1,110 @@
+"""Held-out scores of a run: fit its ensemble on the calibration part, answer for the test part."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpa_hier.config import EnsembleSettings, Recipe
+from hpa_hier.ensemble import keep
+from hpa_hier.ensemble.evaluate import facts_of, write_evaluation
+from hpa_hier.ensemble.fit import fit
+from hpa_hier.ensemble.predict import Ensemble
+from hpa_hier.ensemble.run_folder import Gathered, check_unchanged, gather, pack_of, wanted_members
+from hpa_hier.ensemble.scores import Truth
+from hpa_hier.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from hpa_hier.data.pack import Pack
+
+
+def fit_run(run: Path, recipe: Recipe) -> tuple[Ensemble, Ensemble | None]:
+    """Fit the recipe's ensemble, and its flat peer, on the calibration part, and keep both.
+
+    An evaluation of another ensemble than the one fitted now is removed, lest it be taken for this one's.
+
+    Returns:
+        The ensemble, and the flat peer or None where the recipe names no flat members.
+    """
+    taxonomy = Taxonomy.load(recipe.taxonomy)
+    gathered = gather(run, wanted_members(run, recipe), taxonomy, "calibration")
+    flat = gather(run, recipe.ensemble.flat, taxonomy, "calibration") if recipe.ensemble.flat else None
+    pack = pack_of(run, [*gathered.records, *(flat.records if flat else ())], recipe)
+    truth = _truth(pack, taxonomy)
+    images = _image_facts(gathered, pack, recipe)
+    folder = run / "ensemble"
+    before = _kept_bytes(folder)
+    plain = recipe.ensemble.model_copy(update={"aggregate": "mean", "reconcile": "lift"})
+    ensemble = _fit_gathered(gathered, truth, taxonomy, recipe.ensemble, images)
+    peer = _fit_gathered(flat, truth, taxonomy, plain, images) if flat else None
+    if peer:
+        keep.save(peer, folder, keep.FLAT_FILE)
+    else:
+        (folder / keep.FLAT_FILE).unlink(missing_ok=True)
+    keep.save(ensemble, folder)
+    if _kept_bytes(folder) != before:
+        for name in ("evaluation.npz", "evaluation.json", "figures.json"):
+            (folder / name).unlink(missing_ok=True)
+    return ensemble, peer
+
+
+def evaluate_run(run: Path, recipe: Recipe) -> Path:
+    """Answer for the test part with the kept ensemble and its flat peer; return the path of evaluation.npz."""
+    folder = run / "ensemble"
+    ensemble = keep.load(folder)
+    flat = keep.load(folder, keep.FLAT_FILE) if (folder / keep.FLAT_FILE).is_file() else None
+    gathered = _seated(run, ensemble, "test")
+    peers = _seated(run, flat, "test") if flat else None
+    pack = pack_of(run, gathered.records, recipe)
+    settings = dict(ensemble.about.get("settings") or {})  # type: ignore[call-overload]
+    facts = facts_of(ensemble.about, pack.simulated, gathered.records, peers.records if peers else (), settings)
+    prediction = ensemble.predict(gathered.scores)
+    peer = flat.predict([scores.take(prediction.ids) for scores in peers.scores]) if flat and peers else None
+    return write_evaluation(folder, _truth(pack, ensemble.taxonomy), prediction, peer, facts)
+
+
+def _fit_gathered(
+    gathered: Gathered, truth: Truth, taxonomy: Taxonomy, settings: EnsembleSettings, images: dict[str, Any]
+) -> Ensemble:
+    ensemble = fit(gathered.scores, truth, taxonomy, settings)
+    digest = {record.name: record.digest for record in gathered.records}
+    renamed = dict(zip((record.name for record in gathered.records), gathered.renamed, strict=True))
+    seats = tuple(replace(seat, digest=digest[seat.name], renamed=renamed[seat.name]) for seat in ensemble.seats)
+    manifest = gathered.records[0].manifest
+    about = {
+        "part": "calibration",
+        "samples": len(gathered.scores[0].ids),
+        "split_digest": manifest.split_digest,
+        "pack_digest": manifest.pack_digest,
+        "images": images,
+        "settings": settings.model_dump(mode="json"),
+    }
+    return replace(ensemble, seats=seats, about=about)
+
+
+def _image_facts(gathered: Gathered, pack: Pack, recipe: Recipe) -> dict[str, Any]:
+    """What images must be like for the members; channels that may be missing are those training did without."""
+    manifest = gathered.records[0].manifest
+    allowed = {*recipe.data.may_be_missing, *pack.filled}
+    return {
+        "channels": list(manifest.channels),
+        "size": manifest.image_size,
+        "intensity": manifest.intensity,
+        "may_be_missing": [channel for channel in manifest.channels if channel in allowed],
+    }
+
+
+def _seated(run: Path, ensemble: Ensemble, part: str) -> Gathered:
+    check_unchanged(run, ensemble)
+    return gather(run, [seat.name for seat in ensemble.seats], ensemble.taxonomy, part)
+
+
+def _kept_bytes(folder: Path) -> list[bytes]:
+    paths = [folder / name for name in (keep.FILE, keep.FLAT_FILE, "taxonomy.yaml")]
+    return [path.read_bytes() if path.is_file() else b"" for path in paths]
+
+
+def _truth(pack: Pack, taxonomy: Taxonomy) -> Truth:
+    targets = pack.targets(taxonomy)
+    return Truth(pack.ids, targets.present, targets.known)

@@ -1,0 +1,151 @@
+"""Keeping: an ensemble as one JSON file with names in it, and its taxonomy beside it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpa_hier import __version__
+from hpa_hier.ensemble.arrays import Floats
+from hpa_hier.ensemble.calibrate import Calibration
+from hpa_hier.ensemble.predict import Ensemble, Seat
+from hpa_hier.ensemble.reconcile import Gate
+from hpa_hier.ensemble.thresholds import Thresholds
+from hpa_hier.errors import UserError
+from hpa_hier.files import read_json, write_json, write_text
+from hpa_hier.taxonomy import Taxonomy
+
+FORMAT = 1
+FILE = "ensemble.json"
+FLAT_FILE = "flat.json"  # the compute-matched peer, fitted the same way
+
+
+def save(ensemble: Ensemble, folder: Path, file: str = FILE) -> Path:
+    """Write an ensemble and its taxonomy; the JSON file comes last, so where it stands the folder is whole.
+
+    Args:
+        ensemble: a fitted one.
+        folder: created where absent.
+        file: name of the JSON file.
+
+    Returns:
+        The JSON file's path.
+    """
+    write_text(folder / "taxonomy.yaml", ensemble.taxonomy.text)
+    path = folder / file
+    write_json(path, to_json(ensemble))
+    return path
+
+
+def load(folder: Path, file: str = FILE) -> Ensemble:
+    """Read an ensemble back; it predicts the same to the last bit.
+
+    Raises:
+        UserError: a file is absent, broken, of another format, or does not fit its taxonomy.
+    """
+    path = folder / file
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file; fit the ensemble: python -m hpa_hier.ensemble fit --run {folder.parent.name}"
+        )
+    content = read_json(path)
+    taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path}: not an ensemble of format {FORMAT}; fit it again: python -m hpa_hier.ensemble fit")
+    try:
+        ensemble = _from_json(content, taxonomy)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path}: does not fit {folder / 'taxonomy.yaml'} or is broken ({type(error).__name__}: {error}); "
+            "fit it again: python -m hpa_hier.ensemble fit"
+        ) from None
+    return ensemble
+
+
+def to_json(ensemble: Ensemble) -> dict[str, Any]:
+    """Return an ensemble as plain names and numbers."""
+    nodes = ensemble.taxonomy.nodes
+    limits = ensemble.thresholds
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "taxonomy": ensemble.taxonomy.name,
+        "about": ensemble.about,
+        "members": {seat.name: _seat_to_json(seat, nodes) for seat in ensemble.seats},
+        "aggregate": ensemble.aggregate,
+        "reconcile": ensemble.reconcile,
+        "gamma": {nodes[one.group]: one.gamma for one in ensemble.gates},
+        "thresholds": {
+            node: {
+                "value": float(limits.values[j]),
+                "rule": limits.rules[j],
+                "low": _number(limits.low[j]),
+                "high": _number(limits.high[j]),
+                "positives": int(limits.positives[j]),
+            }
+            for j, node in enumerate(limits.nodes)
+        },
+    }
+
+
+def _seat_to_json(seat: Seat, nodes: tuple[str, ...]) -> dict[str, Any]:
+    calibration = seat.calibration
+    return {
+        "sha256": seat.digest,
+        "renamed": seat.renamed,
+        "calibration": {
+            node: {"slope": float(calibration.slope[j]), "offset": float(calibration.offset[j])}
+            for j, node in enumerate(calibration.nodes)
+        },
+        "weights": {node: float(weight) for node, weight in zip(nodes, seat.weights, strict=True) if weight},
+    }
+
+
+def _from_json(content: dict[str, Any], taxonomy: Taxonomy) -> Ensemble:
+    seats = tuple(_seat_from_json(name, kept, taxonomy) for name, kept in sorted(content["members"].items()))
+    gates = tuple(_gate(group, float(gamma), taxonomy) for group, gamma in content["gamma"].items())
+    limits = content["thresholds"]
+    if set(limits) != set(taxonomy.nodes):
+        raise ValueError(f"thresholds for other nodes, such as '{sorted(set(limits) ^ set(taxonomy.nodes))[0]}'")
+    rows = [limits[node] for node in taxonomy.nodes]
+    thresholds = Thresholds(
+        taxonomy.nodes,
+        np.array([float(row["value"]) for row in rows]),
+        tuple(str(row["rule"]) for row in rows),
+        np.array([_float(row["low"]) for row in rows]),
+        np.array([_float(row["high"]) for row in rows]),
+        np.array([int(row["positives"]) for row in rows], dtype=np.int64),
+    )
+    ensemble = Ensemble(taxonomy, seats, str(content["aggregate"]), str(content["reconcile"]), gates, thresholds)
+    return replace(ensemble, about=dict(content["about"]))
+
+
+def _seat_from_json(name: str, kept: dict[str, Any], taxonomy: Taxonomy) -> Seat:
+    calibration = Calibration(
+        tuple(kept["calibration"]),
+        np.array([float(row["slope"]) for row in kept["calibration"].values()]),
+        np.array([float(row["offset"]) for row in kept["calibration"].values()]),
+    )
+    weights: Floats = np.zeros(len(taxonomy.nodes))
+    for node, weight in kept["weights"].items():
+        weights[taxonomy.column[node]] = float(weight)
+    for node in calibration.nodes:
+        taxonomy.column[node]  # a node the taxonomy has not is a KeyError, told by `load`
+    return Seat(name, calibration, weights, dict(kept["renamed"]), str(kept["sha256"]))
+
+
+def _gate(group: str, gamma: float, taxonomy: Taxonomy) -> Gate:
+    leaves = tuple(taxonomy.column[leaf] for leaf in taxonomy.leaves_below(group))
+    return Gate(taxonomy.column[group], leaves, gamma)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _float(value: float | None) -> float:
+    return math.nan if value is None else float(value)

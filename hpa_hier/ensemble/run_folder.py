@@ -1,0 +1,224 @@
+"""Run folders as the ensemble sees them: which run, which members, their records and held-out scores."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpa_hier.config import Recipe
+from hpa_hier.ensemble.keep import FILE
+from hpa_hier.ensemble.predict import Ensemble
+from hpa_hier.ensemble.scores import Scores
+from hpa_hier.errors import UserError
+from hpa_hier.files import read_json, sha256
+from hpa_hier.members.manifest import MANIFEST, SCORES, TAXONOMY, Manifest, check_files, read_manifest
+from hpa_hier.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from hpa_hier.data.pack import Pack
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished member: its folder, its manifest, and the SHA-256 of that file."""
+
+    folder: Path
+    manifest: Manifest
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """The member's name."""
+        return self.folder.name
+
+    @property
+    def command(self) -> str:
+        """The flags that train this member under its run's recipe."""
+        flags = [f"--{kind} {shlex.quote(value)}" for kind, value in self.manifest.selector.items()]
+        if self.manifest.seed:
+            flags.append(f"--seed {self.manifest.seed}")
+        return " ".join([*flags, *_recipe_flags(self.folder.parents[1])])
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Members of one run on one part of its split, checked to belong together.
+
+    Attributes:
+        records: by name.
+        scores: in the same order, nodes called as the current taxonomy calls them.
+        renamed: for each member, node names that the taxonomy has changed since training, old to new.
+    """
+
+    records: tuple[Record, ...]
+    scores: tuple[Scores, ...]
+    renamed: tuple[dict[str, str], ...]
+
+
+def named_run(name: str, artifacts: Path) -> Path:
+    """Find a run by its name under `artifacts`, or by its path.
+
+    Raises:
+        UserError: there is none; the message lists those there are.
+    """
+    for folder in (artifacts / name, Path(name)):
+        if folder.is_dir():
+            return folder
+    there = ", ".join(sorted(path.name for path in artifacts.glob("*") if (path / "members").is_dir())) or "none yet"
+    raise UserError(f"{name}: no such run under {artifacts} and no such folder; runs there: {there}")
+
+
+def newest_ensemble(artifacts: Path) -> Path:
+    """Find the run whose ensemble was fitted last.
+
+    Raises:
+        UserError: no run under `artifacts` has an ensemble.
+    """
+    fitted = [(path.stat().st_mtime_ns, path) for path in artifacts.glob(f"*/ensemble/{FILE}")]
+    if not fitted:
+        raise UserError(
+            f"{artifacts}: no run here has a fitted ensemble; train members (python -m hpa_hier.train --all), fit one "
+            "(python -m hpa_hier.ensemble fit), or name a run with --run"
+        )
+    return max(fitted)[1].parents[1]
+
+
+def wanted_members(run: Path, recipe: Recipe) -> tuple[str, ...]:
+    """Return the members to combine: those the recipe names, else all finished ones of the recipe, else of the run."""
+    if recipe.ensemble.members:
+        return recipe.ensemble.members
+    finished = sorted(path.parent.name for path in (run / "members").glob("*/member.json"))
+    of_recipe = {member.name for member in recipe.members}
+    return tuple(name for name in finished if name in of_recipe) or tuple(finished)
+
+
+def read_records(run: Path, names: Sequence[str]) -> tuple[Record, ...]:
+    """Read the records of finished members.
+
+    Raises:
+        UserError: some are not trained; the message says how to train them or to leave them out.
+    """
+    train = " ".join(["python -m hpa_hier.train", *_recipe_flags(run)])
+    if not names:
+        raise UserError(f"{run}: no finished member; train some: {train} --all")
+    absent = [name for name in names if not (run / "members" / name / "member.json").is_file()]
+    if absent:
+        raise UserError(
+            f"{run}: {len(absent)} of {len(names)} members are not trained: {', '.join(absent)}; train them "
+            f"({train} --member {absent[0]}) or leave them out of ensemble.members "
+            "or ensemble.flat"
+        )
+    folders = [run / "members" / name for name in names]
+    return tuple(Record(folder, read_manifest(folder), sha256(folder / MANIFEST)) for folder in folders)
+
+
+def gather(run: Path, names: Sequence[str], taxonomy: Taxonomy, part: str) -> Gathered:
+    """Read members' scores of one part, and check that they may be combined.
+
+    Raises:
+        UserError: a member is not trained, is stale under `taxonomy`, or was trained on another pack or split.
+    """
+    records = read_records(run, names)
+    check_fresh(records, taxonomy, run)
+    _check_together(records, run)
+    for record in records:
+        check_files(record.folder, record.manifest, (SCORES, TAXONOMY))
+    renamed = tuple(_renamed(record, taxonomy) for record in records)
+    scores = tuple(
+        Scores.load(record.folder / SCORES, record.name, part).renamed(names)
+        for record, names in zip(records, renamed, strict=True)
+    )
+    return Gathered(records, scores, renamed)
+
+
+def check_fresh(records: Sequence[Record], taxonomy: Taxonomy, run: Path) -> None:
+    """Refuse members whose columns mean something else under the current taxonomy.
+
+    Raises:
+        UserError: with the commands that retrain just those.
+    """
+    from hpa_hier.taxonomy.stale import retrain_commands, stale_nodes
+
+    stale = []
+    for record in records:
+        changed = stale_nodes(_trained_taxonomy(record), taxonomy, record.manifest.nodes)
+        if changed:
+            stale.append((record, changed))
+    if stale:
+        what = "; ".join(f"'{record.name}' ({', '.join(changed[:3])})" for record, changed in stale)
+        commands = "\n".join(retrain_commands([(record.name, record.command) for record, _ in stale]))
+        raise UserError(
+            f"{taxonomy.source} has changed what these members of {run} answer for: {what}; run\n{commands}"
+        )
+
+
+def check_unchanged(run: Path, ensemble: Ensemble) -> None:
+    """Refuse an ensemble whose members were trained again since it was fitted.
+
+    Raises:
+        UserError: naming the member.
+    """
+    records = read_records(run, [seat.name for seat in ensemble.seats])
+    for seat, record in zip(ensemble.seats, records, strict=True):
+        if seat.digest and seat.digest != record.digest:
+            raise UserError(
+                f"{record.folder}: was trained again after the ensemble was fitted; fit it again: "
+                f"python -m hpa_hier.ensemble fit --run {run.name}"
+            )
+
+
+def pack_of(run: Path, records: Sequence[Record], recipe: Recipe) -> Pack:
+    """Open the pack that a run's members were trained on.
+
+    Raises:
+        UserError: it is gone, or another one is in its place.
+    """
+    from hpa_hier.data.pack import Pack  # imports an image library
+
+    kept = read_json(run / "run.json") if (run / "run.json").is_file() else {}
+    path = recipe.data.pack if recipe.data.pack and Path(recipe.data.pack).is_dir() else kept.get("pack")
+    if not path:
+        raise UserError(
+            f"{run / 'run.json'}: names no pack; name the one its members were trained on: --set data.pack=DIR"
+        )
+    pack = Pack.open(Path(path))
+    wanted = records[0].manifest.pack_digest
+    if pack.digest != wanted:
+        raise UserError(
+            f"{path}: is another pack ({pack.digest}) than the members of {run} were trained on ({wanted}); "
+            "put that one back, or train again with --restart"
+        )
+    return pack
+
+
+def _check_together(records: Sequence[Record], run: Path) -> None:
+    """Refuse members that were not trained on the same images, parts and kind of input."""
+    first = records[0]
+    for key in ("split_digest", "pack_digest", "channels", "image_size", "intensity"):
+        for record in records:
+            one, other = getattr(first.manifest, key), getattr(record.manifest, key)
+            if one != other:
+                raise UserError(
+                    f"{run}: members '{first.name}' and '{record.name}' differ in {key} ({one}, {other}), so they "
+                    "cannot be combined; leave one out of ensemble.members, or train it again with --restart"
+                )
+
+
+def _recipe_flags(run: Path) -> list[str]:
+    """Flags that name a run's own recipe."""
+    if (run / "config.yaml").is_file():
+        return [f"--config {shlex.quote(str(run / 'config.yaml'))}"]
+    return [f"--run {shlex.quote(run.name)}"]
+
+
+def _renamed(record: Record, taxonomy: Taxonomy) -> dict[str, str]:
+    from hpa_hier.taxonomy.stale import renamed
+
+    return dict(renamed(_trained_taxonomy(record), taxonomy, record.manifest.nodes))
+
+
+def _trained_taxonomy(record: Record) -> Taxonomy:
+    return Taxonomy.load(record.folder / TAXONOMY)

@@ -1,0 +1,255 @@
+"""Thresholds: one for every node, fitted on held-out probabilities, each with its bootstrap interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpa_hier.ensemble.arrays import Bools, Floats
+
+Counts = NDArray[np.int64]
+_ABOVE_ALL = float(np.nextafter(1.0, 2.0))  # the threshold that even a probability of 1 does not reach
+INTERVAL = (0.025, 0.975)  # quantiles of a threshold's bootstrap interval
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a node's probability must reach for the node to be present.
+
+    Attributes:
+        nodes: N node names.
+        values: (N,) in [0, 1], or the next number above 1 where nothing may be present.
+        rules: the rule behind each value: fixed, global, f1 or prevalence.
+        low: (N,) lower end of the bootstrap interval; NaN where none was drawn.
+        high: (N,) upper end.
+        positives: (N,) samples that carry the node, where the values were fitted.
+    """
+
+    nodes: tuple[str, ...]
+    values: Floats
+    rules: tuple[str, ...]
+    low: Floats
+    high: Floats
+    positives: Counts
+
+
+@dataclass(frozen=True)
+class ThresholdPlan:
+    """How thresholds are chosen.
+
+    Attributes:
+        rule: fixed, global, f1 or prevalence.
+        fixed: the value of rule fixed.
+        small_class: nodes with fewer positives get the prevalence threshold where the rule is f1.
+        bootstrap: resamples for the interval; 0 for none.
+        seed: of the resamples.
+    """
+
+    rule: str
+    fixed: float = 0.5
+    small_class: int = 20
+    bootstrap: int = 200
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Samples of every node by falling probability; a cut k calls the first k of them present.
+
+    Attributes:
+        order: (N, B) rows of the samples.
+        probs: (N, B), falling.
+        hits: (N, B) True where the sample carries the node and that is known.
+        counted: (N, B) False where the annotation does not say.
+        parts: (N, B) True where a cut behind this sample parts no equal probabilities.
+    """
+
+    order: NDArray[np.intp]
+    probs: Floats
+    hits: Bools
+    counted: Bools
+    parts: Bools
+
+    @classmethod
+    def of(cls, probs: Floats, present: Bools, known: Bools) -> Ranked:
+        """Rank samples; probs, present and known are (B, N)."""
+        falling = np.ascontiguousarray(-probs.T)
+        order = np.argsort(falling, axis=1)
+        ranked = -np.take_along_axis(falling, order, axis=1)
+        counted = np.take_along_axis(np.ascontiguousarray(known.T), order, axis=1)
+        hits = np.take_along_axis(np.ascontiguousarray((present & known).T), order, axis=1)
+        parts = np.ones(ranked.shape, bool)
+        parts[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
+        return cls(order, ranked, hits, counted, parts)
+
+    def rows(self, nodes: Sequence[int]) -> Ranked:
+        """Return the ranking of these nodes alone."""
+        rows = list(nodes)
+        return Ranked(self.order[rows], self.probs[rows], self.hits[rows], self.counted[rows], self.parts[rows])
+
+    def values_at(self, cuts: NDArray[np.intp]) -> Floats:
+        """Turn cuts into thresholds: half-way between the last sample inside and the first outside.
+
+        Args:
+            cuts: (N, ...) numbers of samples called present, 0 to B.
+
+        Returns:
+            The thresholds, shaped as `cuts`; beyond the ends, half-way to 1 and to 0.
+        """
+        flat = cuts.reshape(len(cuts), -1)
+        framed = np.pad(self.probs, ((0, 0), (1, 1)), constant_values=((0.0, 0.0), (_ABOVE_ALL, 0.0)))
+        inside = np.take_along_axis(framed, flat, axis=1)
+        outside = np.take_along_axis(framed, flat + 1, axis=1)
+        middle = outside + (inside - outside) / 2
+        values: Floats = np.where(middle > outside, middle, inside)  # neighbours in floating point have no middle
+        return values.reshape(cuts.shape)
+
+
+def f1_cuts(ranked: Ranked) -> NDArray[np.intp]:
+    """Return the cut (N,) of largest F1 for each node, exactly; the smallest cut among equals.
+
+    A node without positives gets cut 0.
+    """
+    best = np.argmax(_f1_behind(ranked), axis=1)
+    cuts: NDArray[np.intp] = np.where(ranked.hits.any(axis=1), best + 1, 0)
+    return cuts
+
+
+def prevalence_cuts(ranked: Ranked, shares: Floats | None = None) -> NDArray[np.intp]:
+    """Return the cut (N,) that calls as many samples present as carry the node.
+
+    Args:
+        ranked: the samples.
+        shares: (N,) in [0, 1], the share of samples expected to carry each node; those of `ranked` where None.
+            Where the images to predict are another mix than the calibration part, give theirs.
+
+    Returns:
+        Cuts behind which the number called present is nearest to the number wanted, without parting equals; the
+        smaller of two equally near. Only samples with a known answer count.
+    """
+    reached = np.cumsum(ranked.counted, axis=1)
+    wanted = ranked.hits.sum(axis=1) if shares is None else np.rint(shares * reached[:, -1])
+    distance = np.abs(reached - wanted[:, None]).astype(np.float64)
+    distance[~ranked.parts] = np.inf
+    distance = np.concatenate([np.asarray(wanted, np.float64)[:, None], distance], axis=1)
+    nearest: NDArray[np.intp] = np.argmin(distance, axis=1)
+    return nearest
+
+
+def global_threshold(ranked: Ranked, nodes: Sequence[int]) -> float:
+    """Return the one threshold of largest macro F1 over `nodes`, exactly.
+
+    Walking down all probabilities of all nodes, each step changes one node's F1; the sum of the changes so far is
+    the macro F1 there. Nodes without positives are left out; 0.5 where none has any.
+    """
+    rows = [node for node in nodes if ranked.hits[node].any()]
+    if not rows:
+        return 0.5
+    chosen = ranked.rows(rows)
+    chosen = replace(chosen, parts=np.ones_like(chosen.parts))  # the sum needs every step; equals are left out below
+    change = np.diff(_f1_behind(chosen), axis=1, prepend=0.0).ravel()
+    probs = chosen.probs.ravel()
+    order = np.argsort(-probs, kind="stable")  # stable keeps each node's own steps in their order
+    probs = probs[order]
+    total = np.cumsum(change[order])
+    total[:-1][probs[:-1] == probs[1:]] = -np.inf
+    best = int(np.argmax(total))
+    outside = probs[best + 1] if best + 1 < len(probs) else 0.0
+    middle = outside + (probs[best] - outside) / 2
+    return float(middle if middle > outside else probs[best])
+
+
+def fit_thresholds(
+    nodes: tuple[str, ...], probs: Floats, truth: tuple[Bools, Bools], leaves: Sequence[int], plan: ThresholdPlan
+) -> Thresholds:
+    """Choose every node's threshold on held-out probabilities.
+
+    Args:
+        nodes: N node names.
+        probs: (B, N) reconciled.
+        truth: present and known, (B, N) each.
+        leaves: columns that the global threshold is fitted on.
+        plan: the rule. Nodes without positives get the prevalence threshold where the rule is f1.
+
+    Returns:
+        The thresholds. A node without positives gets, by prevalence, half-way from the largest probability to 1.
+    """
+    ranked = Ranked.of(probs, *truth)
+    positives = ranked.hits.sum(axis=1)
+    values, rules = _choose(ranked, positives, leaves, plan)
+    low, high = np.full(len(nodes), np.nan), np.full(len(nodes), np.nan)
+    if plan.rule == "fixed":
+        low, high = values.copy(), values.copy()
+    elif plan.bootstrap:
+        draws = _bootstrap(ranked, rules, leaves, plan)
+        low, high = np.quantile(draws, INTERVAL, axis=0)
+    return Thresholds(nodes, values, rules, low, high, positives)
+
+
+def _choose(
+    ranked: Ranked, positives: Counts, leaves: Sequence[int], plan: ThresholdPlan
+) -> tuple[Floats, tuple[str, ...]]:
+    number = len(positives)
+    if plan.rule == "fixed":
+        return np.full(number, plan.fixed), ("fixed",) * number
+    if plan.rule == "global":
+        return np.full(number, global_threshold(ranked, leaves)), ("global",) * number
+    by_prevalence = prevalence_cuts(ranked)
+    if plan.rule == "prevalence":
+        return ranked.values_at(by_prevalence), ("prevalence",) * number
+    small = (positives < plan.small_class) | (positives == 0)
+    cuts = np.where(small, by_prevalence, f1_cuts(ranked))
+    return ranked.values_at(cuts), tuple("prevalence" if one else "f1" for one in small)
+
+
+def _bootstrap(ranked: Ranked, rules: tuple[str, ...], leaves: Sequence[int], plan: ThresholdPlan) -> Floats:
+    """Choose thresholds again on resamples of the samples; (R, N), rules as chosen on all samples."""
+    rng = np.random.default_rng(plan.seed)
+    size = ranked.probs.shape[1]
+    times = np.stack([np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(plan.bootstrap)])
+    if plan.rule == "global":
+        return np.stack([np.full(len(rules), _resampled_global(ranked, leaves, one)) for one in times])
+    draws = np.empty((plan.bootstrap, len(rules)))
+    for node, rule in enumerate(rules):
+        row = ranked.rows([node])
+        drawn = times[:, row.order[0]].astype(np.float32)  # whole numbers far below 2^24 stay exact
+        draws[:, node] = row.values_at(_resampled_cuts(row, drawn, rule)[None])[0]
+    return draws
+
+
+def _resampled_cuts(row: Ranked, drawn: NDArray[np.float32], rule: str) -> NDArray[np.intp]:
+    """Cuts (R,) of one node, where sample b was drawn drawn[r, b] times."""
+    reached = np.cumsum(drawn * row.counted, axis=1)
+    found = np.cumsum(drawn * row.hits, axis=1)
+    wanted = found[:, -1:]
+    if rule == "f1":
+        f1 = 2 * found / np.maximum(reached + wanted, 1)
+        f1[:, ~row.parts[0]] = -1
+        cuts: NDArray[np.intp] = np.where(wanted[:, 0] > 0, np.argmax(f1, axis=1) + 1, 0)
+        return cuts
+    distance = np.abs(reached - wanted)
+    distance[:, ~row.parts[0]] = np.inf
+    nearest: NDArray[np.intp] = np.argmin(np.concatenate([wanted, distance], axis=1), axis=1)
+    return nearest
+
+
+def _resampled_global(ranked: Ranked, leaves: Sequence[int], times: Counts) -> float:
+    """Global threshold where sample b was drawn times[b] times."""
+    rows = np.repeat(np.arange(len(times)), times)
+    inverse = np.argsort(ranked.order, axis=1)
+    probs = np.take_along_axis(ranked.probs, inverse, axis=1).T[rows]
+    hits = np.take_along_axis(ranked.hits, inverse, axis=1).T[rows]
+    counted = np.take_along_axis(ranked.counted, inverse, axis=1).T[rows]
+    return global_threshold(Ranked.of(probs, hits, counted), leaves)
+
+
+def _f1_behind(ranked: Ranked) -> Floats:
+    """F1 (N, B) of the cut behind each sample; -1 where it would part equal probabilities."""
+    found = np.cumsum(ranked.hits, axis=1)
+    reached = np.cumsum(ranked.counted, axis=1)
+    f1 = 2.0 * found / np.maximum(reached + found[:, -1:], 1)
+    f1[~ranked.parts] = -1.0
+    return f1
