@@ -153,7 +153,6 @@ class Recipe(_Settings):
     run: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "default"  # folder under artifacts/
     artifacts: str = "artifacts"  # folder that runs are kept in
     taxonomy: str = "hierarchy/hpa28.yaml"
-    seed: int = 0
     data: DataSettings = DataSettings()
     simulate: SimulateSettings = SimulateSettings()
     split: SplitSettings = SplitSettings()

@@ -59,7 +59,9 @@ def steps(recipe: Recipe, recipe_arguments: Sequence[str]) -> tuple[Step, ...]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run every step that is not finished, each as the command a person would type."""
-    parser = Parser("hpa_hier.demo", "Run the whole way on drawn cells: draw, pack, split, train, fit, evaluate, report.")
+    parser = Parser(
+        "hpa_hier.demo", "Run the whole way on drawn cells: draw, pack, split, train, fit, evaluate, report."
+    )
     add_recipe_arguments(parser)
     options = parser.parse_args(arguments)
     config = options.config or "configs/demo.yaml"
@@ -85,7 +87,9 @@ def _perform(step: Step) -> None:
     if status in (130, -2):
         raise KeyboardInterrupt
     if status:
-        raise UserError(f"the step '{step.title}' ended with status {status}; mend what it says above, then run this again")
+        raise UserError(
+            f"the step '{step.title}' ended with status {status}; mend what it says above, then run this again"
+        )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,145 @@
+"""Evaluation: what an ensemble and its flat peer answered on the test part, read back from a run."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpa_hier.data.split import read_split
+from hpa_hier.errors import UserError
+from hpa_hier.files import read_json
+from hpa_hier.taxonomy import Taxonomy
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.floating]
+
+_ARRAYS = ("ids", "nodes", "targets", "known", "raw", "probs", "present", "thresholds")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One system's answers; rows as the evaluation's ids, columns as its nodes."""
+
+    raw: Floats  # (B, N) calibrated and aggregated, before reconciling
+    probs: Floats  # (B, N) in [0, 1], reconciled
+    present: Bools  # (B, N) decisions, closed
+    thresholds: Floats | None  # (N,); None where the file does not hold them
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Answers and truth on the test part; columns in the order of taxonomy.nodes."""
+
+    taxonomy: Taxonomy
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]  # antibody of each sample; "" where unknown
+    targets: Bools  # (B, N) closed
+    known: Bools  # (B, N)
+    ensemble: Answers
+    flat: Answers | None  # the compute-matched mean of flat members
+    facts: Mapping[str, Any]  # evaluation.json: digests, part, simulated, members and their cost
+
+    @property
+    def leaf_columns(self) -> npt.NDArray[np.intp]:
+        """Columns of the leaves, in taxonomy order."""
+        return np.array([self.taxonomy.column[leaf] for leaf in self.taxonomy.leaves], dtype=np.intp)
+
+    @property
+    def edges(self) -> npt.NDArray[np.intp]:
+        """(E, 2) child and parent columns."""
+        column = self.taxonomy.column
+        pairs = [(column[n], column[p]) for n in self.taxonomy.nodes for p in self.taxonomy.parents(n)]
+        return np.array(pairs, dtype=np.intp).reshape(-1, 2)
+
+
+def run_folder(path: Path) -> Path:
+    """Find the run that `path` belongs to: the run itself, its ensemble folder, or its evaluation.npz."""
+    folder = path.parent if path.suffix == ".npz" else path
+    return folder.parent if folder.name == "ensemble" else folder
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Read a run's evaluation.
+
+    Args:
+        path: run folder, its ensemble folder, or evaluation.npz.
+
+    Raises:
+        UserError: there is no evaluation, or its files do not belong together.
+    """
+    run = run_folder(path)
+    file = path if path.suffix == ".npz" else run / "ensemble" / "evaluation.npz"
+    if not file.is_file():
+        raise UserError(f"{file}: no evaluation yet; run: python -m hpa_hier.ensemble evaluate --run {run}")
+    arrays = _read_arrays(file)
+    kept = next((p for p in (file.parent / "taxonomy.yaml", run / "taxonomy.yaml") if p.is_file()), None)
+    if kept is None:
+        raise UserError(f"{run / 'taxonomy.yaml'}: no such file; the evaluation's columns need the run's taxonomy")
+    taxonomy = Taxonomy.load(kept)
+    columns = _columns(file, arrays["nodes"], taxonomy)
+    ids = tuple(str(name) for name in arrays["ids"])
+    facts_file = file.with_suffix(".json")
+    return Evaluation(
+        taxonomy=taxonomy,
+        ids=ids,
+        groups=_groups(run / "split.csv", ids),
+        targets=arrays["targets"][:, columns].astype(bool),
+        known=arrays["known"][:, columns].astype(bool),
+        ensemble=_answers(arrays, "", columns, arrays["thresholds"]),
+        flat=_answers(arrays, "flat_", columns, arrays.get("flat_thresholds")) if "flat_present" in arrays else None,
+        facts=read_json(facts_file) if facts_file.is_file() else {},
+    )
+
+
+def _read_arrays(file: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = dict(stored)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{file}: not an evaluation ({error}); run `ensemble evaluate` again") from None
+    missing = [name for name in _ARRAYS if name not in arrays]
+    if missing:
+        raise UserError(f"{file}: array '{missing[0]}' is missing; run `ensemble evaluate` again")
+    shape = (len(arrays["ids"]), len(arrays["nodes"]))
+    for name in ("targets", "known", "raw", "probs", "present"):
+        if arrays[name].shape != shape:
+            raise UserError(f"{file}: '{name}' has shape {arrays[name].shape}, but ids × nodes are {shape}")
+    if not shape[0]:
+        raise UserError(f"{file}: holds no samples; the test part of the split is empty")
+    return arrays
+
+
+def _columns(file: Path, stored: npt.NDArray[Any], taxonomy: Taxonomy) -> list[int]:
+    """Where each node of the taxonomy stands in the file."""
+    place = {str(node): j for j, node in enumerate(stored)}
+    absent = [node for node in taxonomy.nodes if node not in place]
+    if absent:
+        raise UserError(f"{file}: no column for node '{absent[0]}' of {taxonomy.source}; fit and evaluate again")
+    return [place[node] for node in taxonomy.nodes]
+
+
+def _answers(
+    arrays: Mapping[str, npt.NDArray[Any]], prefix: str, columns: list[int], thresholds: npt.NDArray[Any] | None
+) -> Answers:
+    probs = arrays[f"{prefix}probs"]
+    return Answers(
+        raw=arrays.get(f"{prefix}raw", probs)[:, columns],
+        probs=probs[:, columns],
+        present=arrays[f"{prefix}present"][:, columns].astype(bool),
+        thresholds=None if thresholds is None else thresholds[columns],
+    )
+
+
+def _groups(split: Path, ids: tuple[str, ...]) -> tuple[str, ...]:
+    """Look the samples' antibodies up in split.csv; "" for all where the run keeps none."""
+    if not split.is_file():
+        return ("",) * len(ids)
+    kept = read_split(split)
+    group = dict(zip(kept.ids, kept.groups, strict=True))
+    return tuple(group.get(name, "") for name in ids)
