@@ -1,0 +1,87 @@
+"""Channel names: what a file name or a TIFF's metadata says about which channel is where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hpa_hier.errors import UserError
+
+CHANNELS = ("red", "green", "blue", "yellow")  # microtubules, protein, nucleus, endoplasmic reticulum
+COMPOSITE = re.compile(r"(?P<id>.+)_blue_red_green(_yellow)?", re.IGNORECASE)  # the atlas's coloured overlays
+_WORDS = {
+    "microtubules": "red",
+    "tubulin": "red",
+    "protein": "green",
+    "antibody": "green",
+    "nucleus": "blue",
+    "nuclei": "blue",
+    "dapi": "blue",
+    "er": "yellow",
+    "endoplasmic reticulum": "yellow",
+}
+
+
+@dataclass(frozen=True)
+class ChannelHint:
+    """What the user told about channels."""
+
+    order: tuple[str | None, ...] = ()  # channel of each plane in a file of several; None: a plane to leave out
+    names: Mapping[str, str] | None = None  # name in lower case → channel
+
+
+def parse_hint(text: str | None) -> ChannelHint:
+    """Read what `--channels` says: the order of planes, or the user's own names.
+
+    >>> parse_hint("blue,-,green,red").order
+    ('blue', None, 'green', 'red')
+    >>> parse_hint("red=tubulin,green=GFP").names
+    {'tubulin': 'red', 'gfp': 'green'}
+
+    Raises:
+        UserError: the text is neither, names an unknown channel, or a channel twice.
+    """
+    if text is None:
+        return ChannelHint()
+    parts = [part.strip() for part in text.split(",")]
+    named = [part.partition("=") for part in parts if "=" in part]
+    if named and len(named) != len(parts):
+        raise UserError(
+            f"--channels {text}: either an order (red,green,blue) or names (red=tubulin,green=gfp), not both"
+        )
+    told = [channel.strip() for channel, _, _ in named] or [part for part in parts if part != "-"]
+    for channel in told:
+        if channel not in CHANNELS:
+            raise UserError(f"--channels {text}: {channel!r} is no channel; the channels are {', '.join(CHANNELS)}")
+        if told.count(channel) > 1:
+            raise UserError(f"--channels {text}: {channel} stands twice")
+    if not named:
+        return ChannelHint(order=tuple(None if part == "-" else part for part in parts))
+    if any(not name.strip() for _, _, name in named):
+        raise UserError(f"--channels {text}: a name is missing after =")
+    return ChannelHint(names={name.strip().lower(): channel.strip() for channel, _, name in named})
+
+
+def split_name(stem: str, hint: ChannelHint) -> tuple[str, str | None]:
+    """Split a file name without suffix into sample id and channel; the channel is None where the name tells none.
+
+    >>> split_name("800_A6_1_green", ChannelHint())
+    ('800_A6_1', 'green')
+    """
+    composite = COMPOSITE.fullmatch(stem)
+    if composite:
+        return composite["id"], None
+    names = {**{channel: channel for channel in CHANNELS}, **(hint.names or {})}
+    for name in sorted(names, key=len, reverse=True):
+        head, mark = stem[: -len(name) - 1], stem[-len(name) - 1 : -len(name)]
+        if head and mark in ("_", "-", ".") and stem[-len(name) :].lower() == name:
+            return head, names[name]
+    return stem, None
+
+
+def channel_of(name: str, hint: ChannelHint) -> str | None:
+    """Return the channel that a plane's name in a TIFF's metadata means, or None."""
+    key = name.strip().lower()
+    known = {**{channel: channel for channel in CHANNELS}, **_WORDS, **(hint.names or {})}
+    return known.get(key)

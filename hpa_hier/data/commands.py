@@ -1,0 +1,197 @@
+"""What the four data commands do once their arguments are read."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from hpa_hier.config import Recipe
+from hpa_hier.data.audit import Audit, audit
+from hpa_hier.data.build import REJECTED, SIMULATED, PackReport, build
+from hpa_hier.data.labels import read_labels
+from hpa_hier.data.pack import Pack
+from hpa_hier.data.plan import PackRequest
+from hpa_hier.data.problems import LISTED
+from hpa_hier.data.read import Reject
+from hpa_hier.data.split import PARTS, Split, annotated, make_split, read_split, split_pack, units_of, write_split
+from hpa_hier.data.stratify import deviation, worst_ten
+from hpa_hier.errors import UserError
+from hpa_hier.files import write_json
+from hpa_hier.recipe_file import load_recipe
+from hpa_hier.taxonomy import Taxonomy
+
+
+def pack(options: argparse.Namespace) -> None:
+    """Pack a folder of images."""
+    recipe = _recipe(options)
+    request = PackRequest(
+        images=options.images,
+        labels=options.labels,
+        out=options.out,
+        taxonomy=Taxonomy.load(options.taxonomy or recipe.taxonomy),
+        size=options.size or recipe.data.image_size,
+        channels=recipe.data.channels,
+        may_be_missing=recipe.data.may_be_missing if options.may_be_missing is None else options.may_be_missing,
+        intensity=options.intensity or recipe.data.intensity,
+        hint=options.channels,
+        on_problem=options.on_problem,
+    )
+    try:
+        report = build(request, options.threads)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; the same command goes on from the last finished shard in {options.out}", file=sys.stderr)
+        raise
+    _tell_pack(report)
+
+
+def split(options: argparse.Namespace) -> None:
+    """Split a pack or a label table, and show how even the parts are."""
+    flags = {
+        "--seed": ("split.seed", options.seed),
+        "--folds": ("split.folds", options.folds),
+        "--fractions": ("split.fractions", f"[{options.fractions}]" if options.fractions else None),
+    }
+    recipe = _recipe(options, flags)
+    if options.out.is_dir():
+        raise UserError(f"--out {options.out}: a folder; name the file, as in {options.out / 'split.csv'}")
+    if options.pack:
+        opened = Pack.open(options.pack)
+        nodes, kept = opened.nodes, split_pack(opened, recipe.split)
+    else:
+        taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
+        table = read_labels(options.labels, taxonomy, options.on_problem)
+        for problem in table.problems:
+            print(f"left out: {problem}", file=sys.stderr)
+        nodes, kept = table.nodes, make_split(table.ids, annotated(table.nodes), table.groups, recipe.split)
+    write_split(options.out, kept, recipe.split)
+    print("\n".join(_split_table(nodes, kept, recipe.split.fractions)))
+    print(f"wrote {options.out}: {len(kept):,} samples, digest {kept.digest}")
+
+
+def look_through(options: argparse.Namespace) -> None:
+    """Audit a pack."""
+    opened = Pack.open(options.pack)
+    taxonomy = Taxonomy.load(options.taxonomy) if options.taxonomy else opened.taxonomy
+    kept = read_split(options.split) if options.split else None
+    found = audit(opened, taxonomy, kept)
+    width = max(map(len, found.counts))
+    for leaf, count in found.counts.items():
+        print(f"{leaf:{width}} {count:8,} {count / len(opened):7.2%}")
+    print("\n".join(_findings(found, split_given=kept is not None)))
+    print(f"looked through {options.pack}: {len(opened):,} images of {_shape(opened)}, digest {opened.digest}")
+
+
+def simulate(options: argparse.Namespace) -> None:
+    """Draw cells."""
+    flags = {f"--{name}": (f"simulate.{name}", getattr(options, name)) for name in ("count", "seed", "imbalance")}
+    recipe = _recipe(options, {**flags, "--size": ("simulate.image_size", options.size)})
+    from hpa_hier.simulate import write
+
+    drawn, out = recipe.simulate, options.out
+    facts = (out, drawn.count, drawn.image_size, drawn.seed, drawn.imbalance)
+    if options.form == "pack":
+        write.write_pack(*facts, workers=options.workers, taxonomy=recipe.taxonomy)
+        wrote = out
+    else:
+        if not (out / "labels.csv").exists():
+            write_json(out / SIMULATED, {"note": write.NOTE, **drawn.model_dump()})
+        wrote = write.write_folder(*facts, workers=options.workers, depth=options.depth)
+    print(f"wrote {wrote}: {drawn.count:,} drawn images of {drawn.image_size}² pixels, seed {drawn.seed}")
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
+    "pack": pack,
+    "split": split,
+    "audit": look_through,
+    "simulate": simulate,
+}
+
+
+def _recipe(options: argparse.Namespace, flags: Mapping[str, tuple[str, str | None]] | None = None) -> Recipe:
+    """Load the recipe with flags laid over it, so that they pass the same checks.
+
+    Args:
+        options: holds --config and --set.
+        flags: flag → the setting that it changes, and the text given, None where it was not.
+    """
+    changes = {flag: (f"{key}={text}", text) for flag, (key, text) in (flags or {}).items() if text is not None}
+    try:
+        return load_recipe(options.config, [*options.sets, *(change for change, _ in changes.values())])
+    except UserError as error:
+        message = str(error)
+        for flag, (change, text) in changes.items():
+            message = message.replace(f"--set {change}", f"{flag} {text.strip('[]')}")
+        raise UserError(message) from None
+
+
+def _tell_pack(report: PackReport) -> None:
+    opened = report.pack
+    _list_rejects(report.rejects)
+    for channel, count in opened.filled.items():
+        print(f"channel {channel} is missing in {count:,} of {len(opened):,} images and is zeros there")
+    if report.reused_shards and not report.reused:
+        print(f"{report.reused_shards} of {len(opened.shards)} shards were finished by an earlier run")
+    rejected = f"; {len(report.rejects):,} left out, see {opened.path / REJECTED}" if report.rejects else ""
+    verb = "finished already" if report.reused else "wrote"
+    print(f"{verb} {opened.path}: {len(opened):,} images of {_shape(opened)}, digest {opened.digest}{rejected}")
+
+
+def _list_rejects(rejects: Sequence[Reject]) -> None:
+    for reject in rejects[:LISTED]:
+        print(f"left out {reject.id} {reject.file}: {reject.reason}".replace(" :", ":"), file=sys.stderr)
+    if len(rejects) > LISTED:
+        print(f"… and {len(rejects) - LISTED:,} more", file=sys.stderr)
+
+
+def _shape(opened: Pack) -> str:
+    return f"{len(opened.channels)} × {opened.size} × {opened.size} ({', '.join(opened.channels)})"
+
+
+def _split_table(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequence[float]) -> list[str]:
+    """Return lines: each label's images and parts, then the deviations beside those of a random split."""
+    present = annotated(nodes)
+    names = sorted({name for annotation in nodes for name in annotation})
+    part = np.array([PARTS.index(name) for name in kept.parts])
+    off = deviation(present, part, len(PARTS))
+    width = max(map(len, names))
+    lines = [f"{'':{width}} {'images':>8} {'train':>8} {'calibration':>11} {'test':>8}  largest deviation"]
+    for j in np.argsort(-present.sum(axis=0), kind="stable"):
+        counts = [int(present[part == p, j].sum()) for p in range(len(PARTS))]
+        lines.append(f"{names[j]:{width}} {sum(counts):8,} {_counts(counts)} {off[j]:18.1%}")
+    sizes = [int((part == p).sum()) for p in range(len(PARTS))]
+    lines.append(f"{'all images':{width}} {sum(sizes):8,} {_counts(sizes)}")
+    lacking = [name for j, name in enumerate(names) if {*part[present[:, j]].tolist()} != {*range(len(PARTS))}]
+    if lacking:
+        lines.append(f"not in every part, for want of images or groups: {', '.join(lacking)}")
+    units = units_of(kept.groups)
+    if len(set(kept.groups) - {""}):
+        lines.append(f"{int(units.max()) + 1:,} groups, each in one part")
+    rng = np.random.default_rng(0)
+    draws = [rng.choice(len(PARTS), size=int(units.max()) + 1, p=np.asarray(fractions))[units] for _ in range(5)]
+    random = float(np.mean([worst_ten(deviation(present, drawn, len(PARTS))) for drawn in draws]))
+    lines.append(f"mean deviation of the ten worst labels: {worst_ten(off):.1%} (random splits: {random:.1%})")
+    return lines
+
+
+def _counts(parts: Sequence[int]) -> str:
+    return f"{parts[0]:8,} {parts[1]:11,} {parts[2]:8,}"
+
+
+def _findings(found: Audit, *, split_given: bool) -> list[str]:
+    lines = [f"{file}: its bytes have changed since it was packed; pack the images again" for file in found.damaged]
+    lines += [f"channel {c} missing, zeros instead: {_some(ids)}" for c, ids in found.filled.items()]
+    lines += [f"channel {c} constant: {_some(ids)}" for c, ids in found.constant.items()]
+    if found.dark:
+        lines.append(f"nearly black, as 12 bits kept in 16 look; try --intensity percentile: {_some(found.dark)}")
+    lines += [f"identical images: {', '.join(ids)}" for ids in found.duplicates[:LISTED]]
+    if split_given:
+        lines.append(f"identical images in different parts of the split: {len(found.crossing)}")
+    return lines or ["nothing stands out"]
+
+
+def _some(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - LISTED:,} more" if len(ids) > LISTED else ""
+    return f"{len(ids):,} images: {', '.join(ids[:LISTED])}{more}"

@@ -1,0 +1,99 @@
+"""CSV tables read as text: every cell a string, every row with the line it stands on."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpa_hier.errors import UserError
+
+MAX_BYTES = 512 << 20  # a label table above this is some other file
+_DELIMITERS = (",", ";", "\t")  # spreadsheets write the latter two
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """A CSV file's header and rows, as text."""
+
+    source: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    lines: tuple[int, ...]  # 1-based line that each row ends on
+
+
+def read_csv(path: Path) -> CsvTable:
+    """Read a CSV file without guessing types: `007`, `1e5` and `NA` stay what they are.
+
+    A byte order mark, Windows line ends, and `;` or tabs instead of commas are taken as they come; blank lines are
+    left out.
+
+    Raises:
+        UserError: the file is absent, no UTF-8 text, empty, or has rows of different lengths.
+    """
+    text = _read_text(path)
+    delimiter = _delimiter(text.partition("\n")[0])
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header: tuple[str, ...] = ()
+    rows: list[tuple[str, ...]] = []
+    lines: list[int] = []
+    try:
+        for cells in reader:
+            row = tuple(cell.strip() for cell in cells)
+            if not any(row):
+                continue
+            if not header:
+                header = _checked_header(path, row)
+                continue
+            if len(row) != len(header):
+                raise UserError(
+                    f"{path}:{reader.line_num}: {len(row)} cells where the header has {len(header)}; "
+                    "quote cells that hold the separator"
+                )
+            rows.append(row)
+            lines.append(reader.line_num)
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}: not a CSV row ({error})") from None
+    if not header:
+        raise UserError(f"{path}: the file is empty; a table begins with a header such as Id,Target")
+    return CsvTable(str(path), header, tuple(rows), tuple(lines))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise UserError(f"{path}: a folder, where a CSV file was expected")
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: {path.stat().st_size >> 20} MB; a label table holds at most {MAX_BYTES >> 20} MB")
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start} is not UTF-8; save the table as CSV in UTF-8") from None
+    if "\0" in text:
+        raise UserError(f"{path}:{text[: text.index(chr(0))].count(chr(10)) + 1}: a NUL byte; this is no text file")
+    return text
+
+
+def _delimiter(first_line: str) -> str:
+    return max(_DELIMITERS, key=lambda mark: (first_line.count(mark), -_DELIMITERS.index(mark)))
+
+
+def _checked_header(path: Path, header: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise UserError(f"{path}:1: column {twice[0]!r} stands twice in the header; give each column its own name")
+    return header
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as CSV text with commas and Unix line ends."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
