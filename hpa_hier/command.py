@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -14,6 +15,18 @@ from hpa_hier.errors import UserError
 
 EXIT_USER = 2  # a user's mistake
 EXIT_INTERRUPTED = 130  # Ctrl-C, after saving
+
+# What the system may refuse for a reason that lies with the machine and not in this program, and what helps.
+_CURES = {
+    errno.EACCES: "ask for the right to it, or name another place",
+    errno.EPERM: "ask for the right to it, or name another place",
+    errno.EROFS: "name a place that can be written to",
+    errno.EEXIST: "a file is in the way of a folder; move it, or name another place",
+    errno.ENOTDIR: "a file is in the way of a folder; move it, or name another place",
+    errno.EISDIR: "a folder is in the way of a file; move it, or name another place",
+    errno.ENOSPC: "make room on the disk; what was finished is kept",
+    errno.EDQUOT: "make room in your quota; what was finished is kept",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,7 +60,8 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     """Run a command's `main` on the program's arguments and exit with its status.
 
-    A UserError is printed on standard error in its one or two lines, with status 2; a bug keeps its traceback.
+    A UserError is printed on standard error in its one or two lines, with status 2, and so is what the system refuses
+    (no room, no right, a file in the way); a bug keeps its traceback.
     """
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends quietly
@@ -55,6 +69,11 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         status = main(sys.argv[1:]) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        status = EXIT_USER
+    except OSError as error:
+        if error.errno not in _CURES:
+            raise
+        print(f"error: {error.filename or 'output'}: {error.strerror}; {_CURES[error.errno]}", file=sys.stderr)
         status = EXIT_USER
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

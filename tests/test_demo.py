@@ -15,6 +15,7 @@ SMALL = [
     "--set", "data.image_size=32",
     "--set", "training.epochs=1",
     "--set", "training.width=8",
+    "--set", "partition.majority_min_images=20",
     "--set", "report.bootstrap=50",
 ]  # fmt: skip
 
