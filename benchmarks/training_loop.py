@@ -1,0 +1,111 @@
+"""Claim: the trainer library's loop costs a few per cent of a step. Times it against the bare steps, same batches.
+
+    python benchmarks/training_loop.py [--rounds 3]
+
+One thread, process CPU time, interleaved, medians. Images are noise: the arithmetic is the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from dataclasses import dataclass
+
+from hpa_hier.command import one_thread_a_process
+
+one_thread_a_process()
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+
+from hpa_hier.config import TrainingSettings
+from hpa_hier.members.assemble import ranges_of
+from hpa_hier.members.batches import Dealing, Part, PartBatches, TrainingBatches
+from hpa_hier.members.module import Optimising, Training
+from hpa_hier.members.trainer import make_trainer, quieten
+from hpa_hier.models.heads import Flat
+from hpa_hier.models.losses import bce
+from hpa_hier.models.network import Network
+from hpa_hier.models.precision import precision_for
+from hpa_hier.models.small_cnn import SmallCnn
+
+IMAGES, SIZE, NODES, BATCH = 2816, 64, 28, 64
+
+
+@dataclass(frozen=True)
+class Noise:
+    array: np.ndarray
+    channels: tuple[str, ...] = ("red", "green", "blue", "yellow")
+    size: int = SIZE
+
+    def images(self, rows, out=None):
+        return np.take(self.array, rows, axis=0, out=out)
+
+
+class Seek(pl.Callback):
+    def on_train_start(self, trainer, pl_module):
+        trainer.train_dataloader.seek(0)
+
+
+def made():
+    generator = np.random.default_rng(0)
+    pack = Noise(generator.integers(0, 256, (IMAGES, 4, SIZE, SIZE), dtype=np.uint8))
+    part = Part(np.arange(IMAGES), generator.random((IMAGES, NODES)) < 0.1, np.ones((IMAGES, NODES), bool))
+    settings = TrainingSettings(width=16)
+    batches = TrainingBatches(pack, part, np.ones(IMAGES, int), Dealing(0, BATCH, ranges_of(settings.augment)))
+    torch.manual_seed(0)
+    backbone = SmallCnn(4, 16)
+    network = Network(
+        backbone, Flat(backbone.num_features, np.full(NODES, 0.1), 0.1), np.full(4, 127.0), np.full(4, 74.0)
+    )
+    network = network.to(memory_format=torch.channels_last)
+    few = Part(part.rows[:64], part.present[:64], part.known[:64])
+    module = Training(network, bce, Optimising(1e-3, 1e-2, "one_cycle", 2 * len(batches)), few, 0)
+    return settings, batches, module, PartBatches(pack, few, 64)
+
+
+def library() -> float:
+    settings, batches, module, watched = made()
+    trainer = make_trainer(settings, torch.device("cpu"), 2, [Seek()], False)
+    start = time.process_time()
+    trainer.fit(module, batches, watched)
+    return time.process_time() - start
+
+
+def bare() -> float:
+    _, batches, module, _ = made()
+    autocast = precision_for(torch.device("cpu"), "small_cnn") == "bf16-mixed"
+    network = module.network.train()
+    made_optimizer = module.configure_optimizers()
+    optimizer, course = made_optimizer["optimizer"], made_optimizer["lr_scheduler"]["scheduler"]
+    start = time.process_time()
+    for _ in range(2):
+        for batch in batches:
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                logits = network(batch.images, batch.gain)
+            loss = bce(logits, batch.present, batch.known)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            course.step()
+    return time.process_time() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    quieten()
+    torch.set_num_threads(1)
+    library(), bare()
+    seconds = [(library(), bare()) for _ in range(rounds)]
+    ours, floor = (statistics.median(column) for column in zip(*seconds, strict=True))
+    count = 2 * IMAGES
+    print(f"trainer library {count / ours:,.0f} images/s, bare loop {count / floor:,.0f} images/s")
+    print(f"ratio {floor / ours:.3f} (1: the library costs nothing)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Members: networks that each answer for a tuple of nodes; trained, kept and scored with here."""

@@ -1,0 +1,40 @@
+"""Devices: where a member is trained and scored."""
+
+from __future__ import annotations
+
+import torch
+
+from hpa_hier.errors import UserError
+
+
+def device_named(name: str) -> torch.device:
+    """Turn auto, cpu, cuda, cuda:N or mps into a device that this machine has.
+
+    Raises:
+        UserError: no such device here; the message says what there is.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, index = name.partition(":")
+    if kind == "cuda" and (not index or index.isdecimal()):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(index or 0) >= count:
+            raise UserError(f"--device {name}: this machine has {_gpus(count)}; use {_present(count)}")
+        return torch.device("cuda", int(index or 0))
+    if name == "mps":
+        if not torch.backends.mps.is_available():
+            raise UserError("--device mps: this machine has no Apple GPU; use auto or cpu")
+        return torch.device("mps")
+    if name == "cpu":
+        return torch.device("cpu")
+    raise UserError(f"--device {name}: no such device; it is auto, cpu, cuda, cuda:N or mps")
+
+
+def _gpus(count: int) -> str:
+    return "no CUDA GPU" if count == 0 else f"{count} CUDA GPU{'s' if count > 1 else ''}"
+
+
+def _present(count: int) -> str:
+    return "auto or cpu" if count == 0 else ", ".join(f"cuda:{i}" for i in range(count))

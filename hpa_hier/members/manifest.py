@@ -1,0 +1,95 @@
+"""member.json: what a finished member is, and the checksums of its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hpa_hier.errors import UserError
+from hpa_hier.files import read_json, sha256, write_json
+
+MANIFEST, WEIGHTS, CONFIG, TAXONOMY, HISTORY, SCORES = (
+    "member.json",
+    "model.safetensors",
+    "config.yaml",
+    "taxonomy.yaml",
+    "history.csv",
+    "scores.npz",
+)
+FORMAT = 1  # of member.json; raised when older readers could not read it
+
+
+class Manifest(BaseModel):
+    """What member.json holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int
+    version: str  # of hpa_hier
+    name: str
+    selector: dict[str, str]  # {"level": "coarse"}, {"group": ...} or {"partition": ...}
+    nodes: tuple[str, ...]  # columns of the logits, in order
+    meanings: dict[str, str]  # node → digest of what it meant in training
+    taxonomy: str  # name of the label tree
+    seed: int
+    head: str
+    backbone: str
+    width: int
+    channels: tuple[str, ...]
+    image_size: int  # pixels
+    intensity: str
+    mean: tuple[float, ...]  # per channel, 0..255
+    std: tuple[float, ...]
+    pack_digest: str
+    split_digest: str
+    settings: dict[str, object]  # training settings as they were merged
+    weights_sha256: str | None  # of the file given with --weights
+    parameters: int
+    images_seen: int
+    steps: int
+    seconds: float
+    epochs: int
+    best_epoch: int
+    stopped: str  # "early", or "all steps"
+    device: str
+    precision: str
+    files: dict[str, str]  # name → SHA-256
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write member.json, which makes the member finished."""
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read member.json.
+
+    Raises:
+        UserError: the member is not finished, or its member.json is not one.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        raise UserError(f"{folder}: no finished member (member.json is missing); train it first")
+    try:
+        return Manifest.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise UserError(f"{path}: {where}: {first['msg']}; train the member again with --restart") from None
+
+
+def check_files(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> None:
+    """Check files of a member against their checksums.
+
+    Raises:
+        UserError: a file is absent or not the one that was written.
+    """
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            raise UserError(f"{path}: missing; train the member again with --restart")
+        if sha256(path) != manifest.files.get(name):
+            raise UserError(
+                f"{path}: does not match the checksum in member.json; train the member again with --restart"
+            )

@@ -1,0 +1,117 @@
+"""What a training comes to before it starts: nodes, settings, and what has been trained already."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hpa_hier.config import MemberSettings, TrainingSettings
+from hpa_hier.errors import UserError
+from hpa_hier.files import digest_of, sha256
+from hpa_hier.members.manifest import MANIFEST, Manifest, read_manifest
+from hpa_hier.members.nodes import Selector, command_for
+from hpa_hier.members.run import Run
+
+CHECKPOINT = "last.ckpt"  # of an unfinished training
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One member's training."""
+
+    run: Run
+    member: MemberSettings
+    settings: TrainingSettings  # the recipe's, with the member's own over them
+    nodes: tuple[str, ...]
+    meanings: dict[str, str]  # node → digest of what it means
+    weights_sha256: str | None  # of the file that the backbone starts from
+    folder: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where an unfinished training is kept."""
+        return self.folder / CHECKPOINT
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of all that decides the weights but the device; a checkpoint of another is not gone on with."""
+        run = self.run
+        return digest_of(
+            json.dumps(self.settings.model_dump(mode="json"), sort_keys=True),
+            *(self.meanings[node] for node in self.nodes),
+            str(self.member.seed),
+            run.pack.digest,
+            run.split.digest,
+            self.weights_sha256 or "",
+        )
+
+    @property
+    def command(self) -> str:
+        """The flags that train this member."""
+        return command_for(self.member, self.run.recipe)
+
+
+def plan_of(run: Run, member: MemberSettings) -> Plan:
+    """Work out a member's nodes and settings.
+
+    Raises:
+        UserError: unknown level or group, wrong settings, or a weights file that is not there.
+    """
+    try:
+        settings = run.recipe.training_of(member)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"members.{member.name}.training.{where}: {first['msg']}, got {first['input']!r}") from None
+    nodes = Selector.of(member).nodes(run.taxonomy, run.partition)
+    weights = Path(settings.weights) if settings.weights else None
+    if weights is not None and not weights.is_file():
+        raise UserError(f"--weights {weights}: no such file")
+    return Plan(
+        run=run,
+        member=member,
+        settings=settings,
+        nodes=nodes,
+        meanings={node: run.taxonomy.meaning(node) for node in nodes},
+        weights_sha256=sha256(weights) if weights else None,
+        folder=run.member_folder(member.name),
+    )
+
+
+def finished(plan: Plan) -> Manifest | None:
+    """Return the manifest of the member that has been trained already under this name, if one has.
+
+    Raises:
+        UserError: it answers for other nodes than are asked for now, or for nodes that mean something else by now.
+    """
+    if not (plan.folder / MANIFEST).exists():
+        return None
+    manifest = read_manifest(plan.folder)
+    stale = stale_columns(manifest, plan)
+    if stale:
+        raise UserError(
+            f"{plan.folder}: stale, since the taxonomy changed what it answers for ({stale}); train it anew with "
+            f"`python -m hpa_hier.train {plan.command} --restart`"
+        )
+    return manifest
+
+
+def stale_columns(manifest: Manifest, plan: Plan) -> str:
+    """Name the nodes whose meaning is not what a finished member was trained with; "" where there are none."""
+    trained = {manifest.meanings[node] for node in manifest.nodes}
+    wanted = set(plan.meanings.values())
+    changed = [node for node in plan.nodes if plan.meanings[node] not in trained]
+    gone = [node for node in manifest.nodes if manifest.meanings[node] not in wanted]
+    words = changed or gone
+    return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
+
+
+def differences(manifest: Manifest, plan: Plan) -> str:
+    """Say which settings a finished member was trained with that are others now; "" where none."""
+    now = plan.settings.model_dump(mode="json")
+    pairs = [(key, manifest.settings.get(key), value) for key, value in now.items()]
+    pairs += [("seed", manifest.seed, plan.member.seed), ("weights", manifest.weights_sha256, plan.weights_sha256)]
+    return ", ".join(f"{key} {old} (now {new})" for key, old, new in pairs if old != new)

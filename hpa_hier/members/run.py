@@ -1,0 +1,138 @@
+"""A run: one pack, one split and one taxonomy, under which members are trained that may be combined."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from hpa_hier.config import Recipe
+from hpa_hier.data.pack import Pack
+from hpa_hier.data.partition import majority_leaves, minority_leaves
+from hpa_hier.data.split import Split, make_split, read_split, write_split
+from hpa_hier.errors import UserError
+from hpa_hier.files import read_json, write_json, write_text
+from hpa_hier.members.batches import Part
+from hpa_hier.recipe_file import recipe_yaml
+from hpa_hier.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder with what its members share."""
+
+    folder: Path
+    recipe: Recipe
+    taxonomy: Taxonomy
+    pack: Pack
+    split: Split
+    partition: dict[str, tuple[str, ...]]  # leaves of `majority` and `minority`
+
+    def member_folder(self, name: str) -> Path:
+        """Return where a member is kept."""
+        return self.folder / "members" / name
+
+    def part(self, name: str, nodes: tuple[str, ...]) -> Part:
+        """Return a part (train, calibration or test) with its targets for `nodes`."""
+        rows = self.pack.row_of(self.split.ids_of(name))
+        targets = self.pack.targets(self.taxonomy)
+        columns = [self.taxonomy.column[node] for node in nodes]
+        return Part(rows, targets.present[rows][:, columns], targets.known[rows][:, columns])
+
+
+def open_run(recipe: Recipe) -> Run:
+    """Open the recipe's run, making what it lacks: drawn cells where no pack is named, the split, the partition.
+
+    Raises:
+        UserError: the run was begun with another pack, split or set of labels.
+    """
+    folder = Path(recipe.artifacts) / recipe.run
+    taxonomy = Taxonomy.load(recipe.taxonomy)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        pack = Pack.open(recipe.data.pack) if recipe.data.pack else _drawn_pack(recipe)
+        split = _split(folder, recipe, pack, taxonomy)
+        _note(folder, pack, split, taxonomy)
+        partition = _partition(folder, recipe, pack, split, taxonomy)
+        write_text(folder / "config.yaml", recipe_yaml(recipe))
+        write_text(folder / "taxonomy.yaml", taxonomy.text)
+    return Run(folder, recipe, taxonomy, pack, split, partition)
+
+
+def _drawn_pack(recipe: Recipe) -> Pack:
+    """Open the pack of drawn cells, drawing it first where it is not there yet."""
+    drawn = recipe.simulate
+    name = f"drawn-{drawn.count}x{drawn.image_size}-imbalance{drawn.imbalance:g}-seed{drawn.seed}"
+    folder = Path(recipe.artifacts) / "packs" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not (folder / "pack.json").exists():
+            from hpa_hier.simulate.write import write_pack
+
+            print(
+                f"data.pack names no images: drawing {drawn.count:,} demo fields of {drawn.image_size}² into {folder}",
+                file=sys.stderr,
+            )
+            write_pack(
+                folder,
+                drawn.count,
+                drawn.image_size,
+                drawn.seed,
+                drawn.imbalance,
+                workers=os.cpu_count() or 1,
+                taxonomy=recipe.taxonomy,
+            )
+    return Pack.open(folder)
+
+
+def _split(folder: Path, recipe: Recipe, pack: Pack, taxonomy: Taxonomy) -> Split:
+    path = folder / "split.csv"
+    if not path.exists():
+        leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
+        present = pack.targets(taxonomy).present[:, leaves]
+        write_split(path, make_split(pack.ids, present, pack.groups, recipe.split), recipe.split)
+    return read_split(path)
+
+
+def _note(folder: Path, pack: Pack, split: Split, taxonomy: Taxonomy) -> None:
+    """Write run.json, or check that the run was begun with the same pack and split."""
+    path = folder / "run.json"
+    now = {
+        "pack": str(pack.path.resolve()),
+        "pack_digest": pack.digest,
+        "split_digest": split.digest,
+        "taxonomy": taxonomy.name,
+        "simulated": pack.simulated,
+    }
+    if path.exists():
+        begun = read_json(path)
+        for what in ("pack", "split"):
+            if begun[f"{what}_digest"] != now[f"{what}_digest"]:
+                raise UserError(
+                    f"{path}: the run was begun with {what} {begun[f'{what}_digest']}, now it is "
+                    f"{now[f'{what}_digest']}; give another name with --run, since members of both cannot be combined"
+                )
+        if begun["taxonomy"] != taxonomy.name:
+            raise UserError(
+                f"{path}: the run was begun with taxonomy '{begun['taxonomy']}', now it is '{taxonomy.name}'; "
+                "give another run name with --run"
+            )
+    if not path.exists() or read_json(path) != now:
+        write_json(path, now)
+
+
+def _partition(
+    folder: Path, recipe: Recipe, pack: Pack, split: Split, taxonomy: Taxonomy
+) -> dict[str, tuple[str, ...]]:
+    present = pack.targets(taxonomy).present[pack.row_of(split.ids_of("train"))]
+    counts = {leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves}
+    partition = {
+        "majority": majority_leaves(counts, recipe.partition, taxonomy),
+        "minority": minority_leaves(counts, recipe.partition, taxonomy),
+    }
+    kept = {**partition, "counts": counts, "min_images": recipe.partition.majority_min_images}
+    write_json(folder / "partition.json", kept)
+    return partition

@@ -1,0 +1,126 @@
+"""A finished member that scores images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from hpa_hier.errors import UserError
+from hpa_hier.members.devices import device_named
+from hpa_hier.members.manifest import WEIGHTS, Manifest, check_files, read_manifest
+from hpa_hier.models.backbones import BackboneRequest, build_backbone
+from hpa_hier.models.heads import Flat
+from hpa_hier.models.network import Network
+
+# Every pass through a network has this many images, the last filled up with zeros: kernels are chosen by shape, and
+# with one shape an image gets the same logits, bit for bit, alone or among others.
+COMPUTE_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network with the names of its columns."""
+
+    manifest: Manifest
+    network: Network
+    device: torch.device
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> Member:
+        """Load a finished member.
+
+        Args:
+            folder: with member.json.
+            device: auto, cpu, cuda, cuda:N or mps.
+
+        Raises:
+            UserError: not finished, changed since it was written, or no such device.
+        """
+        manifest = read_manifest(folder)
+        check_files(folder, manifest, (WEIGHTS,))
+        target = device_named(device)
+        network = network_of(manifest)
+        try:
+            network.load_state_dict(load_file(folder / WEIGHTS))
+        except (SafetensorError, RuntimeError) as error:
+            raise UserError(f"{folder / WEIGHTS}: {str(error).splitlines()[0]}; train the member again") from None
+        return cls(manifest, ready(network, target), target)
+
+    @property
+    def name(self) -> str:
+        """The member's name."""
+        return self.manifest.name
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Columns of the logits, by name."""
+        return self.manifest.nodes
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Axis C of the images, by name."""
+        return self.manifest.channels
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self.manifest.image_size
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Score images; an image's row is the same whatever images stand beside it.
+
+        Args:
+            images: (B, C, S, S) uint8, axis C as `channels`, S as `size`.
+
+        Returns:
+            (B, n) float32, columns as `nodes`.
+
+        Raises:
+            UserError: another shape or type.
+        """
+        wanted = (len(self.channels), self.size, self.size)
+        if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
+            raise UserError(
+                f"member '{self.name}' scores uint8 images of shape (B, {', '.join(map(str, wanted))}), "
+                f"got {images.dtype} of shape {images.shape}"
+            )
+        return score(self.network, images, len(self.nodes), self.device)
+
+
+def network_of(manifest: Manifest) -> Network:
+    """Build a member's network, its weights still untrained."""
+    request = BackboneRequest(manifest.backbone, manifest.channels, manifest.image_size, manifest.width)
+    backbone, features = build_backbone(request)
+    head = Flat(features, np.full(len(manifest.nodes), 0.5), dropout=0.0)
+    return Network(backbone, head, np.array(manifest.mean), np.array(manifest.std))
+
+
+def ready(network: Network, device: torch.device) -> Network:
+    """Put a network on a device for scoring."""
+    return network.eval().to(device).to(memory_format=torch.channels_last)
+
+
+def score(network: Network, images: np.ndarray, columns: int, device: torch.device) -> np.ndarray:
+    """Return (B, columns) float32 logits of (B, C, S, S) uint8 images, in passes of COMPUTE_BATCH."""
+    logits = np.empty((len(images), columns), np.float32)
+    with torch.inference_mode():
+        for first, batch in _filled_batches(images):
+            rows = network(batch.to(device))[: len(images) - first]
+            logits[first : first + len(rows)] = rows.cpu().numpy()
+    return logits
+
+
+def _filled_batches(images: np.ndarray) -> Iterator[tuple[int, torch.Tensor]]:
+    buffer = torch.zeros((COMPUTE_BATCH, *images.shape[1:]), dtype=torch.uint8)
+    buffer = buffer.contiguous(memory_format=torch.channels_last)
+    for first in range(0, len(images), COMPUTE_BATCH):
+        part = images[first : first + COMPUTE_BATCH]
+        buffer[: len(part)] = torch.from_numpy(np.ascontiguousarray(part))
+        buffer[len(part) :] = 0
+        yield first, buffer

@@ -1,0 +1,1 @@
+"""Networks: backbones, heads, losses and augmentation; arrays in, logits out."""

@@ -1,0 +1,72 @@
+"""Backbones: normalised images to features, at any number of channels."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hpa_hier.errors import UserError
+from hpa_hier.models.pretrained import fill_from_file, fill_from_hub
+from hpa_hier.models.small_cnn import SmallCnn
+
+SMALL_CNN = "small_cnn"
+
+
+@dataclass(frozen=True)
+class BackboneRequest:
+    """What is asked of a backbone."""
+
+    name: str  # small_cnn, or any timm model name
+    channels: tuple[str, ...]  # of the images, by name and in order
+    image_size: int  # pixels, side of the square input; some models are built for one size
+    width: int = 32  # small_cnn: channels of the first stage
+    pretrained: bool = False
+    weights: Path | None = None  # a local safetensors file instead of the hub
+    fourth_channel: str = "mean"  # mean, green or zero: the stem's filters for channels that are not red, green, blue
+
+
+def build_backbone(request: BackboneRequest) -> tuple[nn.Module, int]:
+    """Build a backbone; return it with the number of its features.
+
+    Raises:
+        UserError: unknown name, pretrained weights that cannot be had or do not fit.
+    """
+    if request.name == SMALL_CNN:
+        small = SmallCnn(len(request.channels), request.width)
+        if request.weights is not None:
+            fill_from_file(small, request.weights, request.channels, request.fourth_channel)
+        elif request.pretrained:
+            raise UserError("training.pretrained: small_cnn has no pretrained weights on the hub; name --weights FILE")
+        return small, small.num_features
+    model = _timm_model(request.name, len(request.channels), request.image_size)
+    if request.weights is not None:
+        fill_from_file(model, request.weights, request.channels, request.fourth_channel)
+    elif request.pretrained:
+        fill_from_hub(model, request.name, request.channels, request.fourth_channel)
+    return model, int(getattr(model, "head_hidden_size", None) or model.num_features)
+
+
+def _timm_model(name: str, channels: int, image_size: int) -> Any:  # noqa: ANN401 - timm's models have no common type
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # timm's notes on renamed models are for its own maintainers
+        import timm
+
+        if not timm.is_model(name):
+            raise UserError(f"training.backbone: no model {name!r}; {_nearest(name, timm.list_models())}")
+        settings: dict[str, Any] = {"in_chans": channels, "num_classes": 0, "pretrained": False}
+        try:
+            # Models with learnt positions are built for one size; the others do not know the setting.
+            return timm.create_model(name, img_size=image_size, **settings)
+        except TypeError:
+            return timm.create_model(name, **settings)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"did you mean {', '.join(near)}?" if near else "use small_cnn or a timm model name, as resnet18"

@@ -1,0 +1,150 @@
+"""Batches: order and variation follow from seed and step alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpa_hier.errors import UserError
+from hpa_hier.members.batches import Batch, Dealing, Part, PartBatches, TrainingBatches
+from hpa_hier.members.intensity import channel_statistics
+from hpa_hier.models.augment import Ranges
+
+ALL = Ranges(flips_and_quarter_turns=True, rotate=20, scale=0.2, shift=0.1, gain=0.3)
+STILL = Ranges(flips_and_quarter_turns=False, rotate=0, scale=0, shift=0, gain=0)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Images in memory that answer as a pack does."""
+
+    array: np.ndarray
+    channels: tuple[str, ...] = ("red", "green")
+
+    @property
+    def size(self) -> int:
+        return int(self.array.shape[-1])
+
+    def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        return np.take(self.array, rows, axis=0, out=out)
+
+
+def stack(count: int) -> Stack:
+    """Make images whose pixels all tell their row."""
+    rows = np.arange(count, dtype=np.uint8)[:, None, None, None]
+    return Stack(np.broadcast_to(rows, (count, 2, 8, 8)).copy())
+
+
+def part_of(count: int) -> Part:
+    generator = np.random.default_rng(9)
+    return Part(np.arange(count), *(generator.random((2, count, 3)) < 0.5))
+
+
+def batches(count: int, batch_size: int, ranges: Ranges = STILL, **dealing: int) -> TrainingBatches:
+    ones = np.ones(count, np.int64)
+    return TrainingBatches(stack(count), part_of(count), ones, Dealing(0, batch_size, ranges, **dealing))
+
+
+def rows(batch: Batch) -> list[int]:
+    return batch.images[:, 0, 0, 0].tolist()
+
+
+def copied(batch: Batch) -> list[torch.Tensor]:
+    return [field.clone() for field in batch if field is not None]
+
+
+def test_an_epoch_deals_each_image_once_and_drops_what_is_left_over() -> None:
+    dealt = [row for batch in batches(50, 16) for row in rows(batch)]
+    assert len(dealt) == len(set(dealt)) == 48
+
+
+def test_epochs_differ_in_order() -> None:
+    dealing = batches(50, 10)
+    first = [row for batch in dealing for row in rows(batch)]
+    second = [row for batch in dealing for row in rows(batch)]
+    assert first != second
+    assert sorted(first) == sorted(second)
+
+
+@settings(max_examples=20, deadline=None)
+@given(step=st.integers(0, 40))
+def test_going_on_at_any_step_gives_the_batches_that_would_have_come(step: int) -> None:
+    through, resumed = batches(50, 10, ALL), batches(50, 10, ALL)
+    straight = [copied(batch) for _ in range(10) for batch in through]
+    resumed.seek(step)
+    went_on: list[list[torch.Tensor]] = []
+    while len(went_on) < 50 - step:
+        went_on += [copied(batch) for batch in resumed]
+    for expected, got in zip(straight[step:], went_on, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(expected, got, strict=True))
+
+
+def test_targets_belong_to_their_images() -> None:
+    part = part_of(50)
+    for batch in batches(50, 10):
+        assert (batch.present.numpy() == part.present[rows(batch)]).all()
+        assert (batch.known.numpy() == part.known[rows(batch)]).all()
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_an_epoch_without_overlap(world: int) -> None:
+    dealt: list[int] = []
+    lengths = set()
+    for rank in range(world):
+        mine = batches(50, 5, world=world)
+        mine.rank = rank
+        lengths.add(len(mine))
+        dealt += [row for batch in mine for row in rows(batch)]
+    assert len(lengths) == 1
+    assert len(dealt) == len(set(dealt))
+
+
+def test_an_image_with_factor_3_stands_three_times_each_varied_anew() -> None:
+    factors = np.array([3, 1, 1, 1])
+    pack = Stack(np.random.default_rng(0).integers(0, 255, (4, 2, 16, 16), dtype=np.uint8))
+    dealing = TrainingBatches(pack, part_of(4), factors, Dealing(0, 6, ALL))
+    (batch,) = list(dealing)
+    assert len({image.numpy().tobytes() for image in batch.images}) == 6
+
+
+def test_a_small_part_makes_one_smaller_batch_and_a_single_image_is_refused() -> None:
+    assert batches(5, 64).batch_size == 5
+    with pytest.raises(UserError, match="the training part has 1 images for 1 processes; each needs at least two"):
+        batches(1, 64)
+
+
+def test_images_come_channels_last_without_a_copy() -> None:
+    (batch, *_) = list(batches(50, 10))
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_on_a_device_that_warps_itself_images_come_unmoved_with_their_matrices() -> None:
+    dealing = TrainingBatches(stack(8), part_of(8), np.ones(8, np.int64), Dealing(0, 4, ALL, on_device=True))
+    (batch, _) = list(dealing)
+    assert batch.matrices is not None
+    assert batch.matrices.shape == (4, 2, 3)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("count", [7, 12])
+def test_a_watched_part_comes_whole_and_can_be_put_back_in_order(count: int, world: int) -> None:
+    shares = []
+    for rank in range(world):
+        mine = PartBatches(stack(count), part_of(count), 3, world)
+        mine.rank = rank
+        shares.append([row for batch in mine for row in rows(batch)])
+        assert len(list(mine)) == len(mine)
+    assert np.array(shares).T.ravel()[:count].tolist() == list(range(count))
+
+
+def test_channel_statistics_are_numpys() -> None:
+    pack = Stack(np.random.default_rng(0).integers(0, 255, (70, 2, 9, 9), dtype=np.uint8))
+    chosen = np.arange(0, 70, 2)
+    mean, std = channel_statistics(pack, chosen)
+    np.testing.assert_allclose(mean, pack.array[chosen].mean(axis=(0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(std, pack.array[chosen].astype(float).std(axis=(0, 2, 3)), rtol=1e-5)

@@ -1,0 +1,159 @@
+"""Runs and plans: what is shared, what is kept, and what must not be mixed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from tiny_run import TAXONOMY, write_tiny
+
+from hpa_hier.config import MemberSettings, Recipe
+from hpa_hier.errors import UserError
+from hpa_hier.members.fit import FitRequest, train_member
+from hpa_hier.members.manifest import read_manifest
+from hpa_hier.members.nodes import Selector, command_for, member_named, member_selected
+from hpa_hier.members.plan import plan_of
+from hpa_hier.members.run import open_run
+from hpa_hier.recipe_file import load_recipe
+
+QUIET = FitRequest(device="cpu", lines=False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with coarse, leaf and group-Inside trained for one epoch."""
+    folder = tmp_path_factory.mktemp("run")
+    recipe = load_recipe(str(write_tiny(folder, training={"epochs": 1})))
+    run = open_run(recipe)
+    for name in ("coarse", "leaf", "group-Inside"):
+        train_member(plan_of(run, member_named(recipe, name)), QUIET)
+    return folder
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    """The same folder, to be changed."""
+    shutil.copytree(trained, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def recipe_in(folder: Path, *changes: str) -> Recipe:
+    return load_recipe(str(folder / "recipe.yaml"), [f"artifacts={folder / 'artifacts'}", *changes])
+
+
+def train_again(folder: Path, name: str, *changes: str, restart: bool = False) -> str:
+    recipe = recipe_in(folder, f"taxonomy={folder / 'toy.yaml'}", f"data.pack={folder / 'pack'}", *changes)
+    request = FitRequest(device="cpu", lines=False, restart=restart)
+    return train_member(plan_of(open_run(recipe), member_named(recipe, name)), request)
+
+
+def test_a_run_holds_what_its_members_share(trained: Path) -> None:
+    run = trained / "artifacts" / "tiny"
+    expected = {"run.json", "config.yaml", "taxonomy.yaml", "split.csv", "split.json", "partition.json", "members"}
+    assert expected <= {path.name for path in run.iterdir()}
+    assert (run / "taxonomy.yaml").read_text() == TAXONOMY
+    partition = json.loads((run / "partition.json").read_text())
+    assert set(partition["majority"]) == {leaf for leaf, count in partition["counts"].items() if count >= 40}
+    assert set(partition["majority"]) | set(partition["minority"]) == set(partition["counts"])
+
+
+def test_training_a_finished_member_again_keeps_it_and_says_so(copy: Path) -> None:
+    manifest = copy / "artifacts" / "tiny" / "members" / "leaf" / "member.json"
+    before = manifest.read_bytes()
+    assert "leaf: finished already; kept in" in train_again(copy, "leaf")
+    line = train_again(copy, "leaf", "training.epochs=2")
+    assert "though trained with epochs 1 (now 2)" in line
+    assert manifest.read_bytes() == before
+
+
+def test_restart_trains_anew_to_the_same_bits(copy: Path) -> None:
+    folder = copy / "artifacts" / "tiny" / "members" / "leaf"
+    before = read_manifest(folder)
+    assert "written to" in train_again(copy, "leaf", restart=True)
+    after = read_manifest(folder)
+    assert before.files["model.safetensors"] == after.files["model.safetensors"]
+    assert before.files["scores.npz"] == after.files["scores.npz"]
+
+
+def test_the_manifest_says_what_was_done(trained: Path) -> None:
+    manifest = read_manifest(trained / "artifacts" / "tiny" / "members" / "leaf")
+    assert (manifest.steps, manifest.images_seen, manifest.epochs) == (7, 112, 1)
+    assert manifest.selector == {"level": "leaf"}
+    assert manifest.best_epoch == 1
+    assert manifest.stopped == "all steps"
+    assert set(manifest.meanings) == set(manifest.nodes)
+
+
+def test_moving_a_leaf_makes_the_coarse_member_stale_and_not_the_leaf_member(copy: Path) -> None:
+    moved = TAXONOMY.replace("    Rings: {label: 1}\n", "").replace(
+        "  Outside:\n", "  Outside:\n    Rings: {label: 1}\n"
+    )
+    (copy / "toy.yaml").write_text(moved)
+    assert "leaf: finished already" in train_again(copy, "leaf")
+    for name in ("coarse", "group-Inside"):
+        with pytest.raises(UserError, match=f"{name}: stale, .*train it anew with .*--member {name} --restart"):
+            train_again(copy, name)
+
+
+def test_renaming_a_leaf_makes_nothing_stale(copy: Path) -> None:
+    (copy / "toy.yaml").write_text(TAXONOMY.replace("Rings", "Hoops"))
+    for name in ("coarse", "leaf", "group-Inside"):
+        assert "finished already" in train_again(copy, name)
+
+
+def test_a_run_refuses_another_pack(copy: Path, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "other", count=80)
+    with pytest.raises(UserError, match=r"run\.json: the run was begun with pack .*give another name with --run"):
+        open_run(recipe_in(copy, f"data.pack={tmp_path / 'other' / 'pack'}"))
+
+
+def test_a_run_refuses_an_edited_split(copy: Path) -> None:
+    split = copy / "artifacts" / "tiny" / "split.csv"
+    split.write_text(split.read_text().replace(",test,", ",train,", 1))
+    with pytest.raises(UserError, match="the split was edited"):
+        open_run(recipe_in(copy))
+
+
+def test_a_run_refuses_another_taxonomy(copy: Path) -> None:
+    (copy / "toy.yaml").write_text(TAXONOMY.replace("taxonomy: toy", "taxonomy: mine"))
+    with pytest.raises(UserError, match="the run was begun with taxonomy 'toy', now it is 'mine'"):
+        open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}"))
+
+
+def test_only_one_process_trains_a_member(copy: Path) -> None:
+    folder = copy / "artifacts" / "tiny" / "members" / "leaf"
+    with FileLock(folder / "lock"), pytest.raises(UserError, match="another process is training this member"):
+        train_again(copy, "leaf")
+
+
+def test_a_member_without_a_place_in_the_recipe_gets_a_name_and_a_command() -> None:
+    recipe = Recipe()
+    member = member_selected(recipe, Selector("group", "Plasma membrane (organelle)"), seed=3)
+    assert member.name == "group-Plasma-membrane--organelle--s3"
+    assert command_for(member, recipe) == '--group "Plasma membrane (organelle)" --seed 3'
+
+
+def test_a_selector_finds_the_recipes_own_member() -> None:
+    own = MemberSettings(name="mine", level="coarse", seed=2)
+    recipe = Recipe(members=(own,))
+    assert member_selected(recipe, Selector("level", "coarse"), 2) is own
+    assert member_selected(recipe, Selector("level", "coarse"), 0).name == "coarse"
+    with pytest.raises(UserError, match="--member his: the recipe has no member of that name; it has mine"):
+        member_named(recipe, "his")
+
+
+def test_an_empty_side_of_the_partition_is_refused(copy: Path) -> None:
+    recipe = recipe_in(copy, "partition.majority_min_images=100000")
+    member = member_selected(recipe, Selector("partition", "majority"), 0)
+    with pytest.raises(UserError, match=r"partition\.majority_min_images: no leaf is in the majority"):
+        plan_of(open_run(recipe), member)
+
+
+def test_a_members_own_settings_are_checked_when_they_are_merged(copy: Path) -> None:
+    recipe = recipe_in(copy)
+    member = MemberSettings(name="odd", level="leaf", training={"epochs": -1})
+    with pytest.raises(UserError, match=r"members\.odd\.training\.epochs: .*got -1"):
+        plan_of(open_run(recipe), member)

@@ -1,0 +1,129 @@
+"""A run small enough to train in a second: drawn dots, four leaves, 32 pixels."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import numpy as np
+
+from hpa_hier.config import Recipe
+from hpa_hier.data.pack import write_pack
+from hpa_hier.recipe_file import recipe_yaml
+from hpa_hier.taxonomy import Taxonomy
+
+CHANNELS = ("red", "green", "blue", "yellow")
+SIZE = 32
+TAXONOMY = """taxonomy: toy
+levels: {coarse: 1, leaf: leaves}
+tree:
+  Inside:
+    Dots: {label: 0}
+    Rings: {label: 1}
+  Outside:
+    Blobs: {label: 2}
+    Smears: {label: 3}
+"""
+
+
+def write_tiny(folder: Path, count: int = 160, **changes: object) -> Path:
+    """Write a taxonomy, a pack and a recipe with four members; return the recipe's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taxonomy = folder / "toy.yaml"
+    taxonomy.write_text(TAXONOMY)
+    if not (folder / "pack" / "pack.json").exists():
+        _write_pack(folder / "pack", Taxonomy.load(taxonomy), count)
+    training = {
+        "width": 8,
+        "epochs": 3,
+        "batch_size": 16,
+        "dropout": 0.3,
+        "learning_rate": 0.003,
+        **changes.pop("training", {}),  # type: ignore[dict-item]
+    }
+    recipe = {
+        "run": "tiny",
+        "artifacts": str(folder / "artifacts"),
+        "taxonomy": str(taxonomy),
+        "data": {"pack": str(folder / "pack")},
+        "partition": {"majority_min_images": 40},
+        "training": training,
+        "members": [
+            {"name": "coarse", "level": "coarse"},
+            {"name": "leaf", "level": "leaf"},
+            {"name": "leaf-s1", "level": "leaf", "seed": 1},
+            {"name": "group-Inside", "group": "Inside"},
+        ],
+        **changes,
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(recipe_yaml(Recipe.model_validate(recipe)))
+    return path
+
+
+def train_command(*flags: object) -> list[str]:
+    """Return the command line of a training."""
+    return [sys.executable, "-m", "hpa_hier.train", *map(str, flags)]
+
+
+def train(*flags: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run the training command to its end."""
+    return subprocess.run(train_command(*flags), capture_output=True, text=True, timeout=timeout, env=one_thread())
+
+
+def start(log: Path, *flags: object) -> BaseProcess:
+    """Start the training command in a process forked from a server that has imported all: a second, not five."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hpa_hier.members.fit", "hpa_hier.recipe_file"])
+    process = context.Process(target=_command, args=(log, [str(flag) for flag in flags]))
+    process.start()
+    return process
+
+
+def finish(log: Path, *flags: object) -> tuple[int | None, str]:
+    """Run the training command to its end as `start` does; return its status and what it printed."""
+    process = start(log, *flags)
+    process.join(120)
+    return process.exitcode, log.read_text()
+
+
+def _command(log: Path, flags: list[str]) -> None:
+    with log.open("w", buffering=1) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        sys.argv = ["train", *flags]
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        from hpa_hier.command import run
+        from hpa_hier.train import main
+
+        run(main)
+
+
+def one_thread() -> dict[str, str]:
+    """Return this process's environment with numeric libraries kept to one thread."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def _write_pack(folder: Path, taxonomy: Taxonomy, count: int) -> None:
+    generator = np.random.default_rng(0)
+    leaves = taxonomy.leaves
+    chosen = generator.random((count, len(leaves))) < [0.5, 0.3, 0.3, 0.15]
+    chosen[~chosen.any(axis=1), 0] = True
+    nodes = [tuple(leaf for leaf, on in zip(leaves, row, strict=True) if on) for row in chosen]
+    down, across = np.mgrid[:SIZE, :SIZE]
+
+    def draw(row: np.ndarray) -> np.ndarray:
+        image = generator.normal(40, 10, (4, SIZE, SIZE))
+        for kind in np.flatnonzero(row):
+            for y, x in generator.integers(4, SIZE - 4, (4, 2)):
+                distance = np.hypot(down - y, across - x)
+                image[1] += 90 * np.exp(-(((distance - 3 * (kind % 2)) / (1 + kind)) ** 2))
+        return np.clip(image, 0, 255).astype(np.uint8)
+
+    ids = [f"drawn{i:04d}" for i in range(count)]
+    write_pack(folder, (draw(row) for row in chosen), ids, nodes, [""] * count, CHANNELS, taxonomy, "dots")
