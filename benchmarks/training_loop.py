@@ -54,7 +54,8 @@ def made():
     pack = Noise(generator.integers(0, 256, (IMAGES, 4, SIZE, SIZE), dtype=np.uint8))
     part = Part(np.arange(IMAGES), generator.random((IMAGES, NODES)) < 0.1, np.ones((IMAGES, NODES), bool))
     settings = TrainingSettings(width=16)
-    batches = TrainingBatches(pack, part, np.ones(IMAGES, int), Dealing(0, BATCH, ranges_of(settings.augment)))
+    dealing = Dealing(0, BATCH, ranges_of(settings.augment, pack.channels))
+    batches = TrainingBatches(pack, part, np.ones(IMAGES, int), dealing)
     torch.manual_seed(0)
     backbone = SmallCnn(4, 16)
     network = Network(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 Channel = Literal["red", "green", "blue", "yellow"]
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Settings(BaseModel):
@@ -43,7 +44,15 @@ class SimulateSettings(_Settings):
     count: Positive = 4000  # images
     image_size: Annotated[int, Field(ge=32, le=1024)] = 64  # pixels
     imbalance: Annotated[float, Field(ge=0, le=1)] = 1.0  # 1: the real table's class counts; 0: all classes alike
+    radius: tuple[Fraction, Fraction] | None = None  # cells' mean radius, share of the side, smallest and largest
     seed: int = 0
+
+    @field_validator("radius")
+    @classmethod
+    def _from_small_to_large(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[0] > value[1]:
+            raise ValueError("must be the smallest and the largest radius, in this order")
+        return value
 
 
 class SplitSettings(_Settings):
@@ -75,6 +84,7 @@ class AugmentSettings(_Settings):
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the size either way
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.05  # share of the side either way
     gain: Annotated[float, Field(ge=0, lt=1)] = 0.2  # share of each channel's intensity either way
+    drop_channels: dict[Channel, Share] = {}  # probability that a channel is all zeros, as a missing one is
 
 
 class TrainingSettings(_Settings):

@@ -1,4 +1,4 @@
-"""Where the files that come with the package lie: taxonomies and recipes, in a checkout or in a wheel."""
+"""Where what comes with the package lies: taxonomies, recipes, a small ensemble; in a checkout or in a wheel."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hpa_hier.errors import UserError
 _PACKAGE = Path(__file__).resolve().parent
 _HOMES = (_PACKAGE / "shipped", _PACKAGE.parent)  # in a wheel; in a checkout
 _FOLDERS = ("hierarchy", "configs")
+_PRETRAINED = (_PACKAGE / "shipped" / "pretrained", _PACKAGE.parent / "artifacts" / "pretrained")
 
 
 def shipped(name: str) -> Path:
@@ -40,3 +41,8 @@ def shipped_names() -> tuple[str, ...]:
         if names:
             return tuple(sorted(names))
     return ()
+
+
+def pretrained_folder() -> Path | None:
+    """Return the run folder of the ensemble that comes with the package, None where it was taken out."""
+    return next((folder for folder in _PRETRAINED if (folder / "ensemble").is_dir()), None)

@@ -57,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--threads", type=_positive, default=1, metavar="N", help="CPU threads of a member (default: 1)")
     how.add_argument("--weights", metavar="FILE", help="safetensors file that the backbone starts from")
+    how.add_argument(
+        "--init", choices=("pretrained",), help="start from the ensemble that comes along, which saw drawn cells only"
+    )
     how.add_argument("--tensorboard", action="store_true", help="write curves for TensorBoard too")
     how.add_argument("--no-progress", action="store_true", help="print the last line only")
     add_recipe_arguments(parser)
@@ -72,6 +75,12 @@ def _positive(text: str) -> int:
 def _sets(flags: argparse.Namespace) -> list[str]:
     """Return the changes to the recipe: those of --set, and those that have a flag of their own."""
     named = {"data.pack": flags.data, "run": flags.run, "training.weights": flags.weights}
+    if flags.init:
+        from hpa_hier.members.shipped_weights import settings_of_shipped
+
+        if flags.weights:
+            raise UserError("--init pretrained and --weights both name weights to start from; give one of them")
+        named |= settings_of_shipped()
     return [*flags.sets, *(f"{key}={_quoted(value)}" for key, value in named.items() if value is not None)]
 
 

@@ -308,7 +308,8 @@ def test_an_unknown_run_lists_those_there_are(small):
         main(["fit", "--run", "nowhere"])
 
 
-def test_without_any_ensemble_the_message_says_how_to_get_one(small):
+def test_without_any_ensemble_the_message_says_how_to_get_one(small, monkeypatch):
+    monkeypatch.setattr("hpa_hier.ensemble.run_folder.pretrained_folder", lambda: None)
     with pytest.raises(UserError, match="no run here has a fitted ensemble; train members"):
         main(["explain", "sample-00000", "--set", "artifacts=artifacts"])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -78,3 +80,17 @@ def test_the_device_warps_as_the_processor_does() -> None:
     difference = np.abs(on_device - moved(batch, draws.matrices))
     assert difference.mean() < 1
     assert np.quantile(difference, 0.999) < 6
+
+
+def test_a_dropped_channel_is_as_dark_as_a_missing_one_and_the_rest_stays() -> None:
+    some = replace(STILL, gain=0.3, drop=(0.0, 0.0, 0.0, 0.6))
+    gain = draw(some, 4000, 4, np.random.default_rng(0)).gain
+    assert (gain[:, :3] >= 0.69).all()
+    assert set(np.unique(gain[:, 3] > 0)) == {False, True}
+    assert abs((gain[:, 3] == 0).mean() - 0.6) < 0.03
+
+
+def test_without_dropping_the_stream_of_random_numbers_is_what_it_was() -> None:
+    plain, zero = (draw(ranges, 9, 4, np.random.default_rng(0)) for ranges in (ALL, replace(ALL, drop=(0.0,) * 4)))
+    assert (plain.gain == zero.gain).all()
+    assert (plain.matrices == zero.matrices).all()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hpa_hier.errors import UserError
 from hpa_hier.simulate.cells import METAPHASE, PARTING, Cells, Wanted, draw_cells
-from hpa_hier.simulate.field import draw_field, draw_strengths, green
+from hpa_hier.simulate.field import draw_field, draw_places, draw_strengths, green
 from hpa_hier.simulate.geometry import Scene, make_scene
 from hpa_hier.simulate.labelsets import LEAVES
 from hpa_hier.simulate.optics import CHANNELS, draw_optics, expose
@@ -163,7 +163,8 @@ def test_strengths_belong_to_the_antibody_and_the_brightest_is_one() -> None:
 
 def test_green_is_brighter_in_the_place_than_without_it() -> None:
     scene = scene_of(12, wanted=Wanted())
-    drawn = green(scene, np.random.default_rng(1), {"0": 1.0})
+    rng = np.random.default_rng(1)
+    drawn = green(scene, rng, draw_places(scene, rng, {"0": 1.0}))
     assert drawn[scene.beyond < -2].mean() > 4 * drawn[scene.beyond > 3].mean()
 
 

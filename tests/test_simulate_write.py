@@ -13,7 +13,7 @@ from hpa_hier.data.pack import Pack
 from hpa_hier.errors import UserError
 from hpa_hier.simulate.field import draw_field
 from hpa_hier.simulate.labelsets import LEAVES, draw_samples
-from hpa_hier.simulate.write import image_id, write_folder, write_pack
+from hpa_hier.simulate.write import _radius, image_id, write_folder, write_pack
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -68,3 +68,40 @@ def test_the_pack_holds_the_same_images_labels_and_antibodies_as_the_folder(tmp_
         for channel, plane in zip(pack.channels, image, strict=True):
             path = tmp_path / "folder" / f"{image_id(i)}_{channel}.png"
             assert (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == plane).all()
+
+
+def test_masks_are_written_where_they_are_asked_for_and_change_no_image(tmp_path: Path) -> None:
+    write_folder(tmp_path / "plain", 4, 48, 8)
+    write_folder(tmp_path / "masked", 4, 48, 8, masks=True, workers=2)
+    plain, masked = files_of(tmp_path / "plain"), files_of_images(tmp_path / "masked")
+    assert plain == masked
+    for index, sample in enumerate(draw_samples(4, 8)):
+        name = image_id(index)
+        cells, nuclei = (
+            read_mask(tmp_path / "masked" / "masks" / f"{name}_{what}.png") for what in ("cells", "nuclei")
+        )
+        assert cells.dtype == np.uint16
+        assert (nuclei[nuclei > 0] == cells[nuclei > 0]).all()
+        for label in sample.labels:
+            assert read_mask(tmp_path / "masked" / "masks" / f"{name}_place-{label}.png").max() == 255
+
+
+def files_of_images(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def read_mask(path: Path) -> np.ndarray:
+    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+
+
+def test_every_fields_cells_get_a_radius_between_the_shares_of_the_side() -> None:
+    drawn = [_radius(1, index, 96, (0.1, 0.4)) for index in range(300)]
+    assert 9.6 <= min(drawn) < 11 < 35 < max(drawn) <= 38.4
+    assert _radius(1, 0, 40, (0.05, 0.06)) == 8.0  # no cell is smaller
+
+
+def test_a_range_of_radii_gives_fields_of_many_cells_and_of_few(tmp_path: Path) -> None:
+    write_folder(tmp_path, 12, 96, 8, radius=(0.09, 0.42), masks=True)
+    counts = [len(np.unique(read_mask(path))) - 1 for path in (tmp_path / "masks").glob("*_cells.png")]
+    assert min(counts) <= 3
+    assert max(counts) >= 8

@@ -113,6 +113,9 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, metavar="N", help="processes")
     parser.add_argument("--as", dest="form", choices=("files", "pack"), default="files", help="what to write")
     parser.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits a pixel, for files (default: 8)")
+    parser.add_argument(
+        "--masks", action="store_true", help="beside files: cells, nuclei and each label's place, in the folder masks/"
+    )
 
 
 def _size(text: str) -> int:

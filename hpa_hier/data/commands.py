@@ -93,12 +93,16 @@ def simulate(options: argparse.Namespace) -> None:
     drawn, out = recipe.simulate, options.out
     facts = (out, drawn.count, drawn.image_size, drawn.seed, drawn.imbalance)
     if options.form == "pack":
-        write.write_pack(*facts, workers=options.workers, taxonomy=recipe.taxonomy)
+        if options.masks:
+            raise UserError("--masks: a pack holds images only; draw files, or leave --masks out")
+        write.write_pack(*facts, workers=options.workers, taxonomy=recipe.taxonomy, radius=drawn.radius)
         wrote = out
     else:
         if not (out / "labels.csv").exists():
             write_json(out / SIMULATED, {"note": write.NOTE, **drawn.model_dump()})
-        wrote = write.write_folder(*facts, workers=options.workers, depth=options.depth)
+        wrote = write.write_folder(
+            *facts, workers=options.workers, depth=options.depth, radius=drawn.radius, masks=options.masks
+        )
     print(f"wrote {wrote}: {drawn.count:,} drawn images of {drawn.image_size}² pixels, seed {drawn.seed}")
 
 

@@ -164,7 +164,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _run_of(options: argparse.Namespace, fitted: bool) -> tuple[Path, Recipe]:
     """Find the run, and the recipe: the one named, else the one kept with the run, else the default."""
-    from hpa_hier.ensemble.run_folder import named_run, newest_ensemble
+    from hpa_hier.ensemble.run_folder import named_run, newest_or_shipped
     from hpa_hier.recipe_file import load_recipe
 
     recipe = load_recipe(options.config, options.sets)
@@ -172,8 +172,8 @@ def _run_of(options: argparse.Namespace, fitted: bool) -> tuple[Path, Recipe]:
     if options.run:
         folder = named_run(options.run, artifacts)
     elif fitted:
-        folder = newest_ensemble(artifacts)
-        print(f"using the ensemble fitted last: {folder}")
+        folder, line = newest_or_shipped(artifacts)
+        print(line)
     else:
         folder = named_run(recipe.run, artifacts)
     if not options.config and (folder / "config.yaml").is_file():

@@ -15,10 +15,14 @@ from hpa_hier.ensemble.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.files import read_json, sha256
 from hpa_hier.members.manifest import MANIFEST, SCORES, TAXONOMY, Manifest, check_files, read_manifest
+from hpa_hier.shipped_files import pretrained_folder
 from hpa_hier.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from hpa_hier.data.pack import Pack
+
+
+PRETRAINED = "pretrained"  # name of the run that comes with the package
 
 
 @dataclass(frozen=True)
@@ -67,23 +71,57 @@ def named_run(name: str, artifacts: Path) -> Path:
     for folder in (artifacts / name, Path(name)):
         if folder.is_dir():
             return folder
+    if name == PRETRAINED:
+        return pretrained_run()
     there = ", ".join(sorted(path.name for path in artifacts.glob("*") if (path / "members").is_dir())) or "none yet"
     raise UserError(f"{name}: no such run under {artifacts} and no such folder; runs there: {there}")
 
 
 def newest_ensemble(artifacts: Path) -> Path:
-    """Find the run whose ensemble was fitted last.
+    """Find the run whose ensemble was fitted last, but for the one that comes with the package.
 
     Raises:
         UserError: no run under `artifacts` has an ensemble.
     """
-    fitted = [(path.stat().st_mtime_ns, path) for path in artifacts.glob(f"*/ensemble/{FILE}")]
+    fitted = fitted_ensembles(artifacts)
     if not fitted:
         raise UserError(
             f"{artifacts}: no run here has a fitted ensemble; train members (python -m hpa_hier.train --all), fit one "
             "(python -m hpa_hier.ensemble fit), or name a run with --run"
         )
     return max(fitted)[1].parents[1]
+
+
+def fitted_ensembles(artifacts: Path) -> list[tuple[int, Path]]:
+    """Return (time in ns, file) of the ensembles fitted under `artifacts`; the one that comes along is none of them."""
+    files = [path for path in artifacts.glob(f"*/ensemble/{FILE}") if path.parents[1].name != PRETRAINED]
+    return [(path.stat().st_mtime_ns, path) for path in files]
+
+
+def newest_or_shipped(artifacts: Path) -> tuple[Path, str]:
+    """Find the run whose ensemble was fitted last, else the one that comes with the package; and say which it is."""
+    if fitted_ensembles(artifacts) or pretrained_folder() is None:
+        folder = newest_ensemble(artifacts)
+        return folder, f"using the ensemble fitted last: {folder}"
+    folder = pretrained_run()
+    return (
+        folder,
+        f"no run is finished: using {folder}, which learned from drawn cells only; do not rely on its answers",
+    )
+
+
+def pretrained_run() -> Path:
+    """Find the ensemble that comes with the package.
+
+    Raises:
+        UserError: it was taken out.
+    """
+    folder = pretrained_folder()
+    if folder is None:
+        raise UserError(
+            "no ensemble comes with this installation; name a run with --run, or make one: benchmarks/pretrained.py"
+        )
+    return folder
 
 
 def wanted_members(run: Path, recipe: Recipe) -> tuple[str, ...]:

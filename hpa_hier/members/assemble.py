@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,14 +81,16 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     return Assembly(module, batches, watched, watch, history)
 
 
-def ranges_of(settings: AugmentSettings) -> Ranges:
-    """Return the recipe's augmentation as plain ranges."""
+def ranges_of(settings: AugmentSettings, channels: Sequence[str]) -> Ranges:
+    """Return the recipe's augmentation of images with these channels as plain ranges."""
+    dropped: dict[str, float] = {str(channel): share for channel, share in settings.drop_channels.items()}
     return Ranges(
         flips_and_quarter_turns=settings.flips_and_quarter_turns,
         rotate=settings.rotate,
         scale=settings.scale,
         shift=settings.shift,
         gain=settings.gain,
+        drop=tuple(dropped.get(channel, 0.0) for channel in channels),
     )
 
 
@@ -98,7 +100,7 @@ def _batches(plan: Plan, train: Part, device: torch.device) -> TrainingBatches:
     dealing = Dealing(
         seed=plan.member.seed,
         batch_size=settings.batch_size,
-        ranges=ranges_of(settings.augment),
+        ranges=ranges_of(settings.augment, plan.run.pack.channels),
         on_device=device.type == "cuda",
         world=settings.devices * settings.nodes,
     )

@@ -66,6 +66,8 @@ def _drawn_pack(recipe: Recipe) -> Pack:
     """Open the pack of drawn cells, drawing it first where it is not there yet."""
     drawn = recipe.simulate
     name = f"drawn-{drawn.count}x{drawn.image_size}-imbalance{drawn.imbalance:g}-seed{drawn.seed}"
+    if drawn.radius:
+        name += f"-radius{drawn.radius[0]:g}-{drawn.radius[1]:g}"
     folder = Path(recipe.artifacts) / "packs" / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
@@ -84,6 +86,7 @@ def _drawn_pack(recipe: Recipe) -> Pack:
                 drawn.imbalance,
                 workers=os.cpu_count() or 1,
                 taxonomy=recipe.taxonomy,
+                radius=drawn.radius,
             )
     return Pack.open(folder)
 

@@ -23,6 +23,7 @@ class Ranges:
     scale: float  # share of the size either way
     shift: float  # share of the side either way
     gain: float  # share of each channel's intensity either way
+    drop: tuple[float, ...] = ()  # probability that each channel is all zeros; () for none
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ def draw(ranges: Ranges, count: int, channels: int, generator: Generator) -> Dra
     """Draw the variation of `count` images with `channels` channels."""
     turn, flip, rotate, scale, right, down = generator.random((6, count))
     gain = 1 + ranges.gain * (2 * generator.random((count, channels)) - 1)
+    if any(ranges.drop):  # a gain of nothing makes a channel what a missing one is filled with
+        gain *= generator.random((count, channels)) >= np.asarray(ranges.drop)
     angle = np.radians(ranges.rotate) * (2 * rotate - 1)
     factor = 1 / (1 + ranges.scale * (2 * scale - 1))
     shifts = ranges.shift * (2 * np.stack([right, down], axis=1) - 1)

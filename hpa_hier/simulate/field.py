@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ class Drawn:
     labels: tuple[str, ...]  # "0".."27"
     cell_mask: NDArray[np.uint16]  # (S, S), 0 outside cells, else the cell's number from 1
     nucleus_mask: NDArray[np.uint16]  # (S, S), the same numbers in nuclei
+    places: Mapping[str, Map]  # label → (S, S), the protein's light from that place alone, as it is before the optics
 
 
 def draw_field(
@@ -64,16 +65,18 @@ def draw_field(
     rng = np.random.default_rng([seed, 1, index])
     strengths = draw_strengths(np.random.default_rng([seed, 2, index if antibody is None else antibody]), labels)
     scene = make_scene(rng, draw_cells(rng, size, _wanted(labels, radius)), size)
+    red = stains.red(scene, rng)
+    places = draw_places(scene, rng, strengths)
     light = {
-        "red": stains.red(scene, rng),
-        "green": green(scene, rng, strengths),
+        "red": red,
+        "green": green(scene, rng, places),
         "blue": stains.blue(scene, rng),
         "yellow": stains.yellow(scene, rng),
     }
     image = expose(rng, light, draw_optics(rng, size), depth)
     cells = (scene.owner + 1).astype(np.uint16)
     nuclei = np.where(scene.beyond < 0, cells, 0).astype(np.uint16)
-    return Drawn(image, labels, cells, nuclei)
+    return Drawn(image, labels, cells, nuclei, places)
 
 
 def draw_strengths(rng: np.random.Generator, labels: tuple[str, ...]) -> dict[str, float]:
@@ -82,16 +85,26 @@ def draw_strengths(rng: np.random.Generator, labels: tuple[str, ...]) -> dict[st
     return {label: float(s) for label, s in zip(labels, drawn / drawn.max(), strict=True)}
 
 
-def green(scene: Scene, rng: np.random.Generator, strengths: dict[str, float]) -> Map:
-    """Draw the protein: the sum of its places, varying from cell to cell, over an unspecific background."""
-    total = np.zeros((scene.size, scene.size), np.float32)
+def draw_places(scene: Scene, rng: np.random.Generator, strengths: dict[str, float]) -> dict[str, Map]:
+    """Draw the protein at each of its places, varying from cell to cell: label → (S, S)."""
+    places = {}
     for label, strength in strengths.items():
         spread = rng.uniform(0.1, 0.45)
         each = np.exp(rng.normal(0, spread, len(scene.cells)))
-        total += np.float32(strength) * PATTERNS[LEAVES[label]](scene, rng) * scene.of_cells(each, outside=1.0)
+        places[label] = np.float32(strength) * PATTERNS[LEAVES[label]](scene, rng) * scene.of_cells(each, outside=1.0)
+    return places
+
+
+def green(scene: Scene, rng: np.random.Generator, places: Mapping[str, Map]) -> Map:
+    """Draw the protein: the sum of its places over an unspecific background."""
+    total = np.zeros((scene.size, scene.size), np.float32)
+    for light in places.values():
+        total += light
     grain = np.clip(1 + 0.4 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
-    background = rng.beta(1.2, 30) * scene.inside * grain + rng.beta(1, 150)
-    return np.asarray(total + background, np.float32)
+    background = rng.beta(1.2, 22) * scene.inside * grain + rng.beta(1, 150)
+    # Real antibodies also bind here and there in nuclei that do not hold the protein.
+    flecks = np.clip(1 + rng.uniform(0.2, 1.0) * noise(rng, scene.size, max(1.0, 0.4 * scene.micron)), 0, 4)
+    return np.asarray(total + background + rng.beta(1, 12) * scene.nucleus * flecks, np.float32)
 
 
 def _wanted(labels: tuple[str, ...], radius: float | None) -> Wanted:

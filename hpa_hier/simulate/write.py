@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from hpa_hier.errors import UserError
 from hpa_hier.files import write_bytes, write_text
-from hpa_hier.simulate.field import draw_field
+from hpa_hier.simulate.field import Drawn, draw_field
 from hpa_hier.simulate.labelsets import LEAVES, DrawnSample, draw_samples
 from hpa_hier.simulate.optics import CHANNELS
 
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from hpa_hier.taxonomy import Taxonomy
 
 NOTE = "drawn by hpa_hier.simulate: no real cells"
+Radius = tuple[float, float]  # smallest and largest mean radius of the cells, shares of the field's side
+_Task = tuple[int, tuple[str, ...], int]  # an image's number, its labels, the number of its antibody
+_T = TypeVar("_T")
+_RADIUS = 3  # the stream of random numbers that radii come from
+_SMALLEST = 8.0  # pixels; smaller cells cannot be drawn
 _CHUNK = 8  # fields a worker draws before it hands them over
 
 
@@ -35,7 +40,16 @@ def image_id(index: int) -> str:
 
 
 def write_folder(
-    out: Path, count: int, size: int, seed: int, imbalance: float = 1.0, *, workers: int = 1, depth: int = 8
+    out: Path,
+    count: int,
+    size: int,
+    seed: int,
+    imbalance: float = 1.0,
+    *,
+    workers: int = 1,
+    depth: int = 8,
+    radius: Radius | None = None,
+    masks: bool = False,
 ) -> Path:
     """Draw `count` fields as `<id>_<channel>.png` with `labels.csv` (Id, Target, antibody) beside them.
 
@@ -47,6 +61,11 @@ def write_folder(
         imbalance: 1 real, 0 balanced.
         workers: processes; the files are the same whatever their number.
         depth: bits, 8 or 16.
+        radius: shares of the side between which each field's cells get their mean radius, log-uniformly: from whole
+            fields of tens of cells to single cells at high zoom; None draws one that suits the size.
+        masks: also write `masks/<id>_cells.png` and `_nuclei.png` (16 bits: 0 outside, else the cell's number) and, for
+            each label, `masks/<id>_place-<label>.png` (8 bits: the light of that place alone before the optics, 255
+            the brightest).
 
     Returns:
         The label table, which is written last.
@@ -55,10 +74,13 @@ def write_folder(
     if table.exists():
         raise UserError(f"{table}: exists already; give another --out or remove the folder")
     samples = draw_samples(count, seed, imbalance)
-    for index, image in enumerate(images(samples, size, seed, workers=workers, depth=depth)):
-        for channel, plane in zip(CHANNELS, image, strict=True):
-            _, coded = cv2.imencode(".png", plane, [cv2.IMWRITE_PNG_COMPRESSION, 3])
-            write_bytes(out / f"{image_id(index)}_{channel}.png", coded.tobytes())
+    if masks:
+        for index, drawn in enumerate(_in_order(samples, partial(_draw_field, seed, size, depth, radius), workers)):
+            _write_image(out, image_id(index), drawn.image)
+            _write_masks(out / "masks", image_id(index), drawn)
+    else:
+        for index, image in enumerate(images(samples, size, seed, workers=workers, depth=depth, radius=radius)):
+            _write_image(out, image_id(index), image)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["Id", "Target", "antibody"])
@@ -76,6 +98,7 @@ def write_pack(
     *,
     workers: int = 1,
     taxonomy: str | None = None,
+    radius: Radius | None = None,
 ) -> Path:
     """Draw `count` fields straight into a pack of uint8 images; arguments as for `write_folder`.
 
@@ -87,6 +110,7 @@ def write_pack(
         imbalance: 1 real, 0 balanced.
         workers: processes.
         taxonomy: file with the 28 labels, by default hierarchy/hpa28.yaml.
+        radius: shares of the side, as for `write_folder`.
 
     Returns:
         The pack's folder.
@@ -99,7 +123,7 @@ def write_pack(
     nodes = [tuple(_node(tree, label) for label in sample.labels) for sample in samples]
     write(
         out,
-        images(samples, size, seed, workers=workers),
+        images(samples, size, seed, workers=workers, radius=radius),
         ids=[image_id(i) for i in range(count)],
         nodes=nodes,
         groups=[sample.antibody for sample in samples],
@@ -111,11 +135,21 @@ def write_pack(
 
 
 def images(
-    samples: list[DrawnSample], size: int, seed: int, *, workers: int = 1, depth: int = 8
+    samples: list[DrawnSample],
+    size: int,
+    seed: int,
+    *,
+    workers: int = 1,
+    depth: int = 8,
+    radius: Radius | None = None,
 ) -> Iterator[NDArray[np.generic]]:
     """Yield the images (4, S, S) of `samples` in order, drawn by `workers` processes, with a progress bar."""
+    return _in_order(samples, partial(_draw, seed, size, depth, radius), workers)
+
+
+def _in_order(samples: list[DrawnSample], draw: Callable[[_Task], _T], workers: int) -> Iterator[_T]:
+    """Yield what `draw` makes of each sample, in order, with a progress bar."""
     tasks = [(i, sample.labels, int(sample.antibody.removeprefix("antibody"))) for i, sample in enumerate(samples)]
-    draw = partial(_draw, seed, size, depth)
     with tqdm(total=len(tasks), desc="drawing", unit="field", mininterval=0.5, disable=None) as bar:
         if workers <= 1:
             for task in tasks:
@@ -131,9 +165,43 @@ def images(
                     yield image
 
 
-def _draw(seed: int, size: int, depth: int, task: tuple[int, tuple[str, ...], int]) -> NDArray[np.generic]:
+def _draw(seed: int, size: int, depth: int, radius: Radius | None, task: _Task) -> NDArray[np.generic]:
+    return _draw_field(seed, size, depth, radius, task).image
+
+
+def _draw_field(seed: int, size: int, depth: int, radius: Radius | None, task: _Task) -> Drawn:
     index, labels, antibody = task
-    return draw_field(seed, index, size, labels, antibody=antibody, depth=depth).image
+    pixels = _radius(seed, index, size, radius) if radius else None
+    return draw_field(seed, index, size, labels, antibody=antibody, depth=depth, radius=pixels)
+
+
+def _write_image(folder: Path, name: str, image: NDArray[np.generic]) -> None:
+    for channel, plane in zip(CHANNELS, image, strict=True):
+        _write_png(folder / f"{name}_{channel}.png", plane)
+
+
+def _write_masks(folder: Path, name: str, drawn: Drawn) -> None:
+    _write_png(folder / f"{name}_cells.png", drawn.cell_mask)
+    _write_png(folder / f"{name}_nuclei.png", drawn.nucleus_mask)
+    for label, light in drawn.places.items():
+        shown = np.rint(light * (255 / max(float(light.max()), 1e-6))).clip(0, 255).astype(np.uint8)
+        _write_png(folder / f"{name}_place-{label}.png", shown)
+
+
+def _write_png(path: Path, plane: NDArray[np.generic]) -> None:
+    _, coded = cv2.imencode(
+        ".png",
+        np.asarray(plane, dtype=np.uint8 if plane.dtype == np.uint8 else np.uint16),
+        [cv2.IMWRITE_PNG_COMPRESSION, 3],
+    )
+    write_bytes(path, coded.tobytes())
+
+
+def _radius(seed: int, index: int, size: int, radius: Radius) -> float:
+    """Draw the cells' mean radius in one field, in pixels; large and small zooms are equally likely."""
+    smallest, largest = np.log(radius)
+    drawn = np.exp(np.random.default_rng([seed, _RADIUS, index]).uniform(smallest, largest))
+    return float(min(max(_SMALLEST, size * drawn), size))
 
 
 def _one_thread() -> None:

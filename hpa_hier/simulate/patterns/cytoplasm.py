@@ -37,7 +37,8 @@ def mitochondria(scene: Scene, rng: np.random.Generator) -> Map:
     alive = clip_to_cell(points, cell, scene.owner)
     alive &= np.arange(steps) < rng.uniform(0.3, 1, len(start))[:, None] * steps
     drawn = lines(*Curves(points, alive, cell).flat(rng.uniform(0.6, 1.1, len(start))), 0.33 * scene.micron, scene.size)
-    return np.asarray((np.minimum(drawn, 1.5) + 0.03) * scene.inside * (1 - 0.9 * scene.nucleus), np.float32)
+    shaded = rng.uniform(0.4, 0.95)  # some lie above and below the nucleus
+    return np.asarray((np.minimum(drawn, 1.5) + 0.03) * scene.inside * (1 - shaded * scene.nucleus), np.float32)
 
 
 def aggresome(scene: Scene, rng: np.random.Generator) -> Map:

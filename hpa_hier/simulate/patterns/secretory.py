@@ -118,7 +118,11 @@ def _spikes(scene: Scene, rng: np.random.Generator) -> Map:
 
 
 def _vesicles(scene: Scene, rng: np.random.Generator, each: float, spread: float) -> Points:
-    """Draw points in the cytoplasm, about `each` a whole cell, within about `spread` cell radii of the nucleus."""
+    """Draw points in the cytoplasm, about `each` a whole cell, within about `spread` cell radii of the nucleus.
+
+    Some lie above or below the nucleus, where the image shows them on it.
+    """
     near = np.exp(-np.maximum(scene.beyond, 0) / (spread * scene.cells.line.radius))
     area = float(scene.inside.sum()) / (np.pi * scene.cells.line.radius**2)
-    return scatter(rng, scene.cytoplasm * near * (scene.rim > 1), round(each * area))
+    place = scene.cytoplasm + np.float32(rng.uniform(0.0, 0.5)) * scene.nucleus
+    return scatter(rng, place * near * (scene.rim > 1), round(each * area))

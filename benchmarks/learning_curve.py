@@ -1,0 +1,147 @@
+"""Macro F1 on drawn cells against the number of drawn images trained on: neither saturated at once nor flat.
+
+    python benchmarks/learning_curve.py [--counts 250,500,1000,2000,4000,8000] [--size 64] [--steps 600]
+
+Trains the demo's coarse and leaf members on the first N images of one draw with the real table's class counts, each
+with the same number of steps, so that only the images differ; tests them on the same 1,500 images of another draw.
+Thresholds come from 750 further images. Macro F1 leaves out classes that the test images lack. One core, some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from hpa_hier.command import one_thread_a_process, run
+from hpa_hier.files import write_text
+
+HELD_OUT, FITTED = 1500, 750  # images to test on, and to fit thresholds on
+LEVELS = ("coarse", "leaf")
+
+
+def best_thresholds(scores: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Return for each column the score that maximises F1, (n,); infinite for a column without positives.
+
+    Args:
+        scores: (B, n).
+        present: (B, n) bool.
+
+    >>> best_thresholds(np.array([[0.1], [0.4], [0.9]]), np.array([[False], [True], [True]]))
+    array([0.4])
+    """
+    order = np.argsort(-scores, axis=0, kind="stable")
+    hits = np.cumsum(np.take_along_axis(present, order, axis=0), axis=0)
+    f1 = 2 * hits / (np.arange(1, len(scores) + 1)[:, None] + present.sum(axis=0))
+    best = np.take_along_axis(np.take_along_axis(scores, order, axis=0), f1.argmax(axis=0)[None], axis=0)[0]
+    return np.where(present.any(axis=0), best, np.inf)
+
+
+def macro_f1(answered: np.ndarray, present: np.ndarray) -> float:
+    """Return the mean F1 over the columns that occur in `present`; both (B, n) bool."""
+    occurs = present.any(axis=0)
+    f1 = 2 * (answered & present).sum(axis=0) / np.maximum(answered.sum(axis=0) + present.sum(axis=0), 1)
+    return float(f1[occurs].mean())
+
+
+def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int):
+    """Train the demo's network on (B, C, S, S) uint8 images for `steps` steps; return it ready to score."""
+    import torch
+
+    from hpa_hier.config import AugmentSettings
+    from hpa_hier.members.assemble import ranges_of
+    from hpa_hier.members.schedule import one_cycle
+    from hpa_hier.models.augment import draw, to_tensor, warp
+    from hpa_hier.models.heads import Flat
+    from hpa_hier.models.losses import bce
+    from hpa_hier.models.network import Network
+    from hpa_hier.models.small_cnn import SmallCnn
+    from hpa_hier.simulate.optics import CHANNELS
+
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    backbone = SmallCnn(images.shape[1], 16)
+    mean, std = images.mean(axis=(0, 2, 3)), images.std(axis=(0, 2, 3))
+    network = Network(backbone, Flat(backbone.num_features, present.mean(axis=0), 0.1), mean, std)
+    network = network.to(memory_format=torch.channels_last).train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.003, weight_decay=0.01)
+    course = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: one_cycle(step, steps))
+    ranges, side = ranges_of(AugmentSettings(), CHANNELS), images.shape[-1]
+    order = np.concatenate([rng.permutation(len(images)) for _ in range(-(-steps * 64 // len(images)))])
+    for step in range(steps):
+        rows = order[step * 64 : (step + 1) * 64]
+        drawn = draw(ranges, len(rows), images.shape[1], rng)
+        batch = to_tensor(warp(images[rows], drawn.matrices, np.empty((len(rows), side, side, 4), np.uint8)))
+        targets = torch.from_numpy(present[rows].astype(np.float32))
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(batch, torch.from_numpy(drawn.gain))
+        loss = bce(logits.float(), targets, torch.ones_like(targets))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        course.step()
+    return network.eval()
+
+
+def score(network, images: np.ndarray) -> np.ndarray:
+    """Return (B, n) logits of (B, C, S, S) uint8 images."""
+    import torch
+
+    with torch.inference_mode():
+        parts = [network(torch.from_numpy(images[i : i + 256])).numpy() for i in range(0, len(images), 256)]
+    return np.concatenate(parts)
+
+
+def drawn(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw `count` images with the real class counts: (B, 4, S, S) uint8 and (B, N) bool as the taxonomy's nodes."""
+    from hpa_hier.data.labels import targets
+    from hpa_hier.simulate.labelsets import LEAVES, draw_samples
+    from hpa_hier.simulate.write import images
+    from hpa_hier.taxonomy import Taxonomy
+
+    samples = draw_samples(count, seed)
+    nodes = [tuple(LEAVES[label] for label in sample.labels) for sample in samples]
+    present = targets(nodes, Taxonomy.load("hierarchy/hpa28.yaml")).present
+    return np.stack(list(images(samples, size, seed))).astype(np.uint8), present
+
+
+def main(arguments: list[str]) -> int:
+    """Draw, train, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--counts", default="250,500,1000,2000,4000,8000")
+    parser.add_argument("--size", type=int, default=64, help="pixels")
+    parser.add_argument("--steps", type=int, default=600, help="of each training, 64 images each")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--markdown", type=Path, metavar="FILE")
+    options = parser.parse_args(arguments)
+    one_thread_a_process()
+    import torch
+
+    torch.set_num_threads(1)
+    from hpa_hier.taxonomy import Taxonomy
+
+    taxonomy = Taxonomy.load("hierarchy/hpa28.yaml")
+    counts = [int(count) for count in options.counts.split(",")]
+    pool, pool_present = drawn(max(counts), options.size, options.seed)
+    held, held_present = drawn(HELD_OUT + FITTED, options.size, options.seed + 1)
+    lines = ["| drawn images | " + " | ".join(f"{level} macro F1" for level in LEVELS) + " |", "|" + " --- |" * 3]
+    for count in counts:
+        figures = []
+        for level in LEVELS:
+            columns = [taxonomy.column[node] for node in taxonomy.level(level)]
+            network = train(pool[:count], pool_present[:count][:, columns], options.steps, options.seed)
+            scores, present = score(network, held), held_present[:, columns]
+            limits = best_thresholds(scores[:FITTED], present[:FITTED])
+            figures.append(macro_f1(scores[FITTED:] >= limits, present[FITTED:]))
+        lines.append(f"| {count:,} | " + " | ".join(f"{figure:.3f}" for figure in figures) + " |")
+        print(lines[-1], flush=True)
+    text = "\n".join(lines)
+    print(text)
+    if options.markdown:
+        write_text(options.markdown, text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,164 @@
+"""Make the small ensemble that comes with the package: train on drawn cells, fit, copy, write its card.
+
+    python benchmarks/pretrained.py [--jobs N] [--device auto] [--real DIR --labels CSV [--crop-lower 0.08]]
+
+The recipe is configs/pretrained.yaml; the result goes to artifacts/pretrained. With --real the card gets the table of
+benchmarks/sim_to_real.py on those images. About a quarter of an hour on one CPU core; a training that was cut off is
+gone on with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from hpa_hier.command import run
+from hpa_hier.ensemble.held_out import evaluate_run, fit_run
+from hpa_hier.errors import UserError
+from hpa_hier.evaluate.figures import figures_of, table
+from hpa_hier.files import write_text
+from hpa_hier.recipe_file import load_recipe
+
+CONFIG = "configs/pretrained.yaml"
+MEMBER_FILES = ("member.json", "model.safetensors", "config.yaml", "taxonomy.yaml", "history.csv")
+LARGEST_MEMBER, LARGEST = 1_500_000, 5_000_000  # bytes
+
+CARD = """# The ensemble that comes with the package
+
+{members} small networks ({parameters:,} parameters each, {megabytes:.1f} MB in all) for images of {size}² pixels, with
+the calibration and thresholds that make one ensemble of them. `python -m hpa_hier.ensemble predict --images DIR
+--out DIR` uses it when no run is named and none is finished; `python -m hpa_hier.train --init pretrained` starts from
+its leaf member.
+
+## What it was trained on
+
+**Drawn cells only**: {count:,} fields that `hpa_hier.simulate` drew ({recipe}),
+{parts}.
+It has seen no microscope image. Cells' mean radius goes from {smallest:.0%} to {largest:.0%} of the side, labels are
+drawn as if all classes were alike, and the yellow channel is dropped in {dropped:.0%} of the training images, so that
+its absence is no surprise. Passes over the training part: {passes}.
+
+`python benchmarks/pretrained.py` makes it anew.
+
+On drawn images that no member was trained on (the test part; **simulated**):
+
+```
+{simulated}
+```
+
+## On real images
+
+{real}
+
+## What it must not be used for
+
+- **No answer about a protein, a patient or a treatment may rest on it.** It is there to try the system before any
+  training.
+- Its probabilities are calibrated on drawn cells with all classes alike, so on real images they are **not**
+  calibrated, and its thresholds are not those for your images' class frequencies.
+- It does not tell tissue from cells, or a failed stain from a real one; on images other than fluorescent single layers
+  of cells with microtubules in red, the protein in green and nuclei in blue it says something all the same.
+- It is no baseline: train members on your own images before comparing anything with it.
+"""
+
+
+def copy_run(run_folder: Path, out: Path, members: tuple[str, ...]) -> None:
+    """Copy what predicting needs; what stood in `out` goes first."""
+    shutil.rmtree(out, ignore_errors=True)
+    for name in members:
+        (out / "members" / name).mkdir(parents=True)
+        for file in MEMBER_FILES:
+            shutil.copy(run_folder / "members" / name / file, out / "members" / name / file)
+    (out / "ensemble").mkdir()
+    for file in ("ensemble.json", "taxonomy.yaml"):
+        shutil.copy(run_folder / "ensemble" / file, out / "ensemble" / file)
+    check_sizes(out)
+
+
+def check_sizes(folder: Path) -> int:
+    """Return the bytes of all files below `folder`; too many are an error."""
+    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    for path, size in sizes.items():
+        if size > LARGEST_MEMBER:
+            raise UserError(f"{path}: {size:,} bytes, more than {LARGEST_MEMBER:,}; lower training.width in {CONFIG}")
+    if sum(sizes.values()) > LARGEST:
+        raise UserError(
+            f"{folder}: {sum(sizes.values()):,} bytes, more than {LARGEST:,}; name fewer members in {CONFIG}"
+        )
+    return sum(sizes.values())
+
+
+def real_table(options: argparse.Namespace, run_folder: Path) -> str:
+    """Return the table of benchmarks/sim_to_real.py on the images named, or a line that there are none."""
+    if options.real is None:
+        return "Not measured when this card was written."
+    out = run_folder / "sim_to_real.md"
+    crop = ["--crop-lower", str(options.crop_lower)] if options.crop_lower else []
+    told = ["--images", str(options.real), "--labels", str(options.labels), *crop]
+    script = str(Path(__file__).with_name("sim_to_real.py"))
+    subprocess.run([sys.executable, script, *told, "--run", str(run_folder), "--markdown", str(out)], check=True)
+    crop_text = f", the lower {options.crop_lower:.0%} cut off" if options.crop_lower else ""
+    return (
+        f"`python benchmarks/sim_to_real.py` on {options.title}{crop_text}; trained on none of them, once; "
+        f"group F1 counts the ensemble's own decisions, top-k its ranking:\n\n{out.read_text(encoding='utf-8').strip()}"
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Train, fit, copy, write the card."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=1, help="members trained at a time (default: 1)")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--real", type=Path, metavar="DIR", help="real images for the card's table")
+    parser.add_argument("--labels", type=Path, metavar="CSV", help="their labels")
+    parser.add_argument("--title", default="the 28 images of the atlas's cell dictionary", help="what they are called")
+    parser.add_argument("--crop-lower", type=float, default=0.0, metavar="SHARE")
+    parser.add_argument("--out", type=Path, default=Path("artifacts/pretrained"))
+    options = parser.parse_args(arguments)
+    if (options.real is None) != (options.labels is None):
+        raise UserError("--real and --labels belong together; give both or none")
+    recipe = load_recipe(CONFIG)
+    flags = ["--all", "--config", CONFIG, "--jobs", str(options.jobs), "--device", options.device]
+    subprocess.run([sys.executable, "-m", "hpa_hier.train", *flags], check=True)
+    folder = Path(recipe.artifacts) / recipe.run
+    ensemble, _ = fit_run(folder, recipe)
+    figures = figures_of(evaluate_run(folder, recipe), recipe.report)
+    copy_run(folder, options.out, tuple(seat.name for seat in ensemble.seats))
+    write_text(options.out / "README.md", card(options, folder, table(figures)))
+    print(f"wrote {options.out}: {check_sizes(options.out):,} bytes")
+    return 0
+
+
+def card(options: argparse.Namespace, folder: Path, simulated: str) -> str:
+    """Return the model card's text."""
+    from hpa_hier.data.split import PARTS, read_split
+    from hpa_hier.members.manifest import read_manifest
+
+    recipe = load_recipe(CONFIG)
+    manifests = [read_manifest(path) for path in sorted((options.out / "members").iterdir())]
+    split = read_split(folder / "split.csv")
+    parts = ", ".join(f"{len(split.ids_of(part)):,} for {part}" for part in PARTS)
+    passes = "; ".join(f"{one.name}: {one.epochs} passes, {one.seconds:.0f} s on {one.device}" for one in manifests)
+    radius = recipe.simulate.radius or (0.0, 0.0)
+    return CARD.format(
+        members=len(manifests),
+        parameters=round(sum(one.parameters for one in manifests) / len(manifests)),
+        megabytes=check_sizes(options.out) / 1e6,
+        size=recipe.data.image_size,
+        count=recipe.simulate.count,
+        recipe=f"recipe `{CONFIG}`, seed {recipe.simulate.seed}",
+        parts=parts,
+        passes=passes,
+        smallest=radius[0],
+        largest=radius[1],
+        dropped=recipe.training.augment.drop_channels.get("yellow", 0.0),
+        simulated=simulated,
+        real=real_table(options, options.out),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

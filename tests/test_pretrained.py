@@ -1,0 +1,77 @@
+"""The ensemble that comes with the package: small, found without a run, and a start for other trainings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpa_hier.ensemble.__main__ import main
+from hpa_hier.errors import UserError
+from hpa_hier.shipped_files import pretrained_folder
+from hpa_hier.simulate.write import write_folder
+
+FOLDER = pretrained_folder()
+pytestmark = pytest.mark.skipif(FOLDER is None, reason="artifacts/pretrained was not made: benchmarks/pretrained.py")
+
+
+def test_each_member_has_at_most_a_megabyte_and_a_half_and_all_have_five() -> None:
+    assert FOLDER is not None
+    sizes = [path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()]
+    assert max(sizes) <= 1_500_000
+    assert sum(sizes) <= 5_000_000
+    assert {path.suffix for path in FOLDER.rglob("*")} <= {"", ".json", ".yaml", ".csv", ".md", ".safetensors"}
+
+
+def test_its_card_says_what_it_saw_and_what_it_must_not_be_used_for() -> None:
+    assert FOLDER is not None
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for words in ("Drawn cells only", "## On real images", "## What it must not be used for"):
+        assert words in card
+
+
+def test_where_no_run_is_finished_it_predicts_without_yellow_and_says_what_it_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "images", 3, 64, 5)
+    for yellow in (tmp_path / "images").glob("*_yellow.png"):
+        yellow.unlink()
+    assert main(["predict", "--images", "images", "--out", "out", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    assert "no run is finished" in said
+    assert "learned from drawn cells only" in said
+    assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 4
+
+
+def test_it_can_be_named_as_a_run_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "images", 1, 64, 5)
+    assert main(["predict", "--run", "pretrained", "--images", "images", "--out", "out", "--device", "cpu"]) == 0
+
+
+def test_a_training_starts_from_its_leaf_member() -> None:
+    from hpa_hier.members.shipped_weights import settings_of_shipped
+    from hpa_hier.models.backbones import BackboneRequest, build_backbone
+
+    settings = settings_of_shipped()
+    assert settings["training.backbone"] == "small_cnn"
+    request = BackboneRequest(
+        name=settings["training.backbone"],
+        channels=("red", "green", "blue", "yellow"),
+        image_size=64,
+        width=int(settings["training.width"]),
+        weights=Path(settings["training.weights"]),
+    )
+    backbone, _ = build_backbone(request)
+    from safetensors.torch import load_file
+
+    kept = load_file(settings["training.weights"])
+    assert all((kept[f"backbone.{name}"] == weights).all() for name, weights in backbone.state_dict().items())
+
+
+def test_weights_and_the_shipped_start_exclude_each_other() -> None:
+    from hpa_hier.train import main as train
+
+    with pytest.raises(UserError, match="--init pretrained and --weights both name weights to start from"):
+        train(["--level", "leaf", "--init", "pretrained", "--weights", "x.safetensors"])
