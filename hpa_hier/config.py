@@ -63,7 +63,9 @@ class SplitSettings(_Settings):
 class PartitionSettings(_Settings):
     """Which leaves are majority classes: those with many training images, or those named."""
 
-    majority_min_images: Positive = 1000  # training images; leaves with at least as many are the majority
+    majority_min_images: Positive | None = (
+        None  # training images a majority leaf has at least; None: a twentieth of all
+    )
     majority: tuple[str, ...] = ()  # leaf names; where given, they are the majority whatever their counts
 
 

@@ -15,7 +15,6 @@ SMALL = [
     "--set", "data.image_size=32",
     "--set", "training.max_steps=3",
     "--set", "training.width=8",
-    "--set", "partition.majority_min_images=20",
     "--set", "report.bootstrap=50",
 ]  # fmt: skip
 

@@ -47,7 +47,8 @@ class Selector:
         if not nodes:
             raise UserError(
                 f"partition.majority_min_images: no leaf is in the {self.value}; "
-                f"the other side has all {sum(map(len, partition.values()))}. Set another threshold"
+                f"the other side has all {sum(map(len, partition.values()))}. "
+                "Set another threshold, or leave the member out"
             )
         return nodes
 

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from hpa_hier.config import Recipe
 from hpa_hier.data.pack import Pack
-from hpa_hier.data.partition import majority_leaves, minority_leaves
+from hpa_hier.data.partition import divide
 from hpa_hier.data.split import Split, make_split, read_split, write_split
 from hpa_hier.errors import UserError
 from hpa_hier.files import read_json, write_json, write_text
@@ -129,10 +129,7 @@ def _partition(
 ) -> dict[str, tuple[str, ...]]:
     present = pack.targets(taxonomy).present[pack.row_of(split.ids_of("train"))]
     counts = {leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves}
-    partition = {
-        "majority": majority_leaves(counts, recipe.partition, taxonomy),
-        "minority": minority_leaves(counts, recipe.partition, taxonomy),
-    }
-    kept = {**partition, "counts": counts, "min_images": recipe.partition.majority_min_images}
-    write_json(folder / "partition.json", kept)
+    sides = divide(counts, len(present), recipe.partition, taxonomy)
+    partition = {"majority": sides.majority, "minority": sides.minority}
+    write_json(folder / "partition.json", {**partition, "counts": counts, "min_images": sides.min_images})
     return partition
