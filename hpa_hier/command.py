@@ -24,13 +24,14 @@ _CURES = {
     errno.EEXIST: "a file is in the way of a folder; move it, or name another place",
     errno.ENOTDIR: "a file is in the way of a folder; move it, or name another place",
     errno.EISDIR: "a folder is in the way of a file; move it, or name another place",
+    errno.ENAMETOOLONG: "name a shorter path",
     errno.ENOSPC: "make room on the disk; what was finished is kept",
     errno.EDQUOT: "make room in your quota; what was finished is kept",
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser with the version flag, defaults in the help, and no abbreviated flags."""
+    """An argument parser with the version flag, errors of one line, and no abbreviated flags."""
 
     def __init__(self, prog: str, description: str, **settings: object) -> None:
         super().__init__(
@@ -41,6 +42,10 @@ class Parser(argparse.ArgumentParser):
             **settings,  # type: ignore[arg-type]
         )
         self.add_argument("--version", action="version", version=f"hpa_hier {__version__}")
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the flags in one line, and exit with the status of a user's mistake."""
+        self.exit(EXIT_USER, f"error: {message}; {self.prog} --help lists what there is\n")
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:

@@ -29,6 +29,11 @@ class Selector:
             return cls("group", member.group)
         return cls("partition", str(member.partition))
 
+    def check(self, taxonomy: Taxonomy) -> None:
+        """Raise the UserError of an unknown level or group, before anything is drawn or written for it."""
+        if self.kind != "partition":
+            self.nodes(taxonomy, {})
+
     def nodes(self, taxonomy: Taxonomy, partition: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         """Return the nodes that are meant, in the taxonomy's order.
 

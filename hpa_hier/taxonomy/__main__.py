@@ -119,7 +119,8 @@ def _stale_report(taxonomy: Taxonomy, name: str) -> str:
             stale.append((member.name, _flags(folder, taxonomy, member)))
         elif new_names:
             said = "up to date; " + ", ".join(f"'{old}' is now '{new}'" for old, new in new_names.items())
-        missing = uncovered(trained, taxonomy, member.nodes, _wanted(taxonomy, member.selector))
+        wanted = _wanted(taxonomy, member.selector)
+        missing = [n for n in uncovered(trained, taxonomy, member.nodes, wanted) if n not in changed]
         lines.append(f"  {member.name}: {said}" + (f"; does not know {', '.join(missing)}" if missing else ""))
     if len(lines) == 1:
         return f"{folder} has no finished member yet\n"
