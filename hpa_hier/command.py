@@ -13,6 +13,7 @@ from typing import NoReturn
 from hpa_hier import __version__
 from hpa_hier.errors import UserError
 
+_PROGRAM = "python -m "
 EXIT_USER = 2  # a user's mistake
 EXIT_INTERRUPTED = 130  # Ctrl-C, after saving
 
@@ -35,7 +36,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, description: str, **settings: object) -> None:
         super().__init__(
-            prog=f"python -m {prog}",
+            prog=prog if prog.startswith(_PROGRAM) else _PROGRAM + prog,  # a command's commands come with it
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,

@@ -45,14 +45,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser("hpa_hier.taxonomy", "Check a taxonomy file, and draw it.")
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="check", parser_class=argparse.ArgumentParser
-    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="check")
     check = commands.add_parser(
         "check",
         help="check a file and draw its tree",
         description="Check a taxonomy file and draw its tree; with labels, also the number of images at each node.",
-        allow_abbrev=False,
     )
     check.add_argument("file", metavar="FILE", help="the taxonomy, such as hierarchy/hpa28.yaml")
     check.add_argument("--labels", metavar="CSV", type=Path, help="a label table: count its images at each node")
