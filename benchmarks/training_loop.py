@@ -8,13 +8,12 @@ One thread, process CPU time, interleaved, medians. Images are noise: the arithm
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from dataclasses import dataclass
 
-from hpa_hier.command import one_thread_a_process
-
-one_thread_a_process()
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import lightning.pytorch as pl
 import numpy as np
@@ -36,20 +35,27 @@ IMAGES, SIZE, NODES, BATCH = 2816, 64, 28, 64
 
 @dataclass(frozen=True)
 class Noise:
+    """Images in memory that answer as a pack does."""
+
     array: np.ndarray
     channels: tuple[str, ...] = ("red", "green", "blue", "yellow")
     size: int = SIZE
 
-    def images(self, rows, out=None):
+    def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Read (B, C, S, S) uint8."""
         return np.take(self.array, rows, axis=0, out=out)
 
 
 class Seek(pl.Callback):
-    def on_train_start(self, trainer, pl_module):
+    """Puts the batches at the first step, as the training's own callback does."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Seek."""
         trainer.train_dataloader.seek(0)
 
 
-def made():
+def made() -> tuple[TrainingSettings, TrainingBatches, Training, PartBatches]:
+    """Make a training with its batches."""
     generator = np.random.default_rng(0)
     pack = Noise(generator.integers(0, 256, (IMAGES, 4, SIZE, SIZE), dtype=np.uint8))
     part = Part(np.arange(IMAGES), generator.random((IMAGES, NODES)) < 0.1, np.ones((IMAGES, NODES), bool))
@@ -68,6 +74,7 @@ def made():
 
 
 def library() -> float:
+    """Return the seconds of two epochs under the trainer library."""
     settings, batches, module, watched = made()
     trainer = make_trainer(settings, torch.device("cpu"), 2, [Seek()], False)
     start = time.process_time()
@@ -76,6 +83,7 @@ def library() -> float:
 
 
 def bare() -> float:
+    """Return the seconds of the same steps in a bare loop."""
     _, batches, module, _ = made()
     autocast = precision_for(torch.device("cpu"), "small_cnn") == "bf16-mixed"
     network = module.network.train()
@@ -95,6 +103,7 @@ def bare() -> float:
 
 
 def main() -> None:
+    """Time both by turns."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds

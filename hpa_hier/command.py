@@ -13,6 +13,7 @@ from typing import NoReturn
 from hpa_hier import __version__
 from hpa_hier.errors import UserError
 
+_PROGRAM = "python -m "
 EXIT_USER = 2  # a user's mistake
 EXIT_INTERRUPTED = 130  # Ctrl-C, after saving
 
@@ -24,23 +25,28 @@ _CURES = {
     errno.EEXIST: "a file is in the way of a folder; move it, or name another place",
     errno.ENOTDIR: "a file is in the way of a folder; move it, or name another place",
     errno.EISDIR: "a folder is in the way of a file; move it, or name another place",
+    errno.ENAMETOOLONG: "name a shorter path",
     errno.ENOSPC: "make room on the disk; what was finished is kept",
     errno.EDQUOT: "make room in your quota; what was finished is kept",
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser with the version flag, defaults in the help, and no abbreviated flags."""
+    """An argument parser with the version flag, errors of one line, and no abbreviated flags."""
 
     def __init__(self, prog: str, description: str, **settings: object) -> None:
         super().__init__(
-            prog=f"python -m {prog}",
+            prog=prog if prog.startswith(_PROGRAM) else _PROGRAM + prog,  # a command's commands come with it
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
             **settings,  # type: ignore[arg-type]
         )
         self.add_argument("--version", action="version", version=f"hpa_hier {__version__}")
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the flags in one line, and exit with the status of a user's mistake."""
+        self.exit(EXIT_USER, f"error: {message}; {self.prog} --help lists what there is\n")
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ Channel = Literal["red", "green", "blue", "yellow"]
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 32)]  # what every library takes
 
 
 class _Settings(BaseModel):
@@ -45,7 +46,7 @@ class SimulateSettings(_Settings):
     image_size: Annotated[int, Field(ge=32, le=1024)] = 64  # pixels
     imbalance: Annotated[float, Field(ge=0, le=1)] = 1.0  # 1: the real table's class counts; 0: all classes alike
     radius: tuple[Fraction, Fraction] | None = None  # cells' mean radius, share of the side, smallest and largest
-    seed: int = 0
+    seed: Seed = 0
 
     @field_validator("radius")
     @classmethod
@@ -60,7 +61,7 @@ class SplitSettings(_Settings):
 
     fractions: tuple[Fraction, Fraction, Fraction] = (0.70, 0.15, 0.15)  # train, calibration, test; sums to 1
     folds: Annotated[int, Field(ge=0, le=20)] = 0  # 0: none; else the train and calibration parts also get a fold
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> SplitSettings:
@@ -72,7 +73,9 @@ class SplitSettings(_Settings):
 class PartitionSettings(_Settings):
     """Which leaves are majority classes: those with many training images, or those named."""
 
-    majority_min_images: Positive = 1000  # training images; leaves with at least as many are the majority
+    majority_min_images: Positive | None = (
+        None  # training images a majority leaf has at least; None: a twentieth of all
+    )
     majority: tuple[str, ...] = ()  # leaf names; where given, they are the majority whatever their counts
 
 
@@ -120,7 +123,7 @@ class MemberSettings(_Settings):
     level: str | None = None  # a level of the taxonomy
     group: str | None = None  # a group of the taxonomy: the leaves below it
     partition: Literal["majority", "minority"] | None = None
-    seed: int = 0
+    seed: Seed = 0
     training: dict[str, object] = {}  # overrides of TrainingSettings, checked when they are merged
 
     @model_validator(mode="after")
@@ -154,7 +157,7 @@ class ReportSettings(_Settings):
     bootstrap: Annotated[int, Field(ge=0)] = 1000  # resamples for a figure's interval
     interval: Fraction = 0.95
     gallery: Annotated[int, Field(ge=0, le=100)] = 12  # images in each of best, worst, most uncertain
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Recipe(_Settings):

@@ -23,7 +23,9 @@ def main(arguments: Sequence[str]) -> int:
 
     recipe = load_recipe(options.config, options.sets)
     folder = named_run(options.run or recipe.run, Path(recipe.artifacts))
-    page = write_report(folder, recipe.report, Path(recipe.data.pack) if recipe.data.pack else None)
+    kept = folder / "config.yaml"
+    settings = load_recipe(str(kept), options.sets).report if kept.is_file() and not options.config else recipe.report
+    page = write_report(folder, settings, Path(recipe.data.pack) if recipe.data.pack else None)
     print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
     return 0
 

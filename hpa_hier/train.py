@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--member", metavar="NAME", help="a member of the recipe")
     what.add_argument("--all", action="store_true", help="every member of the recipe, side by side")
     how = parser.add_argument_group("how")
-    how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the member (default: 0)")
+    how.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of the member (default: 0)")
     how.add_argument("--data", metavar="PACK", help="folder of a pack (default: the recipe's; else demo cells)")
     how.add_argument("--run", metavar="NAME", help="folder under artifacts/ (default: the recipe's)")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
@@ -69,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 32:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 4294967295, got {text!r}")
     return int(text)
 
 
@@ -102,9 +108,11 @@ def _member(flags: argparse.Namespace, recipe: Recipe) -> MemberSettings:
 
 
 def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings) -> int:
-    from hpa_hier.members.plan import plan_of
+    from hpa_hier.members.plan import checked, plan_of
     from hpa_hier.members.run import open_run
+    from hpa_hier.taxonomy import Taxonomy
 
+    checked(recipe, member, Taxonomy.load(recipe.taxonomy))  # before anything is drawn for a misspelt level
     plan = plan_of(open_run(recipe), member)
     from hpa_hier.members.fit import FitRequest, train_member
     from hpa_hier.members.stopping import Interrupted

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from hpa_hier.command import run
+from hpa_hier.command import Parser, run
 from hpa_hier.errors import UserError
 
 
@@ -32,7 +32,9 @@ def test_a_users_mistake_is_one_line_and_status_2(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == "error: labels.csv:3: label 99 is unknown; give it a leaf\n"
 
 
-@pytest.mark.parametrize(("number", "cure"), [(errno.ENOSPC, "make room"), (errno.EEXIST, "in the way")])
+@pytest.mark.parametrize(
+    ("number", "cure"), [(errno.ENOSPC, "make room"), (errno.EEXIST, "in the way"), (errno.ENAMETOOLONG, "shorter")]
+)
 def test_what_the_system_refuses_names_the_file_and_a_cure(
     number: int, cure: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -40,6 +42,14 @@ def test_what_the_system_refuses_names_the_file_and_a_cure(
     said = capsys.readouterr().err
     assert said.startswith(f"error: out/pack: {os.strerror(number)}; ")
     assert cure in said
+
+
+def test_a_wrong_flag_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        Parser("hpa_hier.report", "Draw.").parse_args(["--colour"])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said == ("error: unrecognized arguments: --colour; python -m hpa_hier.report --help lists what there is\n")
 
 
 def test_ctrl_c_ends_with_status_130() -> None:

@@ -94,6 +94,7 @@ def test_a_shipped_recipe_asks_for_levels_and_groups_that_its_taxonomy_has(name:
             "members:\n  - name: a\n    level: leaf\n    training: {augment: {turn: 1}}\n",
             "x.yaml:4: unknown setting 'members.0.training.augment.turn'; known here are flips_and_quarter_turns",
         ),
+        ("split: {seed: -4}\n", "x.yaml:1: split.seed must be greater than or equal to 0, got -4"),
         ("- a\n", "x.yaml:1: a recipe holds settings such as 'run: demo'"),
         ("run: a\nrun: b\n", "x.yaml:2: 'run' stands here twice, first on line 1; rename or remove one"),
     ],

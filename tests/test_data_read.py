@@ -141,7 +141,7 @@ def test_a_missing_channel_that_is_not_allowed_is_named(tmp_path):
     (tmp_path / "a_yellow.png").unlink()
     source = only(tmp_path)
     assert source.lacks(CHANNELS) == ("yellow",)
-    with pytest.raises(UnreadableImage, match="channel yellow of a is missing; --may-be-missing allows it"):
+    with pytest.raises(UnreadableImage, match="channel yellow of a is missing; --may-be-missing yellow allows it"):
         read_image(source, 16, CHANNELS, "depth")
 
 
@@ -182,7 +182,7 @@ def test_one_bad_file_leaves_the_rest_usable(tmp_path):
 def test_a_truncated_png_is_refused(tmp_path):
     file = write(tmp_path / "a_red.png", planes(0)["red"])
     file.write_bytes(file.read_bytes()[:500])
-    assert reason(tmp_path) == "channel green, blue of a is missing; --may-be-missing allows it"
+    assert reason(tmp_path) == "channel green, blue of a is missing; --may-be-missing green,blue allows it"
     for channel in ("green", "blue"):
         write(tmp_path / f"a_{channel}.png", planes(0)[channel])
     assert reason(tmp_path) == "truncated: the PNG ends after 500 bytes without its end mark"
@@ -393,6 +393,15 @@ def test_the_percentile_rule_stretches_a_dim_channel_and_takes_a_constant_one():
     stretched = to_bytes(dim, "percentile")
     assert (stretched.min(), stretched.max()) == (0, 255)
     assert not to_bytes(np.full((8, 8), 9, np.uint16), "percentile").any()
+
+
+def test_padding_has_no_share_in_the_percentiles(tmp_path):
+    wide = np.linspace(5_000, 9_000, 32 * 16).reshape(16, 32).astype(np.uint16)
+    for channel in CHANNELS:
+        cv2.imwrite(str(tmp_path / f"a_{channel}.png"), wide)
+    image = read_image(scan(tmp_path).sources[0], 32, CHANNELS, "percentile").image
+    np.testing.assert_array_equal(image[0, 8:24], to_bytes(wide, "percentile"))
+    assert (image[0, 8:24].min(), image[0, 8:24].max()) == (0, 255)
 
 
 # names

@@ -13,9 +13,8 @@ SMALL = [
     "--set", "simulate.count=240",
     "--set", "simulate.image_size=32",
     "--set", "data.image_size=32",
-    "--set", "training.epochs=1",
+    "--set", "training.max_steps=3",
     "--set", "training.width=8",
-    "--set", "partition.majority_min_images=20",
     "--set", "report.bootstrap=50",
 ]  # fmt: skip
 

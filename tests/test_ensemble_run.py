@@ -18,6 +18,7 @@ from hpa_hier.ensemble import images, keep
 from hpa_hier.ensemble.__main__ import main
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.held_out import evaluate_run, fit_run
+from hpa_hier.ensemble.predict import Prediction
 from hpa_hier.ensemble.run_folder import newest_ensemble
 from hpa_hier.ensemble.scores import Scores
 from hpa_hier.ensemble.tables import safe_cell, writing
@@ -334,6 +335,18 @@ def test_an_open_group_without_a_leaf_below_it_is_submitted_by_its_label(tmp_pat
     assert rows(tmp_path / "submission.csv")[0] == {"Id": "a", "Predicted": "17"}
     assert rows(tmp_path / "predictions.csv")[0]["fallback"] == ""
     assert rows(tmp_path / "predictions.csv")[1]["fallback"] in ("Lysosomes", "Cytosol")
+
+
+def test_the_fallback_lies_below_the_groups_that_are_present(tmp_path):
+    text = "taxonomy: t\nlevels: {coarse: 1, leaf: leaves}\ntree:\n  Nucleus:\n    Nucleoli: {label: 2}\n"
+    taxonomy = Taxonomy.from_text(text + "    Nucleoplasm: {label: 0}\n  Secretory:\n    Golgi: {label: 7}\n")
+    probs = np.array([[0.6, 0.1, 0.2, 0.3, 0.3], [0.3, 0.1, 0.2, 0.3, 0.3]])  # Golgi is the likeliest leaf of both
+    present = np.array([[True, False, False, False, False], [False] * 5])
+    prediction = Prediction(("a", "b"), taxonomy.nodes, probs, probs, np.full(5, 0.5), present)
+    with writing(tmp_path, taxonomy) as tables:
+        tables.add(prediction, [(), ()])
+    assert [row["fallback"] for row in rows(tmp_path / "predictions.csv")] == ["Nucleoplasm", "Golgi"]
+    assert [row["Predicted"] for row in rows(tmp_path / "submission.csv")] == ["0", "7"]
 
 
 # explain

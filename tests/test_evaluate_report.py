@@ -256,6 +256,14 @@ def test_the_command_ends_with_one_line_that_names_the_page(run, capsys):
     assert out[0].startswith(f"wrote {run / 'report' / 'index.html'} (")
 
 
+def test_the_command_follows_the_recipe_kept_with_the_run(run, tmp_path):
+    kept = tmp_path / "kept"
+    shutil.copytree(run, kept)
+    write_text(kept / "config.yaml", "report: {bootstrap: 7, gallery: 1}\n")
+    assert command.main(["--run", str(kept)]) == 0
+    assert "from 7 resamples" in Page((kept / "report" / "index.html").read_text(encoding="utf-8")).text
+
+
 def test_the_command_refuses_a_run_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match="nosuch: no such run"):
         command.main(["--run", "nosuch", "--set", f"artifacts={tmp_path}"])

@@ -13,6 +13,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.models.backbones import BackboneRequest, build_backbone
 from hpa_hier.models.heads import Flat
 from hpa_hier.models.network import Network
+from hpa_hier.models.precision import precision_for
 from hpa_hier.models.pretrained import stem_filters
 from hpa_hier.models.small_cnn import SmallCnn
 
@@ -138,3 +139,19 @@ def test_pretrained_weights_without_a_network_are_answered_with_the_flag_for_a_f
 def test_small_cnn_has_nothing_on_the_hub() -> None:
     with pytest.raises(UserError, match="small_cnn has no pretrained weights on the hub; name --weights FILE"):
         build_backbone(BackboneRequest("small_cnn", RGBY, 64, pretrained=True))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "has_bf16", "expected"),
+    [
+        ("small_cnn", True, "bf16-mixed"),
+        ("resnet18", True, "bf16-mixed"),
+        ("lcnet_050", True, "32-true"),
+        ("small_cnn", False, "32-true"),
+    ],
+)
+def test_processors_get_bf16_only_where_they_have_it_and_it_pays(
+    backbone: str, has_bf16: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpa_hier.models.precision._processor_has_bf16", lambda: has_bf16)
+    assert precision_for(torch.device("cpu"), backbone) == expected

@@ -179,7 +179,7 @@ def test_check_names_stale_members_and_the_commands_that_train_just_those(run_fo
     (tmp_path / "moved.yaml").write_text(moved, encoding="utf-8")
     done = check("check", str(tmp_path / "moved.yaml"), "--run", str(run_folder))
     assert done.returncode == 0, done.stderr
-    assert "  coarse: stale: other meaning now of Cytoplasm, Secretory" in done.stdout
+    assert "  coarse: stale: other meaning now of Cytoplasm, Secretory\n" in done.stdout
     assert "  leaf: up to date\n" in done.stdout
     commands = [line.strip() for line in done.stdout.splitlines() if "hpa_hier.train" in line]
     assert commands == ["python -m hpa_hier.train --level coarse --run mine --restart"]

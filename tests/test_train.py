@@ -48,6 +48,7 @@ def test_a_member_of_each_kind_is_trained_from_its_flag(recipe: Path, tmp_path: 
         (["--group", "Beside"], "Beside"),
         (["--member", "nobody"], "--member nobody: the recipe has no member of that name; it has coarse, leaf, "),
         (["--level", "leaf", "--device", "tpu"], "--device tpu: no such device; it is auto, cpu, cuda, cuda:N or mps"),
+        (["--level", "leaf", "--seed", "-4"], "--seed: must be a whole number from 0 to 4294967295, got '-4'"),
         (["--level", "leaf", "--data", "nowhere"], "nowhere: no finished pack"),
         (["--level", "leaf", "--weights", "no.safetensors"], "--weights no.safetensors: no such file"),
         (["--level", "leaf", "--set", "training.backbone=resnet1800"], "training.backbone: no model 'resnet1800'"),
@@ -161,6 +162,14 @@ def test_without_data_the_command_draws_cells_first_and_says_so(tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr
     assert "data.pack names no images: drawing 300 demo fields" in done.stderr
+
+
+def test_a_misspelt_level_draws_nothing_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    status, printed = finish(tmp_path / "log", "--level", "lefa", "--set", f"artifacts={artifacts}")
+    assert status == 2
+    assert "lefa" in printed
+    assert not artifacts.exists()
 
 
 def _process_that_writes(log: Path, history: Path) -> int:

@@ -28,9 +28,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser("hpa_hier.data", "Images and labels on disk become a pack and a split.", epilog=_EPILOG)
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
-    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_pack(_command(commands, "pack", "bring a folder of images and a label table into one fast file set, once"))
     _add_split(_command(commands, "split", "deal samples to train, calibration and test, stratified, no group in two"))
     _add_audit(_command(commands, "audit", "look through a pack: counts, missing channels, duplicates, dark images"))
@@ -38,10 +36,8 @@ def _parser() -> Parser:
     return parser
 
 
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, help_text: str
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=help_text, description=help_text.capitalize() + ".", allow_abbrev=False)
+def _command(commands: argparse._SubParsersAction[Parser], name: str, help_text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help_text, description=help_text.capitalize() + ".")
     add_recipe_arguments(parser)
     return parser
 

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hpa_hier.config import PartitionSettings
 from hpa_hier.errors import UserError
 from hpa_hier.taxonomy import Taxonomy
 
 
-def majority_leaves(counts: Mapping[str, int], settings: PartitionSettings, taxonomy: Taxonomy) -> tuple[str, ...]:
-    """Return the leaves that the settings name, or else those with many training images, in the taxonomy's order.
+@dataclass(frozen=True)
+class Partition:
+    """All leaves, each on one side.
+
+    Attributes:
+        majority: leaf names, in the taxonomy's order.
+        minority: likewise.
+        min_images: training images that a majority leaf has at least; 0 where the leaves were named.
+    """
+
+    majority: tuple[str, ...]
+    minority: tuple[str, ...]
+    min_images: int
+
+
+def divide(counts: Mapping[str, int], images: int, settings: PartitionSettings, taxonomy: Taxonomy) -> Partition:
+    """Divide the leaves into those that the settings name, or that have many training images, and the others.
 
     Args:
         counts: images of the training part by leaf name; a leaf that is not listed has none.
+        images: in the training part.
         settings: the names, or the count from which a leaf belongs to the majority.
         taxonomy: gives the leaves.
 
@@ -21,15 +38,19 @@ def majority_leaves(counts: Mapping[str, int], settings: PartitionSettings, taxo
         UserError: a name is no leaf.
     """
     named = {_leaf(name, taxonomy) for name in settings.majority}
-    if named:
-        return tuple(leaf for leaf in taxonomy.leaves if leaf in named)
-    return tuple(leaf for leaf in taxonomy.leaves if counts.get(leaf, 0) >= settings.majority_min_images)
+    least = 0 if named else settings.majority_min_images or _twentieth(counts, images, taxonomy)
+    majority = named or {leaf for leaf in taxonomy.leaves if counts.get(leaf, 0) >= least}
+    return Partition(
+        tuple(leaf for leaf in taxonomy.leaves if leaf in majority),
+        tuple(leaf for leaf in taxonomy.leaves if leaf not in majority),
+        least,
+    )
 
 
-def minority_leaves(counts: Mapping[str, int], settings: PartitionSettings, taxonomy: Taxonomy) -> tuple[str, ...]:
-    """Return the leaves that are not majority leaves, in the taxonomy's order."""
-    majority = set(majority_leaves(counts, settings, taxonomy))
-    return tuple(leaf for leaf in taxonomy.leaves if leaf not in majority)
+def _twentieth(counts: Mapping[str, int], images: int, taxonomy: Taxonomy) -> int:
+    """Return a twentieth of the images, moved so far that neither side is empty, unless all leaves have as many."""
+    of_leaves = [counts.get(leaf, 0) for leaf in taxonomy.leaves]
+    return max(1, min(max(images // 20, min(of_leaves) + 1), max(of_leaves)))
 
 
 def _leaf(name: str, taxonomy: Taxonomy) -> str:

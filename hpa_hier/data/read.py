@@ -222,7 +222,8 @@ def read_image(
     if refused:
         file = next(iter(source.planes.values())).file
         raise UnreadableImage(
-            file, f"channel {', '.join(refused)} of {source.id} is missing; --may-be-missing allows it"
+            file,
+            f"channel {', '.join(refused)} of {source.id} is missing; --may-be-missing {','.join(refused)} allows it",
         )
     decoded: dict[Path, np.ndarray] = {}
     image = np.zeros((len(channels), size, size), dtype=np.uint8)
@@ -237,7 +238,7 @@ def read_image(
                 file, f"{plane.shape[1]} × {plane.shape[0]} pixels, another channel {shape[1]} × {shape[0]}"
             )
         shape = plane.shape
-        image[c] = to_bytes(resize(plane, size), intensity)
+        image[c] = _pad(to_bytes(_scale(plane, size), intensity), size)
     return Reading(image, missing)
 
 
@@ -271,17 +272,28 @@ def _planes_of(file: Path) -> np.ndarray:
 
 def resize(plane: np.ndarray, size: int) -> np.ndarray:
     """Bring a plane (H, W) to (size, size): shrunk by area or enlarged linearly, then padded with zeros to a square."""
+    return _pad(_scale(plane, size), size)
+
+
+def _scale(plane: np.ndarray, size: int) -> np.ndarray:
+    """Bring the longer side of a plane to `size` pixels."""
     height, width = plane.shape
     side = max(height, width)
     inner = (max(1, round(height * size / side)), max(1, round(width * size / side)))
-    if inner != plane.shape:
-        how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-        plane = np.asarray(cv2.resize(np.ascontiguousarray(plane), inner[::-1], interpolation=how))
-    if inner == (size, size):
+    if inner == plane.shape:
+        return plane
+    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(plane), inner[::-1], interpolation=how))
+
+
+def _pad(plane: np.ndarray, size: int) -> np.ndarray:
+    """Put a plane into the middle of a (size, size) square of zeros, which take no part in intensity rules."""
+    height, width = plane.shape
+    if (height, width) == (size, size):
         return plane
     square = np.zeros((size, size), dtype=plane.dtype)
-    top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
-    square[top : top + inner[0], left : left + inner[1]] = plane
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = plane
     return square
 
 

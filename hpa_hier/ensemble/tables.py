@@ -47,12 +47,18 @@ class Tables:
             present = prediction.present[row]
             labels, groups = list(nodes[present & leaf]), list(nodes[present & ~leaf])
             answered = [*labels, *self._open_ends(prediction, row)]
-            fallback = [] if answered else [self._taxonomy.nodes[_most_likely(prediction, row, self._leaves)]]
+            fallback = [] if answered else [_most_likely(prediction, row, self._candidates(groups))]
             words = ["|".join(part) for part in (labels, groups, fallback, filled[row])]
             numbers = [f"{prob:.6f}" for prob in prediction.probs[row]]
             self._predictions.writerow([*map(safe_cell, [sample, *words]), *numbers])
             submitted = [self._taxonomy.label(name) for name in answered or fallback]
             self._submission.writerow([sample, " ".join(sorted(submitted, key=_as_number))])
+
+    def _candidates(self, groups: Sequence[str]) -> list[str]:
+        """Leaves that a sample without any leaf may fall back to: those below the lowest of its groups, else all."""
+        above = {name for group in groups for name in self._taxonomy.ancestors(group)}
+        below = {leaf for group in groups if group not in above for leaf in self._taxonomy.leaves_below(group)}
+        return [leaf for leaf in self._taxonomy.leaves if not groups or leaf in below]
 
     def _open_ends(self, prediction: Prediction, row: int) -> list[str]:
         """Groups with a label of their own that are present without any node below them."""
@@ -114,8 +120,9 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_RUN_BY_SPREADSHEETS) else text
 
 
-def _most_likely(prediction: Prediction, row: int, leaves: Sequence[int]) -> int:
-    return leaves[int(np.argmax(prediction.probs[row, leaves]))]
+def _most_likely(prediction: Prediction, row: int, leaves: Sequence[str]) -> str:
+    columns = [prediction.nodes.index(leaf) for leaf in leaves]
+    return leaves[int(np.argmax(prediction.probs[row, columns]))]
 
 
 def _as_number(label: str) -> tuple[int, str]:

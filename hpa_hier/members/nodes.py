@@ -29,6 +29,11 @@ class Selector:
             return cls("group", member.group)
         return cls("partition", str(member.partition))
 
+    def check(self, taxonomy: Taxonomy) -> None:
+        """Raise the UserError of an unknown level or group, before anything is drawn or written for it."""
+        if self.kind != "partition":
+            self.nodes(taxonomy, {})
+
     def nodes(self, taxonomy: Taxonomy, partition: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         """Return the nodes that are meant, in the taxonomy's order.
 
@@ -47,7 +52,8 @@ class Selector:
         if not nodes:
             raise UserError(
                 f"partition.majority_min_images: no leaf is in the {self.value}; "
-                f"the other side has all {sum(map(len, partition.values()))}. Set another threshold"
+                f"the other side has all {sum(map(len, partition.values()))}. "
+                "Set another threshold, or leave the member out"
             )
         return nodes
 

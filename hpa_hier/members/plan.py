@@ -8,12 +8,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from hpa_hier.config import MemberSettings, TrainingSettings
+from hpa_hier.config import MemberSettings, Recipe, TrainingSettings
 from hpa_hier.errors import UserError
 from hpa_hier.files import digest_of, sha256
 from hpa_hier.members.manifest import MANIFEST, Manifest, read_manifest
 from hpa_hier.members.nodes import Selector, command_for
 from hpa_hier.members.run import Run
+from hpa_hier.taxonomy import Taxonomy
 
 CHECKPOINT = "last.ckpt"  # of an unfinished training
 
@@ -60,16 +61,9 @@ def plan_of(run: Run, member: MemberSettings) -> Plan:
     Raises:
         UserError: unknown level or group, wrong settings, or a weights file that is not there.
     """
-    try:
-        settings = run.recipe.training_of(member)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"members.{member.name}.training.{where}: {first['msg']}, got {first['input']!r}") from None
+    settings = checked(run.recipe, member, run.taxonomy)
     nodes = Selector.of(member).nodes(run.taxonomy, run.partition)
     weights = Path(settings.weights) if settings.weights else None
-    if weights is not None and not weights.is_file():
-        raise UserError(f"--weights {weights}: no such file")
     return Plan(
         run=run,
         member=member,
@@ -79,6 +73,24 @@ def plan_of(run: Run, member: MemberSettings) -> Plan:
         weights_sha256=sha256(weights) if weights else None,
         folder=run.member_folder(member.name),
     )
+
+
+def checked(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> TrainingSettings:
+    """Return a member's training settings; what can be known to be wrong without images is said here.
+
+    Raises:
+        UserError: unknown level or group, wrong settings, or a weights file that is not there.
+    """
+    Selector.of(member).check(taxonomy)
+    try:
+        settings = recipe.training_of(member)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"members.{member.name}.training.{where}: {first['msg']}, got {first['input']!r}") from None
+    if settings.weights and not Path(settings.weights).is_file():
+        raise UserError(f"--weights {settings.weights}: no such file")
+    return settings
 
 
 def finished(plan: Plan) -> Manifest | None:

@@ -11,8 +11,8 @@ from filelock import FileLock
 
 from hpa_hier.config import Recipe
 from hpa_hier.data.pack import Pack
-from hpa_hier.data.partition import majority_leaves, minority_leaves
-from hpa_hier.data.split import Split, make_split, read_split, write_split
+from hpa_hier.data.partition import divide
+from hpa_hier.data.split import Split, read_split, split_pack, write_split
 from hpa_hier.errors import UserError
 from hpa_hier.files import read_json, write_json, write_text
 from hpa_hier.members.batches import Part
@@ -54,7 +54,7 @@ def open_run(recipe: Recipe) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         pack = Pack.open(recipe.data.pack) if recipe.data.pack else _drawn_pack(recipe)
-        split = _split(folder, recipe, pack, taxonomy)
+        split = _split(folder, recipe, pack)
         _note(folder, pack, split, taxonomy)
         partition = _partition(folder, recipe, pack, split, taxonomy)
         write_text(folder / "config.yaml", recipe_yaml(recipe))
@@ -91,12 +91,10 @@ def _drawn_pack(recipe: Recipe) -> Pack:
     return Pack.open(folder)
 
 
-def _split(folder: Path, recipe: Recipe, pack: Pack, taxonomy: Taxonomy) -> Split:
+def _split(folder: Path, recipe: Recipe, pack: Pack) -> Split:
     path = folder / "split.csv"
     if not path.exists():
-        leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
-        present = pack.targets(taxonomy).present[:, leaves]
-        write_split(path, make_split(pack.ids, present, pack.groups, recipe.split), recipe.split)
+        write_split(path, split_pack(pack, recipe.split), recipe.split)
     return read_split(path)
 
 
@@ -132,10 +130,7 @@ def _partition(
 ) -> dict[str, tuple[str, ...]]:
     present = pack.targets(taxonomy).present[pack.row_of(split.ids_of("train"))]
     counts = {leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves}
-    partition = {
-        "majority": majority_leaves(counts, recipe.partition, taxonomy),
-        "minority": minority_leaves(counts, recipe.partition, taxonomy),
-    }
-    kept = {**partition, "counts": counts, "min_images": recipe.partition.majority_min_images}
-    write_json(folder / "partition.json", kept)
+    sides = divide(counts, len(present), recipe.partition, taxonomy)
+    partition = {"majority": sides.majority, "minority": sides.minority}
+    write_json(folder / "partition.json", {**partition, "counts": counts, "min_images": sides.min_images})
     return partition

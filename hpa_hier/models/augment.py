@@ -110,11 +110,6 @@ _SYMMETRIES = _symmetries()
 _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
-def flips_only(ranges: Ranges) -> bool:
-    """Say whether nothing but the square's symmetries is drawn, for which no pixel is resampled."""
-    return ranges.rotate == 0 and ranges.scale == 0 and ranges.shift == 0
-
-
 def to_tensor(buffer: np.ndarray) -> Tensor:
     """Show a (B, S, S, C) buffer as a (B, C, S, S) tensor in channels-last order, without a copy."""
     return torch.from_numpy(buffer).permute(0, 3, 1, 2)

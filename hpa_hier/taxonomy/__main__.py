@@ -45,14 +45,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser("hpa_hier.taxonomy", "Check a taxonomy file, and draw it.")
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="check", parser_class=argparse.ArgumentParser
-    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="check")
     check = commands.add_parser(
         "check",
         help="check a file and draw its tree",
         description="Check a taxonomy file and draw its tree; with labels, also the number of images at each node.",
-        allow_abbrev=False,
     )
     check.add_argument("file", metavar="FILE", help="the taxonomy, such as hierarchy/hpa28.yaml")
     check.add_argument("--labels", metavar="CSV", type=Path, help="a label table: count its images at each node")
@@ -119,7 +116,8 @@ def _stale_report(taxonomy: Taxonomy, name: str) -> str:
             stale.append((member.name, _flags(folder, taxonomy, member)))
         elif new_names:
             said = "up to date; " + ", ".join(f"'{old}' is now '{new}'" for old, new in new_names.items())
-        missing = uncovered(trained, taxonomy, member.nodes, _wanted(taxonomy, member.selector))
+        wanted = _wanted(taxonomy, member.selector)
+        missing = [n for n in uncovered(trained, taxonomy, member.nodes, wanted) if n not in changed]
         lines.append(f"  {member.name}: {said}" + (f"; does not know {', '.join(missing)}" if missing else ""))
     if len(lines) == 1:
         return f"{folder} has no finished member yet\n"
