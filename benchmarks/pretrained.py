@@ -91,11 +91,10 @@ def check_sizes(folder: Path) -> int:
     return sum(sizes.values())
 
 
-def real_table(options: argparse.Namespace, run_folder: Path) -> str:
+def real_table(options: argparse.Namespace, run_folder: Path, out: Path) -> str:
     """Return the table of benchmarks/sim_to_real.py on the images named, or a line that there are none."""
     if options.real is None:
         return "Not measured when this card was written."
-    out = run_folder / "sim_to_real.md"
     crop = ["--crop-lower", str(options.crop_lower)] if options.crop_lower else []
     told = ["--images", str(options.real), "--labels", str(options.labels), *crop]
     script = str(Path(__file__).with_name("sim_to_real.py"))
@@ -156,7 +155,7 @@ def card(options: argparse.Namespace, folder: Path, simulated: str) -> str:
         largest=radius[1],
         dropped=recipe.training.augment.drop_channels.get("yellow", 0.0),
         simulated=simulated,
-        real=real_table(options, options.out),
+        real=real_table(options, options.out, folder / "sim_to_real.md"),
     )
 
 
