@@ -36,9 +36,7 @@ def _parser() -> Parser:
     return parser
 
 
-def _command(
-    commands: argparse._SubParsersAction[Parser], name: str, help_text: str
-) -> argparse.ArgumentParser:
+def _command(commands: argparse._SubParsersAction[Parser], name: str, help_text: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=help_text, description=help_text.capitalize() + ".")
     add_recipe_arguments(parser)
     return parser
