@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,26 @@ def compare(ours: HeldOut, theirs: HeldOut, taxonomy: Taxonomy, confidence: floa
             for leaf, n, one_ap, one_f1 in rows
         ],
     }
+
+
+def said_of(ensemble: Ensemble) -> str:
+    """Say how an ensemble came to be accepted, from what is kept with it."""
+    verdict = ensemble.about.get("acceptance")
+    return said(verdict if isinstance(verdict, dict) else {"why": "nothing was kept about it"})
+
+
+def said(verdict: Mapping[str, Any]) -> str:
+    """Say a verdict in one line."""
+    if not verdict.get("decided"):
+        return f"not compared with the mean: {verdict.get('why')}"
+    shown = ", ".join(
+        f"{words} {verdict['difference'][name]:+.4f} (at least {verdict['lower'][name]:+.4f} "
+        f"with {100 * verdict['confidence']:g} % confidence)"
+        for name, words in (("mean_ap", "mean AP"), ("macro_f1", "macro F1"))
+    )
+    if verdict["accepted"]:
+        return f"accepted against the mean, out of fold: {shown}"
+    return f"not shown to beat the mean, so the mean is used instead; out of fold: {shown}"
 
 
 @dataclass(frozen=True)
