@@ -64,6 +64,7 @@ def evaluate_run(run: Path, recipe: Recipe) -> Path:
     pack = pack_of(run, gathered.records, recipe)
     settings = dict(ensemble.about.get("settings") or {})  # type: ignore[call-overload]
     facts = facts_of(ensemble.about, pack.simulated, gathered.records, peers.records if peers else (), settings)
+    facts["acceptance"] = ensemble.about.get("acceptance")
     prediction = ensemble.predict(gathered.scores)
     peer = flat.predict([scores.take(prediction.ids) for scores in peers.scores]) if flat and peers else None
     return write_evaluation(folder, _truth(pack, ensemble.taxonomy), prediction, peer, facts)
