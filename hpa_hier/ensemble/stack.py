@@ -18,7 +18,7 @@ _LEAN = 10.0  # a node's leaning towards a member around what all nodes lean
 _SHARED = 10.0  # what all nodes lean, around 0: the mean of the members
 _WEAK = 1e-3  # keeps the shared slope and offset finite where positives and negatives are separable
 _NEWTON_STEPS = 50
-_LONGEST = 2.0  # largest change of a parameter in one step, in logits
+_HALVINGS = 30
 _DONE = 1e-8
 _CONVEX_STEPS = 150
 
@@ -174,14 +174,32 @@ def _newton(x: Floats, truth: tuple[Floats, Floats], around: Floats, precision: 
     """
     goals, counted = truth
     found = around.copy()
+    loss = _loss(x, truth, found, around, precision)
     for _ in range(_NEWTON_STEPS):
         probs = expit((x @ found[:, :, None])[:, :, 0])
         slope = ((goals - probs) * counted)[:, None, :] @ x
         curve = (probs * (1 - probs) * counted)[:, :, None] * x
         hessian = x.transpose(0, 2, 1) @ curve + np.diag(precision)
         step = np.linalg.solve(hessian, (slope[:, 0] - precision * (found - around))[:, :, None])[:, :, 0]
-        longest = np.abs(step).max(axis=1, keepdims=True)
-        found = found + step * np.minimum(1.0, _LONGEST / np.maximum(longest, 1e-12))
-        if longest.max() < _DONE:
+        for _ in range(_HALVINGS):  # logits far out have next to no curvature, and whole steps overshoot
+            after = _loss(x, truth, found + step, around, precision)
+            worse = after > loss * (1 + 1e-12)
+            if not worse.any():
+                break
+            step = np.where(worse[:, None], step / 2, step)
+        else:
+            step = np.where(worse[:, None], 0.0, step)
+            after = np.where(worse, loss, after)
+        found, loss = found + step, after
+        if np.abs(step).max() < _DONE:
             break
     return found
+
+
+def _loss(x: Floats, truth: tuple[Floats, Floats], found: Floats, around: Floats, precision: Floats) -> Floats:
+    """Negative logarithm of each posterior, (n,), up to a constant."""
+    goals, counted = truth
+    logits = (x @ found[:, :, None])[:, :, 0]
+    fit = ((np.logaddexp(0.0, logits) - goals * logits) * counted).sum(axis=1)
+    total: Floats = fit + (precision * (found - around) ** 2).sum(axis=1) / 2
+    return total
