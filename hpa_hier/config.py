@@ -141,14 +141,18 @@ class EnsembleSettings(_Settings):
 
     members: tuple[str, ...] = ()  # names of members to combine; empty: all finished ones of the recipe
     flat: tuple[str, ...] = ()  # names of flat members whose mean is the compute-matched peer
-    calibrate: Literal["platt", "none"] = "platt"
+    calibrate: Literal["platt", "temperature", "isotonic", "none"] = "temperature"
     shrink_positives: Annotated[float, Field(ge=0)] = 50.0  # positives at which a node's own slope counts half
-    aggregate: Literal["mean", "concat"] = "mean"
-    reconcile: Literal["lift", "gate"] = "lift"
-    thresholds: Literal["fixed", "global", "f1", "prevalence"] = "f1"
+    aggregate: Literal["mean", "concat", "stack", "ridge"] = "ridge"
+    refine: bool = True  # mean, concat, stack: a slope and an offset for every node of the sum
+    reconcile: Literal["lift", "gate", "chain", "min"] = "lift"
+    thresholds: Literal["fixed", "global", "f1", "prevalence", "plugin", "bagged"] = "plugin"
     fixed_threshold: Fraction = 0.5
-    small_class_positives: Annotated[int, Field(ge=0)] = 20  # below: the prevalence threshold instead of f1
+    small_class_positives: Annotated[int, Field(ge=0)] = 20  # below: prevalence for f1, plugin for bagged
     bootstrap: Annotated[int, Field(ge=0)] = 200  # resamples for a threshold's interval
+    folds: Annotated[int, Field(ge=0, le=20)] = 5  # thresholds are fitted on out-of-fold probabilities; 0: in sample
+    accept: Fraction = 0.8  # confidence that the aggregate beats the mean, else the mean is kept; needs folds
+    safe_precision: Fraction = 0.9  # share of safe answers that must be right on held-out scores
 
 
 class ReportSettings(_Settings):

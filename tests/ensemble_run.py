@@ -56,7 +56,14 @@ class SmallRun:
             taxonomy=str(self.file),
             members=tuple(MemberSettings(name=name, level="leaf") for name in self.members),
             ensemble=EnsembleSettings(
-                members=("coarse", "majority", "minority", "leaf"), flat=("leaf", "leaf-s1"), bootstrap=20
+                members=("coarse", "majority", "minority", "leaf"),
+                flat=("leaf", "leaf-s1"),
+                calibrate="platt",
+                aggregate="mean",
+                refine=False,
+                thresholds="f1",
+                bootstrap=20,
+                folds=0,
             ),
         )
 

@@ -94,6 +94,6 @@ def concatenated(present: np.ndarray, called: np.ndarray) -> np.ndarray:
         Scores("minority", ids, leaves[MINORITY], logits[:, MINORITY]),
         Scores("leaf", ids, leaves, -logits),
     ]
-    plain = EnsembleSettings(calibrate="none", aggregate="concat", thresholds="fixed", bootstrap=0)
+    plain = EnsembleSettings(calibrate="none", aggregate="concat", refine=False, thresholds="fixed", bootstrap=0)
     ensemble = fit(members, Truth(ids, closed, np.ones_like(closed)), taxonomy, plain)
     return ensemble.predict(members).present[:, 1:]

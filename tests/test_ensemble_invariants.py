@@ -173,12 +173,12 @@ class Case:
         self.truth = draw_truth(self.rng, self.taxonomy, 60)
         self.members = draw_members(self.rng, self.truth, self.taxonomy)
         drawn = {
-            "aggregate": str(self.rng.choice(["mean", "concat"])),
-            "reconcile": str(self.rng.choice(["lift", "gate"])),
-            "thresholds": str(self.rng.choice(["fixed", "f1", "prevalence", "global"])),
-            "calibrate": str(self.rng.choice(["platt", "none"])),
+            "aggregate": str(self.rng.choice(["mean", "concat", "stack", "ridge"])),
+            "reconcile": str(self.rng.choice(["lift", "gate", "chain", "min"])),
+            "thresholds": str(self.rng.choice(["fixed", "f1", "prevalence", "global", "plugin", "bagged"])),
+            "calibrate": str(self.rng.choice(["platt", "temperature", "isotonic", "none"])),
         }
-        self.settings = EnsembleSettings(**(drawn | chosen), small_class_positives=5, bootstrap=0)  # type: ignore[arg-type]
+        self.settings = EnsembleSettings(**(drawn | chosen), small_class_positives=5, bootstrap=0, folds=0)  # type: ignore[arg-type]
 
     def fitted(self):
         return fit(self.members, self.truth, self.taxonomy, self.settings)

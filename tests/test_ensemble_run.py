@@ -79,10 +79,10 @@ def test_a_broken_ensemble_file_is_a_users_error(small):
     path = small.folder / "ensemble" / "ensemble.json"
     content = json.loads(path.read_text())
     for broken, message in (
-        ({**content, "format": 0}, "not an ensemble of format 1; fit it again"),
+        ({**content, "format": 0}, "not an ensemble of format 2; fit it again"),
         ({**content, "thresholds": {}}, "thresholds for other nodes, such as 'Centrosome'"),
         ({key: content[key] for key in content if key != "members"}, "KeyError: 'members'"),
-        ([], "not an ensemble of format 1"),
+        ([], "not an ensemble of format 2"),
     ):
         path.write_text(json.dumps(broken))
         with pytest.raises(UserError, match=message):
@@ -185,7 +185,7 @@ def test_predictions_name_labels_and_the_probability_of_every_node(small, tmp_pa
     assert predict(small, "out") == 0
     table = rows(tmp_path / "out" / "predictions.csv")
     assert [row["id"] for row in table] == [f"image-{i:02d}" for i in range(9)]
-    assert tuple(table[0])[5:] == small.taxonomy.nodes
+    assert tuple(table[0])[6:] == small.taxonomy.nodes
     submission = {row["Id"]: row["Predicted"].split() for row in rows(tmp_path / "out" / "submission.csv")}
     for row in table:
         labels = [name for name in row["labels"].split("|") if name]
@@ -328,7 +328,7 @@ def test_an_open_group_without_a_leaf_below_it_is_submitted_by_its_label(tmp_pat
     from hpa_hier.ensemble.scores import Truth
 
     nothing = np.zeros((2, 3), bool)
-    plain = EnsembleSettings(calibrate="none", thresholds="fixed")
+    plain = EnsembleSettings(calibrate="none", aggregate="mean", refine=False, thresholds="fixed")
     ensemble = fit([scores], Truth(scores.ids, nothing, ~nothing), taxonomy, plain)
     with writing(tmp_path, taxonomy) as tables:
         tables.add(ensemble.predict([scores]), [(), ()])

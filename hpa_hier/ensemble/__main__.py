@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpa_hier.command import Parser, add_recipe_arguments, one_thread_a_process, run
+from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
     from hpa_hier.config import Recipe
     from hpa_hier.ensemble.images import FolderRequest
 
+_MEMBER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LEFT_OUT = 1  # exit status: finished, but some images could not be read
 
-_FIT = """Fit the ensemble of a run on the calibration part, which no member was trained on.
+_FIT = """Fit the ensemble of a run on the calibration part, which no member was trained on; or on --scores tables.
 
 Writes <run>/ensemble/ensemble.json, and flat.json for the compute-matched flat peer where the recipe names one."""
 _EVALUATE = """Answer for the test part with the fitted ensemble and its flat peer, and print the figures.
 
 Writes <run>/ensemble/evaluation.npz, evaluation.json and figures.json."""
-_PREDICT = """Predict a folder of images.
+_PREDICT = """Predict a folder of images, or samples of which other models' scores are known.
 
 Writes into --out: predictions.csv (labels by name, the probability of every node), submission.csv (Id,Predicted) and
 rejected.csv (images that could not be read, with reasons). Exit status 1 where there are such images, 0 where none."""
@@ -47,8 +50,10 @@ def parser() -> argparse.ArgumentParser:
         if name == "explain":
             one.add_argument("id", metavar="ID", help="the image's id")
         one.add_argument("--run", metavar="NAME|DIR", help=f"run under artifacts/, or its folder (default: {default})")
+        if name in ("fit", "predict"):
+            _add_score_arguments(one, name)
         if name in ("predict", "explain"):
-            _add_image_arguments(one, required=name == "predict")
+            _add_image_arguments(one)
         if name == "predict":
             _add_predict_arguments(one)
         if name == "explain":
@@ -57,9 +62,32 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-def _add_image_arguments(one: argparse.ArgumentParser, required: bool) -> None:
-    where = "" if required else " (default: the image is one of the run's pack)"
-    one.add_argument("--images", metavar="DIR", type=Path, required=required, help=f"folder of images{where}")
+def _add_score_arguments(one: argparse.ArgumentParser, name: str) -> None:
+    group = one.add_argument_group("other models' scores, instead of a run's own members")
+    group.add_argument(
+        "--scores",
+        metavar="NAME=CSV",
+        nargs="+",
+        type=_named_file,
+        action="extend",
+        help="score tables: the first column the id, the others node names",
+    )
+    if name == "predict":
+        return
+    group.add_argument("--score-kind", choices=("probs", "logits"), help="what the tables hold; it is never guessed")
+    group.add_argument("--labels", metavar="CSV", type=Path, help="labels of the samples to fit on")
+    group.add_argument("--taxonomy", metavar="YAML", help="the label tree (default: the recipe's)")
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not equals or not path or not _MEMBER_NAME.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"must be NAME=FILE, as in resnet=resnet.csv, got {text!r}")
+    return name, Path(path)
+
+
+def _add_image_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--images", metavar="DIR", type=Path, help="folder of images")
     one.add_argument(
         "--channels", metavar="LIST", help="which channel is where, as red,green,blue,yellow, if names do not say"
     )
@@ -99,6 +127,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _fit(options: argparse.Namespace) -> int:
+    if options.scores:
+        return _fit_scores(options)
+    given = [flag for flag in ("score_kind", "labels", "taxonomy") if getattr(options, flag)]
+    if given:
+        raise UserError(f"--{given[0].replace('_', '-')} goes with --scores; add the tables, or leave it out")
+    from hpa_hier.ensemble.accept import said_of
     from hpa_hier.ensemble.held_out import fit_run
 
     folder, recipe = _run_of(options, fitted=False)
@@ -113,10 +147,31 @@ def _fit(options: argparse.Namespace) -> int:
     if small and recipe.ensemble.thresholds == "f1":
         fewest = f"fewer than {recipe.ensemble.small_class_positives} positives"
         print(f"  {small} of {len(limits.nodes)} nodes have {fewest}: prevalence thresholds for them instead of f1")
+    print(f"  {said_of(ensemble)}")
     if flat is not None:
         print(f"  flat peer, the mean of {', '.join(seat.name for seat in flat.seats)}")
         if len(flat.seats) != len(ensemble.seats):
             print(f"  not compute-matched: {len(ensemble.seats)} networks against {len(flat.seats)}; see ensemble.flat")
+    print(f"wrote {folder / 'ensemble' / 'ensemble.json'}")
+    return 0
+
+
+def _fit_scores(options: argparse.Namespace) -> int:
+    from hpa_hier.ensemble.outside import FitRequest, fit_tables
+    from hpa_hier.recipe_file import load_recipe
+
+    for flag in ("score_kind", "labels"):
+        if getattr(options, flag) is None:
+            raise UserError(
+                f"--scores needs --{flag.replace('_', '-')} too; see python -m hpa_hier.ensemble fit --help"
+            )
+    recipe = load_recipe(options.config, options.sets)
+    folder = Path(recipe.artifacts) / (options.run or recipe.run)
+    if options.run and len(Path(options.run).parts) > 1:
+        folder = Path(options.run)
+    request = FitRequest(tuple(options.scores), options.score_kind, options.labels, options.taxonomy or recipe.taxonomy)
+    for line in fit_tables(folder, request, recipe.ensemble):
+        print(line)
     print(f"wrote {folder / 'ensemble' / 'ensemble.json'}")
     return 0
 
@@ -138,7 +193,15 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from hpa_hier.ensemble.images import PredictRequest, predict_folder
 
+    if bool(options.scores) == bool(options.images):
+        raise UserError("predict needs either --images DIR or --scores NAME=FILE.csv …; give one of them")
     folder, _ = _run_of(options, fitted=True)
+    if options.scores:
+        from hpa_hier.ensemble.outside import predict_tables
+
+        lines, lost = predict_tables(folder, options.scores, options.out, options.overwrite)
+        print("\n".join(lines))
+        return _LEFT_OUT if lost else 0
     began = time.monotonic()
     images = _images(options)
     assert images is not None  # --images is required

@@ -82,12 +82,28 @@ def combine(logits: Sequence[Floats], weights: Floats) -> Floats:
     return total
 
 
+def fill_absent(logits: Floats, covers: Bools, heard: Bools) -> Floats:
+    """Let a member that does not know a sample say what the other members say on average.
+
+    Args:
+        logits: (E, B, N) calibrated.
+        covers: (E, N) which member answers for which node.
+        heard: (E, B) which member knows which sample.
+
+    Returns:
+        (E, B, N); unchanged where a member knows the sample. 0 where nobody answers.
+    """
+    said = heard[:, :, None] & covers[:, None, :]
+    mean = np.where(said, logits, 0.0).sum(axis=0) / np.maximum(said.sum(axis=0), 1)
+    return np.where(heard[:, :, None], logits, mean)
+
+
 def fill_from_children(probs: Floats, answered: Bools, order: Order) -> Floats:
     """Give groups that nobody answers for the largest probability among their children.
 
     Args:
         probs: (B, N) in [0, 1].
-        answered: (N,); False for nodes without any member.
+        answered: (N,), or (B, N) where it differs by sample; False for nodes without any member.
         order: (group, children) columns, deepest group first.
 
     Returns:
@@ -95,6 +111,7 @@ def fill_from_children(probs: Floats, answered: Bools, order: Order) -> Floats:
     """
     filled = probs.copy()
     for group, children in order:
-        if not answered[group]:
-            filled[:, group] = filled[:, children].max(axis=1)
+        own = answered[..., group]
+        if not own.all():
+            filled[:, group] = np.where(own, filled[:, group], filled[:, children].max(axis=1))
     return filled

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
 
 from hpa_hier.ensemble.arrays import Bools, Floats
+from hpa_hier.ensemble.isotonic import Curve
+from hpa_hier.ensemble.isotonic import isotonic as isotonic_curves
 
 _SMALLEST_SLOPE = 1e-3  # calibration never turns a member's order round, nor flattens it
+_STEEPEST = 100.0  # slope of a temperature that separable logits would drive to infinity
+_LARGEST_STEP = 5.0  # change of a temperature's slope in one step, in units of the logits' spread
 _ITERATIONS = 100
 _TOLERANCE = 1e-9  # largest change of a parameter, in units of the logits' spread, that still counts
 _ROUNDING = 1e-12  # relative change of a loss that is only rounding
@@ -19,21 +23,26 @@ _RIDGE = 1e-9  # keeps Newton's equations solvable where logits are constant or 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns a member's logits into calibrated ones: slope * logit + offset.
+    """What turns a member's logits into calibrated ones: slope * logit + offset, bent by a curve where there is one.
 
     Attributes:
         nodes: n node names.
         slope: (n,), above 0.
         offset: (n,).
+        curves: n rising curves, or none.
     """
 
     nodes: tuple[str, ...]
     slope: Floats
     offset: Floats
+    curves: tuple[Curve, ...] = ()
 
     def apply(self, logits: Floats) -> Floats:
         """Return calibrated logits (B, n) of logits (B, n), columns as `nodes`."""
-        return logits * self.slope + self.offset
+        line: Floats = logits * self.slope + self.offset
+        for j, curve in enumerate(self.curves):
+            line[:, j] = curve.bend(logits[:, j], line[:, j])
+        return line
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,35 @@ def platt(nodes: tuple[str, ...], logits: Floats, present: Bools, known: Bools, 
     return Calibration(nodes, slope / scale, offset - slope * centre / scale)
 
 
+def temperature(nodes: tuple[str, ...], logits: Floats, present: Bools, known: Bools, shrink: float) -> Calibration:
+    """Divide all logits of a member by one number, that of smallest log loss.
+
+    Args:
+        nodes: n node names.
+        logits: (B, n).
+        present: (B, n) targets.
+        known: (B, n); where False the sample does not count for the node.
+        shrink: not used: one number for all nodes has positives enough.
+
+    Returns:
+        The calibration; one slope above 0, no offset.
+
+    Source: Guo et al., On calibration of modern neural networks, ICML 2017.
+    """
+    scale = float(np.sqrt((logits**2)[known].mean())) if known.any() else 1.0
+    scale = scale or 1.0
+    problem = _Problem(logits / scale, present.astype(np.float64), known.astype(np.float64))
+    slope, _ = _descend(problem, np.full(len(nodes), scale), np.zeros(len(nodes)), _temperature_step, pooled=True)
+    slope = np.clip(slope / scale, _SMALLEST_SLOPE, _STEEPEST)
+    return Calibration(nodes, slope, np.zeros(len(nodes)))
+
+
+def isotonic(nodes: tuple[str, ...], logits: Floats, present: Bools, known: Bools, shrink: float) -> Calibration:
+    """Fit Platt's line and bend it by a rising curve, more so where positives are many; arguments as `platt`."""
+    line = platt(nodes, logits, present, known, shrink)
+    return replace(line, curves=isotonic_curves(logits, present, known, shrink))
+
+
 def _descend(
     problem: _Problem, slope: Floats, offset: Floats, step: _Step, *, pooled: bool = False
 ) -> tuple[Floats, Floats]:
@@ -153,6 +191,20 @@ def _shared_step(problem: _Problem, slope: Floats, offset: Floats) -> tuple[Floa
     return np.full_like(slope, step), (by_offset - ab * step) / bb
 
 
+def _temperature_step(problem: _Problem, slope: Floats, offset: Floats) -> tuple[Floats, Floats]:
+    by_slope, _, aa, _, _ = _moments(problem, slope, offset)
+    step = by_slope.sum() / max(float(aa.sum()), _RIDGE)
+    step = float(np.clip(step, -_LARGEST_STEP, _LARGEST_STEP))  # separable logits have no finite best slope
+    return np.full_like(slope, step), np.zeros_like(offset)
+
+
 def _offset_step(problem: _Problem, slope: Floats, offset: Floats) -> tuple[Floats, Floats]:
     _, by_offset, _, _, bb = _moments(problem, slope, offset)
     return np.zeros_like(slope), by_offset / bb
+
+
+CALIBRATIONS: Mapping[str, Callable[[tuple[str, ...], Floats, Bools, Bools, float], Calibration]] = {
+    "platt": platt,
+    "temperature": temperature,
+    "isotonic": isotonic,
+}

@@ -10,6 +10,7 @@ import numpy as np
 
 from hpa_hier.ensemble.predict import Prediction
 from hpa_hier.ensemble.run_folder import Record
+from hpa_hier.ensemble.safe import UNSURE
 from hpa_hier.ensemble.scores import Truth
 from hpa_hier.files import write_json, write_with
 
@@ -28,7 +29,8 @@ def write_evaluation(
 
     Returns:
         The path of `evaluation.npz`. Its arrays: ids (B,), nodes (N,), targets and known (B, N), raw, probs and present
-        (B, N), thresholds (N,), and the last four with the prefix flat_ where there is a flat peer.
+        (B, N), thresholds (N,), safe (B,) names of safe answers or unsure, safe_confidence (B,); and, with the prefix
+        flat_, raw to thresholds of the flat peer where there is one.
     """
     truth = truth.take(ensemble.ids)
     arrays: dict[str, Any] = {
@@ -37,6 +39,8 @@ def write_evaluation(
         "targets": truth.present,
         "known": truth.known,
         "member_names": np.array(list(facts["members"])),
+        "safe": np.array([UNSURE if j < 0 else ensemble.nodes[j] for j in ensemble.safe.column]),
+        "safe_confidence": ensemble.safe.confidence,
         **_answers(ensemble, ""),
     }
     if flat is not None:

@@ -1,22 +1,95 @@
-"""Fitting an ensemble on held-out scores: calibration, weights, gates, thresholds."""
+"""Fitting an ensemble on held-out scores: calibration, weights, gates, and thresholds on out-of-fold probabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from hpa_hier.config import EnsembleSettings
-from hpa_hier.ensemble.aggregate import WEIGHTS, combine, coverage, fill_from_children
+from hpa_hier.ensemble.aggregate import WEIGHTS, combine, coverage, fill_absent, fill_from_children
 from hpa_hier.ensemble.arrays import Bools, Floats
-from hpa_hier.ensemble.calibrate import Calibration, identity, platt
-from hpa_hier.ensemble.predict import Ensemble, Seat, reconcile, spread
+from hpa_hier.ensemble.calibrate import CALIBRATIONS, Calibration, identity
+from hpa_hier.ensemble.close import close, decide
+from hpa_hier.ensemble.folds import deal
+from hpa_hier.ensemble.predict import Ensemble, Seat, spread
 from hpa_hier.ensemble.reconcile import Gate, fit_gamma
+from hpa_hier.ensemble.safe import safe_thresholds
 from hpa_hier.ensemble.scores import Scores, Truth, aligned
-from hpa_hier.ensemble.thresholds import ThresholdPlan, fit_thresholds
+from hpa_hier.ensemble.stack import Lesson, Stacked, convex_weights, refined, ridge
+from hpa_hier.ensemble.thresholds import ThresholdPlan, Thresholds, fit_thresholds
 from hpa_hier.errors import UserError
 from hpa_hier.taxonomy import Taxonomy
+
+_FEWEST = 10  # samples a fold, below which there are fewer folds
+
+
+@dataclass(frozen=True)
+class Material:
+    """What an ensemble is fitted on; rows of all parts belong together.
+
+    Attributes:
+        members: E members' scores of the same B samples, by name.
+        heard: (E, B) which member knows which sample.
+        truth: targets of these samples.
+        units: B names of what must not be parted between folds; "" stands alone.
+    """
+
+    members: tuple[Scores, ...]
+    heard: Bools
+    truth: Truth
+    units: tuple[str, ...]
+
+    def rows(self, chosen: NDArray[np.bool_]) -> Material:
+        """Return these samples alone; chosen is (B,)."""
+        index = np.flatnonzero(chosen)
+        ids = tuple(self.truth.ids[i] for i in index)
+        members = tuple(replace(scores, ids=ids, logits=scores.logits[index]) for scores in self.members)
+        truth = Truth(ids, self.truth.present[index], self.truth.known[index])
+        return Material(members, self.heard[:, index], truth, tuple(self.units[i] for i in index))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What ensembles fitted on the other folds say of each sample.
+
+    Attributes:
+        truth: of the B samples.
+        units: B names of what belongs together.
+        probs: (B, N), out of fold.
+        present: (B, N) closed decisions, by thresholds fitted on the other folds' out-of-fold probabilities.
+    """
+
+    truth: Truth
+    units: tuple[str, ...]
+    probs: Floats
+    present: Bools
+
+
+def material(
+    members: Sequence[Scores], truth: Truth, heard: Bools | None = None, units: Sequence[str] | None = None
+) -> Material:
+    """Bring samples into the order of their ids and members into that of their names, so that sums do not depend on it.
+
+    Args:
+        members: E members' scores of the same samples, in any order.
+        truth: targets of at least these samples.
+        heard: (E, B) which member knows which sample, rows as `members`, columns as the first member's ids.
+        units: for each of truth's samples, what it belongs to, as its antibody; None: each stands alone.
+    """
+    ids = sorted(members[0].ids) if members else []
+    scored = aligned(members, ids)
+    if heard is None:
+        known = np.ones((len(scored), len(ids)), bool)
+    else:
+        names, place = [one.name for one in members], {sample: i for i, sample in enumerate(members[0].ids)}
+        order = [names.index(scores.name) for scores in scored]
+        known = heard[order][:, [place[sample] for sample in ids]]
+    unit = dict(zip(truth.ids, units, strict=True)) if units else {}
+    return Material(scored, known, truth.take(ids), tuple(unit.get(sample, "") for sample in ids))
 
 
 def fit(members: Sequence[Scores], truth: Truth, taxonomy: Taxonomy, settings: EnsembleSettings) -> Ensemble:
@@ -34,33 +107,109 @@ def fit(members: Sequence[Scores], truth: Truth, taxonomy: Taxonomy, settings: E
     Raises:
         UserError: a node is unknown, or no member answers for a leaf.
     """
-    known_ids = sorted(members[0].ids) if members else []
-    scored = aligned(members, known_ids)
-    truth = truth.take(known_ids)
-    _check_nodes(scored, taxonomy)
-    covers = coverage(scored, taxonomy.column)
-    _check_leaves(covers, taxonomy)
+    return fit_held_out(material(members, truth), taxonomy, settings)[0]
 
-    calibrations = [_calibrate(scores, truth, taxonomy, settings) for scores in scored]
-    weights = WEIGHTS[settings.aggregate](covers)
-    logits = [spread(calibration, scores, taxonomy) for calibration, scores in zip(calibrations, scored, strict=True)]
-    answered = np.asarray(covers.any(axis=0))
-    raw = fill_from_children(expit(combine(logits, weights)), answered, taxonomy.bottom_up)
-    gates = fit_gates(raw, truth, taxonomy) if settings.reconcile == "gate" else ()
-    thresholds = fit_thresholds(
-        taxonomy.nodes,
-        reconcile(raw, gates, answered, taxonomy),
-        (truth.present, truth.known),
-        [taxonomy.column[leaf] for leaf in taxonomy.leaves],
-        ThresholdPlan(
-            settings.thresholds, settings.fixed_threshold, settings.small_class_positives, settings.bootstrap
-        ),
+
+def fit_held_out(given: Material, taxonomy: Taxonomy, settings: EnsembleSettings) -> tuple[Ensemble, HeldOut | None]:
+    """Fit an ensemble, its thresholds on out-of-fold probabilities, and say how it did out of fold.
+
+    Returns:
+        The ensemble, and what it says out of fold; None where the settings or few samples allow no folds.
+    """
+    _check_nodes(given.members, taxonomy)
+    _check_leaves(coverage(given.members, taxonomy.column), taxonomy)
+    ensemble = _without_thresholds(given, taxonomy, settings)
+    truth = given.truth
+    number = min(settings.folds, len(truth.ids) // _FEWEST)
+    if number < 2:
+        probs = _probs(ensemble, given)
+        held_out = None
+    else:
+        fold = deal(truth.present, given.units, number)
+        probs = np.empty(truth.present.shape)
+        for k in range(number):
+            probs[fold == k] = _probs(
+                _without_thresholds(given.rows(fold != k), taxonomy, settings), given.rows(fold == k)
+            )
+        held_out = _nested(given, probs, fold, taxonomy, settings)
+    thresholds = _thresholds(probs, truth, taxonomy, settings)
+    safe = safe_thresholds(probs, truth.present, truth.known, settings.safe_precision)
+    return replace(ensemble, thresholds=thresholds, safe=safe), held_out
+
+
+def _nested(
+    given: Material, probs: Floats, fold: NDArray[np.intp], taxonomy: Taxonomy, settings: EnsembleSettings
+) -> HeldOut:
+    """Decide each fold by thresholds that were fitted on the others."""
+    truth, present = given.truth, np.zeros(probs.shape, bool)
+    unseen = settings.model_copy(update={"bootstrap": 0})
+    for k in range(int(fold.max()) + 1):
+        rest = fold != k
+        other = Truth((), truth.present[rest], truth.known[rest])
+        values = _thresholds(probs[rest], other, taxonomy, unseen).values
+        present[~rest] = close(decide(probs[~rest], values), taxonomy.bottom_up)
+    return HeldOut(truth, given.units, probs, present)
+
+
+def _without_thresholds(given: Material, taxonomy: Taxonomy, settings: EnsembleSettings) -> Ensemble:
+    """Fit all but the thresholds, which want out-of-fold probabilities."""
+    truth = given.truth
+    covers = coverage(given.members, taxonomy.column)
+    calibrations = [
+        _calibrate(scores, heard, truth, taxonomy, settings)
+        for scores, heard in zip(given.members, given.heard, strict=True)
+    ]
+    logits = fill_absent(
+        np.stack([spread(one, scores, taxonomy) for one, scores in zip(calibrations, given.members, strict=True)]),
+        covers,
+        given.heard,
     )
+    stacked = _aggregate(Lesson(logits, covers, truth.present, truth.known), settings)
+    answered = np.any(given.heard[:, :, None] & covers[:, None, :], axis=0)
+    raw = expit(combine(list(logits), stacked.weights) + stacked.offset)
+    raw = fill_from_children(raw, answered, taxonomy.bottom_up)
+    gates = fit_gates(raw, truth, taxonomy) if settings.reconcile == "gate" else ()
     seats = tuple(
         Seat(scores.name, calibration, weight)
-        for scores, calibration, weight in zip(scored, calibrations, weights, strict=True)
+        for scores, calibration, weight in zip(given.members, calibrations, stacked.weights, strict=True)
     )
-    return Ensemble(taxonomy, seats, settings.aggregate, settings.reconcile, gates, thresholds)
+    size = len(taxonomy.nodes)
+    nothing = np.full(size, np.nan)
+    unset = Thresholds(
+        taxonomy.nodes, np.full(size, 0.5), ("fixed",) * size, nothing, nothing, np.zeros(size, np.int64)
+    )
+    return Ensemble(
+        taxonomy,
+        seats,
+        stacked.offset,
+        settings.aggregate,
+        settings.reconcile,
+        gates,
+        unset,
+        np.full(size, np.inf),
+    )
+
+
+def _aggregate(lesson: Lesson, settings: EnsembleSettings) -> Stacked:
+    if settings.aggregate == "ridge":
+        return ridge(lesson)
+    if settings.aggregate == "stack":
+        weights = convex_weights(lesson, settings.shrink_positives)
+    else:
+        weights = WEIGHTS[settings.aggregate](lesson.covers)
+    return refined(lesson, weights) if settings.refine else Stacked(weights, np.zeros(weights.shape[1]))
+
+
+def _probs(ensemble: Ensemble, given: Material) -> Floats:
+    return ensemble.probabilities(ensemble.calibrated(given.members), given.heard)[1]
+
+
+def _thresholds(probs: Floats, truth: Truth, taxonomy: Taxonomy, settings: EnsembleSettings) -> Thresholds:
+    plan = ThresholdPlan(
+        settings.thresholds, settings.fixed_threshold, settings.small_class_positives, settings.bootstrap
+    )
+    leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
+    return fit_thresholds(taxonomy.nodes, probs, (truth.present, truth.known), leaves, plan)
 
 
 def fit_gates(raw: Floats, truth: Truth, taxonomy: Taxonomy) -> tuple[Gate, ...]:
@@ -73,12 +222,15 @@ def fit_gates(raw: Floats, truth: Truth, taxonomy: Taxonomy) -> tuple[Gate, ...]
     return tuple(gates)
 
 
-def _calibrate(scores: Scores, truth: Truth, taxonomy: Taxonomy, settings: EnsembleSettings) -> Calibration:
+def _calibrate(
+    scores: Scores, heard: Bools, truth: Truth, taxonomy: Taxonomy, settings: EnsembleSettings
+) -> Calibration:
     if settings.calibrate == "none":
         return identity(scores.nodes)
     columns = [taxonomy.column[node] for node in scores.nodes]
-    return platt(
-        scores.nodes, scores.logits, truth.present[:, columns], truth.known[:, columns], settings.shrink_positives
+    known = truth.known[:, columns] & heard[:, None]
+    return CALIBRATIONS[settings.calibrate](
+        scores.nodes, scores.logits, truth.present[:, columns], known, settings.shrink_positives
     )
 
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpa_hier.config import EnsembleSettings, Recipe
+from hpa_hier.config import Recipe
 from hpa_hier.ensemble import keep
+from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.evaluate import facts_of, write_evaluation
-from hpa_hier.ensemble.fit import fit
+from hpa_hier.ensemble.fit import Material, fit, material
 from hpa_hier.ensemble.predict import Ensemble
 from hpa_hier.ensemble.run_folder import Gathered, check_unchanged, gather, pack_of, wanted_members
 from hpa_hier.ensemble.scores import Truth
@@ -35,9 +36,13 @@ def fit_run(run: Path, recipe: Recipe) -> tuple[Ensemble, Ensemble | None]:
     images = _image_facts(gathered, pack, recipe)
     folder = run / "ensemble"
     before = _kept_bytes(folder)
+    units = dict(zip(pack.ids, pack.groups, strict=True))
+    sides = [_side(one, truth, units) for one in (gathered, flat) if one]
+    accepted = fit_accepted(sides[0], sides[1] if flat else None, taxonomy, recipe.ensemble)
+    ensemble = _seated_in(accepted.ensemble, flat if flat and accepted.is_peer else gathered, recipe, images)
+    ensemble = replace(ensemble, about=ensemble.about | {"acceptance": accepted.verdict})
     plain = recipe.ensemble.model_copy(update={"aggregate": "mean", "reconcile": "lift"})
-    ensemble = _fit_gathered(gathered, truth, taxonomy, recipe.ensemble, images)
-    peer = _fit_gathered(flat, truth, taxonomy, plain, images) if flat else None
+    peer = _seated_in(fit(flat.scores, truth, taxonomy, plain), flat, recipe, images) if flat else None
     if peer:
         keep.save(peer, folder, keep.FLAT_FILE)
     else:
@@ -59,15 +64,19 @@ def evaluate_run(run: Path, recipe: Recipe) -> Path:
     pack = pack_of(run, gathered.records, recipe)
     settings = dict(ensemble.about.get("settings") or {})  # type: ignore[call-overload]
     facts = facts_of(ensemble.about, pack.simulated, gathered.records, peers.records if peers else (), settings)
+    facts["acceptance"] = ensemble.about.get("acceptance")
     prediction = ensemble.predict(gathered.scores)
     peer = flat.predict([scores.take(prediction.ids) for scores in peers.scores]) if flat and peers else None
     return write_evaluation(folder, _truth(pack, ensemble.taxonomy), prediction, peer, facts)
 
 
-def _fit_gathered(
-    gathered: Gathered, truth: Truth, taxonomy: Taxonomy, settings: EnsembleSettings, images: dict[str, Any]
-) -> Ensemble:
-    ensemble = fit(gathered.scores, truth, taxonomy, settings)
+def _side(gathered: Gathered, truth: Truth, units: dict[str, str]) -> Material:
+    groups = tuple(units[sample] for sample in truth.ids)
+    return material(gathered.scores, truth, units=groups)
+
+
+def _seated_in(ensemble: Ensemble, gathered: Gathered, recipe: Recipe, images: dict[str, Any]) -> Ensemble:
+    """Note beside an ensemble which members it was fitted on."""
     digest = {record.name: record.digest for record in gathered.records}
     renamed = dict(zip((record.name for record in gathered.records), gathered.renamed, strict=True))
     seats = tuple(replace(seat, digest=digest[seat.name], renamed=renamed[seat.name]) for seat in ensemble.seats)
@@ -78,7 +87,7 @@ def _fit_gathered(
         "split_digest": manifest.split_digest,
         "pack_digest": manifest.pack_digest,
         "images": images,
-        "settings": settings.model_dump(mode="json"),
+        "settings": recipe.ensemble.model_dump(mode="json"),
     }
     return replace(ensemble, seats=seats, about=about)
 

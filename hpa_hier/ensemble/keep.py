@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from hpa_hier import __version__
 from hpa_hier.ensemble.arrays import Floats
 from hpa_hier.ensemble.calibrate import Calibration
+from hpa_hier.ensemble.isotonic import Curve
 from hpa_hier.ensemble.predict import Ensemble, Seat
 from hpa_hier.ensemble.reconcile import Gate
 from hpa_hier.ensemble.thresholds import Thresholds
@@ -19,7 +20,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files import read_json, write_json, write_text
 from hpa_hier.taxonomy import Taxonomy
 
-FORMAT = 1
+FORMAT = 2
 FILE = "ensemble.json"
 FLAT_FILE = "flat.json"  # the compute-matched peer, fitted the same way
 
@@ -76,6 +77,7 @@ def to_json(ensemble: Ensemble) -> dict[str, Any]:
         "taxonomy": ensemble.taxonomy.name,
         "about": ensemble.about,
         "members": {seat.name: _seat_to_json(seat, nodes) for seat in ensemble.seats},
+        "offset": {node: float(value) for node, value in zip(nodes, ensemble.offset, strict=True)},
         "aggregate": ensemble.aggregate,
         "reconcile": ensemble.reconcile,
         "gamma": {nodes[one.group]: one.gamma for one in ensemble.gates},
@@ -86,6 +88,7 @@ def to_json(ensemble: Ensemble) -> dict[str, Any]:
                 "low": _number(limits.low[j]),
                 "high": _number(limits.high[j]),
                 "positives": int(limits.positives[j]),
+                "safe": None if math.isinf(ensemble.safe[j]) else float(ensemble.safe[j]),
             }
             for j, node in enumerate(limits.nodes)
         },
@@ -99,6 +102,7 @@ def _seat_to_json(seat: Seat, nodes: tuple[str, ...]) -> dict[str, Any]:
         "renamed": seat.renamed,
         "calibration": {
             node: {"slope": float(calibration.slope[j]), "offset": float(calibration.offset[j])}
+            | ({"curve": asdict(calibration.curves[j])} if calibration.curves else {})
             for j, node in enumerate(calibration.nodes)
         },
         "weights": {node: float(weight) for node, weight in zip(nodes, seat.weights, strict=True) if weight},
@@ -120,7 +124,10 @@ def _from_json(content: dict[str, Any], taxonomy: Taxonomy) -> Ensemble:
         np.array([_float(row["high"]) for row in rows]),
         np.array([int(row["positives"]) for row in rows], dtype=np.int64),
     )
-    ensemble = Ensemble(taxonomy, seats, str(content["aggregate"]), str(content["reconcile"]), gates, thresholds)
+    offset = np.array([float(content["offset"][node]) for node in taxonomy.nodes])
+    safe = np.array([math.inf if row["safe"] is None else float(row["safe"]) for row in rows])
+    rules = str(content["aggregate"]), str(content["reconcile"])
+    ensemble = Ensemble(taxonomy, seats, offset, *rules, gates, thresholds, safe)
     return replace(ensemble, about=dict(content["about"]))
 
 
@@ -129,6 +136,7 @@ def _seat_from_json(name: str, kept: dict[str, Any], taxonomy: Taxonomy) -> Seat
         tuple(kept["calibration"]),
         np.array([float(row["slope"]) for row in kept["calibration"].values()]),
         np.array([float(row["offset"]) for row in kept["calibration"].values()]),
+        tuple(_curve(row["curve"]) for row in kept["calibration"].values() if "curve" in row),
     )
     weights: Floats = np.zeros(len(taxonomy.nodes))
     for node, weight in kept["weights"].items():
@@ -136,6 +144,10 @@ def _seat_from_json(name: str, kept: dict[str, Any], taxonomy: Taxonomy) -> Seat
     for node in calibration.nodes:
         taxonomy.column[node]  # a node the taxonomy has not is a KeyError, told by `load`
     return Seat(name, calibration, weights, dict(kept["renamed"]), str(kept["sha256"]))
+
+
+def _curve(kept: dict[str, Any]) -> Curve:
+    return Curve(tuple(map(float, kept["knots"])), tuple(map(float, kept["heights"])), float(kept["share"]))
 
 
 def _gate(group: str, gamma: float, taxonomy: Taxonomy) -> Gate:

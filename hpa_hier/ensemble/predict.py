@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import expit
 
-from hpa_hier.ensemble.aggregate import combine, fill_from_children
+from hpa_hier.ensemble.aggregate import combine, fill_absent, fill_from_children
 from hpa_hier.ensemble.arrays import Bools, Floats
 from hpa_hier.ensemble.calibrate import Calibration
 from hpa_hier.ensemble.close import close, decide
-from hpa_hier.ensemble.reconcile import Gate, gate, lift
+from hpa_hier.ensemble.reconcile import Gate, chain, gate, lift, lower
+from hpa_hier.ensemble.safe import SafeAnswers, safe_answers
 from hpa_hier.ensemble.scores import Scores, aligned
 from hpa_hier.ensemble.thresholds import Thresholds
 from hpa_hier.errors import UserError
@@ -49,6 +50,7 @@ class Prediction:
         probs: (B, N) after reconciliation; no node more likely than a node above it.
         thresholds: (N,).
         present: (B, N) closed decisions.
+        safe: each sample's safe answers.
     """
 
     ids: tuple[str, ...]
@@ -57,6 +59,7 @@ class Prediction:
     probs: Floats
     thresholds: Floats
     present: Bools
+    safe: SafeAnswers
 
 
 @dataclass(frozen=True)
@@ -66,22 +69,26 @@ class Ensemble:
     Attributes:
         taxonomy: the label tree; all columns are as its nodes.
         seats: the members, by name.
+        offset: (N,) added to every node's sum.
         aggregate: the rule that the seats' weights came from.
-        reconcile: lift, or gate and then lift.
-        gates: top groups with their gamma; empty for lift.
+        reconcile: lift, gate, chain or min.
+        gates: top groups with their gamma; empty where the rule is not gate.
         thresholds: one for every node.
+        safe: (N,) what a node's probability must reach to be a safe answer; infinite where none is.
         about: where it was fitted and how, as kept in its file.
     """
 
     taxonomy: Taxonomy
     seats: tuple[Seat, ...]
+    offset: Floats
     aggregate: str
     reconcile: str
     gates: tuple[Gate, ...]
     thresholds: Thresholds
+    safe: Floats
     about: dict[str, object] = field(default_factory=dict)
 
-    def predict(self, members: Sequence[Scores]) -> Prediction:
+    def predict(self, members: Sequence[Scores], heard: Bools | None = None) -> Prediction:
         """Apply the ensemble to its members' scores.
 
         Nothing here looks at more than one sample at a time, and sums run in the order of the members' names, so a
@@ -89,16 +96,27 @@ class Ensemble:
 
         Args:
             members: the scores of all members of the ensemble, of the same samples, in any order.
+            heard: (E, B) which member knows which sample, members by name; None: all know all. For the others, the
+                rest of the members speak.
 
         Raises:
             UserError: a member is missing, or scores other nodes than those it was fitted with.
         """
         scored = aligned(members, members[0].ids if members else None)
-        raw = expit(combine(self.calibrated(scored), np.stack([seat.weights for seat in self.seats])))
-        raw = fill_from_children(raw, self.answered, self.taxonomy.bottom_up)
-        probs = reconcile(raw, self.gates, self.answered, self.taxonomy)
+        raw, probs = self.probabilities(self.calibrated(scored), heard)
         present = close(decide(probs, self.thresholds.values), self.taxonomy.bottom_up)
-        return Prediction(scored[0].ids, self.taxonomy.nodes, raw, probs, self.thresholds.values, present)
+        safe = safe_answers(probs, self.safe, self.taxonomy)
+        return Prediction(scored[0].ids, self.taxonomy.nodes, raw, probs, self.thresholds.values, present, safe)
+
+    def probabilities(self, logits: Sequence[Floats], heard: Bools | None = None) -> tuple[Floats, Floats]:
+        """Return probabilities (B, N) before and after reconciliation of calibrated logits, E arrays (B, N)."""
+        answered = self.answered
+        if heard is not None:
+            logits = list(fill_absent(np.stack(logits), self.covers, heard))
+            answered = np.asarray((heard[:, :, None] & self.covers[:, None, :]).any(axis=0))
+        raw = expit(combine(logits, np.stack([seat.weights for seat in self.seats])) + self.offset)
+        raw = fill_from_children(raw, answered, self.taxonomy.bottom_up)
+        return raw, reconcile(raw, (self.reconcile, self.gates), answered, self.taxonomy)
 
     def calibrated(self, scored: Sequence[Scores]) -> list[Floats]:
         """Return each seat's calibrated logits, (B, N), 0 where the member does not answer.
@@ -116,8 +134,15 @@ class Ensemble:
     @property
     def answered(self) -> Bools:
         """Which nodes some member answers for, (N,)."""
-        answered: Bools = np.any([seat.weights > 0 for seat in self.seats], axis=0)
-        return answered
+        return np.asarray(self.covers.any(axis=0))
+
+    @property
+    def covers(self) -> Bools:
+        """Which member answers for which node, (E, N)."""
+        covers = np.zeros((len(self.seats), len(self.taxonomy.nodes)), bool)
+        for row, seat in enumerate(self.seats):
+            covers[row, [self.taxonomy.column[node] for node in seat.calibration.nodes]] = True
+        return covers
 
 
 def spread(calibration: Calibration, scores: Scores, taxonomy: Taxonomy) -> Floats:
@@ -133,17 +158,20 @@ def spread(calibration: Calibration, scores: Scores, taxonomy: Taxonomy) -> Floa
     return wide
 
 
-def reconcile(raw: Floats, gates: Sequence[Gate], answered: Bools, taxonomy: Taxonomy) -> Floats:
-    """Make probabilities coherent: gate the leaves, where there are gates, and lift.
+def reconcile(raw: Floats, rule: tuple[str, Sequence[Gate]], answered: Bools, taxonomy: Taxonomy) -> Floats:
+    """Make probabilities coherent, and lift: no node more likely than a node above it.
 
     Args:
         raw: (B, N) after aggregation, groups that nobody answers for filled from their children.
-        gates: top groups with their gamma; empty for lift alone.
-        answered: (N,); the other groups follow their gated children.
+        rule: lift, gate, chain or min; and top groups with their gamma for gate.
+        answered: (N,) or (B, N); the other groups follow their children.
         taxonomy: the label tree.
 
     Returns:
-        (B, N); no node more likely than a node above it.
+        (B, N).
     """
-    order = taxonomy.bottom_up
-    return lift(fill_from_children(gate(raw, gates), answered, order) if gates else raw, order)
+    order, (name, gates) = taxonomy.bottom_up, rule
+    if name == "lift":
+        return lift(raw, order)
+    changed = gate(raw, gates) if name == "gate" else (chain if name == "chain" else lower)(raw, answered, order)
+    return lift(fill_from_children(changed, answered, order), order)

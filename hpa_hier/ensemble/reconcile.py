@@ -49,6 +49,53 @@ def lift(probs: Floats, order: Order) -> Floats:
     return lifted
 
 
+def lower(probs: Floats, answered: Bools, order: Order) -> Floats:
+    """Lower every node to the smallest probability among its parents, from the top down.
+
+    Args:
+        probs: (B, N) in [0, 1]; columns as taxonomy.nodes.
+        answered: (N,) or (B, N); a group that nobody answers for lowers nothing but hands down what is above it.
+        order: (group, children) columns, deepest group first, as taxonomy.bottom_up.
+
+    Returns:
+        (B, N); no answered node is more likely than an answered node above it.
+
+    Source: top-down step for graphs (HTD-DAG), Notaro et al., BMC Bioinformatics 2017.
+
+    >>> lower(np.array([[0.2, 0.7]]), np.array([True, True]), [(0, (1,))])
+    array([[0.2, 0.2]])
+    """
+    limit = _limits(np.where(answered, probs, 1.0), order, chained=False)
+    return np.minimum(probs, limit)
+
+
+def chain(probs: Floats, answered: Bools, order: Order) -> Floats:
+    """Take probabilities as conditional on a parent: multiply each by the smallest product among its parents.
+
+    Args:
+        probs: (B, N) in [0, 1]; columns as taxonomy.nodes.
+        answered: (N,) or (B, N); a group that nobody answers for counts as certain given its parents.
+        order: (group, children) columns, deepest group first, as taxonomy.bottom_up.
+
+    Returns:
+        (B, N); a node's probability is a product over its path.
+
+    >>> chain(np.array([[0.5, 0.8]]), np.array([True, True]), [(0, (1,))])
+    array([[0.5, 0.4]])
+    """
+    return probs * _limits(np.where(answered, probs, 1.0), order, chained=True)
+
+
+def _limits(probs: Floats, order: Order, *, chained: bool) -> Floats:
+    """What is above each node, (B, N): the smallest over its parents of their final probability; 1 at the top."""
+    limit = np.ones_like(probs)
+    for group, children in reversed(order):  # every group after all its parents
+        above = probs[:, group] * limit[:, group] if chained else np.minimum(probs[:, group], limit[:, group])
+        for child in children:
+            limit[:, child] = np.minimum(limit[:, child], above)
+    return limit
+
+
 def gate(probs: Floats, gates: Sequence[Gate]) -> Floats:
     """Scale leaves by the probability of the top group above them, to the power gamma.
 

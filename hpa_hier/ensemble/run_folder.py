@@ -199,6 +199,11 @@ def check_unchanged(run: Path, ensemble: Ensemble) -> None:
     Raises:
         UserError: naming the member.
     """
+    if ensemble.about.get("score_kind"):
+        raise UserError(
+            f"{run}: its ensemble was fitted on other models' score tables, so it has no members to run; predict with "
+            "--scores NAME=FILE.csv …"
+        )
     records = read_records(run, [seat.name for seat in ensemble.seats])
     for seat, record in zip(ensemble.seats, records, strict=True):
         if seat.digest and seat.digest != record.digest:

@@ -11,6 +11,7 @@ from typing import TextIO
 import numpy as np
 
 from hpa_hier.ensemble.predict import Prediction
+from hpa_hier.ensemble.safe import UNSURE
 from hpa_hier.errors import UserError
 from hpa_hier.files import replacing
 from hpa_hier.taxonomy import Taxonomy
@@ -28,7 +29,7 @@ class Tables:
         self._predictions = csv.writer(predictions, lineterminator="\n")
         self._submission = csv.writer(submission, lineterminator="\n")
         self._rejected = csv.writer(rejected, lineterminator="\n")
-        header = ["id", "labels", "groups", "fallback", "filled", *map(safe_cell, taxonomy.nodes)]
+        header = ["id", "labels", "groups", "fallback", "filled", "safe", *map(safe_cell, taxonomy.nodes)]
         self._predictions.writerow(header)
         self._submission.writerow(["Id", "Predicted"])
         self._rejected.writerow(["id", "file", "reason"])
@@ -48,7 +49,8 @@ class Tables:
             labels, groups = list(nodes[present & leaf]), list(nodes[present & ~leaf])
             answered = [*labels, *self._open_ends(prediction, row)]
             fallback = [] if answered else [_most_likely(prediction, row, self._candidates(groups))]
-            words = ["|".join(part) for part in (labels, groups, fallback, filled[row])]
+            safe = [] if prediction.safe.column[row] < 0 else [prediction.nodes[prediction.safe.column[row]]]
+            words = ["|".join(part) for part in (labels, groups, fallback, filled[row], safe or [UNSURE])]
             numbers = [f"{prob:.6f}" for prob in prediction.probs[row]]
             self._predictions.writerow([*map(safe_cell, [sample, *words]), *numbers])
             submitted = [self._taxonomy.label(name) for name in answered or fallback]

@@ -12,6 +12,7 @@ from hpa_hier.ensemble.arrays import Bools, Floats
 
 Counts = NDArray[np.int64]
 _ABOVE_ALL = float(np.nextafter(1.0, 2.0))  # the threshold that even a probability of 1 does not reach
+_BAGS = 100  # resamples of a bagged threshold where no interval is asked for
 INTERVAL = (0.025, 0.975)  # quantiles of a threshold's bootstrap interval
 
 
@@ -22,7 +23,7 @@ class Thresholds:
     Attributes:
         nodes: N node names.
         values: (N,) in [0, 1], or the next number above 1 where nothing may be present.
-        rules: the rule behind each value: fixed, global, f1 or prevalence.
+        rules: the rule behind each value: fixed, global, f1, prevalence, plugin or bagged.
         low: (N,) lower end of the bootstrap interval; NaN where none was drawn.
         high: (N,) upper end.
         positives: (N,) samples that carry the node, where the values were fitted.
@@ -41,9 +42,10 @@ class ThresholdPlan:
     """How thresholds are chosen.
 
     Attributes:
-        rule: fixed, global, f1 or prevalence.
+        rule: fixed, global, f1, prevalence, plugin or bagged.
         fixed: the value of rule fixed.
-        small_class: nodes with fewer positives get the prevalence threshold where the rule is f1.
+        small_class: nodes with fewer positives get the prevalence threshold where the rule is f1, the plugin one
+            where it is bagged; the positives at which a plugin threshold's own value counts half.
         bootstrap: resamples for the interval; 0 for none.
         seed: of the resamples.
     """
@@ -162,6 +164,46 @@ def global_threshold(ranked: Ranked, nodes: Sequence[int]) -> float:
     return float(middle if middle > outside else probs[best])
 
 
+def plugin_thresholds(ranked: Ranked, times: NDArray[np.float32] | None = None) -> Floats:
+    """Return half the best F1 that the probabilities themselves expect: the best threshold where they are calibrated.
+
+    The F1 expected of calling the k most likely samples present is 2 * (their probabilities' sum) / (k + all
+    probabilities' sum). No target is looked at, so that nodes without positives have a threshold too.
+
+    Args:
+        ranked: the samples, N nodes.
+        times: (R, B) how often each sample stands in each resample; None: once.
+
+    Returns:
+        (N,), or (R, N) with times; in [0, 0.5].
+
+    Source: Lipton, Elkan & Narayanaswamy, Optimal thresholding of classifiers to maximize F1, ECML 2014.
+    """
+    if times is None:
+        return _half_expected_f1(ranked.probs, ranked.counted.astype(np.float64))
+    columns = [
+        _half_expected_f1(probs, times[:, order] * counted)
+        for probs, order, counted in zip(ranked.probs, ranked.order, ranked.counted, strict=True)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _half_expected_f1(probs: Floats, weights: NDArray[np.floating]) -> Floats:
+    expected = np.cumsum(probs * weights, axis=-1)
+    reached = np.cumsum(weights, axis=-1)
+    whole = reached + expected[..., -1:]
+    best: Floats = np.max(expected / np.where(whole > 0, whole, 1.0), axis=-1)
+    return best
+
+
+def _shrunk_plugin(own: Floats, positives: Counts, leaves: Sequence[int], small: int) -> Floats:
+    """Pull plugin thresholds (..., N) towards their mean over the leaves, the more so the fewer positives there are."""
+    share = positives / np.maximum(positives + small, 1)
+    pooled = own[..., list(leaves)].mean(axis=-1, keepdims=True)
+    shrunk: Floats = share * own + (1 - share) * pooled
+    return np.maximum(shrunk, np.finfo(np.float64).tiny)  # a probability of 0 reaches no threshold
+
+
 def fit_thresholds(
     nodes: tuple[str, ...], probs: Floats, truth: tuple[Bools, Bools], leaves: Sequence[int], plan: ThresholdPlan
 ) -> Thresholds:
@@ -172,7 +214,8 @@ def fit_thresholds(
         probs: (B, N) reconciled.
         truth: present and known, (B, N) each.
         leaves: columns that the global threshold is fitted on.
-        plan: the rule. Nodes without positives get the prevalence threshold where the rule is f1.
+        plan: the rule. Nodes without positives get the prevalence threshold where the rule is f1, the plugin one where
+            it is bagged.
 
     Returns:
         The thresholds. A node without positives gets, by prevalence, half-way from the largest probability to 1.
@@ -200,23 +243,52 @@ def _choose(
     by_prevalence = prevalence_cuts(ranked)
     if plan.rule == "prevalence":
         return ranked.values_at(by_prevalence), ("prevalence",) * number
+    if plan.rule in ("plugin", "bagged"):
+        return _plugin_or_bagged(ranked, positives, leaves, plan)
     small = (positives < plan.small_class) | (positives == 0)
     cuts = np.where(small, by_prevalence, f1_cuts(ranked))
     return ranked.values_at(cuts), tuple("prevalence" if one else "f1" for one in small)
 
 
-def _bootstrap(ranked: Ranked, rules: tuple[str, ...], leaves: Sequence[int], plan: ThresholdPlan) -> Floats:
-    """Choose thresholds again on resamples of the samples; (R, N), rules as chosen on all samples."""
+def _plugin_or_bagged(
+    ranked: Ranked, positives: Counts, leaves: Sequence[int], plan: ThresholdPlan
+) -> tuple[Floats, tuple[str, ...]]:
+    values = _shrunk_plugin(plugin_thresholds(ranked), positives, leaves, plan.small_class)
+    rules = ["plugin"] * len(positives)
+    if plan.rule == "bagged":
+        large = [int(node) for node in np.flatnonzero((positives >= plan.small_class) & (positives > 0))]
+        times = _times(ranked, replace(plan, bootstrap=plan.bootstrap or _BAGS))
+        for node in large:
+            values[node], rules[node] = _resampled_values(ranked.rows([node]), times, "f1").mean(), "bagged"
+    return values, tuple(rules)
+
+
+def _times(ranked: Ranked, plan: ThresholdPlan) -> Counts:
+    """How often each of R resamples holds each sample, (R, B)."""
     rng = np.random.default_rng(plan.seed)
     size = ranked.probs.shape[1]
-    times = np.stack([np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(plan.bootstrap)])
+    return np.stack([np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(plan.bootstrap)])
+
+
+def _resampled_values(row: Ranked, times: Counts, rule: str) -> Floats:
+    """Thresholds (R,) of one node on each resample."""
+    drawn = times[:, row.order[0]].astype(np.float32)  # whole numbers far below 2^24 stay exact
+    values: Floats = row.values_at(_resampled_cuts(row, drawn, rule)[None])[0]
+    return values
+
+
+def _bootstrap(ranked: Ranked, rules: tuple[str, ...], leaves: Sequence[int], plan: ThresholdPlan) -> Floats:
+    """Choose thresholds again on resamples of the samples; (R, N), rules as chosen on all samples."""
+    times = _times(ranked, plan)
     if plan.rule == "global":
         return np.stack([np.full(len(rules), _resampled_global(ranked, leaves, one)) for one in times])
     draws = np.empty((plan.bootstrap, len(rules)))
+    if plan.rule in ("plugin", "bagged"):
+        positives = np.asarray(ranked.hits.sum(axis=1), np.int64)
+        draws = _shrunk_plugin(plugin_thresholds(ranked, times.astype(np.float32)), positives, leaves, plan.small_class)
     for node, rule in enumerate(rules):
-        row = ranked.rows([node])
-        drawn = times[:, row.order[0]].astype(np.float32)  # whole numbers far below 2^24 stay exact
-        draws[:, node] = row.values_at(_resampled_cuts(row, drawn, rule)[None])[0]
+        if rule != "plugin":
+            draws[:, node] = _resampled_values(ranked.rows([node]), times, "f1" if rule == "bagged" else rule)
     return draws
 
 

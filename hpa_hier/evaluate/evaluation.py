@@ -44,6 +44,7 @@ class Evaluation:
     ensemble: Answers
     flat: Answers | None  # the compute-matched mean of flat members
     facts: Mapping[str, Any]  # evaluation.json: digests, part, simulated, members and their cost
+    safe: tuple[str, ...] = ()  # each sample's safe answer, a node or "unsure"; empty where the file holds none
 
     @property
     def leaf_columns(self) -> npt.NDArray[np.intp]:
@@ -94,6 +95,7 @@ def read_evaluation(path: Path) -> Evaluation:
         ensemble=_answers(arrays, "", columns, arrays["thresholds"]),
         flat=_answers(arrays, "flat_", columns, arrays.get("flat_thresholds")) if "flat_present" in arrays else None,
         facts=read_json(facts_file) if facts_file.is_file() else {},
+        safe=tuple(str(name) for name in arrays.get("safe", ())),
     )
 
 

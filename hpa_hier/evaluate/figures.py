@@ -16,6 +16,7 @@ from hpa_hier.evaluate import metrics
 from hpa_hier.evaluate.evaluation import Answers, Evaluation, read_evaluation
 from hpa_hier.evaluate.intervals import interval
 from hpa_hier.evaluate.measure import Measured, measure_of, resampled
+from hpa_hier.evaluate.risk import risk_coverage, safe_shares
 
 Floats = npt.NDArray[np.floating]
 Pair = tuple[Floats, Floats]  # lower and upper bounds
@@ -91,6 +92,8 @@ def figures_of(source: Evaluation | Path, settings: ReportSettings | None = None
         "coherence": {name: {key: one(name, key) for key in COHERENCE} for name in systems},
         "nodes": _node_rows(evaluation, points, drawn, chosen),
         "reliability": {name: _reliability(evaluation, answers, chosen.interval) for name, answers in systems.items()},
+        "risk": {name: risk_coverage(evaluation, answers) for name, answers in systems.items()},
+        "safe": safe_shares(evaluation),
     }
 
 

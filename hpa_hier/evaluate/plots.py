@@ -156,6 +156,36 @@ def reliability(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Chart:
     return Chart("reliability", width, height, frame, x.ticks(5), y.ticks(5), "probability given", lines, dots, bars)
 
 
+def risk(curves: Mapping[str, Sequence[Mapping[str, float]]], safe: Sequence[Mapping[str, Any]]) -> Chart:
+    """Draw the share of wrong answers over the share of images answered, and the safe answers as a dot.
+
+    Args:
+        curves: system → points with coverage and risk, as figures["risk"] holds them.
+        safe: rows with share, right, low and high, as figures["safe"] holds them; the first sums up the others.
+    """
+    width, height, frame = 420, 300, (44.0, 12.0, 408.0, 264.0)
+    most = max([point["risk"] for line in curves.values() for point in line] + [0.1])
+    x, y = Axis(0, 1, frame[0], frame[2]), Axis(0, min(1.0, 1.15 * most), frame[3], frame[1])
+    lines = [
+        Line(system, _polyline(x, y, [(point["coverage"], point["risk"]) for point in curves[system]]))
+        for system in sorted(curves, reverse=True)
+    ]
+    dots = [
+        Dot(
+            "ensemble",
+            x.at(row["share"]),
+            y.at(1 - row["right"]),
+            y.at(max(0.0, 1 - row["high"])),
+            y.at(min(y.high, 1 - row["low"])),
+            f"safe answers: {row['share']:.2f} of images answered, {row['right']:.2f} of these right",
+        )
+        for row in safe[:1]
+        if row["right"] is not None
+    ]
+    x_label = "share of images answered"
+    return Chart("risk and coverage", width, height, frame, x.ticks(5), y.ticks(5), x_label, lines, dots, [])
+
+
 def _polyline(x: Axis, y: Axis, points: Iterable[tuple[float, float | None]]) -> str:
     return " ".join(f"{x.at(a)},{y.at(b)}" for a, b in points if b is not None)
 

@@ -84,6 +84,8 @@ def render(run: Path, evaluation: Evaluation, figures: Mapping[str, Any], from_p
         tree=[branch(evaluation.taxonomy, node, rows) for node in _roots(evaluation.taxonomy)],
         classes=by_support,
         reliability=plots.reliability(figures["reliability"]),
+        acceptance=evaluation.facts.get("acceptance") or {"decided": False},
+        risk=plots.risk(figures["risk"], figures["safe"]),
         matrix=plots.cooccurrence(
             evaluation.taxonomy.leaves, evaluation.targets[:, leaves], evaluation.ensemble.present[:, leaves]
         ),

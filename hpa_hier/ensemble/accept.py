@@ -1,0 +1,179 @@
+"""Acceptance: once for the whole model, whether an aggregate beats the plain mean of as many networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hpa_hier.config import EnsembleSettings
+from hpa_hier.ensemble.arrays import Bools, Floats
+from hpa_hier.ensemble.fit import HeldOut, Material, fit_held_out
+from hpa_hier.ensemble.predict import Ensemble
+from hpa_hier.taxonomy import Taxonomy
+
+_RESAMPLES = 400
+_MOST_ENTRIES = 1 << 22  # weights held at a time
+FIGURES = ("mean_ap", "macro_f1")
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The ensemble to use and how that was decided.
+
+    Attributes:
+        ensemble: the aggregate, or the mean where the aggregate was not shown to be better.
+        is_peer: whether it is the mean, of the peer's members where there is a peer.
+        verdict: for people and for the report: what was compared, differences with bounds, and each class's figures.
+    """
+
+    ensemble: Ensemble
+    is_peer: bool
+    verdict: dict[str, Any]
+
+
+def fit_accepted(given: Material, peer: Material | None, taxonomy: Taxonomy, settings: EnsembleSettings) -> Accepted:
+    """Fit the aggregate and the mean, compare them out of fold, and return the aggregate where it is better.
+
+    It is better where the lower bound of the paired difference is above 0 in mean AP or in macro F1, and the other
+    figure does not fall. Deciding class by class was measured and gives the gain away.
+
+    Args:
+        given: the members' scores.
+        peer: those of as many flat members; None: the mean is that of the members themselves.
+        taxonomy: the label tree.
+        settings: with the confidence of the lower bound.
+    """
+    plain = settings.model_copy(update={"aggregate": "mean", "reconcile": "lift"})
+    ensemble, ours = fit_held_out(given, taxonomy, settings)
+    if peer is None and plain == settings:
+        return Accepted(ensemble, True, {"decided": False, "why": "the aggregate is the mean itself"})
+    mean, theirs = fit_held_out(given if peer is None else peer, taxonomy, plain)
+    if ours is None or theirs is None:
+        why = "no folds: the setting is 0 or samples are too few; the aggregate is used unchecked"
+        return Accepted(ensemble, False, {"decided": False, "why": why})
+    verdict = compare(ours, theirs, taxonomy, settings.accept)
+    better = bool(verdict["accepted"])
+    return Accepted(ensemble if better else mean, not better, verdict)
+
+
+def compare(ours: HeldOut, theirs: HeldOut, taxonomy: Taxonomy, confidence: float) -> dict[str, Any]:
+    """Compare two systems out of fold, paired, on the leaves.
+
+    Args:
+        ours: of the aggregate.
+        theirs: of the mean, for the same samples.
+        taxonomy: names the leaves.
+        confidence: in (0, 1), of the one-sided lower bounds.
+
+    Returns:
+        accepted, differences with lower bounds, and a table with each class's figures, which decides nothing.
+    """
+    leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
+    systems = [_Measured.of(one, leaves) for one in (ours, theirs)]
+    whole = np.ones((1, len(ours.truth.ids)), np.float32)
+    ap, f1 = (np.stack([getattr(one, name)(whole)[0] for one in systems]) for name in ("ap", "f1"))
+    points = {"mean_ap": _mean(ap[0]) - _mean(ap[1]), "macro_f1": _mean(f1[0]) - _mean(f1[1])}
+    draws: dict[str, list[Floats]] = {name: [] for name in FIGURES}
+    for weights in _resamples(ours.units, len(ours.truth.ids)):
+        draws["mean_ap"].append(_mean(systems[0].ap(weights)) - _mean(systems[1].ap(weights)))
+        draws["macro_f1"].append(_mean(systems[0].f1(weights)) - _mean(systems[1].f1(weights)))
+    lower = {name: float(np.quantile(np.concatenate(draws[name]), 1 - confidence)) for name in FIGURES}
+    differences = {name: float(points[name]) for name in FIGURES}
+    accepted = max(lower.values()) > 0 and min(differences.values()) >= 0
+    positives = (ours.truth.present & ours.truth.known)[:, leaves].sum(axis=0)
+    rows = zip(taxonomy.leaves, positives, ap.T, f1.T, strict=True)
+    return {
+        "decided": True,
+        "accepted": bool(accepted),
+        "confidence": confidence,
+        "difference": differences,
+        "lower": lower,
+        "mean": {"mean_ap": float(_mean(ap[1])), "macro_f1": float(_mean(f1[1]))},
+        "classes": [
+            {"node": leaf, "positives": int(n), "ap": _pair(one_ap), "f1": _pair(one_f1)}
+            for leaf, n, one_ap, one_f1 in rows
+        ],
+    }
+
+
+def said_of(ensemble: Ensemble) -> str:
+    """Say how an ensemble came to be accepted, from what is kept with it."""
+    verdict = ensemble.about.get("acceptance")
+    return said(verdict if isinstance(verdict, dict) else {"why": "nothing was kept about it"})
+
+
+def said(verdict: Mapping[str, Any]) -> str:
+    """Say a verdict in one line."""
+    if not verdict.get("decided"):
+        return f"not compared with the mean: {verdict.get('why')}"
+    shown = ", ".join(
+        f"{words} {verdict['difference'][name]:+.4f} (at least {verdict['lower'][name]:+.4f} "
+        f"with {100 * verdict['confidence']:g} % confidence)"
+        for name, words in (("mean_ap", "mean AP"), ("macro_f1", "macro F1"))
+    )
+    if verdict["accepted"]:
+        return f"accepted against the mean, out of fold: {shown}"
+    return f"not shown to beat the mean, so the mean is used instead; out of fold: {shown}"
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A system's answers on L leaves, ready to be measured on resamples: arrays (B, L)."""
+
+    probs: Floats
+    present: Bools
+    targets: Bools
+    known: Bools
+
+    @classmethod
+    def of(cls, one: HeldOut, leaves: list[int]) -> _Measured:
+        truth = one.truth
+        return cls(one.probs[:, leaves], one.present[:, leaves], truth.present[:, leaves], truth.known[:, leaves])
+
+    def f1(self, weights: Floats) -> Floats:
+        """F1 (R, L) on resamples (R, B); NaN for a leaf without positives."""
+        hits = weights @ (self.present & self.targets & self.known).astype(np.float32)
+        said = weights @ (self.present & self.known).astype(np.float32)
+        true = weights @ (self.targets & self.known).astype(np.float32)
+        return np.where(true > 0, 2 * hits / np.maximum(said + true, 1), np.nan)
+
+    def ap(self, weights: Floats) -> Floats:
+        """Average precision (R, L) on resamples (R, B); NaN for a leaf without positives."""
+        columns = []
+        for j in range(self.probs.shape[1]):
+            order = np.argsort(-self.probs[:, j], kind="stable")
+            drawn = weights[:, order]
+            hit = drawn * (self.targets & self.known)[order, j]
+            found, reached = np.cumsum(hit, axis=1), np.cumsum(drawn * self.known[order, j], axis=1)
+            total = (hit * found / np.maximum(reached, 1)).sum(axis=1)
+            columns.append(np.where(found[:, -1] > 0, total / np.maximum(found[:, -1], 1), np.nan))
+        return np.stack(columns, axis=1)
+
+
+def _resamples(units: tuple[str, ...], size: int) -> Iterator[Floats]:
+    """Draw whole units with replacement; (R, B) weights in chunks."""
+    names = [name or f"\0{row}" for row, name in enumerate(units)]
+    _, unit = np.unique(names, return_inverse=True)
+    many = int(unit.max()) + 1
+    rng = np.random.default_rng(0)
+    at_once = max(1, _MOST_ENTRIES // max(1, size))
+    for start in range(0, _RESAMPLES, at_once):
+        number = min(at_once, _RESAMPLES - start)
+        drawn = np.stack([np.bincount(rng.integers(0, many, many), minlength=many) for _ in range(number)])
+        yield drawn[:, unit].astype(np.float32)
+
+
+def _mean(values: Floats) -> Floats:
+    """Mean over the last axis without NaN; NaN where nothing is left."""
+    some = ~np.isnan(values)
+    count = some.sum(axis=-1)
+    mean: Floats = np.where(count, np.where(some, values, 0.0).sum(axis=-1) / np.maximum(count, 1), np.nan)
+    return mean
+
+
+def _pair(values: Floats) -> dict[str, float | None]:
+    ours, theirs = (None if np.isnan(value) else round(float(value), 6) for value in values)
+    return {"ensemble": ours, "mean": theirs}

@@ -1,0 +1,41 @@
+"""Folds: samples dealt out so that each fold has its share of rare labels, and an antibody stays in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpa_hier.ensemble.arrays import Bools
+
+
+def deal(present: Bools, units: Sequence[str] | None, number: int, seed: int = 0) -> NDArray[np.intp]:
+    """Deal samples out to folds.
+
+    Units are sorted by their rarest label and dealt like cards, so that a label with as many units as there are folds
+    is in about every fold.
+
+    Args:
+        present: (B, N) targets.
+        units: B names of what must stay together, such as antibodies; "" stands alone. None: all stand alone.
+        number: of folds.
+        seed: of the order among equals.
+
+    Returns:
+        (B,) fold of each sample, 0 to number - 1.
+    """
+    names = (
+        [name or f"\0{row}" for row, name in enumerate(units)] if units else [str(row) for row in range(len(present))]
+    )
+    _, first, unit = np.unique(names, return_index=True, return_inverse=True)
+    together = np.zeros((len(first), present.shape[1]), bool)
+    np.logical_or.at(together, unit, present)
+    counts = together.sum(axis=0)
+    rarity = np.where(together, counts, len(first) + 1)
+    rarest = np.where(together.any(axis=1), rarity.argmin(axis=1), -1)
+    chance = np.random.default_rng(seed).permutation(len(first))
+    order = np.lexsort((chance, rarest, rarity.min(axis=1)))
+    fold = np.empty(len(first), np.intp)
+    fold[order] = np.arange(len(first)) % number
+    return np.asarray(fold[unit])
