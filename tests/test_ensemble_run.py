@@ -20,6 +20,7 @@ from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.held_out import evaluate_run, fit_run
 from hpa_hier.ensemble.predict import Prediction
 from hpa_hier.ensemble.run_folder import newest_ensemble
+from hpa_hier.ensemble.safe import SafeAnswers
 from hpa_hier.ensemble.scores import Scores
 from hpa_hier.ensemble.tables import safe_cell, writing
 from hpa_hier.errors import UserError
@@ -342,7 +343,8 @@ def test_the_fallback_lies_below_the_groups_that_are_present(tmp_path):
     taxonomy = Taxonomy.from_text(text + "    Nucleoplasm: {label: 0}\n  Secretory:\n    Golgi: {label: 7}\n")
     probs = np.array([[0.6, 0.1, 0.2, 0.3, 0.3], [0.3, 0.1, 0.2, 0.3, 0.3]])  # Golgi is the likeliest leaf of both
     present = np.array([[True, False, False, False, False], [False] * 5])
-    prediction = Prediction(("a", "b"), taxonomy.nodes, probs, probs, np.full(5, 0.5), present)
+    unsure = SafeAnswers(np.array([-1, -1]), np.zeros(2))
+    prediction = Prediction(("a", "b"), taxonomy.nodes, probs, probs, np.full(5, 0.5), present, unsure)
     with writing(tmp_path, taxonomy) as tables:
         tables.add(prediction, [(), ()])
     assert [row["fallback"] for row in rows(tmp_path / "predictions.csv")] == ["Nucleoplasm", "Golgi"]
