@@ -27,11 +27,13 @@ class Accepted:
         ensemble: the aggregate, or the mean where the aggregate was not shown to be better.
         is_peer: whether it is the mean, of the peer's members where there is a peer.
         verdict: for people and for the report: what was compared, differences with bounds, and each class's figures.
+        peer: the mean of the peer's members, used or not; None where there is no peer.
     """
 
     ensemble: Ensemble
     is_peer: bool
     verdict: dict[str, Any]
+    peer: Ensemble | None
 
 
 def fit_accepted(given: Material, peer: Material | None, taxonomy: Taxonomy, settings: EnsembleSettings) -> Accepted:
@@ -49,14 +51,15 @@ def fit_accepted(given: Material, peer: Material | None, taxonomy: Taxonomy, set
     plain = settings.model_copy(update={"aggregate": "mean", "reconcile": "lift"})
     ensemble, ours = fit_held_out(given, taxonomy, settings)
     if peer is None and plain == settings:
-        return Accepted(ensemble, True, {"decided": False, "why": "the aggregate is the mean itself"})
+        return Accepted(ensemble, True, {"decided": False, "why": "the aggregate is the mean itself"}, None)
     mean, theirs = fit_held_out(given if peer is None else peer, taxonomy, plain)
+    flat = None if peer is None else mean
     if ours is None or theirs is None:
         why = "no folds: the setting is 0 or samples are too few; the aggregate is used unchecked"
-        return Accepted(ensemble, False, {"decided": False, "why": why})
+        return Accepted(ensemble, False, {"decided": False, "why": why}, flat)
     verdict = compare(ours, theirs, taxonomy, settings.accept)
     better = bool(verdict["accepted"])
-    return Accepted(ensemble if better else mean, not better, verdict)
+    return Accepted(ensemble if better else mean, not better, verdict, flat)
 
 
 def compare(ours: HeldOut, theirs: HeldOut, taxonomy: Taxonomy, confidence: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hpa_hier.config import Recipe
 from hpa_hier.ensemble import keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.evaluate import facts_of, write_evaluation
-from hpa_hier.ensemble.fit import Material, fit_held_out, material
+from hpa_hier.ensemble.fit import Material, material
 from hpa_hier.ensemble.predict import Ensemble
 from hpa_hier.ensemble.run_folder import Gathered, check_unchanged, gather, pack_of, wanted_members
 from hpa_hier.ensemble.scores import Truth
@@ -41,8 +41,7 @@ def fit_run(run: Path, recipe: Recipe) -> tuple[Ensemble, Ensemble | None]:
     accepted = fit_accepted(sides[0], sides[1] if flat else None, taxonomy, recipe.ensemble)
     ensemble = _seated_in(accepted.ensemble, flat if flat and accepted.is_peer else gathered, recipe, images)
     ensemble = replace(ensemble, about=ensemble.about | {"acceptance": accepted.verdict})
-    plain = recipe.ensemble.model_copy(update={"aggregate": "mean", "reconcile": "lift"})
-    peer = _seated_in(fit_held_out(sides[1], taxonomy, plain)[0], flat, recipe, images) if flat else None
+    peer = _seated_in(accepted.peer, flat, recipe, images) if accepted.peer and flat else None
     if peer:
         keep.save(peer, folder, keep.FLAT_FILE)
     else:
