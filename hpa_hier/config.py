@@ -143,7 +143,7 @@ class EnsembleSettings(_Settings):
     flat: tuple[str, ...] = ()  # names of flat members whose mean is the compute-matched peer
     calibrate: Literal["platt", "temperature", "isotonic", "none"] = "temperature"
     shrink_positives: Annotated[float, Field(ge=0)] = 50.0  # positives at which a node's own slope counts half
-    aggregate: Literal["mean", "concat", "stack", "ridge"] = "ridge"
+    aggregate: Literal["mean", "concat", "stack", "ridge", "rnn"] = "ridge"
     refine: bool = True  # mean, concat, stack: a slope and an offset for every node of the sum
     reconcile: Literal["lift", "gate", "chain", "min"] = "lift"
     thresholds: Literal["fixed", "global", "f1", "prevalence", "plugin", "bagged"] = "plugin"

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from hpa_hier.config import EnsembleSettings
-from hpa_hier.ensemble.aggregate import WEIGHTS, combine, coverage, fill_absent, fill_from_children
+from hpa_hier.ensemble.aggregate import WEIGHTS, combine, coverage, fill_absent
 from hpa_hier.ensemble.arrays import Bools, Floats
 from hpa_hier.ensemble.calibrate import CALIBRATIONS, Calibration, identity
 from hpa_hier.ensemble.close import close, decide
 from hpa_hier.ensemble.folds import deal
 from hpa_hier.ensemble.predict import Ensemble, Seat, spread
 from hpa_hier.ensemble.reconcile import Gate, fit_gamma
+from hpa_hier.ensemble.rnn import fit_rnn
 from hpa_hier.ensemble.safe import safe_thresholds
 from hpa_hier.ensemble.scores import Scores, Truth, aligned
 from hpa_hier.ensemble.stack import Lesson, Stacked, convex_weights, refined, ridge
@@ -164,11 +164,12 @@ def _without_thresholds(given: Material, taxonomy: Taxonomy, settings: EnsembleS
         covers,
         given.heard,
     )
-    stacked = _aggregate(Lesson(logits, covers, truth.present, truth.known), settings)
-    answered = np.any(given.heard[:, :, None] & covers[:, None, :], axis=0)
-    raw = expit(combine(list(logits), stacked.weights) + stacked.offset)
-    raw = fill_from_children(raw, answered, taxonomy.bottom_up)
-    gates = fit_gates(raw, truth, taxonomy) if settings.reconcile == "gate" else ()
+    lesson = Lesson(logits, covers, truth.present, truth.known)
+    stacked = _aggregate(lesson, settings)
+    rnn = None
+    if settings.aggregate == "rnn":
+        total = combine(list(logits), stacked.weights) + stacked.offset
+        rnn = fit_rnn(lesson, total, taxonomy.bottom_up)
     seats = tuple(
         Seat(scores.name, calibration, weight)
         for scores, calibration, weight in zip(given.members, calibrations, stacked.weights, strict=True)
@@ -178,16 +179,12 @@ def _without_thresholds(given: Material, taxonomy: Taxonomy, settings: EnsembleS
     unset = Thresholds(
         taxonomy.nodes, np.full(size, 0.5), ("fixed",) * size, nothing, nothing, np.zeros(size, np.int64)
     )
-    return Ensemble(
-        taxonomy,
-        seats,
-        stacked.offset,
-        settings.aggregate,
-        settings.reconcile,
-        gates,
-        unset,
-        np.full(size, np.inf),
-    )
+    rules = settings.aggregate, settings.reconcile
+    ensemble = Ensemble(taxonomy, seats, stacked.offset, *rules, (), unset, np.full(size, np.inf), rnn)
+    if settings.reconcile != "gate":
+        return ensemble
+    raw, _ = ensemble.probabilities(ensemble.calibrated(given.members), given.heard)
+    return replace(ensemble, gates=fit_gates(raw, truth, taxonomy))
 
 
 def _aggregate(lesson: Lesson, settings: EnsembleSettings) -> Stacked:
@@ -196,7 +193,7 @@ def _aggregate(lesson: Lesson, settings: EnsembleSettings) -> Stacked:
     if settings.aggregate == "stack":
         weights = convex_weights(lesson, settings.shrink_positives)
     else:
-        weights = WEIGHTS[settings.aggregate](lesson.covers)
+        weights = WEIGHTS["mean" if settings.aggregate == "rnn" else settings.aggregate](lesson.covers)
     return refined(lesson, weights) if settings.refine else Stacked(weights, np.zeros(weights.shape[1]))
 
 

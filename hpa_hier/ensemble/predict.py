@@ -13,6 +13,7 @@ from hpa_hier.ensemble.arrays import Bools, Floats
 from hpa_hier.ensemble.calibrate import Calibration
 from hpa_hier.ensemble.close import close, decide
 from hpa_hier.ensemble.reconcile import Gate, chain, gate, lift, lower
+from hpa_hier.ensemble.rnn import Rnn
 from hpa_hier.ensemble.safe import SafeAnswers, safe_answers
 from hpa_hier.ensemble.scores import Scores, aligned
 from hpa_hier.ensemble.thresholds import Thresholds
@@ -75,6 +76,7 @@ class Ensemble:
         gates: top groups with their gamma; empty where the rule is not gate.
         thresholds: one for every node.
         safe: (N,) what a node's probability must reach to be a safe answer; infinite where none is.
+        rnn: the network down the levels, which adds to the members' sums; None where the aggregate is another.
         about: where it was fitted and how, as kept in its file.
     """
 
@@ -86,6 +88,7 @@ class Ensemble:
     gates: tuple[Gate, ...]
     thresholds: Thresholds
     safe: Floats
+    rnn: Rnn | None = None
     about: dict[str, object] = field(default_factory=dict)
 
     def predict(self, members: Sequence[Scores], heard: Bools | None = None) -> Prediction:
@@ -114,7 +117,8 @@ class Ensemble:
         if heard is not None:
             logits = list(fill_absent(np.stack(logits), self.covers, heard))
             answered = np.asarray((heard[:, :, None] & self.covers[:, None, :]).any(axis=0))
-        raw = expit(combine(logits, np.stack([seat.weights for seat in self.seats])) + self.offset)
+        total = combine(logits, np.stack([seat.weights for seat in self.seats])) + self.offset
+        raw = expit(self.rnn.add(logits, total) if self.rnn else total)
         raw = fill_from_children(raw, answered, self.taxonomy.bottom_up)
         return raw, reconcile(raw, (self.reconcile, self.gates), answered, self.taxonomy)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpa_hier.command import run_flag
 from hpa_hier.config import Recipe
 from hpa_hier.ensemble.keep import FILE
 from hpa_hier.ensemble.predict import Ensemble
@@ -209,7 +210,7 @@ def check_unchanged(run: Path, ensemble: Ensemble) -> None:
         if seat.digest and seat.digest != record.digest:
             raise UserError(
                 f"{record.folder}: was trained again after the ensemble was fitted; fit it again: "
-                f"python -m hpa_hier.ensemble fit --run {run.name}"
+                f"python -m hpa_hier.ensemble fit {run_flag(run)}"
             )
 
 
@@ -254,7 +255,8 @@ def _recipe_flags(run: Path) -> list[str]:
     """Flags that name a run's own recipe."""
     if (run / "config.yaml").is_file():
         return [f"--config {shlex.quote(str(run / 'config.yaml'))}"]
-    return [f"--run {shlex.quote(run.name)}"]
+    elsewhere = [] if run.parent == Path("artifacts") else [f"--set {shlex.quote(f'artifacts={run.parent}')}"]
+    return [f"--run {shlex.quote(run.name)}", *elsewhere]  # train takes names alone
 
 
 def _renamed(record: Record, taxonomy: Taxonomy) -> dict[str, str]:
