@@ -7,7 +7,7 @@ processes: they only make reading a memory map slower.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -65,7 +65,7 @@ class Dealing:
 class Batch(NamedTuple):
     """One step's arrays."""
 
-    images: Tensor  # (B, C, S, S) uint8
+    images: Tensor  # (B, C, S, S) uint8; or (B, F) float32 vectors
     matrices: Tensor | None  # (B, 2, 3) still to be applied, or None where the images have been warped
     gain: Tensor | None  # (B, C)
     present: Tensor  # (B, n) float32 in {0, 1}
@@ -93,7 +93,14 @@ class TrainingBatches:
     """
 
     def __init__(self, pack: Images, part: Part, factors: np.ndarray, dealing: Dealing) -> None:
-        self._pack, self._part, self._dealing = pack, part, dealing
+        self._pack = pack
+        self._share_out(part, factors, dealing)
+        side, channels = pack.size, len(pack.channels)
+        self._raw = np.empty((self.batch_size, channels, side, side), np.uint8)
+        self._warped = np.empty((self.batch_size, side, side, channels), np.uint8)
+
+    def _share_out(self, part: Part, factors: np.ndarray, dealing: Dealing) -> None:
+        self._part, self._dealing = part, dealing
         self._places = np.repeat(np.arange(len(part)), factors)
         share = len(self._places) // dealing.world
         if share < 2:
@@ -104,9 +111,6 @@ class TrainingBatches:
         self._length = share // self.batch_size
         self._step = 0
         self.rank = 0
-        side, channels = pack.size, len(pack.channels)
-        self._raw = np.empty((self.batch_size, channels, side, side), np.uint8)
-        self._warped = np.empty((self.batch_size, side, side, channels), np.uint8)
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -121,18 +125,27 @@ class TrainingBatches:
         epoch, start = divmod(self._step, self._length)
         dealing = self._dealing
         order = np.random.default_rng([dealing.seed, epoch, _ORDER]).permutation(self._places)
-        generator = np.random.default_rng([dealing.seed, epoch, _VARIATION])
-        draws = draw(dealing.ranges, len(order), len(self._pack.channels), generator)
+        make = self._maker(epoch, len(order))
         for index in range(start, self._length):
             first = (index * dealing.world + self.rank) * self.batch_size
             which = slice(first, first + self.batch_size)
             self._step = epoch * self._length + index + 1
+            yield make(order[which], which)
+
+    def _maker(self, epoch: int, count: int) -> Callable[[np.ndarray, slice], Batch]:
+        """Draw an epoch's variation; return what makes a batch of the samples at some places of its order."""
+        generator = np.random.default_rng([self._dealing.seed, epoch, _VARIATION])
+        draws = draw(self._dealing.ranges, count, len(self._pack.channels), generator)
+
+        def make(places: np.ndarray, which: slice) -> Batch:
             drawn = draws.rows(which)
-            yield self._batch(order[which], drawn.matrices, torch.from_numpy(drawn.gain))
+            return self._batch(places, drawn.matrices, torch.from_numpy(drawn.gain))
+
+        return make
 
     def _batch(self, places: np.ndarray, matrices: np.ndarray, gain: Tensor) -> Batch:
         images = self._pack.images(self._part.rows[places], out=self._raw)
-        present, known = _targets(self._part, places)
+        present, known = targets_at(self._part, places)
         if self._dealing.on_device:
             return Batch(torch.from_numpy(images), torch.from_numpy(matrices), gain, present, known)
         return Batch(to_tensor(warp(images, matrices, self._warped)), None, gain, present, known)
@@ -148,7 +161,11 @@ class PartBatches:
     """
 
     def __init__(self, pack: Images, part: Part, batch_size: int, world: int = 1) -> None:
-        self._pack, self._part, self._batch_size, self._world = pack, part, batch_size, world
+        self._pack = pack
+        self._share_out(part, batch_size, world)
+
+    def _share_out(self, part: Part, batch_size: int, world: int) -> None:
+        self._part, self._batch_size, self._world = part, batch_size, world
         self._share = -(-len(part) // world)
         self.rank = 0
 
@@ -156,14 +173,18 @@ class PartBatches:
         """Return the number of batches."""
         return -(-self._share // self._batch_size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def _places(self) -> Iterator[np.ndarray]:
         mine = np.minimum(np.arange(self._share) * self._world + self.rank, len(self._part) - 1)
         for first in range(0, self._share, self._batch_size):
-            places = mine[first : first + self._batch_size]
+            yield mine[first : first + self._batch_size]
+
+    def __iter__(self) -> Iterator[Batch]:
+        for places in self._places():
             images = np.ascontiguousarray(self._pack.images(self._part.rows[places]).transpose(0, 2, 3, 1))
-            yield Batch(to_tensor(images), None, None, *_targets(self._part, places))
+            yield Batch(to_tensor(images), None, None, *targets_at(self._part, places))
 
 
-def _targets(part: Part, places: np.ndarray) -> tuple[Tensor, Tensor]:
+def targets_at(part: Part, places: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return present and known, (B, n) float32 in {0, 1}, of the samples at some places of a part."""
     present, known = part.present[places], part.known[places]
     return torch.from_numpy(present.astype(np.float32)), torch.from_numpy(known.astype(np.float32))

@@ -31,6 +31,7 @@ class Optimising:
     weight_decay: float
     schedule: str  # one_cycle or constant
     steps: int  # of the whole training
+    conditional_steps: int = 0  # of those, the first ones, which train a chain's conditional logits
 
 
 class Training(pl.LightningModule):
@@ -65,7 +66,13 @@ class Training(pl.LightningModule):
         images = batch.images
         if batch.matrices is not None:
             images = warp_batch(images, batch.matrices).contiguous(memory_format=torch.channels_last)
-        loss = self._loss(self.network(images, batch.gain), batch.present, batch.known)
+        known = batch.known
+        if self.global_step < self._optimising.conditional_steps:
+            logits = self.network.conditional(images, batch.gain)
+            known = known * self.network.parents_present(batch.present)
+        else:
+            logits = self.network(images, batch.gain)
+        loss = self._loss(logits, batch.present, known)
         self.loss_sum.add_(loss.detach())
         return loss
 

@@ -12,20 +12,25 @@ from typing import Any
 from torch import nn
 
 from hpa_hier.errors import UserError
+from hpa_hier.models.mlp import Mlp
 from hpa_hier.models.pretrained import fill_from_file, fill_from_hub
 from hpa_hier.models.small_cnn import SmallCnn
 
 SMALL_CNN = "small_cnn"
+MLP = "mlp"  # the one backbone for vectors
 
 
 @dataclass(frozen=True)
 class BackboneRequest:
     """What is asked of a backbone."""
 
-    name: str  # small_cnn, or any timm model name
-    channels: tuple[str, ...]  # of the images, by name and in order
+    name: str  # small_cnn, mlp, or any timm model name
+    channels: tuple[str, ...]  # of the images, or the features of the vectors, by name and in order
     image_size: int  # pixels, side of the square input; some models are built for one size
     width: int = 32  # small_cnn: channels of the first stage
+    hidden: int = 256  # mlp: width of each layer
+    layers: int = 2  # mlp
+    dropout: float = 0.0  # mlp
     pretrained: bool = False
     weights: Path | None = None  # a local safetensors file instead of the hub
     fourth_channel: str = "mean"  # mean, green or zero: the stem's filters for channels that are not red, green, blue
@@ -37,6 +42,13 @@ def build_backbone(request: BackboneRequest) -> tuple[nn.Module, int]:
     Raises:
         UserError: unknown name, pretrained weights that cannot be had or do not fit.
     """
+    if request.name == MLP:
+        if request.pretrained or request.weights is not None:
+            raise UserError(
+                "training.pretrained and training.weights: the backbone mlp starts from nothing; unset them"
+            )
+        mlp = Mlp(len(request.channels), request.hidden, request.layers, request.dropout)
+        return mlp, mlp.num_features
     if request.name == SMALL_CNN:
         small = SmallCnn(len(request.channels), request.width)
         if request.weights is not None:
