@@ -97,7 +97,9 @@ def run_flag(folder: Path) -> str:
     >>> run_flag(Path("artifacts/demo")), run_flag(Path("/data/runs/my own"))
     ('--run demo', "--run '/data/runs/my own'")
     """
-    return f"--run {shlex.quote(folder.name if folder.parent == Path('artifacts') else str(folder))}"
+    return (
+        f"--run {shlex.quote(folder.name if folder.parent.resolve() == Path('artifacts').resolve() else str(folder))}"
+    )
 
 
 def one_thread_a_process() -> None:

@@ -13,6 +13,7 @@ from hpa_hier.ensemble.aggregate import WEIGHTS, combine, coverage, fill_absent
 from hpa_hier.ensemble.arrays import Bools, Floats
 from hpa_hier.ensemble.calibrate import CALIBRATIONS, Calibration, identity
 from hpa_hier.ensemble.close import close, decide
+from hpa_hier.ensemble.factor import check_factors, with_factors
 from hpa_hier.ensemble.folds import deal
 from hpa_hier.ensemble.predict import Ensemble, Seat, spread
 from hpa_hier.ensemble.reconcile import Gate, fit_gamma
@@ -118,6 +119,8 @@ def fit_held_out(given: Material, taxonomy: Taxonomy, settings: EnsembleSettings
     """
     _check_nodes(given.members, taxonomy)
     _check_leaves(coverage(given.members, taxonomy.column), taxonomy)
+    given = _as_asked(given, settings)
+    check_factors(given.members, taxonomy)
     ensemble = _without_thresholds(given, taxonomy, settings)
     truth = given.truth
     number = min(settings.folds, len(truth.ids) // _FEWEST)
@@ -135,6 +138,16 @@ def fit_held_out(given: Material, taxonomy: Taxonomy, settings: EnsembleSettings
     thresholds = _thresholds(probs, truth, taxonomy, settings)
     safe = safe_thresholds(probs, truth.present, truth.known, settings.safe_precision)
     return replace(ensemble, thresholds=thresholds, safe=safe), held_out
+
+
+def _as_asked(given: Material, settings: EnsembleSettings) -> Material:
+    """Leave out what members' answers are conditional on where a rule takes them as they are.
+
+    Plain concatenation is the baseline without the missing factor; and `chain` multiplies along the path itself.
+    """
+    if settings.aggregate != "concat" and settings.reconcile != "chain":
+        return given
+    return replace(given, members=tuple(replace(scores, given="") for scores in given.members))
 
 
 def _nested(
@@ -159,11 +172,9 @@ def _without_thresholds(given: Material, taxonomy: Taxonomy, settings: EnsembleS
         _calibrate(scores, heard, truth, taxonomy, settings)
         for scores, heard in zip(given.members, given.heard, strict=True)
     ]
-    logits = fill_absent(
-        np.stack([spread(one, scores, taxonomy) for one, scores in zip(calibrations, given.members, strict=True)]),
-        covers,
-        given.heard,
-    )
+    wide = [spread(one, scores, taxonomy) for one, scores in zip(calibrations, given.members, strict=True)]
+    columns = [taxonomy.column[scores.given] if scores.given else None for scores in given.members]
+    logits = fill_absent(np.stack(with_factors(wide, covers, columns)), covers, given.heard)
     lesson = Lesson(logits, covers, truth.present, truth.known)
     stacked = _aggregate(lesson, settings)
     rnn = None
@@ -171,7 +182,7 @@ def _without_thresholds(given: Material, taxonomy: Taxonomy, settings: EnsembleS
         total = combine(list(logits), stacked.weights) + stacked.offset
         rnn = fit_rnn(lesson, total, taxonomy.bottom_up)
     seats = tuple(
-        Seat(scores.name, calibration, weight)
+        Seat(scores.name, calibration, weight, given=scores.given)
         for scores, calibration, weight in zip(given.members, calibrations, stacked.weights, strict=True)
     )
     size = len(taxonomy.nodes)
@@ -226,6 +237,8 @@ def _calibrate(
         return identity(scores.nodes)
     columns = [taxonomy.column[node] for node in scores.nodes]
     known = truth.known[:, columns] & heard[:, None]
+    if scores.given:  # it speaks of these samples only
+        known &= (truth.present & truth.known)[:, [taxonomy.column[scores.given]]]
     return CALIBRATIONS[settings.calibrate](
         scores.nodes, scores.logits, truth.present[:, columns], known, settings.shrink_positives
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
@@ -126,6 +125,7 @@ def _seat_to_json(seat: Seat, nodes: tuple[str, ...]) -> dict[str, Any]:
     return {
         "sha256": seat.digest,
         "renamed": seat.renamed,
+        "given": seat.given,
         "calibration": {
             node: {"slope": float(calibration.slope[j]), "offset": float(calibration.offset[j])}
             | ({"curve": asdict(calibration.curves[j])} if calibration.curves else {})
@@ -169,7 +169,10 @@ def _seat_from_json(name: str, kept: dict[str, Any], taxonomy: Taxonomy) -> Seat
         weights[taxonomy.column[node]] = float(weight)
     for node in calibration.nodes:
         taxonomy.column[node]  # a node the taxonomy has not is a KeyError, told by `load`
-    return Seat(name, calibration, weights, dict(kept["renamed"]), str(kept["sha256"]))
+    given = str(kept.get("given", ""))
+    if given:
+        taxonomy.column[given]
+    return Seat(name, calibration, weights, dict(kept["renamed"]), str(kept["sha256"]), given)
 
 
 def _curve(kept: dict[str, Any]) -> Curve:

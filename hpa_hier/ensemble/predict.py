@@ -12,6 +12,7 @@ from hpa_hier.ensemble.aggregate import combine, fill_absent, fill_from_children
 from hpa_hier.ensemble.arrays import Bools, Floats
 from hpa_hier.ensemble.calibrate import Calibration
 from hpa_hier.ensemble.close import close, decide
+from hpa_hier.ensemble.factor import with_factors
 from hpa_hier.ensemble.reconcile import Gate, chain, gate, lift, lower
 from hpa_hier.ensemble.rnn import Rnn
 from hpa_hier.ensemble.safe import SafeAnswers, safe_answers
@@ -31,6 +32,7 @@ class Seat:
         weights: (N,) its share in every node's sum, 0 where it does not answer.
         renamed: node names of the member that the taxonomy has since changed, old to new.
         digest: SHA-256 of the member's `member.json` when the ensemble was fitted; "" where it has none.
+        given: the node whose probability its answers are multiplied by; "" for none.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Seat:
     weights: Floats
     renamed: dict[str, str] = field(default_factory=dict)
     digest: str = ""
+    given: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class Ensemble:
         return raw, reconcile(raw, (self.reconcile, self.gates), answered, self.taxonomy)
 
     def calibrated(self, scored: Sequence[Scores]) -> list[Floats]:
-        """Return each seat's calibrated logits, (B, N), 0 where the member does not answer.
+        """Return each seat's calibrated logits, (B, N), times their factor; 0 where the member does not answer.
 
         Args:
             scored: aligned scores of exactly the ensemble's members, by name.
@@ -131,9 +134,11 @@ class Ensemble:
         names, wanted = [scores.name for scores in scored], [seat.name for seat in self.seats]
         if names != wanted:
             raise UserError(f"this ensemble combines {', '.join(wanted)}; got scores of {', '.join(names)}")
-        return [
+        wide = [
             spread(seat.calibration, scores, self.taxonomy) for seat, scores in zip(self.seats, scored, strict=True)
         ]
+        column = self.taxonomy.column
+        return with_factors(wide, self.covers, [column[seat.given] if seat.given else None for seat in self.seats])
 
     @property
     def answered(self) -> Bools:

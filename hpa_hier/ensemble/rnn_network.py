@@ -93,7 +93,7 @@ def trained(untrained: Rnn, features: NDArray[np.float32], total: Floats, truth:
             each = nn.functional.binary_cross_entropy_with_logits(logits, present[rows], reduction="none")
             loss = (each * counted[rows]).sum() / counted[rows].sum().clamp(min=1)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
     weights = {name: values.detach().numpy().astype(np.float32) for name, values in network.state_dict().items()}

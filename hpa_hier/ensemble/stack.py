@@ -11,7 +11,7 @@ from scipy.special import expit
 from hpa_hier.ensemble.arrays import Bools, Floats
 
 # Precisions of the normal priors, as a count of logistic observations. Positives tell a slope apart well, so that
-# these matter for nodes with few positives and vanish for nodes with many. `ridge` begins with them and then finds those
+# these matter for nodes with few positives and vanish for nodes with many. `ridge` begins with them, then finds those
 # of largest evidence; `refined` keeps them.
 _SLOPE = 30.0  # a node's slope around the slope that all nodes share
 _OFFSET = 1.0  # a node's offset around the shared one: one logit either way is nothing unusual
