@@ -145,6 +145,11 @@ def checked(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> Train
         )
     if settings.weights and not Path(settings.weights).is_file():
         raise UserError(f"--weights {settings.weights}: no such file")
+    if settings.frozen and settings.backbone != MLP and not (settings.weights or settings.pretrained):
+        raise UserError(
+            f"training.frozen: the backbone of '{member.name}' would stay untrained; set training.pretrained, or name "
+            "training.weights"
+        )
     return settings
 
 
