@@ -188,7 +188,7 @@ class EnsembleSettings(_Settings):
     aggregate: Literal["mean", "concat", "stack", "ridge", "rnn"] = "ridge"
     refine: bool = True  # mean, concat, stack: a slope and an offset for every node of the sum
     reconcile: Literal["lift", "gate", "chain", "min"] = "lift"
-    thresholds: Literal["fixed", "global", "f1", "prevalence", "plugin", "bagged"] = "plugin"
+    thresholds: Literal["fixed", "global", "f1", "prevalence", "plugin", "bagged"] = "bagged"
     fixed_threshold: Fraction = 0.5
     small_class_positives: Annotated[int, Field(ge=0)] = 20  # below: prevalence for f1, plugin for bagged
     bootstrap: Annotated[int, Field(ge=0)] = 200  # resamples for a threshold's interval

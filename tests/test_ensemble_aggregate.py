@@ -57,7 +57,7 @@ def test_groups_nobody_answers_for_get_the_largest_child_and_others_stay(seed):
 
 @settings(max_examples=50, deadline=None)
 @given(SEEDS)
-def test_macro_f1_of_a_concatenation_is_the_weighted_mean_of_its_parts(seed):
+def test_invariants_macro_f1_of_a_concatenation_is_the_weighted_mean_of_its_parts(seed):
     rng = np.random.default_rng(seed)
     present = rng.random((40, 29)) < 0.4
     called = rng.random((40, 29)) < 0.5
@@ -68,7 +68,7 @@ def test_macro_f1_of_a_concatenation_is_the_weighted_mean_of_its_parts(seed):
     assert whole == pytest.approx((3 * parts[0] + 26 * parts[1]) / 29)
 
 
-def test_concatenating_the_reports_3_and_26_classes_gives_its_0_3990():
+def test_invariants_concatenating_the_reports_3_and_26_classes_gives_its_0_3990():
     """F1 is 2 TP / (2 TP + FP + FN): 6,229 TP with 3,771 FP and as many FN give 0.6229."""
     true, wrong = np.array([6229] * 3 + [3732] * 26), np.array([3771] * 3 + [6268] * 26)
     row = np.arange(true.max() + 2 * wrong.max())[:, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -200,3 +201,35 @@ def _leaves_below(graph, top: int) -> list[int]:
         below.update(fresh)
         waiting.extend(fresh)
     return [leaf for leaf in graph.leaves if leaf in below]
+
+
+@whole
+@given(SEEDS)
+def test_invariants_relabelling_the_taxonomy_permutes_the_result(seed):
+    """Other names, in another order, with the same meanings: the same numbers under the new names."""
+    case = Case(seed)
+    number = dict(zip(case.taxonomy.nodes, case.rng.permutation(len(case.taxonomy.nodes)), strict=True))
+    text = re.sub(
+        r"Group \d+(?: organelle \d+)?|Leaf \d+", lambda found: f"Node {number[found.group()]}", case.taxonomy.text
+    )
+    other = Taxonomy.from_text(text)
+    name = {node: f"Node {number[node]}" for node in case.taxonomy.nodes}
+    columns = [case.taxonomy.nodes.index(next(old for old, new in name.items() if new == node)) for node in other.nodes]
+    members = [Scores(one.name, one.ids, tuple(name[n] for n in one.nodes), one.logits) for one in case.members]
+    truth = Truth(case.truth.ids, case.truth.present[:, columns], case.truth.known[:, columns])
+    plain = case.fitted().predict(case.members)
+    renamed = fit(members, truth, other, case.settings).predict(members)
+    assert renamed.probs == pytest.approx(plain.probs[:, columns], rel=1e-9, abs=1e-12)
+    assert renamed.thresholds == pytest.approx(plain.thresholds[columns], rel=1e-9, abs=1e-12)
+
+
+@whole
+@given(SEEDS)
+def test_invariants_no_violation_after_lift_and_closure_under_any_thresholds(seed):
+    case = Case(seed, reconcile="lift")
+    prediction = case.fitted().predict(case.members)
+    anything = case.rng.random(len(case.taxonomy.nodes))
+    closed = close(decide(prediction.probs, anything), case.taxonomy.bottom_up)
+    above = case.taxonomy.closure
+    for node in range(len(case.taxonomy.nodes)):
+        assert (closed[:, [node]] <= closed[:, above[node]]).all()

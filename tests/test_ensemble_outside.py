@@ -222,3 +222,21 @@ def test_500_samples_of_28_classes_by_9_models_take_seconds(tmp_path, monkeypatc
     main(["fit", "--scores", *files, *flags, "--run", "run/of-nine"])
     main(["predict", "--scores", *files, "--run", "run/of-nine", "--out", "out"])
     assert time.process_time() - began < 5  # seconds
+
+
+def test_a_fit_writes_what_each_class_reached_out_of_fold(tables, capsys):
+    tables.fit()
+    said = capsys.readouterr().out
+    assert "out of fold, the aggregate: macro F1 0." in said
+    folder = tables.home / "run" / "ensemble"
+    rows = read(folder / "held_out.csv")
+    assert [row["node"] for row in rows] == ["all classes", *LEAVES]
+    kept = json.loads((folder / "held_out.json").read_text())
+    for row in rows:
+        for figure in ("ap", "f1"):
+            assert float(row[f"{figure}_low"]) <= float(row[figure]) <= float(row[f"{figure}_high"])
+    assert float(rows[0]["f1"]) == pytest.approx(kept["ensemble"]["macro_f1"]["value"], abs=1e-4)
+    assert float(rows[0]["f1"]) == pytest.approx(np.mean([float(row["f1"]) for row in rows[1:]]), abs=1e-3)
+    assert int(rows[1]["positives"]) == next(one["positives"] for one in kept["classes"] if one["node"] == LEAVES[0])
+    tables.fit("--set", "ensemble.folds=0")
+    assert not (folder / "held_out.csv").exists()

@@ -161,8 +161,8 @@ class _Drawn:
 
     @classmethod
     def of(cls, one: _Measured, units: tuple[str, ...]) -> _Drawn:
-        whole = np.ones((1, len(one.probs)), np.float32)
-        chunks = [whole, *_resamples(units, len(one.probs))]
+        whole: Floats = np.ones((1, len(one.probs)))
+        chunks: list[Floats] = [whole, *_resamples(units, len(one.probs))]
         return cls(np.concatenate([one.ap(c) for c in chunks]), np.concatenate([one.f1(c) for c in chunks]))
 
     def over_classes(self, figure: str) -> Floats:

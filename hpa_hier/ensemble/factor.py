@@ -15,15 +15,13 @@ from hpa_hier.taxonomy import Taxonomy
 def product_logits(one: Floats, other: Floats) -> Floats:
     """Return the logit of the product of two probabilities, of their logits; finite however large these are.
 
-    1 - ab = (1 - a) + a(1 - b), so that nothing is subtracted that is near to it.
+    ab / (1 - ab) is 1 / (exp(-one) + exp(-other) + exp(-one - other)), so that nothing near to 1 is subtracted from it.
 
     >>> from scipy.special import expit
     >>> float(expit(product_logits(np.array(0.0), np.array(0.0))).round(6))
     0.25
     """
-    log_product = -np.logaddexp(0.0, -one) - np.logaddexp(0.0, -other)
-    log_rest = np.logaddexp(-np.logaddexp(0.0, one), -np.logaddexp(0.0, -one) - np.logaddexp(0.0, other))
-    logits: Floats = log_product - log_rest
+    logits: Floats = -np.logaddexp(np.logaddexp(-one, -other), -one - other)
     return logits
 
 

@@ -12,6 +12,7 @@ from hpa_hier.ensemble.arrays import Bools, Floats
 
 Counts = NDArray[np.int64]
 _ABOVE_ALL = float(np.nextafter(1.0, 2.0))  # the threshold that even a probability of 1 does not reach
+_HALF_BAGGED = 100.0  # positives at which the mean F1 threshold over resamples counts half beside the plugin one
 _BAGS = 100  # resamples of a bagged threshold where no interval is asked for
 _FAR = 0.1  # F1 that a cut of a bagged threshold may lie below the best of all samples
 _PLACES = 64  # cuts that a bagged threshold looks at, at most
@@ -200,11 +201,9 @@ class _Walk:
         ranked = self.ranked
         if not ranked.hits.size:
             return 0.5
-        hits, counted = ranked.hits, ranked.counted
-        if times is not None:
-            hits, counted = (np.asarray(which * times[ranked.order], np.float64) for which in (hits, counted))
-        found = np.cumsum(hits, axis=1, dtype=np.float64)
-        reached = np.cumsum(counted, axis=1, dtype=np.float64)
+        drawn: NDArray[np.floating] | bool = True if times is None else times[ranked.order]
+        found = np.cumsum(ranked.hits * drawn, axis=1, dtype=np.float64)
+        reached = np.cumsum(ranked.counted * drawn, axis=1, dtype=np.float64)
         positives = np.maximum(found[:, -1:], 1)  # a node without positives in the resample has F1 0 throughout
         reached += positives
         found /= reached
@@ -314,7 +313,9 @@ def _plugin_or_bagged(
     rules = ["plugin"] * len(positives)
     if plan.rule == "bagged":
         for node in map(int, np.flatnonzero((positives >= plan.small_class) & (positives > 0))):
-            values[node], rules[node] = _bags(ranked.rows([node]), plan).mean(), "bagged"
+            share = positives[node] / (positives[node] + _HALF_BAGGED)
+            values[node] += share * (_bags(ranked.rows([node]), plan).mean() - values[node])
+            rules[node] = "bagged"
     return values, tuple(rules)
 
 
@@ -368,7 +369,8 @@ def _bootstrap(ranked: Ranked, rules: tuple[str, ...], leaves: Sequence[int], pl
         draws = _shrunk_plugin(plugin_thresholds(ranked, times.astype(np.float32)), positives, leaves, plan.small_class)
     for node, rule in enumerate(rules):
         if rule == "bagged":
-            draws[:, node] = _bags(ranked.rows([node]), plan)
+            share = ranked.hits[node].sum() / (ranked.hits[node].sum() + _HALF_BAGGED)
+            draws[:, node] += share * (_bags(ranked.rows([node]), plan) - draws[:, node])
         elif rule != "plugin":
             draws[:, node] = _resampled_values(ranked.rows([node]), times, rule)
     return draws
