@@ -1,6 +1,6 @@
 """A few hundred labelled images: the default ensemble beside the mean, F1 thresholds and a per-class logistic stack.
 
-    python benchmarks/few_labels.py --labels train.csv [--seeds 5] [--first-seed 100] [--images 380]
+    python benchmarks/few_labels.py --labels train.csv [--seeds 5] [--first-seed 200] [--images 380]
 
 Real label vectors (a competition's train.csv, labels 0 to 27), **drawn scores** of nine members that agree on most.
 All systems are fitted on --images samples, of which about half of the classes have fewer than 20 positives and some
@@ -9,8 +9,8 @@ others that nothing was fitted on. Macro F1 over classes with positives there; d
 differ in what is wrong with the members: whether they are alike, loud, biased by class, timid on rare classes, weak
 in some classes, heavy-tailed, confused by an image as a whole, or judged by wrong labels. In `loud, wrong labels` F1
 thresholds lose about 0.03 to a fixed one and the logistic stack gains as much. What the default recipe does was
-chosen on draws 0 and 1 of these worlds; draws from 100 on are fresh, and so is the world `everything`. About 2.5 s a
-draw on one core.
+chosen on draws 0 to 5 of these worlds, and its acceptance after a look at draws 100 to 102; draws from 200 on are
+fresh. About 3.5 s a draw on one core.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=Path, required=True, metavar="CSV", help="the competition's train.csv")
     parser.add_argument("--seeds", type=int, default=5, help="draws of each world")
-    parser.add_argument("--first-seed", type=int, default=100)
+    parser.add_argument("--first-seed", type=int, default=200)
     parser.add_argument("--images", type=int, default=380, help="labelled samples to fit on")
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", category=FutureWarning)

@@ -89,7 +89,7 @@ def test_tables_are_fitted_and_predicted_and_say_how_it_was_decided(tables, caps
     predicted = read(tables.home / "out" / "predictions.csv")
     assert [row["id"] for row in predicted] == tables.ids[120:]
     said = np.array([[leaf in row["labels"].split("|") for leaf in LEAVES] for row in predicted])
-    assert (said == tables.present[120:]).mean() > 0.85
+    assert (said == tables.present[120:]).mean() > 0.8
     assert len(read(tables.home / "out" / "submission.csv")) == 40
     acceptance = json.loads((tables.home / "run/ensemble/ensemble.json").read_text())["about"]["acceptance"]
     assert [row["node"] for row in acceptance["classes"]] == list(LEAVES)

@@ -108,6 +108,8 @@ class Ranked:
     def rows(self, nodes: Sequence[int]) -> Ranked:
         """Return the ranking of these nodes alone."""
         rows = list(nodes)
+        if rows == list(range(len(self.probs))):
+            return self
         return Ranked(self.order[rows], self.probs[rows], self.hits[rows], self.counted[rows], self.parts[rows])
 
     def values_at(self, cuts: NDArray[np.intp]) -> Floats:
