@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from hpa_hier.config import Recipe
+from hpa_hier.data.channels import CHANNELS
 from hpa_hier.data.pack import Pack
 from hpa_hier.data.partition import divide
 from hpa_hier.data.split import Split, read_split, split_pack, write_split
@@ -68,6 +69,9 @@ def _drawn_pack(recipe: Recipe) -> Pack:
     name = f"drawn-{drawn.count}x{drawn.image_size}-imbalance{drawn.imbalance:g}-seed{drawn.seed}"
     if drawn.radius:
         name += f"-radius{drawn.radius[0]:g}-{drawn.radius[1]:g}"
+    channels = recipe.data.channels
+    if channels != CHANNELS:
+        name += "-" + "-".join(channels)
     folder = Path(recipe.artifacts) / "packs" / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
@@ -87,6 +91,7 @@ def _drawn_pack(recipe: Recipe) -> Pack:
                 workers=os.cpu_count() or 1,
                 taxonomy=recipe.taxonomy,
                 radius=drawn.radius,
+                channels=channels,
             )
     return Pack.open(folder)
 
