@@ -101,7 +101,10 @@ class TrainingSettings(_Settings):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     head: Literal["flat"] = "flat"
     loss: Literal["bce", "focal", "weighted_bce"] = "bce"
-    balance: Literal["none", "repeat"] = "none"  # repeat: rare classes' images are repeated by repeat factors
+    balance: Literal["none", "repeat", "cooccurrence", "weighted"] = "none"  # how rare classes are seen more often
+    balance_target: Fraction = 0.01  # cooccurrence, weighted: share of the training images that a class is lifted to
+    balance_bound: Annotated[float, Field(ge=0)] = 0.15  # the same: growth of classes that have their share already
+    balance_most: Annotated[int, Field(ge=1, le=1000)] = 32  # the same: no image is repeated more often
     epochs: Positive = 30
     max_steps: Annotated[int, Field(ge=0)] = 0  # optimiser steps; 0: as many as the epochs hold
     batch_size: Positive = 64  # images a step and device

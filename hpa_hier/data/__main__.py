@@ -1,4 +1,4 @@
-"""Command: draw cells, pack images, split samples, audit a pack."""
+"""Command: draw cells, pack images, split samples, balance classes, audit a pack."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EPILOG = """examples:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse the arguments and run one of the four commands."""
+    """Parse the arguments and run one of the five commands."""
     options = _parser().parse_args(arguments)
     one_thread_a_process()
     from hpa_hier.data import commands
@@ -31,6 +31,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_pack(_command(commands, "pack", "bring a folder of images and a label table into one fast file set, once"))
     _add_split(_command(commands, "split", "deal samples to train, calibration and test, stratified, no group in two"))
+    _add_balance(_command(commands, "balance", "plan how often images are repeated, so that no class stays rare"))
     _add_audit(_command(commands, "audit", "look through a pack: counts, missing channels, duplicates, dark images"))
     _add_simulate(_command(commands, "simulate", "draw cells with known labels, as files or as a pack"))
     return parser
@@ -87,6 +88,30 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folds", metavar="K", help="folds inside train and calibration (default: the recipe's)")
     parser.add_argument("--seed", metavar="N", help="decides between equals (default: the recipe's)")
+    parser.add_argument(
+        "--on-problem", choices=("stop", "skip"), default="stop", help="at rows that cannot be used (default: stop)"
+    )
+
+
+def _add_balance(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--labels", type=Path, metavar="CSV", help="label table")
+    source.add_argument("--pack", type=Path, metavar="DIR", help="pack")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the tables and the chart")
+    parser.add_argument("--split", type=Path, metavar="FILE", help="split.csv: plan for its train part only")
+    parser.add_argument("--taxonomy", metavar="YAML", help="label tree (default: the recipe's, or the pack's)")
+    parser.add_argument(
+        "--target", type=_positive, metavar="N", help="images of each class (default: the recipe's share of all)"
+    )
+    parser.add_argument(
+        "--bound",
+        action="append",
+        default=[],
+        metavar="CLASS=X",
+        help="growth that a class may have at most, as in Nucleoplasm=0.15; may stand several times "
+        "(default: the recipe's, for each class that has the target already)",
+    )
+    parser.add_argument("--most", metavar="N", help="no image is repeated more often (default: the recipe's)")
     parser.add_argument(
         "--on-problem", choices=("stop", "skip"), default="stop", help="at rows that cannot be used (default: stop)"
     )

@@ -1,4 +1,4 @@
-"""What the four data commands do once their arguments are read."""
+"""What the five data commands do once their arguments are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from hpa_hier.config import Recipe
 from hpa_hier.data.audit import Audit, audit
 from hpa_hier.data.build import REJECTED, SIMULATED, PackReport, build
-from hpa_hier.data.labels import read_labels
+from hpa_hier.data.labels import read_labels, targets
 from hpa_hier.data.pack import Pack
 from hpa_hier.data.plan import PackRequest
 from hpa_hier.data.problems import LISTED
@@ -71,6 +71,39 @@ def split(options: argparse.Namespace) -> None:
     print(f"wrote {options.out}: {len(kept):,} samples, digest {kept.digest}")
 
 
+def balance(options: argparse.Namespace) -> None:
+    """Plan how often images are repeated, and show what that does to each class."""
+    recipe = _recipe(options, {"--most": ("training.balance_most", options.most)})
+    from hpa_hier.data import balance_tables as tables
+    from hpa_hier.data.cooccurrence import Goal, balanced_plan
+
+    if options.pack:
+        opened = Pack.open(options.pack)
+        taxonomy = Taxonomy.load(options.taxonomy) if options.taxonomy else opened.taxonomy
+        ids, present = opened.ids, opened.targets(taxonomy).present
+    else:
+        taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
+        table = read_labels(options.labels, taxonomy, options.on_problem)
+        for problem in table.problems:
+            print(f"left out: {problem}", file=sys.stderr)
+        ids, present = table.ids, targets(table.nodes, taxonomy).present
+    if options.split:
+        train = set(read_split(options.split).ids_of("train"))
+        rows = [row for row, sample in enumerate(ids) if sample in train]
+        if not rows:
+            raise UserError(f"{options.split}: its train part has none of these {len(ids):,} samples; give their split")
+        ids, present = tuple(ids[row] for row in rows), present[rows]
+    present = present[:, [taxonomy.column[leaf] for leaf in taxonomy.leaves]]
+    settings = recipe.training
+    target = options.target or round(settings.balance_target * len(ids))
+    default = Goal.for_all(present, target, settings.balance_bound, settings.balance_most)
+    plan = balanced_plan(present, tables.goal_of(present, taxonomy, options.bound, default))
+    counted = tables.ways(present, plan)
+    print("\n".join(tables.lines(taxonomy.leaves, plan, counted)))
+    tables.write_tables(options.out, ids, taxonomy.leaves, plan, counted)
+    print(f"wrote {options.out}: {tables.TABLE}, {tables.FACTORS}, {tables.CHART}")
+
+
 def look_through(options: argparse.Namespace) -> None:
     """Audit a pack."""
     opened = Pack.open(options.pack)
@@ -109,6 +142,7 @@ def simulate(options: argparse.Namespace) -> None:
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "pack": pack,
     "split": split,
+    "balance": balance,
     "audit": look_through,
     "simulate": simulate,
 }

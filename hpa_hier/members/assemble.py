@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hpa_hier.config import AugmentSettings
-from hpa_hier.data.balance import repeat_factors
+from hpa_hier.data.cooccurrence import factors_for
 from hpa_hier.errors import UserError
 from hpa_hier.members.batches import Dealing, Part, PartBatches, TrainingBatches
 from hpa_hier.members.history import History, Watch
@@ -96,7 +96,8 @@ def ranges_of(settings: AugmentSettings, channels: Sequence[str]) -> Ranges:
 
 def _batches(plan: Plan, train: Part, device: torch.device) -> TrainingBatches:
     settings = plan.settings
-    factors = repeat_factors(train.present) if settings.balance == "repeat" else np.ones(len(train), np.int64)
+    asked = (settings.balance, settings.balance_target, settings.balance_bound, settings.balance_most)
+    factors = factors_for(train.present, *asked)
     dealing = Dealing(
         seed=plan.member.seed,
         batch_size=settings.batch_size,

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hpa_hier.data.balance import epoch_copies
 from hpa_hier.errors import UserError
 from hpa_hier.models.augment import Ranges, draw, to_tensor, warp
 
@@ -85,7 +86,8 @@ class TrainingBatches:
     Args:
         pack: where the images are.
         part: the training part.
-        factors: (B,) int, how often each sample stands in an epoch.
+        factors: (B,) int, how often each sample stands in an epoch; or float, how often it does so on average, drawn
+            anew for each epoch.
         dealing: seed, sizes and shares.
 
     Raises:
@@ -94,8 +96,8 @@ class TrainingBatches:
 
     def __init__(self, pack: Images, part: Part, factors: np.ndarray, dealing: Dealing) -> None:
         self._pack, self._part, self._dealing = pack, part, dealing
-        self._places = np.repeat(np.arange(len(part)), factors)
-        share = len(self._places) // dealing.world
+        self._factors = factors
+        share = round(float(factors.sum())) // dealing.world
         if share < 2:
             raise UserError(
                 f"the training part has {len(part)} images for {dealing.world} processes; each needs at least two"
@@ -120,7 +122,7 @@ class TrainingBatches:
         # The trainer asks for the iterator before it calls `seek`; a generator's body runs at the first batch only.
         epoch, start = divmod(self._step, self._length)
         dealing = self._dealing
-        order = np.random.default_rng([dealing.seed, epoch, _ORDER]).permutation(self._places)
+        order = self._order(epoch)
         generator = np.random.default_rng([dealing.seed, epoch, _VARIATION])
         draws = draw(dealing.ranges, len(order), len(self._pack.channels), generator)
         for index in range(start, self._length):
@@ -129,6 +131,13 @@ class TrainingBatches:
             self._step = epoch * self._length + index + 1
             drawn = draws.rows(which)
             yield self._batch(order[which], drawn.matrices, torch.from_numpy(drawn.gain))
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Return the places in the part that an epoch goes through; the same in every process."""
+        generator = np.random.default_rng([self._dealing.seed, epoch, _ORDER])
+        drawn = np.issubdtype(self._factors.dtype, np.floating)
+        copies = epoch_copies(self._factors, generator) if drawn else self._factors
+        return generator.permutation(np.repeat(np.arange(len(self._part)), copies))
 
     def _batch(self, places: np.ndarray, matrices: np.ndarray, gain: Tensor) -> Batch:
         images = self._pack.images(self._part.rows[places], out=self._raw)
