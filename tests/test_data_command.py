@@ -175,7 +175,7 @@ def test_balance_says_which_classes_make_the_target_impossible(tmp_path, images,
         in capsys.readouterr().out
     )
     wrong = {
-        "Nuclei=0.1": "--bound Nuclei=0.1: Nuclei is no leaf of 'hpa28'; give one, as in Nucleoplasm=0.15",
+        "Nuclei=0.1": "--bound Nuclei=0.1: 'Nuclei' is no leaf of 'hpa28'; give one, as in Nucleoplasm=0.15",
         "Cytosol": "--bound Cytosol: 'Cytosol' is no leaf of 'hpa28'",
         "Cytosol=little": "--bound Cytosol=little: 'little' is no growth; 0.15 stands for 15 %",
         "Cytosol=-1": "--bound Cytosol=-1: a growth is 0 or more, as 0.15 for 15 %",

@@ -116,7 +116,7 @@ def test_weighted_epochs_differ_but_have_one_length_and_are_the_same_in_every_pr
     weights = np.array([1.0, 2.5, 1.0, 1.5])
 
     def epochs(rank: int, world: int) -> list[list[int]]:
-        dealing = TrainingBatches(stack(4), part_of(4), weights, Dealing(0, 2, STILL, world=world))
+        dealing = TrainingBatches(stack(4), part_of(4), weights, Dealing(0, 3, STILL, world=world))
         dealing.rank = rank
         return [[row for batch in dealing for row in rows(batch)] for _ in range(12)]
 
