@@ -62,6 +62,9 @@ class SplitSettings(_Settings):
     fractions: tuple[Fraction, Fraction, Fraction] = (0.70, 0.15, 0.15)  # train, calibration, test; sums to 1
     folds: Annotated[int, Field(ge=0, le=20)] = 0  # 0: none; else the train and calibration parts also get a fold
     seed: Seed = 0
+    near_duplicates: Annotated[int, Field(ge=0, le=15)] | None = (
+        None  # bits; images of a pack whose fingerprints differ in at most so many, and look alike, stay together
+    )
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> SplitSettings:

@@ -86,6 +86,12 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fractions", metavar="A,B,C", help="shares of train, calibration and test (default: the recipe's)"
     )
+    parser.add_argument(
+        "--near-duplicates",
+        metavar="BITS",
+        help="keep images of a pack together that look the same: their fingerprints differ in at most so many bits, "
+        "0 to 15; 11 is a good choice (default: the recipe's)",
+    )
     parser.add_argument("--folds", metavar="K", help="folds inside train and calibration (default: the recipe's)")
     parser.add_argument("--seed", metavar="N", help="decides between equals (default: the recipe's)")
     parser.add_argument(
@@ -121,6 +127,15 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pack", type=Path, required=True, metavar="DIR", help="pack to look through")
     parser.add_argument("--split", type=Path, metavar="FILE", help="split.csv, to find equal images across its parts")
     parser.add_argument("--taxonomy", metavar="YAML", help="label tree (default: the one the pack was made with)")
+    parser.add_argument(
+        "--near-duplicates",
+        type=_bits,
+        metavar="BITS",
+        help="bits that the fingerprints of images that look the same may differ in, 0 to 15 (default: 11)",
+    )
+    parser.add_argument(
+        "--pairs", type=Path, metavar="FILE", help="CSV file for the pairs of images that look the same"
+    )
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -148,6 +163,12 @@ def _size(text: str) -> int:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
+    return int(text)
+
+
+def _bits(text: str) -> int:
+    if not text.isdecimal() or int(text) > 15:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of bits from 0 to 15")
     return int(text)
 
 

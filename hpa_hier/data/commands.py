@@ -12,6 +12,7 @@ from hpa_hier.config import Recipe
 from hpa_hier.data.audit import Audit, audit
 from hpa_hier.data.build import REJECTED, SIMULATED, PackReport, build
 from hpa_hier.data.labels import read_labels, targets
+from hpa_hier.data.near_duplicates import DISTANCE, NearPair, write_pairs
 from hpa_hier.data.pack import Pack
 from hpa_hier.data.plan import PackRequest
 from hpa_hier.data.problems import LISTED
@@ -52,11 +53,14 @@ def split(options: argparse.Namespace) -> None:
     flags = {
         "--seed": ("split.seed", options.seed),
         "--folds": ("split.folds", options.folds),
+        "--near-duplicates": ("split.near_duplicates", options.near_duplicates),
         "--fractions": ("split.fractions", f"[{options.fractions}]" if options.fractions else None),
     }
     recipe = _recipe(options, flags)
     if options.out.is_dir():
         raise UserError(f"--out {options.out}: a folder; name the file, as in {options.out / 'split.csv'}")
+    if options.labels and recipe.split.near_duplicates is not None:
+        raise UserError("--near-duplicates: a label table has no images to compare; split the pack, with --pack")
     if options.pack:
         opened = Pack.open(options.pack)
         nodes, kept = opened.nodes, split_pack(opened, recipe.split)
@@ -109,11 +113,14 @@ def look_through(options: argparse.Namespace) -> None:
     opened = Pack.open(options.pack)
     taxonomy = Taxonomy.load(options.taxonomy) if options.taxonomy else opened.taxonomy
     kept = read_split(options.split) if options.split else None
-    found = audit(opened, taxonomy, kept)
+    found = audit(opened, taxonomy, kept, DISTANCE if options.near_duplicates is None else options.near_duplicates)
     width = max(map(len, found.counts))
     for leaf, count in found.counts.items():
         print(f"{leaf:{width}} {count:8,} {count / len(opened):7.2%}")
     print("\n".join(_findings(found, split_given=kept is not None)))
+    if options.pairs:
+        write_pairs(options.pairs, found.near, dict(zip(kept.ids, kept.parts, strict=True)) if kept else {})
+        print(f"wrote {options.pairs}: {len(found.near):,} pairs of images that look the same")
     print(f"looked through {options.pack}: {len(opened):,} images of {_shape(opened)}, digest {opened.digest}")
 
 
@@ -225,9 +232,18 @@ def _findings(found: Audit, *, split_given: bool) -> list[str]:
     if found.dark:
         lines.append(f"nearly black, as 12 bits kept in 16 look; try --intensity percentile: {_some(found.dark)}")
     lines += [f"identical images: {', '.join(ids)}" for ids in found.duplicates[:LISTED]]
+    lines += [_pair(pair) for pair in found.near[:LISTED]]
+    if len(found.near) > LISTED:
+        lines.append(f"… and {len(found.near) - LISTED:,} more pairs of images that look the same; --pairs lists all")
     if split_given:
         lines.append(f"identical images in different parts of the split: {len(found.crossing)}")
+        lines.append(f"images that look the same in different parts of the split: {len(found.near_crossing)} pairs")
     return lines or ["nothing stands out"]
+
+
+def _pair(pair: NearPair) -> str:
+    turned = ", turned or flipped" if pair.turn else ""
+    return f"look the same: {pair.id}, {pair.other} ({pair.bits} bits apart, likeness {pair.likeness:.2f}{turned})"
 
 
 def _some(ids: Sequence[str]) -> str:
