@@ -167,6 +167,6 @@ def test_a_label_table_has_no_images_to_compare(tmp_path):
     with pytest.raises(UserError, match="--near-duplicates: a label table has no images to compare; split the pack"):
         main([*flags, "--near-duplicates", "8"])
     with pytest.raises(
-        UserError, match="--near-duplicates 16: split.near_duplicates must be less than or equal to 15, got 16"
+        UserError, match=r"--near-duplicates 16: split\.near_duplicates must be less than or equal to 15, got 16"
     ):
         main([*flags, "--near-duplicates", "16"])
