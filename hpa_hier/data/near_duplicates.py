@@ -85,5 +85,5 @@ def _checked(pack: Pack, rows: np.ndarray, found: dict[tuple[int, int], tuple[in
         back = np.stack([turned_images(small, found[pair][1]) for small, pair in zip(one, part, strict=True)])
         for pair, alike in zip(part, likeness(back, other).tolist(), strict=True):
             if alike >= ALIKE:
-                ids = (pack.ids[int(rows[place])] for place in pair)
-                yield NearPair(*ids, *found[pair], alike)
+                first_id, second_id = pack.ids[int(rows[pair[0]])], pack.ids[int(rows[pair[1]])]
+                yield NearPair(first_id, second_id, *found[pair], alike)
