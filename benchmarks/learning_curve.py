@@ -50,7 +50,7 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int):
     import torch
 
     from hpa_hier.config import AugmentSettings
-    from hpa_hier.members.assemble import ranges_of
+    from hpa_hier.members.choices import ranges_of
     from hpa_hier.members.schedule import one_cycle
     from hpa_hier.models.augment import draw, to_tensor, warp
     from hpa_hier.models.heads import Flat

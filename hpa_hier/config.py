@@ -27,6 +27,17 @@ class _Settings(BaseModel):
         return value
 
 
+NAMED_NUMBERS: dict[str, tuple[str, ...]] = {  # numbers that a loss takes beside its formula
+    "focal": ("gamma",),
+    "asymmetric": ("gamma_positive", "gamma_negative", "clip"),
+    "class_balanced": ("beta",),
+    "distribution_balanced": ("alpha", "beta", "mu", "scale", "kappa"),
+    "logit_adjusted": ("tau",),
+    "soft_f1": ("smooth",),
+}
+WEIGHTED_LOSSES = ("weighted_bce", "class_weighted")  # those that take weights by hand
+
+
 class DataSettings(_Settings):
     """Which images, and how they become a pack."""
 
@@ -62,6 +73,9 @@ class SplitSettings(_Settings):
     fractions: tuple[Fraction, Fraction, Fraction] = (0.70, 0.15, 0.15)  # train, calibration, test; sums to 1
     folds: Annotated[int, Field(ge=0, le=20)] = 0  # 0: none; else the train and calibration parts also get a fold
     seed: Seed = 0
+    near_duplicates: Annotated[int, Field(ge=0, le=15)] | None = (
+        None  # bits; images of a pack whose fingerprints differ in at most so many, and look alike, stay together
+    )
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> SplitSettings:
@@ -88,32 +102,75 @@ class AugmentSettings(_Settings):
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.05  # share of the side either way
     gain: Annotated[float, Field(ge=0, lt=1)] = 0.2  # share of each channel's intensity either way
     drop_channels: dict[Channel, Share] = {}  # probability that a channel is all zeros, as a missing one is
+    gamma: Annotated[float, Field(ge=0, lt=1)] = 0.0  # each channel's exponent lies between 1 - gamma and 1 + gamma
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0  # least share of the area that a random crop keeps; 1: no crop
+    elastic: Annotated[float, Field(ge=0, le=0.05)] = 0.0  # share of the side that bending moves a place at most
+    mixing: Literal["none", "mixup", "cutmix", "union_mean"] = "none"  # of two images and their labels
+    mixing_share: Share = 0.5  # probability that an image is mixed with another
+    mixing_alpha: Annotated[float, Field(gt=0)] = 1.0  # mixup, cutmix: the share of each image is Beta(alpha, alpha)
+    only_minority: bool = False  # vary only the images that carry a minority leaf
 
 
 class TrainingSettings(_Settings):
     """How a member is trained."""
 
-    backbone: str = "small_cnn"  # small_cnn, or any timm model name
+    backbone: str = "small_cnn"  # small_cnn, two_conv_cnn, four_conv_cnn, or any timm model name
     pretrained: bool = False  # timm weights from the hub, or from `weights`
     weights: str | None = None  # a local safetensors file of backbone weights, instead of the hub
     fourth_channel: Literal["mean", "green", "zero"] = "mean"  # the pretrained stem's filters for channels past RGB
     width: Positive = 32  # small_cnn: channels of the first stage
+    pooling: Literal["own", "average", "max", "avg_max", "gem", "attention", "spp"] = "own"  # own: the backbone's
+    sizes: tuple[Annotated[int, Field(ge=16, le=2048)], ...] = ()  # pixels, sides of batches in turn; (): the pack's
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     head: Literal["flat"] = "flat"
-    loss: Literal["bce", "focal", "weighted_bce"] = "bce"
-    balance: Literal["none", "repeat"] = "none"  # repeat: rare classes' images are repeated by repeat factors
+    loss: Literal[
+        "bce",
+        "focal",
+        "weighted_bce",
+        "class_weighted",
+        "asymmetric",
+        "class_balanced",
+        "distribution_balanced",
+        "logit_adjusted",
+        "soft_f1",
+    ] = "bce"
+    loss_options: dict[str, Annotated[float, Field(ge=0)]] | None = None  # numbers of the loss, by name
+    class_weights: dict[str, Annotated[float, Field(gt=0)]] | None = None  # node → weight, for the weighted losses
+    balance: Literal["none", "repeat", "cooccurrence", "weighted"] = "none"  # how rare classes are seen more often
+    balance_target: Fraction = 0.01  # cooccurrence, weighted: share of the training images that a class is lifted to
+    balance_bound: Annotated[float, Field(ge=0)] = 0.15  # the same: growth of classes that have their share already
+    balance_most: Annotated[int, Field(ge=1, le=1000)] = 32  # the same: no image is repeated more often
     epochs: Positive = 30
     max_steps: Annotated[int, Field(ge=0)] = 0  # optimiser steps; 0: as many as the epochs hold
     batch_size: Positive = 64  # images a step and device
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    schedule: Literal["one_cycle", "constant"] = "one_cycle"
-    stop_on: Literal["macro_f1", "loss", "none"] = "macro_f1"  # watched on the calibration part
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    schedule: Literal["one_cycle", "warmup_cosine", "constant"] = "one_cycle"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05  # warmup_cosine: share of the steps in which the rate rises
+    backbone_rate: Annotated[float, Field(gt=0)] = 1.0  # the backbone's learning rate, share of the head's
+    freeze_epochs: Annotated[int, Field(ge=0)] = 0  # first epochs, in which the backbone's weights stand still
+    accumulate: Positive = 1  # batches whose gradients make one optimiser step
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the weights' moving average, which is kept; 0: none
+    stop_on: Literal["macro_f1", "macro_sample_f1", "loss", "none"] = "macro_f1"  # watched on the calibration part
     patience: Positive = 10  # epochs without a better value before training stops
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     devices: Positive = 1  # GPUs or CPU processes of one member
     nodes: Positive = 1  # machines of one member
     augment: AugmentSettings = AugmentSettings()
+
+    @model_validator(mode="after")
+    def _loss_takes_what_it_is_given(self) -> TrainingSettings:
+        known = NAMED_NUMBERS.get(self.loss, ())
+        unknown = sorted(set(self.loss_options or {}) - set(known))
+        if unknown:
+            takes = f"takes {', '.join(known)}" if known else "takes no numbers; set loss_options to null"
+            raise ValueError(f"loss_options: loss '{self.loss}' has no {unknown[0]!r}; it {takes}")
+        if self.class_weights and self.loss not in WEIGHTED_LOSSES:
+            raise ValueError(f"class_weights go with loss {' or '.join(WEIGHTED_LOSSES)}, not '{self.loss}'")
+        if self.loss == "class_weighted" and not self.class_weights:
+            raise ValueError("loss 'class_weighted' needs class_weights, as {Nucleoplasm: 0.5, Endosomes: 8}")
+        return self
 
 
 class MemberSettings(_Settings):

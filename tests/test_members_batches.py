@@ -112,6 +112,21 @@ def test_an_image_with_factor_3_stands_three_times_each_varied_anew() -> None:
     assert len({image.numpy().tobytes() for image in batch.images}) == 6
 
 
+def test_weighted_epochs_differ_but_have_one_length_and_are_the_same_in_every_process() -> None:
+    weights = np.array([1.0, 2.5, 1.0, 1.5])
+
+    def epochs(rank: int, world: int) -> list[list[int]]:
+        dealing = TrainingBatches(stack(4), part_of(4), weights, Dealing(0, 3, STILL, world=world))
+        dealing.rank = rank
+        return [[row for batch in dealing for row in rows(batch)] for _ in range(12)]
+
+    alone = epochs(0, 1)
+    assert {len(epoch) for epoch in alone} == {6}
+    assert len({tuple(sorted(epoch)) for epoch in alone}) > 1
+    shared = zip(epochs(0, 2), epochs(1, 2), strict=True)
+    assert [sorted(one + other) for one, other in shared] == [sorted(epoch) for epoch in alone]
+
+
 def test_a_small_part_makes_one_smaller_batch_and_a_single_image_is_refused() -> None:
     assert batches(5, 64).batch_size == 5
     with pytest.raises(UserError, match="the training part has 1 images for 1 processes; each needs at least two"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpa_hier.config import AugmentSettings
-from hpa_hier.data.balance import repeat_factors
+from hpa_hier.data.cooccurrence import factors_for
 from hpa_hier.errors import UserError
-from hpa_hier.members.batches import Dealing, Part, PartBatches, TrainingBatches
+from hpa_hier.members.batches import Part, PartBatches, TrainingBatches
+from hpa_hier.members.choices import dealing_of, loss_request_of, optimising_of
 from hpa_hier.members.history import History, Watch
 from hpa_hier.members.intensity import channel_statistics
 from hpa_hier.members.manifest import HISTORY
-from hpa_hier.members.module import Optimising, Training
+from hpa_hier.members.module import Training
 from hpa_hier.members.plan import Plan
-from hpa_hier.models.augment import Ranges
-from hpa_hier.models.backbones import BackboneRequest, build_backbone
+from hpa_hier.models.backbones import BackboneRequest, build_backbone, check_sizes
 from hpa_hier.models.heads import Flat
-from hpa_hier.models.losses import loss_named
+from hpa_hier.models.loss_choice import first_guess, make_loss
 from hpa_hier.models.network import Network
 
 _WATCHED_AT_ONCE = 256  # images of the calibration part in a pass after each epoch
@@ -41,12 +40,12 @@ class Assembly:
     @property
     def epochs(self) -> int:
         """The most epochs that the steps come to."""
-        return -(-self.watch.steps // len(self.batches))
+        return -(-self.watch.steps // self.batches.steps)
 
     @property
     def steps_done(self) -> int:
         """Steps of the epochs in the history."""
-        return min(self.watch.steps, len(self.history.rows) * len(self.batches))
+        return min(self.watch.steps, len(self.history.rows) * self.batches.steps)
 
 
 def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], lines: str) -> Assembly:
@@ -63,51 +62,34 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     if not len(calibration):
         raise UserError(f"{plan.run.folder / 'split.csv'}: the calibration part is empty; split with other fractions")
     batches = _batches(plan, train, device)
-    steps = settings.max_steps or settings.epochs * len(batches)
+    steps = settings.max_steps or settings.epochs * batches.steps
     prevalence = train.present.sum(axis=0) / np.maximum(train.known.sum(axis=0), 1)
+    loss = loss_request_of(settings, plan.nodes, train, prevalence)
     watch = Watch(settings.stop_on, steps)
     history = History(plan.folder / HISTORY, watch, lines)
     if checkpoint:
         history.load_state_dict(checkpoint[history.state_key])
     module = Training(
-        network=_network(plan, train, prevalence, pretrained=not checkpoint),
-        loss=loss_named(settings.loss, torch.from_numpy(prevalence).float()),
-        optimising=Optimising(settings.learning_rate, settings.weight_decay, settings.schedule, steps),
+        network=_network(plan, train, first_guess(loss).numpy(), pretrained=not checkpoint),
+        loss=make_loss(loss),
+        optimising=optimising_of(settings, steps, batches.steps),
         calibration=calibration,
         seed=plan.member.seed,
     )
+    module.watches_samples = settings.stop_on == "macro_sample_f1"
     world = settings.devices * settings.nodes
     watched = PartBatches(plan.run.pack, calibration, _WATCHED_AT_ONCE, world)
     return Assembly(module, batches, watched, watch, history)
 
 
-def ranges_of(settings: AugmentSettings, channels: Sequence[str]) -> Ranges:
-    """Return the recipe's augmentation of images with these channels as plain ranges."""
-    dropped: dict[str, float] = {str(channel): share for channel, share in settings.drop_channels.items()}
-    return Ranges(
-        flips_and_quarter_turns=settings.flips_and_quarter_turns,
-        rotate=settings.rotate,
-        scale=settings.scale,
-        shift=settings.shift,
-        gain=settings.gain,
-        drop=tuple(dropped.get(channel, 0.0) for channel in channels),
-    )
-
-
 def _batches(plan: Plan, train: Part, device: torch.device) -> TrainingBatches:
     settings = plan.settings
-    factors = repeat_factors(train.present) if settings.balance == "repeat" else np.ones(len(train), np.int64)
-    dealing = Dealing(
-        seed=plan.member.seed,
-        batch_size=settings.batch_size,
-        ranges=ranges_of(settings.augment, plan.run.pack.channels),
-        on_device=device.type == "cuda",
-        world=settings.devices * settings.nodes,
-    )
-    return TrainingBatches(plan.run.pack, train, factors, dealing)
+    asked = (settings.balance, settings.balance_target, settings.balance_bound, settings.balance_most)
+    factors = factors_for(train.present, *asked)
+    return TrainingBatches(plan.run.pack, train, factors, dealing_of(plan, on_device=device.type == "cuda"))
 
 
-def _network(plan: Plan, train: Part, prevalence: np.ndarray, pretrained: bool) -> Network:
+def _network(plan: Plan, train: Part, guess: np.ndarray, pretrained: bool) -> Network:
     """Build the network that training starts from; weights from elsewhere are only fetched at a first start."""
     settings = plan.settings
     request = BackboneRequest(
@@ -118,9 +100,11 @@ def _network(plan: Plan, train: Part, prevalence: np.ndarray, pretrained: bool) 
         pretrained=settings.pretrained and pretrained,
         weights=Path(settings.weights) if settings.weights and pretrained else None,
         fourth_channel=settings.fourth_channel,
+        pooling=settings.pooling,
     )
     torch.manual_seed(plan.member.seed)
     backbone, features = build_backbone(request)
-    head = Flat(features, prevalence, settings.dropout)
+    check_sizes(backbone, request, settings.sizes)
+    head = Flat(features, guess, settings.dropout)
     network = Network(backbone, head, *channel_statistics(plan.run.pack, train.rows))
     return network.to(memory_format=torch.channels_last)

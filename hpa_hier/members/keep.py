@@ -91,7 +91,7 @@ def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: d
         settings=settings.model_dump(mode="json"),
         weights_sha256=plan.weights_sha256,
         parameters=sum(weights.numel() for weights in network.parameters()),
-        images_seen=steps * assembly.batches.batch_size * settings.devices * settings.nodes,
+        images_seen=steps * settings.accumulate * assembly.batches.batch_size * settings.devices * settings.nodes,
         steps=steps,
         seconds=round(history.seconds, 3),
         epochs=len(history.rows),

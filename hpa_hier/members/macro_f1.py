@@ -1,4 +1,4 @@
-"""Macro F1 of a part at each node's own best threshold: what training watches."""
+"""Macro and sample F1 of a part at each node's own best threshold: what training watches."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def best_f1(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> np.nd
     >>> best_f1(np.array([[2.0], [1.0], [0.0]]), np.array([[1], [0], [1]], bool), np.ones((3, 1), bool))
     array([0.8])
     """
+    f1, _, positives = _cuts(logits, present, known)
+    return np.where(positives > 0, f1.max(axis=0), np.nan)
+
+
+def _cuts(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the F1 of calling the first 1, 2, … images of each node's ranking, the ranked logits, and the positives.
+
+    Both (B, n), and (n,).
+    """
     order = np.argsort(-logits, axis=0, kind="stable")
     ranked = np.take_along_axis(logits, order, axis=0)
     hits = np.take_along_axis(present & known, order, axis=0).cumsum(axis=0)
@@ -31,8 +40,32 @@ def best_f1(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> np.nd
     # A threshold lies between two different logits: a cut inside a run of equal ones cannot be had.
     last_of_run = np.ones_like(known)
     last_of_run[:-1] = ranked[:-1] != ranked[1:]
-    best = np.where(last_of_run, f1, 0.0).max(axis=0)
-    return np.where(positives > 0, best, np.nan)
+    return np.where(last_of_run, f1, 0.0), ranked, positives
+
+
+def sample_f1(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> float:
+    """Return the mean over images of the F1 of their nodes, each called at its own best threshold.
+
+    Nodes without a positive are never called; an image that has no label, and is given none, is left out.
+
+    Args:
+        logits: (B, n).
+        present: (B, n) bool.
+        known: (B, n) bool.
+
+    Returns:
+        In [0, 1]; 0 where no image has a label.
+
+    >>> sample_f1(np.array([[2.0, 1], [1, 2]]), np.array([[1, 0], [1, 1]], bool), np.ones((2, 2), bool))
+    1.0
+    """
+    f1, ranked, positives = _cuts(logits, present, known)
+    best = np.take_along_axis(ranked, f1.argmax(axis=0)[None], axis=0)
+    called = (logits >= np.where(positives > 0, best, np.inf)) & known
+    truth = present & known
+    both = called.sum(axis=1) + truth.sum(axis=1)
+    told = both > 0
+    return float((2 * (called & truth).sum(axis=1)[told] / both[told]).mean()) if told.any() else 0.0
 
 
 def macro_f1(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> float:

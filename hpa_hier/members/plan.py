@@ -14,6 +14,7 @@ from hpa_hier.files import digest_of, sha256
 from hpa_hier.members.manifest import MANIFEST, Manifest, read_manifest
 from hpa_hier.members.nodes import Selector, command_for
 from hpa_hier.members.run import Run
+from hpa_hier.nearest import nearest
 from hpa_hier.taxonomy import Taxonomy
 
 CHECKPOINT = "last.ckpt"  # of an unfinished training
@@ -90,6 +91,10 @@ def checked(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> Train
         raise UserError(f"members.{member.name}.training.{where}: {first['msg']}, got {first['input']!r}") from None
     if settings.weights and not Path(settings.weights).is_file():
         raise UserError(f"--weights {settings.weights}: no such file")
+    for node in settings.class_weights or {}:
+        if node not in taxonomy.column:
+            near = nearest(node, taxonomy.nodes)
+            raise UserError(f"training.class_weights: {taxonomy.source} has no node '{node}'{near}")
     return settings
 
 
@@ -124,6 +129,8 @@ def stale_columns(manifest: Manifest, plan: Plan) -> str:
 def differences(manifest: Manifest, plan: Plan) -> str:
     """Say which settings a finished member was trained with that are others now; "" where none."""
     now = plan.settings.model_dump(mode="json")
-    pairs = [(key, manifest.settings.get(key), value) for key, value in now.items()]
+    # Validated anew, a member trained before a setting existed has that setting's default.
+    then = TrainingSettings.model_validate(manifest.settings).model_dump(mode="json")
+    pairs = [(key, then[key], value) for key, value in now.items()]
     pairs += [("seed", manifest.seed, plan.member.seed), ("weights", manifest.weights_sha256, plan.weights_sha256)]
     return ", ".join(f"{key} {old} (now {new})" for key, old, new in pairs if old != new)

@@ -95,7 +95,13 @@ class Member:
 
 def network_of(manifest: Manifest) -> Network:
     """Build a member's network, its weights still untrained."""
-    request = BackboneRequest(manifest.backbone, manifest.channels, manifest.image_size, manifest.width)
+    request = BackboneRequest(
+        name=manifest.backbone,
+        channels=manifest.channels,
+        image_size=manifest.image_size,
+        width=manifest.width,
+        pooling=str(manifest.settings.get("pooling", "own")),  # older members had no other
+    )
     backbone, features = build_backbone(request)
     head = Flat(features, np.full(len(manifest.nodes), 0.5), dropout=0.0)
     return Network(backbone, head, np.array(manifest.mean), np.array(manifest.std))

@@ -103,6 +103,7 @@ def make_trainer(
         strategy="ddp" if several else "auto",
         precision=precision_for(device, settings.backbone) if settings.precision == "auto" else settings.precision,
         max_epochs=epochs,
+        accumulate_grad_batches=settings.accumulate,
         callbacks=callbacks,
         logger=logger,
         plugins=[WholeFiles()],
