@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from filelock import FileLock
 
 from hpa_hier.config import Recipe
 from hpa_hier.data.channels import CHANNELS
+from hpa_hier.data.labels import Targets
 from hpa_hier.data.pack import Pack
 from hpa_hier.data.partition import divide
 from hpa_hier.data.split import Split, read_split, split_pack, write_split
@@ -36,10 +38,15 @@ class Run:
         """Return where a member is kept."""
         return self.folder / "members" / name
 
+    @cached_property
+    def targets(self) -> Targets:
+        """The pack's targets, columns as the taxonomy's nodes."""
+        return self.pack.targets(self.taxonomy, self.recipe.data.below_annotation)
+
     def part(self, name: str, nodes: tuple[str, ...]) -> Part:
         """Return a part (train, calibration or test) with its targets for `nodes`."""
         rows = self.pack.row_of(self.split.ids_of(name))
-        targets = self.pack.targets(self.taxonomy)
+        targets = self.targets
         columns = [self.taxonomy.column[node] for node in nodes]
         return Part(rows, targets.present[rows][:, columns], targets.known[rows][:, columns])
 
