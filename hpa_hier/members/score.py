@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from hpa_hier.errors import UserError
 from hpa_hier.members.devices import device_named
 from hpa_hier.members.manifest import WEIGHTS, Manifest, check_files, read_manifest
+from hpa_hier.models.averaged import Averaged
 from hpa_hier.models.backbones import BackboneRequest, build_backbone
 from hpa_hier.models.heads import Flat
 from hpa_hier.models.network import Network
@@ -94,7 +95,11 @@ class Member:
 
 
 def network_of(manifest: Manifest) -> Network:
-    """Build a member's network, its weights still untrained."""
+    """Build a member's network, or the mean of its folds' networks, its weights still untrained."""
+    return Averaged([_single(manifest) for _ in range(manifest.folds)]) if manifest.folds else _single(manifest)
+
+
+def _single(manifest: Manifest) -> Network:
     request = BackboneRequest(
         name=manifest.backbone,
         channels=manifest.channels,
