@@ -176,6 +176,7 @@ class TrainingSettings(_Settings):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    folds: Annotated[int, Field(ge=0, le=20)] = 0  # a network for each of the split's folds; 0: one, on the train part
     schedule: Literal["one_cycle", "warmup_cosine", "constant"] = "one_cycle"
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05  # warmup_cosine: share of the steps in which the rate rises
     backbone_rate: Annotated[float, Field(gt=0)] = 1.0  # the backbone's learning rate, share of the head's
@@ -282,6 +283,13 @@ class Recipe(_Settings):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"member name {twice[0]!r} stands twice; names must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _folds_are_the_splits(self) -> Recipe:
+        for block in (self.training.folds, *(member.training.get("folds", 0) for member in self.members)):
+            if block not in (0, self.split.folds):
+                raise ValueError(f"training.folds is {block} and split.folds {self.split.folds}; they must be the same")
         return self
 
     def training_of(self, member: MemberSettings) -> TrainingSettings:

@@ -59,6 +59,11 @@ class Manifest(BaseModel):
     precision: str
     files: dict[str, str]  # name → SHA-256
 
+    @property
+    def folds(self) -> int:
+        """Networks that answer together, one for each fold; 0: a single one, trained on the training part."""
+        return int(str(self.settings.get("folds", 0)))  # older members have no such setting
+
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write member.json, which makes the member finished."""
