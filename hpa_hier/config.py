@@ -246,6 +246,7 @@ class EnsembleSettings(_Settings):
     reconcile: Literal["lift", "gate", "chain", "min"] = "lift"
     thresholds: Literal["fixed", "global", "f1", "prevalence", "plugin", "bagged"] = "plugin"
     fixed_threshold: Fraction = 0.5
+    hand_thresholds: dict[str, Fraction] = {}  # node → value set by hand, whatever the rule for the others
     small_class_positives: Annotated[int, Field(ge=0)] = 20  # below: prevalence for f1, plugin for bagged
     bootstrap: Annotated[int, Field(ge=0)] = 200  # resamples for a threshold's interval
     folds: Annotated[int, Field(ge=0, le=20)] = 5  # thresholds are fitted on out-of-fold probabilities; 0: in sample

@@ -12,6 +12,7 @@ from scipy.special import expit
 from hpa_hier.config import EnsembleSettings
 from hpa_hier.ensemble.aggregate import WEIGHTS, combine, coverage, fill_absent, fill_from_children
 from hpa_hier.ensemble.arrays import Bools, Floats
+from hpa_hier.ensemble.by_hand import set_by_hand
 from hpa_hier.ensemble.calibrate import CALIBRATIONS, Calibration, identity
 from hpa_hier.ensemble.close import close, decide
 from hpa_hier.ensemble.folds import deal
@@ -209,7 +210,8 @@ def _thresholds(probs: Floats, truth: Truth, taxonomy: Taxonomy, settings: Ensem
         settings.thresholds, settings.fixed_threshold, settings.small_class_positives, settings.bootstrap
     )
     leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
-    return fit_thresholds(taxonomy.nodes, probs, (truth.present, truth.known), leaves, plan)
+    fitted = fit_thresholds(taxonomy.nodes, probs, (truth.present, truth.known), leaves, plan)
+    return set_by_hand(fitted, settings.hand_thresholds)
 
 
 def fit_gates(raw: Floats, truth: Truth, taxonomy: Taxonomy) -> tuple[Gate, ...]:
