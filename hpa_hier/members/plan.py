@@ -139,6 +139,11 @@ def checked(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> Train
         if node not in taxonomy.column:
             near = nearest(node, taxonomy.nodes)
             raise UserError(f"training.class_weights: {taxonomy.source} has no node '{node}'{near}")
+    if settings.frozen and settings.backbone != MLP and not (settings.weights or settings.pretrained):
+        raise UserError(
+            f"training.frozen: the backbone of '{member.name}' would stay untrained; set training.pretrained, or name "
+            "training.weights"
+        )
     return settings
 
 
