@@ -93,6 +93,7 @@ class PartitionSettings(_Settings):
         None  # training images a majority leaf has at least; None: a twentieth of all
     )
     majority: tuple[str, ...] = ()  # leaf names; where given, they are the majority whatever their counts
+    virtual_nodes: bool = False  # nodes has_majority and has_minority above the leaves; the level `partition` is them
 
 
 class AugmentSettings(_Settings):
@@ -221,6 +222,7 @@ class MemberSettings(_Settings):
     level: str | None = None  # a level of the taxonomy, or all: every node
     group: str | None = None  # a group of the taxonomy: the leaves below it
     partition: Literal["majority", "minority"] | None = None
+    images: Literal["all", "own"] = "all"  # that it is trained on: all, or those that carry one of its leaves
     seed: Seed = 0
     training: dict[str, object] = {}  # overrides of TrainingSettings, checked when they are merged
 
@@ -231,6 +233,8 @@ class MemberSettings(_Settings):
             raise ValueError(
                 f"member '{self.name}' needs exactly one of level, group, partition; got {given or 'none'}"
             )
+        if self.images == "own" and self.level is not None:
+            raise ValueError(f"member '{self.name}': images: own goes with a group or a partition, not with a level")
         return self
 
 
@@ -241,7 +245,7 @@ class EnsembleSettings(_Settings):
     flat: tuple[str, ...] = ()  # names of flat members whose mean is the compute-matched peer
     calibrate: Literal["platt", "temperature", "isotonic", "none"] = "temperature"
     shrink_positives: Annotated[float, Field(ge=0)] = 50.0  # positives at which a node's own slope counts half
-    aggregate: Literal["mean", "concat", "stack", "ridge"] = "ridge"
+    aggregate: Literal["mean", "concat", "stack", "ridge", "rnn"] = "ridge"
     refine: bool = True  # mean, concat, stack: a slope and an offset for every node of the sum
     reconcile: Literal["lift", "gate", "chain", "min"] = "lift"
     thresholds: Literal["fixed", "global", "f1", "prevalence", "plugin", "bagged"] = "plugin"

@@ -73,6 +73,7 @@ def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: d
         version=__version__,
         name=plan.member.name,
         selector={selector.kind: selector.value},
+        images=plan.member.images,
         nodes=plan.nodes,
         meanings=plan.meanings,
         parents=plan.parents,
