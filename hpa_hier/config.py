@@ -48,6 +48,8 @@ class DataSettings(_Settings):
     intensity: Literal["depth", "percentile"] = (
         "depth"  # to 8 bits: by bit depth, or each channel's 0.1..99.9 percentiles
     )
+    # where a group is annotated and nothing below it, the nodes below are not told (unknown) or absent
+    below_annotation: Literal["unknown", "absent"] = "unknown"
 
 
 class SimulateSettings(_Settings):
@@ -111,10 +113,31 @@ class AugmentSettings(_Settings):
     only_minority: bool = False  # vary only the images that carry a minority leaf
 
 
+class MlpSettings(_Settings):
+    """Hidden layers over feature vectors: those of the backbone mlp, or between frozen features and the head."""
+
+    hidden: Positive = 256  # width of each hidden layer
+    layers: Annotated[int, Field(ge=0, le=16)] = 2  # hidden layers; 0: the head sees the features themselves
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of each layer's outputs left out in training
+
+
+class ChainSettings(_Settings):
+    """The head of conditional logits."""
+
+    first_stage: Share = 0.5  # share of the steps that train the conditional logits, before the unconditional ones
+
+
+class LevelsSettings(_Settings):
+    """The head that goes down the levels."""
+
+    hidden: Positive = 256  # width of the recurrent state
+    node_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2  # share of the fed-back probabilities left out in training
+
+
 class TrainingSettings(_Settings):
     """How a member is trained."""
 
-    backbone: str = "small_cnn"  # small_cnn, two_conv_cnn, four_conv_cnn, or any timm model name
+    backbone: str = "small_cnn"  # small_cnn, two_conv_cnn, four_conv_cnn, any timm model name; mlp for packs of vectors
     pretrained: bool = False  # timm weights from the hub, or from `weights`
     weights: str | None = None  # a local safetensors file of backbone weights, instead of the hub
     fourth_channel: Literal["mean", "green", "zero"] = "mean"  # the pretrained stem's filters for channels past RGB
@@ -122,7 +145,11 @@ class TrainingSettings(_Settings):
     pooling: Literal["own", "average", "max", "avg_max", "gem", "attention", "spp"] = "own"  # own: the backbone's
     sizes: tuple[Annotated[int, Field(ge=16, le=2048)], ...] = ()  # pixels, sides of batches in turn; (): the pack's
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    head: Literal["flat"] = "flat"
+    frozen: bool = False  # the backbone is run once and kept as it is; only what stands on its features is trained
+    mlp: MlpSettings = MlpSettings()  # the backbone mlp, and frozen features
+    head: Literal["flat", "chain", "levels"] = "flat"  # chain and levels answer for the nodes above, too
+    chain: ChainSettings = ChainSettings()
+    levels: LevelsSettings = LevelsSettings()
     loss: Literal[
         "bce",
         "focal",
@@ -133,12 +160,15 @@ class TrainingSettings(_Settings):
         "distribution_balanced",
         "logit_adjusted",
         "soft_f1",
+        "max_constraint",  # answers for the nodes above, too
     ] = "bce"
     loss_options: dict[str, Annotated[float, Field(ge=0)]] | None = None  # numbers of the loss, by name
     class_weights: dict[str, Annotated[float, Field(gt=0)]] | None = None  # node → weight, for the weighted losses
-    balance: Literal["none", "repeat", "cooccurrence", "weighted"] = "none"  # how rare classes are seen more often
-    balance_target: Fraction = 0.01  # cooccurrence, weighted: share of the training images that a class is lifted to
-    balance_bound: Annotated[float, Field(ge=0)] = 0.15  # the same: growth of classes that have their share already
+    balance: Literal["none", "repeat", "cooccurrence", "weighted", "copied"] = "none"  # how rare classes are seen more
+    balance_target: Fraction = 0.01  # all but repeat: share of the training images that a class is lifted to
+    balance_bound: Annotated[float, Field(ge=0)] = (
+        0.15  # cooccurrence, weighted: growth of classes that have their share already
+    )
     balance_most: Annotated[int, Field(ge=1, le=1000)] = 32  # the same: no image is repeated more often
     epochs: Positive = 30
     max_steps: Annotated[int, Field(ge=0)] = 0  # optimiser steps; 0: as many as the epochs hold
@@ -173,12 +203,22 @@ class TrainingSettings(_Settings):
             raise ValueError("loss 'class_weighted' needs class_weights, as {Nucleoplasm: 0.5, Endosomes: 8}")
         return self
 
+    def _chain_has_its_own_constraint(self) -> TrainingSettings:
+        if self.head == "chain" and self.loss == "max_constraint":
+            raise ValueError("loss 'max_constraint' and head 'chain' are two ways to one end; give one of them")
+        return self
+
+    @property
+    def several_levels(self) -> bool:
+        """Whether a member answers for the nodes above those it names, since its head or loss needs them."""
+        return self.head != "flat" or self.loss == "max_constraint"
+
 
 class MemberSettings(_Settings):
     """One member: what it answers for, and where it differs from the recipe's training settings."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    level: str | None = None  # a level of the taxonomy
+    level: str | None = None  # a level of the taxonomy, or all: every node
     group: str | None = None  # a group of the taxonomy: the leaves below it
     partition: Literal["majority", "minority"] | None = None
     seed: Seed = 0

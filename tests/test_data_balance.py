@@ -218,7 +218,7 @@ def test_mixed_counts_agree_with_mixing():
     np.testing.assert_allclose(np.mean(counted, axis=0), mixed_counts(present, factors), atol=1.0)
 
 
-@pytest.mark.parametrize("balance", ["none", "repeat", "cooccurrence", "weighted"])
+@pytest.mark.parametrize("balance", ["none", "repeat", "cooccurrence", "weighted", "copied"])
 def test_every_balance_of_a_recipe_gives_each_image_a_factor(balance):
     present = random_labels(4)
     factors = factors_for(present, balance, 0.1, 0.15, 8)

@@ -12,6 +12,7 @@ from hpa_hier.command import Parser, add_recipe_arguments, one_thread_a_process,
 _CHANNELS = ("red", "green", "blue", "yellow")
 _EPILOG = """examples:
   python -m hpa_hier.data pack --images my_images --labels my_labels.csv --size 128 --out artifacts/my_pack
+  python -m hpa_hier.data pack --vectors embeddings.csv --labels my_labels.csv --out artifacts/my_vectors
   python -m hpa_hier.data split --pack artifacts/my_pack --out artifacts/my_pack/split.csv
   python -m hpa_hier.data simulate --count 200 --size 128 --out artifacts/drawn"""
 
@@ -29,7 +30,9 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser("hpa_hier.data", "Images and labels on disk become a pack and a split.", epilog=_EPILOG)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_pack(_command(commands, "pack", "bring a folder of images and a label table into one fast file set, once"))
+    _add_pack(
+        _command(commands, "pack", "bring images, or feature vectors, and a label table into one fast file set, once")
+    )
     _add_split(_command(commands, "split", "deal samples to train, calibration and test, stratified, no group in two"))
     _add_balance(_command(commands, "balance", "plan how often images are repeated, so that no class stays rare"))
     _add_audit(_command(commands, "audit", "look through a pack: counts, missing channels, duplicates, dark images"))
@@ -44,7 +47,17 @@ def _command(commands: argparse._SubParsersAction[Parser], name: str, help_text:
 
 
 def _add_pack(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of images")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--images", type=Path, metavar="DIR", help="folder of images")
+    source.add_argument(
+        "--vectors", type=Path, metavar="FILE", help="feature vectors: a CSV table (id, numbers), or .npy with --ids"
+    )
+    parser.add_argument("--ids", type=Path, metavar="FILE", help="ids of a .npy file's rows, one a line")
+    parser.add_argument(
+        "--fill",
+        choices=("mean",),
+        help="missing values of vectors count as the training part's mean (default: refused)",
+    )
     parser.add_argument("--labels", type=Path, required=True, metavar="CSV", help="label table")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the pack")
     parser.add_argument("--taxonomy", metavar="YAML", help="label tree (default: the recipe's)")

@@ -45,8 +45,8 @@ def build(request: PackRequest, threads: int = 2) -> PackReport:
             belongs to another request or is being written by another process.
     """
     plan = make_plan(request)
-    _make_folder(request.out)
-    with _alone(request.out):
+    make_folder(request.out)
+    with alone(request.out):
         if (request.out / "pack.json").exists():
             return _finished(request, plan)
         try:
@@ -85,7 +85,8 @@ def _facts(request: PackRequest, plan: Plan) -> PackFacts:
     return PackFacts(request.channels, request.size, request.intensity, drawn.is_file(), note, sources)
 
 
-def _make_folder(out: Path) -> None:
+def make_folder(out: Path) -> None:
+    """Make a pack's folder, or raise the UserError of one that cannot be made."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -93,7 +94,7 @@ def _make_folder(out: Path) -> None:
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
+def alone(out: Path) -> Iterator[None]:
     """Hold the folder's lock, which the system frees when a process dies."""
     lock = FileLock(out / ".lock", timeout=0)
     try:

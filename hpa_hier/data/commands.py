@@ -13,12 +13,13 @@ from hpa_hier.data.audit import Audit, audit
 from hpa_hier.data.build import REJECTED, SIMULATED, PackReport, build
 from hpa_hier.data.labels import read_labels, targets
 from hpa_hier.data.near_duplicates import DISTANCE, NearPair, write_pairs
-from hpa_hier.data.pack import Pack
+from hpa_hier.data.pack import VECTORS, Pack
 from hpa_hier.data.plan import PackRequest
 from hpa_hier.data.problems import LISTED
 from hpa_hier.data.read import Reject
 from hpa_hier.data.split import PARTS, Split, annotated, make_split, read_split, split_pack, units_of, write_split
 from hpa_hier.data.stratify import deviation, worst_ten
+from hpa_hier.data.vector_pack import VectorRequest, build_vectors
 from hpa_hier.errors import UserError
 from hpa_hier.files import write_json
 from hpa_hier.recipe_file import load_recipe
@@ -26,8 +27,13 @@ from hpa_hier.taxonomy import Taxonomy
 
 
 def pack(options: argparse.Namespace) -> None:
-    """Pack a folder of images."""
+    """Pack a folder of images, or a table of feature vectors."""
     recipe = _recipe(options)
+    if options.vectors:
+        _pack_vectors(options, Taxonomy.load(options.taxonomy or recipe.taxonomy))
+        return
+    if options.ids or options.fill:
+        raise UserError(f"--{'ids' if options.ids else 'fill'}: goes with --vectors; leave it out for images")
     request = PackRequest(
         images=options.images,
         labels=options.labels,
@@ -46,6 +52,22 @@ def pack(options: argparse.Namespace) -> None:
         print(f"\ninterrupted; the same command goes on from the last finished shard in {options.out}", file=sys.stderr)
         raise
     _tell_pack(report)
+
+
+def _pack_vectors(options: argparse.Namespace, taxonomy: Taxonomy) -> None:
+    given = [flag for flag in ("size", "channels", "may_be_missing", "intensity") if getattr(options, flag) is not None]
+    if given:
+        raise UserError(f"--{given[0].replace('_', '-')}: goes with --images; vectors have none of that, leave it out")
+    request = VectorRequest(
+        vectors=options.vectors,
+        ids=options.ids,
+        labels=options.labels,
+        out=options.out,
+        taxonomy=taxonomy,
+        fill=options.fill == "mean",
+        on_problem=options.on_problem,
+    )
+    _tell_pack(build_vectors(request))
 
 
 def split(options: argparse.Namespace) -> None:
@@ -111,6 +133,8 @@ def balance(options: argparse.Namespace) -> None:
 def look_through(options: argparse.Namespace) -> None:
     """Audit a pack."""
     opened = Pack.open(options.pack)
+    if opened.kind == VECTORS:
+        raise UserError(f"--pack {options.pack}: holds vectors, and an audit looks at images")
     taxonomy = Taxonomy.load(options.taxonomy) if options.taxonomy else opened.taxonomy
     kept = read_split(options.split) if options.split else None
     found = audit(opened, taxonomy, kept, DISTANCE if options.near_duplicates is None else options.near_duplicates)
@@ -181,7 +205,8 @@ def _tell_pack(report: PackReport) -> None:
         print(f"{report.reused_shards} of {len(opened.shards)} shards were finished by an earlier run")
     rejected = f"; {len(report.rejects):,} left out, see {opened.path / REJECTED}" if report.rejects else ""
     verb = "finished already" if report.reused else "wrote"
-    print(f"{verb} {opened.path}: {len(opened):,} images of {_shape(opened)}, digest {opened.digest}{rejected}")
+    what = "vectors" if opened.kind == VECTORS else "images"
+    print(f"{verb} {opened.path}: {len(opened):,} {what} of {_shape(opened)}, digest {opened.digest}{rejected}")
 
 
 def _list_rejects(rejects: Sequence[Reject]) -> None:
@@ -192,6 +217,8 @@ def _list_rejects(rejects: Sequence[Reject]) -> None:
 
 
 def _shape(opened: Pack) -> str:
+    if opened.kind == VECTORS:
+        return f"{len(opened.channels):,} features"
     return f"{len(opened.channels)} × {opened.size} × {opened.size} ({', '.join(opened.channels)})"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp, minimize
 from scipy.sparse import csr_array, eye_array, hstack
 
-from hpa_hier.data.balance import repeat_factors
+from hpa_hier.data.balance import copied_factors, repeat_factors
 
 _GAP = 1e-3  # relative; how far the rounding may stay from the nearest whole numbers
 _NODES = 2000  # of the rounding's search, so that it ends, and always at the same plan
@@ -103,9 +103,9 @@ def factors_for(present: np.ndarray, balance: str, share: float, bound: float, m
 
     Args:
         present: (B, L) bool, which labels each image carries.
-        balance: "none", "repeat" (repeat factors), "cooccurrence" (a plan in whole repeats) or "weighted" (the plan
-            before rounding).
-        share: share of the images that each label is lifted to, for the latter two.
+        balance: "none", "repeat" (repeat factors), "cooccurrence" (a plan in whole repeats), "weighted" (the plan
+            before rounding) or "copied" (images of rare labels are copied, whatever stands beside them).
+        share: share of the images that each label is lifted to, for the latter three.
         bound: growth that a label with its share may have at most, as 0.15.
         most: no image is repeated more often than this.
 
@@ -119,9 +119,12 @@ def factors_for(present: np.ndarray, balance: str, share: float, bound: float, m
         return np.ones(len(present), np.int64)
     if balance == "repeat":
         return repeat_factors(present)
+    target = max(1, round(share * len(present)))
+    if balance == "copied":
+        return copied_factors(present, target)
     if balance not in ("cooccurrence", "weighted"):
         raise ValueError(f"no balance is called {balance!r}")
-    plan = balanced_plan(present, Goal.for_all(present, max(1, round(share * len(present))), bound, most))
+    plan = balanced_plan(present, Goal.for_all(present, target, bound, most))
     return plan.weights if balance == "weighted" else plan.factors
 
 

@@ -169,15 +169,16 @@ def _groups(table: CsvTable, columns: LabelColumns, rows: list[int], ids: tuple[
     return antibodies if all(antibodies) else ("",) * len(ids)
 
 
-def targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy) -> Targets:
+def targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy, below: str = "unknown") -> Targets:
     """Turn annotated nodes into closed targets and say which of them the annotation does not tell.
 
     Closed world: what is not annotated is absent. But where a group is annotated and nothing below it, the nodes below
-    are unknown in that row rather than absent.
+    are unknown in that row rather than absent, unless `below` says otherwise.
 
     Args:
-        nodes: annotated node names of each of B images.
+        nodes: annotated node names of each of B images, at any depth.
         taxonomy: gives columns and ancestors.
+        below: unknown or absent, what the nodes below an annotated group are where none of them is annotated.
 
     Returns:
         `present` (B, N) bool and `known` (B, N) bool, columns as `taxonomy.nodes`.
@@ -189,10 +190,13 @@ def targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy) -> Targets:
     annotated[row, column] = True
     present = taxonomy.close(annotated)
     known = np.ones((B, N), dtype=bool)
-    for group in taxonomy.nodes:
-        below = [taxonomy.column[name] for name in taxonomy.descendants(group)]
-        if below:
-            untold = annotated[:, taxonomy.column[group]] & ~annotated[:, below].any(axis=1)
-            known[np.ix_(np.flatnonzero(untold), np.array(below))] = False
+    if below == "absent":
+        return Targets(present, known)
+    for group, children in taxonomy.bottom_up:
+        untold = np.flatnonzero(annotated[:, group] & ~present[:, children].any(axis=1))
+        if len(untold):
+            lower = taxonomy.closure[:, group].copy()
+            lower[group] = False
+            known[np.ix_(untold, np.flatnonzero(lower))] = False
     known |= present  # a node under two groups may be told by the other one
     return Targets(present, known)

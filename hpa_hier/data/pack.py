@@ -1,4 +1,4 @@
-"""Pack: labelled images at one size as uint8 memory maps, read back by row."""
+"""Pack: labelled images at one size as uint8 memory maps, or feature vectors as float32 ones, read back by row."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from hpa_hier.errors import UserError
 from hpa_hier.files import digest_of, read_json, sha256, write_json, write_text
 from hpa_hier.taxonomy import Taxonomy
 
+IMAGES, VECTORS = "images", "vectors"  # kinds of pack
+GAPLESS = "as given"  # a vector pack without missing values
+FILLED = "mean"  # a vector pack whose missing values (NaN) stand for the training part's mean
 FORMAT = 1  # of pack.json; raised when older readers could not read it
 
 
@@ -26,12 +29,13 @@ FORMAT = 1  # of pack.json; raised when older readers could not read it
 class PackFacts:
     """What `pack.json` tells about a pack as a whole."""
 
-    channels: tuple[str, ...]
-    size: int  # pixels, side of each image
-    intensity: str  # rule that brought intensities to 8 bits: "depth" or "percentile"
+    channels: tuple[str, ...]  # of vectors: the names of the features
+    size: int  # pixels, side of each image; 1 for vectors
+    intensity: str  # rule that brought intensities to 8 bits: "depth" or "percentile"; of vectors: GAPLESS or FILLED
     simulated: bool
     note: str
     sources: Mapping[str, str]  # where the images and labels came from, and the labels' SHA-256
+    kind: str = IMAGES
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,11 @@ class Pack:
         return self.facts.size
 
     @property
+    def kind(self) -> str:
+        """`images`, or `vectors`."""
+        return self.facts.kind
+
+    @property
     def intensity(self) -> str:
         """The rule that brought intensities to 8 bits."""
         return self.facts.intensity
@@ -125,7 +134,9 @@ class Pack:
         return {sample_id: row for row, sample_id in enumerate(self.ids)}
 
     @cached_property
-    def _images(self) -> Shards:
+    def _content(self) -> Shards:
+        if self.kind == VECTORS:
+            return Shards(self.path, self.shards, (len(self.channels),), np.float32)
         return Shards(self.path, self.shards, (len(self.channels), self.size, self.size))
 
     def row_of(self, ids: Sequence[str]) -> np.ndarray:
@@ -152,14 +163,20 @@ class Pack:
         Returns:
             (B, C, S, S) uint8, axis C as `channels`.
         """
-        return self._images.gather(rows, out)
+        return self._content.gather(rows, out)
+
+    def vectors(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Copy vectors of a pack that holds such: (B, F) float32, axis F as `channels`; gaps are NaN."""
+        return self._content.gather(rows, out)
 
     def damaged(self) -> tuple[str, ...]:
         """Return the shards whose content is no longer what it was when the pack was finished; reads them whole."""
         return tuple(shard.file for shard in self.shards if sha256(self.path / shard.file) != shard.sha256)
 
-    def targets(self, taxonomy: Taxonomy) -> Targets:
+    def targets(self, taxonomy: Taxonomy, below: str = "unknown") -> Targets:
         """Return closed targets and what is known, (B, N) bool each, columns as `taxonomy.nodes`.
+
+        `below` says whether nodes below an annotated group are unknown or absent, where none of them is annotated.
 
         A taxonomy of the pack's own name is matched by label, so that a renamed leaf keeps its images; another one is
         matched by name.
@@ -174,7 +191,7 @@ class Pack:
                 f"{taxonomy.source}: {len(lost)} annotated nodes of {self.path} have no place in '{taxonomy.name}': "
                 f"{', '.join(lost[:10])}; give them a place, or pack with this taxonomy"
             )
-        return targets([[counterpart[node] or "" for node in names] for names in self.nodes], taxonomy)
+        return targets([[counterpart[node] or "" for node in names] for names in self.nodes], taxonomy, below)
 
     def _counterpart(self, node: str, taxonomy: Taxonomy) -> str | None:
         label = self.taxonomy.node(node).label
@@ -250,7 +267,9 @@ def write_pack(
 
 
 def _digest(folder: Path, facts: PackFacts, shards: Sequence[Shard]) -> str:
-    parts = [*facts.channels, str(facts.size), facts.intensity, sha256(folder / "samples.csv")]
+    parts = [*facts.channels, str(facts.size), facts.intensity]
+    parts += [VECTORS] if facts.kind == VECTORS else []
+    parts += [sha256(folder / "samples.csv")]
     return digest_of(*parts, *(shard.sha256 for shard in shards))
 
 

@@ -6,6 +6,7 @@ import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def shard_name(number: int) -> str:
 
 
 def write_shard(folder: Path, number: int, images: np.ndarray) -> Shard:
-    """Write (B, C, S, S) uint8 images as one shard, whole or not at all."""
+    """Write (B, C, S, S) uint8 images, or (B, F) float32 vectors, as one shard, whole or not at all."""
     path = folder / shard_name(number)
     write_with(path, lambda handle: np.lib.format.write_array(handle, images, allow_pickle=False))
     return Shard(path.name, len(images), sha256(path))
@@ -48,34 +49,37 @@ def write_shard(folder: Path, number: int, images: np.ndarray) -> Shard:
 class Shards:
     """The shards of a pack, opened as read-only memory maps."""
 
-    def __init__(self, folder: Path, shards: Sequence[Shard], sample_shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self, folder: Path, shards: Sequence[Shard], sample_shape: tuple[int, ...], dtype: type[np.generic] = np.uint8
+    ) -> None:
         self._maps = []
         self._arrays = []
         for shard in shards:
-            memory, array = _open(folder / shard.file, (shard.rows, *sample_shape))
+            memory, array = _open(folder / shard.file, (shard.rows, *sample_shape), np.dtype(dtype))
             self._maps.append(memory)
             self._arrays.append(array)
         self._ends = np.cumsum([shard.rows for shard in shards])
-        self._shape = sample_shape
+        self._shape, self._dtype = sample_shape, np.dtype(dtype)
 
     def gather(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Copy images into `out`, or into a new array.
+        """Copy samples into `out`, or into a new array.
 
         Args:
             rows: (B,) row numbers over all shards.
-            out: (B, C, S, S) uint8 to fill, or None. A buffer used again and again saves the cost of fresh memory.
+            out: (B, C, S, S) uint8, or (B, F) float32, to fill, or None. A buffer used again and again saves the cost
+                of fresh memory.
 
         Returns:
-            (B, C, S, S) uint8.
+            (B, C, S, S) uint8 or (B, F) float32.
         """
         rows = np.asarray(rows, dtype=np.int64)
         count = int(self._ends[-1]) if len(self._ends) else 0
         if len(rows) and (rows.min() < 0 or rows.max() >= count):
             raise IndexError(f"row {rows.min() if rows.min() < 0 else rows.max()} of a pack with {count} images")
         if out is None:
-            out = np.empty((len(rows), *self._shape), dtype=np.uint8)
-        elif out.shape != (len(rows), *self._shape) or out.dtype != np.uint8:
-            raise ValueError(f"out is {out.dtype} {out.shape}, needed is uint8 {(len(rows), *self._shape)}")
+            out = np.empty((len(rows), *self._shape), dtype=self._dtype)
+        elif out.shape != (len(rows), *self._shape) or out.dtype != self._dtype:
+            raise ValueError(f"out is {out.dtype} {out.shape}, needed is {self._dtype} {(len(rows), *self._shape)}")
         number = np.searchsorted(self._ends, rows, side="right")
         local = rows - np.concatenate([[0], self._ends])[number]
         places = list(zip(number.tolist(), local.tolist(), strict=True))
@@ -97,7 +101,7 @@ class Shards:
         self._maps[shard].madvise(mmap.MADV_WILLNEED, aligned, start + length - aligned)
 
 
-def _open(path: Path, shape: tuple[int, ...]) -> tuple[mmap.mmap, np.ndarray]:
+def _open(path: Path, shape: tuple[int, ...], wanted: np.dtype[Any]) -> tuple[mmap.mmap, np.ndarray]:
     try:
         with path.open("rb") as handle:
             if np.lib.format.read_magic(handle) != (1, 0):
@@ -107,9 +111,10 @@ def _open(path: Path, shape: tuple[int, ...]) -> tuple[mmap.mmap, np.ndarray]:
             memory = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: no readable shard ({error}); pack the images again") from None
-    if (found, fortran, dtype) != (shape, False, np.dtype(np.uint8)) or len(memory) != offset + int(np.prod(shape)):
+    length = offset + int(np.prod(shape)) * wanted.itemsize
+    if (found, fortran, dtype) != (shape, False, wanted) or len(memory) != length:
         raise UserError(
-            f"{path}: holds {dtype} {found} in {len(memory)} bytes where pack.json says uint8 {shape}; "
+            f"{path}: holds {dtype} {found} in {len(memory)} bytes where pack.json says {wanted} {shape}; "
             "pack the images again"
         )
-    return memory, np.frombuffer(memory, dtype=np.uint8, offset=offset).reshape(shape)
+    return memory, np.frombuffer(memory, dtype=wanted, offset=offset).reshape(shape)

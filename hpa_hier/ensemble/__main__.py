@@ -26,7 +26,7 @@ Writes <run>/ensemble/ensemble.json, and flat.json for the compute-matched flat 
 _EVALUATE = """Answer for the test part with the fitted ensemble and its flat peer, and print the figures.
 
 Writes <run>/ensemble/evaluation.npz, evaluation.json and figures.json."""
-_PREDICT = """Predict a folder of images, or samples of which other models' scores are known.
+_PREDICT = """Predict a folder of images, a table of feature vectors, or samples that other models have scored.
 
 Writes into --out: predictions.csv (labels by name, the probability of every node), submission.csv (Id,Predicted) and
 rejected.csv (images that could not be read, with reasons). Exit status 1 where there are such images, 0 where none."""
@@ -101,6 +101,10 @@ def _add_image_arguments(one: argparse.ArgumentParser) -> None:
 
 
 def _add_predict_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--vectors", metavar="FILE", type=Path, help="feature vectors, as `data pack --vectors` takes them"
+    )
+    one.add_argument("--ids", metavar="FILE", type=Path, help="ids of a .npy file's rows, one a line")
     one.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the tables, made where absent")
     one.add_argument("--overwrite", action="store_true", help="replace tables that are in --out already")
     one.add_argument("--batch-size", metavar="N", type=_positive, default=64, help="images at a time (default: 64)")
@@ -194,8 +198,10 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from hpa_hier.ensemble.images import PredictRequest, predict_folder
 
-    if bool(options.scores) == bool(options.images):
-        raise UserError("predict needs either --images DIR or --scores NAME=FILE.csv …; give one of them")
+    if sum(map(bool, (options.scores, options.images, options.vectors))) != 1:
+        raise UserError("predict needs --images DIR, --vectors FILE or --scores NAME=FILE.csv …; give one of them")
+    if options.ids and not options.vectors:
+        raise UserError("--ids goes with --vectors FILE.npy; leave it out")
     folder, _ = _run_of(options, fitted=True)
     if options.scores:
         from hpa_hier.ensemble.outside import predict_tables
@@ -204,6 +210,8 @@ def _predict(options: argparse.Namespace) -> int:
         print("\n".join(lines))
         return _LEFT_OUT if lost else 0
     began = time.monotonic()
+    if options.vectors:
+        return _predict_vectors(options, folder, began)
     images = _images(options)
     assert images is not None  # --images is required
     request = PredictRequest(
@@ -216,6 +224,19 @@ def _predict(options: argparse.Namespace) -> int:
         f"wrote {options.out / 'predictions.csv'} and submission.csv: {told.done:,} images in {seconds:.1f} s{left_out}"
     )
     return _LEFT_OUT if told.left_out else 0
+
+
+def _predict_vectors(options: argparse.Namespace, folder: Path, began: float) -> int:
+    from hpa_hier.ensemble.vectors import predict_vectors
+
+    given = "channels" if options.channels else "may-be-missing" if options.may_be_missing else ""
+    if given:
+        raise UserError(f"--{given}: goes with --images; vectors have no channels, leave it out")
+    table, how = (options.vectors, options.ids), (options.batch_size, options.overwrite)
+    done = predict_vectors(folder, options.device, table, options.out, how)
+    seconds = time.monotonic() - began
+    print(f"wrote {options.out / 'predictions.csv'} and submission.csv: {done:,} vectors in {seconds:.1f} s")
+    return 0
 
 
 def _explain(options: argparse.Namespace) -> int:

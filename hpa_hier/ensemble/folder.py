@@ -27,8 +27,8 @@ class Scorer(Protocol):
     def nodes(self) -> tuple[str, ...]:
         """What it answers for."""
 
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return (B, n) logits of (B, C, S, S) images, the same for an image in any batch."""
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Return (B, n) logits of (B, C, S, S) images, or of (B, F) vectors, the same for one in any batch."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,14 @@ def read_batches(
             yield _collect(*waiting.popleft())
 
 
-def score(
-    ensemble: Ensemble, scorers: Mapping[str, Scorer], ids: tuple[str, ...], images: NDArray[np.uint8]
-) -> list[Scores]:
-    """Score images with every member of an ensemble.
+def score(ensemble: Ensemble, scorers: Mapping[str, Scorer], ids: tuple[str, ...], images: np.ndarray) -> list[Scores]:
+    """Score images, or vectors, with every member of an ensemble.
 
     Args:
         ensemble: the fitted ensemble.
         scorers: its members, by name.
         ids: B sample ids.
-        images: (B, C, S, S).
+        images: (B, C, S, S) uint8, or (B, F) float32.
     """
     return [
         Scores(

@@ -34,7 +34,7 @@ def fit_run(run: Path, recipe: Recipe) -> tuple[Ensemble, Ensemble | None]:
     gathered = gather(run, wanted_members(run, recipe), taxonomy, "calibration", seen)
     flat = gather(run, recipe.ensemble.flat, taxonomy, "calibration", seen) if recipe.ensemble.flat else None
     pack = pack_of(run, [*gathered.records, *(flat.records if flat else ())], recipe)
-    truth = _truth(pack, taxonomy)
+    truth = _truth(pack, taxonomy, recipe)
     images = _image_facts(gathered, pack, recipe)
     folder = run / "ensemble"
     before = _kept_bytes(folder)
@@ -68,7 +68,7 @@ def evaluate_run(run: Path, recipe: Recipe) -> Path:
     facts["acceptance"] = ensemble.about.get("acceptance")
     prediction = ensemble.predict(gathered.scores)
     peer = flat.predict([scores.take(prediction.ids) for scores in peers.scores]) if flat and peers else None
-    return write_evaluation(folder, _truth(pack, ensemble.taxonomy), prediction, peer, facts)
+    return write_evaluation(folder, _truth(pack, ensemble.taxonomy, recipe), prediction, peer, facts)
 
 
 def _side(gathered: Gathered, truth: Truth, units: dict[str, str]) -> Material:
@@ -99,6 +99,7 @@ def _image_facts(gathered: Gathered, pack: Pack, recipe: Recipe) -> dict[str, An
     manifest = gathered.records[0].manifest
     allowed = {*recipe.data.may_be_missing, *pack.filled}
     return {
+        "kind": manifest.kind,
         "channels": list(manifest.channels),
         "size": manifest.image_size,
         "intensity": manifest.intensity,
@@ -117,6 +118,6 @@ def _kept_bytes(folder: Path) -> list[bytes]:
     return [path.read_bytes() if path.is_file() else b"" for path in paths]
 
 
-def _truth(pack: Pack, taxonomy: Taxonomy) -> Truth:
-    targets = pack.targets(taxonomy)
+def _truth(pack: Pack, taxonomy: Taxonomy, recipe: Recipe) -> Truth:
+    targets = pack.targets(taxonomy, recipe.data.below_annotation)
     return Truth(pack.ids, targets.present, targets.known)

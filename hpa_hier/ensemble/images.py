@@ -79,12 +79,12 @@ def predict_folder(run: Path, device: str, request: PredictRequest) -> Predicted
 
     refuse_existing(request.out, request.overwrite)
     ensemble = keep.load(run / "ensemble")
+    size, channels, intensity, allowed = _reading(ensemble, request.folder)
     scan = _scan(request.folder)
     rejects = [(one.id, one.file, one.reason) for one in scan.rejects]
     if request.stop and rejects:
         raise _stopped(rejects, len(scan.sources) + len(rejects))
     scorers = load_scorers(run, ensemble, device)
-    size, channels, intensity, allowed = _reading(ensemble, request.folder)
     read = partial(read_image, size=size, channels=channels, intensity=intensity, may_be_missing=allowed)
     done = 0
     with writing(request.out, ensemble.taxonomy) as tables, _progress(len(scan.sources)) as progress:
@@ -138,7 +138,8 @@ def explain_sample(
         members = [scores.take([sample]).renamed(renamed[scores.name]) for scores in held]
         where = "held-out image"
     else:
-        members = score(ensemble, load_scorers(run, ensemble, device), (sample,), pack.images(np.array([row])))
+        found = (pack.vectors if pack.kind == "vectors" else pack.images)(np.array([row]))
+        members = score(ensemble, load_scorers(run, ensemble, device), (sample,), found)
         where = "image that the members were trained on, so more certain than a new one"
     known = Known(f"{about}; {where}", pack.nodes[row], pack.samples[row].filled)
     return explain(ensemble, members, known, every_node)
@@ -161,6 +162,8 @@ def _scan(folder: FolderRequest) -> Scan:
 
 def _reading(ensemble: Ensemble, folder: FolderRequest) -> tuple[int, tuple[str, ...], str, tuple[str, ...]]:
     images: Any = ensemble.about["images"]
+    if images.get("kind") == "vectors":
+        raise UserError(f"{folder.images}: the members take vectors, not images; predict with --vectors FILE")
     unknown = sorted(set(folder.may_be_missing) - set(images["channels"]))
     if unknown:
         raise UserError(
@@ -176,13 +179,13 @@ def _score_file(
 ) -> tuple[list[Scores], tuple[str, ...]]:
     from hpa_hier.data.read import read_image
 
+    size, channels, intensity, allowed = _reading(ensemble, folder)
     scan = _scan(folder)
     source = next((source for source in scan.sources if source.id == sample), None)
     if source is None:
         reason = next((f": {one.file}: {one.reason}" for one in scan.rejects if one.id == sample), "")
         there = ", ".join(source.id for source in scan.sources[:3]) or "none"
         raise UserError(f"{folder.images}: no readable image '{sample}'{reason}; the first ids here: {there}")
-    size, channels, intensity, allowed = _reading(ensemble, folder)
     image, missing = read_image(source, size, channels, intensity, allowed)
     return score(ensemble, load_scorers(run, ensemble, device), (sample,), image[None]), tuple(missing)
 

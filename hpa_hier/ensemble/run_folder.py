@@ -249,7 +249,7 @@ def pack_of(run: Path, records: Sequence[Record], recipe: Recipe) -> Pack:
 def _check_together(records: Sequence[Record], run: Path) -> None:
     """Refuse members that were not trained on the same images, parts and kind of input."""
     first = records[0]
-    for key in ("split_digest", "pack_digest", "channels", "image_size", "intensity"):
+    for key in ("split_digest", "pack_digest", "kind", "channels", "image_size", "intensity"):
         for record in records:
             one, other = getattr(first.manifest, key), getattr(record.manifest, key)
             if one != other:

@@ -12,7 +12,7 @@ import jinja2
 
 from hpa_hier import __version__
 from hpa_hier.config import ReportSettings
-from hpa_hier.data.pack import Pack
+from hpa_hier.data.pack import VECTORS, Pack
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate import figures as figure
 from hpa_hier.evaluate import plots
@@ -36,7 +36,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class FromPack:
-    """Sections that need the images: empty, with the reason, where the pack is not there."""
+    """Sections that need the images: empty, with the reason, where the pack is not there; no channels: vectors."""
 
     counts: list[ClassCount]
     shelves: list[Shelf]
@@ -138,6 +138,8 @@ def _from_pack(run: Path, evaluation: Evaluation, settings: ReportSettings, plac
         other = f"{pack.path} is another pack ({pack.digest}) than the run's ({begun['pack_digest']})"
         return FromPack([], [], (), missing=f"{other}; name the run's own with --set data.pack=DIR")
     counts = class_counts(run, pack, evaluation.taxonomy)
+    if pack.kind == VECTORS:
+        return FromPack(counts, [], ())
     return FromPack(counts, shelves(evaluation, pack, settings.gallery), tuple(pack.channels))
 
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from hpa_hier.data.cooccurrence import factors_for
+from hpa_hier.data.pack import VECTORS
 from hpa_hier.errors import UserError
 from hpa_hier.members.batches import Part, PartBatches, TrainingBatches
 from hpa_hier.members.choices import dealing_of, loss_request_of, optimising_of
+from hpa_hier.members.frozen import kept_features
 from hpa_hier.members.history import History, Watch
 from hpa_hier.members.intensity import channel_statistics
 from hpa_hier.members.manifest import HISTORY
 from hpa_hier.members.module import Training
+from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole
 from hpa_hier.members.plan import Plan
-from hpa_hier.models.backbones import BackboneRequest, build_backbone, check_sizes
-from hpa_hier.models.heads import Flat
+from hpa_hier.members.vector_batches import VectorPartBatches, Vectors, VectorTrainingBatches, feature_statistics
+from hpa_hier.models.ancestry import Ancestry
 from hpa_hier.models.loss_choice import first_guess, make_loss
 from hpa_hier.models.network import Network
 
@@ -31,6 +33,8 @@ _WATCHED_AT_ONCE = 256  # images of the calibration part in a pass after each ep
 class Assembly:
     """A training, ready to run."""
 
+    network: Network  # the whole one; of a frozen backbone's, `module` trains the head only
+    read: Callable[[np.ndarray], np.ndarray]  # rows of the pack → what the trained network takes
     module: Training
     batches: TrainingBatches
     watched_batches: PartBatches
@@ -61,50 +65,66 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     train, calibration = plan.run.part("train", plan.nodes), plan.run.part("calibration", plan.nodes)
     if not len(calibration):
         raise UserError(f"{plan.run.folder / 'split.csv'}: the calibration part is empty; split with other fractions")
-    batches = _batches(plan, train, device)
-    steps = settings.max_steps or settings.epochs * batches.steps
     prevalence = train.present.sum(axis=0) / np.maximum(train.known.sum(axis=0), 1)
-    loss = loss_request_of(settings, plan.nodes, train, prevalence)
+    ancestry = Ancestry.of(plan.nodes, plan.parents)
+    loss = loss_request_of(settings, plan.nodes, train, prevalence, ancestry)
+    nodes = Nodes(ancestry, first_guess(loss).numpy())
+    network, trained, source = _networks(plan, train, nodes, device, first=not checkpoint)
+    batches, watched = _batches(plan, (train, calibration), source, device)
+    steps = settings.max_steps or settings.epochs * batches.steps
     watch = Watch(settings.stop_on, steps)
     history = History(plan.folder / HISTORY, watch, lines)
     if checkpoint:
         history.load_state_dict(checkpoint[history.state_key])
     module = Training(
-        network=_network(plan, train, first_guess(loss).numpy(), pretrained=not checkpoint),
+        network=trained,
         loss=make_loss(loss),
         optimising=optimising_of(settings, steps, batches.steps),
         calibration=calibration,
         seed=plan.member.seed,
     )
     module.watches_samples = settings.stop_on == "macro_sample_f1"
-    world = settings.devices * settings.nodes
-    watched = PartBatches(plan.run.pack, calibration, _WATCHED_AT_ONCE, world)
-    return Assembly(module, batches, watched, watch, history)
+    read = plan.run.pack.images if source is None else source.vectors
+    return Assembly(network, read, module, batches, watched, watch, history)
 
 
-def _batches(plan: Plan, train: Part, device: torch.device) -> TrainingBatches:
-    settings = plan.settings
+def _batches(
+    plan: Plan, parts: tuple[Part, Part], source: Vectors | None, device: torch.device
+) -> tuple[TrainingBatches, PartBatches]:
+    """Return the batches of training and calibration part: of images, or of a source's vectors."""
+    settings, (train, calibration) = plan.settings, parts
+    pack = plan.run.pack
     asked = (settings.balance, settings.balance_target, settings.balance_bound, settings.balance_most)
     factors = factors_for(train.present, *asked)
-    return TrainingBatches(plan.run.pack, train, factors, dealing_of(plan, on_device=device.type == "cuda"))
+    dealing = dealing_of(plan, on_device=device.type == "cuda")
+    if source is not None:
+        watched = VectorPartBatches(source, calibration, _WATCHED_AT_ONCE, dealing.world)
+        return VectorTrainingBatches(source, train, factors, dealing), watched
+    watched_images = PartBatches(pack, calibration, _WATCHED_AT_ONCE, dealing.world)
+    return TrainingBatches(pack, train, factors, dealing), watched_images
 
 
-def _network(plan: Plan, train: Part, guess: np.ndarray, pretrained: bool) -> Network:
-    """Build the network that training starts from; weights from elsewhere are only fetched at a first start."""
-    settings = plan.settings
-    request = BackboneRequest(
-        name=settings.backbone,
-        channels=plan.run.pack.channels,
-        image_size=plan.run.pack.size,
-        width=settings.width,
-        pretrained=settings.pretrained and pretrained,
-        weights=Path(settings.weights) if settings.weights and pretrained else None,
-        fourth_channel=settings.fourth_channel,
-        pooling=settings.pooling,
-    )
+def _networks(
+    plan: Plan, train: Part, nodes: Nodes, device: torch.device, first: bool
+) -> tuple[Network, Network, Vectors | None]:
+    """Build the network, the part of it that is trained, and where that reads vectors; None: it reads images.
+
+    Weights from elsewhere are only fetched at a first start; but a frozen backbone's always, since no checkpoint holds
+    them.
+    """
+    settings, pack = plan.settings, plan.run.pack
     torch.manual_seed(plan.member.seed)
-    backbone, features = build_backbone(request)
-    check_sizes(backbone, request, settings.sizes)
-    head = Flat(features, guess, settings.dropout)
-    network = Network(backbone, head, *channel_statistics(plan.run.pack, train.rows))
-    return network.to(memory_format=torch.channels_last)
+    if pack.kind == VECTORS:
+        backbone = backbone_of(settings, pack.channels, pack.size, start=first)
+        network = whole(settings, backbone, nodes, feature_statistics(pack, train.rows))
+        return network, network, pack
+    statistics = channel_statistics(pack, train.rows)
+    backbone = backbone_of(settings, pack.channels, pack.size, start=first or settings.frozen)
+    if not settings.frozen:
+        network = whole(settings, backbone, nodes, statistics).to(memory_format=torch.channels_last)
+        return network, network, None
+    bare = Network(backbone[0], torch.nn.Identity(), *statistics).to(memory_format=torch.channels_last)
+    kept = kept_features(plan.run.folder / "features", pack, bare, backbone[1], device)
+    trained = on_features(settings, backbone[1], nodes, feature_statistics(kept, train.rows))
+    bare.head = trained
+    return bare, trained, kept

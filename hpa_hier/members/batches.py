@@ -72,7 +72,7 @@ class Dealing:
 class Batch(NamedTuple):
     """One step's arrays."""
 
-    images: Tensor  # (B, C, S, S) uint8
+    images: Tensor  # (B, C, S, S) uint8; or (B, F) float32 vectors
     matrices: Tensor | None  # (B, 2, 3) still to be applied, or None where the images have been warped
     gain: Tensor | None  # (B, C)
     present: Tensor  # (B, n) float32 in {0, 1}; between them where images are mixed
@@ -214,7 +214,11 @@ class PartBatches:
     """
 
     def __init__(self, pack: Images, part: Part, batch_size: int, world: int = 1) -> None:
-        self._pack, self._part, self._batch_size, self._world = pack, part, batch_size, world
+        self._pack = pack
+        self._share_out(part, batch_size, world)
+
+    def _share_out(self, part: Part, batch_size: int, world: int) -> None:
+        self._part, self._batch_size, self._world = part, batch_size, world
         self._share = -(-len(part) // world)
         self.rank = 0
 
@@ -222,10 +226,13 @@ class PartBatches:
         """Return the number of batches."""
         return -(-self._share // self._batch_size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def _places(self) -> Iterator[np.ndarray]:
         mine = np.minimum(np.arange(self._share) * self._world + self.rank, len(self._part) - 1)
         for first in range(0, self._share, self._batch_size):
-            places = mine[first : first + self._batch_size]
+            yield mine[first : first + self._batch_size]
+
+    def __iter__(self) -> Iterator[Batch]:
+        for places in self._places():
             images = np.ascontiguousarray(self._pack.images(self._part.rows[places]).transpose(0, 2, 3, 1))
             yield Batch(to_tensor(images), None, None, *targets_at(self._part, places))
 

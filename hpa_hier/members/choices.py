@@ -12,6 +12,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.members.batches import Dealing, Part
 from hpa_hier.members.module import Optimising
 from hpa_hier.members.plan import Plan
+from hpa_hier.models.ancestry import Ancestry
 from hpa_hier.models.augment import Ranges
 from hpa_hier.models.loss_choice import LossRequest
 from hpa_hier.models.mixing import Mixing
@@ -73,7 +74,7 @@ def _minority(plan: Plan) -> np.ndarray:
 
 
 def loss_request_of(
-    settings: TrainingSettings, nodes: Sequence[str], train: Part, prevalence: np.ndarray
+    settings: TrainingSettings, nodes: Sequence[str], train: Part, prevalence: np.ndarray, ancestry: Ancestry
 ) -> LossRequest:
     """Return the recipe's loss for these nodes with the training part's counts."""
     weights = None
@@ -85,6 +86,7 @@ def loss_request_of(
         positives=torch.from_numpy((train.present & train.known).sum(axis=0)),
         weights=weights,
         options=settings.loss_options or {},
+        ancestry=ancestry,
     )
 
 
@@ -95,6 +97,7 @@ def optimising_of(settings: TrainingSettings, steps: int, steps_an_epoch: int) -
         weight_decay=settings.weight_decay,
         schedule=settings.schedule,
         steps=steps,
+        conditional_steps=round(settings.chain.first_stage * steps) if settings.head == "chain" else 0,
         warmup=settings.warmup,
         optimizer=settings.optimizer,
         backbone_rate=settings.backbone_rate,

@@ -14,7 +14,6 @@ from hpa_hier.members.manifest import Manifest, write_manifest
 from hpa_hier.members.nodes import Selector
 from hpa_hier.members.plan import Plan
 from hpa_hier.members.score import ready, score
-from hpa_hier.models.network import Network
 from hpa_hier.models.precision import precision_for
 from hpa_hier.recipe_file import recipe_yaml
 
@@ -29,13 +28,12 @@ def keep(plan: Plan, device: torch.device, assembly: Assembly) -> str:
         One line that says what was trained, how good it looked, and where it is.
     """
     folder, history = plan.folder, assembly.history
-    network = assembly.module.network
-    network.load_state_dict(history.weights)
-    weights = {name: tensor.contiguous() for name, tensor in history.weights.items()}
+    assembly.module.network.load_state_dict(history.weights)
+    weights = {name: tensor.cpu().contiguous() for name, tensor in assembly.network.state_dict().items()}
     write_bytes(folder / files.WEIGHTS, save(weights))
     write_text(folder / files.CONFIG, recipe_yaml(plan.run.recipe))
     write_text(folder / files.TAXONOMY, plan.run.taxonomy.text)
-    _write_scores(plan, ready(network, device), device)
+    _write_scores(plan, assembly, device)
     names = (files.WEIGHTS, files.CONFIG, files.TAXONOMY, files.HISTORY, files.SCORES)
     write_manifest(folder, _manifest(plan, device, assembly, {name: sha256(folder / name) for name in names}))
     plan.checkpoint.unlink(missing_ok=True)
@@ -46,16 +44,17 @@ def keep(plan: Plan, device: torch.device, assembly: Assembly) -> str:
     )
 
 
-def _write_scores(plan: Plan, network: Network, device: torch.device) -> None:
+def _write_scores(plan: Plan, assembly: Assembly, device: torch.device) -> None:
     """Write scores.npz: ids, part, nodes and (B, n) float32 logits of the parts that training did not see."""
     pack, split = plan.run.pack, plan.run.split
+    network = ready(assembly.module.network, device)
     ids = [sample for part in _SCORED_PARTS for sample in split.ids_of(part)]
     parts = [part for part in _SCORED_PARTS for _ in split.ids_of(part)]
     rows = pack.row_of(ids)
     logits = np.empty((len(rows), len(plan.nodes)), np.float32)
     for first in range(0, len(rows), _AT_ONCE):
-        images = pack.images(rows[first : first + _AT_ONCE])
-        logits[first : first + _AT_ONCE] = score(network, images, len(plan.nodes), device)
+        samples = assembly.read(rows[first : first + _AT_ONCE])
+        logits[first : first + _AT_ONCE] = score(network, samples, len(plan.nodes), device)
     write_with(
         plan.folder / files.SCORES,
         lambda handle: np.savez(
@@ -67,7 +66,7 @@ def _write_scores(plan: Plan, network: Network, device: torch.device) -> None:
 def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: dict[str, str]) -> Manifest:
     settings, run, history = plan.settings, plan.run, assembly.history
     selector = Selector.of(plan.member)
-    network = assembly.module.network
+    network = assembly.network
     steps = assembly.steps_done
     return Manifest(
         format=files.FORMAT,
@@ -76,11 +75,13 @@ def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: d
         selector={selector.kind: selector.value},
         nodes=plan.nodes,
         meanings=plan.meanings,
+        parents=plan.parents,
         taxonomy=run.taxonomy.name,
         seed=plan.member.seed,
         head=settings.head,
         backbone=settings.backbone,
         width=settings.width,
+        kind=run.pack.kind,
         channels=run.pack.channels,
         image_size=run.pack.size,
         intensity=run.pack.intensity,

@@ -22,25 +22,31 @@ def best_f1(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> np.nd
     >>> best_f1(np.array([[2.0], [1.0], [0.0]]), np.array([[1], [0], [1]], bool), np.ones((3, 1), bool))
     array([0.8])
     """
-    f1, _, positives = _cuts(logits, present, known)
-    return np.where(positives > 0, f1.max(axis=0), np.nan)
+    some, f1, _ = _cuts(logits, present, known)
+    found = np.full(logits.shape[1], np.nan)
+    found[some] = f1.max(axis=1)
+    return found
 
 
 def _cuts(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the F1 of calling the first 1, 2, … images of each node's ranking, the ranked logits, and the positives.
+    """Return the columns with positives, the F1 of calling the first 1, 2, … images of each, and the ranked logits.
 
-    Both (B, n), and (n,).
+    (k,), (k, B) and (k, B).
     """
-    order = np.argsort(-logits, axis=0, kind="stable")
-    ranked = np.take_along_axis(logits, order, axis=0)
-    hits = np.take_along_axis(present & known, order, axis=0).cumsum(axis=0)
-    called = np.take_along_axis(known, order, axis=0).cumsum(axis=0)
-    positives = hits[-1]
-    f1 = 2 * hits / np.maximum(called + positives, 1)
+    some = np.flatnonzero((present & known).any(axis=0))  # in a tree of thousands of nodes, most have no positive
+    # A node's samples side by side: sorting and summing are several times faster so.
+    told = np.ascontiguousarray(known[:, some].T)
+    on = np.ascontiguousarray((present & known)[:, some].T)
+    values = np.ascontiguousarray(-logits[:, some].T)
+    order = np.argsort(values, axis=1)
+    ranked = np.take_along_axis(values, order, axis=1)
+    hits = np.take_along_axis(on, order, axis=1).cumsum(axis=1, dtype=np.int32)
+    called = np.take_along_axis(told, order, axis=1).cumsum(axis=1, dtype=np.int32)
+    f1 = 2 * hits / np.maximum(called + hits[:, -1:], 1)
     # A threshold lies between two different logits: a cut inside a run of equal ones cannot be had.
-    last_of_run = np.ones_like(known)
-    last_of_run[:-1] = ranked[:-1] != ranked[1:]
-    return np.where(last_of_run, f1, 0.0), ranked, positives
+    last_of_run = np.ones_like(told)
+    last_of_run[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
+    return some, np.where(last_of_run, f1, 0.0), -ranked
 
 
 def sample_f1(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> float:
@@ -59,9 +65,10 @@ def sample_f1(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> flo
     >>> sample_f1(np.array([[2.0, 1], [1, 2]]), np.array([[1, 0], [1, 1]], bool), np.ones((2, 2), bool))
     1.0
     """
-    f1, ranked, positives = _cuts(logits, present, known)
-    best = np.take_along_axis(ranked, f1.argmax(axis=0)[None], axis=0)
-    called = (logits >= np.where(positives > 0, best, np.inf)) & known
+    some, f1, ranked = _cuts(logits, present, known)
+    best = np.full(logits.shape[1], np.inf)
+    best[some] = np.take_along_axis(ranked, f1.argmax(axis=1)[:, None], axis=1)[:, 0]
+    called = (logits >= best) & known
     truth = present & known
     both = called.sum(axis=1) + truth.sum(axis=1)
     told = both > 0

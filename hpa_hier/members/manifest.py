@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hpa_hier.config import TrainingSettings
 from hpa_hier.errors import UserError
 from hpa_hier.files import read_json, sha256, write_json
 
@@ -31,13 +32,15 @@ class Manifest(BaseModel):
     selector: dict[str, str]  # {"level": "coarse"}, {"group": ...} or {"partition": ...}
     nodes: tuple[str, ...]  # columns of the logits, in order
     meanings: dict[str, str]  # node → digest of what it meant in training
+    parents: dict[str, tuple[str, ...]] = {}  # node → the nodes right above it, for heads that need to know
     taxonomy: str  # name of the label tree
     seed: int
     head: str
     backbone: str
     width: int
-    channels: tuple[str, ...]
-    image_size: int  # pixels
+    kind: str = "images"  # or vectors: of the samples that it scores
+    channels: tuple[str, ...]  # of vectors: the features
+    image_size: int  # pixels; 1 for vectors
     intensity: str
     mean: tuple[float, ...]  # per channel, 0..255
     std: tuple[float, ...]
@@ -98,3 +101,17 @@ def check_files(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> Non
             raise UserError(
                 f"{path}: does not match the checksum in member.json; train the member again with --restart"
             )
+
+
+def training_of(manifest: Manifest) -> TrainingSettings:
+    """Return the settings that a member was trained with; those that came later have their defaults.
+
+    Raises:
+        UserError: they are none of this version's.
+    """
+    try:
+        return TrainingSettings.model_validate(manifest.settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"member '{manifest.name}': settings.{where}: {first['msg']}; train the member again") from None

@@ -35,6 +35,7 @@ class Optimising:
     weight_decay: float
     schedule: str  # one_cycle, warmup_cosine or constant
     steps: int  # of the whole training
+    conditional_steps: int = 0  # of those, the first ones, which train a chain's conditional logits
     warmup: float = 0.05  # warmup_cosine: share of the steps in which the rate rises
     optimizer: str = "adamw"  # adamw, adam or sgd
     backbone_rate: float = 1.0  # the backbone's learning rate, share of the head's
@@ -95,7 +96,13 @@ class Training(pl.LightningModule):
             images = images.contiguous(memory_format=torch.channels_last)
         if batch.gamma is not None:
             images = with_gamma(images, batch.gamma)
-        loss = self._loss(self.network(images, batch.gain), batch.present, batch.known)
+        known = batch.known
+        if self.global_step < self._optimising.conditional_steps:
+            logits = self.network.conditional(images, batch.gain)
+            known = known * self.network.parents_present(batch.present)
+        else:
+            logits = self.network(images, batch.gain)
+        loss = self._loss(logits, batch.present, known)
         self.loss_sum.add_(loss.detach())
         return loss
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydantic import ValidationError
 
 from hpa_hier.config import MemberSettings, Recipe, TrainingSettings
+from hpa_hier.data.pack import VECTORS, Pack
 from hpa_hier.errors import UserError
 from hpa_hier.files import digest_of, sha256
-from hpa_hier.members.manifest import MANIFEST, Manifest, read_manifest
+from hpa_hier.members.manifest import MANIFEST, Manifest, read_manifest, training_of
 from hpa_hier.members.nodes import Selector, command_for
 from hpa_hier.members.run import Run
+from hpa_hier.models.backbones import MLP
 from hpa_hier.nearest import nearest
 from hpa_hier.taxonomy import Taxonomy
 
@@ -33,6 +37,13 @@ class Plan:
     folder: Path
 
     @property
+    def parents(self) -> dict[str, tuple[str, ...]]:
+        """The nodes right above each of the member's, among its own; {} where head and loss need not know."""
+        if not self.settings.several_levels:
+            return {}
+        return {node: self.run.taxonomy.parents(node) for node in self.nodes}
+
+    @property
     def checkpoint(self) -> Path:
         """Where an unfinished training is kept."""
         return self.folder / CHECKPOINT
@@ -48,6 +59,7 @@ class Plan:
             run.pack.digest,
             run.split.digest,
             self.weights_sha256 or "",
+            *([run.recipe.data.below_annotation] if run.recipe.data.below_annotation != "unknown" else []),
         )
 
     @property
@@ -63,7 +75,10 @@ def plan_of(run: Run, member: MemberSettings) -> Plan:
         UserError: unknown level or group, wrong settings, or a weights file that is not there.
     """
     settings = checked(run.recipe, member, run.taxonomy)
+    _check_kind(settings, run.pack)
     nodes = Selector.of(member).nodes(run.taxonomy, run.partition)
+    if settings.several_levels:
+        nodes = with_ancestors(nodes, run.taxonomy)
     weights = Path(settings.weights) if settings.weights else None
     return Plan(
         run=run,
@@ -74,6 +89,35 @@ def plan_of(run: Run, member: MemberSettings) -> Plan:
         weights_sha256=sha256(weights) if weights else None,
         folder=run.member_folder(member.name),
     )
+
+
+def with_ancestors(nodes: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
+    """Return nodes with all nodes above them, in the taxonomy's order."""
+    above = np.any(taxonomy.closure[[taxonomy.column[node] for node in nodes]], axis=0)
+    return tuple(node for node, wanted in zip(taxonomy.nodes, above, strict=True) if wanted)
+
+
+def _check_kind(settings: TrainingSettings, pack: Pack) -> None:
+    """Refuse a backbone that cannot look at what the pack holds, and settings that only images have."""
+    if pack.kind != VECTORS:
+        if settings.backbone == MLP:
+            raise UserError(
+                f"training.backbone: mlp takes vectors, and {pack.path} holds images; name small_cnn or a timm model"
+            )
+        return
+    if settings.backbone != MLP:
+        raise UserError(
+            f"training.backbone: {settings.backbone!r} looks at images, and {pack.path} holds vectors; "
+            "set it to mlp (--set training.backbone=mlp)"
+        )
+    for name, given in (
+        ("frozen", settings.frozen),
+        ("pretrained", settings.pretrained),
+        ("weights", settings.weights),
+        ("augment.drop_channels", settings.augment.drop_channels),
+    ):
+        if given:
+            raise UserError(f"training.{name}: goes with images, and {pack.path} holds vectors; leave it out")
 
 
 def checked(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> TrainingSettings:
@@ -107,7 +151,10 @@ def finished(plan: Plan) -> Manifest | None:
     if not (plan.folder / MANIFEST).exists():
         return None
     manifest = read_manifest(plan.folder)
-    stale = stale_columns(manifest, plan)
+    was = training_of(manifest)
+    closed = plan.settings.several_levels
+    # Another head or loss may bring or lose the nodes above; that is a difference of settings, not of meaning.
+    stale = stale_columns(manifest, plan) if was.several_levels == closed else ""
     if stale:
         raise UserError(
             f"{plan.folder}: stale, since the taxonomy changed what it answers for ({stale}); train it anew with "
@@ -129,8 +176,7 @@ def stale_columns(manifest: Manifest, plan: Plan) -> str:
 def differences(manifest: Manifest, plan: Plan) -> str:
     """Say which settings a finished member was trained with that are others now; "" where none."""
     now = plan.settings.model_dump(mode="json")
-    # Validated anew, a member trained before a setting existed has that setting's default.
-    then = TrainingSettings.model_validate(manifest.settings).model_dump(mode="json")
+    then = training_of(manifest).model_dump(mode="json")
     pairs = [(key, then[key], value) for key, value in now.items()]
     pairs += [("seed", manifest.seed, plan.member.seed), ("weights", manifest.weights_sha256, plan.weights_sha256)]
     return ", ".join(f"{key} {old} (now {new})" for key, old, new in pairs if old != new)

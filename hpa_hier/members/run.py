@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from filelock import FileLock
 
 from hpa_hier.config import Recipe
+from hpa_hier.data.channels import CHANNELS
+from hpa_hier.data.labels import Targets
 from hpa_hier.data.pack import Pack
 from hpa_hier.data.partition import divide
 from hpa_hier.data.split import Split, read_split, split_pack, write_split
@@ -35,10 +38,15 @@ class Run:
         """Return where a member is kept."""
         return self.folder / "members" / name
 
+    @cached_property
+    def targets(self) -> Targets:
+        """The pack's targets, columns as the taxonomy's nodes."""
+        return self.pack.targets(self.taxonomy, self.recipe.data.below_annotation)
+
     def part(self, name: str, nodes: tuple[str, ...]) -> Part:
         """Return a part (train, calibration or test) with its targets for `nodes`."""
         rows = self.pack.row_of(self.split.ids_of(name))
-        targets = self.pack.targets(self.taxonomy)
+        targets = self.targets
         columns = [self.taxonomy.column[node] for node in nodes]
         return Part(rows, targets.present[rows][:, columns], targets.known[rows][:, columns])
 
@@ -68,6 +76,9 @@ def _drawn_pack(recipe: Recipe) -> Pack:
     name = f"drawn-{drawn.count}x{drawn.image_size}-imbalance{drawn.imbalance:g}-seed{drawn.seed}"
     if drawn.radius:
         name += f"-radius{drawn.radius[0]:g}-{drawn.radius[1]:g}"
+    channels = recipe.data.channels
+    if channels != CHANNELS:
+        name += "-" + "-".join(channels)
     folder = Path(recipe.artifacts) / "packs" / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
@@ -87,6 +98,7 @@ def _drawn_pack(recipe: Recipe) -> Pack:
                 workers=os.cpu_count() or 1,
                 taxonomy=recipe.taxonomy,
                 radius=drawn.radius,
+                channels=channels,
             )
     return Pack.open(folder)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from hpa_hier.data.pack import VECTORS
 from hpa_hier.errors import UserError
 from hpa_hier.members.devices import device_named
-from hpa_hier.members.manifest import WEIGHTS, Manifest, check_files, read_manifest
+from hpa_hier.members.manifest import WEIGHTS, Manifest, check_files, read_manifest, training_of
+from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole
+from hpa_hier.models.ancestry import Ancestry
 from hpa_hier.models.averaged import Averaged
-from hpa_hier.models.backbones import BackboneRequest, build_backbone
-from hpa_hier.models.heads import Flat
 from hpa_hier.models.network import Network
 
 # Every pass through a network has this many images, the last filled up with zeros: kernels are chosen by shape, and
@@ -65,7 +66,7 @@ class Member:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Axis C of the images, by name."""
+        """Axis C of the images, or axis F of the vectors, by name."""
         return self.manifest.channels
 
     @property
@@ -74,10 +75,10 @@ class Member:
         return self.manifest.image_size
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Score images; an image's row is the same whatever images stand beside it.
+        """Score images, or vectors; a sample's row is the same whatever samples stand beside it.
 
         Args:
-            images: (B, C, S, S) uint8, axis C as `channels`, S as `size`.
+            images: (B, C, S, S) uint8, axis C as `channels`, S as `size`; for a member of vectors, (B, F) float32.
 
         Returns:
             (B, n) float32, columns as `nodes`.
@@ -85,10 +86,13 @@ class Member:
         Raises:
             UserError: another shape or type.
         """
-        wanted = (len(self.channels), self.size, self.size)
-        if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
+        wanted: tuple[int, ...] = (len(self.channels), self.size, self.size)
+        kind, dtype = "uint8 images", "uint8"
+        if self.manifest.kind == VECTORS:
+            wanted, kind, dtype = (len(self.channels),), "float32 vectors", "float32"
+        if images.ndim != len(wanted) + 1 or images.shape[1:] != wanted or images.dtype != dtype:
             raise UserError(
-                f"member '{self.name}' scores uint8 images of shape (B, {', '.join(map(str, wanted))}), "
+                f"member '{self.name}' scores {kind} of shape (B, {', '.join(map(str, wanted))}), "
                 f"got {images.dtype} of shape {images.shape}"
             )
         return score(self.network, images, len(self.nodes), self.device)
@@ -100,16 +104,15 @@ def network_of(manifest: Manifest) -> Network:
 
 
 def _single(manifest: Manifest) -> Network:
-    request = BackboneRequest(
-        name=manifest.backbone,
-        channels=manifest.channels,
-        image_size=manifest.image_size,
-        width=manifest.width,
-        pooling=str(manifest.settings.get("pooling", "own")),  # older members had no other
-    )
-    backbone, features = build_backbone(request)
-    head = Flat(features, np.full(len(manifest.nodes), 0.5), dropout=0.0)
-    return Network(backbone, head, np.array(manifest.mean), np.array(manifest.std))
+    settings = training_of(manifest).model_copy(update={"backbone": manifest.backbone, "width": manifest.width})
+    nodes = Nodes(Ancestry.of(manifest.nodes, manifest.parents), np.full(len(manifest.nodes), 0.5))
+    backbone, features = backbone_of(settings, manifest.channels, manifest.image_size, start=False)
+    # Each fold's own statistics are in its weights, which take the place of these.
+    statistics = np.array(manifest.mean), np.array(manifest.std)
+    if settings.frozen:
+        head = on_features(settings, features, nodes, (np.zeros(features), np.ones(features)))
+        return Network(backbone, head, *statistics)
+    return whole(settings, (backbone, features), nodes, statistics)
 
 
 def ready(network: Network, device: torch.device) -> Network:
@@ -117,8 +120,13 @@ def ready(network: Network, device: torch.device) -> Network:
     return network.eval().to(device).to(memory_format=torch.channels_last)
 
 
-def score(network: Network, images: np.ndarray, columns: int, device: torch.device) -> np.ndarray:
-    """Return (B, columns) float32 logits of (B, C, S, S) uint8 images, in passes of COMPUTE_BATCH."""
+def score(
+    network: Callable[[torch.Tensor], torch.Tensor], images: np.ndarray, columns: int, device: torch.device
+) -> np.ndarray:
+    """Return (B, columns) float32 logits of (B, C, S, S) uint8 images or (B, F) float32 vectors.
+
+    They are computed in passes of COMPUTE_BATCH. `network` may be a part of one, as its `features`.
+    """
     logits = np.empty((len(images), columns), np.float32)
     with torch.inference_mode():
         for first, batch in _filled_batches(images):
@@ -128,8 +136,9 @@ def score(network: Network, images: np.ndarray, columns: int, device: torch.devi
 
 
 def _filled_batches(images: np.ndarray) -> Iterator[tuple[int, torch.Tensor]]:
-    buffer = torch.zeros((COMPUTE_BATCH, *images.shape[1:]), dtype=torch.uint8)
-    buffer = buffer.contiguous(memory_format=torch.channels_last)
+    buffer = torch.zeros((COMPUTE_BATCH, *images.shape[1:]), dtype=torch.uint8 if images.ndim == 4 else torch.float32)
+    if images.ndim == 4:
+        buffer = buffer.contiguous(memory_format=torch.channels_last)
     for first in range(0, len(images), COMPUTE_BATCH):
         part = images[first : first + COMPUTE_BATCH]
         buffer[: len(part)] = torch.from_numpy(np.ascontiguousarray(part))

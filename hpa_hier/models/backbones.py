@@ -13,22 +13,27 @@ import torch
 from torch import nn
 
 from hpa_hier.errors import UserError
+from hpa_hier.models.mlp import Mlp
 from hpa_hier.models.pooled import Pooled
 from hpa_hier.models.pretrained import fill_from_file, fill_from_hub
 from hpa_hier.models.report_networks import REPORT_NETWORKS, ReportCnn
 from hpa_hier.models.small_cnn import SmallCnn
 
 SMALL_CNN = "small_cnn"
+MLP = "mlp"  # the one backbone for vectors
 
 
 @dataclass(frozen=True)
 class BackboneRequest:
     """What is asked of a backbone."""
 
-    name: str  # small_cnn, a report's network, or any timm model name
-    channels: tuple[str, ...]  # of the images, by name and in order
+    name: str  # small_cnn, a report's network, mlp, or any timm model name
+    channels: tuple[str, ...]  # of the images, or the features of the vectors, by name and in order
     image_size: int  # pixels, side of the square input; some models are built for one size
     width: int = 32  # small_cnn: channels of the first stage
+    hidden: int = 256  # mlp: width of each layer
+    layers: int = 2  # mlp
+    dropout: float = 0.0  # mlp
     pretrained: bool = False
     weights: Path | None = None  # a local safetensors file instead of the hub
     fourth_channel: str = "mean"  # mean, green or zero: the stem's filters for channels that are not red, green, blue
@@ -42,6 +47,8 @@ def build_backbone(request: BackboneRequest) -> tuple[nn.Module, int]:
         UserError: unknown name, pretrained weights that cannot be had or do not fit.
     """
     channels = len(request.channels)
+    if request.name == MLP:
+        return _mlp(request)
     if request.name == SMALL_CNN or request.name in REPORT_NETWORKS:
         own = _own_model(request, channels)
         if request.weights is not None:
@@ -81,6 +88,13 @@ def check_sizes(backbone: nn.Module, request: BackboneRequest, sizes: Sequence[i
                 "or take small_cnn or another convolutional backbone"
             ) from None
     backbone.train()
+
+
+def _mlp(request: BackboneRequest) -> tuple[nn.Module, int]:
+    if request.pretrained or request.weights is not None:
+        raise UserError("training.pretrained and training.weights: the backbone mlp starts from nothing; unset them")
+    mlp = Mlp(len(request.channels), request.hidden, request.layers, request.dropout)
+    return mlp, mlp.num_features
 
 
 def _own_model(request: BackboneRequest, channels: int) -> SmallCnn | ReportCnn:

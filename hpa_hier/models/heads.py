@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from hpa_hier.models.ancestry import Ancestry
+from hpa_hier.models.chain import Chain
+from hpa_hier.models.levels import LevelsRnn
+from hpa_hier.models.max_constraint import Lifted
 
 
 class Flat(nn.Module):
@@ -30,3 +37,30 @@ class Flat(nn.Module):
         """Turn (B, F) features into (B, n) logits."""
         logits: Tensor = self.linear(self.dropout(features))
         return logits
+
+
+@dataclass(frozen=True)
+class HeadRequest:
+    """What is asked of a head."""
+
+    name: str  # flat, chain or levels
+    features: int  # F, columns of the backbone's output
+    prevalence: np.ndarray  # (n,) share of training images with each node
+    ancestry: Ancestry  # of the n nodes
+    dropout: float = 0.0  # share of features left out in training
+    hidden: int = 256  # levels: width of the recurrent state
+    node_dropout: float = 0.0  # levels: share of the fed-back probabilities left out in training
+    lifted: bool = False  # answers are lifted, as the loss max_constraint trains for
+
+
+def build_head(request: HeadRequest) -> nn.Module:
+    """Build a head: (B, F) features → (B, n) logits."""
+    if request.name == "chain":
+        return Chain(request.features, request.ancestry, request.prevalence, request.dropout)
+    if request.name == "levels":
+        levels = LevelsRnn(request.features, request.ancestry.levels, request.hidden, request.node_dropout)
+        levels.start_at(request.prevalence)
+        head: nn.Module = nn.Sequential(nn.Dropout(request.dropout), levels)
+    else:
+        head = Flat(request.features, request.prevalence, request.dropout)
+    return Lifted(head, request.ancestry) if request.lifted else head

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from hpa_hier.models.ancestry import Ancestry
 from hpa_hier.models.balanced_losses import class_balanced_weight, distribution_balanced, log_odds, logit_adjusted
 from hpa_hier.models.losses import (
     MAX_WEIGHT,
@@ -20,6 +21,7 @@ from hpa_hier.models.losses import (
     soft_f1,
     weighted_bce,
 )
+from hpa_hier.models.max_constraint import MaxConstraint
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class LossRequest:
     positives: Tensor  # (n,) training images with each node
     weights: Tensor | None = None  # (n,) by hand, for weighted_bce and class_weighted; NaN where none is given
     options: Mapping[str, float] = field(default_factory=dict)  # the loss's own numbers, where not the defaults
+    ancestry: Ancestry | None = None  # which nodes stand above which, for max_constraint
 
 
 def make_loss(request: LossRequest) -> Loss:
@@ -65,6 +68,11 @@ def _class_weighted(request: LossRequest) -> Loss:
     return class_weighted(request.weights.nan_to_num(1.0))
 
 
+def _max_constraint(request: LossRequest) -> Loss:
+    assert request.ancestry is not None  # every member knows its nodes' places
+    return MaxConstraint(request.ancestry)
+
+
 _LOSSES: dict[str, Callable[[LossRequest], Loss]] = {
     "bce": lambda _: bce,
     "focal": _focal,
@@ -78,5 +86,6 @@ _LOSSES: dict[str, Callable[[LossRequest], Loss]] = {
         request.positives, request.prevalence, **request.options
     ),
     "logit_adjusted": lambda request: logit_adjusted(request.prevalence, **request.options),
+    "max_constraint": _max_constraint,
     "soft_f1": lambda request: soft_f1(**request.options),
 }

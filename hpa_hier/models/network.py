@@ -1,4 +1,4 @@
-"""A network: images as bytes in, one logit a node out."""
+"""A network: images as bytes, or feature vectors, in; one logit a node out."""
 
 from __future__ import annotations
 
@@ -41,8 +41,47 @@ class Network(nn.Module):
         Returns:
             (B, n) logits.
         """
+        logits: Tensor = self.head(self.features(images, gain))
+        return logits.float()
+
+    def conditional(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Return (B, n) logits of each node given its parents; only a chain head has them."""
+        logits: Tensor = self.head.conditional(self.features(images, gain))  # type: ignore[operator]
+        return logits
+
+    def parents_present(self, present: Tensor) -> Tensor:
+        """Say of (B, n) closed targets where all parents are present, which is where `conditional` can be trained."""
+        told: Tensor = self.head.ancestry.all_parents_present(present)  # type: ignore[operator,union-attr]
+        return told
+
+    def features(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Return the backbone's (B, F) features."""
         # One multiplication and one addition a pixel: (x·gain − mean) / std = x·(gain / std) − mean / std.
         scale = 1.0 / self.std if gain is None else gain[:, :, None, None] / self.std
         normalised = torch.addcmul(-self.mean / self.std, images.float(), scale)
-        logits: Tensor = self.head(self.backbone(normalised))
-        return logits.float()
+        features: Tensor = self.backbone(normalised)
+        return features
+
+
+class VectorNetwork(Network):
+    """A standardisation, a backbone and a head, for samples that are feature vectors.
+
+    Args:
+        backbone: (B, F) standardised → (B, G).
+        head: (B, G) → (B, n) logits.
+        mean: (F,) of each feature over the training part.
+        std: (F,) likewise, positive.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, mean: np.ndarray, std: np.ndarray) -> None:
+        nn.Module.__init__(self)  # the images' own normalisation has other shapes and limits
+        self.backbone = backbone
+        self.head = head
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(1, -1))
+        self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).reshape(1, -1))
+
+    def features(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Return the backbone's features of (B, F) float32 vectors; a gap (NaN) counts as the training part's mean."""
+        standardised = torch.nan_to_num((images.float() - self.mean) / self.std, nan=0.0)
+        features: Tensor = self.backbone(standardised)
+        return features

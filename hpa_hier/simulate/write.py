@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -99,6 +99,7 @@ def write_pack(
     workers: int = 1,
     taxonomy: str | None = None,
     radius: Radius | None = None,
+    channels: Sequence[str] = CHANNELS,
 ) -> Path:
     """Draw `count` fields straight into a pack of uint8 images; arguments as for `write_folder`.
 
@@ -111,6 +112,7 @@ def write_pack(
         workers: processes.
         taxonomy: file with the 28 labels, by default hierarchy/hpa28.yaml.
         radius: shares of the side, as for `write_folder`.
+        channels: those that the pack keeps, in this order.
 
     Returns:
         The pack's folder.
@@ -121,13 +123,14 @@ def write_pack(
     tree = Taxonomy.load(taxonomy or "hierarchy/hpa28.yaml")
     samples = draw_samples(count, seed, imbalance)
     nodes = [tuple(_node(tree, label) for label in sample.labels) for sample in samples]
+    kept = [CHANNELS.index(channel) for channel in channels]
     write(
         out,
-        images(samples, size, seed, workers=workers, radius=radius),
+        (image[kept] for image in images(samples, size, seed, workers=workers, radius=radius)),
         ids=[image_id(i) for i in range(count)],
         nodes=nodes,
         groups=[sample.antibody for sample in samples],
-        channels=CHANNELS,
+        channels=channels,
         taxonomy=tree,
         note=NOTE,
     )

@@ -19,7 +19,7 @@ from hpa_hier.taxonomy.fields import (
     quoted,
 )
 from hpa_hier.taxonomy.graph import Entry, check_labels, check_names, parents_first, with_second_parents
-from hpa_hier.taxonomy.tree import Node, Taxonomy
+from hpa_hier.taxonomy.tree import ALL, Node, Taxonomy
 from hpa_hier.yaml_file import Value, YamlDocument, parse_yaml
 
 _FILE_FIELDS = ("taxonomy", "description", "levels", "tree")
@@ -97,6 +97,8 @@ def _levels(document: YamlDocument, entries: list[Entry]) -> dict[str, int | Non
         where = ("levels", name)
         if not _WORD.fullmatch(name):
             raise document.error(f"the level name {quoted(name)} must be of letters, digits, dots and dashes", *where)
+        if name == ALL:
+            raise document.error(f"a level cannot be called '{ALL}', which stands for every node; rename it", *where)
         if None in depths.values():
             raise document.error(f"level '{name}' stands after the leaves; order levels from top to bottom", *where)
         depths[name] = _depth(document, name, value, deepest)

@@ -13,6 +13,8 @@ from hpa_hier.errors import UserError
 from hpa_hier.files import digest_of
 from hpa_hier.nearest import nearest
 
+ALL = "all"  # as a level: every node of the tree
+
 
 @dataclass(frozen=True)
 class Node:
@@ -165,16 +167,21 @@ class Taxonomy:
         return tuple(name for name in self._named(self.closure[:, self._index(node)]) if self.is_leaf(name))
 
     def level(self, name: str) -> tuple[str, ...]:
-        """Return the nodes of a level: those at its depth, and the leaves that stand higher up.
+        """Return the nodes of a level: those at its depth, and the leaves that stand higher up; of `all`, every node.
 
         Depth is counted along the file's indentation; second parents do not change it.
 
         Raises:
             UserError: the taxonomy has no such level; the message lists those it has.
         """
+        if name == ALL:
+            return self.nodes
         if name not in self.depths:
             known = ", ".join(self.levels)
-            raise UserError(f"{self.source}: no level is called '{name}'; the levels of '{self.name}' are {known}")
+            raise UserError(
+                f"{self.source}: no level is called '{name}'; the levels of '{self.name}' are {known}, "
+                f"and {ALL} for every node"
+            )
         depth = self.depths[name]
         if depth is None:
             return self.leaves
@@ -235,8 +242,10 @@ class Taxonomy:
         Returns:
             (B, N) bool.
         """
-        # as float32, because numpy multiplies booleans without BLAS; counts up to 2**24 are exact in it
-        return np.asarray(present.astype(np.float32) @ self.closure.astype(np.float32) > 0)
+        closed = np.array(present.T, dtype=bool, order="C")  # a node's samples side by side: 4,000 nodes in no time
+        for group, children in self.bottom_up:
+            closed[group] |= closed[list(children)].any(axis=0)
+        return np.ascontiguousarray(closed.T)
 
     @cached_property
     def text_hash(self) -> str:
@@ -251,13 +260,28 @@ class Taxonomy:
         and the nodes below; not names, order, GO ids or descriptions. Two columns with the same digits may be
         exchanged for each other.
         """
-        below = (node, *self.descendants(node))
+        below = [name for name in (node, *self.descendants(node)) if name in self._open_texts]
+        opened = sorted(self._open_texts[name] for name in below)
         kind = "leaf" if self.is_leaf(node) else "group"
-        opened = sorted(f"{self.entries[n].label} over {self._labels_below(n)}" for n in below if self.is_open(n))
-        return digest_of(kind, repr(self._labels_below(node)), *opened)
+        return digest_of(kind, repr(self._labels_below[node]), *opened)
 
-    def _labels_below(self, node: str) -> list[str]:
-        return sorted(self.label(leaf) for leaf in self.leaves_below(node))
+    @cached_property
+    def _labels_below(self) -> Mapping[str, list[str]]:
+        """Of each node, the labels of the leaves below, sorted; a leaf's own."""
+        labels: dict[str, list[str]] = {node: [] for node in self.nodes}
+        for leaf in self.leaves:
+            for above in np.flatnonzero(self.closure[self.column[leaf]]):
+                labels[self.nodes[above]].append(self.label(leaf))
+        return {node: sorted(below) for node, below in labels.items()}
+
+    @cached_property
+    def _open_texts(self) -> Mapping[str, str]:
+        """Of each open group, what it adds to the meaning of itself and of the nodes above."""
+        return {
+            node.name: f"{node.label} over {self._labels_below[node.name]}"
+            for node in self.entries.values()
+            if node.open
+        }
 
     @cached_property
     def _by_label(self) -> Mapping[str, str]:

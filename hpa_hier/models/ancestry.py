@@ -1,0 +1,95 @@
+"""Ancestry: which of a member's nodes stand above which, as columns, for heads and losses that need to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Ancestry:
+    """The parents of every column, several where the taxonomy is a graph.
+
+    >>> Ancestry(((), (0,), (0,), (1, 2))).levels
+    ((0,), (1, 2), (3,))
+    """
+
+    parents: tuple[tuple[int, ...], ...]  # by column; () at the top
+
+    @classmethod
+    def of(cls, nodes: Sequence[str], parents: Mapping[str, Sequence[str]]) -> Ancestry:
+        """Turn names into columns.
+
+        Args:
+            nodes: the columns, every node after its parents.
+            parents: of each node, by name; those that are no column are left out.
+        """
+        column = {node: j for j, node in enumerate(nodes)}
+        return cls(tuple(tuple(column[name] for name in parents.get(node, ()) if name in column) for node in nodes))
+
+    def __len__(self) -> int:
+        return len(self.parents)
+
+    @cached_property
+    def levels(self) -> tuple[tuple[int, ...], ...]:
+        """The columns by depth, top first; depth is that of the longest way down, so no node comes before a parent."""
+        depth: list[int] = []
+        for above in self.parents:
+            depth.append(1 + max((depth[j] for j in above), default=-1))
+        by_depth: list[list[int]] = [[] for _ in range(max(depth, default=-1) + 1)]
+        for column, here in enumerate(depth):
+            by_depth[here].append(column)
+        return tuple(map(tuple, by_depth))
+
+    def padded_parents(self, columns: Sequence[int]) -> np.ndarray:
+        """Return (len(columns), P) parents of columns that have some; the first is repeated where there are fewer."""
+        most = max(len(self.parents[column]) for column in columns)
+        rows = [self.parents[column] for column in columns]
+        return np.array([[*row, *row[:1] * (most - len(row))] for row in rows], np.int64)
+
+    def all_parents_present(self, present: Tensor) -> Tensor:
+        """Say where every parent of a node is present; at the top, everywhere.
+
+        Args:
+            present: (B, n) in {0, 1}.
+
+        Returns:
+            (B, n) in {0, 1}.
+        """
+        told = torch.ones_like(present)
+        below = [column for column, above in enumerate(self.parents) if above]
+        if below:
+            above = torch.from_numpy(self.padded_parents(below)).to(present.device)
+            told[:, below] = present[:, above].amin(dim=2)
+        return told
+
+
+@torch.no_grad()
+def largest_of(values: Tensor, rows: Tensor) -> Tensor:
+    """Return which of some rows has the largest value, column by column.
+
+    Halves are compared with each other until one row is left: on a processor many times faster than a library's own
+    arguments of the maximum.
+
+    Args:
+        values: (n, B).
+        rows: (m, P) sets of rows.
+
+    Returns:
+        (m, B) int64 rows; `values.gather(0, …)` gives the values themselves.
+
+    >>> largest_of(torch.tensor([[1.0, 9.0], [5.0, 3.0]]), torch.tensor([[0, 1]]))
+    tensor([[1, 0]])
+    """
+    best, which = values[rows], rows[:, :, None].expand(-1, -1, values.shape[1])
+    while (left := best.shape[1]) > 1:
+        half = (left + 1) // 2
+        better = best[:, left - half :] > best[:, :half]
+        best = torch.where(better, best[:, left - half :], best[:, :half])
+        which = torch.where(better, which[:, left - half :], which[:, :half])
+    return which[:, 0]

@@ -1,0 +1,61 @@
+"""Levels: a recurrent network whose time steps are the levels of the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class LevelsRnn(nn.Module):
+    """A GRU that goes down the levels and is told, at each, what it has said of the level above.
+
+    h₀ = tanh(W f); at level k, h_k = GRU([f, E_k σ(ℓ_{k−1})], h_{k−1}) and ℓ_k = W_k h_k. What is fed back are the
+    probabilities that were predicted, in training too, never the true ones, which would not be there later.
+
+    Args:
+        features: F.
+        levels: columns of the nodes of each level, top first; every column in one of them.
+        hidden: width of the recurrent state, and of what is fed back.
+        node_dropout: share of the fed-back probabilities that are left out in training, so that a level does not come
+            to rely on a wrong parent.
+
+    >>> LevelsRnn(5, [(0,), (1, 2)], hidden=4, node_dropout=0.0)(torch.zeros(7, 5)).shape
+    torch.Size([7, 3])
+    """
+
+    back: Tensor
+
+    def __init__(self, features: int, levels: Sequence[Sequence[int]], hidden: int, node_dropout: float) -> None:
+        super().__init__()
+        self.levels = tuple(map(tuple, levels))
+        self.start = nn.Linear(features, hidden)
+        self.cell = nn.GRUCell(features + hidden, hidden)
+        self.told = nn.ModuleList(nn.Linear(len(level), hidden, bias=False) for level in self.levels[:-1])
+        self.answer = nn.ModuleList(nn.Linear(hidden, len(level)) for level in self.levels)
+        self.dropout = nn.Dropout(node_dropout)
+        order = [column for level in self.levels for column in level]
+        self.register_buffer("back", torch.from_numpy(np.argsort(order)), persistent=False)
+
+    def start_at(self, prevalence: np.ndarray) -> None:
+        """Let the untrained network guess the prevalence, (n,) in [0, 1]."""
+        share = np.clip(prevalence, 1e-4, 1 - 1e-4)
+        bias = torch.from_numpy(np.log(share / (1 - share)))
+        with torch.no_grad():
+            for level, answer in zip(self.levels, self.answer, strict=True):
+                answer.weight.mul_(0.1)  # type: ignore[operator]
+                answer.bias.copy_(bias[list(level)])  # type: ignore[operator]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn (B, F) into (B, n) logits."""
+        state = torch.tanh(self.start(features))
+        told = torch.zeros_like(state)  # nothing is above the first level
+        said = []
+        for depth, answer in enumerate(self.answer):
+            state = self.cell(torch.cat([features, told], dim=1), state)
+            said.append(answer(state))
+            if depth < len(self.told):
+                told = self.told[depth](self.dropout(torch.sigmoid(said[-1])))
+        return torch.cat(said, dim=1)[:, self.back]

@@ -1,0 +1,31 @@
+"""A backbone of hidden layers, for samples that are feature vectors."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+
+class Mlp(nn.Module):
+    """Hidden layers with rectified outputs.
+
+    Args:
+        features: F, numbers of a sample.
+        hidden: width of each layer.
+        layers: how many; 0 hands the features on as they are.
+        dropout: share of each layer's outputs left out in training.
+    """
+
+    def __init__(self, features: int, hidden: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        widths = [features, *[hidden] * layers]
+        self.layers = nn.Sequential()
+        for before, after in pairwise(widths):
+            self.layers.extend((nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)))
+        self.num_features = widths[-1]
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Turn (B, F) standardised vectors into (B, num_features)."""
+        features: Tensor = self.layers(vectors)
+        return features
