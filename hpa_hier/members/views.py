@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from hpa_hier.data.fingerprint import turned_images
-from hpa_hier.data.pack import Pack
+from hpa_hier.data.pack import VECTORS, Pack
 from hpa_hier.errors import UserError
 from hpa_hier.files import digest_of
 from hpa_hier.members.folds import HeldOutScores, fold_folder, merged_scores, write_scores
@@ -22,6 +22,7 @@ from hpa_hier.members.score import Member, score
 _TURNS = {"none": 1, "flips": 4, "d4": 8, "d4_crops": 8}  # of the eight ways to turn and flip a square, the first ones
 _CROP = 7 / 8  # side of a crop, share of the image's
 _AT_ONCE = 256  # images read into memory at a time
+_NO_IMAGES = "ensemble.views: feature vectors cannot be turned; set ensemble.views to none, and no view_sizes"
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def seen(images: np.ndarray, views: Views) -> Iterator[np.ndarray]:
         UserError: these are no images.
     """
     if images.ndim != 4:
-        raise UserError("ensemble.views: feature vectors cannot be turned; set ensemble.views=none and no view_sizes")
+        raise UserError(_NO_IMAGES)
     for size in views.sizes or (images.shape[-1],):
         whole = _resized(images, size)
         for turn in range(_TURNS[views.kind]):
@@ -136,17 +137,14 @@ def load_viewed(folder: Path, device: str, views: Views) -> Member | Viewed:
     return member if views.plain else Viewed(member, views)
 
 
-def held_out_file(folder: Path, manifest: Manifest, views: Views) -> Path:
-    """Return where a member's held-out scores under these views are, whether they have been computed or not."""
-    return folder / views.file(manifest)
-
-
 def score_held_out(folder: Path, manifest: Manifest, pack: Pack, views: Views, device: str = "auto") -> Path:
     """Score a member's held-out samples in these views, unless that was done; return the file.
 
     A member of folds is scored as it was in training: each sample by the network that did not see it.
     """
-    path = held_out_file(folder, manifest, views)
+    if pack.kind == VECTORS:
+        raise UserError(_NO_IMAGES)
+    path = folder / views.file(manifest)
     if path.exists():
         return path
     with np.load(folder / SCORES, allow_pickle=False) as arrays:
