@@ -243,6 +243,9 @@ class EnsembleSettings(_Settings):
 
     members: tuple[str, ...] = ()  # names of members to combine; empty: all finished ones of the recipe
     flat: tuple[str, ...] = ()  # names of flat members whose mean is the compute-matched peer
+    views: Literal["none", "flips", "d4", "d4_crops"] = "none"  # ways in which each image is scored
+    views_merge: Literal["mean", "max"] = "mean"  # of the views' logits
+    view_sizes: tuple[Annotated[int, Field(ge=16, le=2048)], ...] = ()  # pixels, sides of the views; (): the members'
     calibrate: Literal["platt", "temperature", "isotonic", "none"] = "temperature"
     shrink_positives: Annotated[float, Field(ge=0)] = 50.0  # positives at which a node's own slope counts half
     aggregate: Literal["mean", "concat", "stack", "ridge", "rnn"] = "ridge"

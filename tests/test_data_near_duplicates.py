@@ -18,6 +18,7 @@ from hpa_hier.data.hamming import close_pairs
 from hpa_hier.data.near_duplicates import near_duplicates
 from hpa_hier.data.pack import Pack, write_pack
 from hpa_hier.data.split import make_split, read_split, split_pack
+from hpa_hier.data.vector_pack import write_vector_pack
 from hpa_hier.errors import UserError
 from hpa_hier.taxonomy import Taxonomy
 
@@ -170,3 +171,11 @@ def test_a_label_table_has_no_images_to_compare(tmp_path):
         UserError, match=r"--near-duplicates 16: split\.near_duplicates must be less than or equal to 15, got 16"
     ):
         main([*flags, "--near-duplicates", "16"])
+
+
+def test_vectors_have_no_near_duplicates(tmp_path):
+    tree = Taxonomy.load("hierarchy/hpa28.yaml")
+    facts = (["a", "b"], [("Cytosol",)] * 2, ["", ""], ["x", "y", "z"], tree, "none")
+    write_vector_pack(tmp_path / "pack", np.zeros((2, 3), np.float32), *facts)
+    with pytest.raises(UserError, match="pack: holds vectors, and near-duplicates are images; leave split"):
+        near_duplicates(Pack.open(tmp_path / "pack"))

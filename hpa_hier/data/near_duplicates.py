@@ -11,7 +11,8 @@ import numpy as np
 from hpa_hier.data.csv_file import csv_text
 from hpa_hier.data.fingerprint import TURNS, fingerprints, likeness, thumbnails, turned, turned_images
 from hpa_hier.data.hamming import close_pairs
-from hpa_hier.data.pack import Pack
+from hpa_hier.data.pack import VECTORS, Pack
+from hpa_hier.errors import UserError
 from hpa_hier.files import write_text
 
 DISTANCE = 11  # bits that two fingerprints may differ in
@@ -41,7 +42,12 @@ def near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = True)
         pack: to be looked through.
         distance: bits, 0 to 15.
         turns: find turned and flipped copies too.
+
+    Raises:
+        UserError: the pack holds vectors.
     """
+    if pack.kind == VECTORS:
+        raise UserError(f"{pack.path}: holds vectors, and near-duplicates are images; leave split.near_duplicates out")
     firsts = {sample.pixels: row for row, sample in reversed(list(enumerate(pack.samples)))}
     rows, codes = _codes(pack, np.array(sorted(firsts.values()), dtype=np.int64))
     found: dict[tuple[int, int], tuple[int, int]] = {}
