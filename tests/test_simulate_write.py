@@ -72,6 +72,15 @@ def test_the_pack_holds_the_same_images_labels_and_antibodies_as_the_folder(tmp_
             assert (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == plane).all()
 
 
+def test_a_pack_keeps_the_channels_that_were_asked_for_in_their_order(tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    write_pack(whole, 3, 48, seed=2)
+    write_pack(part, 3, 48, seed=2, channels=("blue", "green"))
+    rows = np.arange(3)
+    assert Pack.open(part).channels == ("blue", "green")
+    np.testing.assert_array_equal(Pack.open(part).images(rows), Pack.open(whole).images(rows)[:, [2, 1]])
+
+
 def test_masks_are_written_where_they_are_asked_for_and_change_no_image(tmp_path: Path) -> None:
     write_folder(tmp_path / "plain", 4, 48, 8)
     write_folder(tmp_path / "masked", 4, 48, 8, masks=True, workers=2)

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from hpa_hier.config import Recipe
+from hpa_hier.data.channels import CHANNELS
 from hpa_hier.data.pack import Pack
 from hpa_hier.data.partition import divide
 from hpa_hier.data.split import Split, read_split, split_pack, write_split
@@ -74,6 +75,9 @@ def _drawn_pack(recipe: Recipe) -> Pack:
         name += f"-variety{drawn.variety:g}"
     if recipe.data.intensity != "depth":
         name += f"-{recipe.data.intensity}"
+    channels = recipe.data.channels
+    if channels != CHANNELS:
+        name += "-" + "-".join(channels)
     folder = Path(recipe.artifacts) / "packs" / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
@@ -96,6 +100,7 @@ def _drawn_pack(recipe: Recipe) -> Pack:
                 supersample=drawn.supersample,
                 variety=drawn.variety,
                 intensity=recipe.data.intensity,
+                channels=channels,
             )
     return Pack.open(folder)
 

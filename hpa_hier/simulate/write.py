@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -121,6 +121,7 @@ def write_pack(
     supersample: int = 1,
     variety: float = 0.0,
     intensity: str = "depth",
+    channels: Sequence[str] = CHANNELS,
 ) -> Path:
     """Draw `count` fields straight into a pack of uint8 images; arguments as for `write_folder`.
 
@@ -136,6 +137,7 @@ def write_pack(
         supersample: as for `write_folder`.
         variety: as for `write_folder`.
         intensity: "depth", or "percentile" as `data.intensity` has it for real images.
+        channels: those that the pack keeps, in this order.
 
     Returns:
         The pack's folder.
@@ -147,13 +149,14 @@ def write_pack(
     samples = draw_samples(count, seed, imbalance)
     nodes = [tuple(_node(tree, label) for label in sample.labels) for sample in samples]
     look = Look(size, seed, radius=radius, supersample=supersample, variety=variety, intensity=intensity)
+    kept = [CHANNELS.index(channel) for channel in channels]
     write(
         out,
-        _in_order(samples, partial(_draw, look), workers),
+        (image[kept] for image in _in_order(samples, partial(_draw, look), workers)),
         ids=[image_id(i) for i in range(count)],
         nodes=nodes,
         groups=[sample.antibody for sample in samples],
-        channels=CHANNELS,
+        channels=channels,
         taxonomy=tree,
         note=NOTE,
         intensity=intensity,
