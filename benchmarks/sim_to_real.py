@@ -4,7 +4,7 @@
                                      [--missing yellow]
 
 Without --run it is the ensemble that comes with the package. Images may lack their yellow channel, or those that
---missing names. Pictures with a scale bar burnt in, as the atlas's cell dictionary, need `--crop-lower 0.08`: that share
+--missing names. Pictures with a scale bar burnt in, as the cell dictionary has, need `--crop-lower 0.08`: that share
 of the height is cut off below, and as much of the width, half on each side, so that squares stay squares.
 
 Group F1 is the macro mean over the groups that occur, of the ensemble's own decisions; beside it what the same images
