@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hpa_hier.errors import UserError
 from hpa_hier.simulate import stains
-from hpa_hier.simulate.cells import Wanted, draw_cells
+from hpa_hier.simulate.cells import INTERPHASE, Wanted, draw_cells
 from hpa_hier.simulate.geometry import Scene, make_scene
 from hpa_hier.simulate.labelsets import LEAVES
 from hpa_hier.simulate.optics import draw_optics, expose
@@ -123,10 +123,18 @@ def draw_places(scene: Scene, rng: np.random.Generator, strengths: dict[str, flo
     """Draw the protein at each of its places, varying from cell to cell: label → (S, S)."""
     places = {}
     for label, strength in strengths.items():
-        spread = rng.uniform(0.1, 0.8)
-        each = np.exp(rng.normal(0, spread, len(scene.cells)))
+        each = _brightness(scene, rng)
         places[label] = np.float32(strength) * PATTERNS[LEAVES[label]](scene, rng) * scene.of_cells(each, outside=1.0)
     return places
+
+
+def _brightness(scene: Scene, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw how bright each cell is (n,): unlike ones, but those that the field is there for are not among the dim."""
+    each = np.exp(rng.normal(0, rng.uniform(0.1, 0.7), len(scene.cells)))
+    state = scene.cells.state
+    shown = np.union1d(np.flatnonzero(state != INTERPHASE), np.flatnonzero(state == INTERPHASE)[:1])
+    each[shown] = np.maximum(each[shown], 0.7 * each.max())
+    return np.asarray(each)
 
 
 def green(scene: Scene, rng: np.random.Generator, places: Mapping[str, Map]) -> Map:
