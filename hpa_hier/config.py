@@ -59,6 +59,8 @@ class SimulateSettings(_Settings):
     image_size: Annotated[int, Field(ge=32, le=1024)] = 64  # pixels
     imbalance: Annotated[float, Field(ge=0, le=1)] = 1.0  # 1: the real table's class counts; 0: all classes alike
     radius: tuple[Fraction, Fraction] | None = None  # cells' mean radius, share of the side, smallest and largest
+    supersample: Annotated[int, Field(ge=1, le=8)] = 1  # times the side that fields are drawn at, then shrunk
+    variety: Share = 0.0  # 0: as a microscope gives them; 1: contrast, sharpness, compression vary more than nature's
     seed: Seed = 0
 
     @field_validator("radius")

@@ -86,6 +86,12 @@ def _drawn_pack(recipe: Recipe) -> Pack:
     name = f"drawn-{drawn.count}x{drawn.image_size}-imbalance{drawn.imbalance:g}-seed{drawn.seed}"
     if drawn.radius:
         name += f"-radius{drawn.radius[0]:g}-{drawn.radius[1]:g}"
+    if drawn.supersample > 1:
+        name += f"-supersample{drawn.supersample}"
+    if drawn.variety:
+        name += f"-variety{drawn.variety:g}"
+    if recipe.data.intensity != "depth":
+        name += f"-{recipe.data.intensity}"
     channels = recipe.data.channels
     if channels != CHANNELS:
         name += "-" + "-".join(channels)
@@ -108,6 +114,9 @@ def _drawn_pack(recipe: Recipe) -> Pack:
                 workers=os.cpu_count() or 1,
                 taxonomy=recipe.taxonomy,
                 radius=drawn.radius,
+                supersample=drawn.supersample,
+                variety=drawn.variety,
+                intensity=recipe.data.intensity,
                 channels=channels,
             )
     return Pack.open(folder)
