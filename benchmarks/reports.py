@@ -7,9 +7,10 @@ under configs/reports/ ask for, trains every network of every recipe for the sam
 time, fits each system's ensemble on the calibration part and answers for the test part. All systems share one split.
 What is finished stays: the same command goes on after an interruption.
 
-`--scale small` divides the sizes of the reports so that two cores finish (512 pixels become 96, every other size 64),
-and starts from random weights, so that nothing is downloaded. `--scale full` takes the recipes' own sizes and
-pretrained weights.
+`--scale small` divides the sizes of the reports so that two cores finish (512 pixels become 72, every other size 48),
+leaves out VGG16's hundred million weights behind its last pooling, and starts from random weights, so that nothing is
+downloaded: what a report gained by pretraining is not in this table. `--scale full` takes the recipes' own sizes, whole
+networks and pretrained weights.
 
 Writes table.md, table.json and pictures into --out. All figures are of drawn cells (simulated).
 """
@@ -35,7 +36,7 @@ from hpa_hier.evaluate import metrics
 from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation
 from hpa_hier.evaluate.intervals import interval
 from hpa_hier.evaluate.measure import measure_of, resampled
-from hpa_hier.files import read_json, write_json, write_text
+from hpa_hier.files import read_json, write_bytes, write_json, write_text
 from hpa_hier.recipe_file import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,8 +48,8 @@ ORDER = (
     *("one-vgg16", "one-vgg16-augmented", "one-vgg16-weighted", "one-spp", "one-partition", "one-levels-rnn"),
     *("two-cnn", "two-resnet50", "two-resnet50-oversampled", "two-resnet152-oversampled", "three-resnet34-focal"),
 )
-SMALL = {512: 96}  # pixels of a report → pixels here; every other size becomes 64
-SMALL_SIDE = 64
+SMALL = {512: 72}  # pixels of a report → pixels here; every other size becomes 48
+SMALL_SIDE = 48
 FIGURES = ("macro_f1", "minority_f1", "sample_f1", "micro_f1", "subset_accuracy", "mean_ap")
 WORDS = ("macro F1", "minority macro F1", "sample F1", "micro F1", "subset accuracy", "mean AP")
 
@@ -106,11 +107,34 @@ def systems(chosen: Sequence[str], scale: Scale, out: Path) -> list[System]:
         ]
         if scale.small:
             sets += ["training.batch_size=32", "training.pretrained=false"]
+            if plain.training.backbone == "vgg16" and plain.training.pooling == "own":
+                sets.append("training.pooling=average")
+            if plain.training.sizes:
+                sets.append("training.sizes=[36, 48, 60]")
+            if plain.training.frozen:
+                sets.append(f"training.weights='{random_weights(plain, out)}'")
             if name == OWN:
                 sets += ["training.width=16", "training.learning_rate=0.01"]
         recipe = load_recipe(config, sets)
         found.append(System(name, config, recipe, tuple(sets), out / "runs" / name))
     return found
+
+
+def random_weights(recipe: Recipe, out: Path) -> Path:
+    """Write the backbone of a recipe as it is before any training, and return the file.
+
+    Its frozen features stand for those of a pretrained network where nothing can be downloaded.
+    """
+    path = out / f"random-{recipe.training.backbone}.safetensors"
+    if not path.exists():
+        import timm
+        import torch
+        from safetensors.torch import save
+
+        torch.manual_seed(0)
+        network = timm.create_model(recipe.training.backbone, num_classes=0)
+        write_bytes(path, save(network.state_dict()))
+    return path
 
 
 def command(module: str, *words: str) -> None:
@@ -275,7 +299,7 @@ def main(arguments: Sequence[str]) -> int:
     one_thread_a_process()
     small = options.scale == "small"
     count = options.count if small or options.count != 4000 else 30_000
-    scale = Scale(count, 96 if small else 512, options.steps or (400 if small else 20_000), small)
+    scale = Scale(count, 72 if small else 512, options.steps or (400 if small else 20_000), small)
     out = options.out.resolve() / options.scale
     wanted = systems(options.only or (*ORDER, OWN), scale, out)
     draw(scale, wanted, out)

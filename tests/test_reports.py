@@ -57,6 +57,9 @@ def test_a_reports_recipe_trains_a_few_steps_on_drawn_cells(
         sets.append("training.sizes=[48, 64]")
     elif "backbone: vgg16" in text:  # without its 100 million weights behind the last pooling
         sets.append("training.pooling=average")
+    if "frozen: true" in text:  # as where there is no network: the backbone's weights come from a file
+        weights = reports.random_weights(load_recipe(f"configs/reports/{path.name}", ()), tmp_path)
+        sets.append(f"training.weights='{weights}'")
     recipe = load_recipe(f"configs/reports/{path.name}", sets)
     flags = [word for change in sets for word in ("--set", change)]
     status = main(["--config", f"configs/reports/{path.name}", "--member", recipe.members[-1].name, *flags])
