@@ -19,7 +19,9 @@ from hpa_hier.ensemble.predict import Ensemble
 from hpa_hier.ensemble.run_folder import check_unchanged, pack_of, read_records
 from hpa_hier.ensemble.scores import Scores
 from hpa_hier.ensemble.tables import refuse_existing, writing
+from hpa_hier.ensemble.views import fitted_settings, scores_in_views
 from hpa_hier.errors import UserError
+from hpa_hier.members.manifest import SCORES
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -129,7 +131,8 @@ def explain_sample(
             "for an image of yours add --images DIR"
         )
     row = int(pack.row_of([sample])[0])
-    held = [Scores.load(record.folder / "scores.npz", record.name) for record in records]
+    file_of = scores_in_views(run, recipe, fitted_settings(ensemble)) or (lambda record: record.folder / SCORES)
+    held = [Scores.load(file_of(record), record.name) for record in records]
     if all(sample in scores.ids for scores in held):
         renamed = {seat.name: seat.renamed for seat in ensemble.seats}
         members = [scores.take([sample]).renamed(renamed[scores.name]) for scores in held]
@@ -144,10 +147,11 @@ def explain_sample(
 
 def load_scorers(run: Path, ensemble: Ensemble, device: str) -> dict[str, Scorer]:
     """Load an ensemble's members, checked to be those that it was fitted with."""
-    from hpa_hier.members.score import Member
+    from hpa_hier.members.views import Views, load_viewed
 
     check_unchanged(run, ensemble)
-    return {seat.name: Member.load(run / "members" / seat.name, device) for seat in ensemble.seats}
+    views = Views.of(fitted_settings(ensemble))
+    return {seat.name: load_viewed(run / "members" / seat.name, device, views) for seat in ensemble.seats}
 
 
 def _scan(folder: FolderRequest) -> Scan:

@@ -30,6 +30,7 @@ class Manifest(BaseModel):
     version: str  # of hpa_hier
     name: str
     selector: dict[str, str]  # {"level": "coarse"}, {"group": ...} or {"partition": ...}
+    images: str = "all"  # that it was trained on; own: those that carry one of its nodes
     nodes: tuple[str, ...]  # columns of the logits, in order
     meanings: dict[str, str]  # node → digest of what it meant in training
     parents: dict[str, tuple[str, ...]] = {}  # node → the nodes right above it, for heads that need to know
@@ -58,6 +59,11 @@ class Manifest(BaseModel):
     device: str
     precision: str
     files: dict[str, str]  # name → SHA-256
+
+    @property
+    def folds(self) -> int:
+        """Networks that answer together, one for each fold; 0: a single one, trained on the training part."""
+        return int(str(self.settings.get("folds", 0)))  # older members have no such setting
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from hpa_hier.config import TrainingSettings
 from hpa_hier.models.ancestry import Ancestry
-from hpa_hier.models.backbones import MLP, BackboneRequest, build_backbone
+from hpa_hier.models.backbones import MLP, BackboneRequest, build_backbone, check_sizes
 from hpa_hier.models.heads import HeadRequest, build_head
 from hpa_hier.models.mlp import Mlp
 from hpa_hier.models.network import Network, VectorNetwork
@@ -47,8 +47,12 @@ def backbone_of(settings: TrainingSettings, channels: Sequence[str], size: int, 
         pretrained=settings.pretrained and start,
         weights=Path(settings.weights) if settings.weights and start else None,
         fourth_channel=settings.fourth_channel,
+        pooling=settings.pooling,
     )
-    return build_backbone(request)
+    backbone, features = build_backbone(request)
+    if start:
+        check_sizes(backbone, request, settings.sizes)
+    return backbone, features
 
 
 def head_of(settings: TrainingSettings, features: int, nodes: Nodes) -> nn.Module:
