@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from hpa_hier import __version__
@@ -87,6 +89,17 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     sys.exit(status)
+
+
+def run_flag(folder: Path) -> str:
+    """Return the flag that finds a run again from here: by its name under artifacts/, elsewhere by its path.
+
+    >>> run_flag(Path("artifacts/demo")), run_flag(Path("/data/runs/my own"))
+    ('--run demo', "--run '/data/runs/my own'")
+    """
+    return (
+        f"--run {shlex.quote(folder.name if folder.parent.resolve() == Path('artifacts').resolve() else str(folder))}"
+    )
 
 
 def one_thread_a_process() -> None:

@@ -59,6 +59,8 @@ class SimulateSettings(_Settings):
     image_size: Annotated[int, Field(ge=32, le=1024)] = 64  # pixels
     imbalance: Annotated[float, Field(ge=0, le=1)] = 1.0  # 1: the real table's class counts; 0: all classes alike
     radius: tuple[Fraction, Fraction] | None = None  # cells' mean radius, share of the side, smallest and largest
+    supersample: Annotated[int, Field(ge=1, le=8)] = 1  # times the side that fields are drawn at, then shrunk
+    variety: Share = 0.0  # 0: as a microscope gives them; 1: contrast, sharpness, compression vary more than nature's
     seed: Seed = 0
 
     @field_validator("radius")
@@ -93,6 +95,7 @@ class PartitionSettings(_Settings):
         None  # training images a majority leaf has at least; None: a twentieth of all
     )
     majority: tuple[str, ...] = ()  # leaf names; where given, they are the majority whatever their counts
+    virtual_nodes: bool = False  # nodes has_majority and has_minority above the leaves; the level `partition` is them
 
 
 class AugmentSettings(_Settings):
@@ -242,6 +245,7 @@ class MemberSettings(_Settings):
     level: str | None = None  # a level of the taxonomy, or all: every node
     group: str | None = None  # a group of the taxonomy: the leaves below it
     partition: Literal["majority", "minority"] | None = None
+    images: Literal["all", "own"] = "all"  # that it is trained on: all, or those that carry one of its leaves
     seed: Seed = 0
     training: dict[str, object] = {}  # overrides of TrainingSettings, checked when they are merged
 
@@ -252,6 +256,8 @@ class MemberSettings(_Settings):
             raise ValueError(
                 f"member '{self.name}' needs exactly one of level, group, partition; got {given or 'none'}"
             )
+        if self.images == "own" and self.level is not None:
+            raise ValueError(f"member '{self.name}': images: own goes with a group or a partition, not with a level")
         return self
 
 
@@ -265,11 +271,12 @@ class EnsembleSettings(_Settings):
     view_sizes: tuple[Annotated[int, Field(ge=16, le=2048)], ...] = ()  # pixels, sides of the views; (): the members'
     calibrate: Literal["platt", "temperature", "isotonic", "none"] = "temperature"
     shrink_positives: Annotated[float, Field(ge=0)] = 50.0  # positives at which a node's own slope counts half
-    aggregate: Literal["mean", "concat", "stack", "ridge"] = "ridge"
+    aggregate: Literal["mean", "concat", "stack", "ridge", "rnn"] = "ridge"
     refine: bool = True  # mean, concat, stack: a slope and an offset for every node of the sum
     reconcile: Literal["lift", "gate", "chain", "min"] = "lift"
     thresholds: Literal["fixed", "global", "f1", "prevalence", "plugin", "bagged"] = "plugin"
     fixed_threshold: Fraction = 0.5
+    hand_thresholds: dict[str, Fraction] = {}  # node → value set by hand, whatever the rule for the others
     small_class_positives: Annotated[int, Field(ge=0)] = 20  # below: prevalence for f1, plugin for bagged
     bootstrap: Annotated[int, Field(ge=0)] = 200  # resamples for a threshold's interval
     folds: Annotated[int, Field(ge=0, le=20)] = 5  # thresholds are fitted on out-of-fold probabilities; 0: in sample

@@ -80,10 +80,10 @@ def test_a_broken_ensemble_file_is_a_users_error(small):
     path = small.folder / "ensemble" / "ensemble.json"
     content = json.loads(path.read_text())
     for broken, message in (
-        ({**content, "format": 0}, "not an ensemble of format 2; fit it again"),
+        ({**content, "format": 0}, "not an ensemble of format 3; fit it again"),
         ({**content, "thresholds": {}}, "thresholds for other nodes, such as 'Centrosome'"),
         ({key: content[key] for key in content if key != "members"}, "KeyError: 'members'"),
-        ([], "not an ensemble of format 2"),
+        ([], "not an ensemble of format 3"),
     ):
         path.write_text(json.dumps(broken))
         with pytest.raises(UserError, match=message):
@@ -416,3 +416,10 @@ def truth_of(small: SmallRun):
 
     targets = small.pack.targets(small.taxonomy)
     return Truth(small.pack.ids, targets.present, targets.known)
+
+
+def test_a_run_elsewhere_is_named_by_its_path_in_hints(tmp_path):
+    run = tmp_path / "my runs" / "other"
+    run.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"fit the ensemble: .* fit --run '.*/my runs/other'"):
+        keep.load(run / "ensemble")

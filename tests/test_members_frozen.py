@@ -9,6 +9,8 @@ import pytest
 import torch
 from tiny_run import write_tiny
 
+from hpa_hier.config import MemberSettings
+from hpa_hier.errors import UserError
 from hpa_hier.members import frozen
 from hpa_hier.members.fit import FitRequest, train_member
 from hpa_hier.members.nodes import member_named
@@ -77,3 +79,21 @@ def test_a_frozen_backbone_keeps_the_weights_that_it_started_from(plans: dict[st
     start, frozen_one = (Member.load(plans[name].folder, "cpu").network.backbone for name in ("start", "flat"))
     for name, weights in start.state_dict().items():
         assert torch.equal(weights, frozen_one.state_dict()[name]), name
+
+
+def test_a_frozen_backbone_without_weights_to_start_from_is_refused(plans: dict[str, Plan]) -> None:
+    run = plans["flat"].run
+    settings = {"weights": None, "frozen": True}
+    with pytest.raises(
+        UserError, match=r"training\.frozen: the backbone of 'new' would stay untrained; set training\.pre"
+    ):
+        plan_of(run, MemberSettings(name="new", level="leaf", training=settings))
+
+
+def test_kept_features_that_are_damaged_are_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "f.npy").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match=r"f\.npy: damaged .*; remove it, and it is made again"):
+        frozen.KeptFeatures(tmp_path / "f.npy", (2, 3))
+    np.save(tmp_path / "f.npy", np.zeros((2, 4), np.float32))
+    with pytest.raises(UserError, match=r"f\.npy: holds \(2, 4\), needed is \(2, 3\); remove it"):
+        frozen.KeptFeatures(tmp_path / "f.npy", (2, 3))

@@ -57,12 +57,18 @@ def outcome(member: Path) -> tuple[str, str, list[list[str]]]:
 
 
 def wait_for_an_epoch(history: Path) -> None:
-    """Wait until the history has been written anew, and a little, into the epoch that follows."""
-    before = history.stat().st_mtime_ns if history.exists() else 0
+    """Wait until the history and then the checkpoint are written anew, and a little, into the epoch that follows."""
+    before = written(history)
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and (history.stat().st_mtime_ns if history.exists() else 0) == before:
+    # On a busy machine the epoch's checkpoint takes its time: before it is written, a signal still counts for its end.
+    while time.monotonic() < deadline and not before < written(history) <= written(history.with_name("last.ckpt")):
         time.sleep(0.002)
-    time.sleep(0.03)
+    time.sleep(0.01)
+
+
+def written(path: Path) -> int:
+    """Return when a file was last written, in nanoseconds; 0 where there is none."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def send(folder: Path, run: str, number: int) -> tuple[int | None, str]:

@@ -45,7 +45,7 @@ BREAKS = {
     "list_as_a_node": (10, "    Cytosol: [label]", "h.yaml:10: unknown field 'Cytosol' in 'Cytoplasm'; the fields are"),
     "node_at_the_top_without_fields": (17, "  Negative: 18", "h.yaml:17: the node 'Negative' must hold fields or nodes, got 18; a leaf is written such as 'Nucleoplasm: {label: 0}'"),
     "unknown_field_of_the_file": (2, "descriptio: x", "h.yaml:2: unknown field 'descriptio'; did you mean 'description'?"),
-    "node_outside_the_tree": (2, "Nucleoplasm: {label: 0}", "h.yaml:2: unknown field 'Nucleoplasm'; the fields are taxonomy, description, levels, tree, and nodes stand below 'tree'"),
+    "node_outside_the_tree": (2, "Nucleoplasm: {label: 0}", "h.yaml:2: unknown field 'Nucleoplasm'; the fields are taxonomy, description, levels, tree, virtual, and nodes stand below 'tree'"),
     "level_deeper_than_the_tree": (3, "levels: {coarse: 1, fine: 4}", "h.yaml:3: unknown level: 'fine' is at depth 4, which the tree has not; give 1 to 3, or 'leaves'"),
     "level_at_depth_0": (3, "levels: {coarse: 0}", "h.yaml:3: unknown level: 'coarse' is at depth 0, which the tree has not; give 1 to 3, or 'leaves'"),
     "level_that_is_a_word": (3, "levels: {coarse: top}", "h.yaml:3: level 'coarse' must be a depth such as 1, or 'leaves', got 'top'"),

@@ -155,17 +155,35 @@ def simulate(options: argparse.Namespace) -> None:
     from hpa_hier.simulate import write
 
     drawn, out = recipe.simulate, options.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from None
     facts = (out, drawn.count, drawn.image_size, drawn.seed, drawn.imbalance)
     if options.form == "pack":
         if options.masks:
             raise UserError("--masks: a pack holds images only; draw files, or leave --masks out")
-        write.write_pack(*facts, workers=options.workers, taxonomy=recipe.taxonomy, radius=drawn.radius)
+        write.write_pack(
+            *facts,
+            workers=options.workers,
+            taxonomy=recipe.taxonomy,
+            radius=drawn.radius,
+            supersample=drawn.supersample,
+            variety=drawn.variety,
+            intensity=recipe.data.intensity,
+        )
         wrote = out
     else:
         if not (out / "labels.csv").exists():
             write_json(out / SIMULATED, {"note": write.NOTE, **drawn.model_dump()})
         wrote = write.write_folder(
-            *facts, workers=options.workers, depth=options.depth, radius=drawn.radius, masks=options.masks
+            *facts,
+            workers=options.workers,
+            depth=options.depth,
+            radius=drawn.radius,
+            supersample=drawn.supersample,
+            variety=drawn.variety,
+            masks=options.masks,
         )
     print(f"wrote {wrote}: {drawn.count:,} drawn images of {drawn.image_size}² pixels, seed {drawn.seed}")
 

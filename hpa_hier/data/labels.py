@@ -199,4 +199,7 @@ def targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy, below: str = "un
             lower[group] = False
             known[np.ix_(untold, np.flatnonzero(lower))] = False
     known |= present  # a node under two groups may be told by the other one
+    for name in taxonomy.virtual:  # nobody annotates them: they are told where all that stands below is
+        below_it = [taxonomy.column[leaf] for leaf in taxonomy.leaves_below(name)]
+        known[:, taxonomy.column[name]] &= present[:, taxonomy.column[name]] | known[:, below_it].all(axis=1)
     return Targets(present, known)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from hpa_hier.config import PartitionSettings
+from hpa_hier.config import PartitionSettings, Recipe
 from hpa_hier.errors import UserError
+from hpa_hier.files import read_json
 from hpa_hier.taxonomy import Taxonomy
+from hpa_hier.taxonomy.virtual import virtual_block
+
+PARTITION_FILE = "partition.json"  # in a run's folder
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,42 @@ def divide(counts: Mapping[str, int], images: int, settings: PartitionSettings, 
         tuple(leaf for leaf in taxonomy.leaves if leaf not in majority),
         least,
     )
+
+
+def with_partition(taxonomy: Taxonomy, partition: Mapping[str, Sequence[str]]) -> Taxonomy:
+    """Put the virtual nodes `has_majority` and `has_minority` above the leaves of each side.
+
+    Args:
+        taxonomy: without them.
+        partition: leaves of `majority` and `minority`; an empty side gets no node.
+    """
+    sides = {virtual_node(side): leaves for side, leaves in partition.items() if leaves}
+    return Taxonomy.from_text(f"{taxonomy.text.rstrip()}\n{virtual_block(sides)}", taxonomy.source)
+
+
+def virtual_node(side: str) -> str:
+    """Return the name of the virtual node above a side of the partition.
+
+    >>> virtual_node("minority")
+    'has_minority'
+    """
+    return f"has_{side}"
+
+
+def taxonomy_of(run: Path, recipe: Recipe) -> Taxonomy:
+    """Load the taxonomy as a run uses it: the recipe's, with the partition's virtual nodes where it asks for them.
+
+    Raises:
+        UserError: it asks for them, and nothing was trained in the run yet, so that there is no partition.
+    """
+    taxonomy = Taxonomy.load(recipe.taxonomy)
+    if not recipe.partition.virtual_nodes:
+        return taxonomy
+    path = run / PARTITION_FILE
+    if not path.is_file():
+        raise UserError(f"{path}: no partition yet, which partition.virtual_nodes needs; train members first")
+    kept = read_json(path)
+    return with_partition(taxonomy, {side: kept[side] for side in ("majority", "minority")})
 
 
 def _twentieth(counts: Mapping[str, int], images: int, taxonomy: Taxonomy) -> int:

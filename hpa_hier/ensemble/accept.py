@@ -12,6 +12,7 @@ from hpa_hier.config import EnsembleSettings
 from hpa_hier.ensemble.arrays import Bools, Floats
 from hpa_hier.ensemble.fit import HeldOut, Material, fit_held_out
 from hpa_hier.ensemble.predict import Ensemble
+from hpa_hier.ensemble.thresholds import INTERVAL
 from hpa_hier.taxonomy import Taxonomy
 
 _RESAMPLES = 400
@@ -76,28 +77,23 @@ def compare(ours: HeldOut, theirs: HeldOut, taxonomy: Taxonomy, confidence: floa
     """
     leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
     systems = [_Measured.of(one, leaves) for one in (ours, theirs)]
-    whole = np.ones((1, len(ours.truth.ids)), np.float32)
-    ap, f1 = (np.stack([getattr(one, name)(whole)[0] for one in systems]) for name in ("ap", "f1"))
-    points = {"mean_ap": _mean(ap[0]) - _mean(ap[1]), "macro_f1": _mean(f1[0]) - _mean(f1[1])}
-    draws: dict[str, list[Floats]] = {name: [] for name in FIGURES}
-    for weights in _resamples(ours.units, len(ours.truth.ids)):
-        draws["mean_ap"].append(_mean(systems[0].ap(weights)) - _mean(systems[1].ap(weights)))
-        draws["macro_f1"].append(_mean(systems[0].f1(weights)) - _mean(systems[1].f1(weights)))
-    lower = {name: float(np.quantile(np.concatenate(draws[name]), 1 - confidence)) for name in FIGURES}
-    differences = {name: float(points[name]) for name in FIGURES}
+    drawn = [_Drawn.of(one, ours.units) for one in systems]
+    apart = {name: drawn[0].over_classes(name) - drawn[1].over_classes(name) for name in FIGURES}
+    lower = {name: float(np.quantile(apart[name][1:], 1 - confidence)) for name in FIGURES}
+    differences = {name: float(apart[name][0]) for name in FIGURES}
     accepted = max(lower.values()) > 0 and min(differences.values()) >= 0
     positives = (ours.truth.present & ours.truth.known)[:, leaves].sum(axis=0)
-    rows = zip(taxonomy.leaves, positives, ap.T, f1.T, strict=True)
     return {
         "decided": True,
         "accepted": bool(accepted),
         "confidence": confidence,
         "difference": differences,
         "lower": lower,
-        "mean": {"mean_ap": float(_mean(ap[1])), "macro_f1": float(_mean(f1[1]))},
+        "ensemble": {name: _with_interval(drawn[0].over_classes(name)) for name in FIGURES},
+        "mean": {name: float(drawn[1].over_classes(name)[0]) for name in FIGURES},
         "classes": [
-            {"node": leaf, "positives": int(n), "ap": _pair(one_ap), "f1": _pair(one_f1)}
-            for leaf, n, one_ap, one_f1 in rows
+            {"node": leaf, "positives": int(n), "ap": _row(drawn, "ap", j), "f1": _row(drawn, "f1", j)}
+            for j, (leaf, n) in enumerate(zip(taxonomy.leaves, positives, strict=True))
         ],
     }
 
@@ -156,6 +152,24 @@ class _Measured:
         return np.stack(columns, axis=1)
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """A system's figures for every leaf, (1 + R, L): on all samples, and on R resamples."""
+
+    ap: Floats
+    f1: Floats
+
+    @classmethod
+    def of(cls, one: _Measured, units: tuple[str, ...]) -> _Drawn:
+        whole = np.ones((1, len(one.probs)), np.float32)
+        chunks = [whole, *_resamples(units, len(one.probs))]
+        return cls(np.concatenate([one.ap(c) for c in chunks]), np.concatenate([one.f1(c) for c in chunks]))
+
+    def over_classes(self, figure: str) -> Floats:
+        """Mean AP or macro F1, (1 + R,)."""
+        return _mean(self.ap if figure == "mean_ap" else self.f1)
+
+
 def _resamples(units: tuple[str, ...], size: int) -> Iterator[Floats]:
     """Draw whole units with replacement; (R, B) weights in chunks."""
     names = [name or f"\0{row}" for row, name in enumerate(units)]
@@ -177,6 +191,18 @@ def _mean(values: Floats) -> Floats:
     return mean
 
 
-def _pair(values: Floats) -> dict[str, float | None]:
-    ours, theirs = (None if np.isnan(value) else round(float(value), 6) for value in values)
-    return {"ensemble": ours, "mean": theirs}
+def _row(drawn: list[_Drawn], figure: str, leaf: int) -> dict[str, float | None]:
+    ours, theirs = (getattr(one, figure)[:, leaf] for one in drawn)
+    interval = _with_interval(ours)
+    return {"ensemble": interval["value"], "mean": _number(theirs[0]), "low": interval["low"], "high": interval["high"]}
+
+
+def _with_interval(values: Floats) -> dict[str, float | None]:
+    """A figure on all samples, and its bootstrap interval: None where a leaf has no positives."""
+    drawn = values[1:][~np.isnan(values[1:])]
+    low, high = np.quantile(drawn, INTERVAL) if len(drawn) else (np.nan, np.nan)
+    return {"value": _number(values[0]), "low": _number(low), "high": _number(high)}
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 6)

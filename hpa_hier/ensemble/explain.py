@@ -56,7 +56,8 @@ def explain(ensemble: Ensemble, members: Sequence[Scores], known: Known, every_n
 def _heading(ensemble: Ensemble, prediction: Prediction, known: Known) -> list[str]:
     taxonomy, present = ensemble.taxonomy, prediction.present[0]
     answer = [leaf for leaf in taxonomy.leaves if present[taxonomy.column[leaf]]]
-    groups = [node for node in taxonomy.nodes if present[taxonomy.column[node]] and not taxonomy.is_leaf(node)]
+    real = [node for node in taxonomy.nodes if node not in taxonomy.virtual]
+    groups = [node for node in real if present[taxonomy.column[node]] and not taxonomy.is_leaf(node)]
     best = max(taxonomy.leaves, key=lambda leaf: prediction.probs[0, taxonomy.column[leaf]])
     lines = [f"image      {prediction.ids[0]}", f"from       {known.source}"]
     if answer:
@@ -109,7 +110,7 @@ def _notes(ensemble: Ensemble, prediction: Prediction, node: str) -> Iterator[st
     if present[j] and prob[j] < prediction.thresholds[j]:
         below = [child for child in taxonomy.children(node) if present[taxonomy.column[child]]]
         yield f"on because {below[0]} is"
-    others = taxonomy.parents(node)[1:]
+    others = _parents(taxonomy, node)[1:]
     if others:
         yield f"also under {', '.join(others)}"
 
@@ -153,13 +154,18 @@ def _branches(taxonomy: Taxonomy) -> Iterator[tuple[str, str]]:
     """Yield every node once, below its first parent, with the lines that lead to it."""
 
     def below(node: str, indent: str) -> Iterator[tuple[str, str]]:
-        children = [child for child in taxonomy.children(node) if taxonomy.parents(child)[0] == node]
+        children = [child for child in taxonomy.children(node) if _parents(taxonomy, child)[:1] == [node]]
         for child in children:
             last = child == children[-1]
             yield indent + ("└── " if last else "├── "), child
             yield from below(child, indent + ("    " if last else "│   "))
 
     for node in taxonomy.nodes:
-        if not taxonomy.parents(node):
+        if not _parents(taxonomy, node):
             yield "", node
             yield from below(node, "")
+
+
+def _parents(taxonomy: Taxonomy, node: str) -> list[str]:
+    """Return the nodes right above that can be an answer."""
+    return [above for above in taxonomy.parents(node) if above not in taxonomy.virtual]

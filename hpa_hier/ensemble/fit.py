@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from hpa_hier.config import EnsembleSettings
-from hpa_hier.ensemble.aggregate import WEIGHTS, combine, coverage, fill_absent, fill_from_children
+from hpa_hier.ensemble.aggregate import WEIGHTS, combine, coverage, fill_absent
 from hpa_hier.ensemble.arrays import Bools, Floats
+from hpa_hier.ensemble.by_hand import set_by_hand
 from hpa_hier.ensemble.calibrate import CALIBRATIONS, Calibration, identity
 from hpa_hier.ensemble.close import close, decide
+from hpa_hier.ensemble.factor import check_factors, with_factors
 from hpa_hier.ensemble.folds import deal
 from hpa_hier.ensemble.predict import Ensemble, Seat, spread
 from hpa_hier.ensemble.reconcile import Gate, fit_gamma
+from hpa_hier.ensemble.rnn import fit_rnn
 from hpa_hier.ensemble.safe import safe_thresholds
 from hpa_hier.ensemble.scores import Scores, Truth, aligned
 from hpa_hier.ensemble.stack import Lesson, Stacked, convex_weights, refined, ridge
@@ -118,6 +120,8 @@ def fit_held_out(given: Material, taxonomy: Taxonomy, settings: EnsembleSettings
     """
     _check_nodes(given.members, taxonomy)
     _check_leaves(coverage(given.members, taxonomy.column), taxonomy)
+    given = _as_asked(given, settings)
+    check_factors(given.members, taxonomy)
     ensemble = _without_thresholds(given, taxonomy, settings)
     truth = given.truth
     number = min(settings.folds, len(truth.ids) // _FEWEST)
@@ -135,6 +139,16 @@ def fit_held_out(given: Material, taxonomy: Taxonomy, settings: EnsembleSettings
     thresholds = _thresholds(probs, truth, taxonomy, settings)
     safe = safe_thresholds(probs, truth.present, truth.known, settings.safe_precision)
     return replace(ensemble, thresholds=thresholds, safe=safe), held_out
+
+
+def _as_asked(given: Material, settings: EnsembleSettings) -> Material:
+    """Leave out what members' answers are conditional on where a rule takes them as they are.
+
+    Plain concatenation is the baseline without the missing factor; and `chain` multiplies along the path itself.
+    """
+    if settings.aggregate != "concat" and settings.reconcile != "chain":
+        return given
+    return replace(given, members=tuple(replace(scores, given="") for scores in given.members))
 
 
 def _nested(
@@ -159,18 +173,17 @@ def _without_thresholds(given: Material, taxonomy: Taxonomy, settings: EnsembleS
         _calibrate(scores, heard, truth, taxonomy, settings)
         for scores, heard in zip(given.members, given.heard, strict=True)
     ]
-    logits = fill_absent(
-        np.stack([spread(one, scores, taxonomy) for one, scores in zip(calibrations, given.members, strict=True)]),
-        covers,
-        given.heard,
-    )
-    stacked = _aggregate(Lesson(logits, covers, truth.present, truth.known), settings)
-    answered = np.any(given.heard[:, :, None] & covers[:, None, :], axis=0)
-    raw = expit(combine(list(logits), stacked.weights) + stacked.offset)
-    raw = fill_from_children(raw, answered, taxonomy.bottom_up)
-    gates = fit_gates(raw, truth, taxonomy) if settings.reconcile == "gate" else ()
+    wide = [spread(one, scores, taxonomy) for one, scores in zip(calibrations, given.members, strict=True)]
+    columns = [taxonomy.column[scores.given] if scores.given else None for scores in given.members]
+    logits = fill_absent(np.stack(with_factors(wide, covers, columns)), covers, given.heard)
+    lesson = Lesson(logits, covers, truth.present, truth.known)
+    stacked = _aggregate(lesson, settings)
+    rnn = None
+    if settings.aggregate == "rnn":
+        total = combine(list(logits), stacked.weights) + stacked.offset
+        rnn = fit_rnn(lesson, total, taxonomy.bottom_up)
     seats = tuple(
-        Seat(scores.name, calibration, weight)
+        Seat(scores.name, calibration, weight, given=scores.given)
         for scores, calibration, weight in zip(given.members, calibrations, stacked.weights, strict=True)
     )
     size = len(taxonomy.nodes)
@@ -178,16 +191,12 @@ def _without_thresholds(given: Material, taxonomy: Taxonomy, settings: EnsembleS
     unset = Thresholds(
         taxonomy.nodes, np.full(size, 0.5), ("fixed",) * size, nothing, nothing, np.zeros(size, np.int64)
     )
-    return Ensemble(
-        taxonomy,
-        seats,
-        stacked.offset,
-        settings.aggregate,
-        settings.reconcile,
-        gates,
-        unset,
-        np.full(size, np.inf),
-    )
+    rules = settings.aggregate, settings.reconcile
+    ensemble = Ensemble(taxonomy, seats, stacked.offset, *rules, (), unset, np.full(size, np.inf), rnn)
+    if settings.reconcile != "gate":
+        return ensemble
+    raw, _ = ensemble.probabilities(ensemble.calibrated(given.members), given.heard)
+    return replace(ensemble, gates=fit_gates(raw, truth, taxonomy))
 
 
 def _aggregate(lesson: Lesson, settings: EnsembleSettings) -> Stacked:
@@ -196,7 +205,7 @@ def _aggregate(lesson: Lesson, settings: EnsembleSettings) -> Stacked:
     if settings.aggregate == "stack":
         weights = convex_weights(lesson, settings.shrink_positives)
     else:
-        weights = WEIGHTS[settings.aggregate](lesson.covers)
+        weights = WEIGHTS["mean" if settings.aggregate == "rnn" else settings.aggregate](lesson.covers)
     return refined(lesson, weights) if settings.refine else Stacked(weights, np.zeros(weights.shape[1]))
 
 
@@ -209,7 +218,8 @@ def _thresholds(probs: Floats, truth: Truth, taxonomy: Taxonomy, settings: Ensem
         settings.thresholds, settings.fixed_threshold, settings.small_class_positives, settings.bootstrap
     )
     leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
-    return fit_thresholds(taxonomy.nodes, probs, (truth.present, truth.known), leaves, plan)
+    fitted = fit_thresholds(taxonomy.nodes, probs, (truth.present, truth.known), leaves, plan)
+    return set_by_hand(fitted, settings.hand_thresholds)
 
 
 def fit_gates(raw: Floats, truth: Truth, taxonomy: Taxonomy) -> tuple[Gate, ...]:
@@ -229,6 +239,8 @@ def _calibrate(
         return identity(scores.nodes)
     columns = [taxonomy.column[node] for node in scores.nodes]
     known = truth.known[:, columns] & heard[:, None]
+    if scores.given:  # it speaks of these samples only
+        known &= (truth.present & truth.known)[:, [taxonomy.column[scores.given]]]
     return CALIBRATIONS[settings.calibrate](
         scores.nodes, scores.logits, truth.present[:, columns], known, settings.shrink_positives
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpa_hier.config import Recipe
+from hpa_hier.data.partition import taxonomy_of
 from hpa_hier.ensemble import keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.evaluate import facts_of, write_evaluation
@@ -29,7 +30,7 @@ def fit_run(run: Path, recipe: Recipe) -> tuple[Ensemble, Ensemble | None]:
     Returns:
         The ensemble, and the flat peer or None where the recipe names no flat members.
     """
-    taxonomy = Taxonomy.load(recipe.taxonomy)
+    taxonomy = taxonomy_of(run, recipe)
     seen = scores_in_views(run, recipe, recipe.ensemble.model_dump())
     gathered = gather(run, wanted_members(run, recipe), taxonomy, "calibration", seen)
     flat = gather(run, recipe.ensemble.flat, taxonomy, "calibration", seen) if recipe.ensemble.flat else None

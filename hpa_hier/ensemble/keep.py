@@ -1,4 +1,4 @@
-"""Keeping: an ensemble as one JSON file with names in it, and its taxonomy beside it."""
+"""Keeping: an ensemble as one JSON file with names in it, its taxonomy beside it, and its network where it has one."""
 
 from __future__ import annotations
 
@@ -8,21 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
 
 from hpa_hier import __version__
+from hpa_hier.command import run_flag
 from hpa_hier.ensemble.arrays import Floats
 from hpa_hier.ensemble.calibrate import Calibration
 from hpa_hier.ensemble.isotonic import Curve
 from hpa_hier.ensemble.predict import Ensemble, Seat
 from hpa_hier.ensemble.reconcile import Gate
+from hpa_hier.ensemble.rnn import Rnn, levels_of
 from hpa_hier.ensemble.thresholds import Thresholds
 from hpa_hier.errors import UserError
-from hpa_hier.files import read_json, write_json, write_text
+from hpa_hier.files import read_json, sha256, write_bytes, write_json, write_text
 from hpa_hier.taxonomy import Taxonomy
 
-FORMAT = 2
+FORMAT = 3
+_READABLE = (2, 3)  # 2 has no network and no conditional members
 FILE = "ensemble.json"
 FLAT_FILE = "flat.json"  # the compute-matched peer, fitted the same way
+NETWORK = "rnn.safetensors"  # of the aggregate rnn
 
 
 def save(ensemble: Ensemble, folder: Path, file: str = FILE) -> Path:
@@ -37,8 +43,14 @@ def save(ensemble: Ensemble, folder: Path, file: str = FILE) -> Path:
         The JSON file's path.
     """
     write_text(folder / "taxonomy.yaml", ensemble.taxonomy.text)
-    path = folder / file
-    write_json(path, to_json(ensemble))
+    path, network = folder / file, folder / NETWORK
+    content = to_json(ensemble)
+    if ensemble.rnn:
+        write_bytes(network, save_tensors(dict(ensemble.rnn.weights)))
+        content["rnn"] = {"file": NETWORK, "sha256": sha256(network)}
+    write_json(path, content)
+    if file == FILE and not ensemble.rnn:
+        network.unlink(missing_ok=True)
     return path
 
 
@@ -50,21 +62,34 @@ def load(folder: Path, file: str = FILE) -> Ensemble:
     """
     path = folder / file
     if not path.is_file():
-        raise UserError(
-            f"{path}: no such file; fit the ensemble: python -m hpa_hier.ensemble fit --run {folder.parent.name}"
-        )
+        raise UserError(f"{path}: no such file; fit the ensemble: {fit_command(folder.parent)}")
     content = read_json(path)
     taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path}: not an ensemble of format {FORMAT}; fit it again: python -m hpa_hier.ensemble fit")
+    again = fit_command(folder.parent)
+    if not isinstance(content, dict) or content.get("format") not in _READABLE:
+        raise UserError(f"{path}: not an ensemble of format {FORMAT}; fit it again: {again}")
     try:
         ensemble = _from_json(content, taxonomy)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path}: does not fit {folder / 'taxonomy.yaml'} or is broken ({type(error).__name__}: {error}); "
-            "fit it again: python -m hpa_hier.ensemble fit"
+            f"fit it again: {again}"
         ) from None
-    return ensemble
+    return replace(ensemble, rnn=_network(content["rnn"], ensemble, folder)) if content.get("rnn") else ensemble
+
+
+def fit_command(run: Path) -> str:
+    """Return the command that fits a run's ensemble, with the run named so that it is found."""
+    return f"python -m hpa_hier.ensemble fit {run_flag(run)}"
+
+
+def _network(kept: dict[str, Any], ensemble: Ensemble, folder: Path) -> Rnn:
+    path = folder / NETWORK
+    if not path.is_file() or sha256(path) != kept.get("sha256"):
+        what = "does not match the checksum in" if path.is_file() else "missing, and needed by"
+        raise UserError(f"{path}: {what} ensemble.json; fit it again: {fit_command(folder.parent)}")
+    nodes = ensemble.taxonomy
+    return Rnn(levels_of(len(nodes.nodes), nodes.bottom_up), ensemble.covers, load_tensors(path.read_bytes()))
 
 
 def to_json(ensemble: Ensemble) -> dict[str, Any]:
@@ -100,6 +125,7 @@ def _seat_to_json(seat: Seat, nodes: tuple[str, ...]) -> dict[str, Any]:
     return {
         "sha256": seat.digest,
         "renamed": seat.renamed,
+        "given": seat.given,
         "calibration": {
             node: {"slope": float(calibration.slope[j]), "offset": float(calibration.offset[j])}
             | ({"curve": asdict(calibration.curves[j])} if calibration.curves else {})
@@ -143,7 +169,10 @@ def _seat_from_json(name: str, kept: dict[str, Any], taxonomy: Taxonomy) -> Seat
         weights[taxonomy.column[node]] = float(weight)
     for node in calibration.nodes:
         taxonomy.column[node]  # a node the taxonomy has not is a KeyError, told by `load`
-    return Seat(name, calibration, weights, dict(kept["renamed"]), str(kept["sha256"]))
+    given = str(kept.get("given", ""))
+    if given:
+        taxonomy.column[given]
+    return Seat(name, calibration, weights, dict(kept["renamed"]), str(kept["sha256"]), given)
 
 
 def _curve(kept: dict[str, Any]) -> Curve:

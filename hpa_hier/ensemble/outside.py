@@ -12,6 +12,7 @@ from hpa_hier.ensemble import keep
 from hpa_hier.ensemble.accept import fit_accepted, said
 from hpa_hier.ensemble.arrays import Bools
 from hpa_hier.ensemble.fit import material
+from hpa_hier.ensemble.held_out_table import write_held_out
 from hpa_hier.ensemble.score_table import ScoreKind, bring_together, notes, read_scores
 from hpa_hier.ensemble.scores import Scores, Truth
 from hpa_hier.ensemble.tables import refuse_existing, writing
@@ -74,12 +75,14 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
     for name in _EVALUATIONS:
         (run / "ensemble" / name).unlink(missing_ok=True)
     keep.save(replace(accepted.ensemble, about=about), run / "ensemble")
+    figures = write_held_out(run / "ensemble", accepted.verdict)
     return [
         f"fitted {accepted.ensemble.aggregate} over {', '.join(sorted(one.name for one in tables))} "
         f"on {len(together.ids):,} samples",
         *(f"  {line}" for line in notes(tables, len(together.ids), taxonomy, together.heard)),
         *_unused(labels.ids, scored, len(together.unanswered)),
         f"  {said(accepted.verdict)}",
+        *([f"  {figures}"] if figures else []),
     ]
 
 

@@ -12,7 +12,9 @@ from hpa_hier.ensemble.aggregate import combine, fill_absent, fill_from_children
 from hpa_hier.ensemble.arrays import Bools, Floats
 from hpa_hier.ensemble.calibrate import Calibration
 from hpa_hier.ensemble.close import close, decide
+from hpa_hier.ensemble.factor import with_factors
 from hpa_hier.ensemble.reconcile import Gate, chain, gate, lift, lower
+from hpa_hier.ensemble.rnn import Rnn
 from hpa_hier.ensemble.safe import SafeAnswers, safe_answers
 from hpa_hier.ensemble.scores import Scores, aligned
 from hpa_hier.ensemble.thresholds import Thresholds
@@ -30,6 +32,7 @@ class Seat:
         weights: (N,) its share in every node's sum, 0 where it does not answer.
         renamed: node names of the member that the taxonomy has since changed, old to new.
         digest: SHA-256 of the member's `member.json` when the ensemble was fitted; "" where it has none.
+        given: the node whose probability its answers are multiplied by; "" for none.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Seat:
     weights: Floats
     renamed: dict[str, str] = field(default_factory=dict)
     digest: str = ""
+    given: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Ensemble:
         gates: top groups with their gamma; empty where the rule is not gate.
         thresholds: one for every node.
         safe: (N,) what a node's probability must reach to be a safe answer; infinite where none is.
+        rnn: the network down the levels, which adds to the members' sums; None where the aggregate is another.
         about: where it was fitted and how, as kept in its file.
     """
 
@@ -86,6 +91,7 @@ class Ensemble:
     gates: tuple[Gate, ...]
     thresholds: Thresholds
     safe: Floats
+    rnn: Rnn | None = None
     about: dict[str, object] = field(default_factory=dict)
 
     def predict(self, members: Sequence[Scores], heard: Bools | None = None) -> Prediction:
@@ -114,12 +120,13 @@ class Ensemble:
         if heard is not None:
             logits = list(fill_absent(np.stack(logits), self.covers, heard))
             answered = np.asarray((heard[:, :, None] & self.covers[:, None, :]).any(axis=0))
-        raw = expit(combine(logits, np.stack([seat.weights for seat in self.seats])) + self.offset)
+        total = combine(logits, np.stack([seat.weights for seat in self.seats])) + self.offset
+        raw = expit(self.rnn.add(logits, total) if self.rnn else total)
         raw = fill_from_children(raw, answered, self.taxonomy.bottom_up)
         return raw, reconcile(raw, (self.reconcile, self.gates), answered, self.taxonomy)
 
     def calibrated(self, scored: Sequence[Scores]) -> list[Floats]:
-        """Return each seat's calibrated logits, (B, N), 0 where the member does not answer.
+        """Return each seat's calibrated logits, (B, N), times their factor; 0 where the member does not answer.
 
         Args:
             scored: aligned scores of exactly the ensemble's members, by name.
@@ -127,9 +134,11 @@ class Ensemble:
         names, wanted = [scores.name for scores in scored], [seat.name for seat in self.seats]
         if names != wanted:
             raise UserError(f"this ensemble combines {', '.join(wanted)}; got scores of {', '.join(names)}")
-        return [
+        wide = [
             spread(seat.calibration, scores, self.taxonomy) for seat, scores in zip(self.seats, scored, strict=True)
         ]
+        column = self.taxonomy.column
+        return with_factors(wide, self.covers, [column[seat.given] if seat.given else None for seat in self.seats])
 
     @property
     def answered(self) -> Bools:

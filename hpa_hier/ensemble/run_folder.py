@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpa_hier.command import run_flag
 from hpa_hier.config import Recipe
+from hpa_hier.data.partition import virtual_node
 from hpa_hier.ensemble.keep import FILE
 from hpa_hier.ensemble.predict import Ensemble
 from hpa_hier.ensemble.scores import Scores
@@ -42,6 +44,8 @@ class Record:
     def command(self) -> str:
         """The flags that train this member under its run's recipe."""
         flags = [f"--{kind} {shlex.quote(value)}" for kind, value in self.manifest.selector.items()]
+        if self.manifest.images == "own":  # no flag asks for that, but the recipe's member does
+            return " ".join([f"--member {self.name}", *_recipe_flags(self.folder.parents[1])])
         if self.manifest.seed:
             flags.append(f"--seed {self.manifest.seed}")
         return " ".join([*flags, *_recipe_flags(self.folder.parents[1])])
@@ -175,7 +179,10 @@ def gather(
         check_files(record.folder, record.manifest, (SCORES, TAXONOMY))
     renamed = tuple(_renamed(record, taxonomy) for record in records)
     scores = tuple(
-        Scores.load(file_of(record) if file_of else record.folder / SCORES, record.name, part).renamed(names)
+        replace(
+            Scores.load(file_of(record) if file_of else record.folder / SCORES, record.name, part).renamed(names),
+            given=_given(record, taxonomy),
+        )
         for record, names in zip(records, renamed, strict=True)
     )
     return Gathered(records, scores, renamed)
@@ -218,7 +225,7 @@ def check_unchanged(run: Path, ensemble: Ensemble) -> None:
         if seat.digest and seat.digest != record.digest:
             raise UserError(
                 f"{record.folder}: was trained again after the ensemble was fitted; fit it again: "
-                f"python -m hpa_hier.ensemble fit --run {run.name}"
+                f"python -m hpa_hier.ensemble fit {run_flag(run)}"
             )
 
 
@@ -263,13 +270,27 @@ def _recipe_flags(run: Path) -> list[str]:
     """Flags that name a run's own recipe."""
     if (run / "config.yaml").is_file():
         return [f"--config {shlex.quote(str(run / 'config.yaml'))}"]
-    return [f"--run {shlex.quote(run.name)}"]
+    elsewhere = [] if run.parent == Path("artifacts") else [f"--set {shlex.quote(f'artifacts={run.parent}')}"]
+    return [f"--run {shlex.quote(run.name)}", *elsewhere]  # train takes names alone
 
 
 def _renamed(record: Record, taxonomy: Taxonomy) -> dict[str, str]:
     from hpa_hier.taxonomy.stale import renamed
 
     return dict(renamed(_trained_taxonomy(record), taxonomy, record.manifest.nodes))
+
+
+def _given(record: Record, taxonomy: Taxonomy) -> str:
+    """Return the node that all images of a member's training carried, as it is called now; "" where they were all."""
+    from hpa_hier.taxonomy.stale import renamed
+
+    manifest = record.manifest
+    if manifest.images != "own":
+        return ""
+    (kind, value), *_ = manifest.selector.items()
+    node = virtual_node(value) if kind == "partition" else value
+    trained = _trained_taxonomy(record)
+    return renamed(trained, taxonomy, (node,)).get(node, node) if node in trained.column else node
 
 
 def _trained_taxonomy(record: Record) -> Taxonomy:

@@ -62,6 +62,7 @@ def safe_answers(probs: Floats, thresholds: Floats, taxonomy: Taxonomy) -> SafeA
     deepest = max(taxonomy.depth(node) for node in taxonomy.nodes)
     depth = np.array([deepest if taxonomy.is_leaf(node) else taxonomy.depth(node) for node in taxonomy.nodes])
     reached = probs >= thresholds
+    reached[:, [taxonomy.column[node] for node in taxonomy.virtual]] = False
     rank = np.where(reached, depth + probs / 2, -1.0)  # depth first, then probability
     best = np.argmax(rank, axis=1)
     some = reached.any(axis=1)

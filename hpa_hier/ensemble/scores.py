@@ -23,12 +23,15 @@ class Scores:
         ids: B sample ids, each once.
         nodes: n node names, each once.
         logits: (B, n), finite.
+        given: the node that every image of its training carried, whose probability its answers lack; "" where it was
+            trained on all images.
     """
 
     name: str
     ids: tuple[str, ...]
     nodes: tuple[str, ...]
     logits: Floats
+    given: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "logits", np.ascontiguousarray(self.logits, dtype=np.float64))

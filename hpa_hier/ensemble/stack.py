@@ -11,10 +11,14 @@ from scipy.special import expit
 from hpa_hier.ensemble.arrays import Bools, Floats
 
 # Precisions of the normal priors, as a count of logistic observations. Positives tell a slope apart well, so that
-# these matter for nodes with few positives and vanish for nodes with many.
+# these matter for nodes with few positives and vanish for nodes with many. `ridge` begins with them, then finds those
+# of largest evidence; `refined` keeps them.
 _SLOPE = 30.0  # a node's slope around the slope that all nodes share
 _OFFSET = 1.0  # a node's offset around the shared one: one logit either way is nothing unusual
 _LEAN = 10.0  # a node's leaning towards a member around what all nodes lean
+_PRECISIONS = (0.1, 300.0)  # between which evidence is looked for
+_HALF_SURE = 2.0  # parameters that the precisions above are worth beside those that are fitted
+_ROUNDS = 4  # of fitting the parameters and finding precisions in turn
 _SHARED = 10.0  # what all nodes lean, around 0: the mean of the members
 _WEAK = 1e-3  # keeps the shared slope and offset finite where positives and negatives are separable
 _NEWTON_STEPS = 50
@@ -66,7 +70,7 @@ def refined(lesson: Lesson, weights: Floats) -> Stacked:
         The weights, times the slopes, and the offsets; nodes that nobody answers for keep offset 0.
     """
     total = np.einsum("ebn,en->bn", lesson.logits, weights)
-    fitted = _fit(np.stack([total, np.ones_like(total)]), lesson, np.array([_SLOPE, _OFFSET]), 0.0)
+    fitted = _fit(np.stack([total, np.ones_like(total)]), lesson, _Prior(np.array([_SLOPE, _OFFSET]), 0.0))
     answered = lesson.covers.any(axis=0)
     return Stacked(weights * np.maximum(fitted[0], 1e-3), np.where(answered, fitted[1], 0.0))
 
@@ -75,22 +79,26 @@ def ridge(lesson: Lesson) -> Stacked:
     """Fit a logistic stack whose nodes share what they can: the mean of the members, and a leaning towards some.
 
     The logit is slope * mean + sum over members of lean * (member - mean) + offset. First one set of parameters is
-    fitted for all nodes together; then each node has its own, held near the shared ones by a normal prior (the
-    largest posterior). A node without positives has the shared parameters and an offset somewhat lower. Leanings may
-    be negative: where members err alike, what they share is best taken off.
+    fitted for all nodes together; then each node has its own, held near the shared ones by normal priors (the
+    largest posterior). How near is found from the samples, for slopes, offsets and leanings apart: where nodes differ
+    in whom they should trust, the evidence says so, and where members are alike, it keeps to their mean. A node
+    without positives has the shared parameters and an offset somewhat lower. Leanings may be negative: where members
+    err alike, what they share is best taken off.
 
     Args:
         lesson: what to fit on.
 
     Returns:
         Weights (E, N) and offsets (N,); 0 where nobody answers.
+
+    Source: the evidence of a normal prior, MacKay, Bayesian interpolation, Neural Computation 1992.
     """
     shares = lesson.covers / np.maximum(lesson.covers.sum(axis=0), 1)
     mean = np.einsum("ebn,en->bn", lesson.logits, shares)
     apart = np.where(lesson.covers[:, None, :], lesson.logits - mean, 0.0)
     design = np.concatenate([mean[None], np.ones_like(mean)[None], apart])
     precision = np.array([_SLOPE, _OFFSET, *[_LEAN] * len(apart)])
-    fitted = _fit(design, lesson, precision, _SHARED)
+    fitted = _fit(design, lesson, _Prior(precision, _SHARED, rounds=_ROUNDS))
     lean = np.where(lesson.covers, fitted[2:], 0.0)
     weights = shares * (fitted[0] - lean.sum(axis=0)) + lean
     return Stacked(weights, np.where(lesson.covers.any(axis=0), fitted[1], 0.0))
@@ -141,7 +149,16 @@ def _softmax(score: Floats, covers: Bools) -> Floats:
     return weights
 
 
-def _fit(design: Floats, lesson: Lesson, precision: Floats, shared_precision: float) -> Floats:
+@dataclass(frozen=True)
+class _Prior:
+    """How near parameters are held: (k,) precisions, those of shared leanings, and how often evidence is asked."""
+
+    precision: Floats
+    shared_precision: float
+    rounds: int = 0
+
+
+def _fit(design: Floats, lesson: Lesson, prior: _Prior) -> Floats:
     """Fit parameters (k, N) of logits that are sums over a design (k, B, N), each node's near the shared ones."""
     columns = np.flatnonzero(lesson.covers.any(axis=0))
     fitted = np.zeros((len(design), design.shape[2]))
@@ -153,36 +170,77 @@ def _fit(design: Floats, lesson: Lesson, precision: Floats, shared_precision: fl
     flat = (1, -1, len(design))
     start = np.zeros((1, len(design)))
     start[0, 0] = 1.0
-    weak = np.array([_WEAK, _WEAK, *[shared_precision] * (len(design) - 2)])
-    shared = _newton(x.reshape(flat), (goals.reshape(1, -1), counted.reshape(1, -1)), start, weak)
-    own = _newton(x, (goals, counted), np.repeat(shared, len(columns), axis=0), precision)
+    weak = np.array([_WEAK, _WEAK, *[prior.shared_precision] * (len(design) - 2)])
+    shared = _newton(x.reshape(flat), (goals.reshape(1, -1), counted.reshape(1, -1)), start, _Near(start, weak))
+    near = _Near(np.repeat(shared, len(columns), axis=0), prior.precision)
+    own = _newton(x, (goals, counted), near.around, near)
+    used = np.concatenate([np.ones((2, len(columns)), bool), lesson.covers[:, columns][: len(design) - 2]]).T
+    for _ in range(prior.rounds):
+        near = _Near(near.around, _evidence(x, counted, own, near, (prior.precision, used)))
+        own = _newton(x, (goals, counted), own, near)
     fitted[:, columns] = own.T
     return fitted
 
 
-def _newton(x: Floats, truth: tuple[Floats, Floats], around: Floats, precision: Floats) -> Floats:
+@dataclass(frozen=True)
+class _Near:
+    """A normal prior: means (n, k) and precisions (k,)."""
+
+    around: Floats
+    precision: Floats
+
+
+def _evidence(x: Floats, counted: Floats, found: Floats, near: _Near, first: tuple[Floats, Bools]) -> Floats:
+    """Find the precisions (k,) that make the samples likeliest: one for slopes, one for offsets, one for leanings.
+
+    Args:
+        x: (n, B, k).
+        counted: (n, B) what counts.
+        found: (n, k) parameters fitted with the precisions so far.
+        near: the prior so far.
+        first: the precisions that evidence began with, and (n, k) which parameters mean anything.
+    """
+    begun, used = first
+    variance = np.diagonal(np.linalg.inv(_curvature(x, counted, found, near)), axis1=1, axis2=2)
+    told = (1 - near.precision * variance) * used  # how much the samples say of each parameter, in [0, 1]
+    apart = (found - near.around) ** 2 * used
+    precision = near.precision.copy()
+    for block in (slice(0, 1), slice(1, 2), slice(2, len(precision))):
+        if precision[block].size:
+            parameters, spread = told[:, block].sum() + _HALF_SURE, apart[:, block].sum() + _HALF_SURE / begun[block][0]
+            precision[block] = np.clip(parameters / spread, *_PRECISIONS)
+    return precision
+
+
+def _curvature(x: Floats, counted: Floats, found: Floats, near: _Near) -> Floats:
+    """Second derivative of each negative log posterior, (n, k, k)."""
+    probs = expit((x @ found[:, :, None])[:, :, 0])
+    curve = (probs * (1 - probs) * counted)[:, :, None] * x
+    hessian: Floats = x.transpose(0, 2, 1) @ curve + np.diag(near.precision)
+    return hessian
+
+
+def _newton(x: Floats, truth: tuple[Floats, Floats], start: Floats, near: _Near) -> Floats:
     """Maximise n logistic posteriors side by side.
 
     Args:
         x: (n, B, k).
         truth: goals and what counts, (n, B) each.
-        around: (n, k) means of the priors, and the start.
-        precision: (k,) of the priors.
+        start: (n, k).
+        near: the priors.
 
     Returns:
         (n, k).
     """
     goals, counted = truth
-    found = around.copy()
-    loss = _loss(x, truth, found, around, precision)
+    found = start.copy()
+    loss = _loss(x, truth, found, near)
     for _ in range(_NEWTON_STEPS):
         probs = expit((x @ found[:, :, None])[:, :, 0])
-        slope = ((goals - probs) * counted)[:, None, :] @ x
-        curve = (probs * (1 - probs) * counted)[:, :, None] * x
-        hessian = x.transpose(0, 2, 1) @ curve + np.diag(precision)
-        step = np.linalg.solve(hessian, (slope[:, 0] - precision * (found - around))[:, :, None])[:, :, 0]
+        slope = (((goals - probs) * counted)[:, None, :] @ x)[:, 0] - near.precision * (found - near.around)
+        step = np.linalg.solve(_curvature(x, counted, found, near), slope[:, :, None])[:, :, 0]
         for _ in range(_HALVINGS):  # logits far out have next to no curvature, and whole steps overshoot
-            after = _loss(x, truth, found + step, around, precision)
+            after = _loss(x, truth, found + step, near)
             worse = after > loss * (1 + 1e-12)
             if not worse.any():
                 break
@@ -196,10 +254,10 @@ def _newton(x: Floats, truth: tuple[Floats, Floats], around: Floats, precision: 
     return found
 
 
-def _loss(x: Floats, truth: tuple[Floats, Floats], found: Floats, around: Floats, precision: Floats) -> Floats:
+def _loss(x: Floats, truth: tuple[Floats, Floats], found: Floats, near: _Near) -> Floats:
     """Negative logarithm of each posterior, (n,), up to a constant."""
     goals, counted = truth
     logits = (x @ found[:, :, None])[:, :, 0]
     fit = ((np.logaddexp(0.0, logits) - goals * logits) * counted).sum(axis=1)
-    total: Floats = fit + (precision * (found - around) ** 2).sum(axis=1) / 2
+    total: Floats = fit + (near.precision * (found - near.around) ** 2).sum(axis=1) / 2
     return total

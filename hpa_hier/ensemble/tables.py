@@ -29,7 +29,9 @@ class Tables:
         self._predictions = csv.writer(predictions, lineterminator="\n")
         self._submission = csv.writer(submission, lineterminator="\n")
         self._rejected = csv.writer(rejected, lineterminator="\n")
-        header = ["id", "labels", "groups", "fallback", "filled", "safe", *map(safe_cell, taxonomy.nodes)]
+        shown = taxonomy.plain.nodes  # a virtual node is no answer
+        self._shown = [taxonomy.column[node] for node in shown]
+        header = ["id", "labels", "groups", "fallback", "filled", "safe", *map(safe_cell, shown)]
         self._predictions.writerow(header)
         self._submission.writerow(["Id", "Predicted"])
         self._rejected.writerow(["id", "file", "reason"])
@@ -44,14 +46,16 @@ class Tables:
         nodes = np.array(prediction.nodes, dtype=object)
         leaf = np.zeros(len(nodes), bool)
         leaf[self._leaves] = True
+        group = np.zeros(len(nodes), bool)
+        group[self._shown] = ~leaf[self._shown]
         for row, sample in enumerate(prediction.ids):
             present = prediction.present[row]
-            labels, groups = list(nodes[present & leaf]), list(nodes[present & ~leaf])
+            labels, groups = list(nodes[present & leaf]), list(nodes[present & group])
             answered = [*labels, *self._open_ends(prediction, row)]
             fallback = [] if answered else [_most_likely(prediction, row, self._candidates(groups))]
             safe = [] if prediction.safe.column[row] < 0 else [prediction.nodes[prediction.safe.column[row]]]
             words = ["|".join(part) for part in (labels, groups, fallback, filled[row], safe or [UNSURE])]
-            numbers = [f"{prob:.6f}" for prob in prediction.probs[row]]
+            numbers = [f"{prob:.6f}" for prob in prediction.probs[row, self._shown]]
             self._predictions.writerow([*map(safe_cell, [sample, *words]), *numbers])
             submitted = [self._taxonomy.label(name) for name in answered or fallback]
             self._submission.writerow([sample, " ".join(sorted(submitted, key=_as_number))])

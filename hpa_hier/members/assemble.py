@@ -63,9 +63,10 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
         lines: name that each epoch's line begins with; "" for no lines.
     """
     settings = plan.settings
-    train, calibration = plan.run.part("train", plan.nodes), plan.run.part("calibration", plan.nodes)
+    train, calibration = (plan.run.part(name, plan.nodes, plan.carry) for name in ("train", "calibration"))
     if not len(calibration):
-        raise UserError(f"{plan.run.folder / 'split.csv'}: the calibration part is empty; split with other fractions")
+        why = "holds none of the member's images" if plan.carry else "is empty"
+        raise UserError(f"{plan.run.folder / 'split.csv'}: the calibration part {why}; split with other fractions")
     prevalence = train.present.sum(axis=0) / np.maximum(train.known.sum(axis=0), 1)
     ancestry = Ancestry.of(plan.nodes, plan.parents)
     loss = loss_request_of(settings, plan.nodes, train, prevalence, ancestry)

@@ -15,7 +15,7 @@ from hpa_hier.members.nearest import write_bank
 from hpa_hier.members.nodes import Selector
 from hpa_hier.members.plan import Plan
 from hpa_hier.members.score import ready, score
-from hpa_hier.models.precision import precision_for
+from hpa_hier.members.trainer import precision_of
 from hpa_hier.recipe_file import recipe_yaml
 
 _SCORED_PARTS = ("calibration", "test")  # what no weight has seen
@@ -78,6 +78,7 @@ def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: d
         version=__version__,
         name=plan.member.name,
         selector={selector.kind: selector.value},
+        images=plan.member.images,
         nodes=plan.nodes,
         meanings=plan.meanings,
         parents=plan.parents,
@@ -104,6 +105,6 @@ def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: d
         best_epoch=history.best_epoch,
         stopped="early" if steps < assembly.watch.steps else "all steps",
         device=str(device),
-        precision=precision_for(device, settings.backbone) if settings.precision == "auto" else settings.precision,
+        precision=precision_of(settings, device),
         files=checksums,
     )

@@ -31,6 +31,7 @@ class Manifest(BaseModel):
     version: str  # of hpa_hier
     name: str
     selector: dict[str, str]  # {"level": "coarse"}, {"group": ...} or {"partition": ...}
+    images: str = "all"  # that it was trained on; own: those that carry one of its nodes
     nodes: tuple[str, ...]  # columns of the logits, in order
     meanings: dict[str, str]  # node → digest of what it meant in training
     parents: dict[str, tuple[str, ...]] = {}  # node → the nodes right above it, for heads that need to know

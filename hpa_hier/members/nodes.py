@@ -9,6 +9,7 @@ from typing import Literal
 from hpa_hier.config import MemberSettings, Recipe
 from hpa_hier.errors import UserError
 from hpa_hier.taxonomy import Taxonomy
+from hpa_hier.taxonomy.tree import PARTITION
 
 Kind = Literal["level", "group", "partition"]
 
@@ -31,7 +32,7 @@ class Selector:
 
     def check(self, taxonomy: Taxonomy) -> None:
         """Raise the UserError of an unknown level or group, before anything is drawn or written for it."""
-        if self.kind != "partition":
+        if self.kind != "partition" and (self.kind, self.value) != ("level", PARTITION):
             self.nodes(taxonomy, {})
 
     def nodes(self, taxonomy: Taxonomy, partition: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -44,6 +45,12 @@ class Selector:
         Raises:
             UserError: unknown level or group, or a side of the partition that is empty.
         """
+        if (
+            (self.kind, self.value) == ("level", PARTITION)
+            and not taxonomy.virtual
+            and PARTITION not in taxonomy.levels
+        ):
+            raise UserError(f"--level {PARTITION}: the run has no such nodes; set partition.virtual_nodes: true")
         if self.kind == "level":
             return taxonomy.level(self.value)
         if self.kind == "group":
@@ -84,7 +91,7 @@ def member_selected(recipe: Recipe, selector: Selector, seed: int) -> MemberSett
 
 def command_for(member: MemberSettings, recipe: Recipe) -> str:
     """Return the flags that train this member: its name where the recipe lists it, else its selector and seed."""
-    if member in recipe.members:
+    if member in recipe.members or member.images == "own":
         return f"--member {member.name}"
     selector = Selector.of(member)
     value = f'"{selector.value}"' if " " in selector.value else selector.value

@@ -44,6 +44,11 @@ class Plan:
         return {node: self.run.taxonomy.parents(node) for node in self.nodes}
 
     @property
+    def carry(self) -> tuple[str, ...]:
+        """The nodes of which each of its images carries one; () where it is trained on all images."""
+        return self.nodes if self.member.images == "own" else ()
+
+    @property
     def checkpoint(self) -> Path:
         """Where an unfinished training is kept."""
         return self.folder / CHECKPOINT
@@ -59,6 +64,7 @@ class Plan:
             run.pack.digest,
             run.split.digest,
             self.weights_sha256 or "",
+            *(["own images"] if self.carry else []),
             *([run.recipe.data.below_annotation] if run.recipe.data.below_annotation != "unknown" else []),
         )
 
@@ -133,12 +139,22 @@ def checked(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> Train
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(f"members.{member.name}.training.{where}: {first['msg']}, got {first['input']!r}") from None
+    if member.images == "own" and settings.several_levels:
+        raise UserError(
+            f"members.{member.name}: images: own goes with the head flat and a loss that looks at no nodes above; they "
+            "would be judged on these images only"
+        )
     if settings.weights and not Path(settings.weights).is_file():
         raise UserError(f"--weights {settings.weights}: no such file")
     for node in settings.class_weights or {}:
         if node not in taxonomy.column:
             near = nearest(node, taxonomy.nodes)
             raise UserError(f"training.class_weights: {taxonomy.source} has no node '{node}'{near}")
+    if settings.frozen and settings.backbone != MLP and not (settings.weights or settings.pretrained):
+        raise UserError(
+            f"training.frozen: the backbone of '{member.name}' would stay untrained; set training.pretrained, or name "
+            "training.weights"
+        )
     return settings
 
 
@@ -178,5 +194,9 @@ def differences(manifest: Manifest, plan: Plan) -> str:
     now = plan.settings.model_dump(mode="json")
     then = training_of(manifest).model_dump(mode="json")
     pairs = [(key, then[key], value) for key, value in now.items()]
-    pairs += [("seed", manifest.seed, plan.member.seed), ("weights", manifest.weights_sha256, plan.weights_sha256)]
+    pairs += [
+        ("images", manifest.images, plan.member.images),
+        ("seed", manifest.seed, plan.member.seed),
+        ("weights", manifest.weights_sha256, plan.weights_sha256),
+    ]
     return ", ".join(f"{key} {old} (now {new})" for key, old, new in pairs if old != new)

@@ -14,7 +14,7 @@ from hpa_hier.config import Recipe
 from hpa_hier.data.channels import CHANNELS
 from hpa_hier.data.labels import Targets
 from hpa_hier.data.pack import Pack
-from hpa_hier.data.partition import divide
+from hpa_hier.data.partition import PARTITION_FILE, divide, with_partition
 from hpa_hier.data.split import Split, read_split, split_pack, write_split
 from hpa_hier.errors import UserError
 from hpa_hier.files import read_json, write_json, write_text
@@ -43,10 +43,18 @@ class Run:
         """The pack's targets, columns as the taxonomy's nodes."""
         return self.pack.targets(self.taxonomy, self.recipe.data.below_annotation)
 
-    def part(self, name: str, nodes: tuple[str, ...]) -> Part:
-        """Return a part (train, calibration or test) with its targets for `nodes`."""
+    def part(self, name: str, nodes: tuple[str, ...], carry: tuple[str, ...] = ()) -> Part:
+        """Return a part (train, calibration or test) with its targets for `nodes`.
+
+        Args:
+            name: of the part.
+            nodes: columns of the targets.
+            carry: where given, only the samples that carry one of these nodes.
+        """
         rows = self.pack.row_of(self.split.ids_of(name))
         targets = self.targets
+        if carry:
+            rows = rows[targets.present[rows][:, [self.taxonomy.column[node] for node in carry]].any(axis=1)]
         columns = [self.taxonomy.column[node] for node in nodes]
         return Part(rows, targets.present[rows][:, columns], targets.known[rows][:, columns])
 
@@ -65,6 +73,8 @@ def open_run(recipe: Recipe) -> Run:
         split = _split(folder, recipe, pack)
         _note(folder, pack, split, taxonomy)
         partition = _partition(folder, recipe, pack, split, taxonomy)
+        if recipe.partition.virtual_nodes:
+            taxonomy = with_partition(taxonomy, partition)
         write_text(folder / "config.yaml", recipe_yaml(recipe))
         write_text(folder / "taxonomy.yaml", taxonomy.text)
     return Run(folder, recipe, taxonomy, pack, split, partition)
@@ -76,6 +86,12 @@ def _drawn_pack(recipe: Recipe) -> Pack:
     name = f"drawn-{drawn.count}x{drawn.image_size}-imbalance{drawn.imbalance:g}-seed{drawn.seed}"
     if drawn.radius:
         name += f"-radius{drawn.radius[0]:g}-{drawn.radius[1]:g}"
+    if drawn.supersample > 1:
+        name += f"-supersample{drawn.supersample}"
+    if drawn.variety:
+        name += f"-variety{drawn.variety:g}"
+    if recipe.data.intensity != "depth":
+        name += f"-{recipe.data.intensity}"
     channels = recipe.data.channels
     if channels != CHANNELS:
         name += "-" + "-".join(channels)
@@ -98,6 +114,9 @@ def _drawn_pack(recipe: Recipe) -> Pack:
                 workers=os.cpu_count() or 1,
                 taxonomy=recipe.taxonomy,
                 radius=drawn.radius,
+                supersample=drawn.supersample,
+                variety=drawn.variety,
+                intensity=recipe.data.intensity,
                 channels=channels,
             )
     return Pack.open(folder)
@@ -144,5 +163,5 @@ def _partition(
     counts = {leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves}
     sides = divide(counts, len(present), recipe.partition, taxonomy)
     partition = {"majority": sides.majority, "minority": sides.minority}
-    write_json(folder / "partition.json", {**partition, "counts": counts, "min_images": sides.min_images})
+    write_json(folder / PARTITION_FILE, {**partition, "counts": counts, "min_images": sides.min_images})
     return partition

@@ -16,7 +16,8 @@ from hpa_hier.config import TrainingSettings
 from hpa_hier.errors import UserError
 from hpa_hier.members.checkpoint import WholeFiles
 from hpa_hier.members.history import Watch
-from hpa_hier.models.precision import precision_for
+from hpa_hier.models.backbones import MLP
+from hpa_hier.models.precision import Precision, precision_for
 
 _CHATTER = (
     ".*does not have many workers.*",  # batches come from a memory map; workers would only slow them down
@@ -76,6 +77,13 @@ def tensorboard(folder: Path, wanted: bool) -> Any:  # noqa: ANN401 - False is t
         raise UserError("--tensorboard: not installed; pip install 'hpa-hier[tensorboard]' brings it") from None
 
 
+def precision_of(settings: TrainingSettings, device: torch.device) -> Precision:
+    """Return the arithmetic of a training; what stands on a frozen backbone is as small as an mlp."""
+    if settings.precision == "auto":
+        return precision_for(device, MLP if settings.frozen else settings.backbone)
+    return settings.precision
+
+
 def make_trainer(
     settings: TrainingSettings,
     device: torch.device,
@@ -101,7 +109,7 @@ def make_trainer(
         devices=devices,
         num_nodes=settings.nodes,
         strategy="ddp" if several else "auto",
-        precision=precision_for(device, settings.backbone) if settings.precision == "auto" else settings.precision,
+        precision=precision_of(settings, device),
         max_epochs=epochs,
         accumulate_grad_batches=settings.accumulate,
         callbacks=callbacks,

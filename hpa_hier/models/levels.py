@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class LevelsRnn(nn.Module):
@@ -51,11 +52,22 @@ class LevelsRnn(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Turn (B, F) into (B, n) logits."""
         state = torch.tanh(self.start(features))
-        told = torch.zeros_like(state)  # nothing is above the first level
+        width = features.shape[1]
+        from_features = functional.linear(features, self.cell.weight_ih[:, :width], self.cell.bias_ih)
+        from_told = torch.zeros_like(from_features)  # nothing is above the first level
         said = []
         for depth, answer in enumerate(self.answer):
-            state = self.cell(torch.cat([features, told], dim=1), state)
+            state = self._step(from_features + from_told, state)
             said.append(answer(state))
             if depth < len(self.told):
                 told = self.told[depth](self.dropout(torch.sigmoid(said[-1])))
+                from_told = functional.linear(told, self.cell.weight_ih[:, width:])
         return torch.cat(said, dim=1)[:, self.back]
+
+    def _step(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """Do what the cell does, with its weights, but given the sum of its inputs: the features' share is the same."""
+        reset, update, new = inputs.chunk(3, dim=1)
+        kept_reset, kept_update, kept_new = functional.linear(state, self.cell.weight_hh, self.cell.bias_hh).chunk(3, 1)
+        update = torch.sigmoid(update + kept_update)
+        proposed = torch.tanh(new + torch.sigmoid(reset + kept_reset) * kept_new)
+        return proposed + update * (state - proposed)

@@ -20,9 +20,10 @@ from hpa_hier.taxonomy.fields import (
 )
 from hpa_hier.taxonomy.graph import Entry, check_labels, check_names, parents_first, with_second_parents
 from hpa_hier.taxonomy.tree import ALL, Node, Taxonomy
+from hpa_hier.taxonomy.virtual import with_virtual_nodes
 from hpa_hier.yaml_file import Value, YamlDocument, parse_yaml
 
-_FILE_FIELDS = ("taxonomy", "description", "levels", "tree")
+_FILE_FIELDS = ("taxonomy", "description", "levels", "tree", "virtual")
 _MISSING = {
     "taxonomy": "add a name such as 'taxonomy: hpa28'",
     "levels": "add the cuts of the tree such as 'levels: {coarse: 1, leaf: leaves}'",
@@ -48,7 +49,7 @@ def parse_taxonomy(text: str, source: str) -> Taxonomy:
     entries = _entries(document)
     check_names(document, entries)
     check_labels(document, entries)
-    entries = with_second_parents(document, entries)
+    entries = with_virtual_nodes(document, with_second_parents(document, entries))
     return Taxonomy(
         name=_word(document, "taxonomy"),
         description=description_of(document, ("description",), fields.get("description")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from hpa_hier.files import digest_of
 from hpa_hier.nearest import nearest
 
 ALL = "all"  # as a level: every node of the tree
+PARTITION = "partition"  # as a level: the virtual nodes
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Node:
     go: str | None = None  # Gene Ontology id
     description: str = ""
     open: bool = False  # a group that may be annotated without any known leaf below it
+    virtual: bool = False  # a further parent of leaves that is asked about but never an answer, as `has_minority`
 
     @property
     def home(self) -> str | None:
@@ -98,7 +100,26 @@ class Taxonomy:
     @cached_property
     def groups(self) -> tuple[str, ...]:
         """The groups at the top of the tree."""
-        return tuple(node for node in self.nodes if self.depth(node) == 1 and not self.is_leaf(node))
+        return tuple(
+            node for node in self.nodes if self.depth(node) == 1 and not self.is_leaf(node) and node not in self.virtual
+        )
+
+    @cached_property
+    def virtual(self) -> tuple[str, ...]:
+        """The nodes that are further parents of leaves and never an answer."""
+        return tuple(name for name, node in self.entries.items() if node.virtual)
+
+    @cached_property
+    def plain(self) -> Taxonomy:
+        """The same taxonomy without its virtual nodes; its other nodes stand in the same order."""
+        if not self.virtual:
+            return self
+        kept = {
+            name: replace(node, parents=tuple(above for above in node.parents if above not in self.virtual))
+            for name, node in self.entries.items()
+            if not node.virtual
+        }
+        return replace(self, entries=kept)
 
     @cached_property
     def column(self) -> Mapping[str, int]:
@@ -176,6 +197,8 @@ class Taxonomy:
         """
         if name == ALL:
             return self.nodes
+        if name == PARTITION and self.virtual and name not in self.depths:
+            return self.virtual
         if name not in self.depths:
             known = ", ".join(self.levels)
             raise UserError(
@@ -188,7 +211,8 @@ class Taxonomy:
         return tuple(
             node
             for node in self.nodes
-            if self.depth(node) == depth or (self.depth(node) < depth and self.is_leaf(node))
+            if node not in self.virtual
+            and (self.depth(node) == depth or (self.depth(node) < depth and self.is_leaf(node)))
         )
 
     def group(self, name: str) -> tuple[str, ...]:
