@@ -137,6 +137,16 @@ class LevelsSettings(_Settings):
     node_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2  # share of the fed-back probabilities left out in training
 
 
+class ArcfaceSettings(_Settings):
+    """The head that tells antibodies apart in training, and lets the nearest training images vote on new ones."""
+
+    embedding: Positive = 128  # width of the embedding
+    scale: Annotated[float, Field(gt=0)] = 30.0  # of the cosines before the softmax
+    margin: Annotated[float, Field(ge=0, lt=1.5)] = 0.3  # radians that an image is to be nearer to its own antibody
+    neighbours: Positive = 20  # training images that vote
+    temperature: Annotated[float, Field(gt=0)] = 0.1  # difference in cosine that counts e times as much
+
+
 class TrainingSettings(_Settings):
     """How a member is trained."""
 
@@ -150,7 +160,9 @@ class TrainingSettings(_Settings):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     frozen: bool = False  # the backbone is run once and kept as it is; only what stands on its features is trained
     mlp: MlpSettings = MlpSettings()  # the backbone mlp, and frozen features
-    head: Literal["flat", "chain", "levels"] = "flat"  # chain and levels answer for the nodes above, too
+    # chain and levels answer for the nodes above, too; arcface lets the nearest training images vote
+    head: Literal["flat", "chain", "levels", "arcface"] = "flat"
+    arcface: ArcfaceSettings = ArcfaceSettings()
     chain: ChainSettings = ChainSettings()
     levels: LevelsSettings = LevelsSettings()
     loss: Literal[
@@ -206,15 +218,24 @@ class TrainingSettings(_Settings):
             raise ValueError("loss 'class_weighted' needs class_weights, as {Nucleoplasm: 0.5, Endosomes: 8}")
         return self
 
+    @model_validator(mode="after")
     def _chain_has_its_own_constraint(self) -> TrainingSettings:
         if self.head == "chain" and self.loss == "max_constraint":
             raise ValueError("loss 'max_constraint' and head 'chain' are two ways to one end; give one of them")
         return self
 
+    @model_validator(mode="after")
+    def _arcface_has_a_loss_of_its_own(self) -> TrainingSettings:
+        if self.head == "arcface" and self.loss != "bce":
+            raise ValueError(f"head 'arcface' has a loss of its own; leave loss out, got '{self.loss}'")
+        if self.head == "arcface" and self.augment.mixing != "none":
+            raise ValueError(f"head 'arcface' tells antibodies apart, which mixing '{self.augment.mixing}' blurs")
+        return self
+
     @property
     def several_levels(self) -> bool:
         """Whether a member answers for the nodes above those it names, since its head or loss needs them."""
-        return self.head != "flat" or self.loss == "max_constraint"
+        return self.head in ("chain", "levels") or self.loss == "max_constraint"
 
 
 class MemberSettings(_Settings):

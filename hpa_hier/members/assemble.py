@@ -18,6 +18,7 @@ from hpa_hier.members.frozen import kept_features
 from hpa_hier.members.history import History, Watch
 from hpa_hier.members.intensity import channel_statistics
 from hpa_hier.members.manifest import HISTORY
+from hpa_hier.members.metric import Bank, MetricTraining, antibody_part
 from hpa_hier.members.module import Training
 from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole
 from hpa_hier.members.plan import Plan
@@ -69,15 +70,18 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     prevalence = train.present.sum(axis=0) / np.maximum(train.known.sum(axis=0), 1)
     ancestry = Ancestry.of(plan.nodes, plan.parents)
     loss = loss_request_of(settings, plan.nodes, train, prevalence, ancestry)
-    nodes = Nodes(ancestry, first_guess(loss).numpy())
+    shown = antibody_part(plan, train) if settings.head == "arcface" else train
+    metric = (shown.present.shape[1], len(train)) if settings.head == "arcface" else (0, 0)
+    nodes = Nodes(ancestry, first_guess(loss).numpy(), *metric)
     network, trained, source = _networks(plan, train, nodes, device, first=not checkpoint)
-    batches, watched = _batches(plan, (train, calibration), source, device)
+    asked = (settings.balance, settings.balance_target, settings.balance_bound, settings.balance_most)
+    batches, watched = _batches(plan, (shown, calibration), factors_for(train.present, *asked), source, device)
     steps = settings.max_steps or settings.epochs * batches.steps
     watch = Watch(settings.stop_on, steps)
     history = History(plan.folder / HISTORY, watch, lines)
     if checkpoint:
         history.load_state_dict(checkpoint[history.state_key])
-    module = Training(
+    module = (MetricTraining if settings.head == "arcface" else Training)(
         network=trained,
         loss=make_loss(loss),
         optimising=optimising_of(settings, steps, batches.steps),
@@ -86,17 +90,17 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     )
     module.watches_samples = settings.stop_on == "macro_sample_f1"
     read = plan.run.pack.images if source is None else source.vectors
+    if isinstance(module, MetricTraining):
+        module.bank = Bank(train, read)
+        module.scale, module.margin = settings.arcface.scale, settings.arcface.margin
     return Assembly(network, read, module, batches, watched, watch, history)
 
 
 def _batches(
-    plan: Plan, parts: tuple[Part, Part], source: Vectors | None, device: torch.device
+    plan: Plan, parts: tuple[Part, Part], factors: np.ndarray, source: Vectors | None, device: torch.device
 ) -> tuple[TrainingBatches, PartBatches]:
     """Return the batches of training and calibration part: of images, or of a source's vectors."""
-    settings, (train, calibration) = plan.settings, parts
-    pack = plan.run.pack
-    asked = (settings.balance, settings.balance_target, settings.balance_bound, settings.balance_most)
-    factors = factors_for(train.present, *asked)
+    (train, calibration), pack = parts, plan.run.pack
     dealing = dealing_of(plan, on_device=device.type == "cuda")
     if source is not None:
         watched = VectorPartBatches(source, calibration, _WATCHED_AT_ONCE, dealing.world)

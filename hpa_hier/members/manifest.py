@@ -18,6 +18,7 @@ MANIFEST, WEIGHTS, CONFIG, TAXONOMY, HISTORY, SCORES = (
     "history.csv",
     "scores.npz",
 )
+BANK = "bank.csv"  # of a member that lets training images vote
 FORMAT = 1  # of member.json; raised when older readers could not read it
 
 

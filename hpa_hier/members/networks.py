@@ -13,6 +13,7 @@ from hpa_hier.config import TrainingSettings
 from hpa_hier.models.ancestry import Ancestry
 from hpa_hier.models.backbones import MLP, BackboneRequest, build_backbone, check_sizes
 from hpa_hier.models.heads import HeadRequest, build_head
+from hpa_hier.models.metric import MetricRequest, NearestVote
 from hpa_hier.models.mlp import Mlp
 from hpa_hier.models.network import Network, VectorNetwork
 
@@ -25,6 +26,8 @@ class Nodes:
 
     ancestry: Ancestry
     prevalence: np.ndarray  # (n,) share of training images with each node
+    antibodies: int = 0  # that head arcface tells apart; 0: its weights are loaded later
+    samples: int = 0  # that it remembers; likewise
 
 
 def backbone_of(settings: TrainingSettings, channels: Sequence[str], size: int, start: bool) -> tuple[nn.Module, int]:
@@ -57,6 +60,20 @@ def backbone_of(settings: TrainingSettings, channels: Sequence[str], size: int, 
 
 def head_of(settings: TrainingSettings, features: int, nodes: Nodes) -> nn.Module:
     """Build a head on `features` columns."""
+    if settings.head == "arcface":
+        metric = settings.arcface
+        return NearestVote(
+            MetricRequest(
+                features=features,
+                prevalence=nodes.prevalence,
+                antibodies=nodes.antibodies,
+                samples=nodes.samples,
+                dropout=settings.dropout,
+                embedding=metric.embedding,
+                neighbours=metric.neighbours,
+                temperature=metric.temperature,
+            )
+        )
     return build_head(
         HeadRequest(
             name=settings.head,
