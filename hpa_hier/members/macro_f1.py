@@ -22,17 +22,22 @@ def best_f1(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> np.nd
     >>> best_f1(np.array([[2.0], [1.0], [0.0]]), np.array([[1], [0], [1]], bool), np.ones((3, 1), bool))
     array([0.8])
     """
-    order = np.argsort(-logits, axis=0, kind="stable")
-    ranked = np.take_along_axis(logits, order, axis=0)
-    hits = np.take_along_axis(present & known, order, axis=0).cumsum(axis=0)
-    called = np.take_along_axis(known, order, axis=0).cumsum(axis=0)
-    positives = hits[-1]
-    f1 = 2 * hits / np.maximum(called + positives, 1)
+    found = np.full(logits.shape[1], np.nan)
+    some = np.flatnonzero((present & known).any(axis=0))  # in a tree of thousands of nodes, most have no positive
+    # A node's samples side by side: sorting and summing are several times faster so.
+    told = np.ascontiguousarray(known[:, some].T)
+    on = np.ascontiguousarray((present & known)[:, some].T)
+    values = np.ascontiguousarray(-logits[:, some].T)
+    order = np.argsort(values, axis=1)
+    ranked = np.take_along_axis(values, order, axis=1)
+    hits = np.take_along_axis(on, order, axis=1).cumsum(axis=1, dtype=np.int32)
+    called = np.take_along_axis(told, order, axis=1).cumsum(axis=1, dtype=np.int32)
+    f1 = 2 * hits / np.maximum(called + hits[:, -1:], 1)
     # A threshold lies between two different logits: a cut inside a run of equal ones cannot be had.
-    last_of_run = np.ones_like(known)
-    last_of_run[:-1] = ranked[:-1] != ranked[1:]
-    best = np.where(last_of_run, f1, 0.0).max(axis=0)
-    return np.where(positives > 0, best, np.nan)
+    last_of_run = np.ones_like(told)
+    last_of_run[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
+    found[some] = np.where(last_of_run, f1, 0.0).max(axis=1)
+    return found
 
 
 def macro_f1(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> float:

@@ -53,13 +53,22 @@ class Chain(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn (B, F) features into (B, n) logits, no node's above a parent's."""
-        conditional = self.conditional(features)[:, self.order]
-        done = conditional[:, : len(self.ancestry.levels[0])]
+        conditional = self.conditional(features).T.index_select(0, self.order)  # a node's samples side by side
+        done = conditional[: len(self.ancestry.levels[0])]
         for depth in range(1, self._depths):
-            above = self.get_buffer(f"above{depth}")
-            here = conditional[:, done.shape[1] : done.shape[1] + len(above)]
-            done = torch.cat([done, logit_of_both(here, done[:, above].amin(dim=2))], dim=1)
-        return done[:, self.back]
+            above = self.get_buffer(f"above{depth}")  # (nodes of the level, P)
+            here = conditional[len(done) : len(done) + len(above)]
+            done = torch.cat([done, logit_of_both(here, _least(done, above))])
+        return done.index_select(0, self.back).T
+
+
+def _least(logits: Tensor, rows: Tensor) -> Tensor:
+    """Return (m, B), for each of (m, P) sets of rows the least logit of every column of (n, B)."""
+    if rows.shape[1] == 1:
+        return logits.index_select(0, rows[:, 0])
+    with torch.no_grad():
+        which = logits[rows].argmin(dim=1)
+    return logits.gather(0, rows.gather(1, which))
 
 
 def logit_of_both(one: Tensor, other: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,47 +12,47 @@ from hpa_hier.models.ancestry import Ancestry
 class Lift(nn.Module):
     """Raise every node's logit to the largest among itself and all nodes below.
 
-    Bottom up, level by level, over the edges of the graph: (B, edges) numbers at most, never (B, n, n).
+    Bottom up over the edges of the graph, never (B, n, n): memory goes with B × (nodes + edges of a level).
 
     >>> Lift(Ancestry(((), (0,), (0,))))(torch.tensor([[-1.0, 2.0, 0.5]]))
     tensor([[2.0000, 2.0000, 0.5000]])
     """
 
-    order: Tensor
-    back: Tensor
-
     def __init__(self, ancestry: Ancestry) -> None:
         super().__init__()
-        levels = ancestry.levels[::-1]
-        order = np.array([column for level in levels for column in level], np.int64)
-        place = np.argsort(order)
-        self.register_buffer("order", torch.from_numpy(order), persistent=False)
-        self.register_buffer("back", torch.from_numpy(place), persistent=False)
-        self._widths = list(map(len, levels))
-        edges: list[list[tuple[int, int]]] = [[] for _ in levels]  # (place in the level, place of the child)
-        level_of = {column: depth for depth, level in enumerate(levels) for column in level}
-        first = np.cumsum([0, *self._widths])
+        children: list[list[int]] = [[] for _ in range(len(ancestry))]
         for child, above in enumerate(ancestry.parents):
             for parent in above:
-                depth = level_of[parent]
-                edges[depth].append((int(place[parent] - first[depth]), int(place[child])))
-        for depth, pairs in enumerate(edges):
-            table = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T.contiguous()
-            self.register_buffer(f"edges{depth}", table, persistent=False)
+                children[parent].append(child)
+        self._steps = 0
+        for level in ancestry.levels[::-1]:
+            # Groups with about as many children go together, so that filling up to the most of them wastes little.
+            alike: dict[int, list[int]] = {}
+            for group in level:
+                if children[group]:
+                    alike.setdefault(len(children[group]).bit_length(), []).append(group)
+            for groups in alike.values():
+                most = 1 + max(len(children[group]) for group in groups)
+                rows = [[*children[group], *[group] * (most - len(children[group]))] for group in groups]
+                self.register_buffer(f"groups{self._steps}", torch.tensor(groups), persistent=False)
+                self.register_buffer(f"candidates{self._steps}", torch.tensor(rows), persistent=False)
+                self._steps += 1
 
     def forward(self, logits: Tensor) -> Tensor:
         """Turn (B, n) logits into (B, n), no node's below that of a node under it."""
-        ordered = logits[:, self.order]
-        blocks = torch.split(ordered, self._widths, dim=1)
-        done = blocks[0]
-        for depth, block in enumerate(blocks[1:], start=1):
-            into, child = self.get_buffer(f"edges{depth}")
-            if len(child):
-                places = into.expand(len(logits), -1)
-                block = block.scatter_reduce(1, places, done[:, child], "amax", include_self=True)
-            done = torch.cat([done, block], dim=1)
-        lifted: Tensor = done[:, self.back]
-        return lifted
+        return logits.gather(1, self.likeliest(logits))
+
+    @torch.no_grad()
+    def likeliest(self, logits: Tensor) -> Tensor:
+        """Return (B, n) int64: for each node the column with the largest logit, of itself and the nodes below."""
+        values = logits.T.contiguous()  # a node's samples side by side: four times as fast
+        winner = torch.arange(len(values), device=logits.device)[:, None].repeat(1, len(logits))
+        for step in range(self._steps):
+            groups, candidates = self.get_buffer(f"groups{step}"), self.get_buffer(f"candidates{step}")
+            best, which = values[candidates].max(dim=1)
+            winner[groups] = winner.gather(0, candidates.gather(1, which))
+            values[groups] = best
+        return winner.T
 
 
 class MaxConstraint(nn.Module):
@@ -74,8 +73,9 @@ class MaxConstraint(nn.Module):
     def forward(self, logits: Tensor, present: Tensor, known: Tensor) -> Tensor:
         """Return the loss of (B, n) logits before any lift; `present` is closed, `known` masks as in every loss."""
         on = present > 0
-        nothing = torch.full_like(logits, torch.finfo(logits.dtype).min)
-        constrained = torch.where(on, self.lift(torch.where(on, logits, nothing)), self.lift(logits))
+        hidden = logits.detach().masked_fill(~on, torch.finfo(logits.dtype).min)
+        any_below, true_below = self.lift.likeliest(torch.cat([logits.detach(), hidden])).chunk(2)
+        constrained = logits.gather(1, torch.where(on, true_below, any_below))
         losses = functional.binary_cross_entropy_with_logits(constrained, present, reduction="none")
         return (losses * known).sum() / known.sum().clamp(min=1)
 

@@ -260,13 +260,28 @@ class Taxonomy:
         and the nodes below; not names, order, GO ids or descriptions. Two columns with the same digits may be
         exchanged for each other.
         """
-        below = (node, *self.descendants(node))
+        below = [name for name in (node, *self.descendants(node)) if name in self._open_texts]
+        opened = sorted(self._open_texts[name] for name in below)
         kind = "leaf" if self.is_leaf(node) else "group"
-        opened = sorted(f"{self.entries[n].label} over {self._labels_below(n)}" for n in below if self.is_open(n))
-        return digest_of(kind, repr(self._labels_below(node)), *opened)
+        return digest_of(kind, repr(self._labels_below[node]), *opened)
 
-    def _labels_below(self, node: str) -> list[str]:
-        return sorted(self.label(leaf) for leaf in self.leaves_below(node))
+    @cached_property
+    def _labels_below(self) -> Mapping[str, list[str]]:
+        """Of each node, the labels of the leaves below, sorted; a leaf's own."""
+        labels: dict[str, list[str]] = {node: [] for node in self.nodes}
+        for leaf in self.leaves:
+            for above in np.flatnonzero(self.closure[self.column[leaf]]):
+                labels[self.nodes[above]].append(self.label(leaf))
+        return {node: sorted(below) for node, below in labels.items()}
+
+    @cached_property
+    def _open_texts(self) -> Mapping[str, str]:
+        """Of each open group, what it adds to the meaning of itself and of the nodes above."""
+        return {
+            node.name: f"{node.label} over {self._labels_below[node.name]}"
+            for node in self.entries.values()
+            if node.open
+        }
 
     @cached_property
     def _by_label(self) -> Mapping[str, str]:
