@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("hpa_hier.train", _DESCRIPTION)
     what = parser.add_argument_group("what to train (one of these)").add_mutually_exclusive_group(required=True)
-    what.add_argument("--level", metavar="NAME", help="the nodes of a level of the taxonomy, as coarse or leaf")
+    what.add_argument("--level", metavar="NAME", help="the nodes of a level of the taxonomy, as coarse or leaf, or all")
     what.add_argument("--group", metavar="NAME", help="the leaves below a group of the taxonomy, as Nucleus")
     what.add_argument("--partition", choices=["majority", "minority"], help="the leaves with many, or few, images")
     what.add_argument("--member", metavar="NAME", help="a member of the recipe")

@@ -233,3 +233,26 @@ def test_the_atlas_table_gives_an_antibody_for_every_image(shared_data, tree):
     assert len(read) == 74_606
     assert len(set(read.groups)) == 12_815
     assert read.extra["CellLine"][0] == "RH-30"
+
+
+def test_below_an_annotated_group_nodes_are_unknown_or_absent_as_is_asked(tree: Taxonomy) -> None:
+    nodes = [("Vesicles",), ("Secretory", "Lysosomes"), ("Nucleus",)]
+    unknown, absent = targets(nodes, tree), targets(nodes, tree, "absent")
+    assert (unknown.present == absent.present).all()
+    assert absent.known.all()
+    for row, group in ((0, "Vesicles"), (2, "Nucleus")):
+        masked = {node for node, known in zip(tree.nodes, unknown.known[row], strict=True) if not known}
+        assert masked == set(tree.descendants(group))
+    assert unknown.known[1].all()
+
+
+def test_known_is_what_the_plain_rule_says_for_any_annotation(tree: Taxonomy) -> None:
+    generator = np.random.default_rng(3)
+    nodes = [tuple(np.array(tree.nodes)[generator.random(len(tree.nodes)) < 0.08]) for _ in range(200)]
+    found = targets(nodes, tree)
+    for row, names in enumerate(nodes):
+        ends = [name for name in names if not set(tree.descendants(name)) & set(names)]
+        present = {*names, *(above for name in names for above in tree.ancestors(name))}
+        untold = {below for name in ends for below in tree.descendants(name)} - present
+        assert {n for n, known in zip(tree.nodes, found.known[row], strict=True) if not known} == untold
+        assert {n for n, on in zip(tree.nodes, found.present[row], strict=True) if on} == present

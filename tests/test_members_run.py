@@ -157,3 +157,46 @@ def test_a_members_own_settings_are_checked_when_they_are_merged(copy: Path) -> 
     member = MemberSettings(name="odd", level="leaf", training={"epochs": -1})
     with pytest.raises(UserError, match=r"members\.odd\.training\.epochs: .*got -1"):
         plan_of(open_run(recipe), member)
+
+
+def test_a_head_that_needs_the_tree_answers_for_the_nodes_above_too(copy: Path) -> None:
+    recipe = recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}")
+    run = open_run(recipe)
+    for changes in ({"head": "chain"}, {"head": "levels"}, {"loss": "max_constraint"}):
+        member = MemberSettings(name="new", group="Inside", training=changes)
+        plan = plan_of(run, member)
+        assert plan.nodes == ("Inside", "Dots", "Rings")
+        assert plan.parents == {"Inside": (), "Dots": ("Inside",), "Rings": ("Inside",)}
+    everything = plan_of(run, MemberSettings(name="new", level="all"))
+    assert everything.nodes == run.taxonomy.nodes
+    assert everything.parents == {}
+
+
+def test_another_head_under_a_finished_members_name_is_a_difference_of_settings(copy: Path) -> None:
+    line = train_again(copy, "leaf", "training.head=chain")
+    assert "leaf: finished already, though trained with head flat (now chain)" in line
+
+
+def test_what_is_below_an_annotated_group_is_part_of_what_a_training_is(copy: Path) -> None:
+    changes = (f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}")
+    plans = [
+        plan_of(open_run(recipe), member_named(recipe, "leaf"))
+        for recipe in (recipe_in(copy, *changes), recipe_in(copy, *changes, "data.below_annotation=absent"))
+    ]
+    assert plans[0].digest != plans[1].digest
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        (
+            {"backbone": "mlp"},
+            "training.backbone: mlp takes vectors, and .*pack holds images; name small_cnn or a timm",
+        ),
+        ({"head": "chain", "loss": "max_constraint"}, "'max_constraint' and head 'chain' are two ways to one end"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(copy: Path, training: dict[str, object], message: str) -> None:
+    run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
+    with pytest.raises(UserError, match=message):
+        plan_of(run, MemberSettings(name="new", level="leaf", training=training))

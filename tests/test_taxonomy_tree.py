@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,8 @@ def test_a_label_is_looked_up_exactly_and_a_name_in_any_case(hpa28: Taxonomy) ->
 
 def test_a_name_that_does_not_exist_is_answered_with_those_that_do(hpa28: Taxonomy) -> None:
     with pytest.raises(
-        UserError, match="no level is called 'fine'; the levels of 'hpa28' are coarse, compartment, leaf"
+        UserError,
+        match="no level is called 'fine'; the levels of 'hpa28' are coarse, compartment, leaf, and all for every",
     ):
         hpa28.level("fine")
     with pytest.raises(UserError, match="no node is called 'Nucleoly'; did you mean 'Nucleoli'"):
@@ -227,3 +229,27 @@ def test_the_digest_of_a_file_ignores_comments_and_order_but_no_name(hpa28: Taxo
 def test_the_text_is_kept_verbatim(hpa28: Taxonomy) -> None:
     root = Path(__file__).resolve().parents[1]
     assert hpa28.text == (root / "hierarchy" / "hpa28.yaml").read_text(encoding="utf-8")
+
+
+def test_the_level_all_is_every_node_and_no_level_may_take_its_name(hpa28: Taxonomy) -> None:
+    assert hpa28.level("all") == hpa28.nodes
+    with pytest.raises(UserError, match="a level cannot be called 'all', which stands for every node; rename it"):
+        Taxonomy.from_text(SMALL.replace("levels: {coarse: 1", "levels: {all: 1"))
+
+
+def test_a_graph_of_four_thousand_nodes_is_read_closed_and_compared_in_seconds() -> None:
+    generator = np.random.default_rng(0)
+    lines = ["taxonomy: big", "levels: {leaf: leaves}", "tree:"]
+    for group in range(400):
+        second = f", also_under: [G{int(generator.integers(0, group))}]" if group else ""
+        lines += [f"  G{group}:", f"    label: g{group}", "    open: true"]
+        lines += [f"    L{group}x{leaf}: {{label: l{group}x{leaf}{second if leaf < 3 else ''}}}" for leaf in range(9)]
+    began = time.process_time()
+    taxonomy = Taxonomy.from_text("\n".join(lines) + "\n")
+    assert len(taxonomy.nodes) == 4000
+    present = generator.random((1000, 4000)) < 0.001
+    assert (taxonomy.close(present).sum(axis=0) >= present.sum(axis=0)).all()
+    assert len({taxonomy.meaning(node) for node in taxonomy.nodes}) == 4000
+    assert (
+        time.process_time() - began < 10
+    )  # seconds of this process, about 2 on an idle core

@@ -67,3 +67,29 @@ class Ancestry:
             above = torch.from_numpy(self.padded_parents(below)).to(present.device)
             told[:, below] = present[:, above].amin(dim=2)
         return told
+
+
+@torch.no_grad()
+def largest_of(values: Tensor, rows: Tensor) -> Tensor:
+    """Return which of some rows has the largest value, column by column.
+
+    Halves are compared with each other until one row is left: on a processor many times faster than a library's own
+    arguments of the maximum.
+
+    Args:
+        values: (n, B).
+        rows: (m, P) sets of rows.
+
+    Returns:
+        (m, B) int64 rows; `values.gather(0, …)` gives the values themselves.
+
+    >>> largest_of(torch.tensor([[1.0, 9.0], [5.0, 3.0]]), torch.tensor([[0, 1]]))
+    tensor([[1, 0]])
+    """
+    best, which = values[rows], rows[:, :, None].expand(-1, -1, values.shape[1])
+    while (left := best.shape[1]) > 1:
+        half = (left + 1) // 2
+        better = best[:, left - half :] > best[:, :half]
+        best = torch.where(better, best[:, left - half :], best[:, :half])
+        which = torch.where(better, which[:, left - half :], which[:, :half])
+    return which[:, 0]

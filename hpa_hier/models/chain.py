@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpa_hier.models.ancestry import Ancestry
+from hpa_hier.models.ancestry import Ancestry, largest_of
 
 
 class Chain(nn.Module):
@@ -66,9 +66,7 @@ def _least(logits: Tensor, rows: Tensor) -> Tensor:
     """Return (m, B), for each of (m, P) sets of rows the least logit of every column of (n, B)."""
     if rows.shape[1] == 1:
         return logits.index_select(0, rows[:, 0])
-    with torch.no_grad():
-        which = logits[rows].argmin(dim=1)
-    return logits.gather(0, rows.gather(1, which))
+    return logits.gather(0, largest_of(-logits, rows))
 
 
 def logit_of_both(one: Tensor, other: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpa_hier.models.ancestry import Ancestry
+from hpa_hier.models.ancestry import Ancestry, largest_of
 
 
 class Lift(nn.Module):
@@ -49,9 +49,9 @@ class Lift(nn.Module):
         winner = torch.arange(len(values), device=logits.device)[:, None].repeat(1, len(logits))
         for step in range(self._steps):
             groups, candidates = self.get_buffer(f"groups{step}"), self.get_buffer(f"candidates{step}")
-            best, which = values[candidates].max(dim=1)
-            winner[groups] = winner.gather(0, candidates.gather(1, which))
-            values[groups] = best
+            best = largest_of(values, candidates)
+            winner[groups] = winner.gather(0, best)
+            values[groups] = values.gather(0, best)
         return winner.T
 
 
