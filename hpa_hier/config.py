@@ -98,6 +98,7 @@ class MlpSettings(_Settings):
     hidden: Positive = 256  # width of each hidden layer
     layers: Annotated[int, Field(ge=0, le=16)] = 2  # hidden layers; 0: the head sees the features themselves
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of each layer's outputs left out in training
+    input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the inputs left out in training
 
 
 class ChainSettings(_Settings):
@@ -181,7 +182,7 @@ class EnsembleSettings(_Settings):
     flat: tuple[str, ...] = ()  # names of flat members whose mean is the compute-matched peer
     calibrate: Literal["platt", "temperature", "isotonic", "none"] = "temperature"
     shrink_positives: Annotated[float, Field(ge=0)] = 50.0  # positives at which a node's own slope counts half
-    aggregate: Literal["mean", "concat", "stack", "ridge"] = "ridge"
+    aggregate: Literal["mean", "concat", "stack", "ridge", "blend"] = "ridge"
     refine: bool = True  # mean, concat, stack: a slope and an offset for every node of the sum
     reconcile: Literal["lift", "gate", "chain", "min"] = "lift"
     thresholds: Literal["fixed", "global", "f1", "prevalence", "plugin", "bagged"] = "plugin"

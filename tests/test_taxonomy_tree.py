@@ -250,6 +250,4 @@ def test_a_graph_of_four_thousand_nodes_is_read_closed_and_compared_in_seconds()
     present = generator.random((1000, 4000)) < 0.001
     assert (taxonomy.close(present).sum(axis=0) >= present.sum(axis=0)).all()
     assert len({taxonomy.meaning(node) for node in taxonomy.nodes}) == 4000
-    assert (
-        time.process_time() - began < 10
-    )  # seconds of this process, about 2 on an idle core
+    assert time.process_time() - began < 10  # seconds of this process, about 2 on an idle core

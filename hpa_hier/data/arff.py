@@ -102,7 +102,7 @@ def _header(path: Path, lines: list[str]) -> tuple[list[_Attribute], int]:
         if keyword == "@attribute":
             attributes.append(_attribute(text, f"{path}:{number}"))
         elif keyword and keyword != "@relation" and not keyword.startswith("%"):
-            raise UserError(f"{path}:{number}: {text[:40]!r} is no ARFF; the header holds @RELATION and @ATTRIBUTE lines")
+            raise UserError(f"{path}:{number}: {text[:40]!r} is no ARFF; a header holds @RELATION and @ATTRIBUTE lines")
     raise UserError(f"{path}: no @DATA line; an ARFF file has one between its header and its samples")
 
 
@@ -223,7 +223,7 @@ def _number(cell: str, name: str, where: str) -> float:
     try:
         value = float(cell)
     except ValueError:
-        raise UserError(f"{where}: {cell[:40]!r} is no number, and {name!r} is numeric; a missing value is `?`") from None
+        raise UserError(f"{where}: {cell[:40]!r} is no number, as {name!r} wants; a missing value is `?`") from None
     if not abs(value) < 3e38:
         raise UserError(f"{where}: {name!r} is {cell}; values must be finite, and a missing one is `?`")
     return value

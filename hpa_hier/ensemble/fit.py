@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from hpa_hier.config import EnsembleSettings
-from hpa_hier.ensemble.aggregate import WEIGHTS, combine, coverage, fill_absent, fill_from_children
+from hpa_hier.ensemble.aggregate import WEIGHTS, coverage, fill_absent, fill_from_children
 from hpa_hier.ensemble.arrays import Bools, Floats
+from hpa_hier.ensemble.blend import blend_weights
 from hpa_hier.ensemble.calibrate import CALIBRATIONS, Calibration, identity
 from hpa_hier.ensemble.close import close, decide
 from hpa_hier.ensemble.folds import deal
-from hpa_hier.ensemble.predict import Ensemble, Seat, spread
+from hpa_hier.ensemble.predict import Ensemble, Seat, merged, spread
 from hpa_hier.ensemble.reconcile import Gate, fit_gamma
 from hpa_hier.ensemble.safe import safe_thresholds
 from hpa_hier.ensemble.scores import Scores, Truth, aligned
@@ -166,7 +166,7 @@ def _without_thresholds(given: Material, taxonomy: Taxonomy, settings: EnsembleS
     )
     stacked = _aggregate(Lesson(logits, covers, truth.present, truth.known), settings)
     answered = np.any(given.heard[:, :, None] & covers[:, None, :], axis=0)
-    raw = expit(combine(list(logits), stacked.weights) + stacked.offset)
+    raw = merged(settings.aggregate, list(logits), stacked.weights, stacked.offset)
     raw = fill_from_children(raw, answered, taxonomy.bottom_up)
     gates = fit_gates(raw, truth, taxonomy) if settings.reconcile == "gate" else ()
     seats = tuple(
@@ -193,6 +193,9 @@ def _without_thresholds(given: Material, taxonomy: Taxonomy, settings: EnsembleS
 def _aggregate(lesson: Lesson, settings: EnsembleSettings) -> Stacked:
     if settings.aggregate == "ridge":
         return ridge(lesson)
+    if settings.aggregate == "blend":
+        weights = blend_weights(lesson)
+        return Stacked(weights, np.zeros(weights.shape[1]))
     if settings.aggregate == "stack":
         weights = convex_weights(lesson, settings.shrink_positives)
     else:

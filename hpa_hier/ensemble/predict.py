@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from hpa_hier.ensemble.aggregate import combine, fill_absent, fill_from_children
 from hpa_hier.ensemble.arrays import Bools, Floats
+from hpa_hier.ensemble.blend import BLEND, blend
 from hpa_hier.ensemble.calibrate import Calibration
 from hpa_hier.ensemble.close import close, decide
 from hpa_hier.ensemble.reconcile import Gate, chain, gate, lift, lower
@@ -114,7 +115,7 @@ class Ensemble:
         if heard is not None:
             logits = list(fill_absent(np.stack(logits), self.covers, heard))
             answered = np.asarray((heard[:, :, None] & self.covers[:, None, :]).any(axis=0))
-        raw = expit(combine(logits, np.stack([seat.weights for seat in self.seats])) + self.offset)
+        raw = merged(self.aggregate, logits, np.stack([seat.weights for seat in self.seats]), self.offset)
         raw = fill_from_children(raw, answered, self.taxonomy.bottom_up)
         return raw, reconcile(raw, (self.reconcile, self.gates), answered, self.taxonomy)
 
@@ -143,6 +144,14 @@ class Ensemble:
         for row, seat in enumerate(self.seats):
             covers[row, [self.taxonomy.column[node] for node in seat.calibration.nodes]] = True
         return covers
+
+
+def merged(aggregate: str, logits: Sequence[Floats], weights: Floats, offset: Floats) -> Floats:
+    """Return probabilities (B, N) of E calibrated logits (B, N) under weights (E, N) and an offset (N,)."""
+    if aggregate == BLEND:
+        return blend(logits, weights)
+    probs: Floats = expit(combine(logits, weights) + offset)
+    return probs
 
 
 def spread(calibration: Calibration, scores: Scores, taxonomy: Taxonomy) -> Floats:

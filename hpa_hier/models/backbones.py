@@ -31,6 +31,7 @@ class BackboneRequest:
     hidden: int = 256  # mlp: width of each layer
     layers: int = 2  # mlp
     dropout: float = 0.0  # mlp
+    input_dropout: float = 0.0  # mlp
     pretrained: bool = False
     weights: Path | None = None  # a local safetensors file instead of the hub
     fourth_channel: str = "mean"  # mean, green or zero: the stem's filters for channels that are not red, green, blue
@@ -47,7 +48,7 @@ def build_backbone(request: BackboneRequest) -> tuple[nn.Module, int]:
             raise UserError(
                 "training.pretrained and training.weights: the backbone mlp starts from nothing; unset them"
             )
-        mlp = Mlp(len(request.channels), request.hidden, request.layers, request.dropout)
+        mlp = Mlp(len(request.channels), request.hidden, request.layers, request.dropout, request.input_dropout)
         return mlp, mlp.num_features
     if request.name == SMALL_CNN:
         small = SmallCnn(len(request.channels), request.width)
