@@ -122,6 +122,7 @@ class MlpSettings(_Settings):
     hidden: Positive = 256  # width of each hidden layer
     layers: Annotated[int, Field(ge=0, le=16)] = 2  # hidden layers; 0: the head sees the features themselves
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of each layer's outputs left out in training
+    input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the inputs left out in training
 
 
 class ChainSettings(_Settings):
@@ -271,7 +272,7 @@ class EnsembleSettings(_Settings):
     view_sizes: tuple[Annotated[int, Field(ge=16, le=2048)], ...] = ()  # pixels, sides of the views; (): the members'
     calibrate: Literal["platt", "temperature", "isotonic", "none"] = "temperature"
     shrink_positives: Annotated[float, Field(ge=0)] = 50.0  # positives at which a node's own slope counts half
-    aggregate: Literal["mean", "concat", "stack", "ridge", "rnn"] = "ridge"
+    aggregate: Literal["mean", "concat", "stack", "ridge", "rnn", "blend"] = "ridge"
     refine: bool = True  # mean, concat, stack: a slope and an offset for every node of the sum
     reconcile: Literal["lift", "gate", "chain", "min"] = "lift"
     thresholds: Literal["fixed", "global", "f1", "prevalence", "plugin", "bagged"] = "plugin"

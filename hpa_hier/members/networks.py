@@ -47,6 +47,7 @@ def backbone_of(settings: TrainingSettings, channels: Sequence[str], size: int, 
         hidden=settings.mlp.hidden,
         layers=settings.mlp.layers,
         dropout=settings.mlp.dropout,
+        input_dropout=settings.mlp.input_dropout,
         pretrained=settings.pretrained and start,
         weights=Path(settings.weights) if settings.weights and start else None,
         fourth_channel=settings.fourth_channel,
@@ -97,5 +98,5 @@ def whole(settings: TrainingSettings, backbone: tuple[nn.Module, int], nodes: No
 def on_features(settings: TrainingSettings, features: int, nodes: Nodes, statistics: Statistics) -> VectorNetwork:
     """Build what stands on a frozen backbone's features: their standardisation, hidden layers, a head."""
     layers = settings.mlp
-    mlp = Mlp(features, layers.hidden, layers.layers, layers.dropout)
+    mlp = Mlp(features, layers.hidden, layers.layers, layers.dropout, layers.input_dropout)
     return VectorNetwork(mlp, head_of(settings, mlp.num_features, nodes), *statistics)

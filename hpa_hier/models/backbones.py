@@ -34,6 +34,7 @@ class BackboneRequest:
     hidden: int = 256  # mlp: width of each layer
     layers: int = 2  # mlp
     dropout: float = 0.0  # mlp
+    input_dropout: float = 0.0  # mlp
     pretrained: bool = False
     weights: Path | None = None  # a local safetensors file instead of the hub
     fourth_channel: str = "mean"  # mean, green or zero: the stem's filters for channels that are not red, green, blue
@@ -93,7 +94,7 @@ def check_sizes(backbone: nn.Module, request: BackboneRequest, sizes: Sequence[i
 def _mlp(request: BackboneRequest) -> tuple[nn.Module, int]:
     if request.pretrained or request.weights is not None:
         raise UserError("training.pretrained and training.weights: the backbone mlp starts from nothing; unset them")
-    mlp = Mlp(len(request.channels), request.hidden, request.layers, request.dropout)
+    mlp = Mlp(len(request.channels), request.hidden, request.layers, request.dropout, request.input_dropout)
     return mlp, mlp.num_features
 
 
