@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_run import CHANNELS, SIZE, TAXONOMY, write_tiny
 
 from hpa_hier.data.pack import write_pack
@@ -25,6 +26,7 @@ from hpa_hier.members.run import open_run
 from hpa_hier.members.score import Member
 from hpa_hier.models.metric import MetricRequest, NearestVote, arcface
 from hpa_hier.models.network import Network
+from hpa_hier.models.small_cnn import SmallCnn
 from hpa_hier.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 
@@ -213,7 +215,9 @@ def test_a_chain_takes_no_other_constraint() -> None:
 
 def test_a_frozen_backbone_can_stand_before_the_vote(tmp_path: Path) -> None:
     write_antibodies(tmp_path)
-    plan = planned(tmp_path, frozen=True, epochs=1)
+    torch.manual_seed(0)
+    save_file(SmallCnn(4, 8).state_dict(), tmp_path / "start.safetensors")
+    plan = planned(tmp_path, frozen=True, epochs=1, weights=str(tmp_path / "start.safetensors"))
     train_member(plan, QUIET)
     member = Member.load(plan.folder, "cpu")
     kept = np.load(plan.folder / "scores.npz", allow_pickle=False)
