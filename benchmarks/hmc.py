@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import os
 import resource
 import sys
@@ -31,13 +30,14 @@ from hpa_hier.command import run
 from hpa_hier.config import MemberSettings, Recipe
 from hpa_hier.data.arff import Arff, read_arff
 from hpa_hier.data.class_graph import ClassGraph
+from hpa_hier.data.pack import Pack
 from hpa_hier.data.split import Split, write_split
 from hpa_hier.data.vector_pack import write_vector_pack
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.predict import Prediction
 from hpa_hier.ensemble.scores import Scores, Truth
 from hpa_hier.errors import UserError
-from hpa_hier.files import write_text
+from hpa_hier.files import digest_of, sha256, write_text
 from hpa_hier.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 
@@ -58,6 +58,7 @@ class DataSet:
     nodes: tuple[tuple[str, ...], ...]
     values: np.ndarray  # (B, F) normal scores, NaN where missing
     features: tuple[str, ...]
+    digest: str  # of the files
 
     def part(self, name: str) -> tuple[str, ...]:
         """Return the ids of the samples of a file."""
@@ -89,11 +90,14 @@ def read_set(paths: dict[str, Path]) -> DataSet:
         nodes += [_nodes(graph, file, i) for i in range(len(file.lines))]
     values = np.concatenate([file.values for file in files.values()])
     known = np.array([not sample.startswith("test-") for sample in ids])
-    ranks = QuantileTransformer(n_quantiles=200, output_distribution="normal", subsample=None, random_state=0)
+    ranks = QuantileTransformer(
+        n_quantiles=min(200, int(known.sum())), output_distribution="normal", subsample=None, random_state=0
+    )
     ranks.fit(values[known])
     scores = np.clip(ranks.transform(values), -3, 3).astype(np.float32)
     counted = np.array([node not in NAMESPACES for node in taxonomy.nodes])
-    return DataSet(taxonomy, counted, tuple(ids), tuple(nodes), scores, train.features)
+    digest = digest_of(*(f"{part} {sha256(path)}" for part, path in paths.items()))
+    return DataSet(taxonomy, counted, tuple(ids), tuple(nodes), scores, train.features, digest)
 
 
 def _quarter(count: int) -> list[int]:
@@ -126,15 +130,17 @@ class Bench:
     def pack(self) -> None:
         """Write the taxonomy and the pack, some training samples twice."""
         data = self.data
-        write_text(self.out / "taxonomy.yaml", data.taxonomy.text)
         if (self.out / "pack" / "pack.json").exists():
+            if Pack.open(self.out / "pack").facts.note != data.digest:
+                raise UserError(f"{self.out}: holds what was made of other files; name another folder with --out")
             return
+        write_text(self.out / "taxonomy.yaml", data.taxonomy.text)
         rows = [*range(len(data.ids)), *range(min(AGAIN, len(data.part("train"))))]
         again = [f"again-{i:05d}" for i in range(len(rows) - len(data.ids))]
         nodes, groups = [data.nodes[i] for i in rows], [""] * len(rows)
         features = [f"{j} {name}" for j, name in enumerate(data.features)]
         written = (self.out / "pack", data.values[rows], [*data.ids, *again], nodes, groups, features)
-        write_vector_pack(*written, data.taxonomy, "normal scores", fill=True)
+        write_vector_pack(*written, data.taxonomy, data.digest, fill=True)
 
     def train(self, run_name: str, parts: dict[str, Sequence[str]], members: Sequence[MemberSettings]) -> None:
         """Train members of a run whose parts are these."""
@@ -166,6 +172,8 @@ class Bench:
         again = [f"again-{i:05d}" for i in range(min(AGAIN, len(data.part("train"))))]
         self.parts = {"train": data.part("train"), "calibration": again, "test": data.part("valid")}
         trunks = [member for member in members if member.name.startswith(TRUNK)]
+        if not trunks:
+            raise UserError(f"{self.options.config}: no member is called {TRUNK}…; name the trunks to choose from")
         self.train("choose", self.parts, trunks)
         self.truth = data.truth(data.part("valid"))
         found = {one.name: self.au_prc(self.scores("choose", one.name)) for one in trunks}
@@ -297,7 +305,7 @@ def main(arguments: Sequence[str]) -> int:
     bench.pack()
     bench.choose()
     if not options.validation_only:
-        rows = [row for seed in options.seeds for row in bench.measure(seed)]
+        rows = [row for seed in dict.fromkeys(options.seeds) for row in bench.measure(seed)]
         _print(rows, given, data, out, time.monotonic() - begun)
     return 0
 
@@ -310,8 +318,8 @@ def _print(
         writer.writeheader()
         writer.writerows(rows)
     for part, path in paths.items():
-        count = sum(part == sample.split("-")[0] for sample in data.ids)
-        print(f"{part}: {path.name}, {count:,} samples, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}")
+        count = len(data.part(part)) + (len(data.part("valid")) if part == "train" and "valid" not in paths else 0)
+        print(f"{part}: {path.name}, {count:,} samples, sha256 {sha256(path)[:16]}")
     test = data.truth(data.part("test")).present[:, data.counted]
     some = int(test.any(axis=0).sum())
     print(f"{test.shape[1]:,} nodes, {some:,} with positives in the test part, {test.sum():,} positives there")
