@@ -101,6 +101,17 @@ def test_an_ensemble_is_fitted_on_all_samples_outside_the_test_part(plan: Plan, 
         assert len(evaluation["ids"]) == len(plan.run.split.ids_of("test"))
 
 
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_member_of_folds_is_not_combined_or_compared_with_one_without(plan: Plan, flat: bool) -> None:
+    recipe = plan.run.recipe
+    single = member_named(recipe, "group-Inside").model_copy(update={"training": {"folds": 0}})
+    train_member(plan_of(plan.run, single), QUIET)
+    names = {"members": ("leaf",), "flat": ("group-Inside",)} if flat else {"members": ("leaf", "group-Inside")}
+    recipe = recipe.model_copy(update={"ensemble": recipe.ensemble.model_copy(update=names)})
+    with pytest.raises(UserError, match=r"members '[\w-]+' and '[\w-]+' differ in folds \((3, 0|0, 3)\)"):
+        fit_run(plan.run.folder, recipe)
+
+
 def test_a_second_training_leaves_all_folds_alone_and_an_unfinished_one_goes_on(plan: Plan) -> None:
     assert "finished already" in train_member(plan, QUIET)
     weights = (plan.folder / "model.safetensors").read_bytes()

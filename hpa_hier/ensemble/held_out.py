@@ -13,7 +13,7 @@ from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.evaluate import facts_of, write_evaluation
 from hpa_hier.ensemble.fit import Material, material
 from hpa_hier.ensemble.predict import Ensemble
-from hpa_hier.ensemble.run_folder import Gathered, check_unchanged, gather, pack_of, wanted_members
+from hpa_hier.ensemble.run_folder import Gathered, check_together, check_unchanged, gather, pack_of, wanted_members
 from hpa_hier.ensemble.scores import Truth
 from hpa_hier.ensemble.views import fitted_settings, scores_in_views
 from hpa_hier.taxonomy import Taxonomy
@@ -34,6 +34,7 @@ def fit_run(run: Path, recipe: Recipe) -> tuple[Ensemble, Ensemble | None]:
     seen = scores_in_views(run, recipe, recipe.ensemble.model_dump())
     gathered = gather(run, wanted_members(run, recipe), taxonomy, "calibration", seen)
     flat = gather(run, recipe.ensemble.flat, taxonomy, "calibration", seen) if recipe.ensemble.flat else None
+    check_together([*gathered.records, *(flat.records if flat else ())], run)
     pack = pack_of(run, [*gathered.records, *(flat.records if flat else ())], recipe)
     truth = _truth(pack, taxonomy, recipe)
     images = _image_facts(gathered, pack, recipe)

@@ -174,7 +174,7 @@ def gather(
     """
     records = read_records(run, names)
     check_fresh(records, taxonomy, run)
-    _check_together(records, run)
+    check_together(records, run)
     for record in records:
         check_files(record.folder, record.manifest, (SCORES, TAXONOMY))
     renamed = tuple(_renamed(record, taxonomy) for record in records)
@@ -253,10 +253,10 @@ def pack_of(run: Path, records: Sequence[Record], recipe: Recipe) -> Pack:
     return pack
 
 
-def _check_together(records: Sequence[Record], run: Path) -> None:
+def check_together(records: Sequence[Record], run: Path) -> None:
     """Refuse members that were not trained on the same images, parts and kind of input."""
     first = records[0]
-    for key in ("split_digest", "pack_digest", "kind", "channels", "image_size", "intensity"):
+    for key in ("split_digest", "pack_digest", "kind", "channels", "image_size", "intensity", "folds"):
         for record in records:
             one, other = getattr(first.manifest, key), getattr(record.manifest, key)
             if one != other:
