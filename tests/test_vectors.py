@@ -310,6 +310,9 @@ def test_vectors_and_rows_that_do_not_match_stop_or_are_left_out(home: Path, tmp
         ),
         ({"frozen": True}, "training.frozen: goes with images, and .* holds vectors; leave it out"),
         ({"augment": {"drop_channels": {"red": 0.5}}}, r"training.augment.drop_channels: goes with images"),
+        ({"augment": {"mixing": "mixup"}}, r"training.augment.mixing: goes with images"),
+        ({"sizes": [32, 64]}, r"training.sizes: goes with images"),
+        ({"pooling": "max"}, r"training.pooling: goes with images"),
     ],
 )
 def test_what_only_images_have_is_refused_for_vectors(home: Path, training: dict[str, object], message: str) -> None:

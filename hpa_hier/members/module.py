@@ -96,13 +96,13 @@ class Training(pl.LightningModule):
             images = images.contiguous(memory_format=torch.channels_last)
         if batch.gamma is not None:
             images = with_gamma(images, batch.gamma)
-        known = batch.known
+        present, known = batch.present, batch.known
         if self.global_step < self._optimising.conditional_steps:
             logits = self.network.conditional(images, batch.gain)
-            known = known * self.network.parents_present(batch.present)
+            present, known = self.network.conditional_targets(present, known)
         else:
             logits = self.network(images, batch.gain)
-        loss = self._loss(logits, batch.present, known)
+        loss = self._loss(logits, present, known)
         self.loss_sum.add_(loss.detach())
         return loss
 
