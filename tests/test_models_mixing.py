@@ -105,3 +105,12 @@ def test_the_same_generator_draws_the_same_and_slices_agree(kind: str) -> None:
     whole, again = drawn(kind, 0.5), drawn(kind, 0.5).rows(slice(100, 140))
     for name in ("partners", "own", "corners", "sides"):
         assert (getattr(whole, name)[100:140] == getattr(again, name)).all()
+
+
+def test_partners_are_drawn_by_their_chance_and_never_from_those_without_one() -> None:
+    places = np.arange(10).repeat(2000)
+    chance = np.array([0, 0, 1, 3, 0, 0, 0, 0, 0, 0], float)
+    mixes = draw_mixes(Mixing("mixup", 1.0, partners=chance), places, np.ones(10, bool), 8, np.random.default_rng(0))
+    others = mixes.partners[(places != 2) & (places != 3)]  # for whom nobody had to stand in
+    assert set(others) == {2, 3}
+    assert (others == 3).mean() == pytest.approx(0.75, abs=0.02)

@@ -40,7 +40,6 @@ def test_a_reports_recipe_opens_with_its_command_its_cost_and_its_score(path: Pa
     assert f"python -m hpa_hier.train --config configs/reports/{path.name} " in head
     assert "# Cost and score here: " in head
     assert "Reported: " in head
-    assert "@@" not in head
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -90,21 +90,6 @@ def epoch_copies(weights: np.ndarray, generator: np.random.Generator) -> np.ndar
     return np.diff(np.floor(ends + generator.random()), prepend=0.0).astype(np.int64)
 
 
-def image_weights(factors: np.ndarray) -> np.ndarray:
-    """Return the probability that a draw with replacement falls on each image, as other libraries' samplers take it.
-
-    Args:
-        factors: (B,) float or int, how often each image is to stand in an epoch beside the others.
-
-    Returns:
-        (B,) float64 that sum to 1.
-
-    >>> image_weights(np.array([1, 1, 2])).tolist()
-    [0.25, 0.25, 0.5]
-    """
-    return np.asarray(factors / factors.sum(), dtype=np.float64)
-
-
 def partner_weights(factors: np.ndarray) -> np.ndarray:
     """Return the probability with which each image is the partner when a repeated image is mixed with another.
 

@@ -101,7 +101,7 @@ def _batches(
 ) -> tuple[TrainingBatches, PartBatches]:
     """Return the batches of training and calibration part: of images, or of a source's vectors."""
     (train, calibration), pack = parts, plan.run.pack
-    dealing = dealing_of(plan, on_device=device.type == "cuda")
+    dealing = dealing_of(plan, factors, on_device=device.type == "cuda")
     if source is not None:
         watched = VectorPartBatches(source, calibration, _WATCHED_AT_ONCE, dealing.world)
         return VectorTrainingBatches(source, train, factors, dealing), watched

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hpa_hier.config import AugmentSettings, TrainingSettings
+from hpa_hier.data.balance import partner_weights
 from hpa_hier.errors import UserError
 from hpa_hier.members.batches import Dealing, Part
 from hpa_hier.members.module import Optimising
@@ -34,8 +35,14 @@ def ranges_of(settings: AugmentSettings, channels: Sequence[str]) -> Ranges:
     )
 
 
-def dealing_of(plan: Plan, on_device: bool) -> Dealing:
+def dealing_of(plan: Plan, factors: np.ndarray, on_device: bool) -> Dealing:
     """Return how a member's epochs are dealt out, varied and mixed.
+
+    Args:
+        plan: what is trained.
+        factors: (B,) how often each training image stands in an epoch. Under a plan by co-occurrence, partners to mix
+            with are the images that the plan repeats.
+        on_device: whether the device moves the images.
 
     Raises:
         UserError: only images with minority leaves are to be varied or mixed, and too few have any.
@@ -47,7 +54,8 @@ def dealing_of(plan: Plan, on_device: bool) -> Dealing:
         minority = _minority(plan)
     mixing = None
     if augment.mixing != "none":
-        mixing = Mixing(augment.mixing, augment.mixing_share, augment.mixing_alpha)
+        planned = partner_weights(factors) if settings.balance in ("cooccurrence", "weighted") else None
+        mixing = Mixing(augment.mixing, augment.mixing_share, augment.mixing_alpha, planned)
     return Dealing(
         seed=plan.member.seed,
         batch_size=settings.batch_size,

@@ -18,6 +18,7 @@ class Mixing:
     kind: str  # mixup, cutmix or union_mean
     share: float  # probability that an image is mixed
     alpha: float = 1.0  # mixup, cutmix: an image's own share is drawn from Beta(alpha, alpha)
+    partners: np.ndarray | None = None  # (part,) chance of each image to be the partner; None: all alike
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,12 @@ def draw_mixes(mixing: Mixing, places: np.ndarray, eligible: np.ndarray, side: i
     """
     count = len(places)
     chosen = (generator.random(count) < mixing.share) & eligible[places]
-    candidates = np.flatnonzero(eligible)
-    first = generator.integers(0, max(len(candidates), 1), count)
+    candidates = np.flatnonzero(eligible if mixing.partners is None else eligible & (mixing.partners > 0))
+    if mixing.partners is None:
+        first = generator.integers(0, max(len(candidates), 1), count)
+    else:
+        reached = np.cumsum(mixing.partners[candidates])
+        first = np.searchsorted(reached, generator.random(count) * reached[-1:].sum(), side="right")
     own = np.full(count, 0.5) if mixing.kind == "union_mean" else generator.beta(mixing.alpha, mixing.alpha, count)
     where = generator.random((count, 2))
     if len(candidates) < 2:
