@@ -1,9 +1,10 @@
 """Macro F1 on drawn cells against the number of drawn images trained on: neither saturated at once nor flat.
 
-    python benchmarks/learning_curve.py [--counts 250,500,1000,2000,4000,8000] [--size 64] [--steps 600]
+    python benchmarks/learning_curve.py [--counts 250,500,1000,2000,4000,8000] [--size 64] [--passes 8] [--least 300]
 
-Trains the demo's coarse and leaf members on the first N images of one draw with the real table's class counts, each
-with the same number of steps, so that only the images differ; tests them on the same 1,500 images of another draw.
+Trains the demo's coarse and leaf members on the first N images of one draw with the real table's class counts, for the
+same number of passes, but at least `least` steps of 64 images, which the small sets need to get anywhere: more images
+pay only where there are steps to see them in. Tests them on the same 1,500 images of another draw.
 Thresholds come from 750 further images. Macro F1 leaves out classes that the test images lack. One core, some minutes.
 """
 
@@ -45,23 +46,29 @@ def macro_f1(answered: np.ndarray, present: np.ndarray) -> float:
     return float(f1[occurs].mean())
 
 
-def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int):
-    """Train the demo's network on (B, C, S, S) uint8 images for `steps` steps; return it ready to score."""
+def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start: Path | None = None):
+    """Train the demo's network on (B, C, S, S) uint8 images for `steps` steps; return it ready to score.
+
+    `start` is a member's safetensors file whose backbone to start from.
+    """
     import torch
 
     from hpa_hier.config import AugmentSettings
-    from hpa_hier.members.assemble import ranges_of
+    from hpa_hier.members.choices import ranges_of
     from hpa_hier.members.schedule import one_cycle
     from hpa_hier.models.augment import draw, to_tensor, warp
     from hpa_hier.models.heads import Flat
     from hpa_hier.models.losses import bce
     from hpa_hier.models.network import Network
+    from hpa_hier.models.pretrained import fill_from_file
     from hpa_hier.models.small_cnn import SmallCnn
     from hpa_hier.simulate.optics import CHANNELS
 
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     backbone = SmallCnn(images.shape[1], 16)
+    if start is not None:
+        fill_from_file(backbone, start, CHANNELS, "mean")
     mean, std = images.mean(axis=(0, 2, 3)), images.std(axis=(0, 2, 3))
     network = Network(backbone, Flat(backbone.num_features, present.mean(axis=0), 0.1), mean, std)
     network = network.to(memory_format=torch.channels_last).train()
@@ -111,7 +118,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", default="250,500,1000,2000,4000,8000")
     parser.add_argument("--size", type=int, default=64, help="pixels")
-    parser.add_argument("--steps", type=int, default=600, help="of each training, 64 images each")
+    parser.add_argument("--passes", type=int, default=8, help="of each training over its images")
+    parser.add_argument("--least", type=int, default=300, help="steps of each training, 64 images each, at least")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
@@ -125,16 +133,20 @@ def main(arguments: list[str]) -> int:
     counts = [int(count) for count in options.counts.split(",")]
     pool, pool_present = drawn(max(counts), options.size, options.seed)
     held, held_present = drawn(HELD_OUT + FITTED, options.size, options.seed + 1)
-    lines = ["| drawn images | " + " | ".join(f"{level} macro F1" for level in LEVELS) + " |", "|" + " --- |" * 3]
+    lines = [
+        "| drawn images | steps | " + " | ".join(f"{level} macro F1" for level in LEVELS) + " |",
+        "|" + " --- |" * 4,
+    ]
     for count in counts:
         figures = []
+        steps = max(options.least, options.passes * count // 64)
         for level in LEVELS:
             columns = [taxonomy.column[node] for node in taxonomy.level(level)]
-            network = train(pool[:count], pool_present[:count][:, columns], options.steps, options.seed)
+            network = train(pool[:count], pool_present[:count][:, columns], steps, options.seed)
             scores, present = score(network, held), held_present[:, columns]
             limits = best_thresholds(scores[:FITTED], present[:FITTED])
             figures.append(macro_f1(scores[FITTED:] >= limits, present[FITTED:]))
-        lines.append(f"| {count:,} | " + " | ".join(f"{figure:.3f}" for figure in figures) + " |")
+        lines.append(f"| {count:,} | {steps:,} | " + " | ".join(f"{figure:.3f}" for figure in figures) + " |")
         print(lines[-1], flush=True)
     text = "\n".join(lines)
     print(text)

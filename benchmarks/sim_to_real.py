@@ -1,10 +1,11 @@
 """How an ensemble that learned from drawn cells does on real images: groups, organelles and leaves, beside chance.
 
     python benchmarks/sim_to_real.py --images DIR --labels CSV [--crop-lower 0.08] [--run NAME|DIR] [--markdown FILE]
+                                     [--missing yellow]
 
-Without --run it is the ensemble that comes with the package. A missing yellow channel is allowed. Pictures with a scale
-bar burnt in, as the atlas's cell dictionary, need `--crop-lower 0.08`: that share of the height is cut off below, and
-as much of the width, half on each side, so that squares stay squares.
+Without --run it is the ensemble that comes with the package. Images may lack their yellow channel, or those that
+--missing names. Pictures with a scale bar burnt in, as the cell dictionary has, need `--crop-lower 0.08`: that share
+of the height is cut off below, and as much of the width, half on each side, so that squares stay squares.
 
 Group F1 is the macro mean over the groups that occur, of the ensemble's own decisions; beside it what the same images
 give if every group is always answered. Top-k is the share of images with an annotated node among the k most probable of
@@ -24,6 +25,7 @@ import cv2
 import numpy as np
 
 from hpa_hier.command import run
+from hpa_hier.data.channels import CHANNELS
 from hpa_hier.data.labels import read_labels, targets
 from hpa_hier.ensemble.images import FolderRequest, PredictRequest, predict_folder
 from hpa_hier.ensemble.keep import load
@@ -126,8 +128,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--crop-lower", type=float, default=0.0, metavar="SHARE")
     parser.add_argument("--run", metavar="NAME|DIR", help="run with a fitted ensemble (default: the shipped one)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there too")
+    parser.add_argument(
+        "--missing", default="yellow", metavar="CHANNELS", help="that images may lack, as red,blue,yellow"
+    )
     parser.add_argument("--each", action="store_true", help="print each image's most probable leaves too")
     options = parser.parse_args(arguments)
+    missing = tuple(options.missing.split(","))
+    if unknown := sorted(set(missing) - set(CHANNELS)):
+        raise UserError(f"--missing: {unknown[0]!r} is no channel; the channels are {', '.join(CHANNELS)}")
     if not 0 <= options.crop_lower < 0.9:
         raise UserError(f"--crop-lower must be a share from 0 to 0.9, got {options.crop_lower}")
     folder = named_run(options.run, Path("artifacts")) if options.run else pretrained_run()
@@ -137,7 +145,7 @@ def main(arguments: list[str]) -> int:
         cropped = Path(temporary) / "cropped"
         cropped.mkdir()
         images = crop_lower(options.images, options.crop_lower, cropped) if options.crop_lower else options.images
-        request = PredictRequest(FolderRequest(images, None, ("yellow",)), Path(temporary) / "out")
+        request = PredictRequest(FolderRequest(images, None, missing), Path(temporary) / "out")
         predict_folder(folder, "cpu", request)
         answers = predicted(Path(temporary) / "out" / "predictions.csv", taxonomy)
     rows = [(i, sample) for i, sample in enumerate(labels.ids) if sample in answers]

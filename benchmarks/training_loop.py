@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from hpa_hier.config import TrainingSettings
-from hpa_hier.members.assemble import ranges_of
 from hpa_hier.members.batches import Dealing, Part, PartBatches, TrainingBatches
+from hpa_hier.members.choices import ranges_of
 from hpa_hier.members.module import Optimising, Training
 from hpa_hier.members.trainer import make_trainer, quieten
 from hpa_hier.models.heads import Flat

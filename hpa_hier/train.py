@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs", type=_positive, metavar="N", help="with --all: members at a time (default: GPUs, or cores)"
     )
     how.add_argument("--threads", type=_positive, default=1, metavar="N", help="CPU threads of a member (default: 1)")
+    how.add_argument(
+        "--folds", type=_folds, metavar="K", help="train K networks on all but one of K folds each; they answer as one"
+    )
     how.add_argument("--weights", metavar="FILE", help="safetensors file that the backbone starts from")
     how.add_argument(
         "--init", choices=("pretrained",), help="start from the ensemble that comes along, which saw drawn cells only"
@@ -69,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _folds(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= 20:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 2 to 20, got {text!r}")
     return int(text)
 
 
@@ -87,7 +96,8 @@ def _sets(flags: argparse.Namespace) -> list[str]:
         if flags.weights:
             raise UserError("--init pretrained and --weights both name weights to start from; give one of them")
         named |= settings_of_shipped()
-    return [*flags.sets, *(f"{key}={_quoted(value)}" for key, value in named.items() if value is not None)]
+    folds = [f"split.folds={flags.folds}", f"training.folds={flags.folds}"] if flags.folds else []
+    return [*folds, *flags.sets, *(f"{key}={_quoted(value)}" for key, value in named.items() if value is not None)]
 
 
 def _quoted(text: str) -> str:
@@ -131,7 +141,7 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings
         line = train_member(plan, request)
     except Interrupted:
         if not follower():
-            print(f"stopped; all is saved in {plan.checkpoint}. To go on: {_go_on()}", file=sys.stderr)
+            print(f"stopped; all is saved in {plan.folder}. To go on: {_go_on()}", file=sys.stderr)
         return EXIT_INTERRUPTED
     if line:
         print(line)

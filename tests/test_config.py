@@ -68,8 +68,22 @@ def test_a_shipped_recipe_asks_for_levels_and_groups_that_its_taxonomy_has(name:
         ("training:\n  learning_rate: nan\n", "x.yaml:2: training.learning_rate must be a finite number, got 'nan'"),
         (
             "training:\n  loss: mse\n",
-            "x.yaml:2: training.loss must be 'bce', 'focal', 'weighted_bce' or 'max_constraint', got 'mse'",
+            "x.yaml:2: training.loss must be 'bce', 'focal', 'weighted_bce', 'class_weighted', 'asymmetric', "
+            "'class_balanced', 'distribution_balanced', 'logit_adjusted', 'soft_f1' or 'max_constraint', got 'mse'",
         ),
+        (
+            "training:\n  loss_options: {gamma: 1}\n",
+            "x.yaml:1: training: loss_options: loss 'bce' has no 'gamma'; it takes no numbers",
+        ),
+        (
+            "training: {loss: asymmetric, loss_options: {gama: 1}}\n",
+            "x.yaml:1: training: loss_options: loss 'asymmetric' has no 'gama'; it takes gamma_positive, gamma_",
+        ),
+        (
+            "training:\n  class_weights: {Nucleoplasm: 0.5}\n",
+            "x.yaml:1: training: class_weights go with loss weighted_bce or class_weighted, not 'bce'",
+        ),
+        ("training: {loss: class_weighted}\n", "x.yaml:1: training: loss 'class_weighted' needs class_weights, as"),
         ("training: 5\n", "x.yaml:1: training must be a block of settings, got 5"),
         ("split:\n  fractions: [0.5, 0.2, 0.2]\n", "x.yaml:1: split: fractions must sum to 1, got 0.9"),
         ("split:\n  fractions: [0.5, 0.5]\n", "x.yaml:2: 'split.fractions.2' is missing; add it"),

@@ -31,7 +31,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("words", [[], ["pack"], ["split"], ["audit"], ["simulate"]])
+@pytest.mark.parametrize("words", [[], ["pack"], ["split"], ["balance"], ["audit"], ["simulate"]])
 def test_help_comes_at_once_and_without_heavy_libraries(words):
     code = (
         "import sys; from hpa_hier.data.__main__ import main\n"
@@ -147,3 +147,40 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert f"interrupted; the same command goes on from the last finished shard in {out}" in told
     assert "Traceback" not in told
+
+
+def test_balance_plans_for_a_table_or_for_the_train_part_of_a_pack(tmp_path, images, capsys):
+    table, out = images[3], tmp_path / "balance"
+    main(["balance", "--labels", table, "--target", "3", "--bound", "Nucleoplasm=0.5", "--out", str(out)])
+    said = capsys.readouterr().out
+    assert "30 images become 84; 28 of them are repeated, up to 3 times" in said
+    rows = (out / "balance.csv").read_text().splitlines()
+    assert rows[0] == "class,before,repeat_factors,copying_the_rare,this_plan,growth"
+    assert "Nucleoplasm,2,2,4,3,0.5000" in rows
+    assert len((out / "factors.csv").read_text().splitlines()) == 31
+    assert "<title>Nucleoplasm, this plan: 3</title>" in (out / "balance.svg").read_text()
+    pack, split = str(tmp_path / "pack"), str(tmp_path / "split.csv")
+    main(["pack", *images, "--size", "16", "--out", pack])
+    main(["split", "--pack", pack, "--out", split])
+    main(["balance", "--pack", pack, "--split", split, "--target", "2", "--out", str(out)])
+    train = read_split(Path(split)).ids_of("train")
+    assert [line.split(",")[0] for line in (out / "factors.csv").read_text().splitlines()[1:]] == list(train)
+
+
+def test_balance_says_which_classes_make_the_target_impossible(tmp_path, images, capsys):
+    flags = ["balance", "--labels", images[3], "--out", str(tmp_path)]
+    main([*flags, "--target", "9", "--most", "8"])
+    assert (
+        "impossible: Actin filaments cannot have 9 images, 8 at most: it has 1, and none may stand more than 8 times"
+        in capsys.readouterr().out
+    )
+    wrong = {
+        "Nuclei=0.1": "--bound Nuclei=0.1: 'Nuclei' is no leaf of 'hpa28'; give one, as in Nucleoplasm=0.15",
+        "Cytosol": "--bound Cytosol: 'Cytosol' is no leaf of 'hpa28'",
+        "Cytosol=little": "--bound Cytosol=little: 'little' is no growth; 0.15 stands for 15 %",
+        "Cytosol=-1": "--bound Cytosol=-1: a growth is 0 or more, as 0.15 for 15 %",
+    }
+    for bound, message in wrong.items():
+        with pytest.raises(UserError) as stopped:
+            main([*flags, "--bound", bound])
+        assert message in str(stopped.value)

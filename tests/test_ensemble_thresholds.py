@@ -8,6 +8,7 @@ from ensemble_cases import SEEDS
 from hypothesis import given, settings
 from sklearn.metrics import f1_score as sklearn_f1
 
+from hpa_hier.ensemble.by_hand import set_by_hand
 from hpa_hier.ensemble.thresholds import (
     Ranked,
     ThresholdPlan,
@@ -16,6 +17,7 @@ from hpa_hier.ensemble.thresholds import (
     global_threshold,
     prevalence_cuts,
 )
+from hpa_hier.errors import UserError
 
 often = settings(max_examples=200, deadline=None)
 
@@ -155,3 +157,24 @@ def drawn(seed: int, size: int = 30) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def rank_one(probs: list[float], present: list[int]) -> Ranked:
     column = np.array(probs)[:, None]
     return Ranked.of(column, np.array(present, bool)[:, None], np.ones_like(column, bool))
+
+
+def test_a_threshold_by_hand_takes_the_place_of_a_fitted_one_and_leaves_the_others():
+    probs, present, known = drawn(3)
+    nodes = tuple(f"node{j}" for j in range(probs.shape[1]))
+    fitted = fit_thresholds(nodes, probs, (present, known), list(range(len(nodes))), ThresholdPlan("f1", bootstrap=20))
+    mine = set_by_hand(fitted, {"node1": 0.35})
+    assert mine.values[1] == 0.35
+    assert mine.rules[1] == "hand"
+    assert np.isnan([mine.low[1], mine.high[1]]).all()
+    others = [j for j in range(len(nodes)) if j != 1]
+    np.testing.assert_array_equal(mine.values[others], fitted.values[others])
+    assert [mine.rules[j] for j in others] == [fitted.rules[j] for j in others]
+
+
+def test_a_threshold_by_hand_for_no_node_is_refused():
+    probs, present, known = drawn(3)
+    nodes = tuple(f"node{j}" for j in range(probs.shape[1]))
+    fitted = fit_thresholds(nodes, probs, (present, known), list(range(len(nodes))), ThresholdPlan("fixed"))
+    with pytest.raises(UserError, match="hand_thresholds: no node is called 'nodee1'; did you mean 'node1'"):
+        set_by_hand(fitted, {"nodee1": 0.35})

@@ -97,3 +97,11 @@ def test_kept_features_that_are_damaged_are_said_to_be(tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", np.zeros((2, 4), np.float32))
     with pytest.raises(UserError, match=r"f\.npy: holds \(2, 4\), needed is \(2, 3\); remove it"):
         frozen.KeptFeatures(tmp_path / "f.npy", (2, 3))
+
+
+@pytest.mark.parametrize("training", [{"sizes": [32, 48]}, {"augment": {"mixing": "cutmix"}}])
+def test_what_varies_images_is_refused_where_features_are_kept(
+    plans: dict[str, Plan], training: dict[str, object]
+) -> None:
+    with pytest.raises(UserError, match="goes with a backbone that is trained, not frozen; leave it out"):
+        plan_of(plans["flat"].run, MemberSettings(name="new", level="leaf", training=training))

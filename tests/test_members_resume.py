@@ -16,7 +16,12 @@ import torch
 from tiny_run import finish, one_thread, start, train_command, write_tiny
 
 from hpa_hier.errors import UserError
-from hpa_hier.members.checkpoint import read_checkpoint
+from hpa_hier.members.checkpoint import GoOn, read_checkpoint
+from hpa_hier.members.fit import FitRequest, train_member
+from hpa_hier.members.plan import plan_of
+from hpa_hier.members.run import open_run
+from hpa_hier.members.stopping import Interrupted
+from hpa_hier.recipe_file import load_recipe
 
 LONG = {"epochs": 6, "batch_size": 4}  # 28 steps an epoch, so that a signal finds it in the middle of one
 STEPS_AN_EPOCH = 28
@@ -52,12 +57,18 @@ def outcome(member: Path) -> tuple[str, str, list[list[str]]]:
 
 
 def wait_for_an_epoch(history: Path) -> None:
-    """Wait until the history has been written anew, and a little, into the epoch that follows."""
-    before = history.stat().st_mtime_ns if history.exists() else 0
+    """Wait until the history and then the checkpoint are written anew, and a little, into the epoch that follows."""
+    before = written(history)
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and (history.stat().st_mtime_ns if history.exists() else 0) == before:
+    # On a busy machine the epoch's checkpoint takes its time: before it is written, a signal still counts for its end.
+    while time.monotonic() < deadline and not before < written(history) <= written(history.with_name("last.ckpt")):
         time.sleep(0.002)
-    time.sleep(0.03)
+    time.sleep(0.01)
+
+
+def written(path: Path) -> int:
+    """Return when a file was last written, in nanoseconds; 0 where there is none."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def send(folder: Path, run: str, number: int) -> tuple[int | None, str]:
@@ -96,6 +107,37 @@ def test_a_sigint_in_the_middle_of_an_epoch_saves_there(folder: Path, straight: 
             break
     assert finish(folder / "end.log", *flags_for(folder, "middle"))[0] == 0
     assert outcome(member) == outcome(straight)
+
+
+HARD: dict[str, dict[str, object]] = {
+    "average": {"ema": 0.99, "schedule": "warmup_cosine", "backbone_rate": 0.1, "freeze_epochs": 1},
+    "accumulated": {"accumulate": 4, "optimizer": "sgd", "stop_on": "macro_sample_f1"},
+    "mixed": {
+        "augment": {"mixing": "mixup", "gamma": 0.2, "crop": 0.7, "elastic": 0.02, "only_minority": True},
+        "sizes": [32, 40],
+        "pooling": "gem",
+        "loss": "distribution_balanced",
+    },
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("batches", [3, 35])
+def test_averages_accumulated_steps_and_mixed_images_go_on_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, batches: int
+) -> None:
+    recipe = load_recipe(str(write_tiny(tmp_path, training={**LONG, "epochs": 2, **HARD[name]})))
+    together = 4 if name == "accumulated" else 1
+    quiet = FitRequest(device="cpu", lines=False)
+    plans = {run: plan_of(open_run(recipe.model_copy(update={"run": run})), recipe.members[1]) for run in ("a", "b")}
+    train_member(plans["a"], quiet)
+    with monkeypatch.context() as patch:
+        patch.setattr(GoOn, "_wished", lambda _, trainer: trainer.global_step * together >= batches)
+        with pytest.raises(Interrupted):
+            train_member(plans["b"], quiet)
+    assert read_checkpoint(plans["b"].checkpoint)["global_step"] == -(-batches // together)
+    train_member(plans["b"], quiet)
+    assert outcome(plans["b"].folder) == outcome(plans["a"].folder)
 
 
 def test_ctrl_c_on_the_command_saves_and_says_how_to_go_on(folder: Path, straight: Path) -> None:

@@ -121,8 +121,27 @@ def test_a_wrongly_sure_chain_still_has_a_gradient() -> None:
 def test_the_first_stage_asks_only_where_all_parents_are_present() -> None:
     ancestry = Ancestry(((), (), (0, 1), (0,), (2,)))
     present = torch.tensor([[1.0, 0, 0, 1, 0], [1, 1, 1, 0, 0], [0, 0, 0, 0, 0]])
-    told = ancestry.all_parents_present(present)
-    assert told.tolist() == [[1, 1, 0, 1, 0], [1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]
+    known = torch.ones(3, 5)
+    known[1, 3] = 0
+    conditional, told = ancestry.given_parents(present, known)
+    assert told.tolist() == [[1, 1, 0, 1, 0], [1, 1, 1, 0, 1], [1, 1, 0, 0, 0]]
+    assert torch.equal(conditional * told, present * told)
+
+
+def test_of_mixed_images_the_first_stage_asks_for_the_share_of_the_parent() -> None:
+    ancestry = Ancestry(((), (0,), (0,)))
+    conditional, told = ancestry.given_parents(torch.tensor([[0.4, 0.4, 0.1]]), torch.ones(1, 3))
+    torch.testing.assert_close(conditional, torch.tensor([[0.4, 1.0, 0.25]]))
+    torch.testing.assert_close(told, torch.tensor([[1.0, 0.4, 0.4]]))
+
+
+def test_the_max_constraint_of_a_mixed_image_is_between_those_of_its_two() -> None:
+    ancestry = Ancestry(((), (0,), (0,)))
+    logits, known = torch.tensor([[-1.0, 2.0, -3.0]]), torch.ones(1, 3)
+    one, other = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, 0.0]])
+    loss = MaxConstraint(ancestry)
+    mixed = loss(logits, 0.3 * one + 0.7 * other, known)
+    torch.testing.assert_close(mixed, 0.3 * loss(logits, one, known) + 0.7 * loss(logits, other, known))
 
 
 def test_an_untrained_chain_and_an_untrained_rnn_guess_the_prevalence() -> None:

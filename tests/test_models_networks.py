@@ -153,5 +153,5 @@ def test_small_cnn_has_nothing_on_the_hub() -> None:
 def test_processors_get_bf16_only_where_they_have_it_and_it_pays(
     backbone: str, has_bf16: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpa_hier.models.precision._processor_has_bf16", lambda: has_bf16)
+    monkeypatch.setattr("hpa_hier.models.precision.processor_has_bf16", lambda: has_bf16)
     assert precision_for(torch.device("cpu"), backbone) == expected

@@ -6,7 +6,9 @@ import doctest
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,7 @@ from hpa_hier.simulate.geometry import Scene, make_scene
 from hpa_hier.simulate.labelsets import LEAVES
 from hpa_hier.simulate.optics import CHANNELS, draw_optics, expose
 from hpa_hier.simulate.patterns import PATTERNS
+from hpa_hier.simulate.processing import draw_processing, process
 from hpa_hier.taxonomy import Taxonomy
 
 
@@ -216,6 +219,50 @@ def test_a_radius_that_shows_nothing_is_refused(radius: float) -> None:
 def test_larger_cells_fill_the_field_with_fewer() -> None:
     many, few = (draw_field(1, 0, 128, ["3"], radius=radius).cell_mask.max() for radius in (10.0, 40.0))
     assert many > 2 * few
+
+
+def test_a_supersampled_field_is_the_larger_one_shrunk_by_area() -> None:
+    small = draw_field(1, 4, 64, ["0", "14"], antibody=4, radius=16.0, supersample=2)
+    large = draw_field(1, 4, 128, ["0", "14"], antibody=4, radius=32.0)
+    shrunk = [cv2.resize(plane, (64, 64), interpolation=cv2.INTER_AREA) for plane in large.image]
+    assert (small.image == np.stack(shrunk)).all()
+    assert small.cell_mask.shape == small.nucleus_mask.shape == small.places["14"].shape == (64, 64)
+    assert set(np.unique(small.cell_mask)) <= set(np.unique(large.cell_mask))
+
+
+def test_variety_changes_the_picture_and_not_what_is_in_it() -> None:
+    plain, varied = (draw_field(1, 4, 64, ["0"], variety=variety) for variety in (0.0, 1.0))
+    assert (plain.image != varied.image).any()
+    assert (plain.cell_mask == varied.cell_mask).all()
+    assert (plain.places["0"] == varied.places["0"]).all()
+
+
+def test_without_variety_processing_leaves_a_picture_alone() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (4, 32, 32), dtype=np.uint8)
+    assert (process(image, draw_processing(np.random.default_rng(1), 0.0)) == image).all()
+
+
+def test_an_absent_channel_shows_a_faint_copy_of_the_others() -> None:
+    image = np.zeros((4, 32, 32), np.uint8)
+    image[1, 8:16] = 200
+    still = draw_processing(np.random.default_rng(1), 0.0)
+    done = process(image, replace(still, ghost=np.array([0.05, 0.0, 0.0, 0.0])))
+    assert done[0, 8:16].min() == done[0].max() == 10
+    assert (done[1:] == image[1:]).all()
+
+
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        ({"supersample": 0}, "supersample must be at least 1 and 64 pixels times it at most 2048, got 0"),
+        ({"supersample": 33}, "64 pixels times it at most 2048, got 33"),
+        ({"variety": 1.5}, "variety must be from 0 to 1, got 1.5"),
+        ({"variety": 0.5, "depth": 16}, "variety is for 8 bits, got depth 16"),
+    ],
+)
+def test_a_look_that_cannot_be_drawn_is_refused(look: dict, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        draw_field(1, 0, 64, ["3"], **look)
 
 
 @pytest.mark.parametrize("module", ["splat", "labelsets", "field"])

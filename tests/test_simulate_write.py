@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from hpa_hier.data.__main__ import main
 from hpa_hier.data.pack import Pack
+from hpa_hier.data.read import to_bytes
 from hpa_hier.errors import UserError
 from hpa_hier.simulate.field import draw_field
 from hpa_hier.simulate.labelsets import LEAVES, draw_samples
@@ -70,6 +72,15 @@ def test_the_pack_holds_the_same_images_labels_and_antibodies_as_the_folder(tmp_
             assert (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == plane).all()
 
 
+def test_a_pack_keeps_the_channels_that_were_asked_for_in_their_order(tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    write_pack(whole, 3, 48, seed=2)
+    write_pack(part, 3, 48, seed=2, channels=("blue", "green"))
+    rows = np.arange(3)
+    assert Pack.open(part).channels == ("blue", "green")
+    np.testing.assert_array_equal(Pack.open(part).images(rows), Pack.open(whole).images(rows)[:, [2, 1]])
+
+
 def test_masks_are_written_where_they_are_asked_for_and_change_no_image(tmp_path: Path) -> None:
     write_folder(tmp_path / "plain", 4, 48, 8)
     write_folder(tmp_path / "masked", 4, 48, 8, masks=True, workers=2)
@@ -105,3 +116,20 @@ def test_a_range_of_radii_gives_fields_of_many_cells_and_of_few(tmp_path: Path) 
     counts = [len(np.unique(read_mask(path))) - 1 for path in (tmp_path / "masks").glob("*_cells.png")]
     assert min(counts) <= 3
     assert max(counts) >= 8
+
+
+def test_a_pack_can_have_its_intensities_stretched_as_real_images_have(tmp_path: Path) -> None:
+    plain, stretched = (
+        Pack.open(write_pack(tmp_path / rule, 4, 48, 3, intensity=rule)) for rule in ("depth", "percentile")
+    )
+    assert (plain.intensity, stretched.intensity) == ("depth", "percentile")
+    rows = np.arange(4)
+    for before, after in zip(plain.images(rows), stretched.images(rows), strict=True):
+        assert (after == np.stack([to_bytes(plane, "percentile") for plane in before])).all()
+
+
+@pytest.mark.parametrize("form", ["files", "pack"])
+def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path, form: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--out .*file/drawn: cannot be made \(Not a directory\); name another folder"):
+        main(["simulate", "--count", "1", "--as", form, "--out", str(tmp_path / "file" / "drawn")])

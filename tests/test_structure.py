@@ -101,7 +101,7 @@ COMMAND_LINES = [
     ["hpa_hier.taxonomy"],
     ["hpa_hier.taxonomy", "check"],
     ["hpa_hier.data"],
-    *(["hpa_hier.data", verb] for verb in ("simulate", "pack", "split", "audit")),
+    *(["hpa_hier.data", verb] for verb in ("simulate", "pack", "split", "balance", "audit")),
     ["hpa_hier.ensemble"],
     *(["hpa_hier.ensemble", verb] for verb in ("fit", "predict", "evaluate", "explain")),
 ]

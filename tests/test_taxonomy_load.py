@@ -150,9 +150,9 @@ def test_a_tree_of_too_many_levels_is_refused() -> None:
 
 
 def test_a_tree_of_too_many_nodes_is_refused() -> None:
-    leaves = "".join(f"  n{i}: {{label: {i}}}\n" for i in range(4097))
+    leaves = "".join(f"  n{i}: {{label: {i}}}\n" for i in range(8193))
     assert broken(f"taxonomy: wide\nlevels: {{leaf: leaves}}\ntree:\n{leaves}") == (
-        "h.yaml:3: 4,097 nodes, more than the 4,096 that a taxonomy may have"
+        "h.yaml:3: 8,193 nodes, more than the 8,192 that a taxonomy may have"
     )
 
 

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import finish, one_thread
+from tiny_run import one_thread
+from torch import Tensor
 
 from hpa_hier.config import Recipe
+from hpa_hier.data.__main__ import main as data
 from hpa_hier.data.pack import Pack
 from hpa_hier.data.vector_pack import VectorRequest, build_vectors, write_vector_pack
 from hpa_hier.data.vector_table import read_vectors
+from hpa_hier.ensemble.__main__ import main as ensemble
 from hpa_hier.errors import UserError
+from hpa_hier.members.batches import Batch
 from hpa_hier.members.fit import FitRequest, train_member
+from hpa_hier.members.module import Training
 from hpa_hier.members.plan import plan_of
 from hpa_hier.members.run import open_run
 from hpa_hier.members.score import Member
+from hpa_hier.members.stopping import Interrupted
 from hpa_hier.members.vector_batches import feature_statistics
 from hpa_hier.recipe_file import recipe_yaml
+from hpa_hier.report import main as report
 from hpa_hier.taxonomy import Taxonomy
 
 TREE = """taxonomy: toy
@@ -133,69 +143,65 @@ def test_the_library_function_writes_the_same_vectors(home: Path, tmp_path: Path
         write_vector_pack(tmp_path, vectors, ids, leaves, [""] * 240, FEATURES, Taxonomy.from_text(TREE), "drawn")
 
 
-def test_train_fit_evaluate_report_and_predict_take_vectors_as_they_take_images(home: Path) -> None:
+@pytest.fixture(scope="module")
+def fitted(home: Path) -> Path:
+    """A run with four trained members and their ensemble."""
     done = command(home, "hpa_hier.train", "--all", "--config", "recipe.yaml", "--device", "cpu")
     assert done.returncode == 0, done.stderr
-    for words in (("ensemble", "fit"), ("ensemble", "evaluate"), ("report",)):
-        flags = ("--run", home / "artifacts" / "small") if words[0] == "report" else ("--config", "recipe.yaml")
-        done = command(home, ".".join(("hpa_hier", words[0])), *words[1:], *flags)
-        assert done.returncode == 0, done.stderr
-    page = (home / "artifacts" / "small" / "report" / "index.html").read_text()
+    assert ensemble(["fit", "--config", str(home / "recipe.yaml")]) == 0
+    return home / "artifacts" / "small"
+
+
+def test_fit_evaluate_report_and_predict_take_vectors_as_they_take_images(
+    home: Path, fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ensemble(["evaluate", "--config", str(home / "recipe.yaml")]) == 0
+    report(["--run", str(fitted)])
+    page = (fitted / "report" / "index.html").read_text()
     assert "The samples are feature vectors, of which there is no picture." in page
-    run = ("--run", home / "artifacts" / "small")
-    done = command(home, "hpa_hier.ensemble", "predict", *run, "--vectors", "vectors.csv", "--out", "out")
-    assert done.returncode == 0, done.stderr
-    assert "240 vectors" in done.stdout
-    with (home / "out" / "predictions.csv").open() as file:
+    table, out = str(home / "vectors.csv"), str(tmp_path / "out")
+    assert ensemble(["predict", "--run", str(fitted), "--vectors", table, "--out", out]) == 0
+    assert "240 vectors" in capsys.readouterr().out
+    with (tmp_path / "out" / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 240
     assert sum("Dots" in row["labels"] for row in rows) > 60
     assert all(float(row["Inside"]) >= float(row["Smears"]) <= float(row["Outside"]) for row in rows)
+    assert ensemble(["explain", "s003", "--run", str(fitted)]) == 0
+    assert "annotated" in capsys.readouterr().out
 
 
-def test_members_of_vectors_refuse_images_and_tables_of_other_features(home: Path, tmp_path: Path) -> None:
-    run = ("--run", home / "artifacts" / "small", "--out", tmp_path / "out")
-    if not (home / "artifacts" / "small" / "ensemble" / "ensemble.json").exists():
-        pytest.skip("the run is not fitted")
-    done = command(home, "hpa_hier.ensemble", "predict", *run, "--images", tmp_path)
-    assert done.returncode == 2
-    assert "the members take vectors, not images; predict with --vectors FILE" in done.stderr
+def test_members_of_vectors_refuse_images_and_tables_of_other_features(fitted: Path, tmp_path: Path) -> None:
+    run = ["predict", "--run", str(fitted), "--out", str(tmp_path / "out")]
+    with pytest.raises(UserError, match="the members take vectors, not images; predict with --vectors FILE"):
+        ensemble([*run, "--images", str(tmp_path)])
     (tmp_path / "other.csv").write_text("id,length,width,mass,charge,height\na,1,2,3,4,5\n")
-    done = command(home, "hpa_hier.ensemble", "predict", *run, "--vectors", tmp_path / "other.csv")
-    assert done.returncode == 2
-    assert "other.csv: 5 features, not the 5 that the members were trained on; it has no 'age'" in done.stderr
+    with pytest.raises(UserError, match=r"other\.csv: 5 features, not the 5 that the .* trained on; it has no 'age'"):
+        ensemble([*run, "--vectors", str(tmp_path / "other.csv")])
 
 
-def test_a_training_on_vectors_that_was_interrupted_gives_the_same_bits(home: Path, tmp_path: Path) -> None:
-    flags = ("--config", home / "recipe.yaml", "--member", "chain", "--device", "cpu")
+def test_a_training_on_vectors_that_was_interrupted_gives_the_same_bits(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, stops = Training.training_step, {3, 12}
+
+    def training_step(self: Training, batch: Batch, index: int) -> Tensor:
+        if recipe.run == "stopped" and self.global_step in stops:
+            stops.remove(self.global_step)
+            os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C does
+        return usual(self, batch, index)
+
+    monkeypatch.setattr(Training, "training_step", training_step)
     outcomes = []
-    for run, stops in (("straight", ()), ("stopped", (3, 12))):
-        for stop in (*stops, 0):
-            if stop:
-                _stop_at(tmp_path / "log", stop, *flags, "--run", run)
-            else:
-                assert finish(tmp_path / "log", *flags, "--run", run)[0] == 0
-        folder = home / "artifacts" / run / "members" / "chain"
-        outcomes.append([(folder / name).read_bytes() for name in ("model.safetensors", "scores.npz")])
+    for name in ("straight", "stopped"):
+        recipe = recipe_of(home, run=name)
+        plan = plan_of(open_run(recipe), recipe.members[1])
+        for _ in range(3 if name == "stopped" else 1):
+            with suppress(Interrupted):
+                train_member(plan, QUIET)
+        outcomes.append([(plan.folder / file).read_bytes() for file in ("model.safetensors", "scores.npz")])
+    assert not stops
     assert outcomes[0] == outcomes[1]
-
-
-def _stop_at(log: Path, step: int, *flags: object) -> None:
-    """Train until a step, and leave there as at Ctrl-C."""
-    code = (
-        "import os, signal, sys\n"
-        "from hpa_hier.members.module import Training\n"
-        "usual = Training.training_step\n"
-        "def training_step(self, batch, index):\n"
-        f"    if self.global_step == {step}: os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return usual(self, batch, index)\n"
-        "Training.training_step = training_step\n"
-        "from hpa_hier.command import run\n"
-        "from hpa_hier.train import main\n"
-        "run(main)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *map(str, flags)], capture_output=True, env=one_thread())
-    assert done.returncode == 130, done.stderr.decode()
 
 
 def test_missing_values_are_refused_unless_they_are_to_be_filled(home: Path, tmp_path: Path) -> None:
@@ -304,6 +310,9 @@ def test_vectors_and_rows_that_do_not_match_stop_or_are_left_out(home: Path, tmp
         ),
         ({"frozen": True}, "training.frozen: goes with images, and .* holds vectors; leave it out"),
         ({"augment": {"drop_channels": {"red": 0.5}}}, r"training.augment.drop_channels: goes with images"),
+        ({"augment": {"mixing": "mixup"}}, r"training.augment.mixing: goes with images"),
+        ({"sizes": [32, 64]}, r"training.sizes: goes with images"),
+        ({"pooling": "max"}, r"training.pooling: goes with images"),
     ],
 )
 def test_what_only_images_have_is_refused_for_vectors(home: Path, training: dict[str, object], message: str) -> None:
@@ -312,17 +321,59 @@ def test_what_only_images_have_is_refused_for_vectors(home: Path, training: dict
         plan_of(open_run(recipe), recipe.members[0])
 
 
-def test_flags_of_images_and_of_vectors_are_not_mixed(home: Path) -> None:
-    base = ("hpa_hier.data", "pack", "--labels", "labels.csv", "--taxonomy", "toy.yaml", "--out", "mixed")
-    done = command(home, *base, "--vectors", "vectors.csv", "--size", 64)
-    assert (done.returncode, "--size: goes with --images" in done.stderr) == (2, True)
-    done = command(home, *base, "--images", ".", "--fill", "mean")
-    assert (done.returncode, "--fill: goes with --vectors" in done.stderr) == (2, True)
+def test_flags_of_images_and_of_vectors_are_not_mixed(home: Path, tmp_path: Path) -> None:
+    base = ["pack", "--labels", str(home / "labels.csv"), "--taxonomy", str(home / "toy.yaml"), "--out", str(tmp_path)]
+    with pytest.raises(UserError, match="--size: goes with --images; vectors have none of that, leave it out"):
+        data([*base, "--vectors", str(home / "vectors.csv"), "--size", "64"])
+    with pytest.raises(UserError, match="--fill: goes with --vectors; leave it out for images"):
+        data([*base, "--images", str(home), "--fill", "mean"])
 
 
-def test_the_pack_command_tells_of_vectors(home: Path, tmp_path: Path) -> None:
-    flags = ("--vectors", "vectors.csv", "--labels", "labels.csv", "--taxonomy", "toy.yaml", "--out", tmp_path / "p")
-    done = command(home, "hpa_hier.data", "pack", *flags)
-    assert done.returncode == 0, done.stderr
-    assert "240 vectors of 5 features" in done.stdout
+def test_the_pack_command_tells_of_vectors(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = ["--vectors", str(home / "vectors.csv"), "--labels", str(home / "labels.csv")]
+    data(["pack", *tables, "--taxonomy", str(home / "toy.yaml"), "--out", str(tmp_path / "p")])
+    assert "240 vectors of 5 features" in capsys.readouterr().out
     assert json.loads((tmp_path / "p" / "pack.json").read_text())["facts"]["kind"] == "vectors"
+
+
+def test_a_chain_first_learns_only_below_what_is_present(tmp_path: Path) -> None:
+    taxonomy = Taxonomy.from_text(TREE)
+    vectors, _ = drawn(60)
+    names = [("Dots",) if i % 2 else ("Rings",) for i in range(60)]  # nothing is ever outside
+    ids = [f"s{i:03d}" for i in range(60)]
+    write_vector_pack(tmp_path / "pack", vectors, ids, names, [""] * 60, FEATURES, taxonomy, "drawn")
+    (tmp_path / "toy.yaml").write_text(TREE)
+    moved = {}
+    for share in (0.0, 1.0):
+        training = {"head": "chain", "chain": {"first_stage": share}, "epochs": 2}
+        recipe = recipe_of(tmp_path, run=f"share{share:g}", training=training)
+        plan = plan_of(open_run(recipe), recipe.members[1])
+        train_member(plan, QUIET)
+        member = Member.load(plan.folder, "cpu")
+        share_of = np.array([1.0, 0.5, 0.5, 0, 0, 0])  # of Inside, Dots, Rings, Outside, Blobs, Smears
+        first = np.log(np.clip(share_of, 1e-4, 1 - 1e-4)) - np.log1p(-np.clip(share_of, 1e-4, 1 - 1e-4))
+        bias = member.network.head.linear.bias.detach().numpy()  # type: ignore[operator,union-attr]
+        moved[share] = dict(zip(member.nodes, np.abs(bias - first) > 1e-5, strict=True))
+    assert moved[0.0]["Blobs"]
+    assert not moved[1.0]["Blobs"]
+    assert not moved[1.0]["Smears"]
+    assert moved[1.0]["Outside"]
+
+
+def test_the_recipe_says_what_is_below_an_annotated_group(tmp_path: Path) -> None:
+    vectors, _ = drawn(60)
+    names = [("Inside",), ("Dots",), ("Outside", "Rings")] * 20
+    ids = [f"s{i:03d}" for i in range(60)]
+    taxonomy = Taxonomy.from_text(TREE)
+    write_vector_pack(tmp_path / "pack", vectors, ids, names, [""] * 60, FEATURES, taxonomy, "drawn")
+    (tmp_path / "toy.yaml").write_text(TREE)
+    for below in ("unknown", "absent"):
+        data = {"pack": str(tmp_path / "pack"), "below_annotation": below}
+        run = open_run(recipe_of(tmp_path, run=below, data=data))
+        part = run.part("train", taxonomy.nodes)
+        column = taxonomy.column["Blobs"]
+        told = part.known[:, column]
+        outside = part.present[:, taxonomy.column["Outside"]]
+        assert not part.present[:, column].any()
+        assert (told == ((below == "absent") | ~outside)).all()
+        assert outside.any()

@@ -1,4 +1,4 @@
-"""Command: draw cells, pack images, split samples, audit a pack."""
+"""Command: draw cells, pack images, split samples, balance classes, audit a pack."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EPILOG = """examples:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse the arguments and run one of the four commands."""
+    """Parse the arguments and run one of the five commands."""
     options = _parser().parse_args(arguments)
     one_thread_a_process()
     from hpa_hier.data import commands
@@ -34,6 +34,7 @@ def _parser() -> Parser:
         _command(commands, "pack", "bring images, or feature vectors, and a label table into one fast file set, once")
     )
     _add_split(_command(commands, "split", "deal samples to train, calibration and test, stratified, no group in two"))
+    _add_balance(_command(commands, "balance", "plan how often images are repeated, so that no class stays rare"))
     _add_audit(_command(commands, "audit", "look through a pack: counts, missing channels, duplicates, dark images"))
     _add_simulate(_command(commands, "simulate", "draw cells with known labels, as files or as a pack"))
     return parser
@@ -98,8 +99,38 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fractions", metavar="A,B,C", help="shares of train, calibration and test (default: the recipe's)"
     )
+    parser.add_argument(
+        "--near-duplicates",
+        metavar="BITS",
+        help="keep images of a pack together that look the same: their fingerprints differ in at most so many bits, "
+        "0 to 15; 11 is a good choice (default: the recipe's)",
+    )
     parser.add_argument("--folds", metavar="K", help="folds inside train and calibration (default: the recipe's)")
     parser.add_argument("--seed", metavar="N", help="decides between equals (default: the recipe's)")
+    parser.add_argument(
+        "--on-problem", choices=("stop", "skip"), default="stop", help="at rows that cannot be used (default: stop)"
+    )
+
+
+def _add_balance(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--labels", type=Path, metavar="CSV", help="label table")
+    source.add_argument("--pack", type=Path, metavar="DIR", help="pack")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the tables and the chart")
+    parser.add_argument("--split", type=Path, metavar="FILE", help="split.csv: plan for its train part only")
+    parser.add_argument("--taxonomy", metavar="YAML", help="label tree (default: the recipe's, or the pack's)")
+    parser.add_argument(
+        "--target", type=_positive, metavar="N", help="images of each class (default: the recipe's share of all)"
+    )
+    parser.add_argument(
+        "--bound",
+        action="append",
+        default=[],
+        metavar="CLASS=X",
+        help="growth that a class may have at most, as in Nucleoplasm=0.15; may stand several times "
+        "(default: the recipe's, for each class that has the target already)",
+    )
+    parser.add_argument("--most", metavar="N", help="no image is repeated more often (default: the recipe's)")
     parser.add_argument(
         "--on-problem", choices=("stop", "skip"), default="stop", help="at rows that cannot be used (default: stop)"
     )
@@ -109,6 +140,15 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pack", type=Path, required=True, metavar="DIR", help="pack to look through")
     parser.add_argument("--split", type=Path, metavar="FILE", help="split.csv, to find equal images across its parts")
     parser.add_argument("--taxonomy", metavar="YAML", help="label tree (default: the one the pack was made with)")
+    parser.add_argument(
+        "--near-duplicates",
+        type=_bits,
+        metavar="BITS",
+        help="bits that the fingerprints of images that look the same may differ in, 0 to 15 (default: 11)",
+    )
+    parser.add_argument(
+        "--pairs", type=Path, metavar="FILE", help="CSV file for the pairs of images that look the same"
+    )
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -136,6 +176,12 @@ def _size(text: str) -> int:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
+    return int(text)
+
+
+def _bits(text: str) -> int:
+    if not text.isdecimal() or int(text) > 15:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of bits from 0 to 15")
     return int(text)
 
 

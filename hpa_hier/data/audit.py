@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpa_hier.data.duplicates import twins
+from hpa_hier.data.near_duplicates import DISTANCE, NearPair, near_duplicates
+from hpa_hier.data.near_duplicates import crossing as crossing_pairs
 from hpa_hier.data.pack import Pack
 from hpa_hier.data.split import Split
 from hpa_hier.taxonomy import Taxonomy
@@ -26,15 +28,18 @@ class Audit:
     duplicates: tuple[tuple[str, ...], ...]  # ids whose packed pixels are all alike
     damaged: tuple[str, ...]  # shards whose bytes have changed since the pack was finished
     crossing: tuple[tuple[str, ...], ...]  # duplicates that stand in different parts of the split
+    near: tuple[NearPair, ...]  # images that show the same cells, though their pixels differ
+    near_crossing: tuple[NearPair, ...]  # those that stand in different parts of the split
 
 
-def audit(pack: Pack, taxonomy: Taxonomy, split: Split | None = None) -> Audit:
-    """Go through every image of a pack once.
+def audit(pack: Pack, taxonomy: Taxonomy, split: Split | None = None, distance: int = DISTANCE) -> Audit:
+    """Go through every image of a pack.
 
     Args:
         pack: to be looked through.
         taxonomy: gives the leaves that are counted.
-        split: where given, duplicates across its parts are listed.
+        split: where given, duplicates and near-duplicates across its parts are listed.
+        distance: bits that the fingerprints of near-duplicates may differ in, 0 to 15.
     """
     present = pack.targets(taxonomy).present
     constant, dark = _odd_images(pack)
@@ -44,6 +49,7 @@ def audit(pack: Pack, taxonomy: Taxonomy, split: Split | None = None) -> Audit:
     filled: dict[str, tuple[str, ...]] = {
         channel: tuple(s.id for s in pack.samples if channel in s.filled) for channel in pack.channels
     }
+    near = near_duplicates(pack, distance)
     counts = {leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves}
     return Audit(
         counts=counts,
@@ -53,6 +59,8 @@ def audit(pack: Pack, taxonomy: Taxonomy, split: Split | None = None) -> Audit:
         duplicates=duplicates,
         damaged=pack.damaged(),
         crossing=crossing,
+        near=near,
+        near_crossing=crossing_pairs(near, part),
     )
 
 

@@ -1,4 +1,4 @@
-"""Balance: how often each training image is repeated so that rare labels are seen more often."""
+"""Balance: how often each training image is seen, and which are mixed, so that rare labels are seen more often."""
 
 from __future__ import annotations
 
@@ -41,3 +41,86 @@ def balanced_counts(present: np.ndarray, factors: np.ndarray) -> tuple[np.ndarra
         Two (L,) int64 arrays.
     """
     return present.sum(axis=0).astype(np.int64), (present * factors[:, None]).sum(axis=0).astype(np.int64)
+
+
+def copied_factors(present: np.ndarray, target: int) -> np.ndarray:
+    """Return how often each image stands when every rare label is copied to the target without a look at the others.
+
+    What is usually done, kept for comparison: an image of a label with n < target images stands target / n times,
+    rounded up, by its rarest label. What stands beside the rare label is copied along.
+
+    Args:
+        present: (B, L) bool.
+        target: images that each label is lifted to, at least.
+
+    Returns:
+        (B,) int64, at least 1.
+
+    >>> copied_factors(np.array([[True, True], [True, False], [True, False]]), target=3)
+    array([3, 1, 1])
+    """
+    counts = present.sum(axis=0)
+    factor = np.ceil(target / np.maximum(counts, 1))
+    return np.asarray(np.where(present, np.maximum(factor, 1), 1).max(axis=1, initial=1), dtype=np.int64)
+
+
+def epoch_copies(weights: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return how often each image stands in one epoch that is drawn by weights.
+
+    Systematic drawing: an image of weight w stands floor(w) or ceil(w) times, on average w times, and every epoch has
+    the same number of images, the sum of the weights rounded. So nothing is left to chance that need not be: drawing
+    with replacement would leave out a third of the images.
+
+    Args:
+        weights: (B,) float, at least 0 and not all 0, how often each image is to stand in an epoch on average.
+        generator: of the epoch; the same one gives every process the same epoch.
+
+    Returns:
+        (B,) int64.
+
+    Source: systematic resampling, Carpenter, Clifford & Fearnhead, IEE Proceedings 1999.
+
+    >>> epoch_copies(np.array([1.0, 2.5, 0.5]), np.random.default_rng(0)).tolist()
+    [1, 3, 0]
+    """
+    ends = np.cumsum(weights, dtype=np.float64)
+    total = round(float(ends[-1]))
+    ends *= total / ends[-1]
+    ends[-1] = total
+    return np.diff(np.floor(ends + generator.random()), prepend=0.0).astype(np.int64)
+
+
+def partner_weights(factors: np.ndarray) -> np.ndarray:
+    """Return the probability with which each image is the partner when a repeated image is mixed with another.
+
+    Partners are drawn as the plan's additional copies are, so a mixed image carries two draws of labels that the plan
+    wanted more of: no label grows by more than twice what the plan lets it grow by, and a label that the plan does not
+    repeat does not grow at all.
+
+    Args:
+        factors: (B,) int or float, at least 1, from a plan.
+
+    Returns:
+        (B,) float64 that sum to 1; all alike where the plan repeats nothing.
+
+    >>> partner_weights(np.array([1, 2, 4])).tolist()
+    [0.0, 0.25, 0.75]
+    """
+    extra = np.asarray(factors, dtype=np.float64) - 1.0
+    return extra / extra.sum() if extra.sum() > 0 else np.full(len(extra), 1.0 / max(len(extra), 1))
+
+
+def mixed_counts(present: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Return the images of each label to be expected when every additional copy is mixed with a partner.
+
+    Args:
+        present: (B, L) bool.
+        factors: (B,) int, from a plan; partners are drawn with `partner_weights`.
+
+    Returns:
+        (L,) float64; a mixed image carries the labels of both.
+    """
+    extra = factors - 1
+    beside = partner_weights(factors) @ present  # (L,) probability that a partner carries each label
+    copies = extra @ present
+    return np.asarray(present.sum(axis=0) + copies + (extra.sum() - copies) * beside)

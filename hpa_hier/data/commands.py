@@ -1,4 +1,4 @@
-"""What the four data commands do once their arguments are read."""
+"""What the five data commands do once their arguments are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from hpa_hier.config import Recipe
 from hpa_hier.data.audit import Audit, audit
 from hpa_hier.data.build import REJECTED, SIMULATED, PackReport, build
-from hpa_hier.data.labels import read_labels
+from hpa_hier.data.labels import read_labels, targets
+from hpa_hier.data.near_duplicates import DISTANCE, NearPair, write_pairs
 from hpa_hier.data.pack import VECTORS, Pack
 from hpa_hier.data.plan import PackRequest
 from hpa_hier.data.problems import LISTED
@@ -74,11 +75,14 @@ def split(options: argparse.Namespace) -> None:
     flags = {
         "--seed": ("split.seed", options.seed),
         "--folds": ("split.folds", options.folds),
+        "--near-duplicates": ("split.near_duplicates", options.near_duplicates),
         "--fractions": ("split.fractions", f"[{options.fractions}]" if options.fractions else None),
     }
     recipe = _recipe(options, flags)
     if options.out.is_dir():
         raise UserError(f"--out {options.out}: a folder; name the file, as in {options.out / 'split.csv'}")
+    if options.labels and recipe.split.near_duplicates is not None:
+        raise UserError("--near-duplicates: a label table has no images to compare; split the pack, with --pack")
     if options.pack:
         opened = Pack.open(options.pack)
         nodes, kept = opened.nodes, split_pack(opened, recipe.split)
@@ -93,6 +97,39 @@ def split(options: argparse.Namespace) -> None:
     print(f"wrote {options.out}: {len(kept):,} samples, digest {kept.digest}")
 
 
+def balance(options: argparse.Namespace) -> None:
+    """Plan how often images are repeated, and show what that does to each class."""
+    recipe = _recipe(options, {"--most": ("training.balance_most", options.most)})
+    from hpa_hier.data import balance_tables as tables
+    from hpa_hier.data.cooccurrence import Goal, balanced_plan
+
+    if options.pack:
+        opened = Pack.open(options.pack)
+        taxonomy = Taxonomy.load(options.taxonomy) if options.taxonomy else opened.taxonomy
+        ids, present = opened.ids, opened.targets(taxonomy).present
+    else:
+        taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
+        table = read_labels(options.labels, taxonomy, options.on_problem)
+        for problem in table.problems:
+            print(f"left out: {problem}", file=sys.stderr)
+        ids, present = table.ids, targets(table.nodes, taxonomy).present
+    if options.split:
+        train = set(read_split(options.split).ids_of("train"))
+        rows = [row for row, sample in enumerate(ids) if sample in train]
+        if not rows:
+            raise UserError(f"{options.split}: its train part has none of these {len(ids):,} samples; give their split")
+        ids, present = tuple(ids[row] for row in rows), present[rows]
+    present = present[:, [taxonomy.column[leaf] for leaf in taxonomy.leaves]]
+    settings = recipe.training
+    target = options.target or round(settings.balance_target * len(ids))
+    default = Goal.for_all(present, target, settings.balance_bound, settings.balance_most)
+    plan = balanced_plan(present, tables.goal_of(present, taxonomy, options.bound, default))
+    counted = tables.ways(present, plan)
+    print("\n".join(tables.lines(taxonomy.leaves, plan, counted)))
+    tables.write_tables(options.out, ids, taxonomy.leaves, plan, counted)
+    print(f"wrote {options.out}: {tables.TABLE}, {tables.FACTORS}, {tables.CHART}")
+
+
 def look_through(options: argparse.Namespace) -> None:
     """Audit a pack."""
     opened = Pack.open(options.pack)
@@ -100,11 +137,14 @@ def look_through(options: argparse.Namespace) -> None:
         raise UserError(f"--pack {options.pack}: holds vectors, and an audit looks at images")
     taxonomy = Taxonomy.load(options.taxonomy) if options.taxonomy else opened.taxonomy
     kept = read_split(options.split) if options.split else None
-    found = audit(opened, taxonomy, kept)
+    found = audit(opened, taxonomy, kept, DISTANCE if options.near_duplicates is None else options.near_duplicates)
     width = max(map(len, found.counts))
     for leaf, count in found.counts.items():
         print(f"{leaf:{width}} {count:8,} {count / len(opened):7.2%}")
     print("\n".join(_findings(found, split_given=kept is not None)))
+    if options.pairs:
+        write_pairs(options.pairs, found.near, dict(zip(kept.ids, kept.parts, strict=True)) if kept else {})
+        print(f"wrote {options.pairs}: {len(found.near):,} pairs of images that look the same")
     print(f"looked through {options.pack}: {len(opened):,} images of {_shape(opened)}, digest {opened.digest}")
 
 
@@ -115,17 +155,35 @@ def simulate(options: argparse.Namespace) -> None:
     from hpa_hier.simulate import write
 
     drawn, out = recipe.simulate, options.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from None
     facts = (out, drawn.count, drawn.image_size, drawn.seed, drawn.imbalance)
     if options.form == "pack":
         if options.masks:
             raise UserError("--masks: a pack holds images only; draw files, or leave --masks out")
-        write.write_pack(*facts, workers=options.workers, taxonomy=recipe.taxonomy, radius=drawn.radius)
+        write.write_pack(
+            *facts,
+            workers=options.workers,
+            taxonomy=recipe.taxonomy,
+            radius=drawn.radius,
+            supersample=drawn.supersample,
+            variety=drawn.variety,
+            intensity=recipe.data.intensity,
+        )
         wrote = out
     else:
         if not (out / "labels.csv").exists():
             write_json(out / SIMULATED, {"note": write.NOTE, **drawn.model_dump()})
         wrote = write.write_folder(
-            *facts, workers=options.workers, depth=options.depth, radius=drawn.radius, masks=options.masks
+            *facts,
+            workers=options.workers,
+            depth=options.depth,
+            radius=drawn.radius,
+            supersample=drawn.supersample,
+            variety=drawn.variety,
+            masks=options.masks,
         )
     print(f"wrote {wrote}: {drawn.count:,} drawn images of {drawn.image_size}² pixels, seed {drawn.seed}")
 
@@ -133,6 +191,7 @@ def simulate(options: argparse.Namespace) -> None:
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "pack": pack,
     "split": split,
+    "balance": balance,
     "audit": look_through,
     "simulate": simulate,
 }
@@ -218,9 +277,18 @@ def _findings(found: Audit, *, split_given: bool) -> list[str]:
     if found.dark:
         lines.append(f"nearly black, as 12 bits kept in 16 look; try --intensity percentile: {_some(found.dark)}")
     lines += [f"identical images: {', '.join(ids)}" for ids in found.duplicates[:LISTED]]
+    lines += [_pair(pair) for pair in found.near[:LISTED]]
+    if len(found.near) > LISTED:
+        lines.append(f"… and {len(found.near) - LISTED:,} more pairs of images that look the same; --pairs lists all")
     if split_given:
         lines.append(f"identical images in different parts of the split: {len(found.crossing)}")
+        lines.append(f"images that look the same in different parts of the split: {len(found.near_crossing)} pairs")
     return lines or ["nothing stands out"]
+
+
+def _pair(pair: NearPair) -> str:
+    turned = ", turned or flipped" if pair.turn else ""
+    return f"look the same: {pair.id}, {pair.other} ({pair.bits} bits apart, likeness {pair.likeness:.2f}{turned})"
 
 
 def _some(ids: Sequence[str]) -> str:

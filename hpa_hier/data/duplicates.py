@@ -1,4 +1,4 @@
-"""Duplicates: samples that share every pixel, and the groups that must stay together because of them."""
+"""Duplicates: samples that share every pixel, and the groups that must stay together because of them or their like."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ def twins(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(ids) for ids in alike.values() if len(ids) > 1)
 
 
-def joined_groups(samples: Sequence[Sample]) -> tuple[str, ...]:
-    """Return (B,) groups, those joined that hold an identical picture.
+def joined_groups(samples: Sequence[Sample], alike: Sequence[tuple[str, str]] = ()) -> tuple[str, ...]:
+    """Return (B,) groups, those joined that hold an identical picture, or two that look alike.
 
     Joined groups are named after all of them, as in "10580+20011"; twins without a group after their pixels; a sample
     with neither group nor twin has "".
+
+    Args:
+        samples: B of them.
+        alike: pairs of ids of samples that must stay together besides, such as near-duplicates.
     """
+    row_of = {sample.id: row for row, sample in enumerate(samples)} if alike else {}
     keys: dict[tuple[str, str], int] = {}
     edges = [
         (i, keys.setdefault(key, len(keys)))
@@ -34,8 +39,9 @@ def joined_groups(samples: Sequence[Sample]) -> tuple[str, ...]:
     ]
     B = len(samples)
     size = B + len(keys)
-    row, column = (np.array(ends, dtype=np.int64) for ends in zip(*edges, strict=True))
-    graph = coo_array((np.ones(len(edges), dtype=np.int8), (row, column + B)), shape=(size, size))
+    ends = [(i, B + key) for i, key in edges] + [(row_of[one], row_of[other]) for one, other in alike]
+    row, column = (np.array(side, dtype=np.int64) for side in zip(*ends, strict=True))
+    graph = coo_array((np.ones(len(ends), dtype=np.int8), (row, column)), shape=(size, size))
     _, component = connected_components(graph, directed=False)
     members: dict[int, list[Sample]] = {}
     for sample, number in zip(samples, component[:B].tolist(), strict=True):

@@ -228,6 +228,7 @@ def write_pack(
     channels: Sequence[str],
     taxonomy: Taxonomy,
     note: str,
+    intensity: str = "depth",
 ) -> None:
     """Write drawn images as a pack, in one pass over `images`.
 
@@ -240,6 +241,7 @@ def write_pack(
         channels: names along axis C.
         taxonomy: the words that `nodes` are in.
         note: what was drawn, kept in `pack.json`.
+        intensity: rule by which `images` were brought to 8 bits, "depth" or "percentile".
 
     Raises:
         UserError: `out` already holds a finished pack.
@@ -262,7 +264,7 @@ def write_pack(
             i = len(samples)
             samples.append(Sample(ids[i], tuple(nodes[i]), groups[i], pixel_hash(image), ()))
         shards.append(write_shard(out, len(shards), block))
-    facts = PackFacts(tuple(channels), size, "depth", simulated=True, note=note, sources={})
+    facts = PackFacts(tuple(channels), size, intensity, simulated=True, note=note, sources={})
     finish(out, facts, samples, shards, taxonomy)
 
 

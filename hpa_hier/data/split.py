@@ -13,6 +13,7 @@ from hpa_hier.config import SplitSettings
 from hpa_hier.data.csv_file import csv_text, read_csv
 from hpa_hier.data.duplicates import joined_groups
 from hpa_hier.data.labels import valid_id
+from hpa_hier.data.near_duplicates import near_duplicates
 from hpa_hier.data.pack import Pack
 from hpa_hier.data.stratify import stratify
 from hpa_hier.errors import UserError
@@ -95,8 +96,13 @@ def make_split(ids: Sequence[str], present: np.ndarray, groups: Sequence[str], s
 
 
 def split_pack(pack: Pack, settings: SplitSettings) -> Split:
-    """Split a pack's samples; images with identical pixels stay together, like those of one antibody."""
-    return make_split(pack.ids, annotated(pack.nodes), joined_groups(pack.samples), settings)
+    """Split a pack's samples; images with identical pixels stay together, like those of one antibody.
+
+    Near-duplicates do so too, where the settings ask for it.
+    """
+    bits = settings.near_duplicates
+    alike = [(pair.id, pair.other) for pair in near_duplicates(pack, bits)] if bits is not None else []
+    return make_split(pack.ids, annotated(pack.nodes), joined_groups(pack.samples, alike), settings)
 
 
 def annotated(nodes: Sequence[Sequence[str]]) -> np.ndarray:

@@ -142,7 +142,8 @@ def _fit(options: argparse.Namespace) -> int:
     folder, recipe = _run_of(options, fitted=False)
     ensemble, flat = fit_run(folder, recipe)
     members = ", ".join(seat.name for seat in ensemble.seats)
-    samples = f"{ensemble.about['samples']:,} images of the calibration part"
+    where = "outside the test part, out of fold" if ensemble.about["folds"] else "of the calibration part"
+    samples = f"{ensemble.about['samples']:,} images {where}"
     print(f"fitted {ensemble.aggregate} and {ensemble.reconcile} over {members} on {samples}")
     for one in ensemble.gates:
         print(f"  gate {ensemble.taxonomy.nodes[one.group]}: gamma {one.gamma:.3f}")

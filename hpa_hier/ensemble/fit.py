@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from hpa_hier.config import EnsembleSettings
 from hpa_hier.ensemble.aggregate import WEIGHTS, combine, coverage, fill_absent
 from hpa_hier.ensemble.arrays import Bools, Floats
+from hpa_hier.ensemble.blend import blend_weights
+from hpa_hier.ensemble.by_hand import set_by_hand
 from hpa_hier.ensemble.calibrate import CALIBRATIONS, Calibration, identity
 from hpa_hier.ensemble.close import close, decide
 from hpa_hier.ensemble.factor import check_factors, with_factors
@@ -201,6 +203,9 @@ def _without_thresholds(given: Material, taxonomy: Taxonomy, settings: EnsembleS
 def _aggregate(lesson: Lesson, settings: EnsembleSettings) -> Stacked:
     if settings.aggregate == "ridge":
         return ridge(lesson)
+    if settings.aggregate == "blend":
+        weights = blend_weights(lesson)
+        return Stacked(weights, np.zeros(weights.shape[1]))
     if settings.aggregate == "stack":
         weights = convex_weights(lesson, settings.shrink_positives)
     else:
@@ -217,7 +222,8 @@ def _thresholds(probs: Floats, truth: Truth, taxonomy: Taxonomy, settings: Ensem
         settings.thresholds, settings.fixed_threshold, settings.small_class_positives, settings.bootstrap
     )
     leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
-    return fit_thresholds(taxonomy.nodes, probs, (truth.present, truth.known), leaves, plan)
+    fitted = fit_thresholds(taxonomy.nodes, probs, (truth.present, truth.known), leaves, plan)
+    return set_by_hand(fitted, settings.hand_thresholds)
 
 
 def fit_gates(raw: Floats, truth: Truth, taxonomy: Taxonomy) -> tuple[Gate, ...]:

@@ -13,8 +13,9 @@ from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.evaluate import facts_of, write_evaluation
 from hpa_hier.ensemble.fit import Material, material
 from hpa_hier.ensemble.predict import Ensemble
-from hpa_hier.ensemble.run_folder import Gathered, check_unchanged, gather, pack_of, wanted_members
+from hpa_hier.ensemble.run_folder import Gathered, check_together, check_unchanged, gather, pack_of, wanted_members
 from hpa_hier.ensemble.scores import Truth
+from hpa_hier.ensemble.views import fitted_settings, scores_in_views
 from hpa_hier.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ def fit_run(run: Path, recipe: Recipe) -> tuple[Ensemble, Ensemble | None]:
         The ensemble, and the flat peer or None where the recipe names no flat members.
     """
     taxonomy = taxonomy_of(run, recipe)
-    gathered = gather(run, wanted_members(run, recipe), taxonomy, "calibration")
-    flat = gather(run, recipe.ensemble.flat, taxonomy, "calibration") if recipe.ensemble.flat else None
+    seen = scores_in_views(run, recipe, recipe.ensemble.model_dump())
+    gathered = gather(run, wanted_members(run, recipe), taxonomy, "calibration", seen)
+    flat = gather(run, recipe.ensemble.flat, taxonomy, "calibration", seen) if recipe.ensemble.flat else None
+    check_together([*gathered.records, *(flat.records if flat else ())], run)
     pack = pack_of(run, [*gathered.records, *(flat.records if flat else ())], recipe)
     truth = _truth(pack, taxonomy, recipe)
     images = _image_facts(gathered, pack, recipe)
@@ -59,8 +62,8 @@ def evaluate_run(run: Path, recipe: Recipe) -> Path:
     folder = run / "ensemble"
     ensemble = keep.load(folder)
     flat = keep.load(folder, keep.FLAT_FILE) if (folder / keep.FLAT_FILE).is_file() else None
-    gathered = _seated(run, ensemble, "test")
-    peers = _seated(run, flat, "test") if flat else None
+    gathered = _seated(run, ensemble, recipe)
+    peers = _seated(run, flat, recipe) if flat else None
     pack = pack_of(run, gathered.records, recipe)
     settings = dict(ensemble.about.get("settings") or {})  # type: ignore[call-overload]
     facts = facts_of(ensemble.about, pack.simulated, gathered.records, peers.records if peers else (), settings)
@@ -84,6 +87,7 @@ def _seated_in(ensemble: Ensemble, gathered: Gathered, recipe: Recipe, images: d
     about = {
         "part": "calibration",
         "samples": len(gathered.scores[0].ids),
+        "folds": manifest.folds,
         "split_digest": manifest.split_digest,
         "pack_digest": manifest.pack_digest,
         "images": images,
@@ -105,9 +109,10 @@ def _image_facts(gathered: Gathered, pack: Pack, recipe: Recipe) -> dict[str, An
     }
 
 
-def _seated(run: Path, ensemble: Ensemble, part: str) -> Gathered:
+def _seated(run: Path, ensemble: Ensemble, recipe: Recipe) -> Gathered:
     check_unchanged(run, ensemble)
-    return gather(run, [seat.name for seat in ensemble.seats], ensemble.taxonomy, part)
+    seen = scores_in_views(run, recipe, fitted_settings(ensemble))
+    return gather(run, [seat.name for seat in ensemble.seats], ensemble.taxonomy, "test", seen)
 
 
 def _kept_bytes(folder: Path) -> list[bytes]:

@@ -13,13 +13,16 @@ import numpy as np
 
 from hpa_hier.config import Recipe
 from hpa_hier.ensemble import keep
+from hpa_hier.ensemble.evidence import evidence
 from hpa_hier.ensemble.explain import Known, explain
 from hpa_hier.ensemble.folder import Scorer, read_batches, score
 from hpa_hier.ensemble.predict import Ensemble
 from hpa_hier.ensemble.run_folder import check_unchanged, pack_of, read_records
 from hpa_hier.ensemble.scores import Scores
 from hpa_hier.ensemble.tables import refuse_existing, writing
+from hpa_hier.ensemble.views import fitted_settings, scores_in_views
 from hpa_hier.errors import UserError
+from hpa_hier.members.manifest import SCORES
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -119,8 +122,10 @@ def explain_sample(
     ensemble = keep.load(run / "ensemble")
     about = f"{run}: {len(ensemble.seats)} members, {ensemble.aggregate}, {ensemble.reconcile}"
     if folder is not None:
-        members, filled = _score_file(run, ensemble, sample, folder, device)
-        return explain(ensemble, members, Known(f"{about}; image of {folder.images}", None, filled), every_node)
+        image, filled = _read_file(ensemble, sample, folder)
+        members = score(ensemble, load_scorers(run, ensemble, device), (sample,), image)
+        told = explain(ensemble, members, Known(f"{about}; image of {folder.images}", None, filled), every_node)
+        return told + evidence(run, ensemble, image, device)
     records = read_records(run, [seat.name for seat in ensemble.seats])
     pack = pack_of(run, records, recipe)
     if sample not in pack.ids:
@@ -129,25 +134,27 @@ def explain_sample(
             "for an image of yours add --images DIR"
         )
     row = int(pack.row_of([sample])[0])
-    held = [Scores.load(record.folder / "scores.npz", record.name) for record in records]
+    image = (pack.vectors if pack.kind == "vectors" else pack.images)(np.array([row]))
+    file_of = scores_in_views(run, recipe, fitted_settings(ensemble)) or (lambda record: record.folder / SCORES)
+    held = [Scores.load(file_of(record), record.name) for record in records]
     if all(sample in scores.ids for scores in held):
         renamed = {seat.name: seat.renamed for seat in ensemble.seats}
         members = [scores.take([sample]).renamed(renamed[scores.name]) for scores in held]
         where = "held-out image"
     else:
-        found = (pack.vectors if pack.kind == "vectors" else pack.images)(np.array([row]))
-        members = score(ensemble, load_scorers(run, ensemble, device), (sample,), found)
+        members = score(ensemble, load_scorers(run, ensemble, device), (sample,), image)
         where = "image that the members were trained on, so more certain than a new one"
     known = Known(f"{about}; {where}", pack.nodes[row], pack.samples[row].filled)
-    return explain(ensemble, members, known, every_node)
+    return explain(ensemble, members, known, every_node) + evidence(run, ensemble, image, device)
 
 
 def load_scorers(run: Path, ensemble: Ensemble, device: str) -> dict[str, Scorer]:
     """Load an ensemble's members, checked to be those that it was fitted with."""
-    from hpa_hier.members.score import Member
+    from hpa_hier.members.views import Views, load_viewed
 
     check_unchanged(run, ensemble)
-    return {seat.name: Member.load(run / "members" / seat.name, device) for seat in ensemble.seats}
+    views = Views.of(fitted_settings(ensemble))
+    return {seat.name: load_viewed(run / "members" / seat.name, device, views) for seat in ensemble.seats}
 
 
 def _scan(folder: FolderRequest) -> Scan:
@@ -170,9 +177,7 @@ def _reading(ensemble: Ensemble, folder: FolderRequest) -> tuple[int, tuple[str,
     return int(images["size"]), tuple(images["channels"]), str(images["intensity"]), allowed
 
 
-def _score_file(
-    run: Path, ensemble: Ensemble, sample: str, folder: FolderRequest, device: str
-) -> tuple[list[Scores], tuple[str, ...]]:
+def _read_file(ensemble: Ensemble, sample: str, folder: FolderRequest) -> tuple[np.ndarray, tuple[str, ...]]:
     from hpa_hier.data.read import read_image
 
     size, channels, intensity, allowed = _reading(ensemble, folder)
@@ -183,7 +188,7 @@ def _score_file(
         there = ", ".join(source.id for source in scan.sources[:3]) or "none"
         raise UserError(f"{folder.images}: no readable image '{sample}'{reason}; the first ids here: {there}")
     image, missing = read_image(source, size, channels, intensity, allowed)
-    return score(ensemble, load_scorers(run, ensemble, device), (sample,), image[None]), tuple(missing)
+    return image[None], tuple(missing)
 
 
 def _progress(total: int) -> tqdm[Any]:

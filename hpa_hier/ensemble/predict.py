@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from hpa_hier.ensemble.aggregate import combine, fill_absent, fill_from_children
 from hpa_hier.ensemble.arrays import Bools, Floats
+from hpa_hier.ensemble.blend import BLEND, blend
 from hpa_hier.ensemble.calibrate import Calibration
 from hpa_hier.ensemble.close import close, decide
 from hpa_hier.ensemble.factor import with_factors
@@ -120,10 +121,18 @@ class Ensemble:
         if heard is not None:
             logits = list(fill_absent(np.stack(logits), self.covers, heard))
             answered = np.asarray((heard[:, :, None] & self.covers[:, None, :]).any(axis=0))
-        total = combine(logits, np.stack([seat.weights for seat in self.seats])) + self.offset
-        raw = expit(self.rnn.add(logits, total) if self.rnn else total)
+        raw = self._merged(logits)
         raw = fill_from_children(raw, answered, self.taxonomy.bottom_up)
         return raw, reconcile(raw, (self.reconcile, self.gates), answered, self.taxonomy)
+
+    def _merged(self, logits: Sequence[Floats]) -> Floats:
+        """Return the members' probabilities (B, N) of their E calibrated logits (B, N)."""
+        weights = np.stack([seat.weights for seat in self.seats])
+        if self.aggregate == BLEND:
+            return blend(logits, weights)
+        total = combine(logits, weights) + self.offset
+        probs: Floats = expit(self.rnn.add(logits, total) if self.rnn else total)
+        return probs
 
     def calibrated(self, scored: Sequence[Scores]) -> list[Floats]:
         """Return each seat's calibrated logits, (B, N), times their factor; 0 where the member does not answer.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,20 +157,32 @@ def read_records(run: Path, names: Sequence[str]) -> tuple[Record, ...]:
     return tuple(Record(folder, read_manifest(folder), sha256(folder / MANIFEST)) for folder in folders)
 
 
-def gather(run: Path, names: Sequence[str], taxonomy: Taxonomy, part: str) -> Gathered:
+def gather(
+    run: Path, names: Sequence[str], taxonomy: Taxonomy, part: str, file_of: Callable[[Record], Path] | None = None
+) -> Gathered:
     """Read members' scores of one part, and check that they may be combined.
+
+    Args:
+        run: the run's folder.
+        names: of the members.
+        taxonomy: the label tree.
+        part: calibration or test.
+        file_of: where a member's scores are; None: where training left them.
 
     Raises:
         UserError: a member is not trained, is stale under `taxonomy`, or was trained on another pack or split.
     """
     records = read_records(run, names)
     check_fresh(records, taxonomy, run)
-    _check_together(records, run)
+    check_together(records, run)
     for record in records:
         check_files(record.folder, record.manifest, (SCORES, TAXONOMY))
     renamed = tuple(_renamed(record, taxonomy) for record in records)
     scores = tuple(
-        replace(Scores.load(record.folder / SCORES, record.name, part).renamed(names), given=_given(record, taxonomy))
+        replace(
+            Scores.load(file_of(record) if file_of else record.folder / SCORES, record.name, part).renamed(names),
+            given=_given(record, taxonomy),
+        )
         for record, names in zip(records, renamed, strict=True)
     )
     return Gathered(records, scores, renamed)
@@ -241,10 +253,10 @@ def pack_of(run: Path, records: Sequence[Record], recipe: Recipe) -> Pack:
     return pack
 
 
-def _check_together(records: Sequence[Record], run: Path) -> None:
+def check_together(records: Sequence[Record], run: Path) -> None:
     """Refuse members that were not trained on the same images, parts and kind of input."""
     first = records[0]
-    for key in ("split_digest", "pack_digest", "kind", "channels", "image_size", "intensity"):
+    for key in ("split_digest", "pack_digest", "kind", "channels", "image_size", "intensity", "folds"):
         for record in records:
             one, other = getattr(first.manifest, key), getattr(record.manifest, key)
             if one != other:

@@ -26,7 +26,7 @@ class Thresholds:
     Attributes:
         nodes: N node names.
         values: (N,) in [0, 1], or the next number above 1 where nothing may be present.
-        rules: the rule behind each value: fixed, global, f1, prevalence, plugin or bagged.
+        rules: the rule behind each value: fixed, global, f1, prevalence, plugin, bagged or hand.
         low: (N,) lower end of the bootstrap interval; NaN where none was drawn.
         high: (N,) upper end.
         positives: (N,) samples that carry the node, where the values were fitted.

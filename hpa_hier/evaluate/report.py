@@ -90,7 +90,7 @@ def render(run: Path, evaluation: Evaluation, figures: Mapping[str, Any], from_p
             evaluation.taxonomy.leaves, evaluation.targets[:, leaves], evaluation.ensemble.present[:, leaves]
         ),
         records=records,
-        balanced=[record.name for record in records if record.balance == "repeat"],
+        balanced=[f"{record.name} ({record.balance})" for record in records if record.balance != "none"],
         costs={side: cost(what[side]) for side in ("members", "flat_members")},
         from_pack=from_pack,
         stains=STAINS,

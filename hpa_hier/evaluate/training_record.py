@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hpa_hier.data.balance import balanced_counts, repeat_factors
+from hpa_hier.data.balance import balanced_counts
+from hpa_hier.data.cooccurrence import factors_for
 from hpa_hier.data.split import read_split
 from hpa_hier.errors import UserError
 from hpa_hier.files import read_json
@@ -38,7 +39,7 @@ class Record:
     name: str
     about: dict[str, Any]  # member.json
     history: dict[str, list[float | None]]  # column of history.csv → value per epoch
-    balance: str  # how its training images were balanced: "none" or "repeat"
+    balance: str  # how its training images were balanced, as training.balance
 
 
 class Targets(Protocol):
@@ -60,11 +61,17 @@ class Labelled(Protocol):
 
 
 def class_counts(run: Path, pack: Labelled, taxonomy: Taxonomy) -> list[ClassCount]:
-    """Count each leaf's training images before and after balancing by repeats, most frequent first."""
+    """Count each leaf's training images before and after balancing as the run's recipe does, most frequent first.
+
+    A recipe that does not balance is shown what repeat factors would give.
+    """
     rows = pack.row_of(read_split(run / "split.csv").ids_of("train"))
     columns = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
     present = pack.targets(taxonomy).present[rows][:, columns]
-    before, after = balanced_counts(present, repeat_factors(present))
+    training = load_recipe(str(run / "config.yaml") if (run / "config.yaml").is_file() else None).training
+    way = {"none": "repeat", "weighted": "cooccurrence"}.get(training.balance, training.balance)
+    asked = (training.balance_target, training.balance_bound, training.balance_most)
+    before, after = balanced_counts(present, factors_for(present, way, *asked))
     counts = [ClassCount(*row) for row in zip(taxonomy.leaves, before.tolist(), after.tolist(), strict=True)]
     return sorted(counts, key=lambda count: -count.before)
 

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from hpa_hier.config import AugmentSettings, TrainingSettings
-from hpa_hier.data.balance import repeat_factors
+from hpa_hier.data.cooccurrence import factors_for
 from hpa_hier.data.pack import VECTORS
 from hpa_hier.errors import UserError
-from hpa_hier.members.batches import Dealing, Part, PartBatches, TrainingBatches
+from hpa_hier.members.batches import Part, PartBatches, TrainingBatches
+from hpa_hier.members.choices import dealing_of, loss_request_of, optimising_of
 from hpa_hier.members.frozen import kept_features
 from hpa_hier.members.history import History, Watch
 from hpa_hier.members.intensity import channel_statistics
 from hpa_hier.members.manifest import HISTORY
-from hpa_hier.members.module import Optimising, Training
+from hpa_hier.members.metric import Bank, MetricTraining, antibody_part
+from hpa_hier.members.module import Training
 from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole
 from hpa_hier.members.plan import Plan
-from hpa_hier.members.vector_batches import (
-    VectorPartBatches,
-    Vectors,
-    VectorTrainingBatches,
-    feature_statistics,
-)
+from hpa_hier.members.vector_batches import VectorPartBatches, Vectors, VectorTrainingBatches, feature_statistics
 from hpa_hier.models.ancestry import Ancestry
-from hpa_hier.models.augment import Ranges
-from hpa_hier.models.losses import Loss, loss_named
-from hpa_hier.models.max_constraint import MaxConstraint
+from hpa_hier.models.loss_choice import first_guess, make_loss
 from hpa_hier.models.network import Network
 
 _WATCHED_AT_ONCE = 256  # images of the calibration part in a pass after each epoch
@@ -51,12 +45,12 @@ class Assembly:
     @property
     def epochs(self) -> int:
         """The most epochs that the steps come to."""
-        return -(-self.watch.steps // len(self.batches))
+        return -(-self.watch.steps // self.batches.steps)
 
     @property
     def steps_done(self) -> int:
         """Steps of the epochs in the history."""
-        return min(self.watch.steps, len(self.history.rows) * len(self.batches))
+        return min(self.watch.steps, len(self.history.rows) * self.batches.steps)
 
 
 def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], lines: str) -> Assembly:
@@ -74,66 +68,45 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
         why = "holds none of the member's images" if plan.carry else "is empty"
         raise UserError(f"{plan.run.folder / 'split.csv'}: the calibration part {why}; split with other fractions")
     prevalence = train.present.sum(axis=0) / np.maximum(train.known.sum(axis=0), 1)
-    nodes = Nodes(Ancestry.of(plan.nodes, plan.parents), prevalence)
+    ancestry = Ancestry.of(plan.nodes, plan.parents)
+    loss = loss_request_of(settings, plan.nodes, train, prevalence, ancestry)
+    shown = antibody_part(plan, train) if settings.head == "arcface" else train
+    metric = (shown.present.shape[1], len(train)) if settings.head == "arcface" else (0, 0)
+    nodes = Nodes(ancestry, first_guess(loss).numpy(), *metric)
     network, trained, source = _networks(plan, train, nodes, device, first=not checkpoint)
-    batches, watched = _batches(plan, (train, calibration), source, device)
-    steps = settings.max_steps or settings.epochs * len(batches)
+    asked = (settings.balance, settings.balance_target, settings.balance_bound, settings.balance_most)
+    batches, watched = _batches(plan, (shown, calibration), factors_for(train.present, *asked), source, device)
+    steps = settings.max_steps or settings.epochs * batches.steps
     watch = Watch(settings.stop_on, steps)
     history = History(plan.folder / HISTORY, watch, lines)
     if checkpoint:
         history.load_state_dict(checkpoint[history.state_key])
-    conditional_steps = round(settings.chain.first_stage * steps) if settings.head == "chain" else 0
-    module = Training(
+    module = (MetricTraining if settings.head == "arcface" else Training)(
         network=trained,
-        loss=_loss(settings, nodes),
-        optimising=Optimising(
-            settings.learning_rate, settings.weight_decay, settings.schedule, steps, conditional_steps
-        ),
+        loss=make_loss(loss),
+        optimising=optimising_of(settings, steps, batches.steps),
         calibration=calibration,
         seed=plan.member.seed,
     )
+    module.watches_samples = settings.stop_on == "macro_sample_f1"
     read = plan.run.pack.images if source is None else source.vectors
+    if isinstance(module, MetricTraining):
+        module.bank = Bank(train, read)
+        module.scale, module.margin = settings.arcface.scale, settings.arcface.margin
     return Assembly(network, read, module, batches, watched, watch, history)
 
 
-def ranges_of(settings: AugmentSettings, channels: Sequence[str]) -> Ranges:
-    """Return the recipe's augmentation of images with these channels as plain ranges."""
-    dropped: dict[str, float] = {str(channel): share for channel, share in settings.drop_channels.items()}
-    return Ranges(
-        flips_and_quarter_turns=settings.flips_and_quarter_turns,
-        rotate=settings.rotate,
-        scale=settings.scale,
-        shift=settings.shift,
-        gain=settings.gain,
-        drop=tuple(dropped.get(channel, 0.0) for channel in channels),
-    )
-
-
 def _batches(
-    plan: Plan, parts: tuple[Part, Part], source: Vectors | None, device: torch.device
+    plan: Plan, parts: tuple[Part, Part], factors: np.ndarray, source: Vectors | None, device: torch.device
 ) -> tuple[TrainingBatches, PartBatches]:
     """Return the batches of training and calibration part: of images, or of a source's vectors."""
-    settings, (train, calibration) = plan.settings, parts
-    pack = plan.run.pack
-    factors = repeat_factors(train.present) if settings.balance == "repeat" else np.ones(len(train), np.int64)
-    world = settings.devices * settings.nodes
-    dealing = Dealing(
-        seed=plan.member.seed,
-        batch_size=settings.batch_size,
-        ranges=ranges_of(settings.augment, pack.channels),
-        on_device=device.type == "cuda",
-        world=world,
-    )
+    (train, calibration), pack = parts, plan.run.pack
+    dealing = dealing_of(plan, factors, on_device=device.type == "cuda")
     if source is not None:
-        watched = VectorPartBatches(source, calibration, _WATCHED_AT_ONCE, world)
+        watched = VectorPartBatches(source, calibration, _WATCHED_AT_ONCE, dealing.world)
         return VectorTrainingBatches(source, train, factors, dealing), watched
-    return TrainingBatches(pack, train, factors, dealing), PartBatches(pack, calibration, _WATCHED_AT_ONCE, world)
-
-
-def _loss(settings: TrainingSettings, nodes: Nodes) -> Loss:
-    if settings.loss == "max_constraint":
-        return MaxConstraint(nodes.ancestry)
-    return loss_named(settings.loss, torch.from_numpy(nodes.prevalence).float())
+    watched_images = PartBatches(pack, calibration, _WATCHED_AT_ONCE, dealing.world)
+    return TrainingBatches(pack, train, factors, dealing), watched_images
 
 
 def _networks(

@@ -103,6 +103,8 @@ class GoOn(pl.Callback):
         """Save within an epoch, where it is wished or due."""
         if trainer.should_stop or batch_idx + 1 >= trainer.num_training_batches:
             return
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:  # gradients under way are in no checkpoint
+            return
         wished = self._wished(trainer)
         if wished or time.monotonic() - self._saved_at > self._seconds_between:
             self._save(trainer)

@@ -15,6 +15,7 @@ from hpa_hier.members import manifest as files
 from hpa_hier.members.assemble import Assembly, assemble
 from hpa_hier.members.checkpoint import GoOn, ours, read_checkpoint
 from hpa_hier.members.devices import device_named
+from hpa_hier.members.folds import train_folds
 from hpa_hier.members.keep import keep
 from hpa_hier.members.plan import CHECKPOINT, Plan, differences, finished
 from hpa_hier.members.stopping import StopWish
@@ -34,7 +35,7 @@ class FitRequest:
 
 
 def train_member(plan: Plan, request: FitRequest) -> str:
-    """Train a member unless it is finished, going on where an earlier training stopped.
+    """Train a member, or each of its folds, unless it is finished, going on where an earlier training stopped.
 
     Returns:
         One line that says what was done and where it is; "" in a process that only helps another one train.
@@ -56,6 +57,8 @@ def train_member(plan: Plan, request: FitRequest) -> str:
             other = differences(kept, plan)
             note = f", though trained with {other}" if other else ""
             return f"{plan.member.name}: finished already{note}; kept in {plan.folder} (--restart trains it anew)"
+        if plan.settings.folds:
+            return train_folds(plan, lambda fold: train_member(fold, request), request.lines)
         return _train(plan, request, device)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hpa_hier.files import write_text
-from hpa_hier.members.module import CALIBRATION_LOSS, MACRO_F1, Training
+from hpa_hier.members.module import CALIBRATION_LOSS, MACRO_F1, MACRO_SAMPLE_F1, Training
 
 COLUMNS = ("epoch", "train_loss", CALIBRATION_LOSS, MACRO_F1, "learning_rate", "seconds")
 
@@ -24,13 +24,13 @@ COLUMNS = ("epoch", "train_loss", CALIBRATION_LOSS, MACRO_F1, "learning_rate", "
 class Watch:
     """What decides which epoch is best and when training ends."""
 
-    stop_on: str  # macro_f1, loss, or none: the last epoch counts as the best
+    stop_on: str  # macro_f1, macro_sample_f1, loss, or none: the last epoch counts as the best
     steps: int  # of the whole training
 
     @property
     def figure(self) -> str:
         """The column that is watched."""
-        return CALIBRATION_LOSS if self.stop_on == "loss" else MACRO_F1
+        return {"loss": CALIBRATION_LOSS, "macro_sample_f1": MACRO_SAMPLE_F1}.get(self.stop_on, MACRO_F1)
 
     def better(self, new: float, old: float | None) -> bool:
         """Say whether a figure is better than the best so far."""
@@ -88,7 +88,7 @@ class History(pl.Callback):
             "epoch": epoch,
             "train_loss": float(pl_module.loss_sum) / max(1, trainer.fit_loop.batch_idx + 1),
             **pl_module.watched,
-            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "learning_rate": max(float(group["lr"]) for group in trainer.optimizers[0].param_groups),
             "seconds": self._spent + now - self._since,
         }
         pl_module.loss_sum.zero_()
@@ -96,7 +96,7 @@ class History(pl.Callback):
         self._spent, self._since = 0.0, now
         if self._watch.better(row[self._watch.figure], self._best):
             self._best, self.best_epoch = row[self._watch.figure], epoch
-            self.weights = copied(pl_module.network)
+            self.weights = copied(pl_module.kept)
         self.done = trainer.should_stop
         if trainer.is_global_zero:
             write_history(self._path, self.rows)
@@ -134,9 +134,10 @@ def copied(network: torch.nn.Module) -> dict[str, Tensor]:
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Write history.csv: one row an epoch, with the columns of COLUMNS."""
+    """Write history.csv: one row an epoch, with the columns of COLUMNS, and the watched figure where it is another."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    more = [name for name in rows[0] if name not in COLUMNS] if rows else []
+    writer = csv.DictWriter(text, [*COLUMNS[:-1], *more, COLUMNS[-1]], lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({name: value if name == "epoch" else f"{value:.6g}" for name, value in row.items()})

@@ -11,6 +11,7 @@ from hpa_hier.files import sha256, write_bytes, write_text, write_with
 from hpa_hier.members import manifest as files
 from hpa_hier.members.assemble import Assembly
 from hpa_hier.members.manifest import Manifest, write_manifest
+from hpa_hier.members.nearest import write_bank
 from hpa_hier.members.nodes import Selector
 from hpa_hier.members.plan import Plan
 from hpa_hier.members.score import ready, score
@@ -34,7 +35,11 @@ def keep(plan: Plan, device: torch.device, assembly: Assembly) -> str:
     write_text(folder / files.CONFIG, recipe_yaml(plan.run.recipe))
     write_text(folder / files.TAXONOMY, plan.run.taxonomy.text)
     _write_scores(plan, assembly, device)
-    names = (files.WEIGHTS, files.CONFIG, files.TAXONOMY, files.HISTORY, files.SCORES)
+    names = [files.WEIGHTS, files.CONFIG, files.TAXONOMY, files.HISTORY, files.SCORES]
+    if plan.settings.head == "arcface":
+        ids = plan.run.split.ids_of("train")
+        write_bank(folder / files.BANK, ids, tuple(plan.run.pack.nodes[row] for row in plan.run.pack.row_of(ids)))
+        names.append(files.BANK)
     write_manifest(folder, _manifest(plan, device, assembly, {name: sha256(folder / name) for name in names}))
     plan.checkpoint.unlink(missing_ok=True)
     best = history.rows[history.best_epoch - 1]
@@ -93,7 +98,7 @@ def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: d
         settings=settings.model_dump(mode="json"),
         weights_sha256=plan.weights_sha256,
         parameters=sum(weights.numel() for weights in network.parameters()),
-        images_seen=steps * assembly.batches.batch_size * settings.devices * settings.nodes,
+        images_seen=steps * settings.accumulate * assembly.batches.batch_size * settings.devices * settings.nodes,
         steps=steps,
         seconds=round(history.seconds, 3),
         epochs=len(history.rows),

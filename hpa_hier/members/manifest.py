@@ -18,6 +18,7 @@ MANIFEST, WEIGHTS, CONFIG, TAXONOMY, HISTORY, SCORES = (
     "history.csv",
     "scores.npz",
 )
+BANK = "bank.csv"  # of a member that lets training images vote
 FORMAT = 1  # of member.json; raised when older readers could not read it
 
 
@@ -59,6 +60,11 @@ class Manifest(BaseModel):
     device: str
     precision: str
     files: dict[str, str]  # name → SHA-256
+
+    @property
+    def folds(self) -> int:
+        """Networks that answer together, one for each fold; 0: a single one, trained on the training part."""
+        return int(str(self.settings.get("folds", 0)))  # older members have no such setting
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -11,8 +11,9 @@ from torch import nn
 
 from hpa_hier.config import TrainingSettings
 from hpa_hier.models.ancestry import Ancestry
-from hpa_hier.models.backbones import MLP, BackboneRequest, build_backbone
+from hpa_hier.models.backbones import MLP, BackboneRequest, build_backbone, check_sizes
 from hpa_hier.models.heads import HeadRequest, build_head
+from hpa_hier.models.metric import MetricRequest, NearestVote
 from hpa_hier.models.mlp import Mlp
 from hpa_hier.models.network import Network, VectorNetwork
 
@@ -25,6 +26,8 @@ class Nodes:
 
     ancestry: Ancestry
     prevalence: np.ndarray  # (n,) share of training images with each node
+    antibodies: int = 0  # that head arcface tells apart; 0: its weights are loaded later
+    samples: int = 0  # that it remembers; likewise
 
 
 def backbone_of(settings: TrainingSettings, channels: Sequence[str], size: int, start: bool) -> tuple[nn.Module, int]:
@@ -44,15 +47,34 @@ def backbone_of(settings: TrainingSettings, channels: Sequence[str], size: int, 
         hidden=settings.mlp.hidden,
         layers=settings.mlp.layers,
         dropout=settings.mlp.dropout,
+        input_dropout=settings.mlp.input_dropout,
         pretrained=settings.pretrained and start,
         weights=Path(settings.weights) if settings.weights and start else None,
         fourth_channel=settings.fourth_channel,
+        pooling=settings.pooling,
     )
-    return build_backbone(request)
+    backbone, features = build_backbone(request)
+    if start:
+        check_sizes(backbone, request, settings.sizes)
+    return backbone, features
 
 
 def head_of(settings: TrainingSettings, features: int, nodes: Nodes) -> nn.Module:
     """Build a head on `features` columns."""
+    if settings.head == "arcface":
+        metric = settings.arcface
+        return NearestVote(
+            MetricRequest(
+                features=features,
+                prevalence=nodes.prevalence,
+                antibodies=nodes.antibodies,
+                samples=nodes.samples,
+                dropout=settings.dropout,
+                embedding=metric.embedding,
+                neighbours=metric.neighbours,
+                temperature=metric.temperature,
+            )
+        )
     return build_head(
         HeadRequest(
             name=settings.head,
@@ -76,5 +98,5 @@ def whole(settings: TrainingSettings, backbone: tuple[nn.Module, int], nodes: No
 def on_features(settings: TrainingSettings, features: int, nodes: Nodes, statistics: Statistics) -> VectorNetwork:
     """Build what stands on a frozen backbone's features: their standardisation, hidden layers, a head."""
     layers = settings.mlp
-    mlp = Mlp(features, layers.hidden, layers.layers, layers.dropout)
+    mlp = Mlp(features, layers.hidden, layers.layers, layers.dropout, layers.input_dropout)
     return VectorNetwork(mlp, head_of(settings, mlp.num_features, nodes), *statistics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,14 @@ from hpa_hier.members.manifest import MANIFEST, Manifest, read_manifest, trainin
 from hpa_hier.members.nodes import Selector, command_for
 from hpa_hier.members.run import Run
 from hpa_hier.models.backbones import MLP
+from hpa_hier.nearest import nearest
 from hpa_hier.taxonomy import Taxonomy
 
 CHECKPOINT = "last.ckpt"  # of an unfinished training
+
+# Settings that are off unless asked for, and would do nothing without images, or without a backbone that is trained.
+_OF_IMAGES = ("frozen", "pretrained", "weights", "pooling")
+_OF_TRAINED_BACKBONES = ("sizes", "augment.mixing", "augment.only_minority", "augment.drop_channels")
 
 
 @dataclass(frozen=True)
@@ -109,20 +115,24 @@ def _check_kind(settings: TrainingSettings, pack: Pack) -> None:
             raise UserError(
                 f"training.backbone: mlp takes vectors, and {pack.path} holds images; name small_cnn or a timm model"
             )
+        if settings.frozen:
+            _refuse(settings, _OF_TRAINED_BACKBONES, "goes with a backbone that is trained, not frozen")
         return
     if settings.backbone != MLP:
         raise UserError(
             f"training.backbone: {settings.backbone!r} looks at images, and {pack.path} holds vectors; "
             "set it to mlp (--set training.backbone=mlp)"
         )
-    for name, given in (
-        ("frozen", settings.frozen),
-        ("pretrained", settings.pretrained),
-        ("weights", settings.weights),
-        ("augment.drop_channels", settings.augment.drop_channels),
-    ):
-        if given:
-            raise UserError(f"training.{name}: goes with images, and {pack.path} holds vectors; leave it out")
+    _refuse(settings, (*_OF_IMAGES, *_OF_TRAINED_BACKBONES), f"goes with images, and {pack.path} holds vectors")
+
+
+def _refuse(settings: TrainingSettings, names: Sequence[str], why: str) -> None:
+    """Refuse settings that are not at their defaults, where they would change nothing."""
+    default = TrainingSettings()
+    for name in names:
+        of = attrgetter(name)
+        if of(settings) != of(default):
+            raise UserError(f"training.{name}: {why}; leave it out")
 
 
 def checked(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> TrainingSettings:
@@ -145,6 +155,10 @@ def checked(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> Train
         )
     if settings.weights and not Path(settings.weights).is_file():
         raise UserError(f"--weights {settings.weights}: no such file")
+    for node in settings.class_weights or {}:
+        if node not in taxonomy.column:
+            near = nearest(node, taxonomy.nodes)
+            raise UserError(f"training.class_weights: {taxonomy.source} has no node '{node}'{near}")
     if settings.frozen and settings.backbone != MLP and not (settings.weights or settings.pretrained):
         raise UserError(
             f"training.frozen: the backbone of '{member.name}' would stay untrained; set training.pretrained, or name "

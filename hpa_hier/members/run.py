@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from hpa_hier.config import Recipe
+from hpa_hier.data.channels import CHANNELS
 from hpa_hier.data.labels import Targets
 from hpa_hier.data.pack import Pack
 from hpa_hier.data.partition import PARTITION_FILE, divide, with_partition
@@ -85,6 +86,15 @@ def _drawn_pack(recipe: Recipe) -> Pack:
     name = f"drawn-{drawn.count}x{drawn.image_size}-imbalance{drawn.imbalance:g}-seed{drawn.seed}"
     if drawn.radius:
         name += f"-radius{drawn.radius[0]:g}-{drawn.radius[1]:g}"
+    if drawn.supersample > 1:
+        name += f"-supersample{drawn.supersample}"
+    if drawn.variety:
+        name += f"-variety{drawn.variety:g}"
+    if recipe.data.intensity != "depth":
+        name += f"-{recipe.data.intensity}"
+    channels = recipe.data.channels
+    if channels != CHANNELS:
+        name += "-" + "-".join(channels)
     folder = Path(recipe.artifacts) / "packs" / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
@@ -104,6 +114,10 @@ def _drawn_pack(recipe: Recipe) -> Pack:
                 workers=os.cpu_count() or 1,
                 taxonomy=recipe.taxonomy,
                 radius=drawn.radius,
+                supersample=drawn.supersample,
+                variety=drawn.variety,
+                intensity=recipe.data.intensity,
+                channels=channels,
             )
     return Pack.open(folder)
 

@@ -17,6 +17,7 @@ from hpa_hier.members.devices import device_named
 from hpa_hier.members.manifest import WEIGHTS, Manifest, check_files, read_manifest, training_of
 from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole
 from hpa_hier.models.ancestry import Ancestry
+from hpa_hier.models.averaged import Averaged
 from hpa_hier.models.network import Network
 
 # Every pass through a network has this many images, the last filled up with zeros: kernels are chosen by shape, and
@@ -98,10 +99,15 @@ class Member:
 
 
 def network_of(manifest: Manifest) -> Network:
-    """Build a member's network, its weights still untrained."""
+    """Build a member's network, or the mean of its folds' networks, its weights still untrained."""
+    return Averaged([_single(manifest) for _ in range(manifest.folds)]) if manifest.folds else _single(manifest)
+
+
+def _single(manifest: Manifest) -> Network:
     settings = training_of(manifest).model_copy(update={"backbone": manifest.backbone, "width": manifest.width})
     nodes = Nodes(Ancestry.of(manifest.nodes, manifest.parents), np.full(len(manifest.nodes), 0.5))
     backbone, features = backbone_of(settings, manifest.channels, manifest.image_size, start=False)
+    # Each fold's own statistics are in its weights, which take the place of these.
     statistics = np.array(manifest.mean), np.array(manifest.std)
     if settings.frozen:
         head = on_features(settings, features, nodes, (np.zeros(features), np.ones(features)))

@@ -111,6 +111,7 @@ def make_trainer(
         strategy="ddp" if several else "auto",
         precision=precision_of(settings, device),
         max_epochs=epochs,
+        accumulate_grad_batches=settings.accumulate,
         callbacks=callbacks,
         logger=logger,
         plugins=[WholeFiles()],

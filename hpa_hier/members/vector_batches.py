@@ -28,8 +28,9 @@ class VectorTrainingBatches(TrainingBatches):
         self._vectors = pack
         self._share_out(part, factors, dealing)
 
-    def _maker(self, epoch: int, count: int) -> Callable[[np.ndarray, slice], Batch]:
-        def make(places: np.ndarray, which: slice) -> Batch:
+    def _maker(self, epoch: int, order: np.ndarray) -> Callable[[slice], Batch]:
+        def make(which: slice) -> Batch:
+            places = order[which]
             vectors = torch.from_numpy(self._vectors.vectors(self._part.rows[places]))
             return Batch(vectors, None, None, *targets_at(self._part, places))
 

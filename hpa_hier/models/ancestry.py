@@ -52,21 +52,27 @@ class Ancestry:
         rows = [self.parents[column] for column in columns]
         return np.array([[*row, *row[:1] * (most - len(row))] for row in rows], np.int64)
 
-    def all_parents_present(self, present: Tensor) -> Tensor:
-        """Say where every parent of a node is present; at the top, everywhere.
+    def given_parents(self, present: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what there is to learn of each node given that all of its parents are present.
 
         Args:
-            present: (B, n) in {0, 1}.
+            present: (B, n) closed, in {0, 1}; of mixed images, between them.
+            known: (B, n) in [0, 1].
 
         Returns:
-            (B, n) in {0, 1}.
+            `present` as a share of the least of the parents, and `known` weighted by that: 0 where a parent is absent
+            or itself unknown. (B, n) each.
+
+        >>> Ancestry(((), (0,))).given_parents(torch.tensor([[0.5, 0.5], [0.0, 0.0]]), torch.ones(2, 2))[0]
+        tensor([[0.5000, 1.0000],
+                [0.0000, 0.0000]])
         """
-        told = torch.ones_like(present)
+        least = torch.ones_like(present)
         below = [column for column, above in enumerate(self.parents) if above]
         if below:
             above = torch.from_numpy(self.padded_parents(below)).to(present.device)
-            told[:, below] = present[:, above].amin(dim=2)
-        return told
+            least[:, below] = present[:, above].amin(dim=2)
+        return (present / least.clamp(min=1e-6)).clamp(max=1.0), known * least
 
 
 @torch.no_grad()

@@ -72,11 +72,12 @@ class MaxConstraint(nn.Module):
 
     def forward(self, logits: Tensor, present: Tensor, known: Tensor) -> Tensor:
         """Return the loss of (B, n) logits before any lift; `present` is closed, `known` masks as in every loss."""
-        on = present > 0
-        hidden = logits.detach().masked_fill(~on, torch.finfo(logits.dtype).min)
+        hidden = logits.detach().masked_fill(present <= 0, torch.finfo(logits.dtype).min)
         any_below, true_below = self.lift.likeliest(torch.cat([logits.detach(), hidden])).chunk(2)
-        constrained = logits.gather(1, torch.where(on, true_below, any_below))
-        losses = functional.binary_cross_entropy_with_logits(constrained, present, reduction="none")
+        # The cross entropy of o, its two halves apart, so that mixed images' targets between 0 and 1 count in both.
+        true = functional.softplus(-logits.gather(1, true_below))
+        false = functional.softplus(logits.gather(1, any_below))
+        losses = present * true + (1 - present) * false
         return (losses * known).sum() / known.sum().clamp(min=1)
 
 

@@ -15,11 +15,13 @@ class Mlp(nn.Module):
         hidden: width of each layer.
         layers: how many; 0 hands the features on as they are.
         dropout: share of each layer's outputs left out in training.
+        input_dropout: share of the inputs left out in training.
     """
 
-    def __init__(self, features: int, hidden: int, layers: int, dropout: float) -> None:
+    def __init__(self, features: int, hidden: int, layers: int, dropout: float, input_dropout: float = 0.0) -> None:
         super().__init__()
         widths = [features, *[hidden] * layers]
+        self.inputs = nn.Dropout(input_dropout)
         self.layers = nn.Sequential()
         for before, after in pairwise(widths):
             self.layers.extend((nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)))
@@ -27,5 +29,5 @@ class Mlp(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Turn (B, F) standardised vectors into (B, num_features)."""
-        features: Tensor = self.layers(vectors)
+        features: Tensor = self.layers(self.inputs(vectors))
         return features

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hpa_hier.models.ancestry import Ancestry
+
 
 class Network(nn.Module):
     """A normalisation, a backbone and a head.
@@ -49,10 +51,10 @@ class Network(nn.Module):
         logits: Tensor = self.head.conditional(self.features(images, gain))  # type: ignore[operator]
         return logits
 
-    def parents_present(self, present: Tensor) -> Tensor:
-        """Say of (B, n) closed targets where all parents are present, which is where `conditional` can be trained."""
-        told: Tensor = self.head.ancestry.all_parents_present(present)  # type: ignore[operator,union-attr]
-        return told
+    def conditional_targets(self, present: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn (B, n) closed targets and what is known into those of `conditional`, as the chain's ancestry has it."""
+        ancestry: Ancestry = self.head.ancestry  # type: ignore[assignment]
+        return ancestry.given_parents(present, known)
 
     def features(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
         """Return the backbone's (B, F) features."""

@@ -10,7 +10,10 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 # Backbones made of full convolutions train 1.5 to 3 times faster in bfloat16 on processors that have it; networks of
 # depthwise convolutions lose as much in conversions as they gain.
-_FULL_CONVOLUTIONS = ("small_cnn", "resnet", "resnext", "wide_resnet", "vgg", "densenet", "seresnet")
+_FULL_CONVOLUTIONS = (
+    *("small_cnn", "two_conv_cnn", "four_conv_cnn"),
+    *("resnet", "resnext", "wide_resnet", "vgg", "densenet", "seresnet"),
+)
 
 
 def precision_for(device: torch.device, backbone: str) -> Precision:
@@ -19,12 +22,12 @@ def precision_for(device: torch.device, backbone: str) -> Precision:
         return "32-true"
     if device.type == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-    if device.type == "cpu" and _processor_has_bf16() and backbone.startswith(_FULL_CONVOLUTIONS):
+    if device.type == "cpu" and processor_has_bf16() and backbone.startswith(_FULL_CONVOLUTIONS):
         return "bf16-mixed"
     return "32-true"
 
 
-def _processor_has_bf16() -> bool:
+def processor_has_bf16() -> bool:
     """Say whether the processor multiplies bfloat16 itself; emulated, it is slower than float32."""
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         probe = getattr(torch.cpu, name, None)  # private, and absent in some versions: then float32 is used

@@ -24,6 +24,7 @@ from hpa_hier.errors import UserError
 
 _COLOURS = ("red", "green", "blue")
 _OWN_PREFIX = "backbone."  # how a member's model.safetensors calls its backbone's weights
+_TRUNK_PREFIX = "trunk."  # and those of a timm model with another pooling
 
 
 def fill_from_hub(model: nn.Module, name: str, channels: Sequence[str], fourth_channel: str) -> None:
@@ -82,6 +83,7 @@ def fill_from_file(model: nn.Module, path: Path, channels: Sequence[str], fourth
         raise UserError(f"--weights {path}: {str(error).splitlines()[0]}") from None
     if any(key.startswith(_OWN_PREFIX) for key in weights):
         weights = {k.removeprefix(_OWN_PREFIX): v for k, v in weights.items() if k.startswith(_OWN_PREFIX)}
+        weights = {k.removeprefix(_TRUNK_PREFIX): v for k, v in weights.items()}
     _fill(model, weights, channels, fourth_channel, f"--weights {path}")
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from hpa_hier.errors import UserError
+from hpa_hier.models.pooling import build_pooling
 
 MIN_SIZE = 32  # pixels; below it the last stage has nothing left to pool
 
 
 class SmallCnn(nn.Module):
-    """Four stages of two 3×3 convolutions; mean and maximum pooled over all places.
+    """Four stages of two 3×3 convolutions; mean and maximum pooled over all places, unless told otherwise.
 
     The mean says how much of a pattern there is, the maximum whether it is there at all: a rod or a centrosome fills
     few pixels of an image.
@@ -21,24 +21,25 @@ class SmallCnn(nn.Module):
     Args:
         channels: C, image channels.
         width: channels of the first stage; each later stage has twice those of the one before.
+        pooling: own, which is avg_max, or another pooling's name.
     """
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, pooling: str = "own") -> None:
         super().__init__()
         widths = (width, 2 * width, 4 * width, 8 * width)
         self.stem = _convolution(channels, width, stride=2)
         self.stages = nn.Sequential(
             *(_Stage(before, after, pool=place > 0) for place, (before, after) in enumerate(pairwise((width, *widths))))
         )
-        self.num_features = 2 * widths[-1]
+        self.pooling, self.num_features = build_pooling("avg_max" if pooling == "own" else pooling, widths[-1])
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (B, C, H, W) normalised images into (B, num_features)."""
         if min(images.shape[-2:]) < MIN_SIZE:
             height, width = images.shape[-2:]
             raise UserError(f"small_cnn: images of {height}×{width} pixels; it needs at least {MIN_SIZE} a side")
-        maps = self.stages(self.stem(images))
-        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+        pooled: Tensor = self.pooling(self.stages(self.stem(images)))
+        return pooled
 
 
 class _Stage(nn.Module):

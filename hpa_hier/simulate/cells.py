@@ -30,6 +30,8 @@ class CellLine:
     spacing: float  # distance of neighbours' centres over the sum of their radii; below 1 they touch
     chromatin: float  # contrast of the nuclear stain's texture
     nucleoli: float  # mean number a nucleus
+    size_spread: float  # standard deviation of the logarithm of cells' radii
+    organiser_over: float  # share of cells whose organising centre lies above or below the nucleus, seen on it
 
 
 @dataclass(frozen=True)
@@ -73,19 +75,21 @@ def draw_line(rng: np.random.Generator, size: int, wanted: Wanted) -> CellLine:
     smallest = max(0.055 * size, min(0.75 * largest, 19.0))
     radius = wanted.radius or np.exp(rng.uniform(np.log(smallest), np.log(largest)))
     long = rng.random() < 0.35
-    spacing = rng.uniform(0.62, 0.8) if wanted.touching or rng.random() < 0.35 else rng.uniform(0.8, 1.35)
+    spacing = rng.uniform(0.6, 0.8) if wanted.touching or rng.random() < 0.5 else rng.uniform(0.78, 1.25)
     return CellLine(
         radius=float(radius),
         elongation=float(rng.uniform(1.6, 2.8) if long else rng.uniform(1.0, 1.5)),
         aligned=float(rng.uniform(0.5, 1.0) if long and rng.random() < 0.6 else 0.0),
         roughness=float(rng.uniform(0.03, 0.13)),
         corners=int(rng.integers(2, 6)),
-        pointed=float(rng.uniform(0.2, 0.8) if rng.random() < 0.5 else 0.0),
-        nucleus=float(rng.uniform(0.36, 0.56)),
-        lobes=float(rng.choice([0.02, 0.05, 0.11], p=[0.5, 0.35, 0.15])),
+        pointed=float(rng.uniform(0.2, 1.1) if rng.random() < 0.55 else 0.0),
+        nucleus=float(rng.uniform(0.36, 0.62)),
+        lobes=float(rng.choice([0.02, 0.05, 0.11, 0.18], p=[0.45, 0.33, 0.15, 0.07])),
         spacing=float(spacing),
         chromatin=float(rng.uniform(0.05, 0.35)),
         nucleoli=float(rng.uniform(1.5, 5.0)),
+        size_spread=float(rng.uniform(0.08, 0.3)),
+        organiser_over=float(rng.choice([0.0, 0.3, 0.9], p=[0.4, 0.4, 0.2])),
     )
 
 
@@ -143,7 +147,10 @@ def draw_cells(rng: np.random.Generator, size: int, wanted: Wanted) -> Cells:
     turn = rng.uniform(0, 2 * np.pi, count)
     nucleus_centre = centre + (room * rng.random(count))[:, None] * np.stack([np.cos(turn), np.sin(turn)], 1)
     side = rng.uniform(0, 2 * np.pi, count)
-    away = radius_at(nucleus_outline, np.arange(count), side) * rng.uniform(0.95, 1.25, count)
+    beside = np.where(
+        rng.random(count) < line.organiser_over, rng.uniform(0.1, 0.95, count), rng.uniform(0.95, 1.3, count)
+    )
+    away = radius_at(nucleus_outline, np.arange(count), side) * beside
     organiser = nucleus_centre + away[:, None] * np.stack([np.cos(side), np.sin(side)], 1)
     return Cells(line, centre, outline, nucleus_centre, nucleus_outline, axis, organiser, state, partner)
 
@@ -188,9 +195,9 @@ def _place(rng: np.random.Generator, size: int, line: CellLine, wanted: Wanted) 
     ground.add(best, line.radius, common)
     margin = 0.5 * line.radius
     attempts = int(min(400, 14 + 9 * (size / line.radius) ** 2))
-    most = len(ground.centre) + rng.uniform(0.4, 1.0) * ((size + 2 * margin) / (2 * line.radius * line.spacing)) ** 2
+    most = len(ground.centre) + rng.uniform(0.5, 1.2) * ((size + 2 * margin) / (2 * line.radius * line.spacing)) ** 2
     spots = rng.uniform(-margin, size + margin, (attempts, 2))
-    radii = line.radius * np.exp(rng.normal(0, 0.13, attempts))
+    radii = line.radius * np.exp(rng.normal(0, line.size_spread, attempts))
     dividing = rng.random(attempts) < 0.012
     turned = common + (1 - line.aligned) * rng.uniform(-np.pi / 2, np.pi / 2, attempts)
     for spot, radius, divides, axis in zip(spots, radii, dividing, turned, strict=True):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from hpa_hier.errors import UserError
 from hpa_hier.simulate import stains
-from hpa_hier.simulate.cells import Wanted, draw_cells
+from hpa_hier.simulate.cells import INTERPHASE, Wanted, draw_cells
 from hpa_hier.simulate.geometry import Scene, make_scene
 from hpa_hier.simulate.labelsets import LEAVES
 from hpa_hier.simulate.optics import draw_optics, expose
 from hpa_hier.simulate.patterns import PATTERNS
+from hpa_hier.simulate.processing import draw_processing, process
 from hpa_hier.simulate.splat import Map, noise
 
 SMALLEST, LARGEST = 32, 2048  # pixels, sides of a field
+_PROCESSING = 4  # the stream of random numbers that processings come from
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ def draw_field(
     antibody: int | None = None,
     depth: int = 8,
     radius: float | None = None,
+    supersample: int = 1,
+    variety: float = 0.0,
 ) -> Drawn:
     """Draw the field number `index` of a seed; the same arguments give the same bits, wherever they are called.
 
@@ -51,6 +56,10 @@ def draw_field(
         antibody: number of the antibody; images of one antibody share their patterns' strengths.
         depth: bits a channel, 8 or 16.
         radius: pixels, mean radius of the cells, 8 to the field's side; None draws one that suits the field.
+        supersample: the field is drawn, and taken, at this many times the side, and then shrunk by area, as real images
+            are: finer detail, at the cost of a larger field.
+        variety: 0 for pictures as the microscope gives them, to 1 for contrast, sharpness and compression that vary
+            more than nature's; only with 8 bits.
 
     Returns:
         The image and its masks.
@@ -62,9 +71,21 @@ def draw_field(
     (4, 64, 64)
     """
     labels = _checked(size, labels, depth, radius)
+    _check_look(size, depth, supersample, variety)
     rng = np.random.default_rng([seed, 1, index])
     strengths = draw_strengths(np.random.default_rng([seed, 2, index if antibody is None else antibody]), labels)
-    scene = make_scene(rng, draw_cells(rng, size, _wanted(labels, radius)), size)
+    side = size * supersample
+    drawn = _draw(rng, side, strengths, depth, _wanted(labels, radius and radius * supersample))
+    if supersample > 1:
+        drawn = _shrunk(drawn, size)
+    if variety == 0:
+        return drawn
+    how = draw_processing(np.random.default_rng([seed, _PROCESSING, index]), variety)
+    return replace(drawn, image=process(drawn.image.astype(np.uint8), how))
+
+
+def _draw(rng: np.random.Generator, size: int, strengths: dict[str, float], depth: int, wanted: Wanted) -> Drawn:
+    scene = make_scene(rng, draw_cells(rng, size, wanted), size)
     red = stains.red(scene, rng)
     places = draw_places(scene, rng, strengths)
     light = {
@@ -76,7 +97,20 @@ def draw_field(
     image = expose(rng, light, draw_optics(rng, size), depth)
     cells = (scene.owner + 1).astype(np.uint16)
     nuclei = np.where(scene.beyond < 0, cells, 0).astype(np.uint16)
-    return Drawn(image, labels, cells, nuclei, places)
+    return Drawn(image, tuple(strengths), cells, nuclei, places)
+
+
+def _shrunk(drawn: Drawn, size: int) -> Drawn:
+    """Shrink a field's images by area; its masks keep the cell in the middle of each new pixel."""
+    step = drawn.image.shape[-1] // size
+    middle = slice(step // 2, None, step)
+    places = {label: _by_area(light, size).astype(np.float32) for label, light in drawn.places.items()}
+    image = np.stack([_by_area(plane, size) for plane in drawn.image])
+    return Drawn(image, drawn.labels, drawn.cell_mask[middle, middle], drawn.nucleus_mask[middle, middle], places)
+
+
+def _by_area(plane: NDArray[np.generic], size: int) -> NDArray[np.generic]:
+    return np.asarray(cv2.resize(np.asarray(plane), (size, size), interpolation=cv2.INTER_AREA))  # type: ignore[type-var]
 
 
 def draw_strengths(rng: np.random.Generator, labels: tuple[str, ...]) -> dict[str, float]:
@@ -89,10 +123,18 @@ def draw_places(scene: Scene, rng: np.random.Generator, strengths: dict[str, flo
     """Draw the protein at each of its places, varying from cell to cell: label → (S, S)."""
     places = {}
     for label, strength in strengths.items():
-        spread = rng.uniform(0.1, 0.45)
-        each = np.exp(rng.normal(0, spread, len(scene.cells)))
+        each = _brightness(scene, rng)
         places[label] = np.float32(strength) * PATTERNS[LEAVES[label]](scene, rng) * scene.of_cells(each, outside=1.0)
     return places
+
+
+def _brightness(scene: Scene, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw how bright each cell is (n,): unlike ones, but those that the field is there for are not among the dim."""
+    each = np.exp(rng.normal(0, rng.uniform(0.1, 0.7), len(scene.cells)))
+    state = scene.cells.state
+    shown = np.union1d(np.flatnonzero(state != INTERPHASE), np.flatnonzero(state == INTERPHASE)[:1])
+    each[shown] = np.maximum(each[shown], 0.7 * each.max())
+    return np.asarray(each)
 
 
 def green(scene: Scene, rng: np.random.Generator, places: Mapping[str, Map]) -> Map:
@@ -126,3 +168,14 @@ def _checked(size: int, labels: Iterable[str], depth: int, radius: float | None)
     if depth not in (8, 16):
         raise UserError(f"simulate: depth must be 8 or 16 bits, got {depth}")
     return tuple(sorted(given, key=int))
+
+
+def _check_look(size: int, depth: int, supersample: int, variety: float) -> None:
+    if supersample < 1 or size * supersample > LARGEST:
+        raise UserError(
+            f"simulate: supersample must be at least 1 and {size} pixels times it at most {LARGEST}, got {supersample}"
+        )
+    if not 0 <= variety <= 1:
+        raise UserError(f"simulate: variety must be from 0 to 1, got {variety}")
+    if variety > 0 and depth != 8:
+        raise UserError(f"simulate: variety is for 8 bits, got depth {depth}; leave one of them out")

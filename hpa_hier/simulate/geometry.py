@@ -42,9 +42,11 @@ class Scene:
     reach: Map  # distance from the cell's centre over the cell's radius in that direction; FAR outside cells
     beyond: Map  # pixels outside the nuclear envelope, negative inside; large where there is no nucleus
     microtubules: Curves
+    filament_light: Floats  # how much stain each living point of the microtubules took, mean 1
     nucleolus_centre: Points  # (K, 2)
     nucleolus_radius: Floats  # (K,) pixels
     nucleoli: Map  # 1 inside nucleoli, soft at their edge
+    slope: float  # cell radii over which a cell grows thin outwards from its nucleus
 
     @property
     def micron(self) -> float:
@@ -72,6 +74,12 @@ class Scene:
     def cytoplasm(self) -> Map:
         """1 in cells outside the nucleus."""
         return self.inside * (1 - self.nucleus)
+
+    @cached_property
+    def thickness(self) -> Map:
+        """1 at the nucleus, less outwards, where a spread cell is thin and holds less of everything."""
+        outward = np.maximum(self.beyond, 0) / np.float32(self.slope * self.cells.line.radius)
+        return np.where(self.dividing > 0, np.float32(1), np.exp(-outward)).astype(np.float32)
 
     @cached_property
     def dividing(self) -> Map:
@@ -109,7 +117,17 @@ def make_scene(rng: np.random.Generator, cells: Cells, size: int) -> Scene:
     centre, radius, nucleoli = _draw_nucleoli(rng, cells, size)
     microtubules = _draw_microtubules(rng, cells, owner)
     return Scene(
-        cells, size, owner, reach, beyond, microtubules, centre, radius, nucleoli * np.clip(0.5 - beyond, 0, 1)
+        cells,
+        size,
+        owner,
+        reach,
+        beyond,
+        microtubules,
+        _stained(rng, microtubules),
+        centre,
+        radius,
+        nucleoli * np.clip(0.5 - beyond, 0, 1),
+        float(np.exp(rng.uniform(np.log(0.4), np.log(4.0)))),
     )
 
 
@@ -152,10 +170,10 @@ def _relative(centre: Floats, outline: Floats, box: tuple[int, int, int, int]) -
 
 def in_cell(cells: Cells, cell: NDArray[np.intp], unit: NDArray[np.float64]) -> NDArray[np.float64]:
     """Map points of the unit disc into cells, its rim onto theirs: (..., 2) → x, y in pixels; `cell` broadcasts."""
-    away = np.hypot(unit[..., 0], unit[..., 1])
-    angle = np.arctan2(unit[..., 1], unit[..., 0])
-    radius = radius_at(cells.outline, cell, angle)
-    return np.asarray(cells.centre[cell] + unit * np.where(away > 0, radius, 0)[..., None])
+    flat = np.ascontiguousarray(unit.reshape(-1, 2).T, np.float32)
+    _, angle = cv2.cartToPolar(flat[0], flat[1])  # some times faster than arctan2
+    radius = radius_at(cells.outline, cell, angle.reshape(unit.shape[:-1]))
+    return np.asarray(cells.centre[cell] + unit * radius[..., None])
 
 
 def in_nucleus(cells: Cells, cell: NDArray[np.intp], unit: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -193,17 +211,22 @@ def wander(rng: np.random.Generator, start: Floats, heading: Floats, steps: int,
         step: distance between points.
         bend: radians, spread of the direction after `steps` steps.
     """
-    turns = rng.normal(0, 1, (len(start), steps))
-    turns = np.cumsum(turns, axis=1) / np.arange(1, steps + 1) ** 0.5  # bends persist for a while
-    way = heading[:, None] + np.cumsum(turns, axis=1) * (bend / steps)
-    moves = step * np.stack([np.cos(way), np.sin(way)], axis=2)
-    return np.asarray(start[:, None] + np.cumsum(moves, axis=1))
+    turns = rng.standard_normal((len(start), steps), np.float32)
+    persist = np.arange(1, steps + 1, dtype=np.float32) ** np.float32(-0.5)  # bends persist for a while
+    way = np.cumsum(np.cumsum(turns, axis=1) * persist, axis=1) * np.float32(bend / steps)
+    way += heading[:, None].astype(np.float32)
+    paths = np.empty((len(start), steps, 2))
+    np.cumsum(np.cos(way), axis=1, out=paths[..., 0])
+    np.cumsum(np.sin(way), axis=1, out=paths[..., 1])
+    paths *= step
+    paths += start[:, None]
+    return paths
 
 
 def _draw_microtubules(rng: np.random.Generator, cells: Cells, owner: NDArray[np.int16]) -> Curves:
     """Draw filaments from each cell's organising centre, and from elsewhere, out to its rim and along it."""
     radius = cells.line.radius
-    each = int(np.clip(2.6 * radius, 30, 280) * rng.uniform(0.6, 1.4))
+    each = int(np.clip(2.8 * radius, 30, 280) * rng.uniform(0.6, 1.6))
     cell = np.repeat(np.arange(len(cells)), each)
     away = cells.organiser - cells.centre
     scale = radius_at(cells.outline, np.arange(len(cells)), np.arctan2(away[:, 1], away[:, 0]))
@@ -222,6 +245,13 @@ def _draw_microtubules(rng: np.random.Generator, cells: Cells, owner: NDArray[np
     alive &= np.cumsum(away_unit > 0.96, axis=1) < rng.uniform(0, 0.3, len(cell))[:, None] * steps
     alive &= (cells.state[cell] != METAPHASE)[:, None]
     return Curves(points, alive, cell)
+
+
+def _stained(rng: np.random.Generator, curves: Curves) -> Floats:
+    """Draw how unevenly filaments take the stain, as antibodies do: from one to the next, and along each."""
+    each = rng.gamma(2.0, 0.5, len(curves.cell))
+    number = np.repeat(np.arange(len(curves.cell)), curves.alive.sum(axis=1))
+    return np.asarray(each[number] * rng.standard_exponential(len(number), np.float32) ** 0.6)
 
 
 def _draw_nucleoli(rng: np.random.Generator, cells: Cells, size: int) -> tuple[Points, Floats, Map]:

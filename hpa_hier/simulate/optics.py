@@ -14,7 +14,8 @@ CHANNELS = ("red", "green", "blue", "yellow")
 
 # Brightness that a channel's highlights reach, as a share of full scale: median and spread (of the logarithm), chosen
 # so that drawn fields have the quantiles of real competition images (benchmarks/simulate_statistics.py).
-HIGHLIGHT = {"red": (0.90, 0.40), "green": (0.70, 0.40), "blue": (0.85, 0.40), "yellow": (0.85, 0.45)}
+HIGHLIGHT = {"red": (1.05, 0.40), "green": (0.62, 0.45), "blue": (0.85, 0.40), "yellow": (1.0, 0.45)}
+FEWEST = {"red": 20, "green": 15, "blue": 50, "yellow": 20}  # photons at full scale in the noisiest pictures
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Optics:
 
 def draw_optics(rng: np.random.Generator, size: int) -> Optics:
     """Make up the microscope of one field of `size` pixels; ranges are wider than nature's."""
-    sharp = rng.uniform(0.25, 0.7) * max(1.0, size / 512) ** 0.5
+    sharp = rng.uniform(0.05, 0.55) * max(1.0, size / 512) ** 0.5
     return Optics(
         psf={c: float(sharp * rng.uniform(0.8, 1.3)) for c in CHANNELS},
         haze={c: float(rng.beta(1.2, 11)) for c in CHANNELS},
@@ -49,9 +50,9 @@ def draw_optics(rng: np.random.Generator, size: int) -> Optics:
             ("blue", "green"): float(rng.beta(1, 60)),
         },
         highlight={c: float(min(1.6, m * np.exp(rng.normal(0, s)))) for c, (m, s) in HIGHLIGHT.items()},
-        offset={c: float(rng.uniform(0.0, {"red": 0.06, "green": 0.05}.get(c, 0.03))) for c in CHANNELS},
-        photons={c: float(np.exp(rng.uniform(np.log(80), np.log(1500)))) for c in CHANNELS},
-        read_noise=float(rng.uniform(0.002, 0.015)),
+        offset={c: float(rng.uniform(0.0, {"red": 0.06, "green": 0.06, "blue": 0.07}.get(c, 0.04))) for c in CHANNELS},
+        photons={c: float(np.exp(rng.uniform(np.log(FEWEST[c]), np.log(1200)))) for c in CHANNELS},
+        read_noise=float(rng.uniform(0.002, 0.02)),
         jpeg=int(rng.integers(60, 96)) if rng.random() < 0.15 else 0,
     )
 
@@ -88,7 +89,9 @@ def _scale(light: Map, highlight: float) -> Map:
     """Scale so that the brightest spots reach `highlight`."""
     small = blur(light, 0.5)
     rank = max(1, small.size // 1000)
-    brightest = np.partition(small.ravel(), -rank)[-rank:]
+    bright = small[small > 0.3 * small.max()]  # a few pixels are sorted sooner than all
+    several = bright if len(bright) >= rank else small.ravel()
+    brightest = np.partition(several, -rank)[-rank:]
     reference = 0.5 * float(brightest.min() + brightest.max())
     return light * np.float32(highlight / max(reference, 1e-3))
 

@@ -10,7 +10,7 @@ Map = NDArray[np.float32]  # (S, S) intensities or distances
 Points = NDArray[np.float64]  # (K, 2) x, y in pixels; the centre of the first pixel is 0, 0
 
 # Pixels: what is narrower than the sampling grid would flicker with its position; a lone dot sooner than a line.
-SMALLEST_DOT, SMALLEST_LINE = 0.85, 0.65
+SMALLEST_DOT, SMALLEST_LINE = 0.75, 0.5
 
 
 def splat(points: Points, weights: NDArray[np.float64], size: int) -> Map:

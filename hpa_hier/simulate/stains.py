@@ -24,15 +24,16 @@ def blue(scene: Scene, rng: np.random.Generator) -> Map:
 
 def red(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw microtubules, spindles and bridges over a faint cytoplasm."""
-    bright = np.exp(rng.normal(0, 0.25, len(scene.cells)))
+    bright = np.exp(rng.normal(0, rng.uniform(0.15, 0.6), len(scene.cells)))
     haze = rng.uniform(0.03, 0.18) * scene.cytoplasm + 0.02 * scene.nucleus
     dividing = 1.2 * spindles(scene, rng) + 1.2 * bridges(scene)
-    return np.asarray((0.7 * filaments(scene) + haze) * scene.of_cells(bright) + dividing, np.float32)
+    resting = (0.7 * filaments(scene) * scene.thickness + haze) * scene.of_cells(bright)
+    return np.asarray(resting + dividing, np.float32)
 
 
 def yellow(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw the reticulum."""
-    bright = np.exp(rng.normal(0, 0.25, len(scene.cells)))
+    bright = np.exp(rng.normal(0, rng.uniform(0.15, 0.6), len(scene.cells)))
     return reticulum(scene, rng) * scene.of_cells(bright)
 
 

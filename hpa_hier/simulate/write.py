@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -34,6 +35,19 @@ _SMALLEST = 8.0  # pixels; smaller cells cannot be drawn
 _CHUNK = 8  # fields a worker draws before it hands them over
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the fields of one set have in common; as the arguments of `write_folder` and `write_pack`."""
+
+    size: int
+    seed: int
+    depth: int = 8
+    radius: Radius | None = None
+    supersample: int = 1
+    variety: float = 0.0
+    intensity: str = "depth"
+
+
 def image_id(index: int) -> str:
     """Return the id of a drawn image."""
     return f"drawn-{index:06d}"
@@ -49,6 +63,8 @@ def write_folder(
     workers: int = 1,
     depth: int = 8,
     radius: Radius | None = None,
+    supersample: int = 1,
+    variety: float = 0.0,
     masks: bool = False,
 ) -> Path:
     """Draw `count` fields as `<id>_<channel>.png` with `labels.csv` (Id, Target, antibody) beside them.
@@ -63,6 +79,8 @@ def write_folder(
         depth: bits, 8 or 16.
         radius: shares of the side between which each field's cells get their mean radius, log-uniformly: from whole
             fields of tens of cells to single cells at high zoom; None draws one that suits the size.
+        supersample: times the side that fields are drawn at before they are shrunk; 1 to draw as they are.
+        variety: 0 to 1, how widely contrast, sharpness and compression vary; 8 bits only.
         masks: also write `masks/<id>_cells.png` and `_nuclei.png` (16 bits: 0 outside, else the cell's number) and, for
             each label, `masks/<id>_place-<label>.png` (8 bits: the light of that place alone before the optics, 255
             the brightest).
@@ -74,12 +92,13 @@ def write_folder(
     if table.exists():
         raise UserError(f"{table}: exists already; give another --out or remove the folder")
     samples = draw_samples(count, seed, imbalance)
+    look = Look(size, seed, depth, radius, supersample, variety)
     if masks:
-        for index, drawn in enumerate(_in_order(samples, partial(_draw_field, seed, size, depth, radius), workers)):
+        for index, drawn in enumerate(_in_order(samples, partial(_draw_field, look), workers)):
             _write_image(out, image_id(index), drawn.image)
             _write_masks(out / "masks", image_id(index), drawn)
     else:
-        for index, image in enumerate(images(samples, size, seed, workers=workers, depth=depth, radius=radius)):
+        for index, image in enumerate(_in_order(samples, partial(_draw, look), workers)):
             _write_image(out, image_id(index), image)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -99,6 +118,10 @@ def write_pack(
     workers: int = 1,
     taxonomy: str | None = None,
     radius: Radius | None = None,
+    supersample: int = 1,
+    variety: float = 0.0,
+    intensity: str = "depth",
+    channels: Sequence[str] = CHANNELS,
 ) -> Path:
     """Draw `count` fields straight into a pack of uint8 images; arguments as for `write_folder`.
 
@@ -111,6 +134,10 @@ def write_pack(
         workers: processes.
         taxonomy: file with the 28 labels, by default hierarchy/hpa28.yaml.
         radius: shares of the side, as for `write_folder`.
+        supersample: as for `write_folder`.
+        variety: as for `write_folder`.
+        intensity: "depth", or "percentile" as `data.intensity` has it for real images.
+        channels: those that the pack keeps, in this order.
 
     Returns:
         The pack's folder.
@@ -121,15 +148,18 @@ def write_pack(
     tree = Taxonomy.load(taxonomy or "hierarchy/hpa28.yaml")
     samples = draw_samples(count, seed, imbalance)
     nodes = [tuple(_node(tree, label) for label in sample.labels) for sample in samples]
+    look = Look(size, seed, radius=radius, supersample=supersample, variety=variety, intensity=intensity)
+    kept = [CHANNELS.index(channel) for channel in channels]
     write(
         out,
-        images(samples, size, seed, workers=workers, radius=radius),
+        (image[kept] for image in _in_order(samples, partial(_draw, look), workers)),
         ids=[image_id(i) for i in range(count)],
         nodes=nodes,
         groups=[sample.antibody for sample in samples],
-        channels=CHANNELS,
+        channels=channels,
         taxonomy=tree,
         note=NOTE,
+        intensity=intensity,
     )
     return out
 
@@ -142,9 +172,12 @@ def images(
     workers: int = 1,
     depth: int = 8,
     radius: Radius | None = None,
+    supersample: int = 1,
+    variety: float = 0.0,
 ) -> Iterator[NDArray[np.generic]]:
     """Yield the images (4, S, S) of `samples` in order, drawn by `workers` processes, with a progress bar."""
-    return _in_order(samples, partial(_draw, seed, size, depth, radius), workers)
+    look = Look(size, seed, depth, radius, supersample, variety)
+    return _in_order(samples, partial(_draw, look), workers)
 
 
 def _in_order(samples: list[DrawnSample], draw: Callable[[_Task], _T], workers: int) -> Iterator[_T]:
@@ -165,14 +198,28 @@ def _in_order(samples: list[DrawnSample], draw: Callable[[_Task], _T], workers: 
                     yield image
 
 
-def _draw(seed: int, size: int, depth: int, radius: Radius | None, task: _Task) -> NDArray[np.generic]:
-    return _draw_field(seed, size, depth, radius, task).image
+def _draw(look: Look, task: _Task) -> NDArray[np.generic]:
+    image = _draw_field(look, task).image
+    if look.intensity == "depth":
+        return image
+    from hpa_hier.data.read import to_bytes
+
+    return np.stack([to_bytes(plane, look.intensity) for plane in image])
 
 
-def _draw_field(seed: int, size: int, depth: int, radius: Radius | None, task: _Task) -> Drawn:
+def _draw_field(look: Look, task: _Task) -> Drawn:
     index, labels, antibody = task
-    pixels = _radius(seed, index, size, radius) if radius else None
-    return draw_field(seed, index, size, labels, antibody=antibody, depth=depth, radius=pixels)
+    return draw_field(
+        look.seed,
+        index,
+        look.size,
+        labels,
+        antibody=antibody,
+        depth=look.depth,
+        radius=_radius(look.seed, index, look.size, look.radius) if look.radius else None,
+        supersample=look.supersample,
+        variety=look.variety,
+    )
 
 
 def _write_image(folder: Path, name: str, image: NDArray[np.generic]) -> None:

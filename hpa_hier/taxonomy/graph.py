@@ -79,13 +79,25 @@ def _second_parent_problem(entry: Entry, parent: str, index: int, by_name: dict[
         return "itself; remove that"
     if parent not in by_name:
         return f"'{parent}', which is no node of the tree{nearest(parent, by_name) or '; name a group of the tree'}"
-    if not by_name[parent].children:
+    if not by_name[parent].children and not by_name[parent].node.open:
         return f"'{parent}', which is a leaf; name a group"
     if parent in entry.node.parents:
         return f"'{parent}', below which it stands already; remove that"
     if parent in entry.also_under[:index]:
         return f"'{parent}' twice; remove one"
     return None
+
+
+def check_open(document: YamlDocument, entries: list[Entry]) -> None:
+    """Refuse an open node that nothing stands below, neither in the file nor by `also_under`."""
+    above = {parent for entry in entries for parent in entry.node.parents}
+    for entry in entries:
+        if entry.node.open and entry.node.name not in above:
+            raise document.error(
+                f"'open' on the leaf '{entry.node.name}'; only groups can be open, so remove it or put nodes below",
+                *entry.path,
+                "open",
+            )
 
 
 def parents_first(document: YamlDocument, entries: list[Entry]) -> dict[str, Node]:

@@ -13,11 +13,14 @@ from hpa_hier.simulate.splat import Map, dots, lines, noise, scatter
 def cytosol(scene: Scene, rng: np.random.Generator) -> Map:
     """Fill the cell, less so the nucleus, with a soft texture and some dark holes where vesicles lie."""
     texture = (
-        1 + 0.12 * noise(rng, scene.size, max(1.5, 0.7 * scene.micron)) + 0.1 * noise(rng, scene.size, 5 * scene.micron)
+        1
+        + rng.uniform(0.08, 0.3) * noise(rng, scene.size, max(1.5, rng.uniform(0.5, 1.2) * scene.micron))
+        + rng.uniform(0.05, 0.25) * noise(rng, scene.size, rng.uniform(3, 8) * scene.micron)
     )
+    texture = np.clip(texture, 0.1, 3)
     area = float(scene.inside.sum()) / (np.pi * scene.cells.line.radius**2)
     holes = dots(scatter(rng, scene.cytoplasm, round(14 * area)), np.ones(1), 0.5 * scene.micron, scene.size)
-    thick = np.clip(scene.rim / (0.25 * scene.cells.line.radius), 0.35, 1)
+    thick = np.clip(scene.rim / (0.25 * scene.cells.line.radius), 0.35, 1) * scene.thickness**0.5
     inner = 1 - rng.uniform(0.55, 0.85) * scene.nucleus
     return np.asarray(0.75 * scene.inside * inner * thick * texture * (1 - 0.4 * np.minimum(holes, 1)), np.float32)
 
@@ -27,16 +30,17 @@ def mitochondria(scene: Scene, rng: np.random.Generator) -> Map:
     radius = scene.cells.line.radius
     near = np.exp(-np.maximum(scene.beyond, 0) / (rng.uniform(0.25, 0.8) * radius))
     area = float(scene.inside.sum()) / (np.pi * radius**2)
-    start = scatter(rng, scene.cytoplasm * near * (scene.rim > 1), round(rng.uniform(45, 95) * area))
+    start = scatter(rng, scene.cytoplasm * near * (scene.rim > 1), round(rng.uniform(45, 170) * area))
     column, row = np.clip(np.rint(start.T), 0, scene.size - 1).astype(np.intp)
     cell = scene.owner[row, column].astype(np.intp)
-    steps = max(4, round(rng.uniform(3, 8) * scene.micron / 0.7))
+    steps = max(4, round(rng.uniform(2, 9) * scene.micron / 0.7))
     outward = start - scene.cells.nucleus_centre[cell]
     heading = np.arctan2(outward[:, 1], outward[:, 0]) + rng.normal(0, 1.0, len(start))
     points = wander(rng, start, heading, steps, 0.7, 3.5)
     alive = clip_to_cell(points, cell, scene.owner)
     alive &= np.arange(steps) < rng.uniform(0.3, 1, len(start))[:, None] * steps
-    drawn = lines(*Curves(points, alive, cell).flat(rng.uniform(0.6, 1.1, len(start))), 0.33 * scene.micron, scene.size)
+    width = rng.uniform(0.22, 0.4) * scene.micron
+    drawn = lines(*Curves(points, alive, cell).flat(rng.uniform(0.6, 1.1, len(start))), width, scene.size)
     shaded = rng.uniform(0.4, 0.95)  # some lie above and below the nucleus
     return np.asarray((np.minimum(drawn, 1.5) + 0.03) * scene.inside * (1 - shaded * scene.nucleus), np.float32)
 
@@ -49,7 +53,8 @@ def aggresome(scene: Scene, rng: np.random.Generator) -> Map:
     away = scene.cells.organiser[holder] - scene.cells.nucleus_centre[holder]
     away *= 1 + 2.2 * scene.micron / np.maximum(np.hypot(*away.T), 1e-6)[:, None]
     centre = np.rint(16 * (scene.cells.nucleus_centre[holder] + away)).astype(int)
-    radius = np.rint(16 * np.maximum(scene.micron * rng.uniform(1.6, 3.0, len(holder)), 2.0)).astype(int)
+    typical = rng.uniform(1.0, 2.6)
+    radius = np.rint(16 * np.maximum(scene.micron * typical * rng.uniform(0.6, 1.3, len(holder)), 1.5)).astype(int)
     canvas = np.zeros((scene.size, scene.size), np.uint8)
     for (x, y), r in zip(centre.tolist(), radius.tolist(), strict=True):
         cv2.circle(canvas, (x, y), r, 255, -1, cv2.LINE_AA, 4)
@@ -60,8 +65,8 @@ def aggresome(scene: Scene, rng: np.random.Generator) -> Map:
 def bodies(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw a few distinct round spots in the cytoplasm of each cell, over a faint haze."""
     area = float(scene.inside.sum()) / (np.pi * scene.cells.line.radius**2)
-    points = scatter(rng, scene.cytoplasm * (scene.rim > 1), max(1, round(rng.uniform(4, 11) * area)))
-    spots = dots(points, rng.uniform(0.5, 1.1, len(points)), rng.uniform(0.45, 0.75) * scene.micron, scene.size)
+    points = scatter(rng, scene.cytoplasm * (scene.rim > 1), max(1, round(rng.uniform(3, 18) * area)))
+    spots = dots(points, rng.gamma(4.0, 0.2, len(points)), rng.uniform(0.3, 0.75) * scene.micron, scene.size)
     grain = np.clip(1 + 0.4 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
     return np.asarray(spots + rng.uniform(0.03, 0.12) * scene.inside * grain, np.float32)
 
@@ -69,17 +74,18 @@ def bodies(scene: Scene, rng: np.random.Generator) -> Map:
 def rods_and_rings(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw a few straight rods and closed rings in the cytoplasm of each cell."""
     area = float(scene.inside.sum()) / (np.pi * scene.cells.line.radius**2)
-    middle = scatter(rng, scene.cytoplasm * (scene.rim > 1.5), max(2, round(rng.uniform(2, 5) * area)))
+    middle = scatter(rng, scene.cytoplasm * (scene.rim > 1.5), max(2, round(rng.uniform(2, 8) * area)))
     count = len(middle)
     tick = np.linspace(0, 1, max(12, int(10 * scene.micron)))
     turn = rng.uniform(0, 2 * np.pi, (count, 1))
-    length = scene.micron * rng.uniform(4, 8, (count, 1))
+    size = rng.uniform(0.4, 1.1)  # of all of a field
+    length = size * scene.micron * rng.uniform(3, 8, (count, 1))
     rods = np.stack([np.cos(turn), np.sin(turn)], axis=2) * ((tick - 0.5) * length)[..., None]
-    radius = scene.micron * rng.uniform(1.3, 2.4, (count, 1))
+    radius = size * scene.micron * rng.uniform(1.3, 2.4, (count, 1))
     around = np.stack([np.cos(2 * np.pi * tick), np.sin(2 * np.pi * tick)], axis=1)
-    ring = rng.random(count) < 0.35
+    ring = rng.random(count) < rng.uniform(0.05, 0.6)
     shape = np.where(ring[:, None, None], radius[..., None] * around, rods)
     spacing = np.where(ring, 2 * np.pi * radius[:, 0], length[:, 0]) / len(tick)
     points = (middle[:, None] + shape).reshape(-1, 2)
-    drawn = lines(points, np.repeat(spacing, len(tick)), 0.35 * scene.micron, scene.size)
+    drawn = lines(points, np.repeat(spacing, len(tick)), rng.uniform(0.25, 0.38) * scene.micron, scene.size)
     return np.asarray(np.minimum(drawn, 1.4) * scene.inside + rng.uniform(0.01, 0.05) * scene.inside, np.float32)

@@ -12,24 +12,24 @@ from hpa_hier.simulate.splat import Map, dots, lines, noise
 def filaments(scene: Scene) -> Map:
     """Draw the scene's microtubules, dimmer where they pass over the nucleus, and the spindles and bridges."""
     points, spacing = scene.microtubules.flat()
-    drawn = lines(points, spacing, 0.14 * scene.micron, scene.size)
+    drawn = lines(points, spacing * scene.filament_light, 0.14 * scene.micron, scene.size)
     crowded = drawn / (1 + 0.3 * drawn)  # where many cross, as around the organising centre, the sum would outshine all
-    return np.asarray(1.2 * crowded * (1 - 0.7 * scene.nucleus), np.float32)
+    return np.asarray(1.2 * crowded * (1 - 0.8 * scene.nucleus), np.float32)
 
 
 def microtubules(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw the filaments that the red channel shows."""
     haze = rng.uniform(0.02, 0.12) * scene.cytoplasm
     dividing = 0.8 * spindles(scene, np.random.default_rng(0)) + bridges(scene)
-    return np.asarray(0.75 * filaments(scene) + haze + dividing, np.float32)
+    return np.asarray(0.75 * filaments(scene) * scene.thickness + haze + dividing, np.float32)
 
 
 def microtubule_ends(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw short bright dashes along microtubules, most of them far out, over a dim cytoplasm."""
     curves = scene.microtubules
     count, steps = curves.alive.shape
-    length = max(2, round(1.6 * scene.micron))
-    first = (steps * rng.beta(2.0, 1.3, count)).astype(np.intp)
+    length = max(2, round(rng.uniform(1.0, 2.4) * scene.micron))
+    first = (steps * rng.beta(rng.uniform(1.0, 2.0), 1.3, count)).astype(np.intp)
     tick = np.arange(steps)
     dash = (tick >= first[:, None]) & (tick < first[:, None] + length) & curves.alive
     dash &= np.asarray(rng.random(count) < 0.7)[:, None]
@@ -49,8 +49,8 @@ def intermediate_filaments(scene: Scene, rng: np.random.Generator) -> Map:
     points = in_cell(scene.cells, cell[:, None], unit)
     curves = Curves(points, clip_to_cell(points, cell, scene.owner), cell)
     drawn = lines(*curves.flat(rng.uniform(0.3, 1.0, len(cell))), 0.16 * scene.micron, scene.size)
-    collapse = np.exp(-np.maximum(scene.beyond, 0) / (rng.uniform(0.35, 1.5) * radius))
-    haze = 0.15 * scene.cytoplasm
+    collapse = np.exp(-np.maximum(scene.beyond, 0) / (rng.uniform(0.35, 3.0) * radius))
+    haze = rng.uniform(0.1, 0.4) * scene.cytoplasm
     return np.asarray((0.8 * drawn + haze) * (0.25 + collapse) * (1 - 0.92 * scene.nucleus), np.float32)
 
 
@@ -72,7 +72,8 @@ def actin(scene: Scene, rng: np.random.Generator) -> Map:
     alive = _own(points, cell, scene) & (np.abs(reach) < length[:, None])
     fibres = lines(*Curves(points, alive, cell).flat(rng.uniform(0.2, 1.0, count)), 0.3 * scene.micron, scene.size)
     cortex = np.exp(-((scene.rim / max(0.5 * scene.micron, 0.8)) ** 2)) * scene.inside
-    return np.asarray(fibres + rng.uniform(0.15, 0.7) * cortex + 0.1 * scene.inside, np.float32)
+    dissolved = rng.uniform(0.05, 0.5) * scene.inside * (1 - 0.6 * scene.nucleus)  # actin that is no filament
+    return np.asarray(rng.uniform(0.4, 1.0) * fibres + rng.uniform(0.15, 0.7) * cortex + dissolved, np.float32)
 
 
 def focal_adhesions(scene: Scene, rng: np.random.Generator) -> Map:
@@ -84,7 +85,7 @@ def focal_adhesions(scene: Scene, rng: np.random.Generator) -> Map:
     angle = patches[np.arange(len(cell)), rng.integers(0, 4, len(cell))] + rng.normal(0, 0.4, len(cell))
     away = 1 - np.abs(rng.normal(0.02, 0.09, len(cell)))
     start = in_cell(scene.cells, cell, away[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1))
-    points, spacing = _dashes(scene, rng, start, angle + rng.normal(0, 0.25, len(cell)), 2.0)
+    points, spacing = _dashes(scene, rng, start, angle + rng.normal(0, 0.25, len(cell)), rng.uniform(1.3, 3.0))
     drawn = lines(points, spacing, 0.32 * scene.micron, scene.size)
     return np.asarray(drawn + rng.uniform(0.01, 0.08) * scene.inside, np.float32)
 
@@ -131,20 +132,36 @@ def spindle(scene: Scene, rng: np.random.Generator) -> Map:
     away = 0.5 * scene.cells.outline[dividing].mean(axis=1)[:, None] * toward
     poles = np.concatenate([scene.cells.centre[dividing] + away, scene.cells.centre[dividing] - away])
     bright = dots(poles, np.full(len(poles), rng.uniform(0.0, 1.0)), 0.5 * scene.micron, scene.size)
+    # Seen from a pole, or with a protein that is no filament, a spindle is a cloud of clumps on the chromosomes.
+    spread = (
+        0.22
+        * scene.cells.outline[dividing].mean(axis=1).repeat(40)[:, None]
+        * rng.normal(0, 1, (40 * len(dividing), 2))
+    )
+    clumps = dots(
+        scene.cells.centre[dividing].repeat(40, axis=0) + spread,
+        rng.uniform(0.1, 0.6, 40 * len(dividing)),
+        rng.uniform(0.4, 1.0) * scene.micron,
+        scene.size,
+    )
+    fans, cloud = rng.choice([(1.0, 0.0), (1.0, 0.4), (0.3, 1.0), (0.0, 1.0)], p=[0.45, 0.25, 0.15, 0.15])
     grain = np.clip(1 + 0.4 * noise(rng, scene.size, max(1.3, 0.6 * scene.micron)), 0, 3)
     haze = rng.uniform(0.04, 0.15) * scene.inside * grain * (1 + scene.dividing)
-    return np.asarray(spindles(scene, rng) + bright + haze, np.float32)
+    return np.asarray(fans * spindles(scene, rng) + fans * bright + cloud * clumps + haze, np.float32)
 
 
 def organising_centre(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw a cloud around each cell's organising centre: a blur with satellites that grow sparse outwards."""
     each = int(rng.integers(25, 70))
     cell = np.repeat(scene.resting, each)
-    spread = rng.uniform(1.0, 2.2) * scene.micron * np.abs(rng.standard_t(2.5, (len(cell), 1)))
+    spread = rng.uniform(0.7, 2.4) * scene.micron * np.abs(rng.standard_t(2.5, (len(cell), 1)))
     points = scene.cells.organiser[cell] + spread * _unit(rng.uniform(0, 2 * np.pi, len(cell)))
     satellites = dots(points, rng.uniform(0.12, 0.45, len(cell)), 0.28 * scene.micron, scene.size)
     cloud = dots(
-        scene.cells.organiser[scene.resting], np.full(len(scene.resting), 0.8), 0.75 * scene.micron, scene.size
+        scene.cells.organiser[scene.resting],
+        np.full(len(scene.resting), 0.8),
+        rng.uniform(0.5, 1.6) * scene.micron,
+        scene.size,
     )
     return np.asarray(
         np.minimum(cloud + satellites, 1.5) * scene.inside + rng.uniform(0.01, 0.06) * scene.inside, np.float32

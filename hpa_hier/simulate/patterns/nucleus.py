@@ -6,7 +6,7 @@ import numpy as np
 
 from hpa_hier.simulate.cells import INTERPHASE
 from hpa_hier.simulate.geometry import Curves, Scene, clip_to_cell, disc, in_nucleus, wander
-from hpa_hier.simulate.splat import Map, Points, dots, lines, noise
+from hpa_hier.simulate.splat import Map, Points, blur, dots, lines, noise
 
 
 def nucleoplasm(scene: Scene, rng: np.random.Generator) -> Map:
@@ -29,14 +29,17 @@ def nuclear_membrane(scene: Scene, rng: np.random.Generator) -> Map:
     folds = Curves(path, clip_to_cell(path, cell, scene.owner), cell)
     points, spacing = folds.flat(np.full(len(radius), 0.8))
     drawn = lines(points, spacing, 0.3 * scene.micron, scene.size)
-    filled = rng.uniform(0.05, 0.3) * scene.nucleus * (1 + 0.15 * noise(rng, scene.size, max(1.5, scene.micron)))
+    filled = rng.uniform(0.05, 0.65) * scene.nucleus * (1 + 0.15 * noise(rng, scene.size, max(1.5, scene.micron)))
     return np.asarray(envelope + 0.6 * drawn * scene.nucleus + filled + 0.04 * scene.inside, np.float32)
 
 
 def nucleoli(scene: Scene, rng: np.random.Generator) -> Map:
     """Fill the nucleoli, over a faint nucleoplasm."""
     grain = 1 + 0.2 * noise(rng, scene.size, max(1.5, 0.8 * scene.micron))
-    return np.asarray(scene.nucleoli * grain + rng.uniform(0.02, 0.15) * scene.nucleus, np.float32)
+    # Some proteins sit in the nucleolus's shell: its middle is darker.
+    middle = np.clip(blur(scene.nucleoli, 0.8 * scene.micron) - 0.5, 0, 0.5)
+    filled = scene.nucleoli * np.clip(1 - rng.choice([0.0, 1.6], p=[0.6, 0.4]) * middle, 0, 1)
+    return np.asarray(filled * grain + rng.uniform(0.02, 0.15) * scene.nucleus, np.float32)
 
 
 def fibrillar_centres(scene: Scene, rng: np.random.Generator) -> Map:
@@ -45,14 +48,14 @@ def fibrillar_centres(scene: Scene, rng: np.random.Generator) -> Map:
     which = np.repeat(np.arange(len(number)), number)
     spread = scene.nucleolus_radius[which, None] * 0.85 * disc(rng, len(which))
     points = scene.nucleolus_centre[which] + spread
-    spots = dots(points, rng.uniform(0.5, 1.1, len(points)), 0.28 * scene.micron, scene.size)
+    spots = dots(points, rng.uniform(0.5, 1.1, len(points)), rng.uniform(0.22, 0.36) * scene.micron, scene.size)
     return np.asarray(spots * scene.nucleus + rng.uniform(0.0, 0.08) * scene.nucleus, np.float32)
 
 
 def speckles(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw twenty to forty irregular spots over the nucleus, none in nucleoli, on a dim nucleoplasm."""
-    points = _in_nuclei(scene, rng, int(rng.integers(18, 36)))
-    radius = 0.5 * scene.micron
+    points = _in_nuclei(scene, rng, int(rng.integers(16, 55)))
+    radius = rng.uniform(0.4, 0.65) * scene.micron
     count = len(points)
     joined = np.concatenate([points, points + rng.normal(0, 0.9 * radius, (count, 2))])
     spots = dots(joined, rng.uniform(0.35, 1.0, 2 * count), 0.8 * radius, scene.size)
@@ -62,7 +65,7 @@ def speckles(scene: Scene, rng: np.random.Generator) -> Map:
 
 def bodies(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw two to twelve small round spots a nucleus, on next to nothing."""
-    points = _in_nuclei(scene, rng, int(rng.integers(3, 11)))
+    points = _in_nuclei(scene, rng, int(rng.integers(2, 14)))
     spots = dots(points, rng.uniform(0.5, 1.1, len(points)), rng.uniform(0.3, 0.5) * scene.micron, scene.size)
     return np.asarray(spots + rng.uniform(0.01, 0.12) * scene.nucleus, np.float32)
 

@@ -13,8 +13,9 @@ def reticulum(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw a mesh of sheets and tubes, dense around the nucleus and thinner outwards, with a line round the nucleus."""
     mesh = np.abs(noise(rng, scene.size, max(2.0, 0.8 * scene.micron)))
     fine = noise(rng, scene.size, max(1.3, 0.35 * scene.micron))
-    tubes = np.clip(1.05 - 0.5 * mesh + 0.25 * fine, 0.15, 1.6)
-    outward = np.maximum(scene.beyond, 0) / (rng.uniform(0.25, 0.7) * scene.cells.line.radius)
+    contrast = rng.uniform(0.3, 0.5) * mesh - rng.uniform(0.1, 0.45) * fine
+    tubes = np.clip(1.05 - contrast, 0.15, 2.0) ** rng.uniform(0.7, 1.3)
+    outward = np.maximum(scene.beyond, 0) / (rng.uniform(0.25, 1.2) * scene.cells.line.radius)
     decay = np.where(scene.dividing > 0, 0.7, 0.15 + np.exp(-outward))
     envelope = np.exp(-((scene.beyond / max(0.4 * scene.micron, 0.8)) ** 2))
     inner = rng.uniform(0.05, 0.25) * scene.nucleus
@@ -42,34 +43,38 @@ def golgi(scene: Scene, rng: np.random.Generator) -> Map:
 
 def peroxisomes(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw many small equal spots all over the cytoplasm."""
-    points = _vesicles(scene, rng, rng.uniform(90, 160), 3.0)
-    spots = dots(points, rng.uniform(0.7, 1.0, len(points)), 0.25 * scene.micron, scene.size)
+    points = _vesicles(scene, rng, rng.uniform(80, 260), float(np.exp(rng.uniform(np.log(0.35), np.log(3.0)))))
+    spots = dots(points, rng.uniform(0.6, 1.0, len(points)), rng.uniform(0.18, 0.3) * scene.micron, scene.size)
     return np.asarray(spots + 0.03 * scene.cytoplasm, np.float32)
 
 
 def endosomes(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw some spots of very different brightness over a grainy cytoplasm."""
-    points = _vesicles(scene, rng, rng.uniform(25, 50), 0.7)
-    spots = dots(points, rng.gamma(2.0, 0.25, len(points)), 0.42 * scene.micron, scene.size)
+    points = _vesicles(scene, rng, rng.uniform(25, 70), rng.uniform(0.5, 2.5))
+    spots = dots(points, rng.gamma(2.0, 0.25, len(points)), rng.uniform(0.28, 0.5) * scene.micron, scene.size)
     grain = np.clip(1 + 0.6 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
     return np.asarray(spots + rng.uniform(0.12, 0.25) * scene.cytoplasm * grain, np.float32)
 
 
 def lysosomes(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw spots of several sizes, large ones among them, thickest towards the organising centre."""
-    points = _vesicles(scene, rng, rng.uniform(35, 75), 0.5)
+    points = _vesicles(scene, rng, rng.uniform(35, 110), rng.uniform(0.35, 1.2))
     share = rng.random(len(points)) < 0.55
-    small = dots(points[share], rng.uniform(0.5, 1.0, int(share.sum())), 0.35 * scene.micron, scene.size)
-    large = dots(points[~share], rng.uniform(0.7, 1.1, int((~share).sum())), 0.65 * scene.micron, scene.size)
+    small = dots(
+        points[share], rng.uniform(0.5, 1.0, int(share.sum())), rng.uniform(0.22, 0.38) * scene.micron, scene.size
+    )
+    large = dots(
+        points[~share], rng.uniform(0.7, 1.1, int((~share).sum())), rng.uniform(0.42, 0.7) * scene.micron, scene.size
+    )
     return np.asarray(np.minimum(small + large, 1.4) + 0.03 * scene.cytoplasm, np.float32)
 
 
 def lipid_droplets(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw rings, bright shells around dark drops, in clusters near the nucleus."""
-    seeds = _vesicles(scene, rng, rng.uniform(4, 9), 0.35)
-    drops = np.repeat(seeds, rng.integers(2, 6), axis=0)
+    seeds = _vesicles(scene, rng, rng.uniform(4, 14), rng.uniform(0.3, 0.8))
+    drops = np.repeat(seeds, rng.integers(1, 6), axis=0)
     drops = drops + rng.normal(0, 1.4 * scene.micron, drops.shape)
-    radius = scene.micron * rng.uniform(0.6, 1.3, len(drops))
+    radius = scene.micron * rng.uniform(0.5, 1.0) * rng.uniform(0.6, 1.4, len(drops))
     turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     shell = radius[:, None, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     points = (drops[:, None] + shell).reshape(-1, 2)
@@ -96,7 +101,11 @@ def junctions(scene: Scene, rng: np.random.Generator) -> Map:
     along = np.clip(0.9 + 1.0 * noise(rng, scene.size, max(2, 2.0 * scene.micron)), 0, 1.6)
     touching = blur(scene.contact, max(0.25 * scene.micron, 0.6))
     grain = np.clip(1 + 0.5 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
-    return np.asarray(1.2 * touching * along + rng.uniform(0.02, 0.1) * scene.inside * grain, np.float32)
+    loose = scatter(rng, scene.inside, int(rng.integers(0, 40) * len(scene.cells)))
+    grain = grain * rng.uniform(0.02, 0.1) * scene.inside + dots(
+        loose, np.full(len(loose), 0.4), 0.3 * scene.micron, scene.size
+    )
+    return np.asarray(1.2 * touching * along + grain, np.float32)
 
 
 def _spikes(scene: Scene, rng: np.random.Generator) -> Map:

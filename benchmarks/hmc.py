@@ -1,0 +1,341 @@
+"""AU(PRC) on a public hierarchical multi-label data set, from ARFF files: networks alone, flat and full ensembles.
+
+    python benchmarks/hmc.py --train A.arff [--valid B.arff] --test C.arff [--seeds 0 1 2]
+
+The published protocol: nominal attributes one-hot, missing values by the mean, standardised (after normal scores of the
+ranks, since some attributes span five orders of magnitude); all choices on the validation part, or on a quarter of the
+training part where there is none; then trained on training + validation together. AU(PRC) is scikit-learn's micro
+`average_precision_score` over all nodes but the root (of GO also without the three namespaces). configs/hmc.yaml is the
+one recipe for all data sets. The test part is scored once, at the end, and nothing is chosen by it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit, logit
+from sklearn.metrics import average_precision_score
+from sklearn.preprocessing import QuantileTransformer
+
+from hpa_hier.command import run
+from hpa_hier.config import MemberSettings, Recipe
+from hpa_hier.data.arff import Arff, read_arff
+from hpa_hier.data.class_graph import ClassGraph
+from hpa_hier.data.pack import Pack
+from hpa_hier.data.split import Split, write_split
+from hpa_hier.data.vector_pack import write_vector_pack
+from hpa_hier.ensemble.fit import fit
+from hpa_hier.ensemble.predict import Prediction
+from hpa_hier.ensemble.scores import Scores, Truth
+from hpa_hier.errors import UserError
+from hpa_hier.files import digest_of, sha256, write_text
+from hpa_hier.recipe_file import load_recipe
+from hpa_hier.taxonomy import Taxonomy
+
+NAMESPACES = ("GO0003674", "GO0005575", "GO0008150")  # of GO, which the published figures leave out like the root
+TRUNK = "trunk-"  # networks that are tried for their settings
+AGAIN = 64  # training samples that stand in for a calibration part where all others are trained on
+ROWS = ("flat", "flat ensemble", "C-HMCNN as rebuilt", "chain", "levels", "full ensemble")
+HEADER = ("system", "networks", "AU(PRC)", "leaf AU(PRC)", "macro F1", "violations raw", "violations")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The samples of all files, as a pack takes them."""
+
+    taxonomy: Taxonomy
+    counted: np.ndarray  # (N,) bool, nodes that AU(PRC) is over
+    ids: tuple[str, ...]  # begin with the part's name
+    nodes: tuple[tuple[str, ...], ...]
+    values: np.ndarray  # (B, F) normal scores, NaN where missing
+    features: tuple[str, ...]
+    digest: str  # of the files
+
+    def part(self, name: str) -> tuple[str, ...]:
+        """Return the ids of the samples of a file."""
+        return tuple(sample for sample in self.ids if sample.startswith(f"{name}-"))
+
+    def truth(self, ids: Sequence[str]) -> Truth:
+        """Return closed targets; all is known."""
+        row = {sample: i for i, sample in enumerate(self.ids)}
+        present = np.zeros((len(ids), len(self.taxonomy.nodes)), bool)
+        for i, sample in enumerate(ids):
+            present[i, [self.taxonomy.column[node] for node in self.nodes[row[sample]]]] = True
+        present = self.taxonomy.close(present)
+        return Truth(tuple(ids), present, np.ones_like(present))
+
+
+def read_set(paths: dict[str, Path]) -> DataSet:
+    """Read the files of a data set, by part; without a validation part a quarter of the training part becomes it."""
+    files = {part: read_arff(path) for part, path in paths.items()}
+    train = files["train"]
+    for other in files.values():
+        if [name.casefold() for name in other.features] != [name.casefold() for name in train.features]:
+            raise UserError(f"{other.source}: has other attributes than {train.source}; the files are of two data sets")
+    graph = ClassGraph.of(train.classes, [name for row in train.annotations for name in row], train.source)
+    taxonomy = graph.taxonomy("hmc")
+    ids, nodes = [], []
+    for part, file in files.items():
+        held = set() if "valid" in files or part != "train" else set(_quarter(len(file.lines)))
+        ids += [f"{'valid' if i in held else part}-{i:05d}" for i in range(len(file.lines))]
+        nodes += [_nodes(graph, file, i) for i in range(len(file.lines))]
+    values = np.concatenate([file.values for file in files.values()])
+    known = np.array([not sample.startswith("test-") for sample in ids])
+    ranks = QuantileTransformer(
+        n_quantiles=min(200, int(known.sum())), output_distribution="normal", subsample=None, random_state=0
+    )
+    ranks.fit(values[known])
+    scores = np.clip(ranks.transform(values), -3, 3).astype(np.float32)
+    counted = np.array([node not in NAMESPACES for node in taxonomy.nodes])
+    digest = digest_of(*(f"{part} {sha256(path)}" for part, path in paths.items()))
+    return DataSet(taxonomy, counted, tuple(ids), tuple(nodes), scores, train.features, digest)
+
+
+def _quarter(count: int) -> list[int]:
+    return [int(i) for i in np.random.default_rng(0).permutation(count)[: count // 4]]
+
+
+def _nodes(graph: ClassGraph, file: Arff, row: int) -> tuple[str, ...]:
+    try:
+        found = [graph.find(name) for name in file.annotations[row]]
+    except KeyError as error:
+        raise UserError(f"{file.source}:{file.lines[row]}: {error.args[0]}") from None
+    return tuple(graph.names[name] for name in found if name is not None)
+
+
+class Bench:
+    """One data set under one seed: a run to choose on, and one to measure."""
+
+    def __init__(self, data: DataSet, recipe: Recipe, out: Path, options: argparse.Namespace) -> None:
+        self.data, self.out, self.options = data, out, options
+        update: dict[str, object] = {"artifacts": str(out), "taxonomy": str(out / "taxonomy.yaml")}
+        if recipe.training.precision == "auto" and options.device in ("auto", "cpu") and _bf16_pays():
+            update["training"] = recipe.training.model_copy(update={"precision": "bf16-mixed"})
+        update["data"] = recipe.data.model_copy(update={"pack": str(out / "pack")})
+        self.recipe = recipe.model_copy(update=update)
+        self.parts: dict[str, Sequence[str]] = {}
+        self.held: dict[str, Scores] = {}
+        self.members: list[MemberSettings] = []
+        self.truth = Truth((), np.zeros((0, 0), bool), np.zeros((0, 0), bool))
+
+    def pack(self) -> None:
+        """Write the taxonomy and the pack, some training samples twice."""
+        data = self.data
+        if (self.out / "pack" / "pack.json").exists():
+            if Pack.open(self.out / "pack").facts.note != data.digest:
+                raise UserError(f"{self.out}: holds what was made of other files; name another folder with --out")
+            return
+        write_text(self.out / "taxonomy.yaml", data.taxonomy.text)
+        rows = [*range(len(data.ids)), *range(min(AGAIN, len(data.part("train"))))]
+        again = [f"again-{i:05d}" for i in range(len(rows) - len(data.ids))]
+        nodes, groups = [data.nodes[i] for i in rows], [""] * len(rows)
+        features = [f"{j} {name}" for j, name in enumerate(data.features)]
+        written = (self.out / "pack", data.values[rows], [*data.ids, *again], nodes, groups, features)
+        write_vector_pack(*written, data.taxonomy, data.digest, fill=True)
+
+    def train(self, run_name: str, parts: dict[str, Sequence[str]], members: Sequence[MemberSettings]) -> None:
+        """Train members of a run whose parts are these."""
+        from hpa_hier.members.fit import FitRequest, train_member
+        from hpa_hier.members.plan import plan_of
+        from hpa_hier.members.run import open_run
+
+        recipe = self.recipe.model_copy(update={"run": run_name, "members": tuple(members)})
+        path = self.out / run_name / "split.csv"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = [(sample, part) for part, ids in parts.items() for sample in ids]
+            ids, names = zip(*rows, strict=True)
+            write_split(path, Split(ids, names, ("",) * len(ids), (-1,) * len(ids)), recipe.split)
+        opened = open_run(recipe)
+        request = FitRequest(device=self.options.device, lines=False, threads=self.options.threads)
+        for member in members:
+            begun = time.monotonic()
+            train_member(plan_of(opened, member), request)
+            _tell(f"{run_name}/{member.name}: {time.monotonic() - begun:.0f} s")
+
+    def scores(self, run_name: str, member: str) -> Scores:
+        """Return what a member says of the part that its run holds out."""
+        return Scores.load(self.out / run_name / "members" / member / "scores.npz", member, "test")
+
+    def choose(self) -> None:
+        """Choose the trunk and fit what is fitted on the validation part, with networks that have not seen it."""
+        data, members = self.data, self.recipe.members
+        again = [f"again-{i:05d}" for i in range(min(AGAIN, len(data.part("train"))))]
+        self.parts = {"train": data.part("train"), "calibration": again, "test": data.part("valid")}
+        trunks = [member for member in members if member.name.startswith(TRUNK)]
+        if not trunks:
+            raise UserError(f"{self.options.config}: no member is called {TRUNK}…; name the trunks to choose from")
+        self.train("choose", self.parts, trunks)
+        self.truth = data.truth(data.part("valid"))
+        found = {one.name: self.au_prc(self.scores("choose", one.name)) for one in trunks}
+        best = max(trunks, key=lambda one: found[one.name])
+        self.members = [_with_trunk(one, best) for one in members if not one.name.startswith(TRUNK)]
+        firsts = [one for one in self.members if one.name.endswith("-0") and one.name != "flat-0"]
+        self.train("choose", self.parts, firsts)
+        found |= {one.name: self.au_prc(self.scores("choose", one.name)) for one in firsts}
+        _tell("validation part: " + ", ".join(f"{name} {value:.4f}" for name, value in found.items()))
+        self.held = {_kind(one.name): self.scores("choose", one.name) for one in firsts}
+        self.held["flat"] = self.scores("choose", best.name)
+        pool = [_pooled(_kind(name), [self.held[_kind(name)]]) for name in self.recipe.ensemble.members]
+        pool = list({one.name: one for one in pool}.values())
+        said = self.predict(pool, pool)
+        _tell(f"trunk: {best.name}; full ensemble on the validation part {self.au_prc_of(self.truth, said.probs):.4f}")
+
+    def measure(self, seed: int) -> list[dict[str, float | str]]:
+        """Train on training and validation part, and score the test part; return a row for each system."""
+        data, run_name = self.data, f"seed{seed}"
+        parts = {**self.parts, "train": [*data.part("train"), *data.part("valid")], "test": data.part("test")}
+        self.train(run_name, parts, [_seeded(member, seed) for member in self.members])
+        return self.table(run_name, seed)
+
+    def table(self, run_name: str, seed: int) -> list[dict[str, float | str]]:
+        """Score every system on the test part."""
+        settings = self.recipe.ensemble
+        kinds = {"C-HMCNN as rebuilt": "constraint"}
+        systems = {name: [f"{kinds.get(name, name)}-0"] for name in ROWS if "ensemble" not in name}
+        systems |= {"flat ensemble": list(settings.flat), "full ensemble": list(settings.members)}
+        rows: list[dict[str, float | str]] = []
+        for name in ROWS:
+            networks: dict[str, list[Scores]] = {}
+            for member in systems[name]:
+                networks.setdefault(_kind(member), []).append(self.scores(run_name, member))
+            held = [_pooled(kind, [self.held[kind]]) for kind in networks]
+            said = self.predict(held, [_pooled(kind, scores) for kind, scores in networks.items()])
+            rows.append({"seed": seed, "system": name, "networks": len(systems[name]), **self.figures(said)})
+            _tell(f"seed {seed}: {name} {rows[-1]['AU(PRC)']:.4f}")
+        return rows
+
+    def predict(self, held: list[Scores], unseen: list[Scores]) -> Prediction:
+        """Fit an ensemble of kinds on the validation part, and apply it."""
+        ensemble = fit(held, self.truth, self.data.taxonomy, self.recipe.ensemble)
+        if len(held) > 1:
+            _tell("weights: " + ", ".join(f"{seat.name} {seat.weights.max():.2f}" for seat in ensemble.seats))
+        return ensemble.predict(unseen)
+
+    def figures(self, said: Prediction) -> dict[str, float]:
+        """Compare an answer with the truth."""
+        truth = self.data.truth(said.ids)
+        leaf = np.array([self.data.taxonomy.is_leaf(node) for node in said.nodes])
+        hits = (said.present & truth.present).sum(axis=0)
+        f1 = 2 * hits / np.maximum(said.present.sum(axis=0) + truth.present.sum(axis=0), 1)
+        return {
+            "AU(PRC)": self.au_prc_of(truth, said.probs),
+            "leaf AU(PRC)": float(average_precision_score(truth.present[:, leaf].ravel(), said.probs[:, leaf].ravel())),
+            "macro F1": float(f1[truth.present.any(axis=0) & self.data.counted].mean()),
+            "violations raw": self.violations(said.raw),
+            "violations": self.violations(said.probs),
+        }
+
+    def au_prc(self, scores: Scores) -> float:
+        """AU(PRC) of one network on the validation part."""
+        return self.au_prc_of(self.truth, expit(scores.logits))
+
+    def au_prc_of(self, truth: Truth, probs: np.ndarray) -> float:
+        """Micro average precision over the nodes that count."""
+        counted = self.data.counted
+        return float(average_precision_score(truth.present[:, counted].ravel(), probs[:, counted].ravel()))
+
+    def violations(self, probs: np.ndarray) -> float:
+        """Share of (sample, edge) pairs whose child is likelier than its parent."""
+        order = self.data.taxonomy.bottom_up
+        above = sum(int((probs[:, children] > probs[:, [group]]).sum()) for group, children in order)
+        return above / (len(probs) * max(1, sum(len(children) for _, children in order)))
+
+
+def _bf16_pays() -> bool:
+    """Say whether networks this wide train faster in bfloat16: on GPUs, and on processors that have it."""
+    import torch
+
+    from hpa_hier.models.precision import processor_has_bf16
+
+    return torch.cuda.is_available() or processor_has_bf16()
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _seeded(member: MemberSettings, seed: int) -> MemberSettings:
+    return member.model_copy(update={"seed": member.seed + 1000 * seed})
+
+
+def _with_trunk(member: MemberSettings, trunk: MemberSettings) -> MemberSettings:
+    return member.model_copy(update={"training": {**trunk.training, **member.training}})
+
+
+def _kind(member: str) -> str:
+    return member.rsplit("-", 1)[0]
+
+
+def _pooled(kind: str, scores: Sequence[Scores]) -> Scores:
+    """Return the mean probability of networks of one kind, as logits."""
+    mean = np.mean([expit(one.logits) for one in scores], axis=0)
+    return Scores(kind, scores[0].ids, scores[0].nodes, logit(np.clip(mean, 1e-7, 1 - 1e-7)))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read, train, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--valid", type=Path)
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--config", default="configs/hmc.yaml")
+    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE")
+    parser.add_argument("--out", type=Path, help="default: artifacts/hmc/ and the training file's name")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--validation-only", action="store_true", help="stop before the test part is scored")
+    options = parser.parse_args(arguments)
+    begun = time.monotonic()
+    paths = {"train": options.train, "valid": options.valid, "test": options.test}
+    given = {part: path for part, path in paths.items() if path}
+    data = read_set(given)
+    out = options.out or Path("artifacts/hmc") / options.train.stem
+    bench = Bench(data, load_recipe(options.config, options.sets), out, options)
+    bench.pack()
+    bench.choose()
+    if not options.validation_only:
+        rows = [row for seed in dict.fromkeys(options.seeds) for row in bench.measure(seed)]
+        _print(rows, given, data, out, time.monotonic() - begun)
+    return 0
+
+
+def _print(
+    rows: list[dict[str, float | str]], paths: dict[str, Path], data: DataSet, out: Path, seconds: float
+) -> None:
+    with (out / "table.csv").open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, ("seed", *HEADER), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    for part, path in paths.items():
+        count = len(data.part(part)) + (len(data.part("valid")) if part == "train" and "valid" not in paths else 0)
+        print(f"{part}: {path.name}, {count:,} samples, sha256 {sha256(path)[:16]}")
+    test = data.truth(data.part("test")).present[:, data.counted]
+    some = int(test.any(axis=0).sum())
+    print(f"{test.shape[1]:,} nodes, {some:,} with positives in the test part, {test.sum():,} positives there")
+    print(f"| {' | '.join(HEADER)} |\n|{' --- |' * len(HEADER)}")
+    for system in ROWS:
+        found = [row for row in rows if row["system"] == system]
+        cells = [system, str(found[0]["networks"])]
+        for name in HEADER[2:]:
+            values = np.array([float(row[name]) for row in found])
+            spread = f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else ""
+            cells.append(f"{values.mean():.4f}{spread}")
+        print(f"| {' | '.join(cells)} |")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    seeds = len({row["seed"] for row in rows})
+    print(f"{seconds:.0f} s for {seeds} seeds, {peak:.1f} GiB at most")
+
+
+if __name__ == "__main__":
+    run(main)

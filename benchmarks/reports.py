@@ -1,0 +1,324 @@
+"""Every system of the three reports, the flat peer and the default recipe on the same drawn cells, in one table.
+
+    python benchmarks/reports.py [--scale small|full] [--steps 400] [--only NAME ...] [--out artifacts/reports]
+
+Draws cells with the real label sets and their imbalance, packs them at the sizes and with the channels that the recipes
+under configs/reports/ ask for, trains every network of every recipe for the same number of optimiser steps, two at a
+time, fits each system's ensemble on the calibration part and answers for the test part. All systems share one split.
+What is finished stays: the same command goes on after an interruption.
+
+`--scale small` divides the sizes of the reports so that two cores finish (512 pixels become 72, every other size 48),
+leaves out VGG16's hundred million weights behind its last pooling, and starts from random weights, so that nothing is
+downloaded: what a report gained by pretraining is not in this table. `--scale full` takes the recipes' own sizes, whole
+networks and pretrained weights.
+
+Writes table.md, table.json and pictures into --out. All figures are of drawn cells (simulated).
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hpa_hier.command import one_thread_a_process, run
+from hpa_hier.config import Recipe, ReportSettings
+from hpa_hier.errors import UserError
+from hpa_hier.evaluate import metrics
+from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation
+from hpa_hier.evaluate.intervals import interval
+from hpa_hier.evaluate.measure import measure_of, resampled
+from hpa_hier.files import read_json, write_bytes, write_json, write_text
+from hpa_hier.recipe_file import load_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPES = ROOT / "configs" / "reports"
+OWN = "default"  # the project's own ensemble; its flat peer is the row below it
+FLAT = "flat ensemble"
+ORDER = (
+    *("one-cnn", "one-augment-all", "one-augment-minority", "one-mixup", "one-resnet50", "one-resnet50-frozen"),
+    *("one-vgg16", "one-vgg16-augmented", "one-vgg16-weighted", "one-spp", "one-partition", "one-levels-rnn"),
+    *("two-cnn", "two-resnet50", "two-resnet50-oversampled", "two-resnet152-oversampled", "three-resnet34-focal"),
+)
+SMALL = {512: 72}  # pixels of a report → pixels here; every other size becomes 48
+SMALL_SIDE = 48
+FIGURES = ("macro_f1", "minority_f1", "sample_f1", "micro_f1", "subset_accuracy", "mean_ap")
+WORDS = ("macro F1", "minority macro F1", "sample F1", "micro F1", "subset accuracy", "mean AP")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything."""
+
+    count: int  # drawn images
+    drawn: int  # pixels that they are drawn at
+    steps: int  # optimiser steps of every network
+    small: bool
+
+    def side(self, recipe: Recipe) -> int:
+        """Return the side of a recipe's images in pixels."""
+        return SMALL.get(recipe.data.image_size, SMALL_SIDE) if self.small else recipe.data.image_size
+
+
+@dataclass(frozen=True)
+class System:
+    """One row: a recipe with what this benchmark sets in it."""
+
+    name: str
+    config: str
+    recipe: Recipe
+    sets: tuple[str, ...]
+    folder: Path  # of its run
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of all members that are trained."""
+        return tuple(member.name for member in self.recipe.members)
+
+
+def systems(chosen: Sequence[str], scale: Scale, out: Path) -> list[System]:
+    """Load the recipes with this benchmark's settings.
+
+    Raises:
+        UserError: a name that is no recipe.
+    """
+    found = []
+    for name in chosen:
+        config = "configs/default.yaml" if name == OWN else f"configs/reports/{name}.yaml"
+        if name not in (*ORDER, OWN):
+            raise UserError(f"--only {name}: no such system; there are {', '.join((*ORDER, OWN))}")
+        plain = load_recipe(config, ())
+        channels = plain.data.channels
+        pack = out / "packs" / f"{scale.side(plain)}-{'-'.join(channels)}"
+        sets = [
+            f"artifacts='{out / 'runs'}'",
+            f"run={name}",
+            f"data.pack='{pack}'",
+            f"training.max_steps={scale.steps}",
+            "training.stop_on=none",
+        ]
+        if scale.small:
+            sets += ["training.batch_size=32", "training.pretrained=false"]
+            if plain.training.backbone == "vgg16" and plain.training.pooling == "own":
+                sets.append("training.pooling=average")
+            if plain.training.sizes:
+                sets.append("training.sizes=[36, 48, 60]")
+            if plain.training.frozen:
+                sets.append(f"training.weights='{random_weights(plain, out)}'")
+            if name == OWN:
+                sets += ["training.width=16", "training.learning_rate=0.01"]
+        recipe = load_recipe(config, sets)
+        found.append(System(name, config, recipe, tuple(sets), out / "runs" / name))
+    return found
+
+
+def random_weights(recipe: Recipe, out: Path) -> Path:
+    """Write the backbone of a recipe as it is before any training, and return the file.
+
+    Its frozen features stand for those of a pretrained network where nothing can be downloaded.
+    """
+    path = out / f"random-{recipe.training.backbone}.safetensors"
+    if not path.exists():
+        import timm
+        import torch
+        from safetensors.torch import save
+
+        torch.manual_seed(0)
+        network = timm.create_model(recipe.training.backbone, num_classes=0)
+        write_bytes(path, save(network.state_dict()))
+    return path
+
+
+def command(module: str, *words: str) -> None:
+    """Run one of the project's commands; what it prints is shown only where it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words], cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ
+    )
+    if done.returncode:
+        raise UserError(f"python -m {module} {' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def flags(system: System) -> list[str]:
+    """Return the flags that hand a command the system's recipe."""
+    return ["--config", system.config, *(word for change in system.sets for word in ("--set", change))]
+
+
+def draw(scale: Scale, wanted: Sequence[System], out: Path) -> None:
+    """Draw the cells once and pack them at every size and with the channels that some recipe asks for."""
+    images = out / "images"
+    if not (images / "labels.csv").exists():
+        print(f"drawing {scale.count:,} fields of {scale.drawn} pixels", flush=True)
+        command(
+            "hpa_hier.data", "simulate", "--count", str(scale.count), "--size", str(scale.drawn), "--out", str(images)
+        )
+    packs = {str(system.recipe.data.pack): system for system in wanted}
+    for pack, system in packs.items():
+        if not (Path(pack) / "pack.json").exists():
+            print(f"packing {Path(pack).name}", flush=True)
+            size, channels = str(scale.side(load_recipe(system.config, ()))), ",".join(system.recipe.data.channels)
+            source = ("--images", str(images), "--labels", str(images / "labels.csv"), "--channels", channels)
+            command("hpa_hier.data", "pack", *source, "--size", size, "--out", pack)
+
+
+def train(wanted: Sequence[System], jobs: int) -> None:
+    """Train every network, `jobs` at a time, those that take longest first."""
+    todo = [(system, name) for system in wanted for name in system.networks]
+    todo.sort(key=lambda one: _expected_cost(one[0], one[1]), reverse=True)
+
+    def one(job: tuple[System, str]) -> str:
+        system, name = job
+        command("hpa_hier.train", "--member", name, "--no-progress", *flags(system))
+        return f"{system.name}: {name}"
+
+    for system in wanted:  # makes the run, its split and its partition before two processes ask for them at once
+        system.folder.mkdir(parents=True, exist_ok=True)
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(one, job) for job in todo]
+        for done, future in enumerate(concurrent.futures.as_completed(futures), start=1):
+            print(f"trained {future.result()} ({done} of {len(todo)})", flush=True)
+
+
+def _expected_cost(system: System, name: str) -> int:
+    """Rank networks by what a step of them costs: only the order in which they are begun depends on it."""
+    member = next(member for member in system.recipe.members if member.name == name)
+    backbone = system.recipe.training_of(member).backbone
+    order = ("small_cnn", "two_conv_cnn", "four_conv_cnn", "resnet34", "resnet50", "vgg16", "resnet152")
+    pixels = system.recipe.data.image_size
+    return (order.index(backbone) if backbone in order else len(order)) * 10_000 + pixels
+
+
+def answers(wanted: Sequence[System]) -> dict[str, Evaluation]:
+    """Fit and evaluate every system; all must have the same test images."""
+    found = {}
+    for system in wanted:
+        command("hpa_hier.ensemble", "fit", *flags(system))
+        command("hpa_hier.ensemble", "evaluate", *flags(system))
+        found[system.name] = read_evaluation(system.folder)
+    ids = {name: evaluation.ids for name, evaluation in found.items()}
+    first = next(iter(ids))
+    for name, these in ids.items():
+        if these != ids[first]:
+            raise UserError(f"{name} and {first} have other test images; remove the folder and run this again")
+    return found
+
+
+def minority_columns(evaluation: Evaluation, folder: Path) -> list[int]:
+    """Return the columns of the minority leaves of the own recipe's partition."""
+    minority = read_json(folder / "partition.json")["minority"]
+    return [evaluation.taxonomy.column[leaf] for leaf in minority]
+
+
+def table(found: dict[str, Evaluation], wanted: Sequence[System], settings: ReportSettings) -> list[dict[str, object]]:
+    """Measure all systems on the same resamples: each figure with its interval, and the own recipe's lead."""
+    folder = next((system.folder for system in wanted if system.name == OWN), wanted[0].folder)
+    minority = minority_columns(next(iter(found.values())), folder)
+    chosen = {name: (evaluation, evaluation.ensemble) for name, evaluation in found.items()}
+    if OWN in found and found[OWN].flat is not None:
+        chosen[FLAT] = (found[OWN], found[OWN].flat)
+    measures = {name: measure_of(evaluation, one) for name, (evaluation, one) in chosen.items()}
+    points = {name: _figures(measure(None), minority) for name, measure in measures.items()}
+    drawn = {
+        name: _figures(values, minority)
+        for name, values in resampled(next(iter(found.values())), measures, settings).items()
+    }
+    rows = []
+    for name in chosen:
+        row: dict[str, object] = {"system": name, **_cost(name, wanted)}
+        for figure in FIGURES:
+            low, high = interval(drawn[name][figure], points[name][figure], settings.interval)
+            row[figure] = [float(points[name][figure]), float(low), float(high)]
+            if OWN in chosen and name != OWN:
+                lead = points[OWN][figure] - points[name][figure]
+                low, high = interval(drawn[OWN][figure] - drawn[name][figure], lead, settings.interval)
+                row[f"{figure} lead"] = [float(lead), float(low), float(high)]
+        rows.append(row)
+    return rows
+
+
+def _figures(measured: dict[str, np.ndarray], minority: list[int]) -> dict[str, np.ndarray]:
+    return measured | {"minority_f1": metrics.mean_of_defined(measured["f1"][..., minority])}
+
+
+def _cost(name: str, wanted: Sequence[System]) -> dict[str, object]:
+    """Return networks, parameters and images trained a second, summed over the system's networks."""
+    system = next(system for system in wanted if system.name == (OWN if name == FLAT else name))
+    ensemble = system.recipe.ensemble
+    members = ensemble.flat if name == FLAT else ensemble.members or system.networks
+    kept = [read_json(system.folder / "members" / member / "member.json") for member in members]
+    seconds, images = sum(one["seconds"] for one in kept), sum(one["images_seen"] for one in kept)
+    return {
+        "networks": len(kept),
+        "parameters": sum(one["parameters"] for one in kept),
+        "images_per_second": images / max(seconds, 1e-9),
+        "seconds": seconds,
+    }
+
+
+def markdown(rows: Sequence[dict[str, object]], caption: str) -> str:
+    """Write the table, and the own recipe's lead over every system, as Markdown."""
+    lines = [caption, "", "| system | networks | million weights | images/s | " + " | ".join(WORDS) + " |"]
+    lines.append("| --- | --- | --- | --- |" + " --- |" * len(WORDS))
+    for row in rows:
+        cost = f"{row['networks']} | {row['parameters'] / 1e6:.1f} | {row['images_per_second']:,.0f}"  # type: ignore[operator]
+        lines.append(f"| {row['system']} | {cost} | " + " | ".join(_cell(row[figure]) for figure in FIGURES) + " |")
+    led = [row for row in rows if "macro_f1 lead" in row]
+    if led:
+        lines += ["", f"Lead of `{OWN}` over each, paired on the same resamples:", ""]
+        lines += ["| system | macro F1 | minority macro F1 | mean AP |", "| --- | --- | --- | --- |"]
+        for row in led:
+            cells = (_cell(row[f"{figure} lead"], sign=True) for figure in ("macro_f1", "minority_f1", "mean_ap"))
+            lines.append(f"| {row['system']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values: object, *, sign: bool = False) -> str:
+    point, low, high = values  # type: ignore[misc]
+    plus = "+" if sign else ""
+    return f"{point:{plus}.3f} [{low:{plus}.3f}, {high:{plus}.3f}]"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Draw, train, fit, evaluate, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", choices=("small", "full"), default="small")
+    parser.add_argument("--count", type=int, default=4000, help="drawn images (default 4,000; full: 30,000)")
+    parser.add_argument("--steps", type=int, help="optimiser steps of every network (default 400; full: 20,000)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"recipes under configs/reports, or {OWN}")
+    parser.add_argument("--jobs", type=int, default=2, help="networks trained at the same time")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples for an interval")
+    parser.add_argument("--out", type=Path, default=Path("artifacts/reports"), metavar="DIR")
+    options = parser.parse_args(arguments)
+    one_thread_a_process()
+    small = options.scale == "small"
+    count = options.count if small or options.count != 4000 else 30_000
+    scale = Scale(count, 72 if small else 512, options.steps or (400 if small else 20_000), small)
+    out = options.out.resolve() / options.scale
+    wanted = systems(options.only or (*ORDER, OWN), scale, out)
+    draw(scale, wanted, out)
+    train(wanted, options.jobs)
+    found = answers(wanted)
+    rows = table(found, wanted, ReportSettings(bootstrap=options.bootstrap))
+    any_one = next(iter(found.values()))
+    positives = int(any_one.targets[:, any_one.leaf_columns].sum())
+    caption = (
+        f"Drawn cells (simulated), test part of {len(any_one.ids)} images with {positives:,} positives, split "
+        f"{any_one.facts.get('split_digest', '')}; {scale.steps} optimiser steps a network; 95 % bootstrap intervals. "
+        f"Command: `python benchmarks/reports.py --scale {options.scale} --steps {scale.steps}`."
+    )
+    text = markdown(rows, caption)
+    print(text)
+    write_text(out / "table.md", text)
+    write_json(out / "table.json", json.loads(json.dumps(rows)))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

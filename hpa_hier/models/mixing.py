@@ -1,0 +1,122 @@
+"""Mixing: two images become one, and so do their labels; drawn in one function and applied in others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+_ALONE = -1  # the partner of an image that is not mixed
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Which images are mixed, and how."""
+
+    kind: str  # mixup, cutmix or union_mean
+    share: float  # probability that an image is mixed
+    alpha: float = 1.0  # mixup, cutmix: an image's own share is drawn from Beta(alpha, alpha)
+    partners: np.ndarray | None = None  # (part,) chance of each image to be the partner; None: all alike
+
+
+@dataclass(frozen=True)
+class Mixes:
+    """What was drawn for B images."""
+
+    kind: str
+    partners: np.ndarray  # (B,) int64 place of the other image in the part; -1 where the image stays alone
+    own: np.ndarray  # (B,) float64 the image's own share in the mixed one
+    corners: np.ndarray  # (B, 2) int64 first row and column of the patch that cutmix takes from the partner, pixels
+    sides: np.ndarray  # (B,) int64 side of that patch, pixels
+
+    def rows(self, which: slice) -> Mixes:
+        """Return the draws of some of the images."""
+        drawn = (self.partners, self.own, self.corners, self.sides)
+        return Mixes(self.kind, *(values[which] for values in drawn))
+
+    @property
+    def mixed(self) -> np.ndarray:
+        """Indices of the images that have a partner."""
+        return np.flatnonzero(self.partners != _ALONE)
+
+
+def draw_mixes(mixing: Mixing, places: np.ndarray, eligible: np.ndarray, side: int, generator: Generator) -> Mixes:
+    """Draw who is mixed with whom, and by how much.
+
+    Args:
+        mixing: kind and shares.
+        places: (B,) int, the images' places in the part.
+        eligible: (part,) bool, which images of the part may be mixed, on either side.
+        side: pixels, of the images.
+        generator: numpy's.
+    """
+    count = len(places)
+    chosen = (generator.random(count) < mixing.share) & eligible[places]
+    candidates = np.flatnonzero(eligible if mixing.partners is None else eligible & (mixing.partners > 0))
+    if mixing.partners is None:
+        first = generator.integers(0, max(len(candidates), 1), count)
+    else:
+        reached = np.cumsum(mixing.partners[candidates])
+        first = np.searchsorted(reached, generator.random(count) * reached[-1:].sum(), side="right")
+    own = np.full(count, 0.5) if mixing.kind == "union_mean" else generator.beta(mixing.alpha, mixing.alpha, count)
+    where = generator.random((count, 2))
+    if len(candidates) < 2:
+        chosen[:] = False
+        candidates = np.zeros(2, np.int64)
+    # Nobody is mixed with himself: the next candidate stands in.
+    partners = candidates[first % len(candidates)]
+    partners = np.where(partners == places, candidates[(first + 1) % len(candidates)], partners)
+    sides = np.rint(np.sqrt(1 - own) * side).astype(np.int64)
+    corners = np.floor(where * (side - sides + 1)[:, None]).astype(np.int64)
+    if mixing.kind == "cutmix":
+        own = 1 - (sides / side) ** 2  # of whole pixels, so that labels follow the true area
+    return Mixes(mixing.kind, np.where(chosen, partners, _ALONE), own, corners, sides)
+
+
+def mix_images(images: np.ndarray, others: np.ndarray, mixes: Mixes) -> None:
+    """Mix images with their partners, all channels alike, in place.
+
+    Args:
+        images: (B, C, S, S) uint8, changed at `mixes.mixed`.
+        others: (M, C, S, S) uint8, the partners in that order.
+        mixes: of these B images.
+    """
+    for index, other in zip(mixes.mixed, others, strict=True):
+        if mixes.kind == "cutmix":
+            (top, left), side = mixes.corners[index], mixes.sides[index]
+            patch = (..., slice(top, top + side), slice(left, left + side))
+            images[index][patch] = other[patch]
+        else:
+            flat, own = images[index].reshape(-1, images.shape[-1]), float(mixes.own[index])
+            cv2.addWeighted(flat, own, other.reshape(flat.shape), 1 - own, 0, dst=flat)
+
+
+def mix_targets(
+    targets: tuple[np.ndarray, np.ndarray], others: tuple[np.ndarray, np.ndarray], mixes: Mixes
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mix targets as the images are mixed: by their shares, or for union_mean by the union of the labels.
+
+    By shares, what one of the two does not tell is unknown. Of a union, a label that one of the two carries is known
+    to be there whatever the other tells.
+
+    Args:
+        targets: present and known, (B, n) float32 in {0, 1} each.
+        others: those of the partners, (M, n) each, in the order of `mixes.mixed`.
+        mixes: of these B images.
+
+    Returns:
+        present, (B, n) float32 in [0, 1], and known, (B, n) float32 in {0, 1}.
+    """
+    (present, known), (other_present, other_known) = (tuple(map(np.copy, targets)), others)
+    mixed = mixes.mixed
+    mine, told = present[mixed], known[mixed]
+    if mixes.kind == "union_mean":
+        present[mixed] = np.maximum(mine * told, other_present * other_known)
+        known[mixed] = np.maximum(told * other_known, present[mixed])
+    else:
+        own = mixes.own[mixed, None].astype(np.float32)
+        present[mixed] = own * mine + (1 - own) * other_present
+        known[mixed] = told * other_known
+    return present, known
