@@ -166,7 +166,7 @@ def _filled(known: dict) -> dict:
         kind = str(field.annotation)
         if name not in known:
             filled[name] = {"<class 'int'>": 0, "<class 'float'>": 0.0, "<class 'str'>": "x"}.get(
-                kind, [] if "tuple" in kind else None if "None" in kind else {}
+                kind, [] if kind.startswith("tuple") else None if "None" in kind else {}
             )
     return filled
 

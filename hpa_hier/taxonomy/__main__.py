@@ -108,8 +108,9 @@ def _stale_report(taxonomy: Taxonomy, name: str) -> str:
     for path in sorted(folder.glob("members/*/member.json")):
         member = read_manifest(path.parent)
         trained = _Taxonomy.load(path.parent / TAXONOMY)
-        changed = stale_nodes(trained, taxonomy, member.nodes)
-        new_names = renamed(trained, taxonomy, member.nodes)
+        nodes = [node for node in member.nodes if node not in trained.virtual]  # those are the run's, not the file's
+        changed = stale_nodes(trained, taxonomy, nodes)
+        new_names = renamed(trained, taxonomy, nodes)
         said = "up to date"
         if changed:
             said = f"stale: other meaning now of {', '.join(changed)}"
