@@ -240,3 +240,16 @@ def test_a_fit_writes_what_each_class_reached_out_of_fold(tables, capsys):
     assert int(rows[1]["positives"]) == next(one["positives"] for one in kept["classes"] if one["node"] == LEAVES[0])
     tables.fit("--set", "ensemble.folds=0")
     assert not (folder / "held_out.csv").exists()
+
+
+def test_a_network_down_the_levels_is_fitted_and_used_from_tables_alone(tables):
+    tables.write("b", "b-fit.csv", range(100), (0, 2))
+    tables.write("b", "b-new.csv", range(130, 160), (0, 2))
+    assert (
+        tables.fit("--set", "ensemble.aggregate=rnn", "--set", "ensemble.folds=2", "--set", "ensemble.accept=0.01") == 0
+    )
+    kept = json.loads((tables.home / "run/ensemble/ensemble.json").read_text())
+    assert (kept["aggregate"] == "rnn") == (tables.home / "run/ensemble/rnn.safetensors").is_file()
+    assert kept["about"]["acceptance"]["decided"]
+    assert tables.predict() == 0
+    assert len(read(tables.home / "out" / "predictions.csv")) == 40

@@ -88,8 +88,10 @@ def _tree(ensemble: Ensemble, prediction: Prediction) -> list[str]:
         needs = f"≥ {prediction.thresholds[j]:.3f}{interval}"
         notes = "; ".join(_notes(ensemble, prediction, node))
         lines.append(f"{branch + mark + ' ' + node:<{width}}  {numbers}    {needs:<21} {notes}".rstrip())
+    network = ", and what the network down the levels adds" if ensemble.rnn else ""
     lines.append(
-        "● present, ○ not; together: the members' calibrated logits, weighed and added; needs: threshold (its interval)"
+        f"● present, ○ not; together: the members' calibrated logits, weighed and added{network}; needs: threshold "
+        "(its interval)"
     )
     return lines
 
