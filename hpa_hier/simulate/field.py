@@ -110,7 +110,7 @@ def _shrunk(drawn: Drawn, size: int) -> Drawn:
 
 
 def _by_area(plane: NDArray[np.generic], size: int) -> NDArray[np.generic]:
-    return np.asarray(cv2.resize(np.asarray(plane), (size, size), interpolation=cv2.INTER_AREA))  # type: ignore[type-var]
+    return np.asarray(cv2.resize(np.asarray(plane), (size, size), interpolation=cv2.INTER_AREA))
 
 
 def draw_strengths(rng: np.random.Generator, labels: tuple[str, ...]) -> dict[str, float]:

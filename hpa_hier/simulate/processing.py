@@ -49,7 +49,7 @@ def draw_processing(rng: np.random.Generator, variety: float) -> Processing:
         black=variety * rng.uniform(0, 0.08, CHANNELS),
         gain=(saturated * weak) ** variety,
         veil=variety * veiled * rng.uniform(0, 0.08, CHANNELS),
-        ghost=absent * np.exp(rng.uniform(np.log(0.004), np.log(0.05), CHANNELS)),
+        ghost=np.where(absent, np.exp(rng.uniform(np.log(0.004), np.log(0.05), CHANNELS)), 0.0),
         sharpen=variety * edge,
         jpeg=int(rng.integers(50, 96)) if compressed else 0,
     )
