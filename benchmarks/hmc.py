@@ -35,6 +35,7 @@ from hpa_hier.data.split import Split, write_split
 from hpa_hier.data.vector_pack import write_vector_pack
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.predict import Prediction
+from hpa_hier.ensemble.reconcile import lift
 from hpa_hier.ensemble.scores import Scores, Truth
 from hpa_hier.errors import UserError
 from hpa_hier.files import digest_of, sha256, write_text
@@ -237,7 +238,7 @@ class Bench:
 
     def au_prc(self, scores: Scores) -> float:
         """AU(PRC) of one network on the validation part."""
-        return self.au_prc_of(self.truth, expit(scores.logits))
+        return self.au_prc_of(self.truth, lift(expit(scores.logits), self.data.taxonomy.bottom_up))
 
     def au_prc_of(self, truth: Truth, probs: np.ndarray) -> float:
         """Micro average precision over the nodes that count."""
@@ -293,7 +294,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE")
     parser.add_argument("--out", type=Path, help="default: artifacts/hmc/ and the training file's name")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=min(4, os.cpu_count() or 1))
     parser.add_argument("--validation-only", action="store_true", help="stop before the test part is scored")
     options = parser.parse_args(arguments)
     begun = time.monotonic()

@@ -127,7 +127,7 @@ class ClassGraph:
         lines += ["  leaf: leaves", "tree:"]
         # Each class stands in the file below the first of its highest parents, and names the others.
         home = {one: min(over, key=depths.__getitem__) for one, over in self.parents.items() if over}
-        waiting = [one for one in reversed(self.parents) if one not in home]
+        waiting = [one for one in reversed(list(self.parents)) if one not in home]
         while waiting:
             one = waiting.pop()
             indent = "  " * depths[one]
