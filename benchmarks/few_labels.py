@@ -8,7 +8,7 @@ one or none (images of rare classes are drawn more often; in the world `sparse` 
 others that nothing was fitted on. Macro F1 over classes with positives there; differences are paired by draw. Worlds
 differ in what is wrong with the members: whether they are alike, loud, biased by class, timid on rare classes, weak
 in some classes, heavy-tailed, confused by an image as a whole, or judged by wrong labels. In `loud, wrong labels` F1
-thresholds lose about 0.03 to a fixed one and the logistic stack gains as much. What the default recipe does was
+thresholds lose to a fixed one and the logistic stack gains on it. What the default recipe does was
 chosen on draws 0 to 5 of these worlds, and its acceptance after a look at draws 100 to 102; draws from 200 on are
 fresh. About 3.5 s a draw on one core.
 """
