@@ -18,7 +18,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +146,7 @@ class Bench:
     def train(self, run_name: str, parts: dict[str, Sequence[str]], members: Sequence[MemberSettings]) -> None:
         """Train members of a run whose parts are these."""
         from hpa_hier.members.fit import FitRequest, train_member
-        from hpa_hier.members.plan import plan_of
+        from hpa_hier.members.plan import differences, finished, plan_of
         from hpa_hier.members.run import open_run
 
         recipe = self.recipe.model_copy(update={"run": run_name, "members": tuple(members)})
@@ -160,7 +160,10 @@ class Bench:
         request = FitRequest(device=self.options.device, lines=False, threads=self.options.threads)
         for member in members:
             begun = time.monotonic()
-            train_member(plan_of(opened, member), request)
+            plan = plan_of(opened, member)
+            kept = finished(plan)
+            other = kept is not None and bool(differences(kept, plan))
+            train_member(plan, replace(request, restart=other))  # what the recipe says now counts, not what it said
             _tell(f"{run_name}/{member.name}: {time.monotonic() - begun:.0f} s")
 
     def scores(self, run_name: str, member: str) -> Scores:
