@@ -83,13 +83,13 @@ def tables(tmp_path, monkeypatch):
 
 
 def test_tables_are_fitted_and_predicted_and_say_how_it_was_decided(tables, capsys):
-    assert tables.fit() == 0
+    assert tables.fit("--set", "ensemble.thresholds=plugin") == 0  # of the rules, the one near the most right answers
     assert "the mean" in capsys.readouterr().out
     assert tables.predict() == 0
     predicted = read(tables.home / "out" / "predictions.csv")
     assert [row["id"] for row in predicted] == tables.ids[120:]
     said = np.array([[leaf in row["labels"].split("|") for leaf in LEAVES] for row in predicted])
-    assert (said == tables.present[120:]).mean() > 0.8
+    assert (said == tables.present[120:]).mean() > 0.85
     assert len(read(tables.home / "out" / "submission.csv")) == 40
     acceptance = json.loads((tables.home / "run/ensemble/ensemble.json").read_text())["about"]["acceptance"]
     assert [row["node"] for row in acceptance["classes"]] == list(LEAVES)
@@ -253,3 +253,10 @@ def test_a_network_down_the_levels_is_fitted_and_used_from_tables_alone(tables):
     assert kept["about"]["acceptance"]["decided"]
     assert tables.predict() == 0
     assert len(read(tables.home / "out" / "predictions.csv")) == 40
+
+
+def test_vectors_are_not_predicted_by_an_ensemble_of_tables_alone(tables):
+    tables.fit()
+    (tables.home / "vectors.csv").write_text("id,f\na,1\n")
+    with pytest.raises(UserError, match="fitted on score tables alone; use --scores, not --vectors"):
+        main(["predict", "--vectors", "vectors.csv", "--run", "run", "--out", "o"])

@@ -31,7 +31,7 @@ def predict_vectors(
         How many were predicted.
 
     Raises:
-        UserError: the members take images, or the table is not of the features that they were trained on.
+        UserError: there are no members, they take images, or the table has other features than they were trained on.
     """
     from hpa_hier.data.vector_table import in_order, read_vectors, refuse_gaps
 
@@ -39,6 +39,8 @@ def predict_vectors(
     refuse_existing(out, overwrite)
     ensemble = keep.load(run / "ensemble")
     inputs: Any = ensemble.about.get("images") or {}
+    if not inputs:
+        raise UserError(f"{run}: its ensemble was fitted on score tables alone; use --scores, not --vectors")
     if inputs.get("kind") != _KIND:
         raise UserError(f"{run}: its members take images, not vectors; use --images DIR")
     read = read_vectors(*table)
