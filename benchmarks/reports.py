@@ -1,6 +1,6 @@
 """Every system of the three reports, the flat peer and the default recipe on the same drawn cells, in one table.
 
-    python benchmarks/reports.py [--scale small|full] [--steps 400] [--only NAME ...] [--out artifacts/reports]
+    python benchmarks/reports.py [--scale small|full] [--steps 600] [--only NAME ...] [--out artifacts/reports]
 
 Draws cells with the real label sets and their imbalance, packs them at the sizes and with the channels that the recipes
 under configs/reports/ ask for, trains every network of every recipe for the same number of optimiser steps, two at a
@@ -9,7 +9,7 @@ What is finished stays: the same command goes on after an interruption.
 
 `--scale small` divides the sizes of the reports so that two cores finish (512 pixels become 72, every other size 48),
 leaves out VGG16's hundred million weights behind its last pooling, and starts from random weights, so that nothing is
-downloaded: what a report gained by pretraining is not in this table. `--scale full` takes the recipes' own sizes, whole
+downloaded: what a report gained by pretraining is not in this table. Batches hold 32 images. All else is the recipe's. `--scale full` takes the recipes' own sizes, whole
 networks and pretrained weights.
 
 Writes table.md, table.json and pictures into --out. All figures are of drawn cells (simulated).
@@ -111,10 +111,10 @@ def systems(chosen: Sequence[str], scale: Scale, out: Path) -> list[System]:
                 sets.append("training.pooling=average")
             if plain.training.sizes:
                 sets.append("training.sizes=[36, 48, 60]")
+            if plain.training.pretrained and not plain.training.frozen:
+                sets.append("training.backbone_rate=1.0")  # a share of the rate spares pretrained weights; these are none
             if plain.training.frozen:
                 sets.append(f"training.weights='{random_weights(plain, out)}'")
-            if name == OWN:
-                sets += ["training.width=16", "training.learning_rate=0.01"]
         recipe = load_recipe(config, sets)
         found.append(System(name, config, recipe, tuple(sets), out / "runs" / name))
     return found
@@ -195,13 +195,16 @@ def _expected_cost(system: System, name: str) -> int:
     return (order.index(backbone) if backbone in order else len(order)) * 10_000 + pixels
 
 
-def answers(wanted: Sequence[System]) -> dict[str, Evaluation]:
-    """Fit and evaluate every system; all must have the same test images."""
-    found = {}
-    for system in wanted:
+def answers(wanted: Sequence[System], jobs: int) -> dict[str, Evaluation]:
+    """Fit and evaluate every system, `jobs` at a time; all must have the same test images."""
+
+    def one(system: System) -> Evaluation:
         command("hpa_hier.ensemble", "fit", *flags(system))
         command("hpa_hier.ensemble", "evaluate", *flags(system))
-        found[system.name] = read_evaluation(system.folder)
+        return read_evaluation(system.folder)
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        found = dict(zip([system.name for system in wanted], pool.map(one, wanted), strict=True))
     ids = {name: evaluation.ids for name, evaluation in found.items()}
     first = next(iter(ids))
     for name, these in ids.items():
@@ -289,8 +292,8 @@ def main(arguments: Sequence[str]) -> int:
     """Draw, train, fit, evaluate, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=("small", "full"), default="small")
-    parser.add_argument("--count", type=int, default=4000, help="drawn images (default 4,000; full: 30,000)")
-    parser.add_argument("--steps", type=int, help="optimiser steps of every network (default 400; full: 20,000)")
+    parser.add_argument("--count", type=int, help="drawn images (default 8,000; full: 30,000)")
+    parser.add_argument("--steps", type=int, help="optimiser steps of every network (default 600; full: 20,000)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"recipes under configs/reports, or {OWN}")
     parser.add_argument("--jobs", type=int, default=2, help="networks trained at the same time")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples for an interval")
@@ -298,20 +301,24 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     one_thread_a_process()
     small = options.scale == "small"
-    count = options.count if small or options.count != 4000 else 30_000
-    scale = Scale(count, 72 if small else 512, options.steps or (400 if small else 20_000), small)
+    scale = Scale(
+        count=options.count or (8_000 if small else 30_000),
+        drawn=72 if small else 512,
+        steps=options.steps or (600 if small else 20_000),
+        small=small,
+    )
     out = options.out.resolve() / options.scale
     wanted = systems(options.only or (*ORDER, OWN), scale, out)
     draw(scale, wanted, out)
     train(wanted, options.jobs)
-    found = answers(wanted)
+    found = answers(wanted, options.jobs)
     rows = table(found, wanted, ReportSettings(bootstrap=options.bootstrap))
     any_one = next(iter(found.values()))
     positives = int(any_one.targets[:, any_one.leaf_columns].sum())
     caption = (
         f"Drawn cells (simulated), test part of {len(any_one.ids)} images with {positives:,} positives, split "
         f"{any_one.facts.get('split_digest', '')}; {scale.steps} optimiser steps a network; 95 % bootstrap intervals. "
-        f"Command: `python benchmarks/reports.py --scale {options.scale} --steps {scale.steps}`."
+        f"Command: `python benchmarks/reports.py --scale {options.scale} --count {scale.count} --steps {scale.steps}`."
     )
     text = markdown(rows, caption)
     print(text)
