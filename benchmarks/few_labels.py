@@ -28,9 +28,10 @@ from sklearn.linear_model import LogisticRegression
 
 from hpa_hier.config import EnsembleSettings
 from hpa_hier.ensemble.accept import fit_accepted
+from hpa_hier.ensemble.cuts import f1_cuts, global_threshold
 from hpa_hier.ensemble.fit import fit, material
+from hpa_hier.ensemble.ranking import Ranked
 from hpa_hier.ensemble.scores import Scores, Truth
-from hpa_hier.ensemble.thresholds import Ranked, f1_cuts, global_threshold
 from hpa_hier.taxonomy import Taxonomy
 
 MEMBERS, CLASSES, TEST = 9, 28, 6000

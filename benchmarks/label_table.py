@@ -30,10 +30,11 @@ from torch import Tensor, nn
 from hpa_hier.config import EnsembleSettings
 from hpa_hier.data.partition import with_partition
 from hpa_hier.ensemble.accept import fit_accepted
+from hpa_hier.ensemble.cuts import f1_cuts
 from hpa_hier.ensemble.fit import fit, material
 from hpa_hier.ensemble.folds import deal
+from hpa_hier.ensemble.ranking import Ranked
 from hpa_hier.ensemble.scores import Scores, Truth
-from hpa_hier.ensemble.thresholds import Ranked, f1_cuts
 from hpa_hier.models.ancestry import Ancestry
 from hpa_hier.models.chain import Chain
 from hpa_hier.models.heads import Flat

@@ -53,7 +53,6 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     """
     import torch
 
-    from hpa_hier.config import AugmentSettings
     from hpa_hier.members.choices import ranges_of
     from hpa_hier.members.schedule import one_cycle
     from hpa_hier.models.augment import draw, to_tensor, warp
@@ -63,6 +62,7 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     from hpa_hier.models.pretrained import fill_from_file
     from hpa_hier.models.small_cnn import SmallCnn
     from hpa_hier.simulate.optics import CHANNELS
+    from hpa_hier.training_config import AugmentSettings
 
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)

@@ -7,9 +7,10 @@ under configs/reports/ ask for, trains every network of every recipe for the sam
 time, fits each system's ensemble on the calibration part and answers for the test part. All systems share one split.
 What is finished stays: the same command goes on after an interruption.
 
-`--scale small` divides the sizes of the reports so that two cores finish (512 pixels become 72, every other size 48),
-leaves out VGG16's hundred million weights behind its last pooling, and starts from random weights, so that nothing is
-downloaded: what a report gained by pretraining is not in this table. Batches hold 32 images. All else is the recipe's. `--scale full` takes the recipes' own sizes, whole
+`--scale small` divides the sizes of the reports so that two cores finish in an hour (512 pixels become 72, every other
+size 48), leaves out VGG16's hundred million weights behind its last pooling, and starts from random weights, so that
+nothing is downloaded: what a report gained by pretraining is not in this table, and no backbone gets a lower learning
+rate than its head. Batches hold 32 images. All else is the recipe's. `--scale full` takes the recipes' own sizes, whole
 networks and pretrained weights.
 
 Writes table.md, table.json and pictures into --out. All figures are of drawn cells (simulated).
@@ -112,7 +113,9 @@ def systems(chosen: Sequence[str], scale: Scale, out: Path) -> list[System]:
             if plain.training.sizes:
                 sets.append("training.sizes=[36, 48, 60]")
             if plain.training.pretrained and not plain.training.frozen:
-                sets.append("training.backbone_rate=1.0")  # a share of the rate spares pretrained weights; these are none
+                sets.append(
+                    "training.backbone_rate=1.0"
+                )  # a share of the rate spares pretrained weights; these are none
             if plain.training.frozen:
                 sets.append(f"training.weights='{random_weights(plain, out)}'")
         recipe = load_recipe(config, sets)

@@ -19,7 +19,6 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 
-from hpa_hier.config import TrainingSettings
 from hpa_hier.members.batches import Dealing, Part, PartBatches, TrainingBatches
 from hpa_hier.members.choices import ranges_of
 from hpa_hier.members.module import Optimising, Training
@@ -29,6 +28,7 @@ from hpa_hier.models.losses import bce
 from hpa_hier.models.network import Network
 from hpa_hier.models.precision import precision_for
 from hpa_hier.models.small_cnn import SmallCnn
+from hpa_hier.training_config import TrainingSettings
 
 IMAGES, SIZE, NODES, BATCH = 2816, 64, 28, 64
 

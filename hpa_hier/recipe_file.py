@@ -9,10 +9,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from hpa_hier.config import MemberSettings, Recipe, TrainingSettings
+from hpa_hier.config import MemberSettings, Recipe
 from hpa_hier.errors import UserError
 from hpa_hier.nearest import nearest
 from hpa_hier.shipped_files import shipped
+from hpa_hier.training_config import TrainingSettings
 from hpa_hier.yaml_file import Key, Value, YamlDocument, parse_yaml, plain_value, read_yaml
 
 DEFAULT_RECIPE = "configs/default.yaml"

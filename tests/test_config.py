@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpa_hier.config import Recipe, TrainingSettings
+from hpa_hier.config import Recipe
 from hpa_hier.errors import UserError
 from hpa_hier.recipe_file import load_recipe, recipe_yaml
 from hpa_hier.shipped_files import shipped, shipped_names
 from hpa_hier.taxonomy import Taxonomy
+from hpa_hier.training_config import TrainingSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -22,8 +22,9 @@ from hpa_hier.data.build import build
 from hpa_hier.data.duplicates import joined_groups
 from hpa_hier.data.pack import Pack, write_pack
 from hpa_hier.data.plan import PackRequest
-from hpa_hier.data.read import read_image, scan
+from hpa_hier.data.read import read_image
 from hpa_hier.data.samples import Sample
+from hpa_hier.data.scan import scan
 from hpa_hier.data.shard import rows_per_shard
 from hpa_hier.data.split import make_split, split_pack
 from hpa_hier.errors import UserError

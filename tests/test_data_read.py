@@ -15,7 +15,8 @@ from image_folders import CHANNELS, planes, png, tinted, write, write_sample
 
 from hpa_hier.data.channels import ChannelHint, parse_hint, split_name
 from hpa_hier.data.image_file import UnreadableImage
-from hpa_hier.data.read import read_image, resize, scan, to_bytes
+from hpa_hier.data.read import read_image, resize, to_bytes
+from hpa_hier.data.scan import scan
 from hpa_hier.errors import UserError
 
 

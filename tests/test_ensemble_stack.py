@@ -13,14 +13,16 @@ from hpa_hier.config import EnsembleSettings
 from hpa_hier.ensemble import keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.calibrate import temperature
+from hpa_hier.ensemble.cuts import plugin_thresholds
 from hpa_hier.ensemble.fit import fit, fit_held_out, material
 from hpa_hier.ensemble.folds import deal
 from hpa_hier.ensemble.isotonic import isotonic
+from hpa_hier.ensemble.ranking import Ranked
 from hpa_hier.ensemble.reconcile import chain, lift, lower
 from hpa_hier.ensemble.safe import UNSURE, safe_answers, safe_thresholds
 from hpa_hier.ensemble.scores import Scores, Truth
 from hpa_hier.ensemble.stack import Lesson, convex_weights, ridge
-from hpa_hier.ensemble.thresholds import Ranked, ThresholdPlan, fit_thresholds, plugin_thresholds
+from hpa_hier.ensemble.thresholds import ThresholdPlan, fit_thresholds
 from hpa_hier.taxonomy import Taxonomy
 
 often = settings(max_examples=200, deadline=None)

@@ -9,14 +9,9 @@ from hypothesis import given, settings
 from sklearn.metrics import f1_score as sklearn_f1
 
 from hpa_hier.ensemble.by_hand import set_by_hand
-from hpa_hier.ensemble.thresholds import (
-    Ranked,
-    ThresholdPlan,
-    f1_cuts,
-    fit_thresholds,
-    global_threshold,
-    prevalence_cuts,
-)
+from hpa_hier.ensemble.cuts import f1_cuts, global_threshold, prevalence_cuts
+from hpa_hier.ensemble.ranking import Ranked
+from hpa_hier.ensemble.thresholds import ThresholdPlan, fit_thresholds
 from hpa_hier.errors import UserError
 
 often = settings(max_examples=200, deadline=None)

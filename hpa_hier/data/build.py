@@ -13,7 +13,7 @@ from hpa_hier.data.csv_file import csv_text, read_csv
 from hpa_hier.data.fill import STATE, fill_shards
 from hpa_hier.data.pack import Pack, PackFacts, finish
 from hpa_hier.data.plan import PackRequest, Plan, make_plan
-from hpa_hier.data.read import Reject
+from hpa_hier.data.scan import Reject
 from hpa_hier.errors import UserError
 from hpa_hier.files import read_json, sha256, write_json, write_text
 

@@ -16,7 +16,7 @@ from hpa_hier.data.near_duplicates import DISTANCE, NearPair, write_pairs
 from hpa_hier.data.pack import VECTORS, Pack
 from hpa_hier.data.plan import PackRequest
 from hpa_hier.data.problems import LISTED
-from hpa_hier.data.read import Reject
+from hpa_hier.data.scan import Reject
 from hpa_hier.data.split import PARTS, Split, annotated, make_split, read_split, split_pack, units_of, write_split
 from hpa_hier.data.stratify import deviation, worst_ten
 from hpa_hier.data.vector_pack import VectorRequest, build_vectors

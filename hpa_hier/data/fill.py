@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from hpa_hier.data.image_file import UnreadableImage
 from hpa_hier.data.plan import PackRequest, Plan
-from hpa_hier.data.read import Reject, read_image
+from hpa_hier.data.read import read_image
 from hpa_hier.data.samples import Sample, pixel_hash
+from hpa_hier.data.scan import Reject
 from hpa_hier.data.shard import Shard, rows_per_shard, shard_name, write_shard
 from hpa_hier.files import read_json, sha256, write_json
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpa_hier.data.labels import LabelTable, read_labels
 from hpa_hier.data.problems import OnProblem, Problem, stop_at
-from hpa_hier.data.read import ImageSource, Reject, Scan, scan
+from hpa_hier.data.scan import ImageSource, Reject, Scan, scan
 from hpa_hier.errors import UserError
 from hpa_hier.files import digest_of
 from hpa_hier.taxonomy import Taxonomy

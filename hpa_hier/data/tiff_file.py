@@ -13,6 +13,7 @@ import tifffile
 
 from hpa_hier.data.image_file import MAX_BYTES, UnreadableImage, check_pixels
 
+TIFF = (".tif", ".tiff")  # suffixes
 MAX_PLANES = 16  # more along the channel axis is a focus stack or a film
 _MAX_PAGES = 8192  # some writers give (H, W, C) arrays one page a row of pixels
 _OME_CHANNEL = re.compile(r"<(?:\w+:)?Channel\b[^>]*?\bName=\"([^\"]*)\"")

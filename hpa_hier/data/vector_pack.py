@@ -14,8 +14,8 @@ from hpa_hier.data.labels import LabelTable, read_labels
 from hpa_hier.data.pack import FILLED, GAPLESS, VECTORS, Pack, PackFacts, finish
 from hpa_hier.data.plan import CURE
 from hpa_hier.data.problems import OnProblem, Problem, stop_at
-from hpa_hier.data.read import Reject
 from hpa_hier.data.samples import Sample, pixel_hash
+from hpa_hier.data.scan import Reject
 from hpa_hier.data.shard import Shard, rows_per_shard, write_shard
 from hpa_hier.data.vector_table import VectorTable, read_vectors, refuse_gaps
 from hpa_hier.errors import UserError

@@ -15,7 +15,8 @@ from hpa_hier.ensemble.predict import Ensemble
 from hpa_hier.ensemble.scores import Scores
 
 if TYPE_CHECKING:  # reading images imports an image library, which other uses of the ensemble do without
-    from hpa_hier.data.read import ImageSource, Reading, Reject
+    from hpa_hier.data.read import Reading
+    from hpa_hier.data.scan import ImageSource, Reject
 
 _BATCHES_AHEAD = 1  # batches read while one is being predicted
 
@@ -92,7 +93,7 @@ def score(ensemble: Ensemble, scorers: Mapping[str, Scorer], ids: tuple[str, ...
 
 def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]]) -> Batch:
     from hpa_hier.data.image_file import UnreadableImage
-    from hpa_hier.data.read import Reject
+    from hpa_hier.data.scan import Reject
 
     ids, images, filled, rejects = [], [], [], []
     for source, reading in zip(chunk, readings, strict=True):

@@ -27,7 +27,7 @@ from hpa_hier.members.manifest import SCORES
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from hpa_hier.data.read import Scan
+    from hpa_hier.data.scan import Scan
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def load_scorers(run: Path, ensemble: Ensemble, device: str) -> dict[str, Scorer
 
 
 def _scan(folder: FolderRequest) -> Scan:
-    from hpa_hier.data.read import scan
+    from hpa_hier.data.scan import scan
 
     return scan(folder.images, folder.channels)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpa_hier.ensemble.arrays import Bools, Floats
-from hpa_hier.ensemble.thresholds import Ranked
+from hpa_hier.ensemble.ranking import Ranked
 from hpa_hier.taxonomy import Taxonomy
 
 UNSURE = "unsure"

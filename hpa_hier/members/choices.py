@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from hpa_hier.config import AugmentSettings, TrainingSettings
 from hpa_hier.data.balance import partner_weights
 from hpa_hier.errors import UserError
 from hpa_hier.members.batches import Dealing, Part
@@ -17,6 +16,7 @@ from hpa_hier.models.ancestry import Ancestry
 from hpa_hier.models.augment import Ranges
 from hpa_hier.models.loss_choice import LossRequest
 from hpa_hier.models.mixing import Mixing
+from hpa_hier.training_config import AugmentSettings, TrainingSettings
 
 
 def ranges_of(settings: AugmentSettings, channels: Sequence[str]) -> Ranges:

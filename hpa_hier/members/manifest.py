@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hpa_hier.config import TrainingSettings
 from hpa_hier.errors import UserError
 from hpa_hier.files import read_json, sha256, write_json
+from hpa_hier.training_config import TrainingSettings
 
 MANIFEST, WEIGHTS, CONFIG, TAXONOMY, HISTORY, SCORES = (
     "member.json",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from hpa_hier.config import MemberSettings, Recipe, TrainingSettings
+from hpa_hier.config import MemberSettings, Recipe
 from hpa_hier.data.pack import VECTORS, Pack
 from hpa_hier.errors import UserError
 from hpa_hier.files import digest_of, sha256
@@ -21,6 +21,7 @@ from hpa_hier.members.run import Run
 from hpa_hier.models.backbones import MLP
 from hpa_hier.nearest import nearest
 from hpa_hier.taxonomy import Taxonomy
+from hpa_hier.training_config import TrainingSettings
 
 CHECKPOINT = "last.ckpt"  # of an unfinished training
 

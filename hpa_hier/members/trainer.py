@@ -12,12 +12,12 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
 
-from hpa_hier.config import TrainingSettings
 from hpa_hier.errors import UserError
 from hpa_hier.members.checkpoint import WholeFiles
 from hpa_hier.members.history import Watch
 from hpa_hier.models.backbones import MLP
 from hpa_hier.models.precision import Precision, precision_for
+from hpa_hier.training_config import TrainingSettings
 
 _CHATTER = (
     ".*does not have many workers.*",  # batches come from a memory map; workers would only slow them down
