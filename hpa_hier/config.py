@@ -80,9 +80,7 @@ class MemberSettings(Settings):
     partition: Literal["majority", "minority"] | None = None
     images: Literal["all", "own"] = "all"  # that it is trained on: all, or those that carry one of its leaves
     seed: Seed = 0
-    training: dict[str, object] = Field(
-        default_factory=dict
-    )  # overrides of TrainingSettings, checked when they are merged
+    training: dict[str, object] = Field(default_factory=dict)  # overrides of TrainingSettings
 
     @model_validator(mode="after")
     def _answers_for_one_thing(self) -> MemberSettings:

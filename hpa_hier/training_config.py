@@ -27,9 +27,7 @@ class AugmentSettings(Settings):
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the size either way
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.05  # share of the side either way
     gain: Annotated[float, Field(ge=0, lt=1)] = 0.2  # share of each channel's intensity either way
-    drop_channels: dict[Channel, Share] = Field(
-        default_factory=dict
-    )  # probability that one is all zeros, as if missing
+    drop_channels: dict[Channel, Share] = Field(default_factory=dict)  # probability that one is all zeros
     gamma: Annotated[float, Field(ge=0, lt=1)] = 0.0  # each channel's exponent lies between 1 - gamma and 1 + gamma
     crop: Annotated[float, Field(gt=0, le=1)] = 1.0  # least share of the area that a random crop keeps; 1: no crop
     elastic: Annotated[float, Field(ge=0, le=0.05)] = 0.0  # share of the side that bending moves a place at most
