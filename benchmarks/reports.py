@@ -13,7 +13,11 @@ nothing is downloaded: what a report gained by pretraining is not in this table,
 rate than its head. Batches hold 32 images. All else is the recipe's. `--scale full` takes the recipes' own sizes, whole
 networks and pretrained weights.
 
-Writes table.md, table.json and pictures into --out. All figures are of drawn cells (simulated).
+A report's network is judged twice: as its recipe cuts it, and with the default recipe's `ensemble` settings, which
+tells what it learned from how it is cut.
+
+Writes table.md and table.json into --out, and with --heads each system's cost and score into the head of its recipe.
+All figures are of drawn cells (simulated).
 """
 
 from __future__ import annotations
@@ -29,9 +33,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from reports_table import ALIKE, FIGURES, OWN, Row, markdown, write_heads
 
 from hpa_hier.command import one_thread_a_process, run
-from hpa_hier.config import Recipe, ReportSettings
+from hpa_hier.config import EnsembleSettings, Recipe, ReportSettings
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate import metrics
 from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation
@@ -41,8 +46,6 @@ from hpa_hier.files import read_json, write_bytes, write_json, write_text
 from hpa_hier.recipe_file import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPES = ROOT / "configs" / "reports"
-OWN = "default"  # the project's own ensemble; its flat peer is the row below it
 FLAT = "flat ensemble"
 ORDER = (
     *("one-cnn", "one-augment-all", "one-augment-minority", "one-mixup", "one-resnet50", "one-resnet50-frozen"),
@@ -51,8 +54,6 @@ ORDER = (
 )
 SMALL = {512: 72}  # pixels of a report → pixels here; every other size becomes 48
 SMALL_SIDE = 48
-FIGURES = ("macro_f1", "minority_f1", "sample_f1", "micro_f1", "subset_accuracy", "mean_ap")
-WORDS = ("macro F1", "minority macro F1", "sample F1", "micro F1", "subset accuracy", "mean AP")
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,12 @@ def flags(system: System) -> list[str]:
     return ["--config", system.config, *(word for change in system.sets for word in ("--set", change))]
 
 
+def alike_flags() -> list[str]:
+    """Return the flags that lay the default recipe's ensemble settings over a recipe's, but for its members."""
+    settings = EnsembleSettings().model_dump(mode="json", exclude={"members", "flat"})
+    return [word for key, value in settings.items() for word in ("--set", f"ensemble.{key}={json.dumps(value)}")]
+
+
 def draw(scale: Scale, wanted: Sequence[System], out: Path) -> None:
     """Draw the cells once and pack them at every size and with the channels that some recipe asks for."""
     images = out / "images"
@@ -199,15 +206,25 @@ def _expected_cost(system: System, name: str) -> int:
 
 
 def answers(wanted: Sequence[System], jobs: int) -> dict[str, Evaluation]:
-    """Fit and evaluate every system, `jobs` at a time; all must have the same test images."""
+    """Fit and evaluate every system, `jobs` at a time; all must have the same test images.
 
-    def one(system: System) -> Evaluation:
-        command("hpa_hier.ensemble", "fit", *flags(system))
-        command("hpa_hier.ensemble", "evaluate", *flags(system))
+    Returns:
+        System → evaluation; and, under the name with ALIKE behind it, with the default recipe's ensemble settings.
+    """
+
+    def one(job: tuple[System, bool]) -> Evaluation:
+        system, alike = job
+        words = [*flags(system), *(alike_flags() if alike else ())]
+        command("hpa_hier.ensemble", "fit", *words)
+        command("hpa_hier.ensemble", "evaluate", *words)
         return read_evaluation(system.folder)
 
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        found = dict(zip([system.name for system in wanted], pool.map(one, wanted), strict=True))
+    found = {}
+    for alike in (True, False):  # what stays in a run is its recipe's
+        todo = [system for system in wanted if not (alike and system.name == OWN)]
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            for system, evaluation in zip(todo, pool.map(one, [(system, alike) for system in todo]), strict=True):
+                found[system.name + (ALIKE if alike else "")] = evaluation
     ids = {name: evaluation.ids for name, evaluation in found.items()}
     first = next(iter(ids))
     for name, these in ids.items():
@@ -222,38 +239,44 @@ def minority_columns(evaluation: Evaluation, folder: Path) -> list[int]:
     return [evaluation.taxonomy.column[leaf] for leaf in minority]
 
 
-def table(found: dict[str, Evaluation], wanted: Sequence[System], settings: ReportSettings) -> list[dict[str, object]]:
+def table(found: dict[str, Evaluation], wanted: Sequence[System], settings: ReportSettings) -> list[Row]:
     """Measure all systems on the same resamples: each figure with its interval, and the own recipe's lead."""
     folder = next((system.folder for system in wanted if system.name == OWN), wanted[0].folder)
-    minority = minority_columns(next(iter(found.values())), folder)
+    first = next(iter(found.values()))
+    minority = minority_columns(first, folder)
     chosen = {name: (evaluation, evaluation.ensemble) for name, evaluation in found.items()}
-    if OWN in found and found[OWN].flat is not None:
-        chosen[FLAT] = (found[OWN], found[OWN].flat)
+    if OWN in found and (flat := found[OWN].flat):
+        chosen[FLAT] = (found[OWN], flat)
     measures = {name: measure_of(evaluation, one) for name, (evaluation, one) in chosen.items()}
     points = {name: _figures(measure(None), minority) for name, measure in measures.items()}
-    drawn = {
-        name: _figures(values, minority)
-        for name, values in resampled(next(iter(found.values())), measures, settings).items()
-    }
+    drawn = {name: _figures(values, minority) for name, values in resampled(first, measures, settings).items()}
     rows = []
-    for name in chosen:
-        row: dict[str, object] = {"system": name, **_cost(name, wanted)}
+    for name in sorted(chosen, key=place):
+        row: Row = {"system": name, **_cost(name.removesuffix(ALIKE), wanted)}
         for figure in FIGURES:
-            low, high = interval(drawn[name][figure], points[name][figure], settings.interval)
-            row[figure] = [float(points[name][figure]), float(low), float(high)]
+            row[figure] = _with_interval(points[name][figure], drawn[name][figure], settings)
             if OWN in chosen and name != OWN:
-                lead = points[OWN][figure] - points[name][figure]
-                low, high = interval(drawn[OWN][figure] - drawn[name][figure], lead, settings.interval)
-                row[f"{figure} lead"] = [float(lead), float(low), float(high)]
+                lead, leads = (one[OWN][figure] - one[name][figure] for one in (points, drawn))
+                row[f"{figure} lead"] = _with_interval(lead, leads, settings)
         rows.append(row)
     return rows
+
+
+def place(name: str) -> tuple[bool, int]:
+    """Return where a row stands: the reports' systems, the flat peer, the own recipe; then those cut alike."""
+    return name.endswith(ALIKE), (*ORDER, FLAT, OWN).index(name.removesuffix(ALIKE))
+
+
+def _with_interval(point: np.ndarray, drawn: np.ndarray, settings: ReportSettings) -> list[float]:
+    low, high = interval(drawn, point, settings.interval)
+    return [float(point), float(low), float(high)]
 
 
 def _figures(measured: dict[str, np.ndarray], minority: list[int]) -> dict[str, np.ndarray]:
     return measured | {"minority_f1": metrics.mean_of_defined(measured["f1"][..., minority])}
 
 
-def _cost(name: str, wanted: Sequence[System]) -> dict[str, object]:
+def _cost(name: str, wanted: Sequence[System]) -> Row:
     """Return networks, parameters and images trained a second, summed over the system's networks."""
     system = next(system for system in wanted if system.name == (OWN if name == FLAT else name))
     ensemble = system.recipe.ensemble
@@ -268,29 +291,6 @@ def _cost(name: str, wanted: Sequence[System]) -> dict[str, object]:
     }
 
 
-def markdown(rows: Sequence[dict[str, object]], caption: str) -> str:
-    """Write the table, and the own recipe's lead over every system, as Markdown."""
-    lines = [caption, "", "| system | networks | million weights | images/s | " + " | ".join(WORDS) + " |"]
-    lines.append("| --- | --- | --- | --- |" + " --- |" * len(WORDS))
-    for row in rows:
-        cost = f"{row['networks']} | {row['parameters'] / 1e6:.1f} | {row['images_per_second']:,.0f}"  # type: ignore[operator]
-        lines.append(f"| {row['system']} | {cost} | " + " | ".join(_cell(row[figure]) for figure in FIGURES) + " |")
-    led = [row for row in rows if "macro_f1 lead" in row]
-    if led:
-        lines += ["", f"Lead of `{OWN}` over each, paired on the same resamples:", ""]
-        lines += ["| system | macro F1 | minority macro F1 | mean AP |", "| --- | --- | --- | --- |"]
-        for row in led:
-            cells = (_cell(row[f"{figure} lead"], sign=True) for figure in ("macro_f1", "minority_f1", "mean_ap"))
-            lines.append(f"| {row['system']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(values: object, *, sign: bool = False) -> str:
-    point, low, high = values  # type: ignore[misc]
-    plus = "+" if sign else ""
-    return f"{point:{plus}.3f} [{low:{plus}.3f}, {high:{plus}.3f}]"
-
-
 def main(arguments: Sequence[str]) -> int:
     """Draw, train, fit, evaluate, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -300,6 +300,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"recipes under configs/reports, or {OWN}")
     parser.add_argument("--jobs", type=int, default=2, help="networks trained at the same time")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples for an interval")
+    parser.add_argument("--heads", action="store_true", help="write cost and score into the heads of the recipes")
     parser.add_argument("--out", type=Path, default=Path("artifacts/reports"), metavar="DIR")
     options = parser.parse_args(arguments)
     one_thread_a_process()
@@ -320,13 +321,16 @@ def main(arguments: Sequence[str]) -> int:
     positives = int(any_one.targets[:, any_one.leaf_columns].sum())
     caption = (
         f"Drawn cells (simulated), test part of {len(any_one.ids)} images with {positives:,} positives, split "
-        f"{any_one.facts.get('split_digest', '')}; {scale.steps} optimiser steps a network; 95 % bootstrap intervals. "
+        f"{any_one.facts.get('split_digest', '')}; {scale.steps} optimiser steps a network; 95 % bootstrap intervals; "
+        "images/s as trained, on one core. "
         f"Command: `python benchmarks/reports.py --scale {options.scale} --count {scale.count} --steps {scale.steps}`."
     )
     text = markdown(rows, caption)
     print(text)
     write_text(out / "table.md", text)
-    write_json(out / "table.json", json.loads(json.dumps(rows)))
+    write_json(out / "table.json", rows)
+    if options.heads:
+        write_heads(rows, scale.steps)
     return 0
 
 

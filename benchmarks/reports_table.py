@@ -1,0 +1,75 @@
+"""The table of benchmarks/reports.py as Markdown, and a row of it in the head of each recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hpa_hier.files import write_text
+
+RECIPES = Path(__file__).resolve().parents[1] / "configs" / "reports"
+OWN = "default"  # the project's own ensemble
+ALIKE = ", cut alike"  # behind a system's name: combined and cut by the own recipe's settings
+HEAD = "# Cost and score here: "
+FIGURES = ("macro_f1", "minority_f1", "sample_f1", "micro_f1", "subset_accuracy", "mean_ap")
+WORDS = ("macro F1", "minority macro F1", "sample F1", "micro F1", "subset accuracy", "mean AP")
+
+Row = dict[str, Any]  # of one system: its cost, and each figure with the ends of its interval
+
+
+def markdown(rows: Sequence[Row], caption: str) -> str:
+    """Write the table, the same networks cut alike, and the own recipe's lead over every system, as Markdown."""
+    own = [row for row in rows if not row["system"].endswith(ALIKE)]
+    alike = [row for row in rows if row["system"].endswith(ALIKE)]
+    lines = [caption, "", "| system | networks | million weights | images/s | " + " | ".join(WORDS) + " |"]
+    lines.append("| --- | --- | --- | --- |" + " --- |" * len(WORDS))
+    for row in own:
+        cost = f"{row['networks']} | {row['parameters'] / 1e6:.1f} | {row['images_per_second']:,.0f}"
+        lines.append(f"| {row['system']} | {cost} | " + " | ".join(_cell(row[figure]) for figure in FIGURES) + " |")
+    lines += _leads(f"Lead of `{OWN}` over each, paired on the same resamples", own)
+    lines += _leads(f"The same where every network is combined and cut by the settings of `{OWN}`", alike)
+    return "\n".join(lines) + "\n"
+
+
+def _leads(title: str, rows: Sequence[Row]) -> list[str]:
+    rows = [row for row in rows if "macro_f1 lead" in row]
+    if not rows:
+        return []
+    figures = ("macro_f1", "minority_f1", "mean_ap")
+    words = " | ".join(WORDS[FIGURES.index(figure)] for figure in figures)
+    lines = ["", f"{title}:", "", f"| system | its macro F1 | lead in {words.replace(' | ', ' | in ')} |"]
+    lines.append("| --- | --- | --- | --- | --- |")
+    for row in rows:
+        cells = (_cell(row[f"{figure} lead"], sign=True) for figure in figures)
+        name = row["system"].removesuffix(ALIKE)
+        lines.append(f"| {name} | {_cell(row['macro_f1'])} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def write_heads(rows: Sequence[Row], steps: int) -> None:
+    """Put each system's cost and score into the head of its recipe."""
+    for row in rows:
+        path = RECIPES / f"{row['system']}.yaml"
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            start, end = text.index(HEAD), text.index("# Reported: ")
+            write_text(path, text[:start] + head(row, steps) + text[end:])
+
+
+def head(row: Row, steps: int) -> str:
+    """Return the lines of a recipe's head that tell its cost and score."""
+    networks = "" if row["networks"] == 1 else f"{row['networks']} networks of "
+    return (
+        f"{HEAD}{networks}{steps} steps, {row['parameters'] / 1e6:.1f} million weights, "
+        f"{row['seconds'] / 60:.1f} minutes of one core.\n"
+        f"#   Macro F1 {_cell(row['macro_f1'])}, minority classes {_cell(row['minority_f1'])}, "
+        f"mean AP {_cell(row['mean_ap'])};\n"
+        "#   simulated, from random weights, small images: docs/reports.md, `python benchmarks/reports.py`.\n"
+    )
+
+
+def _cell(values: list[float], *, sign: bool = False) -> str:
+    point, low, high = values
+    plus = "+" if sign else ""
+    return f"{point:{plus}.3f} [{low:{plus}.3f}, {high:{plus}.3f}]"
