@@ -75,6 +75,7 @@ class TrainingSettings(Settings):
     backbone: str = "small_cnn"  # small_cnn, two_conv_cnn, four_conv_cnn, any timm model name; mlp for packs of vectors
     pretrained: bool = False  # timm weights from the hub, or from `weights`
     weights: str | None = None  # a local safetensors file of backbone weights, instead of the hub
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8,64}$")] | None = None  # first digits of the file's
     fourth_channel: Literal["mean", "green", "zero"] = "mean"  # the pretrained stem's filters for channels past RGB
     width: Positive = 32  # small_cnn: channels of the first stage
     pooling: Literal["own", "average", "max", "avg_max", "gem", "attention", "spp"] = "own"  # own: the backbone's
@@ -138,6 +139,12 @@ class TrainingSettings(Settings):
             raise ValueError(f"class_weights go with loss {' or '.join(WEIGHTED_LOSSES)}, not '{self.loss}'")
         if self.loss == "class_weighted" and not self.class_weights:
             raise ValueError("loss 'class_weighted' needs class_weights, as {Nucleoplasm: 0.5, Endosomes: 8}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_checksum_is_of_a_file(self) -> TrainingSettings:
+        if self.weights_sha256 and not self.weights:
+            raise ValueError("weights_sha256 is that of the file in training.weights; name it, or leave both out")
         return self
 
     @model_validator(mode="after")

@@ -84,6 +84,10 @@ def test_a_shipped_recipe_asks_for_levels_and_groups_that_its_taxonomy_has(name:
             "training:\n  class_weights: {Nucleoplasm: 0.5}\n",
             "x.yaml:1: training: class_weights go with loss weighted_bce or class_weighted, not 'bce'",
         ),
+        (
+            "training: {weights_sha256: 14fe96d1}\n",
+            "x.yaml:1: training: weights_sha256 is that of the file in training.weights; name it, or leave both out",
+        ),
         ("training: {loss: class_weighted}\n", "x.yaml:1: training: loss 'class_weighted' needs class_weights, as"),
         ("training: 5\n", "x.yaml:1: training must be a block of settings, got 5"),
         ("split:\n  fractions: [0.5, 0.2, 0.2]\n", "x.yaml:1: split: fractions must sum to 1, got 0.9"),

@@ -11,7 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 from tiny_run import finish, one_thread, train, train_command, write_tiny
+
+from hpa_hier.files import sha256
+from hpa_hier.models.backbones import BackboneRequest, build_backbone
 
 LONG = {"epochs": 40, "batch_size": 4}  # too long to end before a test has done what it wants
 
@@ -64,6 +68,21 @@ def test_a_users_mistake_is_told_in_two_lines_and_ends_with_2(
     assert message in printed
     assert "Traceback" not in printed
     assert len(printed.strip().splitlines()) <= 2
+
+
+def test_weights_are_taken_with_the_right_checksum_and_refused_with_another(recipe: Path, tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    channels = ("red", "green", "blue", "yellow")
+    save_file(build_backbone(BackboneRequest("small_cnn", channels, 32, width=8))[0].state_dict(), file)
+    right = sha256(file)
+    wrong = f"{(int(right[:8], 16) + 1) % (1 << 32):08x}"
+    flags = ("--config", recipe, "--device", "cpu", "--no-progress", "--level", "leaf", "--weights", file, "--set")
+    status, printed = finish(tmp_path / "log", *flags, f"training.weights_sha256='{wrong}'")
+    assert status == 2
+    assert f"its SHA-256 is {right}, and training.weights_sha256 asks for {wrong}; fetch the file again" in printed
+    assert not (tmp_path / "artifacts" / "tiny" / "members" / "leaf" / "member.json").exists()
+    status, printed = finish(tmp_path / "log", *flags, f"training.weights_sha256='{right[:8].upper()}'")
+    assert status == 0, printed
 
 
 def test_early_stopping_ends_a_training_that_gets_no_better(recipe: Path, tmp_path: Path) -> None:

@@ -84,23 +84,36 @@ def plan_of(run: Run, member: MemberSettings) -> Plan:
     """Work out a member's nodes and settings.
 
     Raises:
-        UserError: unknown level or group, wrong settings, or a weights file that is not there.
+        UserError: unknown level or group, wrong settings, or a weights file that is not there or not the one meant.
     """
     settings = checked(run.recipe, member, run.taxonomy)
     _check_kind(settings, run.pack)
     nodes = Selector.of(member).nodes(run.taxonomy, run.partition)
     if settings.several_levels:
         nodes = with_ancestors(nodes, run.taxonomy)
-    weights = Path(settings.weights) if settings.weights else None
     return Plan(
         run=run,
         member=member,
         settings=settings,
         nodes=nodes,
         meanings={node: run.taxonomy.meaning(node) for node in nodes},
-        weights_sha256=sha256(weights) if weights else None,
+        weights_sha256=_verified(settings),
         folder=run.member_folder(member.name),
     )
+
+
+def _verified(settings: TrainingSettings) -> str | None:
+    """Return the SHA-256 of the weights file; None where there is none."""
+    if not settings.weights:
+        return None
+    found = sha256(Path(settings.weights))
+    wanted = (settings.weights_sha256 or "").lower()
+    if not found.startswith(wanted):
+        raise UserError(
+            f"--weights {settings.weights}: its SHA-256 is {found}, and training.weights_sha256 asks for {wanted}; "
+            "fetch the file again, or correct the checksum"
+        )
+    return found
 
 
 def with_ancestors(nodes: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
