@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse import csr_array
 
 _MOVES = 4000  # at most; refining has settled long before on any table tried
 _PRESENT_FROM = 3  # a label with at least this many units is wanted in every part
@@ -53,10 +54,11 @@ def _deal(loads: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     U = len(loads)
     part = np.full(U, -1, dtype=np.int64)
     need = wanted.copy()
+    left = loads.sum(axis=0)  # of the units not dealt yet; whole numbers, so that subtracting stays exact
     while (free := part < 0).any():
-        left = loads[free].sum(axis=0)
         label = int(np.where(left > 0, left, np.inf).argmin())
         units = np.flatnonzero(free & (loads[:, label] > 0))
+        left -= loads[units].sum(axis=0)
         for unit in units[np.argsort(-loads[units, label], kind="stable")]:
             chosen = int(np.lexsort((need[:, -1], need[:, label]))[-1])
             part[unit] = chosen
@@ -70,11 +72,12 @@ def _refine(loads: np.ndarray, wanted: np.ndarray, part: np.ndarray) -> np.ndarr
     U, P = len(loads), len(wanted)
     weight = 1.0 / wanted**2
     weight[:, -1] *= wanted.shape[1]  # a wrong size shifts the frequencies of all labels at once
-    squares = (loads**2) @ weight.T  # (U, P)
+    carried = csr_array(loads)  # a unit carries few of the labels, and each move looks at all units
+    squares = (carried**2) @ weight.T  # (U, P)
     excess = np.stack([loads[part == p].sum(axis=0) for p in range(P)]) - wanted
     units = np.arange(U)
     for _ in range(_MOVES):
-        pull = 2.0 * loads @ (weight * excess).T  # (U, P): slope of the deviation in each part
+        pull = 2.0 * (carried @ (weight * excess).T)  # (U, P): slope of the deviation in each part
         change = squares + pull + (squares - pull)[units, part][:, None]
         change[units, part] = 0.0
         best = int(change.argmin())
