@@ -11,7 +11,7 @@ What is finished stays: the same command goes on after an interruption.
 size 48), leaves out VGG16's hundred million weights behind its last pooling, and starts from random weights, so that
 nothing is downloaded: what a report gained by pretraining is not in this table, and no backbone gets a lower learning
 rate than its head. Batches hold 32 images. All else is the recipe's. `--scale full` takes the recipes' own sizes, whole
-networks and pretrained weights.
+networks and pretrained weights, and a pretrained ResNet34 for the default recipe, whose own backbone is for processors.
 
 A report's network is judged twice: as its recipe cuts it, and with the default recipe's `ensemble` settings, which
 tells what it learned from how it is cut.
@@ -119,6 +119,8 @@ def systems(chosen: Sequence[str], scale: Scale, out: Path) -> list[System]:
                 )  # a share of the rate spares pretrained weights; these are none
             if plain.training.frozen:
                 sets.append(f"training.weights='{random_weights(plain, out)}'")
+        elif name == OWN:  # as its head tells those who have a GPU
+            sets += ["training.backbone=resnet34", "training.pretrained=true"]
         recipe = load_recipe(config, sets)
         found.append(System(name, config, recipe, tuple(sets), out / "runs" / name))
     return found
