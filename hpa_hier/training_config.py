@@ -79,6 +79,7 @@ class TrainingSettings(Settings):
     fourth_channel: Literal["mean", "green", "zero"] = "mean"  # the pretrained stem's filters for channels past RGB
     width: Positive = 32  # small_cnn: channels of the first stage
     pooling: Literal["own", "average", "max", "avg_max", "gem", "attention", "spp"] = "own"  # own: the backbone's
+    dense: tuple[Positive, ...] = ()  # widths of rectified layers between the pooling and the head
     sizes: tuple[Annotated[int, Field(ge=16, le=2048)], ...] = ()  # pixels, sides of batches in turn; (): the pack's
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     frozen: bool = False  # the backbone is run once and kept as it is; only what stands on its features is trained

@@ -54,7 +54,7 @@ def test_a_reports_recipe_trains_a_few_steps_on_drawn_cells(
     sets = [f"artifacts='{tmp_path}'", *TINY]
     text = path.read_text(encoding="utf-8")
     if "sizes:" in text:
-        sets.append("training.sizes=[48, 64]")
+        sets += ["training.sizes=[48, 64]", "training.dense=[8, 8]"]
     elif "backbone: vgg16" in text:  # without its 100 million weights behind the last pooling
         sets.append("training.pooling=average")
     if "frozen: true" in text:  # as where there is no network: the backbone's weights come from a file

@@ -67,15 +67,17 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     if not len(calibration):
         why = "holds none of the member's images" if plan.carry else "is empty"
         raise UserError(f"{plan.run.folder / 'split.csv'}: the calibration part {why}; split with other fractions")
-    prevalence = train.present.sum(axis=0) / np.maximum(train.known.sum(axis=0), 1)
+    asked = (settings.balance, settings.balance_target, settings.balance_bound, settings.balance_most)
+    factors = factors_for(train.present, *asked)
+    # the share of an epoch as it is dealt out: what is repeated is met more often
+    prevalence = (factors @ train.present) / np.maximum(factors @ train.known, 1)
     ancestry = Ancestry.of(plan.nodes, plan.parents)
     loss = loss_request_of(settings, plan.nodes, train, prevalence, ancestry)
     shown = antibody_part(plan, train) if settings.head == "arcface" else train
     metric = (shown.present.shape[1], len(train)) if settings.head == "arcface" else (0, 0)
     nodes = Nodes(ancestry, first_guess(loss).numpy(), *metric)
     network, trained, source = _networks(plan, train, nodes, device, first=not checkpoint)
-    asked = (settings.balance, settings.balance_target, settings.balance_bound, settings.balance_most)
-    batches, watched = _batches(plan, (shown, calibration), factors_for(train.present, *asked), source, device)
+    batches, watched = _batches(plan, (shown, calibration), factors, source, device)
     steps = settings.max_steps or settings.epochs * batches.steps
     watch = Watch(settings.stop_on, steps)
     history = History(plan.folder / HISTORY, watch, lines)

@@ -71,8 +71,8 @@ def dealing_of(plan: Plan, factors: np.ndarray, on_device: bool) -> Dealing:
 
 
 def _minority(plan: Plan) -> np.ndarray:
-    """Return which training images carry a minority leaf, (B,) bool."""
-    carries = np.asarray(plan.run.part("train", plan.run.partition["minority"]).present.any(axis=1))
+    """Return which of the member's training images carry a minority leaf, (B,) bool."""
+    carries = np.asarray(plan.run.part("train", plan.run.partition["minority"], plan.carry).present.any(axis=1))
     if carries.sum() < 2:
         raise UserError(
             f"training.augment: {carries.sum()} training images carry a minority leaf, and only those are to be "

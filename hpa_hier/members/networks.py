@@ -13,7 +13,7 @@ from hpa_hier.models.ancestry import Ancestry
 from hpa_hier.models.backbones import MLP, BackboneRequest, build_backbone, check_sizes
 from hpa_hier.models.heads import HeadRequest, build_head
 from hpa_hier.models.metric import MetricRequest, NearestVote
-from hpa_hier.models.mlp import Mlp
+from hpa_hier.models.mlp import Mlp, dense_layers
 from hpa_hier.models.network import Network, VectorNetwork
 from hpa_hier.training_config import TrainingSettings
 
@@ -25,7 +25,7 @@ class Nodes:
     """What a head answers for."""
 
     ancestry: Ancestry
-    prevalence: np.ndarray  # (n,) share of training images with each node
+    prevalence: np.ndarray  # (n,) share of an epoch's images with each node
     antibodies: int = 0  # that head arcface tells apart; 0: its weights are loaded later
     samples: int = 0  # that it remembers; likewise
 
@@ -90,9 +90,12 @@ def head_of(settings: TrainingSettings, features: int, nodes: Nodes) -> nn.Modul
 
 
 def whole(settings: TrainingSettings, backbone: tuple[nn.Module, int], nodes: Nodes, statistics: Statistics) -> Network:
-    """Put a backbone and a new head together, both to be trained."""
-    kind = VectorNetwork if settings.backbone == MLP else Network
-    return kind(backbone[0], head_of(settings, backbone[1], nodes), *statistics)
+    """Put a backbone, dense layers and a new head together, all to be trained."""
+    network, features = backbone
+    if settings.backbone == MLP:
+        return VectorNetwork(network, head_of(settings, features, nodes), *statistics)
+    width = settings.dense[-1] if settings.dense else features
+    return Network(network, head_of(settings, width, nodes), *statistics, dense_layers(features, settings.dense))
 
 
 def on_features(settings: TrainingSettings, features: int, nodes: Nodes, statistics: Statistics) -> VectorNetwork:

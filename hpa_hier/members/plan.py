@@ -27,7 +27,7 @@ CHECKPOINT = "last.ckpt"  # of an unfinished training
 
 # Settings that are off unless asked for, and would do nothing without images, or without a backbone that is trained.
 _OF_IMAGES = ("frozen", "pretrained", "weights", "pooling")
-_OF_TRAINED_BACKBONES = ("sizes", "augment.mixing", "augment.only_minority", "augment.drop_channels")
+_OF_TRAINED_BACKBONES = ("dense", "sizes", "augment.mixing", "augment.only_minority", "augment.drop_channels")
 
 
 @dataclass(frozen=True)

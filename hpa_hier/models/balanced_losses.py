@@ -53,7 +53,7 @@ def distribution_balanced(
 
     Args:
         positives: (n,) training images with each node.
-        prevalence: (n,) share of training images with each node.
+        prevalence: (n,) share of an epoch's images with each node.
         alpha: least weight.
         beta: steepness of the pressing.
         mu: the weight in its middle.
@@ -92,7 +92,7 @@ def logit_adjusted(prevalence: Tensor, tau: float = 1.0) -> Loss:
     several labels at once.
 
     Args:
-        prevalence: (n,) share of training images with each node.
+        prevalence: (n,) share of an epoch's images with each node.
         tau: how much of the log-odds is added; 0 is bce.
 
     Source: Menon et al., Long-tail learning via logit adjustment, ICLR 2021.

@@ -29,7 +29,7 @@ class LossRequest:
     """What is asked of a loss."""
 
     name: str
-    prevalence: Tensor  # (n,) float64 share of training images with each node
+    prevalence: Tensor  # (n,) float64 share of an epoch's images with each node
     positives: Tensor  # (n,) training images with each node
     weights: Tensor | None = None  # (n,) by hand, for weighted_bce and class_weighted; NaN where none is given
     options: Mapping[str, float] = field(default_factory=dict)  # the loss's own numbers, where not the defaults

@@ -1,10 +1,19 @@
-"""A backbone of hidden layers, for samples that are feature vectors."""
+"""Dense layers: a backbone of them for samples that are feature vectors, or some between a backbone and its head."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
+
+
+def dense_layers(features: int, widths: Sequence[int]) -> nn.Sequential:
+    """Build rectified dense layers of these widths on `features` numbers."""
+    layers = nn.Sequential()
+    for before, after in pairwise((features, *widths)):
+        layers.extend((nn.Linear(before, after), nn.ReLU(inplace=True)))
+    return layers
 
 
 class Mlp(nn.Module):

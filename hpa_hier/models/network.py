@@ -10,24 +10,28 @@ from hpa_hier.models.ancestry import Ancestry
 
 
 class Network(nn.Module):
-    """A normalisation, a backbone and a head.
+    """A normalisation, a backbone, what stands between, and a head.
 
     The mean and standard deviation of each channel travel with the weights, so that nobody who scores with them has to
     know how the images were normalised in training.
 
     Args:
         backbone: (B, C, H, W) normalised → (B, F).
-        head: (B, F) → (B, n) logits.
+        head: (B, G) → (B, n) logits.
         mean: (C,) intensity of each channel over the training part, 0..255.
         std: (C,) likewise.
+        top: (B, F) → (B, G), new layers that learn at the head's rate; None: G is F.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, mean: np.ndarray, std: np.ndarray) -> None:
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, mean: np.ndarray, std: np.ndarray, top: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.top = top or nn.Identity()
         self.head = head
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(1, -1, 1, 1))
         # A channel that is the same everywhere, as one filled with zeros, must not be divided by zero.
@@ -57,11 +61,11 @@ class Network(nn.Module):
         return ancestry.given_parents(present, known)
 
     def features(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
-        """Return the backbone's (B, F) features."""
+        """Return the (B, G) features that the head looks at."""
         # One multiplication and one addition a pixel: (x·gain − mean) / std = x·(gain / std) − mean / std.
         scale = 1.0 / self.std if gain is None else gain[:, :, None, None] / self.std
         normalised = torch.addcmul(-self.mean / self.std, images.float(), scale)
-        features: Tensor = self.backbone(normalised)
+        features: Tensor = self.top(self.backbone(normalised))
         return features
 
 

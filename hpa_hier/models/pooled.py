@@ -15,7 +15,8 @@ from hpa_hier.models.pooling import build_pooling
 class Pooled(nn.Module):
     """A timm model's stages with a pooling of our own.
 
-    What the model has behind its maps, as dense layers of its own top, is left out.
+    What the model has behind its maps, as dense layers of its own top, is left out. Where its stages end in a maximum
+    pooling, as VGG's do, a spatial pyramid takes the place of that one, as in the source of the pyramid.
 
     Args:
         trunk: the timm model, with `forward_features`.
@@ -32,6 +33,8 @@ class Pooled(nn.Module):
         name, pooling = request
         self._last = getattr(trunk, "output_fmt", "NCHW") == "NHWC"
         self.trunk = trunk
+        if pooling == "spp":
+            _without_last_pooling(trunk)
         shape = _only_what_makes_maps(trunk, torch.zeros(1, channels, size, size))
         if len(shape) != 4:
             raise UserError(
@@ -45,6 +48,12 @@ class Pooled(nn.Module):
         maps = self.trunk.forward_features(images)
         pooled: Tensor = self.pooling(maps.permute(0, 3, 1, 2) if self._last else maps)
         return pooled
+
+
+def _without_last_pooling(trunk: Any) -> None:  # noqa: ANN401 - timm's models have no common type
+    stages = getattr(trunk, "features", None)
+    if isinstance(stages, nn.Sequential) and isinstance(stages[-1], nn.MaxPool2d):
+        stages[-1] = nn.Identity()
 
 
 def _only_what_makes_maps(trunk: Any, images: Tensor) -> torch.Size:  # noqa: ANN401 - timm's models have no common type

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hpa_hier.errors import UserError
+from hpa_hier.models.mlp import dense_layers
 from hpa_hier.models.pooling import build_pooling
 
 
@@ -38,12 +39,8 @@ class ReportCnn(nn.Module):
         else:
             pooled = build_pooling(pooling, count)
         self.pooling, before = pooled
-        layers: list[nn.Module] = []
-        for width in dense:
-            layers += [nn.Linear(before, width), nn.ReLU(inplace=True)]
-            before = width
-        self.dense = nn.Sequential(*layers)
-        self.num_features = before
+        self.dense = dense_layers(before, dense)
+        self.num_features = dense[-1]
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (B, C, H, W) normalised images into (B, num_features)."""
