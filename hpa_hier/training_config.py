@@ -16,6 +16,7 @@ NAMED_NUMBERS: dict[str, tuple[str, ...]] = {  # numbers that a loss takes besid
     "logit_adjusted": ("tau",),
     "soft_f1": ("smooth",),
 }
+BELOW_ONE = {"class_balanced": "beta", "asymmetric": "clip"}  # numbers that end at 1
 WEIGHTED_LOSSES = ("weighted_bce", "class_weighted")  # those that take weights by hand
 
 
@@ -136,6 +137,11 @@ class TrainingSettings(Settings):
         if unknown:
             takes = f"takes {', '.join(known)}" if known else "takes no numbers; set loss_options to null"
             raise ValueError(f"loss_options: loss '{self.loss}' has no {unknown[0]!r}; it {takes}")
+        bounded = BELOW_ONE.get(self.loss, "")
+        if (self.loss_options or {}).get(bounded, 0.0) >= 1:
+            raise ValueError(f"loss_options: {bounded} of '{self.loss}' must be below 1")
+        if (self.loss_options or {}).get("scale", 1.0) == 0:
+            raise ValueError(f"loss_options: scale of '{self.loss}' must be above 0")
         if self.class_weights and self.loss not in WEIGHTED_LOSSES:
             raise ValueError(f"class_weights go with loss {' or '.join(WEIGHTED_LOSSES)}, not '{self.loss}'")
         if self.loss == "class_weighted" and not self.class_weights:
@@ -152,6 +158,11 @@ class TrainingSettings(Settings):
     def _chain_has_its_own_constraint(self) -> TrainingSettings:
         if self.head == "chain" and self.loss == "max_constraint":
             raise ValueError("loss 'max_constraint' and head 'chain' are two ways to one end; give one of them")
+        if self.head == "chain" and self.loss == "logit_adjusted":
+            raise ValueError(
+                "loss 'logit_adjusted' shifts by the share of all images, and head 'chain' learns shares given the "
+                "parents; give one of them"
+            )
         return self
 
     @model_validator(mode="after")

@@ -81,6 +81,22 @@ def test_a_shipped_recipe_asks_for_levels_and_groups_that_its_taxonomy_has(name:
             "x.yaml:1: training: loss_options: loss 'asymmetric' has no 'gama'; it takes gamma_positive, gamma_",
         ),
         (
+            "training: {loss: class_balanced, loss_options: {beta: 1}}\n",
+            "x.yaml:1: training: loss_options: beta of 'class_balanced' must be below 1",
+        ),
+        (
+            "training: {loss: asymmetric, loss_options: {clip: 1.5}}\n",
+            "x.yaml:1: training: loss_options: clip of 'asymmetric' must be below 1",
+        ),
+        (
+            "training: {loss: distribution_balanced, loss_options: {scale: 0}}\n",
+            "x.yaml:1: training: loss_options: scale of 'distribution_balanced' must be above 0",
+        ),
+        (
+            "training: {head: chain, loss: logit_adjusted}\n",
+            "x.yaml:1: training: loss 'logit_adjusted' shifts by the share of all images, and head 'chain' learns",
+        ),
+        (
             "training:\n  class_weights: {Nucleoplasm: 0.5}\n",
             "x.yaml:1: training: class_weights go with loss weighted_bce or class_weighted, not 'bce'",
         ),

@@ -178,6 +178,9 @@ def test_the_digest_is_of_who_is_where_not_of_the_order(tmp_path):
         ("c,test", "../c,test", "split.csv:4: '../c' is no sample id"),
         ("c,test", "a,test", "split.csv: id 'a' stands twice"),
         ("c,test,,y", "c,test,,x", "split.csv: group 'x' is in both train and test; a group stays in one part"),
+        ("c,test,,y", "c,test,0,y", "split.csv: 'c' of the test part has fold 0; test samples have none"),
+        ("b,calibration,1", "b,calibration,", "split.csv: 'b' of the calibration part has no fold; test samples have"),
+        ("c,test,,y", "c,train,1,x", "split.csv: group 'x' is in folds 0 and 1; a group stays in one fold"),
         (
             "id,part,fold,group",
             "id,part,fold,antibody",

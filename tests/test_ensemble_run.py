@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from ensemble_run import MeanOfPixels, SmallRun, write_images
 
-from hpa_hier.ensemble import images, keep
+from hpa_hier.config import EnsembleSettings, SplitSettings
+from hpa_hier.data.split import Split, write_split
+from hpa_hier.ensemble import held_out, images, keep
 from hpa_hier.ensemble.__main__ import main
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.held_out import evaluate_run, fit_run
@@ -42,6 +44,23 @@ def small(tmp_path, monkeypatch) -> SmallRun:
 
 
 # fit
+
+
+def test_what_the_split_joined_is_not_parted_in_fitting(small, monkeypatch):
+    ids = np.array(small.truth.ids)
+    twins = ids[small.parts == "calibration"][:2]
+    groups = ["pixels-1" if sample in twins else "" for sample in ids]
+    write_split(small.folder / "split.csv", Split(tuple(ids), tuple(small.parts), groups, (-1,) * 90), SplitSettings())
+    seen = []
+    accepted = held_out.fit_accepted
+
+    def watched(ours, *rest):
+        seen.append(dict(zip(ours.truth.ids, ours.units, strict=True)))
+        return accepted(ours, *rest)
+
+    monkeypatch.setattr(held_out, "fit_accepted", watched)
+    fit_run(small.folder, small.recipe)
+    assert {sample for sample, unit in seen[0].items() if unit == "pixels-1"} == set(twins)
 
 
 def test_fit_reads_the_calibration_part_only(small):
@@ -325,7 +344,6 @@ def test_an_open_group_without_a_leaf_below_it_is_submitted_by_its_label(tmp_pat
     text = "taxonomy: t\nlevels: {coarse: 1, leaf: leaves}\ntree:\n  Vesicles:\n    label: 17\n    open: true\n"
     taxonomy = Taxonomy.from_text(text + "    Lysosomes: {label: 10}\n  Cytosol: {label: 25}\n")
     scores = Scores("leaf", ("a", "b"), taxonomy.nodes, np.array([[9.0, -9, -9], [-9, -9, -9]]))
-    from hpa_hier.config import EnsembleSettings
     from hpa_hier.ensemble.scores import Truth
 
     nothing = np.zeros((2, 3), bool)

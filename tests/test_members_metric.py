@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from tiny_run import CHANNELS, SIZE, TAXONOMY, write_tiny
 
+from hpa_hier.config import MemberSettings
 from hpa_hier.data.pack import write_pack
 from hpa_hier.ensemble.held_out import fit_run
 from hpa_hier.ensemble.images import explain_sample
@@ -112,6 +113,13 @@ def test_the_vote_is_that_of_the_nearest_samples_weighted_by_likeness() -> None:
     np.testing.assert_allclose(torch.sigmoid(logits)[0].numpy(), shares, rtol=1e-4)
 
 
+def test_cosines_are_in_whole_precision_where_the_network_is_in_half() -> None:
+    vote = head(samples=1).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert vote(torch.randn(4, 2)).dtype == torch.float32
+        assert vote.nearest(torch.randn(4, 2).bfloat16())[0].dtype == torch.float32
+
+
 def test_a_sample_of_which_a_node_is_not_told_does_not_vote_on_it() -> None:
     vote = head(samples=1, neighbours=5)
     vote.remember(torch.tensor([[1.0, 0]]), torch.tensor([[True, True]]), torch.tensor([[True, False]]))
@@ -154,6 +162,19 @@ def test_the_nearest_images_are_of_the_train_part_and_are_named(plan: Plan) -> N
     assert all(len(near) == 7 and {one.id for one in near} <= set(train) for near in found)
     row = plan.run.pack.row_of([found[3][2].id])[0]
     assert found[3][2].annotated == plan.run.pack.nodes[row]
+
+
+def test_a_member_of_its_own_images_names_those_that_it_remembers(tmp_path: Path) -> None:
+    write_antibodies(tmp_path)
+    run = planned(tmp_path).run
+    member = MemberSettings(name="inside", group="Inside", images="own", training={"epochs": 1})
+    plan = plan_of(run, member)
+    train_member(plan, QUIET)
+    rows = run.part("train", plan.nodes, plan.nodes).rows
+    assert 0 < len(rows) < len(run.split.ids_of("train"))
+    found = nearest(plan.folder, Member.load(plan.folder, "cpu"), run.pack.images(rows[:20]))
+    assert [near[0].id for near in found] == [run.pack.ids[row] for row in rows[:20]]
+    assert {node for near in found for one in near for node in one.annotated} <= set(plan.nodes)
 
 
 def test_the_evidence_stands_beside_the_answer(plan: Plan) -> None:

@@ -6,12 +6,17 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 from tiny_run import TAXONOMY, write_tiny
 
 from hpa_hier.config import MemberSettings, Recipe
+from hpa_hier.data.cooccurrence import factors_for
 from hpa_hier.errors import UserError
+from hpa_hier.members.assemble import assemble
+from hpa_hier.members.choices import dealing_of
 from hpa_hier.members.fit import FitRequest, train_member
 from hpa_hier.members.manifest import read_manifest
 from hpa_hier.members.nodes import Selector, command_for, member_named, member_selected
@@ -170,6 +175,40 @@ def test_a_head_that_needs_the_tree_answers_for_the_nodes_above_too(copy: Path) 
     everything = plan_of(run, MemberSettings(name="new", level="all"))
     assert everything.nodes == run.taxonomy.nodes
     assert everything.parents == {}
+
+
+@pytest.mark.parametrize("augment", [{"only_minority": True}, {"mixing": "union_mean"}])
+def test_what_is_varied_is_told_of_the_members_own_images(copy: Path, augment: dict[str, object]) -> None:
+    run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
+    member = MemberSettings(name="new", partition="minority", images="own", training={"augment": augment})
+    plan = plan_of(run, member)
+    own = run.part("train", plan.nodes, plan.carry)
+    dealing = dealing_of(plan, np.ones(len(own), np.int64), on_device=False)
+    assert 0 < len(own) < len(run.split.ids_of("train"))
+    assert dealing.mixable.tolist() == own.present.any(axis=1).tolist() == [True] * len(own)
+
+
+def test_an_untrained_head_guesses_the_share_of_an_epoch_and_not_of_the_part(copy: Path) -> None:
+    run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
+    training = {"balance": "copied", "balance_target": 0.6}
+    plan = plan_of(run, MemberSettings(name="new", level="leaf", training=training))
+    train = run.part("train", plan.nodes)
+    factors = factors_for(train.present, "copied", 0.6, 0.15, 32)
+    assert (factors > 1).any()
+    assembly = assemble(plan, torch.device("cpu"), {}, "")
+    guessed = torch.sigmoid(next(layer for layer in assembly.network.head.modules() if hasattr(layer, "bias")).bias)
+    np.testing.assert_allclose(guessed.detach(), factors @ train.present / factors.sum(), rtol=1e-4)
+
+
+def test_the_calibration_loss_of_lifted_answers_is_that_of_what_they_were_before(copy: Path) -> None:
+    run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
+    plan = plan_of(run, MemberSettings(name="new", group="Inside", training={"loss": "max_constraint"}))
+    network = assemble(plan, torch.device("cpu"), {}, "").network.eval()
+    images = torch.from_numpy(run.pack.images(np.arange(8)))
+    bare = network.unlifted(images)
+    bare[:, 0] = -9.0
+    assert (network.lifted(bare)[:, 0] == bare[:, 1:].amax(dim=1)).all()
+    torch.testing.assert_close(network.lifted(network.unlifted(images)), network(images), rtol=0, atol=0)
 
 
 def test_another_head_under_a_finished_members_name_is_a_difference_of_settings(copy: Path) -> None:

@@ -223,6 +223,13 @@ def test_a_batch_that_tells_nothing_costs_nothing(name: str) -> None:
     assert float(named(name)(logits, present, 0 * known)) == 0
 
 
+def test_focal_with_gamma_below_1_has_finite_slopes_where_an_answer_is_certain() -> None:
+    logits = torch.tensor([[120.0, -120.0, 120.0]], requires_grad=True)
+    focal(logits, torch.tensor([[1.0, 0.0, 1.0]]), torch.tensor([[1.0, 1.0, 0.0]]), gamma=0.5).backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_extreme_logits_give_finite_losses(name: str) -> None:
     logits = torch.tensor([[1e4, -1e4, 1e4, -1e4]])

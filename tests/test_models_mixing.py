@@ -111,6 +111,9 @@ def test_partners_are_drawn_by_their_chance_and_never_from_those_without_one() -
     places = np.arange(10).repeat(2000)
     chance = np.array([0, 0, 1, 3, 0, 0, 0, 0, 0, 0], float)
     mixes = draw_mixes(Mixing("mixup", 1.0, partners=chance), places, np.ones(10, bool), 8, np.random.default_rng(0))
-    others = mixes.partners[(places != 2) & (places != 3)]  # for whom nobody had to stand in
+    first_times = np.arange(0, 20000, 2000)
+    assert (mixes.partners[first_times] == -1).all()  # only additional copies are mixed
+    assert (np.delete(mixes.partners, first_times) >= 0).all()
+    others = mixes.partners[(places != 2) & (places != 3) & (mixes.partners >= 0)]  # for whom nobody had to stand in
     assert set(others) == {2, 3}
     assert (others == 3).mean() == pytest.approx(0.75, abs=0.02)

@@ -67,9 +67,9 @@ def copied_factors(present: np.ndarray, target: int) -> np.ndarray:
 def epoch_copies(weights: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return how often each image stands in one epoch that is drawn by weights.
 
-    Systematic drawing: an image of weight w stands floor(w) or ceil(w) times, on average w times, and every epoch has
-    the same number of images, the sum of the weights rounded. So nothing is left to chance that need not be: drawing
-    with replacement would leave out a third of the images.
+    Systematic drawing: weights are first rescaled to a whole sum, by half an image an epoch at most; then an image of
+    weight w stands floor(w) or ceil(w) times, on average w times, and every epoch has the same number of images. So
+    nothing is left to chance that need not be: drawing with replacement would leave out a third of the images.
 
     Args:
         weights: (B,) float, at least 0 and not all 0, how often each image is to stand in an epoch on average.

@@ -37,8 +37,10 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits of who is in which part, whatever the order of the rows."""
-        return digest_of(*(f"{i}\t{p}" for i, p in sorted(zip(self.ids, self.parts, strict=True))))
+        """16 hex digits of who is in which part, and in which fold where there are any, whatever the rows' order."""
+        folded = any(fold >= 0 for fold in self.folds)
+        rows = sorted(zip(self.ids, self.parts, self.folds, strict=True))
+        return digest_of(*(f"{i}\t{part}\t{fold}" if folded else f"{i}\t{part}" for i, part, fold in rows))
 
     def rows(self, part: str) -> np.ndarray:
         """Return the row numbers (int64) of a part, in the order of `ids`."""
@@ -167,9 +169,23 @@ def _check(path: Path, kept: Split) -> None:
     for group, part in zip(kept.groups, kept.parts, strict=True):
         if group and home.setdefault(group, part) != part:
             raise UserError(f"{path}: group {group!r} is in both {home[group]} and {part}; a group stays in one part")
+    if any(fold >= 0 for fold in kept.folds):
+        _check_folds(path, kept)
     beside = path.with_suffix(".json")
     if beside.exists() and (recorded := read_json(beside).get("digest")) != kept.digest:
         raise UserError(
             f"{path}: digest {kept.digest} is not the {recorded} of {beside.name}; "
             "the split was edited. Write it again with data split"
         )
+
+
+def _check_folds(path: Path, kept: Split) -> None:
+    fold_of: dict[str, int] = {}
+    for name, group, part, fold in zip(kept.ids, kept.groups, kept.parts, kept.folds, strict=True):
+        if (part == "test") != (fold < 0):
+            found = "no fold" if fold < 0 else f"fold {fold}"
+            raise UserError(f"{path}: {name!r} of the {part} part has {found}; test samples have none, all others one")
+        if group and fold_of.setdefault(group, fold) != fold:
+            raise UserError(
+                f"{path}: group {group!r} is in folds {fold_of[group]} and {fold}; a group stays in one fold"
+            )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpa_hier.config import Recipe
 from hpa_hier.data.partition import taxonomy_of
+from hpa_hier.data.split import read_split
 from hpa_hier.ensemble import keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.evaluate import facts_of, write_evaluation
@@ -41,6 +42,9 @@ def fit_run(run: Path, recipe: Recipe) -> tuple[Ensemble, Ensemble | None]:
     folder = run / "ensemble"
     before = _kept_bytes(folder)
     units = dict(zip(pack.ids, pack.groups, strict=True))
+    if (run / "split.csv").is_file():  # its groups also join identical images, and near-duplicates where asked for
+        kept = read_split(run / "split.csv")
+        units |= dict(zip(kept.ids, kept.groups, strict=True))
     sides = [_side(one, truth, units) for one in (gathered, flat) if one]
     accepted = fit_accepted(sides[0], sides[1] if flat else None, taxonomy, recipe.ensemble)
     ensemble = _seated_in(accepted.ensemble, flat if flat and accepted.is_peer else gathered, recipe, images)

@@ -40,8 +40,8 @@ def dealing_of(plan: Plan, factors: np.ndarray, on_device: bool) -> Dealing:
 
     Args:
         plan: what is trained.
-        factors: (B,) how often each training image stands in an epoch. Under a plan by co-occurrence, partners to mix
-            with are the images that the plan repeats.
+        factors: (B,) how often each training image stands in an epoch. Under a plan by co-occurrence, only
+            additional copies are mixed, and with images that the plan repeats.
         on_device: whether the device moves the images.
 
     Raises:

@@ -37,8 +37,8 @@ def keep(plan: Plan, device: torch.device, assembly: Assembly) -> str:
     _write_scores(plan, assembly, device)
     names = [files.WEIGHTS, files.CONFIG, files.TAXONOMY, files.HISTORY, files.SCORES]
     if plan.settings.head == "arcface":
-        ids = plan.run.split.ids_of("train")
-        write_bank(folder / files.BANK, ids, tuple(plan.run.pack.nodes[row] for row in plan.run.pack.row_of(ids)))
+        pack, rows = plan.run.pack, plan.run.part("train", plan.nodes, plan.carry).rows  # those that it remembers
+        write_bank(folder / files.BANK, tuple(pack.ids[row] for row in rows), tuple(pack.nodes[row] for row in rows))
         names.append(files.BANK)
     write_manifest(folder, _manifest(plan, device, assembly, {name: sha256(folder / name) for name in names}))
     plan.checkpoint.unlink(missing_ok=True)

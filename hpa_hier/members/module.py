@@ -108,7 +108,7 @@ class Training(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score one batch of the calibration part."""
-        self._scored.append(self.kept(batch.images).float())
+        self._scored.append(self.kept.unlifted(batch.images))
 
     def on_validation_epoch_end(self) -> None:
         """Compute the watched figures over the whole part at once."""
@@ -126,7 +126,7 @@ class Training(pl.LightningModule):
                 f"training diverged: the calibration loss is {float(loss)} after epoch {self.current_epoch + 1}; "
                 f"lower training.learning_rate from {self._optimising.learning_rate:g}"
             )
-        scored = logits.cpu().numpy()
+        scored = self.kept.lifted(logits).cpu().numpy()
         self.watched = {CALIBRATION_LOSS: float(loss), MACRO_F1: macro_f1(scored, present, known)}
         if self.watches_samples:
             self.watched[MACRO_SAMPLE_F1] = (self.watched[MACRO_F1] + sample_f1(scored, present, known)) / 2

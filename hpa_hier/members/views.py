@@ -100,7 +100,9 @@ class Viewed:
             return member.logits(view)
         try:
             return score(member.network, view, len(member.nodes), member.device)
-        except (AssertionError, RuntimeError):
+        except (AssertionError, RuntimeError) as error:
+            if type(error).__name__ == "OutOfMemoryError":
+                raise
             raise UserError(
                 f"ensemble.view_sizes: member '{member.name}' does not take images of {side}×{side} pixels; "
                 "leave that size out"

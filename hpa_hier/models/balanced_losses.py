@@ -23,7 +23,8 @@ def class_balanced_weight(positives: Tensor, most: float, beta: float = 0.9999) 
     Returns:
         (n,), for both positives and negatives of a node.
 
-    Source: Cui et al., Class-balanced loss based on effective number of samples, CVPR 2019; the bound is ours.
+    Source: Cui et al., Class-balanced loss based on effective number of samples, CVPR 2019. There a sample weighs by
+    its one class; here, where it has several, each node's column weighs by its own. The bound is ours.
 
     >>> class_balanced_weight(torch.tensor([1000.0, 1000.0, 10.0]), most=20.0)
     tensor([0.1364, 0.1364, 2.7273])

@@ -41,7 +41,7 @@ def focal(logits: Tensor, present: Tensor, known: Tensor, gamma: float = 2.0) ->
     """
     losses = functional.binary_cross_entropy_with_logits(logits, present, reduction="none")
     missed = present * torch.sigmoid(-logits) + (1 - present) * torch.sigmoid(logits)
-    return known_mean(losses * missed**gamma, known)
+    return known_mean(losses * missed.clamp(min=1e-8) ** gamma, known)  # below 1, a power has no finite slope at 0
 
 
 def weighted_bce(positive_weight: Tensor) -> Loss:

@@ -45,15 +45,21 @@ class Mixes:
 def draw_mixes(mixing: Mixing, places: np.ndarray, eligible: np.ndarray, side: int, generator: Generator) -> Mixes:
     """Draw who is mixed with whom, and by how much.
 
+    Where partners have a chance of their own, as under a plan, only the additional copies of an image are mixed.
+
     Args:
         mixing: kind and shares.
-        places: (B,) int, the images' places in the part.
+        places: (B,) int, the images' places in the part, of a whole epoch.
         eligible: (part,) bool, which images of the part may be mixed, on either side.
         side: pixels, of the images.
         generator: numpy's.
     """
     count = len(places)
     chosen = (generator.random(count) < mixing.share) & eligible[places]
+    if mixing.partners is not None:  # each image stands once as it is, so that a plan's bounds hold
+        once = np.zeros(count, bool)
+        once[np.unique(places, return_index=True)[1]] = True
+        chosen &= ~once
     candidates = np.flatnonzero(eligible if mixing.partners is None else eligible & (mixing.partners > 0))
     if mixing.partners is None:
         first = generator.integers(0, max(len(candidates), 1), count)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hpa_hier.models.ancestry import Ancestry
+from hpa_hier.models.max_constraint import Lifted
 
 
 class Network(nn.Module):
@@ -49,6 +50,16 @@ class Network(nn.Module):
         """
         logits: Tensor = self.head(self.features(images, gain))
         return logits.float()
+
+    def unlifted(self, images: Tensor) -> Tensor:
+        """Return (B, n) logits as losses take them: of a head that lifts its answers, those before."""
+        head = self.head.head if isinstance(self.head, Lifted) else self.head
+        logits: Tensor = head(self.features(images))
+        return logits.float()
+
+    def lifted(self, logits: Tensor) -> Tensor:
+        """Return what the network answers where its head said `logits` (B, n)."""
+        return self.head.lift(logits) if isinstance(self.head, Lifted) else logits
 
     def conditional(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
         """Return (B, n) logits of each node given its parents; only a chain head has them."""
