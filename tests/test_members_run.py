@@ -200,6 +200,27 @@ def test_an_untrained_head_guesses_the_share_of_an_epoch_and_not_of_the_part(cop
     np.testing.assert_allclose(guessed.detach(), factors @ train.present / factors.sum(), rtol=1e-4)
 
 
+def test_dense_layers_stand_before_the_head_and_learn_at_its_rate(copy: Path) -> None:
+    run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
+    training = {"dense": [12, 6], "backbone_rate": 0.1, "freeze_epochs": 1}
+    assembly = assemble(
+        plan_of(run, MemberSettings(name="new", level="leaf", training=training)), torch.device("cpu"), {}, ""
+    )
+    network = assembly.network
+    shapes = [tuple(weights.shape) for name, weights in network.top.named_parameters() if name.endswith("weight")]
+    assert shapes == [(12, 2 * 8 * 8), (6, 12)]
+    assert network(torch.from_numpy(run.pack.images(np.arange(4)))).shape == (4, 4)
+    slow = {id(weights) for weights in network.backbone.parameters()}
+    optimizers = assembly.module.configure_optimizers()
+    rates = {
+        id(weights): group["initial_lr"] if "initial_lr" in group else group["lr"]
+        for group in optimizers["optimizer"].param_groups
+        for weights in group["params"]
+    }
+    assert {rates[id(weights)] for weights in network.top.parameters()} == {max(rates.values())}
+    assert max(rates[key] for key in slow) < max(rates.values())
+
+
 def test_the_calibration_loss_of_lifted_answers_is_that_of_what_they_were_before(copy: Path) -> None:
     run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
     plan = plan_of(run, MemberSettings(name="new", group="Inside", training={"loss": "max_constraint"}))

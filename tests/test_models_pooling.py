@@ -124,6 +124,15 @@ def test_the_dense_top_of_a_model_is_left_out_where_its_maps_are_pooled() -> Non
     assert all(weights.grad is not None for weights in backbone.parameters())
 
 
+def test_a_pyramid_takes_the_place_of_the_last_pooling_and_other_poolings_stand_behind_it() -> None:
+    sides = []
+    for pooling in ("spp", "average"):
+        backbone, _ = build_backbone(BackboneRequest("vgg11", RGBY, 64, pooling=pooling))
+        backbone.pooling.register_forward_pre_hook(lambda _, maps: sides.append(maps[0].shape[-1]))  # type: ignore[operator,union-attr]
+        backbone.eval()(torch.zeros(1, 4, 64, 64))
+    assert sides == [4, 2]
+
+
 @pytest.mark.parametrize("size", [64, 128])
 def test_vgg_with_its_own_top_takes_four_channels_at_the_reports_sizes(size: int) -> None:
     backbone, features = build_backbone(BackboneRequest("vgg11", RGBY, size))

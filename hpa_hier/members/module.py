@@ -150,7 +150,8 @@ class Training(pl.LightningModule):
             slow = _groups(self.network.backbone, optimising.weight_decay)
             for group in slow:
                 group["lr"] = optimising.learning_rate * optimising.backbone_rate
-            groups = slow + _groups(self.network.head, optimising.weight_decay)
+            new = torch.nn.ModuleList([self.network.top, self.network.head])
+            groups = slow + _groups(new, optimising.weight_decay)
             late = course_named(optimising.schedule, optimising.steps, optimising.warmup, optimising.frozen_steps)
             courses = [late] * len(slow) + [course] * (len(groups) - len(slow))
         optimizer = _optimizer(optimising, groups, fused=self.device.type in ("cpu", "cuda"))

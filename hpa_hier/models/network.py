@@ -93,6 +93,7 @@ class VectorNetwork(Network):
     def __init__(self, backbone: nn.Module, head: nn.Module, mean: np.ndarray, std: np.ndarray) -> None:
         nn.Module.__init__(self)  # the images' own normalisation has other shapes and limits
         self.backbone = backbone
+        self.top = nn.Identity()
         self.head = head
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(1, -1))
         self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).reshape(1, -1))
