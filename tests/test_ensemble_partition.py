@@ -68,7 +68,8 @@ def test_invariants_virtual_nodes_change_no_other_node_and_are_no_answer(seed):
     assert taxonomy.groups == plain.groups
     assert {node: taxonomy.meaning(node) for node in plain.nodes} == {node: plain.meaning(node) for node in plain.nodes}
     assert taxonomy.leaves_below("has_minority") == sides["minority"]
-    safe = safe_answers(rng.random((9, len(taxonomy.nodes))), np.full(len(taxonomy.nodes), 0.3), taxonomy)
+    everything = np.ones((9, len(taxonomy.nodes)), bool)
+    safe = safe_answers(rng.random(everything.shape), np.full(len(taxonomy.nodes), 0.3), taxonomy, everything)
     assert not {taxonomy.nodes[j] for j in safe.column if j >= 0} & {*taxonomy.virtual}
 
 

@@ -217,10 +217,13 @@ def test_safe_answers_are_the_deepest_that_are_right_often_enough():
         "    Nucleoli: {label: 1}\n    Speckles: {label: 2}\n"
     )
     probs = np.array([[0.9, 0.8, 0.1], [0.9, 0.4, 0.3], [0.2, 0.1, 0.2]])
-    found = safe_answers(probs, np.array([0.5, 0.6, np.inf]), taxonomy)
+    found = safe_answers(probs, np.array([0.5, 0.6, np.inf]), taxonomy, np.ones((3, 3), bool))
     names = [UNSURE if j < 0 else taxonomy.nodes[j] for j in found.column]
     assert names == ["Nucleoli", "Nucleus", UNSURE]
     assert found.confidence.tolist() == [0.8, 0.9, 0.0]
+    denied = np.array([[True, False, False], [False] * 3, [True] * 3])
+    found = safe_answers(probs, np.array([0.5, 0.6, np.inf]), taxonomy, denied)
+    assert [UNSURE if j < 0 else taxonomy.nodes[j] for j in found.column] == ["Nucleus", UNSURE, UNSURE]
 
 
 @often

@@ -80,9 +80,12 @@ def compare(ours: HeldOut, theirs: HeldOut, taxonomy: Taxonomy, confidence: floa
     systems = [_Measured.of(one, leaves) for one in (ours, theirs)]
     drawn = [_Drawn.of(one, ours.units) for one in systems]
     apart = {name: drawn[0].over_classes(name) - drawn[1].over_classes(name) for name in FIGURES}
-    lower = {name: float(np.quantile(apart[name][1:], 1 - confidence)) for name in FIGURES}
+    if np.isnan([one[0] for one in apart.values()]).any():
+        return {"decided": False, "accepted": False, "why": "no leaf is known to have a positive; the mean is used"}
     differences = {name: float(apart[name][0]) for name in FIGURES}
-    upper = {name: float(np.quantile(apart[name][1:], confidence)) for name in FIGURES}
+    # Bounds of a paired difference are not moved as those of a figure: what both lose in a resample cancels.
+    lower = {name: float(np.nanquantile(apart[name][1:], 1 - confidence)) for name in FIGURES}
+    upper = {name: float(np.nanquantile(apart[name][1:], confidence)) for name in FIGURES}
     accepted = max(lower.values()) > 0 and min(upper.values()) >= 0
     positives = (ours.truth.present & ours.truth.known)[:, leaves].sum(axis=0)
     return {
@@ -150,7 +153,10 @@ class _Measured:
             drawn = weights[:, order]
             hit = drawn * (self.targets & self.known)[order, j]
             found, reached = np.cumsum(hit, axis=1), np.cumsum(drawn * self.known[order, j], axis=1)
-            total = (hit * found / np.maximum(reached, 1)).sum(axis=1)
+            ranked = self.probs[order, j]
+            ends = np.append(ranked[1:] != ranked[:-1], True)  # equal probabilities are one step
+            found, reached = found[:, ends], reached[:, ends]
+            total = (np.diff(found, axis=1, prepend=0) * found / np.maximum(reached, 1)).sum(axis=1)
             columns.append(np.where(found[:, -1] > 0, total / np.maximum(found[:, -1], 1), np.nan))
         return np.stack(columns, axis=1)
 
@@ -202,9 +208,20 @@ def _row(drawn: list[_Drawn], figure: str, leaf: int) -> dict[str, float | None]
 
 def _with_interval(values: Floats) -> dict[str, float | None]:
     """A figure on all samples, and its bootstrap interval: None where a leaf has no positives."""
-    drawn = values[1:][~np.isnan(values[1:])]
-    low, high = np.quantile(drawn, INTERVAL) if len(drawn) else (np.nan, np.nan)
+    low, high = (_bound(values, quantile) for quantile in INTERVAL)
     return {"value": _number(values[0]), "low": _number(low), "high": _number(high)}
+
+
+def _bound(values: Floats, quantile: float) -> float:
+    """A quantile of resampled figures, moved so that their median is the figure itself, values[0]; NaN is left out.
+
+    A resample lacks positives of rare classes, so its figures lie lower or higher than those of the whole: unmoved
+    bounds need not even hold the figure.
+    """
+    drawn = values[1:][~np.isnan(values[1:])]
+    if not len(drawn):
+        return float("nan")
+    return float(np.clip(np.quantile(drawn, quantile) - np.median(drawn) + values[0], 0.0, 1.0))
 
 
 def _number(value: float) -> float | None:

@@ -13,6 +13,7 @@ from hpa_hier.ensemble.stack import Lesson
 BLEND = "blend"  # the aggregate's name
 _STEPS = 1000
 _DONE = 1e-6  # change of a weight at which the steps end
+_TINY = 1e-30  # in the place of 0 where all weights that an entry has are gone
 _LEAST = 1e-6  # probability that is taken for none
 
 
@@ -42,7 +43,8 @@ def blend_weights(lesson: Lesson) -> Floats:
     """Find the weights of smallest log loss over all nodes together; each node's are those of its members, scaled to 1.
 
     The log loss of a mixture has one minimum, and expectation maximisation walks down to it: a member's weight is its
-    mean share in what the mixture gave to the truth.
+    mean share in what the mixture gave to the truth. Where a member does not answer, the others' weights are scaled to
+    1, and it counts for as often as it would have been drawn before one that answers.
 
     Args:
         lesson: what to fit on.
@@ -52,21 +54,24 @@ def blend_weights(lesson: Lesson) -> Floats:
 
     Source: expectation maximisation for mixing proportions, Dempster, Laird & Rubin, 1977.
     """
-    given = []
+    given, answering = [], []
     for logits, covers in zip(lesson.logits, lesson.covers, strict=True):
         # The probability that a member gave to what was the case; nothing where it does not answer.
         true = expit(np.where(lesson.present, logits, -logits)).clip(_LEAST)
         given.append(np.where(covers, true, 0.0).astype(np.float32)[lesson.known])
-    shares = np.stack(given)  # (E, entries)
-    shares = shares[:, shares.any(axis=0)]
-    if not shares.shape[1]:
-        return _per_node(np.full(len(shares), 1 / len(shares)), lesson.covers)
-    # Entries where all members are all but right tell nothing apart, and are most of them: take them as one.
-    clear = shares.min(axis=0) > 1 - 1e-3
+        answering.append(np.broadcast_to(covers, true.shape)[lesson.known])
+    shares, answers = np.stack(given), np.stack(answering)  # (E, entries)
+    # Entries that one member alone answers for, or where all are all but right, tell nothing apart, and are most of
+    # them: they count as one.
+    telling = (answers.sum(axis=0) > 1) & (np.where(answers, shares, 1).min(axis=0) <= 1 - 1e-3)
+    alike = int((answers.any(axis=0) & ~telling).sum())
+    shares, answers = shares[:, telling], answers[:, telling].astype(np.float32)
     weight = np.full(len(shares), 1 / len(shares))
-    for _ in range(_STEPS):
-        mixed = weight.astype(np.float32) @ shares[:, ~clear]
-        found = weight * ((shares[:, ~clear] / mixed).sum(axis=1, dtype=np.float64) + int(clear.sum()))
+    for _ in range(_STEPS if telling.any() else 0):
+        small = weight.astype(np.float32)
+        drawn = (shares / np.maximum(small @ shares, _TINY)).sum(axis=1, dtype=np.float64)
+        before = ((1 - answers) / np.maximum(small @ answers, _TINY)).sum(axis=1, dtype=np.float64)
+        found = weight * (drawn + before + alike)
         found /= found.sum()
         change, weight = np.abs(found - weight).max(), found
         if change < _DONE:

@@ -13,6 +13,7 @@ from hpa_hier.ensemble.isotonic import Curve
 from hpa_hier.ensemble.isotonic import isotonic as isotonic_curves
 
 _SMALLEST_SLOPE = 1e-3  # calibration never turns a member's order round, nor flattens it
+_LOUD = 10.0  # root mean square of scores from which they are no logits, and bounds go by their own unit
 _STEEPEST = 100.0  # slope of a temperature that separable logits would drive to infinity
 _LARGEST_STEP = 5.0  # change of a temperature's slope in one step, in units of the logits' spread
 _ITERATIONS = 100
@@ -96,7 +97,7 @@ def platt(nodes: tuple[str, ...], logits: Floats, present: Bools, known: Bools, 
     scale = float(np.sqrt((weights * centred**2).sum() / max(weights.sum(), 1.0))) or 1.0
     problem = _Problem(centred / scale, goals, weights)
 
-    smallest = _SMALLEST_SLOPE * scale
+    smallest = _SMALLEST_SLOPE * min(scale, _LOUD)
     shared, offset = _descend(problem, np.full(len(nodes), scale), centre.copy(), _shared_step, pooled=True)
     shared = np.maximum(shared, smallest)
     own, _ = _descend(problem, shared, offset, _own_step)
@@ -125,9 +126,10 @@ def temperature(nodes: tuple[str, ...], logits: Floats, present: Bools, known: B
     scale = float(np.sqrt((logits**2)[known].mean())) if known.any() else 1.0
     scale = scale or 1.0
     problem = _Problem(logits / scale, present.astype(np.float64), known.astype(np.float64))
-    slope, _ = _descend(problem, np.full(len(nodes), scale), np.zeros(len(nodes)), _temperature_step, pooled=True)
-    slope = np.clip(slope / scale, _SMALLEST_SLOPE, _STEEPEST)
-    return Calibration(nodes, slope, np.zeros(len(nodes)))
+    start = np.full(len(nodes), min(scale, _LOUD))
+    slope, _ = _descend(problem, start, np.zeros(len(nodes)), _temperature_step, pooled=True)
+    slope = np.clip(slope, _SMALLEST_SLOPE * min(scale, _LOUD), _STEEPEST * max(scale, 1.0))
+    return Calibration(nodes, slope / scale, np.zeros(len(nodes)))
 
 
 def isotonic(nodes: tuple[str, ...], logits: Floats, present: Bools, known: Bools, shrink: float) -> Calibration:

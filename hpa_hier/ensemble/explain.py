@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
+from hpa_hier.ensemble.blend import BLEND
 from hpa_hier.ensemble.predict import Ensemble, Prediction
 from hpa_hier.ensemble.scores import Scores, aligned
 from hpa_hier.taxonomy import Taxonomy
@@ -89,8 +90,9 @@ def _tree(ensemble: Ensemble, prediction: Prediction) -> list[str]:
         notes = "; ".join(_notes(ensemble, prediction, node))
         lines.append(f"{branch + mark + ' ' + node:<{width}}  {numbers}    {needs:<21} {notes}".rstrip())
     network = ", and what the network down the levels adds" if ensemble.rnn else ""
+    added = "probabilities" if ensemble.aggregate == BLEND else "logits"
     lines.append(
-        f"● present, ○ not; together: the members' calibrated logits, weighed and added{network}; needs: threshold "
+        f"● present, ○ not; together: the members' calibrated {added}, weighed and added{network}; needs: threshold "
         "(its interval)"
     )
     return lines
@@ -108,7 +110,7 @@ def _notes(ensemble: Ensemble, prediction: Prediction, node: str) -> Iterator[st
         yield f"raised to {children[0]}"
     if prob[j] < raw[j] and taxonomy.is_leaf(node):
         gates = [f"{taxonomy.nodes[one.group]} γ {one.gamma:.2f}" for one in ensemble.gates if j in one.leaves]
-        yield f"lowered by gate {', '.join(gates)}"
+        yield f"lowered by gate {', '.join(gates)}" if gates else f"lowered by {ensemble.reconcile} to what is above"
     if present[j] and prob[j] < prediction.thresholds[j]:
         below = [child for child in taxonomy.children(node) if present[taxonomy.column[child]]]
         yield f"on because {below[0]} is"

@@ -41,7 +41,8 @@ def with_factors(logits: Sequence[Floats], covers: Bools, given: Sequence[int | 
     for e, node in enumerate(given):
         if node is not None:
             sources = [logits[s][:, node] for s in range(len(logits)) if covers[s, node] and given[s] is None]
-            factor = np.mean(sources, axis=0)[:, None]
+            # One after another: np.mean adds a single row in another order than many.
+            factor = (sum(sources[1:], start=sources[0]) / len(sources))[:, None]
             result[e] = np.where(covers[e], product_logits(logits[e], factor), 0.0)
     return result
 

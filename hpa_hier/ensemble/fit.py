@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpa_hier.config import EnsembleSettings
+from hpa_hier.data.split import units_of
 from hpa_hier.ensemble.aggregate import WEIGHTS, combine, coverage, fill_absent
 from hpa_hier.ensemble.arrays import Bools, Floats
 from hpa_hier.ensemble.blend import blend_weights
@@ -125,7 +126,7 @@ def fit_held_out(given: Material, taxonomy: Taxonomy, settings: EnsembleSettings
     check_factors(given.members, taxonomy)
     ensemble = _without_thresholds(given, taxonomy, settings)
     truth = given.truth
-    number = min(settings.folds, len(truth.ids) // _FEWEST)
+    number = min(settings.folds, len(truth.ids) // _FEWEST, len(np.unique(units_of(given.units))))
     if number < 2:
         probs = _probs(ensemble, given)
         held_out = None
@@ -137,7 +138,7 @@ def fit_held_out(given: Material, taxonomy: Taxonomy, settings: EnsembleSettings
                 _without_thresholds(given.rows(fold != k), taxonomy, settings), given.rows(fold == k)
             )
         held_out = _nested(given, probs, fold, taxonomy, settings)
-    thresholds = _thresholds(probs, truth, taxonomy, settings)
+    thresholds = _thresholds(probs, truth, taxonomy, settings, units_of(given.units))
     safe = safe_thresholds(probs, truth.present, truth.known, settings.safe_precision)
     return replace(ensemble, thresholds=thresholds, safe=safe), held_out
 
@@ -177,7 +178,9 @@ def _without_thresholds(given: Material, taxonomy: Taxonomy, settings: EnsembleS
     wide = [spread(one, scores, taxonomy) for one, scores in zip(calibrations, given.members, strict=True)]
     columns = [taxonomy.column[scores.given] if scores.given else None for scores in given.members]
     logits = fill_absent(np.stack(with_factors(wide, covers, columns)), covers, given.heard)
-    lesson = Lesson(logits, covers, truth.present, truth.known)
+    # Where nobody speaks there is nothing to fit; booleans as numbers, since their product is fast.
+    answered = given.heard.T.astype(np.float32) @ covers.astype(np.float32) > 0
+    lesson = Lesson(logits, covers, truth.present, truth.known & answered)
     stacked = _aggregate(lesson, settings)
     rnn = None
     if settings.aggregate == "rnn":
@@ -217,12 +220,14 @@ def _probs(ensemble: Ensemble, given: Material) -> Floats:
     return ensemble.probabilities(ensemble.calibrated(given.members), given.heard)[1]
 
 
-def _thresholds(probs: Floats, truth: Truth, taxonomy: Taxonomy, settings: EnsembleSettings) -> Thresholds:
+def _thresholds(
+    probs: Floats, truth: Truth, taxonomy: Taxonomy, settings: EnsembleSettings, units: NDArray[np.intp] | None = None
+) -> Thresholds:
     plan = ThresholdPlan(
         settings.thresholds, settings.fixed_threshold, settings.small_class_positives, settings.bootstrap
     )
     leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
-    fitted = fit_thresholds(taxonomy.nodes, probs, (truth.present, truth.known), leaves, plan)
+    fitted = fit_thresholds(taxonomy.nodes, probs, (truth.present, truth.known), leaves, plan, units)
     return set_by_hand(fitted, settings.hand_thresholds)
 
 

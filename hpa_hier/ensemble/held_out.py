@@ -17,6 +17,7 @@ from hpa_hier.ensemble.predict import Ensemble
 from hpa_hier.ensemble.run_folder import Gathered, check_together, check_unchanged, gather, pack_of, wanted_members
 from hpa_hier.ensemble.scores import Truth
 from hpa_hier.ensemble.views import fitted_settings, scores_in_views
+from hpa_hier.files import sha256
 from hpa_hier.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def evaluate_run(run: Path, recipe: Recipe) -> Path:
     settings = dict(ensemble.about.get("settings") or {})  # type: ignore[call-overload]
     facts = facts_of(ensemble.about, pack.simulated, gathered.records, peers.records if peers else (), settings)
     facts["acceptance"] = ensemble.about.get("acceptance")
+    facts["ensemble_sha256"] = sha256(folder / keep.FILE)
     prediction = ensemble.predict(gathered.scores)
     peer = flat.predict([scores.take(prediction.ids) for scores in peers.scores]) if flat and peers else None
     return write_evaluation(folder, _truth(pack, ensemble.taxonomy, recipe), prediction, peer, facts)

@@ -126,6 +126,7 @@ def explain_sample(
         members = score(ensemble, load_scorers(run, ensemble, device), (sample,), image)
         told = explain(ensemble, members, Known(f"{about}; image of {folder.images}", None, filled), every_node)
         return told + evidence(run, ensemble, image, device)
+    check_unchanged(run, ensemble)
     records = read_records(run, [seat.name for seat in ensemble.seats])
     pack = pack_of(run, records, recipe)
     if sample not in pack.ids:
@@ -164,7 +165,9 @@ def _scan(folder: FolderRequest) -> Scan:
 
 
 def _reading(ensemble: Ensemble, folder: FolderRequest) -> tuple[int, tuple[str, ...], str, tuple[str, ...]]:
-    images: Any = ensemble.about["images"]
+    images: Any = ensemble.about.get("images") or {}
+    if not images:
+        raise UserError(f"{folder.images}: the ensemble was fitted on score tables alone; use --scores, not --images")
     if images.get("kind") == "vectors":
         raise UserError(f"{folder.images}: the members take vectors, not images; predict with --vectors FILE")
     unknown = sorted(set(folder.may_be_missing) - set(images["channels"]))

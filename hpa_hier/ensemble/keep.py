@@ -21,7 +21,7 @@ from hpa_hier.ensemble.reconcile import Gate
 from hpa_hier.ensemble.rnn import Rnn, levels_of
 from hpa_hier.ensemble.thresholds import Thresholds
 from hpa_hier.errors import UserError
-from hpa_hier.files import read_json, sha256, write_bytes, write_json, write_text
+from hpa_hier.files import digest_of, read_json, sha256, write_bytes, write_json, write_text
 from hpa_hier.taxonomy import Taxonomy
 
 FORMAT = 3
@@ -68,6 +68,10 @@ def load(folder: Path, file: str = FILE) -> Ensemble:
     again = fit_command(folder.parent)
     if not isinstance(content, dict) or content.get("format") not in _READABLE:
         raise UserError(f"{path}: not an ensemble of format {FORMAT}; fit it again: {again}")
+    if content.get("taxonomy_digest", digest_of(taxonomy.text)) != digest_of(taxonomy.text):  # older files have none
+        raise UserError(
+            f"{path}: was fitted under another {folder / 'taxonomy.yaml'} than stands there; fit it again: {again}"
+        )
     try:
         ensemble = _from_json(content, taxonomy)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -100,6 +104,7 @@ def to_json(ensemble: Ensemble) -> dict[str, Any]:
         "format": FORMAT,
         "version": __version__,
         "taxonomy": ensemble.taxonomy.name,
+        "taxonomy_digest": digest_of(ensemble.taxonomy.text),
         "about": ensemble.about,
         "members": {seat.name: _seat_to_json(seat, nodes) for seat in ensemble.seats},
         "offset": {node: float(value) for node, value in zip(nodes, ensemble.offset, strict=True)},

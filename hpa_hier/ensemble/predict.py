@@ -112,7 +112,7 @@ class Ensemble:
         scored = aligned(members, members[0].ids if members else None)
         raw, probs = self.probabilities(self.calibrated(scored), heard)
         present = close(decide(probs, self.thresholds.values), self.taxonomy.bottom_up)
-        safe = safe_answers(probs, self.safe, self.taxonomy)
+        safe = safe_answers(probs, self.safe, self.taxonomy, present)
         return Prediction(scored[0].ids, self.taxonomy.nodes, raw, probs, self.thresholds.values, present, safe)
 
     def probabilities(self, logits: Sequence[Floats], heard: Bools | None = None) -> tuple[Floats, Floats]:

@@ -51,17 +51,18 @@ def safe_thresholds(probs: Floats, present: Bools, known: Bools, precision: floa
     return np.where(found, values, np.inf)
 
 
-def safe_answers(probs: Floats, thresholds: Floats, taxonomy: Taxonomy) -> SafeAnswers:
-    """Choose for each sample the deepest node that reaches its safe threshold; the most likely of equally deep ones.
+def safe_answers(probs: Floats, thresholds: Floats, taxonomy: Taxonomy, present: Bools) -> SafeAnswers:
+    """Choose for each sample the deepest present node that reaches its safe threshold; the likeliest of equally deep.
 
     Args:
         probs: (B, N) reconciled; columns as taxonomy.nodes.
         thresholds: (N,) from `safe_thresholds`.
         taxonomy: says how deep nodes are; a leaf is as deep as the deepest.
+        present: (B, N) decisions; what they deny is no safe answer.
     """
     deepest = max(taxonomy.depth(node) for node in taxonomy.nodes)
     depth = np.array([deepest if taxonomy.is_leaf(node) else taxonomy.depth(node) for node in taxonomy.nodes])
-    reached = probs >= thresholds
+    reached = (probs >= thresholds) & present
     reached[:, [taxonomy.column[node] for node in taxonomy.virtual]] = False
     rank = np.where(reached, depth + probs / 2, -1.0)  # depth first, then probability
     best = np.argmax(rank, axis=1)

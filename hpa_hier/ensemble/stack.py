@@ -137,7 +137,9 @@ def _descend_simplex(lesson: Lesson, *, pooled: bool) -> Floats:
             slope = np.repeat(slope.sum(axis=1, keepdims=True) / counts.sum(), len(counts), axis=1)
         else:
             slope = slope / counts
-        score = np.clip(score - slope, -30, 30)
+        score = score - slope
+        largest = np.where(lesson.covers, score, -np.inf).max(axis=0, initial=-1e300)
+        score = np.clip(score - largest, -30, 0)  # only differences count
         weights = _softmax(score, lesson.covers)
     return weights
 

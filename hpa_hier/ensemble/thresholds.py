@@ -62,7 +62,12 @@ class ThresholdPlan:
 
 
 def fit_thresholds(
-    nodes: tuple[str, ...], probs: Floats, truth: tuple[Bools, Bools], leaves: Sequence[int], plan: ThresholdPlan
+    nodes: tuple[str, ...],
+    probs: Floats,
+    truth: tuple[Bools, Bools],
+    leaves: Sequence[int],
+    plan: ThresholdPlan,
+    units: NDArray[np.intp] | None = None,
 ) -> Thresholds:
     """Choose every node's threshold on held-out probabilities.
 
@@ -73,6 +78,7 @@ def fit_thresholds(
         leaves: columns that the global threshold is fitted on.
         plan: the rule. Nodes without positives get the prevalence threshold where the rule is f1, the plugin one where
             it is bagged.
+        units: (B,) numbers of what is resampled whole for the intervals, from 0; None: each sample alone.
 
     Returns:
         The thresholds. A node without positives gets, by prevalence, half-way from the largest probability to 1.
@@ -84,7 +90,8 @@ def fit_thresholds(
     values, rules = _choose(ranked, positives, leaves, plan)
     low, high = np.full(len(nodes), np.nan), np.full(len(nodes), np.nan)
     if plan.bootstrap:
-        draws = _bootstrap(Ranked.of(probs, *truth, ordered=True), rules, leaves, plan)
+        alone = units is None or len(np.unique(units)) == len(units)
+        draws = _bootstrap(Ranked.of(probs, *truth, ordered=True), rules, leaves, plan, None if alone else units)
         low, high = np.quantile(draws, INTERVAL, axis=0)
     return Thresholds(nodes, values, rules, low, high, positives)
 
@@ -139,9 +146,9 @@ def _bags(row: Ranked, plan: ThresholdPlan) -> Floats:
     that are enough, and what lies between two of them is drawn as one number. Time does not grow with the samples.
     """
     f1 = f1_behind(row)[0]
-    behind = np.flatnonzero(row.hits[0] & (f1 >= f1.max() - _FAR))
-    if not len(behind):  # the best cut parts no equals, and ends with one that carries nothing
-        behind = np.flatnonzero(f1 == f1.max())[:1]
+    ends = np.flatnonzero(row.parts[0])
+    fresh = np.diff(np.cumsum(row.hits[0])[ends], prepend=0) > 0  # equals are one step, that holds a positive or none
+    behind = ends[fresh & (f1[ends] >= f1.max() - _FAR)]
     places = behind[np.unique(np.linspace(0, len(behind) - 1, _PLACES).round().astype(int))]
     hits, others = (
         np.diff(np.concatenate([[0], np.cumsum(which)[places], [which.sum()]]))
@@ -156,9 +163,15 @@ def _bags(row: Ranked, plan: ThresholdPlan) -> Floats:
     return values
 
 
-def _bootstrap(ranked: Ranked, rules: tuple[str, ...], leaves: Sequence[int], plan: ThresholdPlan) -> Floats:
-    """Choose thresholds again on resamples of the samples; (R, N), rules as chosen on all samples."""
-    times = _times(ranked, plan)
+def _bootstrap(
+    ranked: Ranked,
+    rules: tuple[str, ...],
+    leaves: Sequence[int],
+    plan: ThresholdPlan,
+    units: NDArray[np.intp] | None,
+) -> Floats:
+    """Choose thresholds again on resamples of the samples, or of their units; (R, N), rules as on all samples."""
+    times = _times(ranked, plan, units)
     if plan.rule == "global":
         walk = Walk.of(ranked, leaves)
         return np.stack([np.full(len(rules), walk.best(one.astype(np.float32))) for one in times])
@@ -169,17 +182,20 @@ def _bootstrap(ranked: Ranked, rules: tuple[str, ...], leaves: Sequence[int], pl
     for node, rule in enumerate(rules):
         if rule == "bagged":
             share = ranked.hits[node].sum() / (ranked.hits[node].sum() + _HALF_BAGGED)
-            draws[:, node] += share * (_bags(ranked.rows([node]), plan) - draws[:, node])
+            row = ranked.rows([node])
+            bags = _bags(row, plan) if units is None else _resampled_values(row, times, "f1")
+            draws[:, node] += share * (bags - draws[:, node])
         elif rule != "plugin":
             draws[:, node] = _resampled_values(ranked.rows([node]), times, rule)
     return draws
 
 
-def _times(ranked: Ranked, plan: ThresholdPlan) -> Counts:
-    """How often each of R resamples holds each sample, (R, B)."""
+def _times(ranked: Ranked, plan: ThresholdPlan, units: NDArray[np.intp] | None) -> Counts:
+    """How often each of R resamples holds each sample, (R, B); samples of one unit are drawn together."""
     rng = np.random.default_rng(plan.seed)
-    size = ranked.probs.shape[1]
-    return np.stack([np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(plan.bootstrap)])
+    size = ranked.probs.shape[1] if units is None else int(units.max()) + 1
+    drawn = (np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(plan.bootstrap))
+    return np.stack([one if units is None else one[units] for one in drawn])
 
 
 def _resampled_values(row: Ranked, times: Counts, rule: str) -> Floats:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpa_hier.command import run_flag
 from hpa_hier.data.split import read_split
 from hpa_hier.errors import UserError
-from hpa_hier.files import read_json
+from hpa_hier.files import read_json, sha256
 from hpa_hier.taxonomy import Taxonomy
 
 Bools = npt.NDArray[np.bool_]
@@ -77,7 +78,7 @@ def read_evaluation(path: Path) -> Evaluation:
     run = run_folder(path)
     file = path if path.suffix == ".npz" else run / "ensemble" / "evaluation.npz"
     if not file.is_file():
-        raise UserError(f"{file}: no evaluation yet; run: python -m hpa_hier.ensemble evaluate --run {run}")
+        raise UserError(f"{file}: no evaluation yet; run: {evaluate_command(run)}")
     arrays = _read_arrays(file)
     kept = next((p for p in (file.parent / "taxonomy.yaml", run / "taxonomy.yaml") if p.is_file()), None)
     if kept is None:
@@ -86,6 +87,10 @@ def read_evaluation(path: Path) -> Evaluation:
     columns = _columns(file, arrays["nodes"], taxonomy)
     ids = tuple(str(name) for name in arrays["ids"])
     facts_file = file.with_suffix(".json")
+    facts = read_json(facts_file) if facts_file.is_file() else {}
+    fitted = file.parent / "ensemble.json"
+    if fitted.is_file() and facts.get("ensemble_sha256", sha256(fitted)) != sha256(fitted):  # older files have none
+        raise UserError(f"{file}: of another ensemble than {fitted.name}; run: {evaluate_command(run)}")
     return Evaluation(
         taxonomy=taxonomy,
         ids=ids,
@@ -94,9 +99,14 @@ def read_evaluation(path: Path) -> Evaluation:
         known=arrays["known"][:, columns].astype(bool),
         ensemble=_answers(arrays, "", columns, arrays["thresholds"]),
         flat=_answers(arrays, "flat_", columns, arrays.get("flat_thresholds")) if "flat_present" in arrays else None,
-        facts=read_json(facts_file) if facts_file.is_file() else {},
+        facts=facts,
         safe=tuple(str(name) for name in arrays.get("safe", ())),
     )
+
+
+def evaluate_command(run: Path) -> str:
+    """Return the command that evaluates a run's ensemble, with the run named so that it is found."""
+    return f"python -m hpa_hier.ensemble evaluate {run_flag(run)}"
 
 
 def _read_arrays(file: Path) -> dict[str, npt.NDArray[Any]]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpa_hier.config import ReportSettings
+from hpa_hier.data.split import units_of
 from hpa_hier.evaluate import metrics
 from hpa_hier.evaluate.evaluation import Answers, Evaluation, read_evaluation
 from hpa_hier.evaluate.intervals import interval
@@ -134,7 +135,7 @@ def _what(evaluation: Evaluation, settings: ReportSettings) -> dict[str, Any]:
         "pack_digest": facts.get("pack_digest"),
         "taxonomy": evaluation.taxonomy.name,
         "samples": len(evaluation.ids),
-        "antibodies": len({group for group in evaluation.groups if group}),
+        "units": len(np.unique(units_of(evaluation.groups))),  # what is resampled
         "positives": int(positives.sum()),
         "classes": int((positives > 0).sum()),
         "left_out": [leaf for leaf, number in zip(named, positives, strict=True) if not number],
@@ -142,6 +143,9 @@ def _what(evaluation: Evaluation, settings: ReportSettings) -> dict[str, Any]:
         "interval": settings.interval,
         "members": dict(facts.get("members") or {}),
         "flat_members": dict(facts.get("flat_members") or facts.get("flat") or {}),
+        "fell_back": bool(facts.get("flat_members"))
+        and set(facts["members"]) == set(facts["flat_members"])
+        and (facts.get("acceptance") or {}).get("accepted") is False,
     }
 
 
@@ -223,7 +227,7 @@ def _reliability(evaluation: Evaluation, answers: Answers, level: float, bins: i
 def context(what: Mapping[str, Any]) -> str:
     """Say in one line what figures were measured on: cells, part, split, samples, positives, interval."""
     cells = "drawn cells (simulated)" if what["simulated"] else "real images"
-    unit = f"{what['antibodies']:,} antibodies" if what["antibodies"] else "images"
+    unit = "images" if what["units"] == what["samples"] else f"{what['units']:,} units (antibodies, or images alike)"
     spread = f"{100 * what['interval']:g} % intervals from {what['resamples']:,} resamples of {unit}"
     return (
         f"{cells}, {what['part']} part of split {what['split_digest'] or 'unknown'}: {what['samples']:,} images, "
@@ -284,4 +288,6 @@ def table(figures: Mapping[str, Any]) -> str:
     )
     left_out = figures["what"]["left_out"]
     note = f"\nno positives, left out of means over classes: {', '.join(left_out)}" if left_out else ""
+    if figures["what"]["fell_back"]:
+        note += "\nthe aggregate was not shown to beat the flat mean, so the flat mean answers: both columns are its"
     return f"{context(figures['what'])}\n{body}{note}"

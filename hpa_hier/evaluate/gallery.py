@@ -48,7 +48,7 @@ class Label:
 
     name: str
     prob: float
-    mark: str  # "right", "missed" (true, not predicted), "wrong" (predicted, not true)
+    mark: str  # "right", "missed" (true, not predicted), "wrong" (predicted, not true), "untold" (predicted, not known)
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,9 @@ def _card(evaluation: Evaluation, images: Images, row: int, f1: float) -> Card:
     def labels(on: Bools, other: Bools, mark: str) -> list[Label]:
         chosen = [j for j in evaluation.leaf_columns if on[row, j]]
         chosen.sort(key=lambda j: -answers.probs[row, j])
+        marks = ("right" if other[row, j] else mark if evaluation.known[row, j] else "untold" for j in chosen)
         return [
-            Label(taxonomy.nodes[j], float(answers.probs[row, j]), "right" if other[row, j] else mark) for j in chosen
+            Label(taxonomy.nodes[j], float(answers.probs[row, j]), one) for j, one in zip(chosen, marks, strict=True)
         ]
 
     layers = {channel: layer(plane, channel) for channel, plane in zip(images.channels, planes, strict=True)}

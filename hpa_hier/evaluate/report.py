@@ -87,7 +87,9 @@ def render(run: Path, evaluation: Evaluation, figures: Mapping[str, Any], from_p
         acceptance=evaluation.facts.get("acceptance") or {"decided": False},
         risk=plots.risk(figures["risk"], figures["safe"]),
         matrix=plots.cooccurrence(
-            evaluation.taxonomy.leaves, evaluation.targets[:, leaves], evaluation.ensemble.present[:, leaves]
+            evaluation.taxonomy.leaves,
+            (evaluation.targets & evaluation.known)[:, leaves],
+            (evaluation.ensemble.present & evaluation.known)[:, leaves],
         ),
         records=records,
         balanced=[f"{record.name} ({record.balance})" for record in records if record.balance != "none"],
