@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hpa_hier.config import ReportSettings
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.evaluation import read_evaluation
 from hpa_hier.evaluate.figures import context, figures_of, shown, table
+from hpa_hier.files import sha256
 
 FEW = ReportSettings(bootstrap=60, gallery=3)
 
@@ -192,3 +194,35 @@ def test_an_array_of_another_shape_is_refused(run, tmp_path):
     np.savez(file, **arrays)
     with pytest.raises(UserError, match=r"'probs' has shape \(\d+, 44\), but ids × nodes are"):
         read_evaluation(copy)
+
+
+def test_units_are_counted_as_they_are_resampled(run, figures, tmp_path):
+    assert figures["what"]["units"] == len(set(read_evaluation(run).groups))
+    assert f"resamples of {figures['what']['units']} units (antibodies, or images alike)" in context(figures["what"])
+    for name in ("ensemble", "taxonomy.yaml"):
+        (tmp_path / name).symlink_to(run / name)
+    assert "resamples of images" in context(figures_of(tmp_path, FEW)["what"])
+
+
+def test_an_evaluation_of_another_ensemble_is_refused(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    folder = tmp_path / "run" / "ensemble"
+    (folder / "ensemble.json").write_text("{}")
+    facts = json.loads((folder / "evaluation.json").read_text())
+    (folder / "evaluation.json").write_text(json.dumps(facts | {"ensemble_sha256": "0" * 64}))
+    with pytest.raises(
+        UserError, match=r"evaluation\.npz: of another ensemble than ensemble\.json; run: python -m hpa"
+    ):
+        read_evaluation(tmp_path / "run")
+    (folder / "evaluation.json").write_text(json.dumps(facts | {"ensemble_sha256": sha256(folder / "ensemble.json")}))
+    assert read_evaluation(tmp_path / "run").ids == read_evaluation(run).ids
+
+
+def test_an_ensemble_that_fell_back_to_the_flat_mean_says_so(run, tmp_path, figures):
+    assert not figures["what"]["fell_back"]
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run" / "ensemble" / "evaluation.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps(facts | {"members": facts["flat_members"], "acceptance": {"accepted": False}}))
+    found = figures_of(tmp_path / "run", FEW)
+    assert "so the flat mean answers: both columns are its" in table(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -13,6 +14,8 @@ from hpa_hier import report as command
 from hpa_hier.config import ReportSettings
 from hpa_hier.data.pack import Pack
 from hpa_hier.errors import UserError
+from hpa_hier.evaluate.evaluation import read_evaluation
+from hpa_hier.evaluate.gallery import shelves
 from hpa_hier.evaluate.report import branch, cost, write_report
 from hpa_hier.evaluate.training_record import class_counts, read_history
 from hpa_hier.files import read_json, write_json, write_text
@@ -206,6 +209,18 @@ def test_another_pack_than_the_runs_is_not_shown(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     write_json(copy / "run.json", read_json(copy / "run.json") | {"pack_digest": "0123456789abcdef"})
     assert "is another pack" in Page(write_report(copy, FEW).read_text(encoding="utf-8")).text
+
+
+def test_what_was_predicted_where_the_annotation_does_not_say_is_neither_right_nor_wrong(run):
+    evaluation = read_evaluation(run)
+    row, leaf = 0, evaluation.leaf_columns[0]
+    known, present, targets = evaluation.known.copy(), evaluation.ensemble.present.copy(), evaluation.targets.copy()
+    known[row, leaf], present[row, leaf], targets[row, leaf] = False, True, False
+    untold = replace(evaluation, known=known, targets=targets, ensemble=replace(evaluation.ensemble, present=present))
+    shelf = shelves(untold, Pack.open(run.parent / "pack"), len(evaluation.ids))[0]
+    (card,) = (card for card in shelf.cards if card.id == evaluation.ids[row])
+    marks = {label.name: label.mark for label in card.predicted}
+    assert marks[evaluation.taxonomy.nodes[leaf]] == "untold"
 
 
 def test_sides_of_different_size_are_called_unmatched(run, tmp_path, page):
