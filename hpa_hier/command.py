@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import shlex
 import signal
@@ -73,6 +74,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     """
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends quietly
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks one of our signs shows "?"
     try:
         status = main(sys.argv[1:]) or 0
     except UserError as error:
@@ -81,7 +85,10 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     except OSError as error:
         if error.errno not in _CURES:
             raise
-        print(f"error: {error.filename or 'output'}: {error.strerror}; {_CURES[error.errno]}", file=sys.stderr)
+        print(
+            f"error: {error.filename2 or error.filename or 'output'}: {error.strerror}; {_CURES[error.errno]}",
+            file=sys.stderr,
+        )
         status = EXIT_USER
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

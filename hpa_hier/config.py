@@ -24,6 +24,13 @@ class DataSettings(Settings):
     # where a group is annotated and nothing below it, the nodes below are not told (unknown) or absent
     below_annotation: Literal["unknown", "absent"] = "unknown"
 
+    @field_validator("channels")
+    @classmethod
+    def _some_and_each_once(cls, value: tuple[Channel, ...]) -> tuple[Channel, ...]:
+        if not value or len(set(value)) < len(value):
+            raise ValueError("must name at least one channel, and each once")
+        return value
+
 
 class SimulateSettings(Settings):
     """The drawn cells that stand in where no data is named."""

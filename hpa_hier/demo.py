@@ -34,20 +34,16 @@ def steps(recipe: Recipe, recipe_arguments: Sequence[str]) -> tuple[Step, ...]:
     """
     home = Path(recipe.artifacts) / recipe.run
     images, pack = home / "images", home / "pack"
-    drawn, shared = recipe.simulate, (*recipe_arguments, "--set", f"data.pack={pack}")
-    draw = (
-        *("--count", str(drawn.count), "--size", str(drawn.image_size)),
-        *("--imbalance", str(drawn.imbalance), "--seed", str(drawn.seed)),
-    )
-    source = ("--images", str(images), "--labels", str(images / "labels.csv"), "--taxonomy", recipe.taxonomy)
-    size = str(recipe.data.image_size)
-    split = ("--fractions", ",".join(map(str, recipe.split.fractions)), "--seed", str(recipe.split.seed))
+    shared = (*recipe_arguments, "--set", f"data.pack={pack}")
+    source = ("--images", str(images), "--labels", str(images / "labels.csv"))
     return (
-        Step("draw cells", ("hpa_hier.data", "simulate", *draw, "--out", str(images)), images / "labels.csv"),
-        Step("pack", ("hpa_hier.data", "pack", *source, "--size", size, "--out", str(pack)), pack / "pack.json"),
+        Step(
+            "draw cells", ("hpa_hier.data", "simulate", *recipe_arguments, "--out", str(images)), images / "labels.csv"
+        ),
+        Step("pack", ("hpa_hier.data", "pack", *source, *recipe_arguments, "--out", str(pack)), pack / "pack.json"),
         Step(
             "split",
-            ("hpa_hier.data", "split", "--pack", str(pack), *split, "--out", str(home / "split.csv")),
+            ("hpa_hier.data", "split", "--pack", str(pack), *recipe_arguments, "--out", str(home / "split.csv")),
             home / "split.csv",
         ),
         Step("train", ("hpa_hier.train", "--all", *shared), None),

@@ -71,6 +71,22 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON holds anything; callers
         raise UserError(f"{path}: not a JSON file ({error}); remove it and run the step that writes it again") from None
 
 
+def refuse_foreign(path: Path, first: str) -> None:
+    """Refuse to replace a file that this program did not write; its own begin with `first`.
+
+    Raises:
+        UserError: the file exists and begins otherwise.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: a folder is in the way of a file; move it, or name another place")
+    if not path.exists():
+        return
+    with path.open("rb") as handle:
+        begins = handle.read(len(first.encode()))
+    if begins != first.encode():
+        raise UserError(f"{path}: exists and was not written by this command; name another file, or move this one")
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content as 64 hex digits."""
     digest = hashlib.sha256()

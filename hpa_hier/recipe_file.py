@@ -101,7 +101,11 @@ def _recipe_error(
     problems = error.errors(include_url=False)
     first = problems[0]
     path = (*above, *first["loc"])
-    guilty = next((text for keys, text in changed.items() if path and _overlap(keys, path)), None)
+    touched = {keys: text for keys, text in changed.items() if path and _overlap(keys, path)}
+    # a check of a whole block names the settings that it is about
+    named = [text for keys, text in touched.items() if re.search(rf"\b{re.escape(str(keys[-1]))}\b", first["msg"])]
+    exact = [text for keys, text in touched.items() if len(keys) <= len(path)]
+    guilty = next(iter((*exact, *named)), None)
     where = f"--set {guilty}" if guilty else f"{document.source}:{document.line(*path)}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return UserError(f"{where}: {_problem(first, path)}{more}")
@@ -123,7 +127,7 @@ def _problem(error: ErrorDetails, path: tuple[Key, ...]) -> str:
         return f"unknown setting '{setting}'{hint}"
     if error["type"] == "missing":
         return f"'{setting}' is missing; add it"
-    if error["type"] == "string_pattern_mismatch":
+    if error["type"] == "string_pattern_mismatch" and path[-1:] in (("run",), ("name",)):
         message = "must be a word of letters, digits, dots and dashes, at most 64"
     if error["type"] in ("model_type", "model_attributes_type"):
         message = "must be a block of settings"

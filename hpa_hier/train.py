@@ -28,6 +28,10 @@ it stopped; --restart trains it anew. Ctrl-C saves and stops."""
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     flags = _parser().parse_args(arguments)
+    if flags.seed is not None and (flags.all or flags.member):
+        raise UserError("--seed: a member of the recipe has its own; change it with --set members.NAME.seed=N")
+    if flags.jobs and not flags.all:
+        raise UserError("--jobs: goes with --all; leave it out for one member")
     one_thread_a_process()
     from hpa_hier.recipe_file import load_recipe
 
@@ -47,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--member", metavar="NAME", help="a member of the recipe")
     what.add_argument("--all", action="store_true", help="every member of the recipe, side by side")
     how = parser.add_argument_group("how")
-    how.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of the member (default: 0)")
+    how.add_argument("--seed", type=_seed, metavar="N", help="seed of a --level, --group or --partition (default: 0)")
     how.add_argument("--data", metavar="PACK", help="folder of a pack (default: the recipe's; else demo cells)")
     how.add_argument("--run", metavar="NAME", help="folder under artifacts/ (default: the recipe's)")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
@@ -95,7 +99,11 @@ def _sets(flags: argparse.Namespace) -> list[str]:
 
         if flags.weights:
             raise UserError("--init pretrained and --weights both name weights to start from; give one of them")
-        named |= settings_of_shipped()
+        shipped = settings_of_shipped()
+        told = [change for change in flags.sets if change.partition("=")[0].strip() in shipped]
+        if told:
+            raise UserError(f"--init pretrained sets what --set {told[0]} does; leave one of them out")
+        named |= shipped
     folds = [f"split.folds={flags.folds}", f"training.folds={flags.folds}"] if flags.folds else []
     return [*folds, *flags.sets, *(f"{key}={_quoted(value)}" for key, value in named.items() if value is not None)]
 
@@ -111,10 +119,10 @@ def _member(flags: argparse.Namespace, recipe: Recipe) -> MemberSettings:
     if flags.member:
         return member_named(recipe, flags.member)
     if flags.level:
-        return member_selected(recipe, Selector("level", flags.level), flags.seed)
+        return member_selected(recipe, Selector("level", flags.level), flags.seed or 0)
     if flags.group:
-        return member_selected(recipe, Selector("group", flags.group), flags.seed)
-    return member_selected(recipe, Selector("partition", flags.partition), flags.seed)
+        return member_selected(recipe, Selector("group", flags.group), flags.seed or 0)
+    return member_selected(recipe, Selector("partition", flags.partition), flags.seed or 0)
 
 
 def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings) -> int:
@@ -123,7 +131,7 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings
     from hpa_hier.taxonomy import Taxonomy
 
     checked(recipe, member, Taxonomy.load(recipe.taxonomy))  # before anything is drawn for a misspelt level
-    plan = plan_of(open_run(recipe), member)
+    plan = plan_of(open_run(recipe, named=bool(flags.config)), member)
     from hpa_hier.members.fit import FitRequest, train_member
     from hpa_hier.members.stopping import Interrupted
     from hpa_hier.members.trainer import follower
@@ -153,7 +161,7 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str]) -
 
     if not recipe.members:
         raise UserError("--all: the recipe lists no members; add some under `members`, or name one with --level")
-    opened = open_run(recipe)  # once, before several would each draw the demo cells
+    opened = open_run(recipe, named=bool(flags.config))  # once, before several would each draw the demo cells
     from hpa_hier.members.side_by_side import Job, train_side_by_side
 
     jobs = [

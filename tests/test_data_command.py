@@ -184,3 +184,58 @@ def test_balance_says_which_classes_make_the_target_impossible(tmp_path, images,
         with pytest.raises(UserError) as stopped:
             main([*flags, "--bound", bound])
         assert message in str(stopped.value)
+
+
+def test_nothing_of_the_users_is_replaced_by_a_pack(tmp_path, images):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "samples.csv").write_text("what I measured")
+    (out / "images-2019.npy").write_bytes(b"mine")
+    for words in (
+        ["pack", *images, "--size", "16", "--out", str(out)],
+        ["simulate", "--count", "4", "--size", "32", "--as", "pack", "--out", str(out)],
+    ):
+        with pytest.raises(
+            UserError, match=r"mine: holds samples\.csv, which a pack would replace; name an empty folder"
+        ):
+            main(words)
+    (out / "samples.csv").unlink()
+    main(["simulate", "--count", "4", "--size", "32", "--workers", "1", "--as", "pack", "--out", str(out)])
+    assert (out / "images-2019.npy").read_bytes() == b"mine"
+    assert len(Pack.open(out).ids) == 4
+
+
+def test_nothing_of_the_users_is_replaced_by_a_split_a_plan_or_pairs(tmp_path, images):
+    pack, mine = str(tmp_path / "pack"), tmp_path / "mine.csv"
+    main(["pack", *images, "--size", "16", "--out", pack])
+    mine.write_text("what I measured")
+    foreign = r"mine\.csv: exists and was not written by this command; name another file, or move this one"
+    for words in (["split", "--pack", pack, "--out", str(mine)], ["audit", "--pack", pack, "--pairs", str(mine)]):
+        with pytest.raises(UserError, match=foreign):
+            main(words)
+    (tmp_path / "balance.csv").write_text("what I measured")
+    with pytest.raises(UserError, match=r"balance\.csv: exists and was not written by this command"):
+        main(["balance", "--pack", pack, "--out", str(tmp_path)])
+    with pytest.raises(UserError, match=r"the digest is kept in a \.json beside the table; name a \.csv file"):
+        main(["split", "--pack", pack, "--out", str(tmp_path / "split.json")])
+    assert mine.read_text() == "what I measured"
+    for _ in range(2):  # its own output it does replace
+        main(["split", "--pack", pack, "--out", str(tmp_path / "split.csv")])
+        main(["audit", "--pack", pack, "--pairs", str(tmp_path / "pairs.csv")])
+        main(["balance", "--pack", pack, "--out", str(tmp_path / "plan")])
+
+
+def test_an_audit_against_another_packs_split_is_refused(tmp_path, images):
+    main(["pack", *images, "--size", "16", "--out", str(tmp_path / "pack")])
+    main(
+        ["simulate", "--count", "8", "--size", "32", "--workers", "1", "--as", "pack", "--out", str(tmp_path / "other")]
+    )
+    main(["split", "--pack", str(tmp_path / "other"), "--out", str(tmp_path / "other.csv")])
+    with pytest.raises(UserError, match=r"other\.csv: knows 30 of 30 images of .*pack not; give their split"):
+        main(["audit", "--pack", str(tmp_path / "pack"), "--split", str(tmp_path / "other.csv")])
+
+
+def test_a_drawn_pack_has_the_recipes_channels(tmp_path):
+    words = ["--count", "4", "--size", "32", "--workers", "1", "--set", "data.channels=[red,green]"]
+    main(["simulate", *words, "--as", "pack", "--out", str(tmp_path / "pack")])
+    assert Pack.open(tmp_path / "pack").channels == ("red", "green")

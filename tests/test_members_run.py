@@ -74,6 +74,35 @@ def test_training_a_finished_member_again_keeps_it_and_says_so(copy: Path) -> No
     assert manifest.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [("training.backbone=nope", "no model 'nope'"), ("training.weights=gone.safetensors", "no such file")],
+)
+def test_a_restart_that_is_refused_costs_nothing(copy: Path, change: str, message: str) -> None:
+    folder = copy / "artifacts" / "tiny" / "members" / "leaf"
+    before = read_manifest(folder)
+    with pytest.raises(UserError, match=message):
+        train_again(copy, "leaf", change, restart=True)
+    assert read_manifest(folder) == before
+    assert (folder / "model.safetensors").exists()
+
+
+def test_a_run_keeps_the_recipe_that_its_user_named(copy: Path) -> None:
+    kept = copy / "artifacts" / "tiny" / "config.yaml"
+    changes = (f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}")
+    before = kept.read_text()
+    open_run(recipe_in(copy, *changes, "training.epochs=7"), named=False)
+    assert kept.read_text() == before
+    open_run(recipe_in(copy, *changes, "training.epochs=7"))
+    assert "epochs: 7" in kept.read_text()
+
+
+def test_a_run_that_names_nothing_is_called_damaged(copy: Path) -> None:
+    (copy / "artifacts" / "tiny" / "run.json").write_text("{}")
+    with pytest.raises(UserError, match=r"run\.json: is damaged, as it lacks what a run is known by"):
+        open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
+
+
 def test_restart_trains_anew_to_the_same_bits(copy: Path) -> None:
     folder = copy / "artifacts" / "tiny" / "members" / "leaf"
     before = read_manifest(folder)

@@ -12,7 +12,7 @@ from hpa_hier.data.balance_chart import balance_chart
 from hpa_hier.data.cooccurrence import BalancePlan, Goal
 from hpa_hier.data.csv_file import csv_text
 from hpa_hier.errors import UserError
-from hpa_hier.files import write_text
+from hpa_hier.files import refuse_foreign, write_text
 from hpa_hier.taxonomy import Taxonomy
 
 TABLE, FACTORS, CHART = "balance.csv", "factors.csv", "balance.svg"
@@ -81,6 +81,12 @@ def _why_short(names: Sequence[str], plan: BalancePlan, place: int) -> str:
     held = ", ".join(names[column] for column in plan.held_by[place]) or "other classes"
     by_itself = f" (by itself it could have {alone:,})" if alone > after else ""
     return f"{head} its images also carry {held}, whose bounds are full{by_itself}"
+
+
+def refuse_foreign_tables(folder: Path) -> None:
+    """Refuse to replace anything but an earlier plan's files."""
+    for name, first in ((TABLE, "class,before,"), (FACTORS, "id,factor,weight"), (CHART, "<svg")):
+        refuse_foreign(folder / name, first)
 
 
 def write_tables(

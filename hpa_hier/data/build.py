@@ -11,15 +11,14 @@ from filelock import FileLock, Timeout
 
 from hpa_hier.data.csv_file import csv_text, read_csv
 from hpa_hier.data.fill import STATE, fill_shards
-from hpa_hier.data.pack import Pack, PackFacts, finish
+from hpa_hier.data.pack import CLAIM, Pack, PackFacts, claim, finish
 from hpa_hier.data.plan import PackRequest, Plan, make_plan
 from hpa_hier.data.scan import Reject
 from hpa_hier.errors import UserError
-from hpa_hier.files import read_json, sha256, write_json, write_text
+from hpa_hier.files import read_json, sha256, write_text
 
 SIMULATED = "simulated.json"  # beside drawn images, so that nobody takes them for real ones
 REJECTED = "rejected.csv"
-_BEGUN = "request.json"
 _HEADER = ("id", "file", "reason")
 
 
@@ -122,19 +121,19 @@ def _finished(request: PackRequest, plan: Plan) -> PackReport:
 
 def _begin(request: PackRequest, plan: Plan) -> None:
     """Claim the folder for this request, and sweep what a killed run left half-written."""
-    for stray in request.out.glob(".*.tmp*"):
-        stray.unlink(missing_ok=True)
-    begun = request.out / _BEGUN
+    begun = request.out / CLAIM
     if begun.exists() and read_json(begun).get("digest") != plan.digest:
         raise UserError(
             f"{request.out}: holds a half-finished pack of other images, labels or settings; "
             "name another folder, or remove this one"
         )
-    write_json(begun, {"digest": plan.digest, "images": str(request.images), "labels": str(request.labels)})
+    claim(request.out, {"digest": plan.digest, "images": str(request.images), "labels": str(request.labels)})
+    for stray in request.out.glob(".*.tmp*"):
+        stray.unlink(missing_ok=True)
 
 
 def _clear(out: Path) -> None:
     """Remove what only an unfinished pack needs."""
     for state in out.glob(STATE):
         state.unlink()
-    (out / _BEGUN).unlink(missing_ok=True)
+    (out / CLAIM).unlink(missing_ok=True)

@@ -12,12 +12,22 @@ from hpa_hier.config import Recipe
 from hpa_hier.data.audit import Audit, audit
 from hpa_hier.data.build import REJECTED, SIMULATED, PackReport, build
 from hpa_hier.data.labels import read_labels, targets
-from hpa_hier.data.near_duplicates import DISTANCE, NearPair, write_pairs
+from hpa_hier.data.near_duplicates import DISTANCE, NearPair, refuse_foreign_pairs, write_pairs
 from hpa_hier.data.pack import VECTORS, Pack
 from hpa_hier.data.plan import PackRequest
 from hpa_hier.data.problems import LISTED
 from hpa_hier.data.scan import Reject
-from hpa_hier.data.split import PARTS, Split, annotated, make_split, read_split, split_pack, units_of, write_split
+from hpa_hier.data.split import (
+    PARTS,
+    Split,
+    annotated,
+    make_split,
+    read_split,
+    refuse_foreign_split,
+    split_pack,
+    units_of,
+    write_split,
+)
 from hpa_hier.data.stratify import deviation, worst_ten
 from hpa_hier.data.vector_pack import VectorRequest, build_vectors
 from hpa_hier.errors import UserError
@@ -81,6 +91,7 @@ def split(options: argparse.Namespace) -> None:
     recipe = _recipe(options, flags)
     if options.out.is_dir():
         raise UserError(f"--out {options.out}: a folder; name the file, as in {options.out / 'split.csv'}")
+    refuse_foreign_split(options.out)
     if options.labels and recipe.split.near_duplicates is not None:
         raise UserError("--near-duplicates: a label table has no images to compare; split the pack, with --pack")
     if options.pack:
@@ -103,6 +114,7 @@ def balance(options: argparse.Namespace) -> None:
     from hpa_hier.data import balance_tables as tables
     from hpa_hier.data.cooccurrence import Goal, balanced_plan
 
+    tables.refuse_foreign_tables(options.out)
     if options.pack:
         opened = Pack.open(options.pack)
         taxonomy = Taxonomy.load(options.taxonomy) if options.taxonomy else opened.taxonomy
@@ -136,7 +148,13 @@ def look_through(options: argparse.Namespace) -> None:
     if opened.kind == VECTORS:
         raise UserError(f"--pack {options.pack}: holds vectors, and an audit looks at images")
     taxonomy = Taxonomy.load(options.taxonomy) if options.taxonomy else opened.taxonomy
+    if options.pairs:
+        refuse_foreign_pairs(options.pairs)
     kept = read_split(options.split) if options.split else None
+    if kept is not None and (strange := len({*opened.ids} - {*kept.ids})):
+        raise UserError(
+            f"{options.split}: knows {strange:,} of {len(opened):,} images of {options.pack} not; give their split"
+        )
     found = audit(opened, taxonomy, kept, DISTANCE if options.near_duplicates is None else options.near_duplicates)
     width = max(map(len, found.counts))
     for leaf, count in found.counts.items():
@@ -171,6 +189,7 @@ def simulate(options: argparse.Namespace) -> None:
             supersample=drawn.supersample,
             variety=drawn.variety,
             intensity=recipe.data.intensity,
+            channels=recipe.data.channels,
         )
         wrote = out
     else:

@@ -20,7 +20,7 @@ from hpa_hier.data.scan import Reject
 from hpa_hier.data.shard import Shard, rows_per_shard, shard_name, write_shard
 from hpa_hier.files import read_json, sha256, write_json
 
-STATE = "images-*.json"  # one beside each finished shard, until the pack is finished
+STATE = "images-" + "[0-9]" * 5 + ".json"  # one beside each finished shard, until the pack is finished
 _Outcome = tuple[str, ...] | Reject  # the channels that were missing, or why the image cannot be used
 
 

@@ -13,7 +13,7 @@ from hpa_hier.data.fingerprint import TURNS, fingerprints, likeness, thumbnails,
 from hpa_hier.data.hamming import close_pairs
 from hpa_hier.data.pack import VECTORS, Pack
 from hpa_hier.errors import UserError
-from hpa_hier.files import write_text
+from hpa_hier.files import refuse_foreign, write_text
 
 DISTANCE = 11  # bits that two fingerprints may differ in
 ALIKE = 0.8  # correlation of thumbnails from which a pair is one; different fields stay far below
@@ -60,6 +60,11 @@ def near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = True)
 def crossing(pairs: Iterable[NearPair], part: Mapping[str, str]) -> tuple[NearPair, ...]:
     """Return the pairs whose images stand in different parts; `part` tells it by id."""
     return tuple(p for p in pairs if p.id in part and p.other in part and part[p.id] != part[p.other])
+
+
+def refuse_foreign_pairs(path: Path) -> None:
+    """Refuse to replace anything but an earlier table of pairs."""
+    refuse_foreign(path, ",".join(_HEADER))
 
 
 def write_pairs(path: Path, pairs: Sequence[NearPair], part: Mapping[str, str]) -> None:

@@ -22,6 +22,9 @@ from hpa_hier.taxonomy import Taxonomy
 IMAGES, VECTORS = "images", "vectors"  # kinds of pack
 GAPLESS = "as given"  # a vector pack without missing values
 FILLED = "mean"  # a vector pack whose missing values (NaN) stand for the training part's mean
+CLAIM = "request.json"  # there while a pack is being written
+_SHARD = "images-" + "[0-9]" * 5  # begins the names of shards and of what is kept beside them meanwhile
+_NAMES = ("samples.csv", "taxonomy.yaml", "rejected.csv", f"{_SHARD}.npy", f"{_SHARD}.json")
 FORMAT = 1  # of pack.json; raised when older readers could not read it
 
 
@@ -200,6 +203,25 @@ class Pack:
         return node if node in taxonomy.column else None
 
 
+def claim(out: Path, known: dict[str, str]) -> None:
+    """Mark a folder as one that a pack is being written into; nothing but an unfinished pack's own is replaced there.
+
+    Raises:
+        UserError: files that a pack would replace are there, and no pack was begun.
+    """
+    if not (out / CLAIM).exists():
+        there = sorted(path.name for name in _NAMES for path in out.glob(name))
+        if there:
+            raise UserError(f"{out}: holds {there[0]}, which a pack would replace; name an empty folder with --out")
+    write_json(out / CLAIM, known)
+
+
+def sweep(out: Path) -> None:
+    """Remove the shards that an earlier attempt left in a claimed folder."""
+    for stale in (*out.glob(f"{_SHARD}.npy"), *out.glob(f"{_SHARD}.json")):
+        stale.unlink()
+
+
 def finish(
     folder: Path, facts: PackFacts, samples: Sequence[Sample], shards: Sequence[Shard], taxonomy: Taxonomy
 ) -> None:
@@ -249,8 +271,8 @@ def write_pack(
     if (out / "pack.json").exists():
         raise UserError(f"{out}: already holds a finished pack; name another folder, or remove this one")
     out.mkdir(parents=True, exist_ok=True)
-    for stale in out.glob("images-*.npy"):
-        stale.unlink()
+    claim(out, {"note": note})
+    sweep(out)
     stream = iter(images)
     samples: list[Sample] = []
     shards: list[Shard] = []
@@ -266,6 +288,7 @@ def write_pack(
         shards.append(write_shard(out, len(shards), block))
     facts = PackFacts(tuple(channels), size, intensity, simulated=True, note=note, sources={})
     finish(out, facts, samples, shards, taxonomy)
+    (out / CLAIM).unlink(missing_ok=True)
 
 
 def _digest(folder: Path, facts: PackFacts, shards: Sequence[Shard]) -> str:

@@ -17,7 +17,7 @@ from hpa_hier.data.near_duplicates import near_duplicates
 from hpa_hier.data.pack import Pack
 from hpa_hier.data.stratify import stratify
 from hpa_hier.errors import UserError
-from hpa_hier.files import digest_of, read_json, write_json, write_text
+from hpa_hier.files import digest_of, read_json, refuse_foreign, write_json, write_text
 
 PARTS = ("train", "calibration", "test")
 _HEADER = ("id", "part", "fold", "group")
@@ -120,6 +120,18 @@ def units_of(groups: Sequence[str]) -> np.ndarray:
     """Return (B,) int64 unit numbers: samples of one group share one, a sample without a group has its own."""
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(group or f"\0{i}", len(numbers)) for i, group in enumerate(groups)], np.int64)
+
+
+def refuse_foreign_split(path: Path) -> None:
+    """Refuse an --out that would replace anything but an earlier split.
+
+    Raises:
+        UserError: the file, or the one for the digest beside it, is something else.
+    """
+    if path.suffix == ".json":
+        raise UserError(f"--out {path}: the digest is kept in a .json beside the table; name a .csv file")
+    refuse_foreign(path, ",".join(_HEADER))
+    refuse_foreign(path.with_suffix(".json"), '{\n "digest":')
 
 
 def write_split(path: Path, kept: Split, settings: SplitSettings) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from hpa_hier.data.build import REJECTED, PackReport, alone, make_folder
 from hpa_hier.data.csv_file import csv_text, read_csv
 from hpa_hier.data.labels import LabelTable, read_labels
-from hpa_hier.data.pack import FILLED, GAPLESS, VECTORS, Pack, PackFacts, finish
+from hpa_hier.data.pack import CLAIM, FILLED, GAPLESS, VECTORS, Pack, PackFacts, claim, finish, sweep
 from hpa_hier.data.plan import CURE
 from hpa_hier.data.problems import OnProblem, Problem, stop_at
 from hpa_hier.data.samples import Sample, pixel_hash
@@ -71,6 +71,7 @@ def build_vectors(request: VectorRequest) -> PackReport:
             tuple(labels.groups[j] for j in kept),
         )
         facts = _facts(table.features, request.fill, "", _sources(request))
+        claim(request.out, {"digest": request.digest})
         write_text(
             request.out / REJECTED, csv_text(("id", "file", "reason"), ((r.id, r.file, r.reason) for r in rejects))
         )
@@ -116,6 +117,7 @@ def write_vector_pack(
     if not fill:
         refuse_gaps(out, values, ids, features)
     out.mkdir(parents=True, exist_ok=True)
+    claim(out, {"note": note})
     samples = _Samples(tuple(ids), tuple(map(tuple, nodes)), tuple(groups))
     _write(out, values, samples, _facts(features, fill, note, {}), taxonomy)
 
@@ -133,14 +135,14 @@ def _facts(features: Sequence[str], fill: bool, note: str, sources: dict[str, st
 
 
 def _write(out: Path, values: np.ndarray, samples: _Samples, facts: PackFacts, taxonomy: Taxonomy) -> None:
-    for stale in out.glob("images-*"):
-        stale.unlink()
+    sweep(out)
     step = rows_per_shard(len(values), values.shape[1] * values.itemsize, 1)
     shards: list[Shard] = []
     for start in range(0, len(values), step):
         shards.append(write_shard(out, len(shards), np.ascontiguousarray(values[start : start + step])))
     rows = zip(samples.ids, samples.nodes, samples.groups, map(pixel_hash, values), strict=True)
     finish(out, facts, [Sample(i, names, group, digest, ()) for i, names, group, digest in rows], shards, taxonomy)
+    (out / CLAIM).unlink(missing_ok=True)
 
 
 def _sources(request: VectorRequest) -> dict[str, str]:

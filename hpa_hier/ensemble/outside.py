@@ -61,6 +61,13 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
             f"{request.labels}: none of its {len(labels.ids):,} ids, such as '{labels.ids[0]}', is in a score table, "
             f"which have ids such as '{tables[0].ids[0]}'; name the same samples alike"
         )
+    labelled = set(labels.ids)
+    for one in tables:
+        if labelled.isdisjoint(one.ids):
+            raise UserError(
+                f"--scores {one.name}: none of its {len(one.ids):,} ids, as '{one.ids[0]}', is in {request.labels}, "
+                f"which has ids such as '{labels.ids[0]}'; name the same samples alike, or leave the table out"
+            )
     together = bring_together(tables, taxonomy, both)
     units = labels.groups if any(labels.groups) else None
     given = material(together.members, truth, together.heard, units)

@@ -241,7 +241,8 @@ def pack_of(run: Path, records: Sequence[Record], recipe: Recipe) -> Pack:
     path = recipe.data.pack if recipe.data.pack and Path(recipe.data.pack).is_dir() else kept.get("pack")
     if not path:
         raise UserError(
-            f"{run / 'run.json'}: names no pack; name the one its members were trained on: --set data.pack=DIR"
+            f"{run / 'run.json'}: names no pack; for an image of yours add --images DIR, else name the pack that its "
+            "members were trained on: --set data.pack=DIR"
         )
     pack = Pack.open(Path(path))
     wanted = records[0].manifest.pack_digest

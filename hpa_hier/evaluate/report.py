@@ -132,6 +132,8 @@ def cost(members: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
 def _from_pack(run: Path, evaluation: Evaluation, settings: ReportSettings, place: Path | None) -> FromPack:
     """Draw what needs images; a pack that was moved away costs its sections, and the page says so."""
     begun = read_json(run / "run.json")
+    if not isinstance(begun, dict) or not begun.keys() >= {"pack", "pack_digest"}:
+        return FromPack([], [], (), missing=f"{run / 'run.json'} names no pack; it is damaged")
     try:
         pack = Pack.open(place or Path(str(begun["pack"])))
     except UserError as error:

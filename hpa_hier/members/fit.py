@@ -15,7 +15,7 @@ from hpa_hier.members import manifest as files
 from hpa_hier.members.assemble import Assembly, assemble
 from hpa_hier.members.checkpoint import GoOn, ours, read_checkpoint
 from hpa_hier.members.devices import device_named
-from hpa_hier.members.folds import train_folds
+from hpa_hier.members.folds import check_folds, train_folds
 from hpa_hier.members.keep import keep
 from hpa_hier.members.plan import CHECKPOINT, Plan, differences, finished
 from hpa_hier.members.stopping import StopWish
@@ -50,21 +50,33 @@ def train_member(plan: Plan, request: FitRequest) -> str:
     device = device_named(request.device)
     plan.folder.mkdir(parents=True, exist_ok=True)
     with _only_writer(plan):
-        if request.restart and not follower():
-            _discard(plan)
-        kept = finished(plan)
+        restart = request.restart and not follower()
+        kept = None if restart else finished(plan)
         if kept is not None:
             other = differences(kept, plan)
             note = f", though trained with {other}" if other else ""
             return f"{plan.member.name}: finished already{note}; kept in {plan.folder} (--restart trains it anew)"
         if plan.settings.folds:
+            check_folds(plan)
+            if restart:
+                _discard(plan)
             return train_folds(plan, lambda fold: train_member(fold, request), request.lines)
-        return _train(plan, request, device)
+        try:
+            return _train(plan, request, device, restart)
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+                raise
+            raise UserError(
+                f"{plan.member.name}: the memory of {device} is too small for it; lower training.batch_size "
+                f"({plan.settings.batch_size}; training.accumulate makes up for it), training.width or the pack's size"
+            ) from None
 
 
-def _train(plan: Plan, request: FitRequest, device: torch.device) -> str:
-    checkpoint = _checkpoint_facts(plan)
+def _train(plan: Plan, request: FitRequest, device: torch.device, restart: bool) -> str:
+    checkpoint = {} if restart else _checkpoint_facts(plan)
     assembly = assemble(plan, device, checkpoint, plan.member.name if request.lines else "")
+    if restart:  # not before all that the user may have got wrong has been seen
+        _discard(plan)
     if not assembly.history.done and not _fit(plan, request, device, assembly, resume=bool(checkpoint)):
         return ""
     return keep(plan, device, assembly)

@@ -65,7 +65,6 @@ def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool) -> str:
     Raises:
         UserError: the split has other folds, several devices are asked for, or a fold was trained otherwise before.
     """
-    _check(plan)
     for fold in range(plan.settings.folds):
         if lines:
             print(f"{plan.member.name}: fold {fold + 1} of {plan.settings.folds}", file=sys.stderr)
@@ -73,7 +72,8 @@ def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool) -> str:
     return _keep(plan)
 
 
-def _check(plan: Plan) -> None:
+def check_folds(plan: Plan) -> None:
+    """Raise the UserError of folds that the split has not, or of several devices."""
     folds, there = plan.settings.folds, len({fold for fold in plan.run.split.folds if fold >= 0})
     if folds != there:
         raise UserError(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def train_one(job: Job, device: str) -> str:
     """Train a member as `train --member NAME` does; return the line that it ends with."""
     recipe = load_recipe(job.config, job.sets)
-    plan = plan_of(open_run(recipe), member_named(recipe, job.name))
+    plan = plan_of(open_run(recipe, named=bool(job.config)), member_named(recipe, job.name))
     # Should the trainer start further processes for this member, they begin as its own command does.
     command = Path(__file__).resolve().parents[1] / "train.py"
     flags = ["--member", job.name, "--device", device, "--threads", str(job.threads)]

@@ -76,8 +76,8 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """The flags that train this member."""
-        return command_for(self.member, self.run.recipe)
+        """The flags that train this member, in its run."""
+        return f"--config {self.run.folder / 'config.yaml'} {command_for(self.member, self.run.recipe)}"
 
 
 def plan_of(run: Run, member: MemberSettings) -> Plan:

@@ -59,8 +59,12 @@ class Run:
         return Part(rows, targets.present[rows][:, columns], targets.known[rows][:, columns])
 
 
-def open_run(recipe: Recipe) -> Run:
+def open_run(recipe: Recipe, named: bool = True) -> Run:
     """Open the recipe's run, making what it lacks: drawn cells where no pack is named, the split, the partition.
+
+    Args:
+        recipe: of this training.
+        named: the user named it; a run that has a recipe keeps it otherwise.
 
     Raises:
         UserError: the run was begun with another pack, split or set of labels.
@@ -69,18 +73,19 @@ def open_run(recipe: Recipe) -> Run:
     taxonomy = Taxonomy.load(recipe.taxonomy)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        pack = Pack.open(recipe.data.pack) if recipe.data.pack else _drawn_pack(recipe)
+        pack = Pack.open(recipe.data.pack) if recipe.data.pack else _drawn_pack(recipe, folder / "run.json")
         split = _split(folder, recipe, pack)
         _note(folder, pack, split, taxonomy)
         partition = _partition(folder, recipe, pack, split, taxonomy)
         if recipe.partition.virtual_nodes:
             taxonomy = with_partition(taxonomy, partition)
-        write_text(folder / "config.yaml", recipe_yaml(recipe))
+        if named or not (folder / "config.yaml").exists():
+            write_text(folder / "config.yaml", recipe_yaml(recipe))
         write_text(folder / "taxonomy.yaml", taxonomy.text)
     return Run(folder, recipe, taxonomy, pack, split, partition)
 
 
-def _drawn_pack(recipe: Recipe) -> Pack:
+def _drawn_pack(recipe: Recipe, begun: Path) -> Pack:
     """Open the pack of drawn cells, drawing it first where it is not there yet."""
     drawn = recipe.simulate
     name = f"drawn-{drawn.count}x{drawn.image_size}-imbalance{drawn.imbalance:g}-seed{drawn.seed}"
@@ -99,6 +104,11 @@ def _drawn_pack(recipe: Recipe) -> Pack:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / "pack.json").exists():
+            pack = read_json(begun).get("pack") if begun.exists() else None
+            if pack and Path(pack) != folder.resolve():
+                raise UserError(
+                    f"{begun}: the run was begun with pack {pack}; add --data {pack}, or name another --run"
+                )
             from hpa_hier.simulate.write import write_pack
 
             print(
@@ -141,6 +151,8 @@ def _note(folder: Path, pack: Pack, split: Split, taxonomy: Taxonomy) -> None:
     }
     if path.exists():
         begun = read_json(path)
+        if not isinstance(begun, dict) or not begun.keys() >= now.keys() - {"simulated"}:
+            raise UserError(f"{path}: is damaged, as it lacks what a run is known by; give another name with --run")
         for what in ("pack", "split"):
             if begun[f"{what}_digest"] != now[f"{what}_digest"]:
                 raise UserError(

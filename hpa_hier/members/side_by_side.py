@@ -11,6 +11,7 @@ import traceback
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -105,6 +106,10 @@ def _context() -> BaseContext:
     if "forkserver" in mp.get_all_start_methods():
         context = mp.get_context("forkserver")
         context.set_forkserver_preload(["hpa_hier.members.fit", "hpa_hier.members.job"])
+        # The server imports for seconds; a Ctrl-C of the terminal would end it then. It inherits that it is deaf to it.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        forkserver.ensure_running()
+        signal.signal(signal.SIGINT, before)
         return context
     return mp.get_context("spawn")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -191,11 +194,29 @@ def _in_order(samples: list[DrawnSample], draw: Callable[[_Task], _T], workers: 
                 yield image
             return
         # Forking a process that holds threads can hang; spawned workers import only this room.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        with (
+            ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool,
+            _ctrl_c_is_ours(pool, workers),
+        ):
             for start in range(0, len(tasks), workers * _CHUNK * 8):  # bounded: no more than these wait in memory
                 for image in pool.map(draw, tasks[start : start + workers * _CHUNK * 8], chunksize=_CHUNK):
                     bar.update()
                     yield image
+
+
+@contextmanager
+def _ctrl_c_is_ours(pool: ProcessPoolExecutor, workers: int) -> Iterator[None]:
+    """Start the workers deaf to the terminal's Ctrl-C, which this process answers for all of them."""
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for _ in range(workers):  # a worker is started with each task, as long as there are fewer
+            pool.submit(_one_thread)
+        signal.signal(signal.SIGINT, before)
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
 
 
 def _draw(look: Look, task: _Task) -> NDArray[np.generic]:
