@@ -70,6 +70,6 @@ def head(row: Row, steps: int) -> str:
 
 
 def _cell(values: list[float], *, sign: bool = False) -> str:
-    point, low, high = values
     plus = "+" if sign else ""
-    return f"{point:{plus}.3f} [{low:{plus}.3f}, {high:{plus}.3f}]"
+    point, low, high = (f"{round(value, 3) + 0.0:{plus}.3f}" for value in values)  # what rounds to nothing has no minus
+    return f"{point} [{low}, {high}]"

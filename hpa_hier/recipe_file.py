@@ -105,7 +105,8 @@ def _recipe_error(
     # a check of a whole block names the settings that it is about
     named = [text for keys, text in touched.items() if re.search(rf"\b{re.escape(str(keys[-1]))}\b", first["msg"])]
     exact = [text for keys, text in touched.items() if len(keys) <= len(path)]
-    guilty = next(iter((*exact, *named)), None)
+    unknown = list(touched.values()) if first["type"] == "extra_forbidden" else []
+    guilty = next(iter((*exact, *named, *unknown)), None)
     where = f"--set {guilty}" if guilty else f"{document.source}:{document.line(*path)}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return UserError(f"{where}: {_problem(first, path)}{more}")

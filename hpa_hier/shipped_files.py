@@ -31,9 +31,7 @@ def shipped(name: str) -> Path:
                     return home / path
     except (OSError, ValueError) as error:  # a name too long, or with a NUL
         raise UserError(f"{name!r}: cannot be a file's name ({error})") from None
-    kind = path.parts[0] if path.parts[:1] and path.parts[0] in _FOLDERS else ""
-    known = [one for one in shipped_names() if one.startswith(kind) and not one.startswith("configs/reports/")]
-    raise UserError(f"{name}: no such file; check the path, or use one that is shipped, as {', '.join(known)}")
+    raise UserError(f"{name}: no such file; check the path, or use one that is shipped: {', '.join(shipped_names())}")
 
 
 def shipped_names() -> tuple[str, ...]:

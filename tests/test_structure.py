@@ -17,6 +17,8 @@ FLOORS = [
     {"errors", "nearest"},
     {"files", "shipped_files"},
     {"yaml_file"},
+    {"settings"},
+    {"training_config"},
     {"config", "command"},
     {"recipe_file"},
     {"taxonomy"},
