@@ -239,3 +239,14 @@ def test_a_drawn_pack_has_the_recipes_channels(tmp_path):
     words = ["--count", "4", "--size", "32", "--workers", "1", "--set", "data.channels=[red,green]"]
     main(["simulate", *words, "--as", "pack", "--out", str(tmp_path / "pack")])
     assert Pack.open(tmp_path / "pack").channels == ("red", "green")
+
+
+def test_images_without_a_channel_are_told_with_the_flag_that_allows_it(tmp_path):
+    table = write_folder(tmp_path / "images", 4)
+    for file in (tmp_path / "images").glob("*_yellow.*"):
+        file.unlink()
+    words = ["pack", "--images", str(tmp_path / "images"), "--labels", str(table), "--size", "16", "--out"]
+    with pytest.raises(UserError, match="; --may-be-missing yellow fills missing channels with zeros"):
+        main([*words, str(tmp_path / "pack")])
+    main([*words, str(tmp_path / "pack"), "--may-be-missing", "yellow"])
+    assert Pack.open(tmp_path / "pack").filled == {"yellow": 4}

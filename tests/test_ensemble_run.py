@@ -46,6 +46,17 @@ def small(tmp_path, monkeypatch) -> SmallRun:
 # fit
 
 
+def test_settings_of_an_ensemble_come_too_late_for_predict(small, tmp_path):
+    fit_run(small.folder, small.recipe)
+    write_images(tmp_path / "new", 2)
+    words = ["predict", "--run", "small", "--images", str(tmp_path / "new"), "--out", str(tmp_path / "out")]
+    with pytest.raises(
+        UserError, match=r"--set ensemble\.thresholds=fixed: an ensemble answers as it was fitted; fit it"
+    ):
+        main([*words, "--set", "ensemble.thresholds=fixed"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_the_split_joined_is_not_parted_in_fitting(small, monkeypatch):
     ids = np.array(small.truth.ids)
     twins = ids[small.parts == "calibration"][:2]

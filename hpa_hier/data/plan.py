@@ -65,7 +65,9 @@ def make_plan(request: PackRequest) -> Plan:
     sources = {source.id: source for source in found.sources}
     problems, mismatched = _mismatches(request, table, found)
     if request.on_problem == "stop":
-        stop_at(f"{request.labels} and {request.images}", (*table.problems, *problems), CURE)
+        lacking = sorted({channel for source in found.sources for channel in request.refused(source)})
+        allow = f"; --may-be-missing {','.join(lacking)} fills missing channels with zeros" if lacking else ""
+        stop_at(f"{request.labels} and {request.images}", (*table.problems, *problems), CURE + allow)
     samples = tuple(
         Planned(sources[sample_id], nodes, group)
         for sample_id, nodes, group in zip(table.ids, table.nodes, table.groups, strict=True)

@@ -253,6 +253,9 @@ def _run_of(options: argparse.Namespace, fitted: bool) -> tuple[Path, Recipe]:
     from hpa_hier.recipe_file import load_recipe
 
     recipe = load_recipe(options.config, options.sets)
+    late = next((change for change in options.sets if fitted and change.startswith("ensemble.")), None)
+    if late:
+        raise UserError(f"--set {late}: an ensemble answers as it was fitted; fit it again with this")
     artifacts = Path(recipe.artifacts)
     if options.run:
         folder = named_run(options.run, artifacts)

@@ -67,7 +67,7 @@ def read_scores(name: str, path: Path, kind: ScoreKind, taxonomy: Taxonomy) -> S
         row, column = np.argwhere(outside)[0]
         raise UserError(
             f"{path}:{table.lines[row]}: probability {values[row, column]:g} of '{nodes[column]}' for '{ids[row]}' is "
-            "outside [0, 1]; mend it, or say --score-kind logits"
+            "outside [0, 1]; mend it, or fit with --score-kind logits where the tables hold those"
         )
     return Scores(name, ids, nodes, logit(np.clip(values, _NEAREST_TO_SURE, 1 - _NEAREST_TO_SURE)))
 
