@@ -9,7 +9,6 @@ import os
 import shlex
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -78,7 +77,6 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks one of our signs shows "?"
-    sys.unraisablehook = _ask_again
     try:
         status = main(sys.argv[1:]) or 0
     except UserError as error:
@@ -98,16 +96,6 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     sys.exit(status)
-
-
-def _ask_again(lost: sys.UnraisableHookArgs) -> None:
-    """Repeat a Ctrl-C that came while Python could not raise it, as in a finaliser or while a lock is freed."""
-    if isinstance(lost.exc_value, KeyboardInterrupt):
-        later = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))  # here, it would be lost once more
-        later.daemon = True
-        later.start()
-    else:
-        sys.__unraisablehook__(lost)
 
 
 def run_flag(folder: Path) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 
 import pytest
@@ -56,22 +54,6 @@ def test_a_wrong_flag_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str
 
 def test_ctrl_c_ends_with_status_130() -> None:
     assert _status(KeyboardInterrupt()) == 130
-
-
-def test_a_ctrl_c_that_comes_in_a_finaliser_is_not_lost() -> None:
-    code = (
-        "import signal, time\n"
-        "from hpa_hier.command import run\n"
-        "class Freed:\n"
-        "    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
-        "def main(words):\n"
-        "    freed = Freed()\n"
-        "    del freed\n"
-        "    time.sleep(20)\n"
-        "run(main)\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=15)
-    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
 
 
 def test_a_bug_keeps_its_traceback() -> None:
