@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as where a shell started this in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started from here would be deaf to Ctrl-C
 
 ROOT = Path(__file__).resolve().parents[1]
 
