@@ -280,9 +280,9 @@ def place(name: str) -> tuple[bool, int]:
     return name.endswith(ALIKE), (*ORDER, FLAT, OWN).index(name.removesuffix(ALIKE))
 
 
-def _with_interval(point: np.ndarray, drawn: np.ndarray, settings: ReportSettings) -> list[float]:
-    low, high = interval(drawn, point, settings.interval)
-    return [float(point), float(low), float(high)]
+def _with_interval(point: np.ndarray, drawn: np.ndarray, settings: ReportSettings) -> list[float | None]:
+    values = (float(point), *map(float, interval(drawn, point, settings.interval)))
+    return [value if np.isfinite(value) else None for value in values]
 
 
 def _figures(measured: dict[str, np.ndarray], minority: list[int]) -> dict[str, np.ndarray]:

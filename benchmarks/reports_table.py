@@ -69,7 +69,8 @@ def head(row: Row, steps: int) -> str:
     )
 
 
-def _cell(values: list[float], *, sign: bool = False) -> str:
+def _cell(values: list[float | None], *, sign: bool = False) -> str:
     plus = "+" if sign else ""
-    point, low, high = (f"{round(value, 3) + 0.0:{plus}.3f}" for value in values)  # what rounds to nothing has no minus
+    # what rounds to nothing has no minus; what is not defined on so few images is a dash
+    point, low, high = ("–" if value is None else f"{round(value, 3) + 0.0:{plus}.3f}" for value in values)
     return f"{point} [{low}, {high}]"
