@@ -17,10 +17,10 @@ from hpa_hier.data.plan import PackRequest, Plan
 from hpa_hier.data.read import read_image
 from hpa_hier.data.samples import Sample, pixel_hash
 from hpa_hier.data.scan import Reject
-from hpa_hier.data.shard import Shard, rows_per_shard, shard_name, write_shard
+from hpa_hier.data.shard import SHARD_STEM, Shard, rows_per_shard, shard_name, write_shard
 from hpa_hier.files import read_json, sha256, write_json
 
-STATE = "images-" + "[0-9]" * 5 + ".json"  # one beside each finished shard, until the pack is finished
+STATE = f"{SHARD_STEM}.json"  # one beside each finished shard, until the pack is finished
 _Outcome = tuple[str, ...] | Reject  # the channels that were missing, or why the image cannot be used
 
 

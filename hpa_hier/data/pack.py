@@ -14,7 +14,7 @@ import numpy as np
 from hpa_hier.data.csv_file import read_csv
 from hpa_hier.data.labels import Targets, targets, valid_id
 from hpa_hier.data.samples import HEADER, Sample, pixel_hash, samples_csv
-from hpa_hier.data.shard import Shard, Shards, rows_per_shard, write_shard
+from hpa_hier.data.shard import SHARD_STEM, Shard, Shards, rows_per_shard, write_shard
 from hpa_hier.errors import UserError
 from hpa_hier.files import digest_of, read_json, sha256, write_json, write_text
 from hpa_hier.taxonomy import Taxonomy
@@ -23,8 +23,7 @@ IMAGES, VECTORS = "images", "vectors"  # kinds of pack
 GAPLESS = "as given"  # a vector pack without missing values
 FILLED = "mean"  # a vector pack whose missing values (NaN) stand for the training part's mean
 CLAIM = "request.json"  # there while a pack is being written
-_SHARD = "images-" + "[0-9]" * 5  # begins the names of shards and of what is kept beside them meanwhile
-_NAMES = ("samples.csv", "taxonomy.yaml", "rejected.csv", f"{_SHARD}.npy", f"{_SHARD}.json")
+_NAMES = ("samples.csv", "taxonomy.yaml", "rejected.csv", f"{SHARD_STEM}.npy", f"{SHARD_STEM}.json")
 FORMAT = 1  # of pack.json; raised when older readers could not read it
 
 
@@ -218,7 +217,7 @@ def claim(out: Path, known: dict[str, str]) -> None:
 
 def sweep(out: Path) -> None:
     """Remove the shards that an earlier attempt left in a claimed folder."""
-    for stale in (*out.glob(f"{_SHARD}.npy"), *out.glob(f"{_SHARD}.json")):
+    for stale in (*out.glob(f"{SHARD_STEM}.npy"), *out.glob(f"{SHARD_STEM}.json")):
         stale.unlink()
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from hpa_hier.errors import UserError
 from hpa_hier.files import sha256, write_with
 
+SHARD_STEM = "images-" + "[0-9]" * 5  # pattern of the names that `shard_name` gives, without their suffix
 _BUFFER_BYTES = 256 << 20  # what one shard may hold in memory while it is filled
 _MOST_ROWS = 1024
 _MOST_SHARDS = 500  # each open shard takes a file handle, of which a process often has 1,024
