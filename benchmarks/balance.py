@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.balance import balanced_counts, copied_factors
-from hpa_hier.data.balance_tables import ways, write_tables
-from hpa_hier.data.cooccurrence import Goal, balanced_plan
-from hpa_hier.data.labels import read_labels, targets
+from hpa_hier.data.balance.cooccurrence import Goal, balanced_plan
+from hpa_hier.data.balance.repeat import balanced_counts, copied_factors
+from hpa_hier.data.balance.tables import ways, write_tables
+from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.taxonomy import Taxonomy
 
 MOST = 150  # repeats of an image; enough for the rarest class to reach every target here

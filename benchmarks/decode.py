@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from hpa_hier.data.image_file import read_flat
-from hpa_hier.data.read import resize, to_bytes
+from hpa_hier.data.images.png_jpeg import read_flat
+from hpa_hier.data.images.read import resize, to_bytes
 
 
 def grey(image: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from scipy.stats import rankdata
 
-from hpa_hier.command import run
+from hpa_hier.cli.command import run
 from hpa_hier.errors import UserError
 from hpa_hier.simulate.field import draw_field
 from hpa_hier.simulate.labelsets import draw_samples

@@ -26,12 +26,12 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from hpa_hier.config import EnsembleSettings
 from hpa_hier.ensemble.accept import fit_accepted
-from hpa_hier.ensemble.cuts import f1_cuts, global_threshold
+from hpa_hier.ensemble.decide.threshold_rules import f1_cuts, global_threshold
 from hpa_hier.ensemble.fit import fit, material
-from hpa_hier.ensemble.ranking import Ranked
-from hpa_hier.ensemble.scores import Scores, Truth
+from hpa_hier.ensemble.scores.scores import Scores, Truth
+from hpa_hier.metrics.ranking import Ranked
+from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
 MEMBERS, CLASSES, TEST = 9, 28, 6000

@@ -22,24 +22,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from hmc_data.arff import Arff, read_arff
+from hmc_data.class_graph import ClassGraph
 from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import QuantileTransformer
 
-from hpa_hier.command import run
-from hpa_hier.config import MemberSettings, Recipe
-from hpa_hier.data.arff import Arff, read_arff
-from hpa_hier.data.class_graph import ClassGraph
-from hpa_hier.data.pack import Pack
-from hpa_hier.data.split import Split, write_split
-from hpa_hier.data.vector_pack import write_vector_pack
+from hpa_hier.cli.command import run
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.pack.vector_pack import write_vector_pack
+from hpa_hier.data.split.split import Split, write_split
+from hpa_hier.ensemble.combine.reconcile import lift
+from hpa_hier.ensemble.ensemble import Prediction
 from hpa_hier.ensemble.fit import fit
-from hpa_hier.ensemble.predict import Prediction
-from hpa_hier.ensemble.reconcile import lift
-from hpa_hier.ensemble.scores import Scores, Truth
+from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.errors import UserError
-from hpa_hier.files import digest_of, sha256, write_text
-from hpa_hier.recipe_file import load_recipe
+from hpa_hier.files.atomic import digest_of, sha256, write_text
+from hpa_hier.settings.recipe import MemberSettings, Recipe
+from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 
 NAMESPACES = ("GO0003674", "GO0005575", "GO0008150")  # of GO, which the published figures leave out like the root
@@ -145,9 +145,9 @@ class Bench:
 
     def train(self, run_name: str, parts: dict[str, Sequence[str]], members: Sequence[MemberSettings]) -> None:
         """Train members of a run whose parts are these."""
-        from hpa_hier.members.fit import FitRequest, train_member
-        from hpa_hier.members.plan import differences, finished, plan_of
-        from hpa_hier.members.run import open_run
+        from hpa_hier.runs.run import open_run
+        from hpa_hier.training.plan import differences, finished, plan_of
+        from hpa_hier.training.train_member import FitRequest, train_member
 
         recipe = self.recipe.model_copy(update={"run": run_name, "members": tuple(members)})
         path = self.out / run_name / "split.csv"

@@ -27,20 +27,20 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
-from hpa_hier.config import EnsembleSettings
-from hpa_hier.data.partition import with_partition
+from hpa_hier.data.labels.partition import with_partition
 from hpa_hier.ensemble.accept import fit_accepted
-from hpa_hier.ensemble.cuts import f1_cuts
+from hpa_hier.ensemble.decide.threshold_rules import f1_cuts
 from hpa_hier.ensemble.fit import fit, material
 from hpa_hier.ensemble.folds import deal
-from hpa_hier.ensemble.ranking import Ranked
-from hpa_hier.ensemble.scores import Scores, Truth
-from hpa_hier.models.ancestry import Ancestry
-from hpa_hier.models.chain import Chain
-from hpa_hier.models.heads import Flat
-from hpa_hier.models.levels import LevelsRnn
-from hpa_hier.models.losses import bce
-from hpa_hier.models.mlp import Mlp
+from hpa_hier.ensemble.scores.scores import Scores, Truth
+from hpa_hier.metrics.ranking import Ranked
+from hpa_hier.models.backbones.mlp import Mlp
+from hpa_hier.models.heads.ancestry import Ancestry
+from hpa_hier.models.heads.chain import Chain
+from hpa_hier.models.heads.flat import Flat
+from hpa_hier.models.heads.levels import LevelsRnn
+from hpa_hier.models.losses.elementwise import bce
+from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
 FEATURES, NUISANCE, HIDDEN, BATCH = 96, 12, 192, 512

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.command import one_thread_a_process, run
-from hpa_hier.files import write_text
+from hpa_hier.cli.command import one_thread_a_process, run
+from hpa_hier.files.atomic import write_text
 
 HELD_OUT, FITTED = 1500, 750  # images to test on, and to fit thresholds on
 LEVELS = ("coarse", "leaf")
@@ -53,16 +53,16 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     """
     import torch
 
-    from hpa_hier.members.choices import ranges_of
-    from hpa_hier.members.schedule import one_cycle
-    from hpa_hier.models.augment import draw, to_tensor, warp
-    from hpa_hier.models.heads import Flat
-    from hpa_hier.models.losses import bce
+    from hpa_hier.models.augment.warp import draw, to_tensor, warp
+    from hpa_hier.models.backbones.pretrained import fill_from_file
+    from hpa_hier.models.backbones.small_cnn import SmallCnn
+    from hpa_hier.models.heads.flat import Flat
+    from hpa_hier.models.losses.elementwise import bce
     from hpa_hier.models.network import Network
-    from hpa_hier.models.pretrained import fill_from_file
-    from hpa_hier.models.small_cnn import SmallCnn
+    from hpa_hier.settings.training import AugmentSettings
     from hpa_hier.simulate.optics import CHANNELS
-    from hpa_hier.training_config import AugmentSettings
+    from hpa_hier.training.choices import ranges_of
+    from hpa_hier.training.loop.schedule import one_cycle
 
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -102,7 +102,7 @@ def score(network, images: np.ndarray) -> np.ndarray:
 
 def drawn(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw `count` images with the real class counts: (B, 4, S, S) uint8 and (B, N) bool as the taxonomy's nodes."""
-    from hpa_hier.data.labels import targets
+    from hpa_hier.data.labels.table import targets
     from hpa_hier.simulate.labelsets import LEAVES, draw_samples
     from hpa_hier.simulate.write import images
     from hpa_hier.taxonomy import Taxonomy

@@ -22,10 +22,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from hpa_hier.data.fingerprint import fingerprints, likeness, thumbnails, turned, turned_images
-from hpa_hier.data.hamming import close_pairs
-from hpa_hier.data.near_duplicates import ALIKE, DISTANCE, near_duplicates
-from hpa_hier.data.pack import Pack
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.split.fingerprint import fingerprints, likeness, thumbnails, turned, turned_images
+from hpa_hier.data.split.hamming import close_pairs
+from hpa_hier.data.split.near_duplicates import ALIKE, DISTANCE, near_duplicates
 
 Change = Callable[[np.ndarray], np.ndarray]  # (C, S, S) uint8 to the same
 SIDE = 128  # pixels

@@ -22,9 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from hpa_hier.data.image_file import read_flat
-from hpa_hier.data.pack import Pack, write_pack
-from hpa_hier.data.read import resize
+from hpa_hier.data.images.png_jpeg import read_flat
+from hpa_hier.data.images.read import resize
+from hpa_hier.data.pack.pack import Pack, write_pack
 from hpa_hier.taxonomy import Taxonomy
 
 CHANNELS = ("red", "green", "blue", "yellow")

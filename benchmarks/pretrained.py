@@ -15,12 +15,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hpa_hier.command import run
-from hpa_hier.ensemble.held_out import evaluate_run, fit_run
+from hpa_hier.cli.command import run
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate.figures import figures_of, table
-from hpa_hier.files import write_text
-from hpa_hier.recipe_file import load_recipe
+from hpa_hier.evaluate.results import figures_of, table
+from hpa_hier.files.atomic import write_text
+from hpa_hier.predict.fit_run import evaluate_run, fit_run
+from hpa_hier.settings.recipe_file import load_recipe
 
 CONFIG = "configs/pretrained.yaml"
 MEMBER_FILES = ("member.json", "model.safetensors", "config.yaml", "taxonomy.yaml", "history.csv")
@@ -144,8 +144,8 @@ def main(arguments: list[str]) -> int:
 
 def card(options: argparse.Namespace, folder: Path, simulated: str) -> str:
     """Return the model card's text."""
-    from hpa_hier.data.split import PARTS, read_split
-    from hpa_hier.members.manifest import read_manifest
+    from hpa_hier.data.split.split import PARTS, read_split
+    from hpa_hier.runs.manifest import read_manifest
 
     recipe = load_recipe(CONFIG)
     manifests = [read_manifest(path) for path in sorted((options.out / "members").iterdir())]

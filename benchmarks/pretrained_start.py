@@ -18,9 +18,9 @@ import numpy as np
 from learning_curve import drawn, score, train
 from scipy.stats import t as student
 
-from hpa_hier.command import one_thread_a_process, run
-from hpa_hier.evaluate.metrics import average_precision
-from hpa_hier.files import write_text
+from hpa_hier.cli.command import one_thread_a_process, run
+from hpa_hier.files.atomic import write_text
+from hpa_hier.metrics.scores import average_precision
 
 TESTED = 1000  # images of each repeat
 
@@ -55,8 +55,8 @@ def main(arguments: list[str]) -> int:
     import torch
 
     torch.set_num_threads(1)
-    from hpa_hier.members.shipped_weights import settings_of_shipped
     from hpa_hier.taxonomy import Taxonomy
+    from hpa_hier.training.shipped_weights import settings_of_shipped
 
     shipped = Path(settings_of_shipped()["training.weights"])
     taxonomy = Taxonomy.load("hierarchy/hpa28.yaml")

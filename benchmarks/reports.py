@@ -37,16 +37,16 @@ from pathlib import Path
 import numpy as np
 from reports_table import ALIKE, FIGURES, OWN, Row, markdown, write_heads
 
-from hpa_hier.command import one_thread_a_process, run
-from hpa_hier.config import EnsembleSettings, Recipe, ReportSettings
+from hpa_hier.cli.command import one_thread_a_process, run
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate import metrics
 from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation
-from hpa_hier.evaluate.intervals import interval
 from hpa_hier.evaluate.measure import measure_of, resampled
-from hpa_hier.files import read_json, write_bytes, write_json, write_text
+from hpa_hier.files.atomic import read_json, write_bytes, write_json, write_text
 from hpa_hier.members.nodes import member_named
-from hpa_hier.recipe_file import load_recipe
+from hpa_hier.metrics import scores as metrics
+from hpa_hier.metrics.bootstrap import interval
+from hpa_hier.settings.recipe import EnsembleSettings, Recipe, ReportSettings
+from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpa_hier.files import write_text
+from hpa_hier.files.atomic import write_text
 
 RECIPES = Path(__file__).resolve().parents[1] / "configs" / "reports"
 OWN = "default"  # the project's own ensemble

@@ -24,14 +24,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hpa_hier.command import run
-from hpa_hier.data.channels import CHANNELS
-from hpa_hier.data.labels import read_labels, targets
-from hpa_hier.ensemble.images import FolderRequest, PredictRequest, predict_folder
-from hpa_hier.ensemble.keep import load
-from hpa_hier.ensemble.run_folder import named_run, pretrained_run
+from hpa_hier.cli.command import run
+from hpa_hier.data.images.channels import CHANNELS
+from hpa_hier.data.labels.table import read_labels, targets
+from hpa_hier.ensemble.ensemble_file import load
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate.intervals import interval, resamples
+from hpa_hier.metrics.bootstrap import interval, resamples
+from hpa_hier.predict.gather import named_run, pretrained_run
+from hpa_hier.predict.predict_images import FolderRequest, PredictRequest, predict_folder
 from hpa_hier.taxonomy import Taxonomy
 
 RESAMPLES, LEVEL = 2000, 0.95

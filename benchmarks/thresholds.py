@@ -22,12 +22,12 @@ from few_labels import read_table
 from scipy.special import expit
 from sklearn.metrics import f1_score
 
-from hpa_hier.config import EnsembleSettings
-from hpa_hier.ensemble.cuts import f1_cuts
+from hpa_hier.ensemble.decide.threshold_rules import f1_cuts
+from hpa_hier.ensemble.decide.thresholds import ThresholdPlan, fit_thresholds
 from hpa_hier.ensemble.fit import fit
-from hpa_hier.ensemble.ranking import Ranked
-from hpa_hier.ensemble.scores import Scores, Truth
-from hpa_hier.ensemble.thresholds import ThresholdPlan, fit_thresholds
+from hpa_hier.ensemble.scores.scores import Scores, Truth
+from hpa_hier.metrics.ranking import Ranked
+from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
 RULES = ("fixed", "global", "f1", "prevalence", "plugin", "bagged")

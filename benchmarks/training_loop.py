@@ -19,16 +19,17 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 
-from hpa_hier.members.batches import Dealing, Part, PartBatches, TrainingBatches
-from hpa_hier.members.choices import ranges_of
-from hpa_hier.members.module import Optimising, Training
-from hpa_hier.members.trainer import make_trainer, quieten
-from hpa_hier.models.heads import Flat
-from hpa_hier.models.losses import bce
+from hpa_hier.models.backbones.small_cnn import SmallCnn
+from hpa_hier.models.heads.flat import Flat
+from hpa_hier.models.losses.elementwise import bce
 from hpa_hier.models.network import Network
 from hpa_hier.models.precision import precision_for
-from hpa_hier.models.small_cnn import SmallCnn
-from hpa_hier.training_config import TrainingSettings
+from hpa_hier.runs.part import Part
+from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.training.batches.images import Dealing, PartBatches, TrainingBatches
+from hpa_hier.training.choices import ranges_of
+from hpa_hier.training.loop.module import Optimising, Training
+from hpa_hier.training.loop.trainer import make_trainer, quieten
 
 IMAGES, SIZE, NODES, BATCH = 2816, 64, 28, 64
 

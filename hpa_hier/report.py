@@ -1,34 +1,7 @@
-"""Command: turn a run's evaluation into one HTML page that opens from a file and asks nothing of any network."""
+"""Write the report: `python -m hpa_hier.report`."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-from hpa_hier.command import Parser, add_recipe_arguments, one_thread_a_process, run
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Write report/index.html of a run."""
-    parser = Parser("hpa_hier.report", "Write the report of an evaluated run: report/index.html in its folder.")
-    parser.add_argument("--run", metavar="NAME", help="run under artifacts/, or its folder (default: the recipe's run)")
-    add_recipe_arguments(parser)
-    options = parser.parse_args(arguments)
-    one_thread_a_process()
-
-    from pathlib import Path
-
-    from hpa_hier.ensemble.run_folder import named_run
-    from hpa_hier.evaluate.report import write_report
-    from hpa_hier.recipe_file import load_recipe
-
-    recipe = load_recipe(options.config, options.sets)
-    folder = named_run(options.run or recipe.run, Path(recipe.artifacts))
-    kept = folder / "config.yaml"
-    settings = load_recipe(str(kept), options.sets).report if kept.is_file() and not options.config else recipe.report
-    page = write_report(folder, settings, Path(recipe.data.pack) if recipe.data.pack else None)
-    print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
-    return 0
-
+from hpa_hier.cli.command import run
+from hpa_hier.cli.report import main
 
 if __name__ == "__main__":
     run(main)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from hpa_hier.ensemble.scores import Scores, Truth
+from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.taxonomy import Taxonomy
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -9,11 +9,11 @@ import numpy as np
 from ensemble_cases import draw_members, draw_truth
 
 from hpa_hier import __version__
-from hpa_hier.config import EnsembleSettings, MemberSettings, Recipe
-from hpa_hier.data.pack import Pack, write_pack
-from hpa_hier.ensemble.scores import Scores, Truth
-from hpa_hier.files import sha256, write_json, write_text
-from hpa_hier.members.manifest import FORMAT, Manifest, write_manifest
+from hpa_hier.data.pack.pack import Pack, write_pack
+from hpa_hier.ensemble.scores.scores import Scores, Truth
+from hpa_hier.files.atomic import sha256, write_json, write_text
+from hpa_hier.runs.manifest import FORMAT, Manifest, write_manifest
+from hpa_hier.settings.recipe import EnsembleSettings, MemberSettings, Recipe
 from hpa_hier.taxonomy import Taxonomy
 
 CHANNELS = ("red", "green", "blue", "yellow")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.config import SplitSettings
-from hpa_hier.data.pack import Pack, write_pack
-from hpa_hier.data.split import make_split, write_split
-from hpa_hier.files import write_json, write_text, write_with
+from hpa_hier.data.pack.pack import Pack, write_pack
+from hpa_hier.data.split.split import make_split, write_split
+from hpa_hier.files.atomic import write_json, write_text, write_with
+from hpa_hier.settings.recipe import SplitSettings
 from hpa_hier.taxonomy import Taxonomy
 
 MEMBERS = ("coarse", "majority", "minority", "leaf", "leaf-s1")

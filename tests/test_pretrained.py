@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hpa_hier.ensemble.__main__ import main
+from hpa_hier.cli.ensemble import main
 from hpa_hier.errors import UserError
-from hpa_hier.shipped_files import pretrained_folder
+from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.simulate.write import write_folder
 
 FOLDER = pretrained_folder()
@@ -51,8 +51,8 @@ def test_it_can_be_named_as_a_run_from_anywhere(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_training_starts_from_its_leaf_member() -> None:
-    from hpa_hier.members.shipped_weights import settings_of_shipped
-    from hpa_hier.models.backbones import BackboneRequest, build_backbone
+    from hpa_hier.models.backbones.create import BackboneRequest, build_backbone
+    from hpa_hier.training.shipped_weights import settings_of_shipped
 
     settings = settings_of_shipped()
     assert settings["training.backbone"] == "small_cnn"
@@ -71,7 +71,7 @@ def test_a_training_starts_from_its_leaf_member() -> None:
 
 
 def test_weights_and_the_shipped_start_exclude_each_other() -> None:
-    from hpa_hier.train import main as train
+    from hpa_hier.cli.train import main as train
 
     with pytest.raises(UserError, match="--init pretrained and --weights both name weights to start from"):
         train(["--level", "leaf", "--init", "pretrained", "--weights", "x.safetensors"])

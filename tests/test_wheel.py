@@ -37,7 +37,7 @@ def test_the_wheel_finds_its_own_taxonomies_and_recipes(unpacked: Path) -> None:
     for name in ("hpa28", "hpa28_organelle7", "hpa19_single_cell"):
         checked = _run(["-m", "hpa_hier.taxonomy", "check", f"hierarchy/{name}.yaml"], unpacked)
         assert checked.returncode == 0, checked.stderr
-    code = "from hpa_hier.recipe_file import load_recipe as r; print(r('configs/demo.yaml').run, r(None).run)"
+    code = "from hpa_hier.settings.recipe_file import load_recipe as r; print(r('configs/demo.yaml').run, r(None).run)"
     assert _run(["-c", code], unpacked).stdout.split() == ["demo", "default"]
 
 

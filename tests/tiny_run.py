@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.config import Recipe
-from hpa_hier.data.pack import write_pack
-from hpa_hier.recipe_file import recipe_yaml
+from hpa_hier.data.pack.pack import write_pack
+from hpa_hier.settings.recipe import Recipe
+from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.taxonomy import Taxonomy
 
 CHANNELS = ("red", "green", "blue", "yellow")
@@ -79,7 +79,7 @@ def train(*flags: object, timeout: float = 120) -> subprocess.CompletedProcess[s
 def start(log: Path, *flags: object) -> BaseProcess:
     """Start the training command in a process forked from a server that has imported all: a second, not five."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hpa_hier.members.fit", "hpa_hier.recipe_file"])
+    context.set_forkserver_preload(["hpa_hier.training.train_member", "hpa_hier.settings.recipe_file"])
     process = context.Process(target=_command, args=(log, [str(flag) for flag in flags]))
     process.start()
     return process
@@ -98,8 +98,8 @@ def _command(log: Path, flags: list[str]) -> None:
         os.dup2(file.fileno(), 2)
         sys.argv = ["train", *flags]
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        from hpa_hier.command import run
-        from hpa_hier.train import main
+        from hpa_hier.cli.command import run
+        from hpa_hier.cli.train import main
 
         run(main)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hpa_hier.config import EnsembleSettings
-from hpa_hier.ensemble.arrays import Bools, Floats
+from hpa_hier.ensemble.decide.thresholds import INTERVAL
+from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.fit import HeldOut, Material, fit_held_out
-from hpa_hier.ensemble.predict import Ensemble
-from hpa_hier.ensemble.thresholds import INTERVAL
+from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
 _RESAMPLES = 400

@@ -8,24 +8,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hpa_hier.config import EnsembleSettings
-from hpa_hier.data.split import units_of
-from hpa_hier.ensemble.aggregate import WEIGHTS, combine, coverage, fill_absent
-from hpa_hier.ensemble.arrays import Bools, Floats
-from hpa_hier.ensemble.blend import blend_weights
-from hpa_hier.ensemble.by_hand import set_by_hand
-from hpa_hier.ensemble.calibrate import CALIBRATIONS, Calibration, identity
-from hpa_hier.ensemble.close import close, decide
-from hpa_hier.ensemble.factor import check_factors, with_factors
+from hpa_hier.ensemble.calibrate.platt import CALIBRATIONS, Calibration, identity
+from hpa_hier.ensemble.combine.aggregate import WEIGHTS, combine, coverage, fill_absent
+from hpa_hier.ensemble.combine.blend import blend_weights
+from hpa_hier.ensemble.combine.factor import check_factors, with_factors
+from hpa_hier.ensemble.combine.reconcile import Gate, fit_gamma
+from hpa_hier.ensemble.combine.rnn import fit_rnn
+from hpa_hier.ensemble.combine.stack import Lesson, Stacked, convex_weights, refined, ridge
+from hpa_hier.ensemble.decide.by_hand import set_by_hand
+from hpa_hier.ensemble.decide.close import close, decide
+from hpa_hier.ensemble.decide.safe import safe_thresholds
+from hpa_hier.ensemble.decide.thresholds import ThresholdPlan, Thresholds, fit_thresholds
+from hpa_hier.ensemble.ensemble import Ensemble, Seat, spread
 from hpa_hier.ensemble.folds import deal
-from hpa_hier.ensemble.predict import Ensemble, Seat, spread
-from hpa_hier.ensemble.reconcile import Gate, fit_gamma
-from hpa_hier.ensemble.rnn import fit_rnn
-from hpa_hier.ensemble.safe import safe_thresholds
-from hpa_hier.ensemble.scores import Scores, Truth, aligned
-from hpa_hier.ensemble.stack import Lesson, Stacked, convex_weights, refined, ridge
-from hpa_hier.ensemble.thresholds import ThresholdPlan, Thresholds, fit_thresholds
+from hpa_hier.ensemble.scores.scores import Scores, Truth, aligned
 from hpa_hier.errors import UserError
+from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.metrics.groups import units_of
+from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
 _FEWEST = 10  # samples a fold, below which there are fewer folds

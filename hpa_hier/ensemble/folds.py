@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hpa_hier.ensemble.arrays import Bools
+from hpa_hier.metrics.arrays import Bools
 
 
 def deal(present: Bools, units: Sequence[str] | None, number: int, seed: int = 0) -> NDArray[np.intp]:

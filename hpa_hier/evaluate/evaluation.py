@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpa_hier.command import run_flag
-from hpa_hier.data.split import read_split
+from hpa_hier.data.split.split import read_split
 from hpa_hier.errors import UserError
-from hpa_hier.files import read_json, sha256
+from hpa_hier.files.atomic import read_json, sha256
+from hpa_hier.files.shell import run_flag
 from hpa_hier.taxonomy import Taxonomy
 
 Bools = npt.NDArray[np.bool_]

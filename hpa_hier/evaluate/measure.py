@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from hpa_hier.config import ReportSettings
-from hpa_hier.data.split import units_of
-from hpa_hier.evaluate import metrics
 from hpa_hier.evaluate.evaluation import Answers, Evaluation
-from hpa_hier.evaluate.intervals import resamples
+from hpa_hier.metrics import scores as metrics
+from hpa_hier.metrics.bootstrap import resamples
+from hpa_hier.metrics.groups import units_of
+from hpa_hier.settings.recipe import ReportSettings
 
 Floats = npt.NDArray[np.floating]
 Measured = dict[str, Floats]  # figure → () or (N,), with a leading R axis where resampled

@@ -11,16 +11,16 @@ from typing import Any
 import jinja2
 
 from hpa_hier import __version__
-from hpa_hier.config import ReportSettings
-from hpa_hier.data.pack import VECTORS, Pack
+from hpa_hier.data.pack.pack import VECTORS, Pack
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate import figures as figure
 from hpa_hier.evaluate import plots
+from hpa_hier.evaluate import results as figure
 from hpa_hier.evaluate.colours import ramp, step_of
 from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation, run_folder
 from hpa_hier.evaluate.gallery import STAINS, Shelf, shelves
 from hpa_hier.evaluate.training_record import ClassCount, class_counts, read_records
-from hpa_hier.files import read_json, write_json, write_text
+from hpa_hier.files.atomic import read_json, write_json, write_text
+from hpa_hier.settings.recipe import ReportSettings
 from hpa_hier.taxonomy import Taxonomy
 
 

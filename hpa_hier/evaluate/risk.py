@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hpa_hier.evaluate import metrics
 from hpa_hier.evaluate.evaluation import Answers, Evaluation
+from hpa_hier.metrics import scores as metrics
 
 _POINTS = 50  # of a curve
 _LEAF = 99  # deeper than any group

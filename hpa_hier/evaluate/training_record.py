@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hpa_hier.data.balance import balanced_counts
-from hpa_hier.data.cooccurrence import factors_for
-from hpa_hier.data.split import read_split
+from hpa_hier.data.balance.cooccurrence import factors_for
+from hpa_hier.data.balance.repeat import balanced_counts
+from hpa_hier.data.split.split import read_split
 from hpa_hier.errors import UserError
-from hpa_hier.files import read_json
-from hpa_hier.recipe_file import load_recipe
+from hpa_hier.files.atomic import read_json
+from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 
 CURVES = ("train_loss", "calibration_loss", "calibration_macro_f1")

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from hpa_hier.models.ancestry import Ancestry
-from hpa_hier.models.backbones import MLP, BackboneRequest, build_backbone, check_sizes
-from hpa_hier.models.heads import HeadRequest, build_head
-from hpa_hier.models.metric import MetricRequest, NearestVote
-from hpa_hier.models.mlp import Mlp, dense_layers
+from hpa_hier.models.backbones.create import MLP, BackboneRequest, build_backbone, check_sizes
+from hpa_hier.models.backbones.mlp import Mlp, dense_layers
+from hpa_hier.models.heads.ancestry import Ancestry
+from hpa_hier.models.heads.arcface import MetricRequest, NearestVote
+from hpa_hier.models.heads.flat import HeadRequest, build_head
 from hpa_hier.models.network import Network, VectorNetwork
-from hpa_hier.training_config import TrainingSettings
+from hpa_hier.settings.training import TrainingSettings
 
 Statistics = tuple[np.ndarray, np.ndarray]  # mean and standard deviation, by channel or feature
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from hpa_hier.config import MemberSettings, Recipe
 from hpa_hier.errors import UserError
+from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.taxonomy.tree import PARTITION
 

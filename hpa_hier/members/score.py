@@ -11,14 +11,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from hpa_hier.data.pack import VECTORS
+from hpa_hier.data.pack.pack import VECTORS
 from hpa_hier.errors import UserError
 from hpa_hier.members.devices import device_named
-from hpa_hier.members.manifest import WEIGHTS, Manifest, check_files, read_manifest, training_of
 from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole
-from hpa_hier.models.ancestry import Ancestry
 from hpa_hier.models.averaged import Averaged
+from hpa_hier.models.heads.ancestry import Ancestry
 from hpa_hier.models.network import Network
+from hpa_hier.runs.manifest import WEIGHTS, Manifest, check_files, read_manifest, training_of
 
 # Every pass through a network has this many images, the last filled up with zeros: kernels are chosen by shape, and
 # with one shape an image gets the same logits, bit for bit, alone or among others.

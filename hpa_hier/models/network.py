@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpa_hier.models.ancestry import Ancestry
-from hpa_hier.models.max_constraint import Lifted
+from hpa_hier.models.heads.ancestry import Ancestry
+from hpa_hier.models.heads.arcface import NearestVote
+from hpa_hier.models.losses.max_constraint import Lifted
 
 
 class Network(nn.Module):
@@ -103,3 +104,12 @@ class VectorNetwork(Network):
         standardised = torch.nan_to_num((images.float() - self.mean) / self.std, nan=0.0)
         features: Tensor = self.backbone(standardised)
         return features
+
+
+def head_that_votes(network: Network) -> NearestVote:
+    """Return a network's voting head; that of a frozen backbone stands on its head's own layers."""
+    head = network.head
+    while isinstance(head, Network):
+        head = head.head
+    assert isinstance(head, NearestVote)
+    return head

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hpa_hier.errors import UserError
-from hpa_hier.files import write_bytes, write_text
+from hpa_hier.files.atomic import write_bytes, write_text
 from hpa_hier.simulate.field import Drawn, draw_field
 from hpa_hier.simulate.labelsets import LEAVES, DrawnSample, draw_samples
 from hpa_hier.simulate.optics import CHANNELS
@@ -145,7 +145,7 @@ def write_pack(
     Returns:
         The pack's folder.
     """
-    from hpa_hier.data.pack import write_pack as write
+    from hpa_hier.data.pack.pack import write_pack as write
     from hpa_hier.taxonomy import Taxonomy
 
     tree = Taxonomy.load(taxonomy or "hierarchy/hpa28.yaml")
@@ -223,7 +223,7 @@ def _draw(look: Look, task: _Task) -> NDArray[np.generic]:
     image = _draw_field(look, task).image
     if look.intensity == "depth":
         return image
-    from hpa_hier.data.read import to_bytes
+    from hpa_hier.data.images.read import to_bytes
 
     return np.stack([to_bytes(plane, look.intensity) for plane in image])
 

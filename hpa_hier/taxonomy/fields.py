@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
-from hpa_hier.yaml_file import Value, YamlDocument
+from hpa_hier.files.yaml_file import Value, YamlDocument
 
 Path: TypeAlias = "tuple[str, ...]"  # the keys that lead to a node in the file
 Fields: TypeAlias = "dict[str, Value]"

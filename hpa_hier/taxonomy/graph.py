@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from hpa_hier.errors import UserError
-from hpa_hier.nearest import nearest
+from hpa_hier.files.spelling import nearest
+from hpa_hier.files.yaml_file import YamlDocument
 from hpa_hier.taxonomy.tree import Node
-from hpa_hier.yaml_file import YamlDocument
 
 
 @dataclass(frozen=True)

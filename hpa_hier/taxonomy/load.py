@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from hpa_hier.errors import UserError
-from hpa_hier.nearest import nearest
+from hpa_hier.files.spelling import nearest
+from hpa_hier.files.yaml_file import Value, YamlDocument, parse_yaml
 from hpa_hier.taxonomy.fields import (
     NODE_FIELDS,
     Path,
@@ -21,7 +22,6 @@ from hpa_hier.taxonomy.fields import (
 from hpa_hier.taxonomy.graph import Entry, check_labels, check_names, check_open, parents_first, with_second_parents
 from hpa_hier.taxonomy.tree import ALL, Node, Taxonomy
 from hpa_hier.taxonomy.virtual import with_virtual_nodes
-from hpa_hier.yaml_file import Value, YamlDocument, parse_yaml
 
 _FILE_FIELDS = ("taxonomy", "description", "levels", "tree", "virtual")
 _MISSING = {

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from hpa_hier.errors import UserError
-from hpa_hier.files import digest_of
-from hpa_hier.nearest import nearest
+from hpa_hier.files.atomic import digest_of
+from hpa_hier.files.spelling import nearest
 
 ALL = "all"  # as a level: every node of the tree
 PARTITION = "partition"  # as a level: the virtual nodes
@@ -64,8 +64,8 @@ class Taxonomy:
         Raises:
             UserError: with the file, the line and what to do.
         """
-        from hpa_hier.shipped_files import shipped
-        from hpa_hier.yaml_file import read_text
+        from hpa_hier.files.shipped import shipped
+        from hpa_hier.files.yaml_file import read_text
 
         found = shipped(str(path))
         return cls.from_text(read_text(found), str(found))

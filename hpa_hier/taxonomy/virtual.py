@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from hpa_hier.nearest import nearest
+from hpa_hier.files.spelling import nearest
+from hpa_hier.files.yaml_file import YamlDocument
 from hpa_hier.taxonomy.fields import check_name, kind_of
 from hpa_hier.taxonomy.graph import Entry
 from hpa_hier.taxonomy.tree import Node
-from hpa_hier.yaml_file import YamlDocument
 
 _FIELD = "virtual"
 

@@ -1,0 +1,315 @@
+"""What the five data commands do once their arguments are read."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from hpa_hier.data.images.scan import Reject
+from hpa_hier.data.labels.problems import LISTED
+from hpa_hier.data.labels.table import read_labels, targets
+from hpa_hier.data.pack.audit import Audit, audit
+from hpa_hier.data.pack.build import REJECTED, SIMULATED, PackReport, build
+from hpa_hier.data.pack.matching import PackRequest
+from hpa_hier.data.pack.pack import VECTORS, Pack
+from hpa_hier.data.pack.vector_pack import VectorRequest, build_vectors
+from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, refuse_foreign_pairs, write_pairs
+from hpa_hier.data.split.split import (
+    PARTS,
+    Split,
+    annotated,
+    make_split,
+    read_split,
+    refuse_foreign_split,
+    split_pack,
+    write_split,
+)
+from hpa_hier.data.split.stratify import deviation, worst_ten
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import write_json
+from hpa_hier.metrics.groups import units_of
+from hpa_hier.settings.recipe import Recipe
+from hpa_hier.settings.recipe_file import load_recipe
+from hpa_hier.taxonomy import Taxonomy
+
+
+def pack(options: argparse.Namespace) -> None:
+    """Pack a folder of images, or a table of feature vectors."""
+    recipe = _recipe(options)
+    if options.vectors:
+        _pack_vectors(options, Taxonomy.load(options.taxonomy or recipe.taxonomy))
+        return
+    if options.ids or options.fill:
+        raise UserError(f"--{'ids' if options.ids else 'fill'}: goes with --vectors; leave it out for images")
+    request = PackRequest(
+        images=options.images,
+        labels=options.labels,
+        out=options.out,
+        taxonomy=Taxonomy.load(options.taxonomy or recipe.taxonomy),
+        size=options.size or recipe.data.image_size,
+        channels=recipe.data.channels,
+        may_be_missing=recipe.data.may_be_missing if options.may_be_missing is None else options.may_be_missing,
+        intensity=options.intensity or recipe.data.intensity,
+        hint=options.channels,
+        on_problem=options.on_problem,
+    )
+    try:
+        report = build(request, options.threads)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; the same command goes on from the last finished shard in {options.out}", file=sys.stderr)
+        raise
+    _tell_pack(report)
+
+
+def _pack_vectors(options: argparse.Namespace, taxonomy: Taxonomy) -> None:
+    given = [flag for flag in ("size", "channels", "may_be_missing", "intensity") if getattr(options, flag) is not None]
+    if given:
+        raise UserError(f"--{given[0].replace('_', '-')}: goes with --images; vectors have none of that, leave it out")
+    request = VectorRequest(
+        vectors=options.vectors,
+        ids=options.ids,
+        labels=options.labels,
+        out=options.out,
+        taxonomy=taxonomy,
+        fill=options.fill == "mean",
+        on_problem=options.on_problem,
+    )
+    _tell_pack(build_vectors(request))
+
+
+def split(options: argparse.Namespace) -> None:
+    """Split a pack or a label table, and show how even the parts are."""
+    flags = {
+        "--seed": ("split.seed", options.seed),
+        "--folds": ("split.folds", options.folds),
+        "--near-duplicates": ("split.near_duplicates", options.near_duplicates),
+        "--fractions": ("split.fractions", f"[{options.fractions}]" if options.fractions else None),
+    }
+    recipe = _recipe(options, flags)
+    if options.out.is_dir():
+        raise UserError(f"--out {options.out}: a folder; name the file, as in {options.out / 'split.csv'}")
+    refuse_foreign_split(options.out)
+    if options.labels and recipe.split.near_duplicates is not None:
+        raise UserError("--near-duplicates: a label table has no images to compare; split the pack, with --pack")
+    if options.pack:
+        opened = Pack.open(options.pack)
+        nodes, kept = opened.nodes, split_pack(opened, recipe.split)
+    else:
+        taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
+        table = read_labels(options.labels, taxonomy, options.on_problem)
+        for problem in table.problems:
+            print(f"left out: {problem}", file=sys.stderr)
+        nodes, kept = table.nodes, make_split(table.ids, annotated(table.nodes), table.groups, recipe.split)
+    write_split(options.out, kept, recipe.split)
+    print("\n".join(_split_table(nodes, kept, recipe.split.fractions)))
+    print(f"wrote {options.out}: {len(kept):,} samples, digest {kept.digest}")
+
+
+def balance(options: argparse.Namespace) -> None:
+    """Plan how often images are repeated, and show what that does to each class."""
+    recipe = _recipe(options, {"--most": ("training.balance_most", options.most)})
+    from hpa_hier.data.balance import tables as tables
+    from hpa_hier.data.balance.cooccurrence import Goal, balanced_plan
+
+    tables.refuse_foreign_tables(options.out)
+    if options.pack:
+        opened = Pack.open(options.pack)
+        taxonomy = Taxonomy.load(options.taxonomy) if options.taxonomy else opened.taxonomy
+        ids, present = opened.ids, opened.targets(taxonomy).present
+    else:
+        taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
+        table = read_labels(options.labels, taxonomy, options.on_problem)
+        for problem in table.problems:
+            print(f"left out: {problem}", file=sys.stderr)
+        ids, present = table.ids, targets(table.nodes, taxonomy).present
+    if options.split:
+        train = set(read_split(options.split).ids_of("train"))
+        rows = [row for row, sample in enumerate(ids) if sample in train]
+        if not rows:
+            raise UserError(f"{options.split}: its train part has none of these {len(ids):,} samples; give their split")
+        ids, present = tuple(ids[row] for row in rows), present[rows]
+    present = present[:, [taxonomy.column[leaf] for leaf in taxonomy.leaves]]
+    settings = recipe.training
+    target = options.target or round(settings.balance_target * len(ids))
+    default = Goal.for_all(present, target, settings.balance_bound, settings.balance_most)
+    plan = balanced_plan(present, tables.goal_of(present, taxonomy, options.bound, default))
+    counted = tables.ways(present, plan)
+    print("\n".join(tables.lines(taxonomy.leaves, plan, counted)))
+    tables.write_tables(options.out, ids, taxonomy.leaves, plan, counted)
+    print(f"wrote {options.out}: {tables.TABLE}, {tables.FACTORS}, {tables.CHART}")
+
+
+def look_through(options: argparse.Namespace) -> None:
+    """Audit a pack."""
+    opened = Pack.open(options.pack)
+    if opened.kind == VECTORS:
+        raise UserError(f"--pack {options.pack}: holds vectors, and an audit looks at images")
+    taxonomy = Taxonomy.load(options.taxonomy) if options.taxonomy else opened.taxonomy
+    if options.pairs:
+        refuse_foreign_pairs(options.pairs)
+    kept = read_split(options.split) if options.split else None
+    if kept is not None and (strange := len({*opened.ids} - {*kept.ids})):
+        raise UserError(
+            f"{options.split}: knows {strange:,} of {len(opened):,} images of {options.pack} not; give their split"
+        )
+    found = audit(opened, taxonomy, kept, DISTANCE if options.near_duplicates is None else options.near_duplicates)
+    width = max(map(len, found.counts))
+    for leaf, count in found.counts.items():
+        print(f"{leaf:{width}} {count:8,} {count / len(opened):7.2%}")
+    print("\n".join(_findings(found, split_given=kept is not None)))
+    if options.pairs:
+        write_pairs(options.pairs, found.near, dict(zip(kept.ids, kept.parts, strict=True)) if kept else {})
+        print(f"wrote {options.pairs}: {len(found.near):,} pairs of images that look the same")
+    print(f"looked through {options.pack}: {len(opened):,} images of {_shape(opened)}, digest {opened.digest}")
+
+
+def simulate(options: argparse.Namespace) -> None:
+    """Draw cells."""
+    flags = {f"--{name}": (f"simulate.{name}", getattr(options, name)) for name in ("count", "seed", "imbalance")}
+    recipe = _recipe(options, {**flags, "--size": ("simulate.image_size", options.size)})
+    from hpa_hier.simulate import write
+
+    drawn, out = recipe.simulate, options.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from None
+    facts = (out, drawn.count, drawn.image_size, drawn.seed, drawn.imbalance)
+    if options.form == "pack":
+        if options.masks:
+            raise UserError("--masks: a pack holds images only; draw files, or leave --masks out")
+        write.write_pack(
+            *facts,
+            workers=options.workers,
+            taxonomy=recipe.taxonomy,
+            radius=drawn.radius,
+            supersample=drawn.supersample,
+            variety=drawn.variety,
+            intensity=recipe.data.intensity,
+            channels=recipe.data.channels,
+        )
+        wrote = out
+    else:
+        if not (out / "labels.csv").exists():
+            write_json(out / SIMULATED, {"note": write.NOTE, **drawn.model_dump()})
+        wrote = write.write_folder(
+            *facts,
+            workers=options.workers,
+            depth=options.depth,
+            radius=drawn.radius,
+            supersample=drawn.supersample,
+            variety=drawn.variety,
+            masks=options.masks,
+        )
+    print(f"wrote {wrote}: {drawn.count:,} drawn images of {drawn.image_size}² pixels, seed {drawn.seed}")
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
+    "pack": pack,
+    "split": split,
+    "balance": balance,
+    "audit": look_through,
+    "simulate": simulate,
+}
+
+
+def _recipe(options: argparse.Namespace, flags: Mapping[str, tuple[str, str | None]] | None = None) -> Recipe:
+    """Load the recipe with flags laid over it, so that they pass the same checks.
+
+    Args:
+        options: holds --config and --set.
+        flags: flag → the setting that it changes, and the text given, None where it was not.
+    """
+    changes = {flag: (f"{key}={text}", text) for flag, (key, text) in (flags or {}).items() if text is not None}
+    try:
+        return load_recipe(options.config, [*options.sets, *(change for change, _ in changes.values())])
+    except UserError as error:
+        message = str(error)
+        for flag, (change, text) in changes.items():
+            message = message.replace(f"--set {change}", f"{flag} {text.strip('[]')}")
+        raise UserError(message) from None
+
+
+def _tell_pack(report: PackReport) -> None:
+    opened = report.pack
+    _list_rejects(report.rejects)
+    for channel, count in opened.filled.items():
+        print(f"channel {channel} is missing in {count:,} of {len(opened):,} images and is zeros there")
+    if report.reused_shards and not report.reused:
+        print(f"{report.reused_shards} of {len(opened.shards)} shards were finished by an earlier run")
+    rejected = f"; {len(report.rejects):,} left out, see {opened.path / REJECTED}" if report.rejects else ""
+    verb = "finished already" if report.reused else "wrote"
+    what = "vectors" if opened.kind == VECTORS else "images"
+    print(f"{verb} {opened.path}: {len(opened):,} {what} of {_shape(opened)}, digest {opened.digest}{rejected}")
+
+
+def _list_rejects(rejects: Sequence[Reject]) -> None:
+    for reject in rejects[:LISTED]:
+        print(f"left out {reject.id} {reject.file}: {reject.reason}".replace(" :", ":"), file=sys.stderr)
+    if len(rejects) > LISTED:
+        print(f"… and {len(rejects) - LISTED:,} more", file=sys.stderr)
+
+
+def _shape(opened: Pack) -> str:
+    if opened.kind == VECTORS:
+        return f"{len(opened.channels):,} features"
+    return f"{len(opened.channels)} × {opened.size} × {opened.size} ({', '.join(opened.channels)})"
+
+
+def _split_table(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequence[float]) -> list[str]:
+    """Return lines: each label's images and parts, then the deviations beside those of a random split."""
+    present = annotated(nodes)
+    names = sorted({name for annotation in nodes for name in annotation})
+    part = np.array([PARTS.index(name) for name in kept.parts])
+    off = deviation(present, part, len(PARTS))
+    width = max(map(len, names))
+    lines = [f"{'':{width}} {'images':>8} {'train':>8} {'calibration':>11} {'test':>8}  largest deviation"]
+    for j in np.argsort(-present.sum(axis=0), kind="stable"):
+        counts = [int(present[part == p, j].sum()) for p in range(len(PARTS))]
+        lines.append(f"{names[j]:{width}} {sum(counts):8,} {_counts(counts)} {off[j]:18.1%}")
+    sizes = [int((part == p).sum()) for p in range(len(PARTS))]
+    lines.append(f"{'all images':{width}} {sum(sizes):8,} {_counts(sizes)}")
+    lacking = [name for j, name in enumerate(names) if {*part[present[:, j]].tolist()} != {*range(len(PARTS))}]
+    if lacking:
+        lines.append(f"not in every part, for want of images or groups: {', '.join(lacking)}")
+    units = units_of(kept.groups)
+    if len(set(kept.groups) - {""}):
+        lines.append(f"{int(units.max()) + 1:,} groups, each in one part")
+    rng = np.random.default_rng(0)
+    draws = [rng.choice(len(PARTS), size=int(units.max()) + 1, p=np.asarray(fractions))[units] for _ in range(5)]
+    random = float(np.mean([worst_ten(deviation(present, drawn, len(PARTS))) for drawn in draws]))
+    lines.append(f"mean deviation of the ten worst labels: {worst_ten(off):.1%} (random splits: {random:.1%})")
+    return lines
+
+
+def _counts(parts: Sequence[int]) -> str:
+    return f"{parts[0]:8,} {parts[1]:11,} {parts[2]:8,}"
+
+
+def _findings(found: Audit, *, split_given: bool) -> list[str]:
+    lines = [f"{file}: its bytes have changed since it was packed; pack the images again" for file in found.damaged]
+    lines += [f"channel {c} missing, zeros instead: {_some(ids)}" for c, ids in found.filled.items()]
+    lines += [f"channel {c} constant: {_some(ids)}" for c, ids in found.constant.items()]
+    if found.dark:
+        lines.append(f"nearly black, as 12 bits kept in 16 look; try --intensity percentile: {_some(found.dark)}")
+    lines += [f"identical images: {', '.join(ids)}" for ids in found.duplicates[:LISTED]]
+    lines += [_pair(pair) for pair in found.near[:LISTED]]
+    if len(found.near) > LISTED:
+        lines.append(f"… and {len(found.near) - LISTED:,} more pairs of images that look the same; --pairs lists all")
+    if split_given:
+        lines.append(f"identical images in different parts of the split: {len(found.crossing)}")
+        lines.append(f"images that look the same in different parts of the split: {len(found.near_crossing)} pairs")
+    return lines or ["nothing stands out"]
+
+
+def _pair(pair: NearPair) -> str:
+    turned = ", turned or flipped" if pair.turn else ""
+    return f"look the same: {pair.id}, {pair.other} ({pair.bits} bits apart, likeness {pair.likeness:.2f}{turned})"
+
+
+def _some(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - LISTED:,} more" if len(ids) > LISTED else ""
+    return f"{len(ids):,} images: {', '.join(ids[:LISTED])}{more}"

@@ -1,0 +1,284 @@
+"""Command: fit an ensemble on held-out scores, evaluate it, predict a folder of images, explain one image."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process
+from hpa_hier.errors import UserError
+
+if TYPE_CHECKING:
+    from hpa_hier.predict.predict_images import FolderRequest
+    from hpa_hier.settings.recipe import Recipe
+
+_MEMBER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_LEFT_OUT = 1  # exit status: finished, but some images could not be read
+
+_FIT = """Fit the ensemble of a run on the calibration part, which no member was trained on; or on --scores tables.
+
+Writes <run>/ensemble/ensemble.json, and flat.json for the compute-matched flat peer where the recipe names one."""
+_EVALUATE = """Answer for the test part with the fitted ensemble and its flat peer, and print the figures.
+
+Writes <run>/ensemble/evaluation.npz, evaluation.json and figures.json."""
+_PREDICT = """Predict a folder of images, a table of feature vectors, or samples that other models have scored.
+
+Writes into --out: predictions.csv (labels by name, the probability of every node), submission.csv (Id,Predicted) and
+rejected.csv (images that could not be read, with reasons). Exit status 1 where there are such images, 0 where none."""
+_EXPLAIN = """Print one image's way down the tree: members, calibration, reconciliation, thresholds."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of all four sub-commands."""
+    whole = Parser(
+        "hpa_hier.ensemble", "Turn members' scores into one calibrated, coherent set of labels for each image."
+    )
+    commands = whole.add_subparsers(dest="command", required=True, metavar="fit | evaluate | predict | explain")
+    for name, description in (("fit", _FIT), ("evaluate", _EVALUATE), ("predict", _PREDICT), ("explain", _EXPLAIN)):
+        one = commands.add_parser(
+            name,
+            prog=f"hpa_hier.ensemble {name}",
+            description=description,
+            help=description.splitlines()[0],
+        )
+        default = "the recipe's run" if name in ("fit", "evaluate") else "the run whose ensemble was fitted last"
+        if name == "explain":
+            one.add_argument("id", metavar="ID", help="the image's id")
+        one.add_argument("--run", metavar="NAME|DIR", help=f"run under artifacts/, or its folder (default: {default})")
+        if name in ("fit", "predict"):
+            _add_score_arguments(one, name)
+        if name in ("predict", "explain"):
+            _add_image_arguments(one)
+        if name == "predict":
+            _add_predict_arguments(one)
+        if name == "explain":
+            one.add_argument("--all", action="store_true", dest="every_node", help="the members' say for every node")
+        add_recipe_arguments(one)
+    return whole
+
+
+def _add_score_arguments(one: argparse.ArgumentParser, name: str) -> None:
+    group = one.add_argument_group("other models' scores, instead of a run's own members")
+    group.add_argument(
+        "--scores",
+        metavar="NAME=CSV",
+        nargs="+",
+        type=_named_file,
+        action="extend",
+        help="score tables: the first column the id, the others node names",
+    )
+    if name == "predict":
+        return
+    group.add_argument("--score-kind", choices=("probs", "logits"), help="what the tables hold; it is never guessed")
+    group.add_argument("--labels", metavar="CSV", type=Path, help="labels of the samples to fit on")
+    group.add_argument("--taxonomy", metavar="YAML", help="the label tree (default: the recipe's)")
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not equals or not path or not _MEMBER_NAME.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"must be NAME=FILE, as in resnet=resnet.csv, got {text!r}")
+    return name, Path(path)
+
+
+def _add_image_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--images", metavar="DIR", type=Path, help="folder of images")
+    one.add_argument(
+        "--channels", metavar="LIST", help="which channel is where, as red,green,blue,yellow, if names do not say"
+    )
+    one.add_argument(
+        "--may-be-missing",
+        metavar="LIST",
+        default="",
+        help="channels that an image may lack; they are zeros (default: those that training images lacked)",
+    )
+    one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+
+
+def _add_predict_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--vectors", metavar="FILE", type=Path, help="feature vectors, as `data pack --vectors` takes them"
+    )
+    one.add_argument("--ids", metavar="FILE", type=Path, help="ids of a .npy file's rows, one a line")
+    one.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the tables, made where absent")
+    one.add_argument("--overwrite", action="store_true", help="replace tables that are in --out already")
+    one.add_argument("--batch-size", metavar="N", type=_positive, default=64, help="images at a time (default: 64)")
+    one.add_argument(
+        "--threads",
+        metavar="N",
+        type=_positive,
+        default=min(8, os.cpu_count() or 1),
+        help="that decode images (default: %(default)s)",
+    )
+    one.add_argument(
+        "--on-problem",
+        choices=("skip", "stop"),
+        default="skip",
+        help="an image that cannot be read: go on with the rest (default), or stop and write nothing",
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one of the sub-commands and return the exit status."""
+    options = parser().parse_args(arguments)
+    one_thread_a_process()
+    return {"fit": _fit, "evaluate": _evaluate, "predict": _predict, "explain": _explain}[options.command](options)
+
+
+def _fit(options: argparse.Namespace) -> int:
+    if options.scores:
+        return _fit_scores(options)
+    given = [flag for flag in ("score_kind", "labels", "taxonomy") if getattr(options, flag)]
+    if given:
+        raise UserError(f"--{given[0].replace('_', '-')} goes with --scores; add the tables, or leave it out")
+    from hpa_hier.ensemble.accept import said_of
+    from hpa_hier.predict.fit_run import fit_run
+
+    folder, recipe = _run_of(options, fitted=False)
+    ensemble, flat = fit_run(folder, recipe)
+    members = ", ".join(seat.name for seat in ensemble.seats)
+    where = "outside the test part, out of fold" if ensemble.about["folds"] else "of the calibration part"
+    samples = f"{ensemble.about['samples']:,} images {where}"
+    print(f"fitted {ensemble.aggregate} and {ensemble.reconcile} over {members} on {samples}")
+    for one in ensemble.gates:
+        print(f"  gate {ensemble.taxonomy.nodes[one.group]}: gamma {one.gamma:.3f}")
+    limits = ensemble.thresholds
+    small = sum(rule == "prevalence" for rule in limits.rules)
+    if small and recipe.ensemble.thresholds == "f1":
+        fewest = f"fewer than {recipe.ensemble.small_class_positives} positives"
+        print(f"  {small} of {len(limits.nodes)} nodes have {fewest}: prevalence thresholds for them instead of f1")
+    print(f"  {said_of(ensemble)}")
+    if flat is not None:
+        print(f"  flat peer, the mean of {', '.join(seat.name for seat in flat.seats)}")
+        if len(flat.seats) != len(ensemble.seats):
+            print(f"  not compute-matched: {len(ensemble.seats)} networks against {len(flat.seats)}; see ensemble.flat")
+    print(f"wrote {folder / 'ensemble' / 'ensemble.json'}")
+    return 0
+
+
+def _fit_scores(options: argparse.Namespace) -> int:
+    from hpa_hier.predict.external_scores import FitRequest, fit_tables
+    from hpa_hier.settings.recipe_file import load_recipe
+
+    for flag in ("score_kind", "labels"):
+        if getattr(options, flag) is None:
+            raise UserError(
+                f"--scores needs --{flag.replace('_', '-')} too; see python -m hpa_hier.ensemble fit --help"
+            )
+    recipe = load_recipe(options.config, options.sets)
+    folder = Path(recipe.artifacts) / (options.run or recipe.run)
+    if options.run and len(Path(options.run).parts) > 1:
+        folder = Path(options.run)
+    request = FitRequest(tuple(options.scores), options.score_kind, options.labels, options.taxonomy or recipe.taxonomy)
+    for line in fit_tables(folder, request, recipe.ensemble):
+        print(line)
+    print(f"wrote {folder / 'ensemble' / 'ensemble.json'}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from hpa_hier.evaluate.results import figures_of, table
+    from hpa_hier.files.atomic import write_json
+    from hpa_hier.predict.fit_run import evaluate_run
+
+    folder, recipe = _run_of(options, fitted=False)
+    path = evaluate_run(folder, recipe)
+    figures = figures_of(path, recipe.report)
+    write_json(path.with_name("figures.json"), figures)
+    print(table(figures))
+    print(f"wrote {path}, and figures.json beside it")
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from hpa_hier.predict.predict_images import PredictRequest, predict_folder
+
+    if sum(map(bool, (options.scores, options.images, options.vectors))) != 1:
+        raise UserError("predict needs --images DIR, --vectors FILE or --scores NAME=FILE.csv …; give one of them")
+    if options.ids and not options.vectors:
+        raise UserError("--ids goes with --vectors FILE.npy; leave it out")
+    folder, _ = _run_of(options, fitted=True)
+    if options.scores:
+        from hpa_hier.predict.external_scores import predict_tables
+
+        lines, lost = predict_tables(folder, options.scores, options.out, options.overwrite)
+        print("\n".join(lines))
+        return _LEFT_OUT if lost else 0
+    began = time.monotonic()
+    if options.vectors:
+        return _predict_vectors(options, folder, began)
+    images = _images(options)
+    assert images is not None  # --images is required
+    request = PredictRequest(
+        images, options.out, options.batch_size, options.threads, options.on_problem == "stop", options.overwrite
+    )
+    told = predict_folder(folder, options.device, request)
+    seconds = time.monotonic() - began
+    left_out = f", {told.left_out} left out (see rejected.csv)" if told.left_out else ""
+    print(
+        f"wrote {options.out / 'predictions.csv'} and submission.csv: {told.done:,} images in {seconds:.1f} s{left_out}"
+    )
+    return _LEFT_OUT if told.left_out else 0
+
+
+def _predict_vectors(options: argparse.Namespace, folder: Path, began: float) -> int:
+    from hpa_hier.predict.vectors import predict_vectors
+
+    given = "channels" if options.channels else "may-be-missing" if options.may_be_missing else ""
+    if given:
+        raise UserError(f"--{given}: goes with --images; vectors have no channels, leave it out")
+    table, how = (options.vectors, options.ids), (options.batch_size, options.overwrite)
+    done = predict_vectors(folder, options.device, table, options.out, how)
+    seconds = time.monotonic() - began
+    print(f"wrote {options.out / 'predictions.csv'} and submission.csv: {done:,} vectors in {seconds:.1f} s")
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from hpa_hier.predict.predict_images import explain_sample
+
+    folder, recipe = _run_of(options, fitted=True)
+    print(explain_sample(folder, recipe, options.id, _images(options), (options.device, options.every_node)))
+    return 0
+
+
+def _run_of(options: argparse.Namespace, fitted: bool) -> tuple[Path, Recipe]:
+    """Find the run, and the recipe: the one named, else the one kept with the run, else the default."""
+    from hpa_hier.predict.gather import named_run, newest_or_shipped
+    from hpa_hier.settings.recipe_file import load_recipe
+
+    recipe = load_recipe(options.config, options.sets)
+    late = next((change for change in options.sets if fitted and change.startswith("ensemble.")), None)
+    if late:
+        raise UserError(f"--set {late}: an ensemble answers as it was fitted; fit it again with this")
+    artifacts = Path(recipe.artifacts)
+    if options.run:
+        folder = named_run(options.run, artifacts)
+    elif fitted:
+        folder, line = newest_or_shipped(artifacts)
+        print(line)
+    else:
+        folder = named_run(recipe.run, artifacts)
+    if not options.config and (folder / "config.yaml").is_file():
+        recipe = load_recipe(str(folder / "config.yaml"), options.sets)
+    return folder, recipe
+
+
+def _images(options: argparse.Namespace) -> FolderRequest | None:
+    from hpa_hier.predict.predict_images import FolderRequest
+
+    if options.images is None:
+        return None
+    may_be_missing = tuple(part.strip() for part in options.may_be_missing.split(",") if part.strip())
+    return FolderRequest(options.images, options.channels, may_be_missing)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return int(text)

@@ -1,0 +1,155 @@
+"""The command that checks a taxonomy file, draws it, and says which trained members an edit has made stale."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpa_hier.cli.command import Parser, one_thread_a_process
+
+if TYPE_CHECKING:
+    from hpa_hier.runs.manifest import Manifest
+    from hpa_hier.taxonomy.draw import Counts, Style
+    from hpa_hier.taxonomy.tree import Taxonomy
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; 0 when the file is sound, whatever became stale."""
+    options = _parse(arguments)
+    one_thread_a_process()
+    from hpa_hier.taxonomy.draw import draw, level_lines
+    from hpa_hier.taxonomy.tree import Taxonomy
+
+    taxonomy = Taxonomy.load(options.file)
+    counts = _counts(taxonomy, options) if options.labels else None
+    style = _style()
+    if taxonomy.description:
+        print(f"{taxonomy.description}\n")
+    print(draw(taxonomy, counts, style))
+    if any(map(taxonomy.is_open, taxonomy.nodes)):
+        print("\nopen: may be annotated without telling which of the nodes below it")
+    print(f"\nlevels, top to bottom\n{level_lines(taxonomy, style)}\n")
+    if counts:
+        print(_count_notes(taxonomy, counts))
+    if options.run:
+        print(_stale_report(taxonomy, options.run))
+    nodes, leaves = len(taxonomy.nodes), len(taxonomy.leaves)
+    print(f"{taxonomy.source} is sound: {nodes} nodes, {leaves} leaves, digest {taxonomy.text_hash}")
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = Parser("hpa_hier.taxonomy", "Check a taxonomy file, and draw it.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="check")
+    check = commands.add_parser(
+        "check",
+        help="check a file and draw its tree",
+        description="Check a taxonomy file and draw its tree; with labels, also the number of images at each node.",
+    )
+    check.add_argument("file", metavar="FILE", help="the taxonomy, such as hierarchy/hpa28.yaml")
+    check.add_argument("--labels", metavar="CSV", type=Path, help="a label table: count its images at each node")
+    check.add_argument(
+        "--on-problem",
+        choices=("stop", "skip"),
+        default="stop",
+        help="at unknown labels and such in the table: stop (default), or leave those rows out and list them",
+    )
+    check.add_argument(
+        "--run", metavar="RUN", help="a run's name or folder: say which of its members are stale under this file"
+    )
+    return parser.parse_args(arguments)
+
+
+def _style() -> Style:
+    from hpa_hier.taxonomy.draw import Style
+
+    try:
+        "├└│█▏→…·".encode(sys.stdout.encoding or "ascii")
+        unicode = True
+    except (UnicodeEncodeError, LookupError):
+        unicode = False
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return Style(colour=colour, unicode=unicode)
+
+
+def _counts(taxonomy: Taxonomy, options: argparse.Namespace) -> Counts:
+    from hpa_hier.data.labels.table import read_labels, targets
+    from hpa_hier.taxonomy.draw import Counts
+
+    table = read_labels(options.labels, taxonomy, options.on_problem)
+    for problem in table.problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    images = targets(table.nodes, taxonomy).present.sum(axis=0)
+    return Counts(dict(zip(taxonomy.nodes, map(int, images), strict=True)), len(table.ids))
+
+
+def _count_notes(taxonomy: Taxonomy, counts: Counts) -> str:
+    lines = [f"{counts.total:,} images; an image counts for every node it is annotated with, and for those above, once"]
+    absent = [leaf for leaf in taxonomy.leaves if not counts.images[leaf]]
+    if absent:
+        lines.append(f"no image shows: {', '.join(absent)}")
+    return "\n".join(lines) + "\n"
+
+
+def _stale_report(taxonomy: Taxonomy, name: str) -> str:
+    """Say of each finished member of a run whether it still answers what this taxonomy asks."""
+    from hpa_hier.predict.gather import named_run
+    from hpa_hier.runs.manifest import TAXONOMY, read_manifest
+    from hpa_hier.taxonomy.changes import renamed, retrain_commands, stale_nodes, uncovered
+    from hpa_hier.taxonomy.tree import Taxonomy as _Taxonomy
+
+    folder = named_run(name, Path("artifacts"))
+    lines, stale = [f"members of {folder}"], []
+    for path in sorted(folder.glob("members/*/member.json")):
+        member = read_manifest(path.parent)
+        trained = _Taxonomy.load(path.parent / TAXONOMY)
+        nodes = [node for node in member.nodes if node not in trained.virtual]  # those are the run's, not the file's
+        changed = stale_nodes(trained, taxonomy, nodes)
+        new_names = renamed(trained, taxonomy, nodes)
+        said = "up to date"
+        if changed:
+            said = f"stale: other meaning now of {', '.join(changed)}"
+            stale.append((member.name, _flags(folder, taxonomy, member)))
+        elif new_names:
+            said = "up to date; " + ", ".join(f"'{old}' is now '{new}'" for old, new in new_names.items())
+        wanted = _wanted(taxonomy, member.selector)
+        missing = [n for n in uncovered(trained, taxonomy, member.nodes, wanted) if n not in changed]
+        lines.append(f"  {member.name}: {said}" + (f"; does not know {', '.join(missing)}" if missing else ""))
+    if len(lines) == 1:
+        return f"{folder} has no finished member yet\n"
+    commands = retrain_commands(stale)
+    if commands:
+        lines += ["train these anew, the others stay as they are:", *(f"  {command}" for command in commands)]
+    return "\n".join(lines) + "\n"
+
+
+def _wanted(taxonomy: Taxonomy, selector: dict[str, str]) -> tuple[str, ...]:
+    """Return the nodes that a selector stands for by now; none where it names what is gone, or a partition."""
+    level, group = selector.get("level"), selector.get("group")
+    if level in taxonomy.levels:
+        return taxonomy.level(str(level))
+    if group in taxonomy.nodes and not taxonomy.is_leaf(str(group)):
+        return taxonomy.group(str(group))
+    return ()
+
+
+def _flags(folder: Path, taxonomy: Taxonomy, member: Manifest) -> str:
+    """Return the flags that train a member again as its run's recipe has it, with this taxonomy."""
+    from hpa_hier.settings.recipe_file import load_recipe
+
+    config = folder / "config.yaml"
+    kind, value = next(iter(member.selector.items()))
+    flags = f"--{kind} {shlex.quote(value)}" + (f" --seed {member.seed}" if member.seed else "")
+    if not config.is_file():
+        return f"{flags} --run {shlex.quote(folder.name)}"
+    recipe = load_recipe(str(config))
+    if member.name in [listed.name for listed in recipe.members]:
+        flags = f"--member {member.name}"
+    if Path(recipe.taxonomy).resolve() != Path(taxonomy.source).resolve():
+        flags += f" --set {shlex.quote(f'taxonomy={taxonomy.source}')}"
+    return f"--config {shlex.quote(str(config))} {flags}"

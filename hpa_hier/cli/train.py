@@ -1,0 +1,210 @@
+"""Command: train one member, or all members of a recipe side by side."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hpa_hier.cli.command import EXIT_INTERRUPTED, EXIT_USER, Parser, add_recipe_arguments, one_thread_a_process
+from hpa_hier.errors import UserError
+
+if TYPE_CHECKING:
+    from hpa_hier.settings.recipe import MemberSettings, Recipe
+
+_DESCRIPTION = """Train a member: a network that answers for some nodes of the label tree.
+
+  python -m hpa_hier.train --level coarse
+  python -m hpa_hier.train --group Nucleus --device cuda:0
+  python -m hpa_hier.train --partition minority --seed 1
+  python -m hpa_hier.train --all --config configs/demo.yaml
+
+Where the recipe names no pack, demo cells are drawn first. A finished member is kept, an unfinished one goes on where
+it stopped; --restart trains it anew. Ctrl-C saves and stops."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    flags = _parser().parse_args(arguments)
+    if flags.seed is not None and (flags.all or flags.member):
+        raise UserError("--seed: a member of the recipe has its own; change it with --set members.NAME.seed=N")
+    if flags.jobs and not flags.all:
+        raise UserError("--jobs: goes with --all; leave it out for one member")
+    one_thread_a_process()
+    from hpa_hier.settings.recipe_file import load_recipe
+
+    sets = _sets(flags)
+    recipe = load_recipe(flags.config, sets)
+    if flags.all:
+        return _train_all(flags, recipe, sets)
+    return _train_one(flags, recipe, _member(flags, recipe))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser("hpa_hier.train", _DESCRIPTION)
+    what = parser.add_argument_group("what to train (one of these)").add_mutually_exclusive_group(required=True)
+    what.add_argument("--level", metavar="NAME", help="the nodes of a level of the taxonomy, as coarse or leaf, or all")
+    what.add_argument("--group", metavar="NAME", help="the leaves below a group of the taxonomy, as Nucleus")
+    what.add_argument("--partition", choices=["majority", "minority"], help="the leaves with many, or few, images")
+    what.add_argument("--member", metavar="NAME", help="a member of the recipe")
+    what.add_argument("--all", action="store_true", help="every member of the recipe, side by side")
+    how = parser.add_argument_group("how")
+    how.add_argument("--seed", type=_seed, metavar="N", help="seed of a --level, --group or --partition (default: 0)")
+    how.add_argument("--data", metavar="PACK", help="folder of a pack (default: the recipe's; else demo cells)")
+    how.add_argument("--run", metavar="NAME", help="folder under artifacts/ (default: the recipe's)")
+    how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    how.add_argument("--restart", action="store_true", help="throw away what has been trained, and train anew")
+    how.add_argument(
+        "--jobs", type=_positive, metavar="N", help="with --all: members at a time (default: GPUs, or cores)"
+    )
+    how.add_argument("--threads", type=_positive, default=1, metavar="N", help="CPU threads of a member (default: 1)")
+    how.add_argument(
+        "--folds", type=_folds, metavar="K", help="train K networks on all but one of K folds each; they answer as one"
+    )
+    how.add_argument("--weights", metavar="FILE", help="safetensors file that the backbone starts from")
+    how.add_argument(
+        "--init", choices=("pretrained",), help="start from the ensemble that comes along, which saw drawn cells only"
+    )
+    how.add_argument("--tensorboard", action="store_true", help="write curves for TensorBoard too")
+    how.add_argument("--no-progress", action="store_true", help="print the last line only")
+    add_recipe_arguments(parser)
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _folds(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= 20:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 2 to 20, got {text!r}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 32:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 4294967295, got {text!r}")
+    return int(text)
+
+
+def _sets(flags: argparse.Namespace) -> list[str]:
+    """Return the changes to the recipe: those of --set, and those that have a flag of their own."""
+    named = {"data.pack": flags.data, "run": flags.run, "training.weights": flags.weights}
+    if flags.init:
+        from hpa_hier.training.shipped_weights import settings_of_shipped
+
+        if flags.weights:
+            raise UserError("--init pretrained and --weights both name weights to start from; give one of them")
+        shipped = settings_of_shipped()
+        told = [change for change in flags.sets if change.partition("=")[0].strip() in shipped]
+        if told:
+            raise UserError(f"--init pretrained sets what --set {told[0]} does; leave one of them out")
+        named |= shipped
+    folds = [f"split.folds={flags.folds}", f"training.folds={flags.folds}"] if flags.folds else []
+    return [*folds, *flags.sets, *(f"{key}={_quoted(value)}" for key, value in named.items() if value is not None)]
+
+
+def _quoted(text: str) -> str:
+    """Write text as a YAML string, lest a path such as 2024 be read as a number."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _member(flags: argparse.Namespace, recipe: Recipe) -> MemberSettings:
+    from hpa_hier.members.nodes import Selector, member_named, member_selected
+
+    if flags.member:
+        return member_named(recipe, flags.member)
+    if flags.level:
+        return member_selected(recipe, Selector("level", flags.level), flags.seed or 0)
+    if flags.group:
+        return member_selected(recipe, Selector("group", flags.group), flags.seed or 0)
+    return member_selected(recipe, Selector("partition", flags.partition), flags.seed or 0)
+
+
+def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings) -> int:
+    from hpa_hier.runs.run import open_run
+    from hpa_hier.taxonomy import Taxonomy
+    from hpa_hier.training.plan import checked, plan_of
+
+    checked(recipe, member, Taxonomy.load(recipe.taxonomy))  # before anything is drawn for a misspelt level
+    plan = plan_of(open_run(recipe, named=bool(flags.config)), member)
+    from hpa_hier.training.loop.stopping import Interrupted
+    from hpa_hier.training.loop.trainer import follower
+    from hpa_hier.training.train_member import FitRequest, train_member
+
+    lines = not flags.no_progress
+    request = FitRequest(
+        device=flags.device,
+        restart=flags.restart,
+        lines=lines,
+        bar=lines and sys.stderr.isatty(),
+        tensorboard=flags.tensorboard,
+        threads=flags.threads,
+    )
+    try:
+        line = train_member(plan, request)
+    except Interrupted:
+        if not follower():
+            print(f"stopped; all is saved in {plan.folder}. To go on: {_go_on()}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    if line:
+        print(line)
+    return 0
+
+
+def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str]) -> int:
+    from hpa_hier.runs.run import open_run
+
+    if not recipe.members:
+        raise UserError("--all: the recipe lists no members; add some under `members`, or name one with --level")
+    opened = open_run(recipe, named=bool(flags.config))  # once, before several would each draw the demo cells
+    from hpa_hier.training.job import Job
+    from hpa_hier.training.side_by_side import train_side_by_side
+
+    jobs = [
+        Job(
+            name=member.name,
+            config=flags.config,
+            sets=tuple(sets),
+            restart=flags.restart,
+            threads=flags.threads,
+            log=opened.member_folder(member.name) / "train.log",
+        )
+        for member in recipe.members
+    ]
+    results = train_side_by_side(jobs, _slots(flags))
+    finished = sum(result.status == 0 for result in results)
+    if any(result.status == EXIT_INTERRUPTED for result in results) or len(results) < len(jobs):
+        print(f"stopped; all is saved. To go on: {_go_on()}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    print(f"{finished} of {len(jobs)} members finished, in {opened.folder / 'members'}")
+    if finished == len(jobs):
+        return 0
+    return EXIT_USER if all(result.status in (0, EXIT_USER) for result in results) else 1
+
+
+def _slots(flags: argparse.Namespace) -> list[str]:
+    """Return the device of each process that may run at a time."""
+    from hpa_hier.members.devices import device_named
+
+    device = device_named(flags.device)
+    if device.type == "cuda" and ":" not in flags.device:
+        import torch
+
+        gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        return [gpus[job % len(gpus)] for job in range(flags.jobs or len(gpus))]
+    if device.type == "cpu":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return ["cpu"] * (flags.jobs or max(1, cores // flags.threads))
+    return [str(device)] * (flags.jobs or 1)
+
+
+def _go_on() -> str:
+    """Return the command that goes on with what this one began."""
+    import shlex
+
+    return shlex.join(["python", "-m", "hpa_hier.train", *(word for word in sys.argv[1:] if word != "--restart")])

@@ -1,0 +1,140 @@
+"""Reading: a sample as uint8 channels of one size, for packing and predicting alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from hpa_hier.data.images.png_jpeg import UnreadableImage, read_flat
+from hpa_hier.data.images.scan import ImageSource, Plane
+from hpa_hier.data.images.tiff import TIFF, read_tiff
+
+PERCENTILES = (0.1, 99.9)  # of a channel's pixels, mapped to 0 and 255 by the "percentile" rule
+
+
+class Reading(NamedTuple):
+    """One sample, read."""
+
+    image: np.ndarray  # (C, S, S) uint8
+    missing: tuple[str, ...]  # channels that the sample has not; zeros in the image
+
+
+def read_image(
+    source: ImageSource, size: int, channels: Sequence[str], intensity: str, may_be_missing: Sequence[str] = ()
+) -> Reading:
+    """Read one sample as uint8 channels of one size; packing and predicting both come through here.
+
+    A coloured file of one channel gives the largest of its red, green and blue; an image that is not square is padded
+    with zeros; 16 bits become 8 by the rule; a channel that may be missing is zeros.
+
+    Args:
+        source: from `scan`.
+        size: S, pixels.
+        channels: wanted, in this order along axis C.
+        intensity: "depth" scales by bit depth; "percentile" maps each channel's 0.1 and 99.9 percentiles to 0 and 255.
+        may_be_missing: channels that the sample may lack.
+
+    Returns:
+        The image (C, S, S) uint8, and the channels that were missing.
+
+    Raises:
+        UnreadableImage: a file cannot be used, the channels differ in size, or a channel lacks that may not.
+    """
+    missing = source.lacks(channels)
+    refused = [channel for channel in missing if channel not in may_be_missing]
+    if refused:
+        file = next(iter(source.planes.values())).file
+        raise UnreadableImage(
+            file,
+            f"channel {', '.join(refused)} of {source.id} is missing; --may-be-missing {','.join(refused)} allows it",
+        )
+    decoded: dict[Path, np.ndarray] = {}
+    image = np.zeros((len(channels), size, size), dtype=np.uint8)
+    shape: tuple[int, ...] | None = None
+    for c, channel in enumerate(channels):
+        if channel in missing:
+            continue
+        plane = _plane(source.planes[channel], decoded)
+        if shape is not None and plane.shape != shape:
+            file = source.planes[channel].file
+            raise UnreadableImage(
+                file, f"{plane.shape[1]} × {plane.shape[0]} pixels, another channel {shape[1]} × {shape[0]}"
+            )
+        shape = plane.shape
+        image[c] = _pad(to_bytes(_scale(plane, size), intensity), size)
+    return Reading(image, missing)
+
+
+def _plane(plane: Plane, decoded: dict[Path, np.ndarray]) -> np.ndarray:
+    """Return one channel as (H, W) uint8 or uint16; files of several planes are decoded once."""
+    file = plane.file
+    if file not in decoded:
+        try:
+            decoded[file] = _planes_of(file)
+        except (cv2.error, ValueError, MemoryError) as error:
+            raise UnreadableImage(file, f"damaged: {type(error).__name__}: {error}") from None
+    planes = decoded[file]
+    if plane.index is None:
+        if len(planes) not in (1, 3):
+            raise UnreadableImage(file, f"{len(planes)} planes in the file of one channel")
+        return np.asarray(planes[0] if len(planes) == 1 else np.maximum(np.maximum(planes[0], planes[1]), planes[2]))
+    if len(planes) == 1:
+        raise UnreadableImage(file, "one grey plane, and no channel in its name; name it <id>_green.png, or as it is")
+    if plane.index >= len(planes):
+        raise UnreadableImage(file, f"{len(planes)} planes, where --channels tells of more")
+    return np.asarray(planes[plane.index])
+
+
+def _planes_of(file: Path) -> np.ndarray:
+    """Decode a file to (P, H, W)."""
+    if file.suffix.lower() in TIFF:
+        return read_tiff(file)[0]
+    array = read_flat(file)
+    return array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
+
+
+def resize(plane: np.ndarray, size: int) -> np.ndarray:
+    """Bring a plane (H, W) to (size, size): shrunk by area or enlarged linearly, then padded with zeros to a square."""
+    return _pad(_scale(plane, size), size)
+
+
+def _scale(plane: np.ndarray, size: int) -> np.ndarray:
+    """Bring the longer side of a plane to `size` pixels."""
+    height, width = plane.shape
+    side = max(height, width)
+    inner = (max(1, round(height * size / side)), max(1, round(width * size / side)))
+    if inner == plane.shape:
+        return plane
+    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(plane), inner[::-1], interpolation=how))
+
+
+def _pad(plane: np.ndarray, size: int) -> np.ndarray:
+    """Put a plane into the middle of a (size, size) square of zeros, which take no part in intensity rules."""
+    height, width = plane.shape
+    if (height, width) == (size, size):
+        return plane
+    square = np.zeros((size, size), dtype=plane.dtype)
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = plane
+    return square
+
+
+def to_bytes(plane: np.ndarray, intensity: str) -> np.ndarray:
+    """Bring a plane's uint8 or uint16 intensities to uint8.
+
+    Args:
+        plane: (S, S).
+        intensity: "depth" or "percentile", as in `read_image`.
+    """
+    if intensity == "percentile":
+        low, high = np.percentile(plane, PERCENTILES)
+        scaled = (plane.astype(np.float32) - low) * (255.0 / max(high - low, 1.0))
+        return np.asarray(np.rint(np.clip(scaled, 0.0, 255.0)), dtype=np.uint8)
+    if plane.dtype == np.uint8:
+        return np.asarray(plane)
+    return np.asarray((plane.astype(np.uint32) + 128) // 257, dtype=np.uint8)

@@ -1,0 +1,145 @@
+"""TIFF files: their planes and plane names, checked before anything is decoded."""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from hpa_hier.data.images.png_jpeg import MAX_BYTES, UnreadableImage, check_pixels
+
+TIFF = (".tif", ".tiff")  # suffixes
+MAX_PLANES = 16  # more along the channel axis is a focus stack or a film
+_MAX_PAGES = 8192  # some writers give (H, W, C) arrays one page a row of pixels
+_OME_CHANNEL = re.compile(r"<(?:\w+:)?Channel\b[^>]*?\bName=\"([^\"]*)\"")
+_MAX_XML = 1 << 20  # characters of metadata looked through for channel names
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # a bad file is listed with its reason once, by us
+
+
+@dataclass(frozen=True)
+class TiffLayout:
+    """How the planes of a TIFF lie."""
+
+    planes: int
+    axis: int | None  # axis of the array that counts the planes; None: a single plane
+    colour: bool  # the planes are a picture's red, green and blue
+    names: tuple[str, ...]  # of the planes, where the file tells
+
+
+def tiff_layout(path: Path) -> TiffLayout:
+    """Read the layout of a TIFF without decoding it.
+
+    Raises:
+        UnreadableImage: the file is no single image of 8- or 16-bit planes, or claims more than an image may hold.
+    """
+    with _opened(path) as tiff:
+        return _layout(path, tiff)
+
+
+def read_tiff(path: Path) -> tuple[np.ndarray, TiffLayout]:
+    """Decode a TIFF.
+
+    Returns:
+        (P, H, W) uint8 or uint16, and the layout.
+
+    Raises:
+        UnreadableImage: as `tiff_layout`, or the planes cannot be decoded.
+    """
+    with _opened(path) as tiff:
+        layout = _layout(path, tiff)
+        try:
+            array = tiff.series[0].asarray(maxworkers=1)
+        except Exception as error:  # the decoders raise whatever their libraries do
+            if "imagecodecs" in str(error):
+                raise UnreadableImage(path, f"{error}: `pip install 'hpa-hier[tiff]'` reads it") from None
+            raise UnreadableImage(path, f"damaged: {type(error).__name__}: {error}") from None
+    if layout.axis is None:
+        return array.reshape(1, *(n for n in array.shape if n > 1)) if array.ndim > 2 else array[None], layout
+    kept = array.reshape(tuple(n for n in array.shape if n > 1)) if array.ndim > 3 else array
+    return np.moveaxis(kept, layout.axis, 0), layout
+
+
+def _opened(path: Path) -> tifffile.TiffFile:
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise UnreadableImage(path, "0 bytes")
+        if size > MAX_BYTES:
+            raise UnreadableImage(path, f"{size >> 20} MB; an image file holds at most {MAX_BYTES >> 20} MB")
+        return tifffile.TiffFile(path)
+    except UnreadableImage:
+        raise
+    except Exception as error:  # a damaged header raises whatever its bytes happen to mean
+        raise UnreadableImage(path, f"no readable TIFF: {type(error).__name__}: {error}") from None
+
+
+def _layout(path: Path, tiff: tifffile.TiffFile) -> TiffLayout:
+    try:
+        series = tiff.series
+        if len(series) != 1:
+            raise UnreadableImage(path, f"holds {len(series)} images; save one image a file")
+        shape, axes, dtype = tuple(series[0].shape), str(series[0].axes), series[0].dtype
+        _check_data(path, series[0])
+        names = _names(tiff)
+    except UnreadableImage:
+        raise
+    except Exception as error:
+        raise UnreadableImage(path, f"no readable TIFF: {type(error).__name__}: {error}") from None
+    if dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
+        raise UnreadableImage(path, f"{dtype} pixels; save it with 8 or 16 bits, unsigned")
+    if len(shape) > 3:  # axes of length 1 say nothing
+        kept = [(n, axis) for n, axis in zip(shape, axes, strict=True) if n > 1]
+        shape, axes = tuple(n for n, _ in kept), "".join(axis for _, axis in kept)
+    if len(shape) == 2:
+        check_pixels(path, shape[1], shape[0])
+        return TiffLayout(1, None, False, names if len(names) == 1 else ())
+    axis = _plane_axis(path, shape, axes)
+    height, width = (n for i, n in enumerate(shape) if i != axis)
+    check_pixels(path, width, height)
+    colour = axes[axis] == "S" and shape[axis] == 3
+    return TiffLayout(shape[axis], axis, colour, names if len(names) == shape[axis] else ())
+
+
+def _plane_axis(path: Path, shape: tuple[int, ...], axes: str) -> int:
+    """Return the axis that counts planes: the one named so, else the only short one at either end."""
+    if len(shape) != 3:
+        raise UnreadableImage(
+            path, f"shape {shape}, axes {axes}; planes of one image, (C, H, W) or (H, W, C), are read"
+        )
+    axis = next((i for i, letter in enumerate(axes) if letter in "CS"), None)
+    if axis is None:
+        short = [i for i in (0, 2) if shape[i] <= MAX_PLANES]
+        axis = short[0] if len(short) == 1 else None
+    if axis is None or shape[axis] > MAX_PLANES:
+        raise UnreadableImage(path, f"shape {shape}, axes {axes}: no axis of at most {MAX_PLANES} planes")
+    return axis
+
+
+def _check_data(path: Path, series: tifffile.TiffPageSeries) -> None:
+    """Refuse files whose planes lie past their end, or nowhere: the library would read zeros."""
+    size = path.stat().st_size
+    if series.nbytes > MAX_BYTES:
+        raise UnreadableImage(path, f"claims shape {series.shape}; an image holds at most {MAX_BYTES >> 20} MB")
+    if len(series.pages) > _MAX_PAGES:
+        raise UnreadableImage(path, f"{len(series.pages)} pages; an image has at most {_MAX_PAGES}")
+    for page in series.pages:
+        frame = None if page is None else page.aspage()
+        if frame is None or not frame.databytecounts or min(frame.databytecounts) == 0:
+            raise UnreadableImage(path, "damaged: a plane has no data")
+        if max(a + b for a, b in zip(frame.dataoffsets, frame.databytecounts, strict=True)) > size:
+            raise UnreadableImage(path, f"truncated: its planes reach past its {size:,} bytes")
+
+
+def _names(tiff: tifffile.TiffFile) -> tuple[str, ...]:
+    if tiff.is_ome and tiff.ome_metadata:
+        return tuple(html.unescape(name) for name in _OME_CHANNEL.findall(tiff.ome_metadata[:_MAX_XML]))
+    if tiff.is_imagej and tiff.imagej_metadata:
+        labels = tiff.imagej_metadata.get("Labels") or ()
+        return tuple(str(label) for label in ([labels] if isinstance(labels, str) else labels))
+    return ()

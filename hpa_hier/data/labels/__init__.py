@@ -1,0 +1,1 @@
+"""Label tables, and what they say about each sample."""

@@ -1,0 +1,103 @@
+"""Label cells: which columns of a table hold ids and labels, and what a row's cells say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from hpa_hier.errors import UserError
+from hpa_hier.files.csv_file import CsvTable
+from hpa_hier.taxonomy import Taxonomy
+
+_ID_NAMES = ("id", "image_id", "imageid", "image", "sample", "sample_id", "name")
+_TARGET_NAMES = ("target", "targets", "label", "labels", "predicted", "location", "locations", "class", "classes")
+_GROUP_NAMES = ("antibody", "antibody_id", "group")
+_OFF = frozenset({"", "0", "0.0", "false"})
+_ON = frozenset({"1", "1.0", "true"})
+_SEPARATORS = re.compile(r"[|;,]")
+
+
+@dataclass(frozen=True)
+class LabelColumns:
+    """Where a label table keeps what, as column numbers."""
+
+    id: int
+    target: int | None  # None: one 0/1 column a label
+    hot: tuple[tuple[int, str], ...]  # (column number, header) of the 0/1 columns
+    group: int | None
+    extra: tuple[int, ...]  # kept as text
+
+
+def find_columns(table: CsvTable, taxonomy: Taxonomy) -> LabelColumns:
+    """Find the id, label and group columns from the header.
+
+    Raises:
+        UserError: there is no id column, or neither a label column nor 0/1 columns named by label or node.
+    """
+    names = [name.lower() for name in table.header]
+    sample_id = _first(names, _ID_NAMES)
+    if sample_id is None:
+        raise UserError(f"{table.source}:1: no id column among {_listed(table.header)}; name one of them Id")
+    target = _first(names, _TARGET_NAMES)
+    group = _first(names, _GROUP_NAMES)
+    rest = tuple(j for j in range(len(names)) if j not in (sample_id, target, group))
+    if target is not None:
+        return LabelColumns(sample_id, target, (), group, rest)
+    if not any(taxonomy.node_of(table.header[j]) for j in rest):
+        raise UserError(
+            f"{table.source}:1: neither a column Target or Label nor 0/1 columns named by label or node "
+            f"of '{taxonomy.name}' among {_listed(table.header)}"
+        )
+    hot = tuple((j, table.header[j]) for j in rest if taxonomy.node_of(table.header[j]) or _is_hot(table, j))
+    _check_hot(table, hot)
+    return LabelColumns(sample_id, None, hot, group, tuple(j for j in rest if j not in dict(hot)))
+
+
+def row_labels(
+    row: tuple[str, ...], columns: LabelColumns, taxonomy: Taxonomy
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return a row's annotated nodes, in the taxonomy's order, and its labels that no node has."""
+    if columns.target is None:
+        labels = [name for j, name in columns.hot if row[j].lower() in _ON]
+    else:
+        labels = _split_cell(row[columns.target], taxonomy)
+    nodes = {taxonomy.node_of(label) for label in labels}
+    unknown = tuple(label for label in labels if taxonomy.node_of(label) is None)
+    return tuple(sorted((node for node in nodes if node), key=taxonomy.column.__getitem__)), unknown
+
+
+def _split_cell(cell: str, taxonomy: Taxonomy) -> list[str]:
+    """Split a label cell: at bars, semicolons or commas; else the whole cell where it is a name; else at blanks."""
+    if _SEPARATORS.search(cell):
+        return [part.strip() for part in _SEPARATORS.split(cell) if part.strip()]
+    parts = cell.split()
+    if len(parts) > 1 and (
+        taxonomy.node_of(cell) or not all(part.isdecimal() or taxonomy.node_of(part) for part in parts)
+    ):
+        return [cell]  # a name with blanks, or one that should have been
+    return parts
+
+
+def _first(names: list[str], wanted: tuple[str, ...]) -> int | None:
+    return next((names.index(name) for name in wanted if name in names), None)
+
+
+def _is_hot(table: CsvTable, column: int) -> bool:
+    """Tell whether a column under an unknown header holds nothing but 0 and 1, and at least one of each.
+
+    It is then a label that the taxonomy lacks, which must not be dropped quietly.
+    """
+    cells = {row[column].lower() for row in table.rows}
+    return bool(cells & _ON) and cells <= _ON | _OFF
+
+
+def _check_hot(table: CsvTable, hot: tuple[tuple[int, str], ...]) -> None:
+    for row, line in zip(table.rows, table.lines, strict=True):
+        for j, name in hot:
+            if row[j].lower() not in _ON and row[j].lower() not in _OFF:
+                raise UserError(f"{table.source}:{line}: {row[j]!r} in the 0/1 column {name!r}; write 0 or 1")
+
+
+def _listed(header: tuple[str, ...]) -> str:
+    shown = ", ".join(repr(name[:40]) for name in header[:8])
+    return shown + (f" and {len(header) - 8} more" if len(header) > 8 else "")

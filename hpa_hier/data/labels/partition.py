@@ -1,0 +1,104 @@
+"""Partition: the majority and the minority leaves, by training count or by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json
+from hpa_hier.settings.recipe import PartitionSettings, Recipe
+from hpa_hier.taxonomy import Taxonomy
+from hpa_hier.taxonomy.virtual import virtual_block
+
+PARTITION_FILE = "partition.json"  # in a run's folder
+
+
+@dataclass(frozen=True)
+class Partition:
+    """All leaves, each on one side.
+
+    Attributes:
+        majority: leaf names, in the taxonomy's order.
+        minority: likewise.
+        min_images: training images that a majority leaf has at least; 0 where the leaves were named.
+    """
+
+    majority: tuple[str, ...]
+    minority: tuple[str, ...]
+    min_images: int
+
+
+def divide(counts: Mapping[str, int], images: int, settings: PartitionSettings, taxonomy: Taxonomy) -> Partition:
+    """Divide the leaves into those that the settings name, or that have many training images, and the others.
+
+    Args:
+        counts: images of the training part by leaf name; a leaf that is not listed has none.
+        images: in the training part.
+        settings: the names, or the count from which a leaf belongs to the majority.
+        taxonomy: gives the leaves.
+
+    Raises:
+        UserError: a name is no leaf.
+    """
+    named = {_leaf(name, taxonomy) for name in settings.majority}
+    least = 0 if named else settings.majority_min_images or _twentieth(counts, images, taxonomy)
+    majority = named or {leaf for leaf in taxonomy.leaves if counts.get(leaf, 0) >= least}
+    return Partition(
+        tuple(leaf for leaf in taxonomy.leaves if leaf in majority),
+        tuple(leaf for leaf in taxonomy.leaves if leaf not in majority),
+        least,
+    )
+
+
+def with_partition(taxonomy: Taxonomy, partition: Mapping[str, Sequence[str]]) -> Taxonomy:
+    """Put the virtual nodes `has_majority` and `has_minority` above the leaves of each side.
+
+    Args:
+        taxonomy: without them.
+        partition: leaves of `majority` and `minority`; an empty side gets no node.
+    """
+    sides = {virtual_node(side): leaves for side, leaves in partition.items() if leaves}
+    return Taxonomy.from_text(f"{taxonomy.text.rstrip()}\n{virtual_block(sides)}", taxonomy.source)
+
+
+def virtual_node(side: str) -> str:
+    """Return the name of the virtual node above a side of the partition.
+
+    >>> virtual_node("minority")
+    'has_minority'
+    """
+    return f"has_{side}"
+
+
+def taxonomy_of(run: Path, recipe: Recipe) -> Taxonomy:
+    """Load the taxonomy as a run uses it: the recipe's, with the partition's virtual nodes where it asks for them.
+
+    Raises:
+        UserError: it asks for them, and nothing was trained in the run yet, so that there is no partition.
+    """
+    taxonomy = Taxonomy.load(recipe.taxonomy)
+    if not recipe.partition.virtual_nodes:
+        return taxonomy
+    path = run / PARTITION_FILE
+    if not path.is_file():
+        raise UserError(f"{path}: no partition yet, which partition.virtual_nodes needs; train members first")
+    kept = read_json(path)
+    return with_partition(taxonomy, {side: kept[side] for side in ("majority", "minority")})
+
+
+def _twentieth(counts: Mapping[str, int], images: int, taxonomy: Taxonomy) -> int:
+    """Return a twentieth of the images, moved so far that neither side is empty, unless all leaves have as many."""
+    of_leaves = [counts.get(leaf, 0) for leaf in taxonomy.leaves]
+    return max(1, min(max(images // 20, min(of_leaves) + 1), max(of_leaves)))
+
+
+def _leaf(name: str, taxonomy: Taxonomy) -> str:
+    node = taxonomy.node_of(name)
+    if node is None or not taxonomy.is_leaf(node):
+        raise UserError(
+            f"partition.majority: {name!r} is no leaf of '{taxonomy.name}'; "
+            "`python -m hpa_hier.taxonomy check` draws the tree"
+        )
+    return node

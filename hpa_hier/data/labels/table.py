@@ -1,0 +1,205 @@
+"""Label tables: which nodes each image is annotated with, and the targets that follow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from hpa_hier.data.labels.columns import LabelColumns, find_columns, row_labels
+from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at
+from hpa_hier.errors import UserError
+from hpa_hier.files.csv_file import CsvTable, read_csv
+from hpa_hier.taxonomy import Taxonomy
+
+_ID = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
+_ATLAS_ID = re.compile(r"(\d+)_[A-Za-z0-9]+_[A-P]\d{1,2}_\d+(_[A-Za-z0-9]+)?")  # antibody_plate_well_field[_crop]
+CURE = "mend the table, or give --on-problem skip to leave these rows out"
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """A label table: one row an image, in the file's order."""
+
+    source: str
+    ids: tuple[str, ...]
+    nodes: tuple[tuple[str, ...], ...]  # annotated nodes by name, in the taxonomy's order, at any depth
+    groups: tuple[str, ...]  # the antibody, or another key that must not cross a split; "" where unknown
+    problems: tuple[Problem, ...]  # by kind: what was left out
+    skipped: Mapping[str, str]  # ids left out, and why
+    extra: dict[str, tuple[str, ...]]  # other columns, as text
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What training and evaluation compare with, columns as `taxonomy.nodes`."""
+
+    present: np.ndarray  # (B, N) bool, closed: a node is present where a node below it is
+    known: np.ndarray  # (B, N) bool; False where the annotation does not tell, so nothing is trained or counted there
+
+
+def valid_id(sample_id: str) -> bool:
+    """Tell whether an id can be part of a file name: letters, digits, `.`, `_`, `-`, at most 128, no leading dot."""
+    return _ID.fullmatch(sample_id) is not None
+
+
+def antibody_of(sample_id: str) -> str:
+    """Return the antibody of an atlas id, or "".
+
+    >>> antibody_of("10580_1610_C1_1"), antibody_of("800_A6_1")
+    ('10580', '')
+    """
+    match = _ATLAS_ID.fullmatch(sample_id)
+    return match.group(1) if match else ""
+
+
+def read_labels(path: Path | str, taxonomy: Taxonomy, on_problem: OnProblem = "stop") -> LabelTable:
+    """Read a label table in any of the forms that people have.
+
+    The header tells the form: `Id,Target` with labels separated by blanks, `ID,Label` with bars, node names instead of
+    labels (separated by bars or semicolons), or one 0/1 column a label. A column `antibody` or `group` becomes the
+    group; otherwise the antibody is taken from the ids where every id is `antibody_plate_well_field`.
+
+    Args:
+        path: the CSV file.
+        taxonomy: gives the labels and the names.
+        on_problem: "stop" raises at unknown labels, duplicate or bad ids and rows without a label; "skip" leaves those
+            rows out, counts them in `problems` and says why in `skipped`.
+
+    Raises:
+        UserError: the table cannot be read, or has problems and `on_problem` is "stop".
+    """
+    table = read_csv(Path(path))
+    columns = find_columns(table, taxonomy)
+    found = _sort_out(table, columns, taxonomy)
+    problems = found.problems()
+    if on_problem == "stop":
+        stop_at(path, problems, CURE)
+    ids = tuple(table.rows[i][columns.id] for i in found.rows)
+    if not ids:
+        raise UserError(f"{path}: no usable row among {len(table.rows):,}; {_brief(problems)}")
+    return LabelTable(
+        source=str(path),
+        ids=ids,
+        nodes=tuple(found.rows.values()),
+        groups=_groups(table, columns, list(found.rows), ids),
+        problems=problems,
+        skipped=found.skipped,
+        extra={table.header[j]: tuple(table.rows[i][j] for i in found.rows) for j in columns.extra},
+    )
+
+
+@dataclass
+class _Sorted:
+    """Rows while they are gone through: the usable ones, and what is wrong with the others."""
+
+    rows: dict[int, tuple[str, ...]] = field(default_factory=dict)  # row number → annotated nodes
+    first: dict[str, int] = field(default_factory=dict)  # id → its first row
+    unknown: dict[str, list[int]] = field(default_factory=dict)  # label → lines
+    bad: list[str] = field(default_factory=list)
+    duplicate: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return every kind of problem that was met."""
+        kinds = (
+            Problem("unknown label", tuple(_where(label, lines) for label, lines in self.unknown.items())),
+            Problem("duplicate id", tuple(self.duplicate)),
+            Problem("id that cannot be a file name", tuple(self.bad)),
+            Problem("row without a label", tuple(self.empty)),
+        )
+        return tuple(problem for problem in kinds if problem.items)
+
+
+def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy) -> _Sorted:
+    found = _Sorted()
+    for i, (row, line) in enumerate(zip(table.rows, table.lines, strict=True)):
+        sample_id = row[columns.id]
+        nodes, unknown = row_labels(row, columns, taxonomy)
+        if not valid_id(sample_id):
+            found.bad.append(f"{sample_id!r} (line {line})")
+            continue
+        if sample_id in found.first:
+            _note_duplicate(found, table, (sample_id, i), nodes if not unknown else None)
+            continue
+        found.first[sample_id] = i
+        if unknown:
+            found.skipped[sample_id] = f"unknown label {', '.join(map(repr, unknown))} (line {line})"
+            for label in unknown:
+                found.unknown.setdefault(label, []).append(line)
+        elif not nodes:
+            found.skipped[sample_id] = f"row without a label (line {line})"
+            found.empty.append(f"{sample_id} (line {line})")
+        else:
+            found.rows[i] = nodes
+    return found
+
+
+def _note_duplicate(found: _Sorted, table: CsvTable, row: tuple[str, int], nodes: tuple[str, ...] | None) -> None:
+    """Keep the first of rows that agree; leave out all rows of an id that disagree, for none can be trusted."""
+    sample_id, i = row
+    first = found.first[sample_id]
+    found.duplicate.append(f"{sample_id} (lines {table.lines[first]} and {table.lines[i]})")
+    if nodes != found.rows.get(first):
+        found.rows.pop(first, None)
+        found.skipped.setdefault(sample_id, f"duplicate id with other labels (line {table.lines[i]})")
+
+
+def _where(label: str, lines: list[int]) -> str:
+    return (
+        f"{label!r} (line {lines[0]})" if len(lines) == 1 else f"{label!r} ({len(lines):,} rows, first line {lines[0]})"
+    )
+
+
+def _brief(problems: Sequence[Problem]) -> str:
+    return "; ".join(str(problem) for problem in problems if problem.items) or "the table has a header only"
+
+
+def _groups(table: CsvTable, columns: LabelColumns, rows: list[int], ids: tuple[str, ...]) -> tuple[str, ...]:
+    if columns.group is not None:
+        return tuple(table.rows[i][columns.group] for i in rows)
+    antibodies = tuple(antibody_of(sample_id) for sample_id in ids)
+    return antibodies if all(antibodies) else ("",) * len(ids)
+
+
+def targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy, below: str = "unknown") -> Targets:
+    """Turn annotated nodes into closed targets and say which of them the annotation does not tell.
+
+    Closed world: what is not annotated is absent. But where a group is annotated and nothing below it, the nodes below
+    are unknown in that row rather than absent, unless `below` says otherwise.
+
+    Args:
+        nodes: annotated node names of each of B images, at any depth.
+        taxonomy: gives columns and ancestors.
+        below: unknown or absent, what the nodes below an annotated group are where none of them is annotated.
+
+    Returns:
+        `present` (B, N) bool and `known` (B, N) bool, columns as `taxonomy.nodes`.
+    """
+    B, N = len(nodes), len(taxonomy.nodes)
+    row = np.repeat(np.arange(B), [len(names) for names in nodes])
+    column = np.fromiter((taxonomy.column[name] for names in nodes for name in names), np.int64, count=len(row))
+    annotated = np.zeros((B, N), dtype=bool)
+    annotated[row, column] = True
+    present = taxonomy.close(annotated)
+    known = np.ones((B, N), dtype=bool)
+    if below == "absent":
+        return Targets(present, known)
+    for group, children in taxonomy.bottom_up:
+        untold = np.flatnonzero(annotated[:, group] & ~present[:, children].any(axis=1))
+        if len(untold):
+            lower = taxonomy.closure[:, group].copy()
+            lower[group] = False
+            known[np.ix_(untold, np.flatnonzero(lower))] = False
+    known |= present  # a node under two groups may be told by the other one
+    for name in taxonomy.virtual:  # nobody annotates them: they are told where all that stands below is
+        below_it = [taxonomy.column[leaf] for leaf in taxonomy.leaves_below(name)]
+        known[:, taxonomy.column[name]] &= present[:, taxonomy.column[name]] | known[:, below_it].all(axis=1)
+    return Targets(present, known)

@@ -1,0 +1,1 @@
+"""Packs: images or feature vectors and their labels, converted once into memory-mapped arrays."""

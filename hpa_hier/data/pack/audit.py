@@ -1,0 +1,80 @@
+"""Audit: what stands out in a pack, and whether equal images are in different parts of a split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.split.duplicates import twins
+from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, near_duplicates
+from hpa_hier.data.split.near_duplicates import crossing as crossing_pairs
+from hpa_hier.data.split.split import Split
+from hpa_hier.taxonomy import Taxonomy
+
+DARK = 16  # intensity of 0..255 that no pixel of a nearly black image reaches; 12 bits in a 16-bit file look so
+_CHUNK = 64  # images read at a time
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found, ids by kind."""
+
+    counts: dict[str, int]  # images by leaf
+    filled: dict[str, tuple[str, ...]]  # ids by channel that they lack
+    constant: dict[str, tuple[str, ...]]  # ids by channel whose pixels are all alike, though it is not missing
+    dark: tuple[str, ...]
+    duplicates: tuple[tuple[str, ...], ...]  # ids whose packed pixels are all alike
+    damaged: tuple[str, ...]  # shards whose bytes have changed since the pack was finished
+    crossing: tuple[tuple[str, ...], ...]  # duplicates that stand in different parts of the split
+    near: tuple[NearPair, ...]  # images that show the same cells, though their pixels differ
+    near_crossing: tuple[NearPair, ...]  # those that stand in different parts of the split
+
+
+def audit(pack: Pack, taxonomy: Taxonomy, split: Split | None = None, distance: int = DISTANCE) -> Audit:
+    """Go through every image of a pack.
+
+    Args:
+        pack: to be looked through.
+        taxonomy: gives the leaves that are counted.
+        split: where given, duplicates and near-duplicates across its parts are listed.
+        distance: bits that the fingerprints of near-duplicates may differ in, 0 to 15.
+    """
+    present = pack.targets(taxonomy).present
+    constant, dark = _odd_images(pack)
+    duplicates = twins(pack.samples)
+    part = dict(zip(split.ids, split.parts, strict=True)) if split else {}
+    crossing = tuple(ids for ids in duplicates if len({part[i] for i in ids if i in part}) > 1)
+    filled: dict[str, tuple[str, ...]] = {
+        channel: tuple(s.id for s in pack.samples if channel in s.filled) for channel in pack.channels
+    }
+    near = near_duplicates(pack, distance)
+    counts = {leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves}
+    return Audit(
+        counts=counts,
+        filled={channel: ids for channel, ids in filled.items() if ids},
+        constant=constant,
+        dark=dark,
+        duplicates=duplicates,
+        damaged=pack.damaged(),
+        crossing=crossing,
+        near=near,
+        near_crossing=crossing_pairs(near, part),
+    )
+
+
+def _odd_images(pack: Pack) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Return the ids of images with a constant channel, by channel, and those of nearly black images."""
+    constant: dict[str, list[str]] = {}
+    dark: list[str] = []
+    for start in range(0, len(pack), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(pack)))
+        images = pack.images(rows)
+        low, high = images.min(axis=(2, 3)), images.max(axis=(2, 3))
+        for row, c in zip(*np.nonzero(low == high), strict=True):
+            sample, channel = pack.samples[start + int(row)], pack.channels[int(c)]
+            if channel not in sample.filled:
+                constant.setdefault(channel, []).append(sample.id)
+        dark += [pack.ids[start + int(row)] for row in np.flatnonzero(high.max(axis=1) < DARK)]
+    return {channel: tuple(ids) for channel, ids in constant.items()}, tuple(dark)

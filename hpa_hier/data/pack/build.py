@@ -1,0 +1,139 @@
+"""Build: a folder of images and a label table become a pack, going on where a killed run stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from hpa_hier.data.images.scan import Reject
+from hpa_hier.data.pack.fill import STATE, fill_shards
+from hpa_hier.data.pack.matching import PackRequest, Plan, make_plan
+from hpa_hier.data.pack.pack import CLAIM, Pack, PackFacts, claim, finish
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json, sha256, write_text
+from hpa_hier.files.csv_file import csv_text, read_csv
+
+SIMULATED = "simulated.json"  # beside drawn images, so that nobody takes them for real ones
+REJECTED = "rejected.csv"
+_HEADER = ("id", "file", "reason")
+
+
+@dataclass(frozen=True)
+class PackReport:
+    """What became of a request."""
+
+    pack: Pack
+    rejects: tuple[Reject, ...]  # as `rejected.csv` lists them
+    reused_shards: int  # finished by an earlier run
+    reused: bool  # the whole pack was finished already
+
+
+def build(request: PackRequest, threads: int = 2) -> PackReport:
+    """Pack a folder of images once; called again with the same request it goes on after an interruption.
+
+    Args:
+        request: what and how.
+        threads: images decoded at the same time.
+
+    Raises:
+        UserError: labels and images do not match and the request says to stop, nothing can be packed, or the folder
+            belongs to another request or is being written by another process.
+    """
+    plan = make_plan(request)
+    make_folder(request.out)
+    with alone(request.out):
+        if (request.out / "pack.json").exists():
+            return _finished(request, plan)
+        try:
+            return _pack(request, plan, threads)
+        except OSError as error:  # reading images reports its own
+            raise UserError(
+                f"{request.out}: cannot be written to ({error.strerror or error}); the same command goes on once it can"
+            ) from None
+
+
+def _pack(request: PackRequest, plan: Plan, threads: int) -> PackReport:
+    _begin(request, plan)
+    parts = fill_shards(request, plan, threads)
+    samples = [sample for part in parts for sample in part.samples]
+    rejects = (*plan.rejects, *(reject for part in parts for reject in part.rejects))
+    if not samples:
+        first = next(f"{reject.file}: {reject.reason}" for part in parts for reject in part.rejects)
+        raise UserError(f"{request.images}: none of {len(plan.samples)} samples could be packed; first: {first}")
+    rows = ((reject.id, reject.file, reject.reason) for reject in rejects)
+    write_text(request.out / REJECTED, csv_text(_HEADER, rows))
+    shards = [part.shard for part in parts if part.shard.rows]
+    finish(request.out, _facts(request, plan), samples, shards, request.taxonomy)
+    _clear(request.out)
+    return PackReport(Pack.open(request.out), rejects, sum(part.reused for part in parts), reused=False)
+
+
+def _facts(request: PackRequest, plan: Plan) -> PackFacts:
+    drawn = request.images / SIMULATED
+    sources = {
+        "images": str(request.images),
+        "labels": str(request.labels),
+        "labels_sha256": sha256(request.labels),
+        "request": plan.digest,
+    }
+    note = str(read_json(drawn).get("note", "")) if drawn.is_file() else ""
+    return PackFacts(request.channels, request.size, request.intensity, drawn.is_file(), note, sources)
+
+
+def make_folder(out: Path) -> None:
+    """Make a pack's folder, or raise the UserError of one that cannot be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be made a folder ({error.strerror})") from None
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system frees when a process dies."""
+    lock = FileLock(out / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{out}: another process is packing into this folder; wait for it, or name another") from None
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written to ({error.strerror})") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _finished(request: PackRequest, plan: Plan) -> PackReport:
+    pack = Pack.open(request.out)
+    if pack.facts.sources.get("request") != plan.digest:
+        raise UserError(
+            f"{request.out}: holds a pack of other images, labels or settings; name another folder, or remove this one"
+        )
+    _clear(request.out)
+    rejects = tuple(Reject(*row) for row in read_csv(request.out / REJECTED).rows)
+    return PackReport(pack, rejects, len(pack.shards), reused=True)
+
+
+def _begin(request: PackRequest, plan: Plan) -> None:
+    """Claim the folder for this request, and sweep what a killed run left half-written."""
+    begun = request.out / CLAIM
+    if begun.exists() and read_json(begun).get("digest") != plan.digest:
+        raise UserError(
+            f"{request.out}: holds a half-finished pack of other images, labels or settings; "
+            "name another folder, or remove this one"
+        )
+    claim(request.out, {"digest": plan.digest, "images": str(request.images), "labels": str(request.labels)})
+    for stray in request.out.glob(".*.tmp*"):
+        stray.unlink(missing_ok=True)
+
+
+def _clear(out: Path) -> None:
+    """Remove what only an unfinished pack needs."""
+    for state in out.glob(STATE):
+        state.unlink()
+    (out / CLAIM).unlink(missing_ok=True)

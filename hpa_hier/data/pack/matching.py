@@ -1,0 +1,113 @@
+"""Plan: images matched with rows of the label table, and what of either cannot be packed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpa_hier.data.images.scan import ImageSource, Reject, Scan, scan
+from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at
+from hpa_hier.data.labels.table import LabelTable, read_labels
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import digest_of
+from hpa_hier.taxonomy import Taxonomy
+
+CURE = "mend them, or give --on-problem skip to leave these samples out (rejected.csv then lists them all)"
+
+
+@dataclass(frozen=True)
+class PackRequest:
+    """What is to be packed, and how."""
+
+    images: Path
+    labels: Path
+    out: Path
+    taxonomy: Taxonomy
+    size: int  # pixels, side of the packed image
+    channels: tuple[str, ...]  # kept, in this order along axis C
+    may_be_missing: tuple[str, ...] = ()
+    intensity: str = "depth"
+    hint: str | None = None  # what --channels told
+    on_problem: OnProblem = "stop"
+
+    def refused(self, source: ImageSource) -> tuple[str, ...]:
+        """Return the channels that a sample lacks and may not lack."""
+        return tuple(channel for channel in source.lacks(self.channels) if channel not in self.may_be_missing)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One sample to pack."""
+
+    source: ImageSource
+    nodes: tuple[str, ...]
+    group: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Samples to pack, in the order of the label table."""
+
+    samples: tuple[Planned, ...]
+    rejects: tuple[Reject, ...]  # known before an image is opened
+    digest: str  # of everything that the packed pixels and labels follow from
+
+
+def make_plan(request: PackRequest) -> Plan:
+    """Match images with rows.
+
+    Raises:
+        UserError: there are problems and the request says to stop at them, or nothing is left to pack.
+    """
+    table = read_labels(request.labels, request.taxonomy, on_problem="skip")
+    found = scan(request.images, request.hint)
+    sources = {source.id: source for source in found.sources}
+    problems, mismatched = _mismatches(request, table, found)
+    if request.on_problem == "stop":
+        lacking = sorted({channel for source in found.sources for channel in request.refused(source)})
+        allow = f"; --may-be-missing {','.join(lacking)} fills missing channels with zeros" if lacking else ""
+        stop_at(f"{request.labels} and {request.images}", (*table.problems, *problems), CURE + allow)
+    samples = tuple(
+        Planned(sources[sample_id], nodes, group)
+        for sample_id, nodes, group in zip(table.ids, table.nodes, table.groups, strict=True)
+        if sample_id in sources and not request.refused(sources[sample_id])
+    )
+    skipped = (Reject(sample_id, request.labels.name, reason) for sample_id, reason in table.skipped.items())
+    rejects = (*found.rejects, *skipped, *mismatched)
+    if not samples:
+        first = f"; first: {rejects[0].id} {rejects[0].reason}" if rejects else ""
+        raise UserError(f"{request.images}: no image that can be packed has a row in {request.labels}{first}")
+    return Plan(samples, rejects, _digest(request, samples, rejects))
+
+
+def _mismatches(request: PackRequest, table: LabelTable, found: Scan) -> tuple[tuple[Problem, ...], tuple[Reject, ...]]:
+    """Return images without row, rows without image, and samples without a channel that they need."""
+    rows = set(table.ids)
+    files = {source.id for source in found.sources} | {reject.id for reject in found.rejects}
+    orphans = [source.id for source in found.sources if source.id not in rows and source.id not in table.skipped]
+    absent = [sample_id for sample_id in table.ids if sample_id not in files]
+    lacking = {s.id: ", ".join(request.refused(s)) for s in found.sources if s.id in rows and request.refused(s)}
+    problems = (
+        Problem("image without row", tuple(orphans)),
+        Problem("row without image", tuple(absent)),
+        Problem("missing channel", tuple(f"{sample_id} has no {names}" for sample_id, names in lacking.items())),
+    )
+    rejects = (
+        *(Reject(sample_id, "", f"no row in {request.labels.name}") for sample_id in orphans),
+        *(Reject(sample_id, "", "no image") for sample_id in absent),
+        *(Reject(sample_id, "", f"missing channel: {names}") for sample_id, names in lacking.items()),
+    )
+    return problems, rejects
+
+
+def _digest(request: PackRequest, samples: Sequence[Planned], rejects: Sequence[Reject]) -> str:
+    """Hash what the pack follows from: settings, labels, and each file's name, length and time of change."""
+    lines = [f"{reject.id}\t{reject.file}\t{reject.reason}" for reject in rejects]
+    for sample in samples:
+        lines.append("\t".join((sample.source.id, *sample.nodes, sample.group)))
+        for channel, plane in sample.source.planes.items():
+            facts = plane.file.stat()
+            lines.append(f"{channel}\t{plane.index}\t{plane.file.name}\t{facts.st_size}\t{facts.st_mtime_ns}")
+    settings = (*request.channels, "-", *request.may_be_missing, "-", str(request.size), request.intensity)
+    return digest_of(*settings, request.taxonomy.text, *lines)

@@ -1,0 +1,179 @@
+"""Vector packs: feature vectors and a label table become a pack, in the same files as images do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hpa_hier.data.images.scan import Reject
+from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at
+from hpa_hier.data.labels.table import LabelTable, read_labels
+from hpa_hier.data.pack.build import REJECTED, PackReport, alone, make_folder
+from hpa_hier.data.pack.matching import CURE
+from hpa_hier.data.pack.pack import CLAIM, FILLED, GAPLESS, VECTORS, Pack, PackFacts, claim, finish, sweep
+from hpa_hier.data.pack.samples import Sample, pixel_hash
+from hpa_hier.data.pack.shard import Shard, rows_per_shard, write_shard
+from hpa_hier.data.pack.vector_table import VectorTable, read_vectors, refuse_gaps
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import digest_of, sha256, write_text
+from hpa_hier.files.csv_file import csv_text, read_csv
+from hpa_hier.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class VectorRequest:
+    """Which vectors are to be packed, and how."""
+
+    vectors: Path  # .csv, or .npy with `ids`
+    ids: Path | None
+    labels: Path
+    out: Path
+    taxonomy: Taxonomy
+    fill: bool = False  # missing values count as the training part's mean; else they are refused
+    on_problem: OnProblem = "stop"
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of all that the pack follows from."""
+        files = [sha256(path) for path in (self.vectors, self.ids, self.labels) if path]
+        return digest_of(VECTORS, str(self.fill), self.taxonomy.text, *files)
+
+
+def build_vectors(request: VectorRequest) -> PackReport:
+    """Pack feature vectors once; called again with the same request it finds the finished pack.
+
+    Raises:
+        UserError: a file cannot be used, vectors and labels do not match and the request says to stop, or the folder
+            holds another pack.
+    """
+    for path in (request.vectors, request.ids, request.labels):
+        if path and not path.is_file():
+            raise UserError(f"{path}: no such file")
+    make_folder(request.out)
+    with alone(request.out):
+        if (request.out / "pack.json").exists():
+            return _finished(request)
+        table = read_vectors(request.vectors, request.ids)
+        labels = read_labels(request.labels, request.taxonomy, on_problem="skip")
+        rejects = _mismatches(request, table, labels)
+        if not request.fill:
+            refuse_gaps(request.vectors, table.values, table.ids, table.features)
+        row = {sample_id: i for i, sample_id in enumerate(table.ids)}
+        kept = [j for j, sample_id in enumerate(labels.ids) if sample_id in row]
+        if not kept:
+            raise UserError(f"{request.vectors}: no id has a row in {request.labels}; the first is {table.ids[0]}")
+        samples = _Samples(
+            tuple(labels.ids[j] for j in kept),
+            tuple(labels.nodes[j] for j in kept),
+            tuple(labels.groups[j] for j in kept),
+        )
+        facts = _facts(table.features, request.fill, "", _sources(request))
+        claim(request.out, {"digest": request.digest})
+        write_text(
+            request.out / REJECTED, csv_text(("id", "file", "reason"), ((r.id, r.file, r.reason) for r in rejects))
+        )
+        _write(request.out, table.values[[row[name] for name in samples.ids]], samples, facts, request.taxonomy)
+        return PackReport(Pack.open(request.out), rejects, 0, reused=False)
+
+
+def write_vector_pack(
+    out: Path,
+    vectors: np.ndarray,
+    ids: Sequence[str],
+    nodes: Sequence[Sequence[str]],
+    groups: Sequence[str],
+    features: Sequence[str],
+    taxonomy: Taxonomy,
+    note: str,
+    *,
+    fill: bool = False,
+) -> None:
+    """Write feature vectors as a pack.
+
+    Args:
+        out: folder to fill.
+        vectors: (B, F) numbers, finite; NaN where `fill` allows for missing values.
+        ids: B sample ids.
+        nodes: annotated node names of each sample, at any depth; none at all: every node is absent.
+        groups: keys that must not cross a split; "" where there is none.
+        features: F names.
+        taxonomy: the words that `nodes` are in.
+        note: where the vectors are from, kept in `pack.json`.
+        fill: missing values count as the training part's mean.
+
+    Raises:
+        UserError: `out` already holds a finished pack, or values are missing or infinite.
+    """
+    if (out / "pack.json").exists():
+        raise UserError(f"{out}: already holds a finished pack; name another folder, or remove this one")
+    values = np.asarray(vectors, dtype=np.float32)
+    if values.shape != (len(ids), len(features)):
+        raise UserError(f"{out}: vectors of shape {values.shape} for {len(ids)} ids and {len(features)} features")
+    if np.isinf(values).any():
+        raise UserError(f"{out}: {int(np.isinf(values).sum()):,} values are infinite or too large for float32")
+    if not fill:
+        refuse_gaps(out, values, ids, features)
+    out.mkdir(parents=True, exist_ok=True)
+    claim(out, {"note": note})
+    samples = _Samples(tuple(ids), tuple(map(tuple, nodes)), tuple(groups))
+    _write(out, values, samples, _facts(features, fill, note, {}), taxonomy)
+
+
+@dataclass(frozen=True)
+class _Samples:
+    ids: tuple[str, ...]
+    nodes: tuple[tuple[str, ...], ...]
+    groups: tuple[str, ...]
+
+
+def _facts(features: Sequence[str], fill: bool, note: str, sources: dict[str, str]) -> PackFacts:
+    rule = FILLED if fill else GAPLESS
+    return PackFacts(tuple(features), 1, rule, simulated=False, note=note, sources=sources, kind=VECTORS)
+
+
+def _write(out: Path, values: np.ndarray, samples: _Samples, facts: PackFacts, taxonomy: Taxonomy) -> None:
+    sweep(out)
+    step = rows_per_shard(len(values), values.shape[1] * values.itemsize, 1)
+    shards: list[Shard] = []
+    for start in range(0, len(values), step):
+        shards.append(write_shard(out, len(shards), np.ascontiguousarray(values[start : start + step])))
+    rows = zip(samples.ids, samples.nodes, samples.groups, map(pixel_hash, values), strict=True)
+    finish(out, facts, [Sample(i, names, group, digest, ()) for i, names, group, digest in rows], shards, taxonomy)
+    (out / CLAIM).unlink(missing_ok=True)
+
+
+def _sources(request: VectorRequest) -> dict[str, str]:
+    return {
+        "vectors": str(request.vectors),
+        "labels": str(request.labels),
+        "labels_sha256": sha256(request.labels),
+        "request": request.digest,
+    }
+
+
+def _finished(request: VectorRequest) -> PackReport:
+    pack = Pack.open(request.out)
+    if pack.facts.sources.get("request") != request.digest:
+        raise UserError(
+            f"{request.out}: holds a pack of other samples, labels or settings; name another folder, or remove this one"
+        )
+    rejects = tuple(Reject(*row) for row in read_csv(request.out / REJECTED).rows)
+    return PackReport(pack, rejects, len(pack.shards), reused=True)
+
+
+def _mismatches(request: VectorRequest, table: VectorTable, labels: LabelTable) -> tuple[Reject, ...]:
+    """Return what cannot be packed, or raise where the request says to stop at it."""
+    rows, vectors = set(labels.ids), set(table.ids)
+    orphans = [name for name in table.ids if name not in rows and name not in labels.skipped]
+    absent = [name for name in labels.ids if name not in vectors]
+    problems = (Problem("vector without row", tuple(orphans)), Problem("row without vector", tuple(absent)))
+    if request.on_problem == "stop":
+        stop_at(f"{request.labels} and {request.vectors}", (*labels.problems, *problems), CURE)
+    return (
+        *(Reject(name, request.labels.name, reason) for name, reason in labels.skipped.items()),
+        *(Reject(name, request.vectors.name, f"no row in {request.labels.name}") for name in orphans),
+        *(Reject(name, "", "no vector") for name in absent),
+    )

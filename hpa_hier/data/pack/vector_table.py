@@ -1,0 +1,144 @@
+"""Vector tables: one row of numbers a sample, from a CSV file or from an array with its ids beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hpa_hier.data.labels.table import valid_id
+from hpa_hier.errors import UserError
+from hpa_hier.files.csv_file import CsvTable, read_csv
+
+_GAPS = frozenset({"", "na", "nan", "?", "null", "none"})  # how tables write a missing value, in any case
+_CURE_GAPS = "fill them, or give --fill mean: they then count as the training part's mean"
+
+
+@dataclass(frozen=True)
+class VectorTable:
+    """Feature vectors by sample."""
+
+    source: str
+    ids: tuple[str, ...]
+    features: tuple[str, ...]  # names of the F columns
+    values: np.ndarray  # (B, F) float32; NaN where a value is missing
+
+
+def read_vectors(path: Path, ids: Path | None = None) -> VectorTable:
+    """Read a table of vectors.
+
+    Args:
+        path: a CSV file whose first column is the id and whose other columns are numbers, or a .npy file with a (B, F)
+            array, whose features are then called f0, f1, …
+        ids: for a .npy file: a text file with one id a line.
+
+    Raises:
+        UserError: no such file, no numbers, infinite ones, ids that are bad, double or not as many as the rows.
+    """
+    if path.suffix == ".npy":
+        if ids is None:
+            raise UserError(f"{path}: an array has no ids; give --ids FILE with one id a line")
+        table = _of_array(path, ids)
+    else:
+        if ids is not None:
+            raise UserError(f"--ids {ids}: goes with a .npy file; the ids of {path} are its first column")
+        table = _of_csv(path)
+    _check_ids(table)
+    infinite = np.isinf(table.values)
+    if infinite.any():
+        row, column = np.argwhere(infinite)[0]
+        raise UserError(
+            f"{path}: {int(infinite.sum()):,} values are infinite or too large for float32, the first is "
+            f"'{table.features[column]}' of {table.ids[row]}; mend them"
+        )
+    return table
+
+
+def refuse_gaps(source: object, values: np.ndarray, ids: Sequence[str], features: Sequence[str]) -> None:
+    """Raise the UserError of missing values, where there are any."""
+    gaps = np.isnan(values)
+    if gaps.any():
+        row, column = np.argwhere(gaps)[0]
+        raise UserError(
+            f"{source}: {int(gaps.sum()):,} of {gaps.size:,} values are missing, the first is '{features[column]}' of "
+            f"{ids[row]}; {_CURE_GAPS}"
+        )
+
+
+def in_order(table: VectorTable, features: Sequence[str]) -> np.ndarray:
+    """Return a table's (B, F) values with the columns in the order of `features`.
+
+    Raises:
+        UserError: a feature is absent, or there are others.
+    """
+    if table.features == tuple(features):
+        return table.values
+    column = {name: j for j, name in enumerate(table.features)}
+    absent = [name for name in features if name not in column]
+    strange = sorted(set(column) - set(features))
+    if absent or strange:
+        first = f"it has no '{absent[0]}'" if absent else f"it has '{strange[0]}', which the pack had not"
+        raise UserError(
+            f"{table.source}: {len(table.features)} features, not the {len(features)} that the members were trained "
+            f"on; {first}"
+        )
+    return np.ascontiguousarray(table.values[:, [column[name] for name in features]])
+
+
+def _of_array(path: Path, ids: Path) -> VectorTable:
+    try:
+        values = np.load(path, allow_pickle=False)
+        names = ids.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path}, {ids}: cannot be read ({str(error).splitlines()[0]})") from None
+    if values.ndim != 2 or values.dtype.kind not in "fiu" or not values.size:
+        raise UserError(
+            f"{path}: {values.dtype} of shape {values.shape}; vectors are numbers of shape (samples, features)"
+        )
+    found = tuple(name.strip() for name in names if name.strip())
+    if len(found) != len(values):
+        raise UserError(f"{ids}: {len(found):,} ids for the {len(values):,} rows of {path}; give one a line")
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, which is refused
+        values = values.astype(np.float32)
+    return VectorTable(str(path), found, tuple(f"f{j}" for j in range(values.shape[1])), values)
+
+
+def _of_csv(path: Path) -> VectorTable:
+    table = read_csv(path)
+    if len(table.header) < 2 or not table.rows:
+        raise UserError(f"{path}: holds no vectors; the first column is the id, the others are numbers")
+    values = np.empty((len(table.rows), len(table.header) - 1), np.float32)
+    with np.errstate(over="ignore"):
+        for i, row in enumerate(table.rows):
+            try:
+                values[i] = np.array([cell if cell.lower() not in _GAPS else "nan" for cell in row[1:]], np.float64)
+            except ValueError:
+                raise _no_number(table, i) from None
+    return VectorTable(str(path), tuple(row[0] for row in table.rows), table.header[1:], values)
+
+
+def _no_number(table: CsvTable, i: int) -> UserError:
+    for name, cell in zip(table.header[1:], table.rows[i][1:], strict=True):
+        try:
+            float(cell or "nan")
+        except ValueError:
+            if cell.lower() not in _GAPS:
+                return UserError(
+                    f"{table.source}:{table.lines[i]}: {cell!r} in the column '{name}' is no number; the first column "
+                    "is the id, the others are numbers, and words must be made such (one 0/1 column each)"
+                )
+    return UserError(f"{table.source}:{table.lines[i]}: holds something that is no number")
+
+
+def _check_ids(table: VectorTable) -> None:
+    seen: set[str] = set()
+    for sample_id in table.ids:
+        if not valid_id(sample_id):
+            raise UserError(f"{table.source}: {sample_id!r} is no id; ids are letters, digits, '.', '_' and '-'")
+        if sample_id in seen:
+            raise UserError(f"{table.source}: id {sample_id!r} stands twice; a sample has one vector")
+        seen.add(sample_id)

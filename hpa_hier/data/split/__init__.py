@@ -1,0 +1,1 @@
+"""Train, calibration and test parts; groups and near-duplicates are kept together."""

@@ -1,0 +1,100 @@
+"""Near-duplicates: pairs of a pack's images that show the same cells, though no pixel need be alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hpa_hier.data.pack.pack import VECTORS, Pack
+from hpa_hier.data.split.fingerprint import TURNS, fingerprints, likeness, thumbnails, turned, turned_images
+from hpa_hier.data.split.hamming import close_pairs
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import refuse_foreign, write_text
+from hpa_hier.files.csv_file import csv_text
+
+DISTANCE = 11  # bits that two fingerprints may differ in
+ALIKE = 0.8  # correlation of thumbnails from which a pair is one; different fields stay far below
+_CHUNK = 256  # images read at a time
+_HEADER = ("id", "other", "bits", "turn", "likeness", "part", "part_of_other")
+
+
+@dataclass(frozen=True)
+class NearPair:
+    """Two images that look the same."""
+
+    id: str
+    other: str
+    bits: int  # in which their fingerprints differ
+    turn: int  # 0: as they are; else in which of the other seven ways the first has to be turned and flipped
+    likeness: float  # correlation of their thumbnails
+
+
+def near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = True) -> tuple[NearPair, ...]:
+    """Find the pairs of images of a pack that look the same: copies that were scaled, compressed, brightened or turned.
+
+    All pairs whose fingerprints differ in at most `distance` bits are found, and those whose thumbnails correlate by
+    at least `ALIKE` are kept. Of images with identical pixels only the first takes part; images without contrast none.
+
+    Args:
+        pack: to be looked through.
+        distance: bits, 0 to 15.
+        turns: find turned and flipped copies too.
+
+    Raises:
+        UserError: the pack holds vectors.
+    """
+    if pack.kind == VECTORS:
+        raise UserError(f"{pack.path}: holds vectors, and near-duplicates are images; leave split.near_duplicates out")
+    firsts = {sample.pixels: row for row, sample in reversed(list(enumerate(pack.samples)))}
+    rows, codes = _codes(pack, np.array(sorted(firsts.values()), dtype=np.int64))
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    for turn, asked in enumerate(turned(codes)[: TURNS if turns else 1]):
+        for ask, answer, bits in zip(*(side.tolist() for side in close_pairs(asked, codes, distance)), strict=True):
+            found[ask, answer] = min(found.get((ask, answer), (distance + 1, 0)), (bits, turn))
+    return tuple(_checked(pack, rows, found))
+
+
+def crossing(pairs: Iterable[NearPair], part: Mapping[str, str]) -> tuple[NearPair, ...]:
+    """Return the pairs whose images stand in different parts; `part` tells it by id."""
+    return tuple(p for p in pairs if p.id in part and p.other in part and part[p.id] != part[p.other])
+
+
+def refuse_foreign_pairs(path: Path) -> None:
+    """Refuse to replace anything but an earlier table of pairs."""
+    refuse_foreign(path, ",".join(_HEADER))
+
+
+def write_pairs(path: Path, pairs: Sequence[NearPair], part: Mapping[str, str]) -> None:
+    """Write pairs as CSV, with the part of each id that `part` knows."""
+    rows = (
+        (p.id, p.other, p.bits, p.turn, f"{p.likeness:.3f}", part.get(p.id, ""), part.get(p.other, "")) for p in pairs
+    )
+    write_text(path, csv_text(_HEADER, rows))
+
+
+def _codes(pack: Pack, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of images with contrast, and their fingerprints."""
+    kept, codes = [], []
+    for first in range(0, len(rows), _CHUNK):
+        part = rows[first : first + _CHUNK]
+        small = thumbnails(pack.images(part))
+        seen = small.any(axis=(1, 2))
+        kept.append(part[seen])
+        codes.append(fingerprints(small[seen]))
+    return np.concatenate([np.zeros(0, np.int64), *kept]), np.concatenate([np.zeros(0, np.uint64), *codes])
+
+
+def _checked(pack: Pack, rows: np.ndarray, found: dict[tuple[int, int], tuple[int, int]]) -> Iterable[NearPair]:
+    """Keep the pairs that look alike, too."""
+    pairs = sorted(found)
+    for first in range(0, len(pairs), _CHUNK):
+        part = pairs[first : first + _CHUNK]
+        one, other = (thumbnails(pack.images(rows[list(side)])) for side in zip(*part, strict=True))
+        back = np.stack([turned_images(small, found[pair][1]) for small, pair in zip(one, part, strict=True)])
+        for pair, alike in zip(part, likeness(back, other).tolist(), strict=True):
+            if alike >= ALIKE:
+                first_id, second_id = pack.ids[int(rows[pair[0]])], pack.ids[int(rows[pair[1]])]
+                yield NearPair(first_id, second_id, *found[pair], alike)

@@ -1,0 +1,198 @@
+"""Split: train, calibration and test parts, stratified by label, no group in two parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from hpa_hier.data.labels.table import valid_id
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.split.duplicates import joined_groups
+from hpa_hier.data.split.near_duplicates import near_duplicates
+from hpa_hier.data.split.stratify import stratify
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import digest_of, read_json, refuse_foreign, write_json, write_text
+from hpa_hier.files.csv_file import csv_text, read_csv
+from hpa_hier.metrics.groups import units_of
+from hpa_hier.settings.recipe import SplitSettings
+
+PARTS = ("train", "calibration", "test")
+_HEADER = ("id", "part", "fold", "group")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which part each sample belongs to."""
+
+    ids: tuple[str, ...]
+    parts: tuple[str, ...]  # "train", "calibration" or "test"
+    groups: tuple[str, ...]  # "" where unknown
+    folds: tuple[int, ...]  # -1: none; test samples have none
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits of who is in which part, and in which fold where there are any, whatever the rows' order."""
+        folded = any(fold >= 0 for fold in self.folds)
+        rows = sorted(zip(self.ids, self.parts, self.folds, strict=True))
+        return digest_of(*(f"{i}\t{part}\t{fold}" if folded else f"{i}\t{part}" for i, part, fold in rows))
+
+    def rows(self, part: str) -> np.ndarray:
+        """Return the row numbers (int64) of a part, in the order of `ids`."""
+        return np.flatnonzero(np.array([name == part for name in self.parts], dtype=bool))
+
+    def ids_of(self, part: str) -> tuple[str, ...]:
+        """Return the ids of a part, in the order of `ids`."""
+        return tuple(i for i, name in zip(self.ids, self.parts, strict=True) if name == part)
+
+
+def split(present: np.ndarray, groups: Sequence[str], fractions: Sequence[float], seed: int = 0) -> np.ndarray:
+    """Deal samples to parts, stratified by label, each group whole.
+
+    Args:
+        present: (B, L) bool, which of L labels each sample carries; usually the leaves.
+        groups: (B,) keys such as antibodies; samples of one key stay together, "" is a sample by itself.
+        fractions: share of each part, summing to 1.
+        seed: decides between equals.
+
+    Returns:
+        (B,) int64 part numbers, as the order of `fractions`.
+    """
+    unit = units_of(groups)
+    counts = np.zeros((int(unit.max()) + 1 if len(unit) else 0, present.shape[1]))
+    np.add.at(counts, unit, present)
+    part = stratify(counts, np.bincount(unit), fractions, np.random.default_rng(seed))
+    return np.asarray(part[unit])
+
+
+def make_split(ids: Sequence[str], present: np.ndarray, groups: Sequence[str], settings: SplitSettings) -> Split:
+    """Split samples into train, calibration and test, and the first two into folds where the settings ask for them.
+
+    Args:
+        ids: (B,) sample ids.
+        present: (B, L) bool, which labels each sample carries.
+        groups: (B,) keys that must not cross parts; "" is a sample by itself.
+        settings: fractions, folds and seed.
+
+    Raises:
+        UserError: there are fewer samples, or groups, than parts or folds.
+    """
+    units = len(set(units_of(groups).tolist()))
+    if units < max(len(PARTS), settings.folds):
+        raise UserError(
+            f"split: {len(ids)} samples in {units} groups cannot fill {max(len(PARTS), settings.folds)} parts; "
+            "samples of one antibody, or with identical pixels, stay together. Give more samples, or fewer folds"
+        )
+    part = split(present, groups, settings.fractions, settings.seed)
+    folds = np.full(len(ids), -1, dtype=np.int64)
+    if settings.folds > 1:
+        inside = np.flatnonzero(part != PARTS.index("test"))
+        equal = [1.0 / settings.folds] * settings.folds
+        folds[inside] = split(present[inside], [groups[i] for i in inside.tolist()], equal, settings.seed)
+    return Split(tuple(ids), tuple(PARTS[p] for p in part), tuple(groups), tuple(int(f) for f in folds))
+
+
+def split_pack(pack: Pack, settings: SplitSettings) -> Split:
+    """Split a pack's samples; images with identical pixels stay together, like those of one antibody.
+
+    Near-duplicates do so too, where the settings ask for it.
+    """
+    bits = settings.near_duplicates
+    alike = [(pair.id, pair.other) for pair in near_duplicates(pack, bits)] if bits is not None else []
+    return make_split(pack.ids, annotated(pack.nodes), joined_groups(pack.samples, alike), settings)
+
+
+def annotated(nodes: Sequence[Sequence[str]]) -> np.ndarray:
+    """Return (B, K) bool, which of the K nodes that any sample is annotated with each sample has, columns by name."""
+    column = {name: j for j, name in enumerate(sorted({name for names in nodes for name in names}))}
+    present = np.zeros((len(nodes), len(column)), dtype=bool)
+    for i, names in enumerate(nodes):
+        present[i, [column[name] for name in names]] = True
+    return present
+
+
+def refuse_foreign_split(path: Path) -> None:
+    """Refuse an --out that would replace anything but an earlier split.
+
+    Raises:
+        UserError: the file, or the one for the digest beside it, is something else.
+    """
+    if path.suffix == ".json":
+        raise UserError(f"--out {path}: the digest is kept in a .json beside the table; name a .csv file")
+    refuse_foreign(path, ",".join(_HEADER))
+    refuse_foreign(path.with_suffix(".json"), '{\n "digest":')
+
+
+def write_split(path: Path, kept: Split, settings: SplitSettings) -> None:
+    """Write `split.csv` and, beside it, `split.json` with digest, seed, fractions and counts."""
+    folds = ("" if fold < 0 else fold for fold in kept.folds)
+    write_text(path, csv_text(_HEADER, zip(kept.ids, kept.parts, folds, kept.groups, strict=True)))
+    write_json(
+        path.with_suffix(".json"),
+        {
+            "digest": kept.digest,
+            "seed": settings.seed,
+            "fractions": dict(zip(PARTS, settings.fractions, strict=True)),
+            "folds": settings.folds,
+            "counts": {part: len(kept.rows(part)) for part in PARTS},
+            "groups": len({group for group in kept.groups if group}),
+        },
+    )
+
+
+def read_split(path: Path) -> Split:
+    """Read `split.csv` and check it against the digest in `split.json`, where that is there.
+
+    Raises:
+        UserError: a row is wrong, a group crosses parts, or the file is not the one that the digest belongs to.
+    """
+    table = read_csv(path)
+    if table.header != _HEADER:
+        raise UserError(f"{path}:1: the header is {','.join(table.header)}; a split has {','.join(_HEADER)}")
+    for row, line in zip(table.rows, table.lines, strict=True):
+        if not valid_id(row[0]):
+            raise UserError(f"{path}:{line}: {row[0]!r} is no sample id")
+        if row[1] not in PARTS:
+            raise UserError(f"{path}:{line}: part {row[1]!r} is none of {', '.join(PARTS)}")
+        if row[2] and not row[2].isdecimal():
+            raise UserError(f"{path}:{line}: fold {row[2]!r} is no whole number; leave it empty where there is none")
+    columns = list(zip(*table.rows, strict=True)) or [(), (), (), ()]
+    kept = Split(columns[0], columns[1], columns[3], tuple(int(fold) if fold else -1 for fold in columns[2]))
+    _check(path, kept)
+    return kept
+
+
+def _check(path: Path, kept: Split) -> None:
+    if len(set(kept.ids)) != len(kept.ids):
+        twice = next(i for i in kept.ids if kept.ids.count(i) > 1)
+        raise UserError(f"{path}: id {twice!r} stands twice; a sample has one part")
+    home: dict[str, str] = {}
+    for group, part in zip(kept.groups, kept.parts, strict=True):
+        if group and home.setdefault(group, part) != part:
+            raise UserError(f"{path}: group {group!r} is in both {home[group]} and {part}; a group stays in one part")
+    if any(fold >= 0 for fold in kept.folds):
+        _check_folds(path, kept)
+    beside = path.with_suffix(".json")
+    if beside.exists() and (recorded := read_json(beside).get("digest")) != kept.digest:
+        raise UserError(
+            f"{path}: digest {kept.digest} is not the {recorded} of {beside.name}; "
+            "the split was edited. Write it again with data split"
+        )
+
+
+def _check_folds(path: Path, kept: Split) -> None:
+    fold_of: dict[str, int] = {}
+    for name, group, part, fold in zip(kept.ids, kept.groups, kept.parts, kept.folds, strict=True):
+        if (part == "test") != (fold < 0):
+            found = "no fold" if fold < 0 else f"fold {fold}"
+            raise UserError(f"{path}: {name!r} of the {part} part has {found}; test samples have none, all others one")
+        if group and fold_of.setdefault(group, fold) != fold:
+            raise UserError(
+                f"{path}: group {group!r} is in folds {fold_of[group]} and {fold}; a group stays in one fold"
+            )

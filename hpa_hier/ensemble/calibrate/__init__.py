@@ -1,0 +1,1 @@
+"""Members' logits made into honest log-odds, one node at a time."""

@@ -1,0 +1,1 @@
+"""One probability for every node, from all members that answer for it."""

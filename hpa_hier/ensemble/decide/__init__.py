@@ -1,0 +1,1 @@
+"""Thresholds, closure and safe answers."""

@@ -1,0 +1,71 @@
+"""Safe answers: the deepest nodes that are right often enough on held-out scores, or `unsure`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.metrics.ranking import Ranked
+from hpa_hier.taxonomy import Taxonomy
+
+UNSURE = "unsure"
+
+
+@dataclass(frozen=True)
+class SafeAnswers:
+    """One answer for each sample.
+
+    Attributes:
+        column: (B,) the node's column; -1 for unsure.
+        confidence: (B,) its probability; 0 for unsure.
+    """
+
+    column: NDArray[np.intp]
+    confidence: Floats
+
+
+def safe_thresholds(probs: Floats, present: Bools, known: Bools, precision: float) -> Floats:
+    """Find what a node's probability must reach so that those that reach it are right often enough.
+
+    The share that is right is counted as hits / (k + 1) among the k most likely samples: one error is assumed that
+    was not seen, so that a node is never safe on a handful of samples.
+
+    Args:
+        probs: (B, N) held out from what they were fitted on.
+        present: (B, N) targets.
+        known: (B, N); where False the sample does not count.
+        precision: in (0, 1), the share that must be right.
+
+    Returns:
+        (N,) the lowest such thresholds; infinite where there is none.
+    """
+    ranked = Ranked.of(probs, present, known)
+    share = np.cumsum(ranked.hits, axis=1) / (np.cumsum(ranked.counted, axis=1) + 1)
+    enough = (share >= precision) & ranked.parts & ranked.counted
+    last = enough.shape[1] - np.argmax(enough[:, ::-1], axis=1)
+    found = enough.any(axis=1)
+    values = ranked.values_at(np.where(found, last, 0))
+    return np.where(found, values, np.inf)
+
+
+def safe_answers(probs: Floats, thresholds: Floats, taxonomy: Taxonomy, present: Bools) -> SafeAnswers:
+    """Choose for each sample the deepest present node that reaches its safe threshold; the likeliest of equally deep.
+
+    Args:
+        probs: (B, N) reconciled; columns as taxonomy.nodes.
+        thresholds: (N,) from `safe_thresholds`.
+        taxonomy: says how deep nodes are; a leaf is as deep as the deepest.
+        present: (B, N) decisions; what they deny is no safe answer.
+    """
+    deepest = max(taxonomy.depth(node) for node in taxonomy.nodes)
+    depth = np.array([deepest if taxonomy.is_leaf(node) else taxonomy.depth(node) for node in taxonomy.nodes])
+    reached = (probs >= thresholds) & present
+    reached[:, [taxonomy.column[node] for node in taxonomy.virtual]] = False
+    rank = np.where(reached, depth + probs / 2, -1.0)  # depth first, then probability
+    best = np.argmax(rank, axis=1)
+    some = reached.any(axis=1)
+    rows = np.arange(len(probs))
+    return SafeAnswers(np.where(some, best, -1), np.where(some, probs[rows, best], 0.0))

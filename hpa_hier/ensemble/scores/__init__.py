@@ -1,0 +1,1 @@
+"""Members' scores: samples by nodes."""

@@ -1,0 +1,173 @@
+"""Score tables: another model's scores as CSV, read and checked, and brought together with others'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from scipy.special import logit
+
+from hpa_hier.data.labels.table import valid_id
+from hpa_hier.ensemble.scores.scores import Scores
+from hpa_hier.errors import UserError
+from hpa_hier.files.csv_file import CsvTable, read_csv
+from hpa_hier.files.spelling import nearest
+from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.taxonomy import Taxonomy
+
+ScoreKind = Literal["probs", "logits"]
+_NEAREST_TO_SURE = 1e-5  # probabilities are kept this far from 0 and 1: tables round, and a logit must be finite
+
+
+@dataclass(frozen=True)
+class Together:
+    """Tables of several models over the samples that can be answered for.
+
+    Attributes:
+        members: E scores of the same samples, zeros where a model does not know a sample.
+        heard: (E, B) which model knows which sample.
+        unanswered: ids for which no model answers for some leaf, and that leaf.
+    """
+
+    members: tuple[Scores, ...]
+    heard: Bools
+    unanswered: tuple[tuple[str, str], ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The B samples, sorted."""
+        return self.members[0].ids
+
+
+def read_scores(name: str, path: Path, kind: ScoreKind, taxonomy: Taxonomy) -> Scores:
+    """Read a model's scores: the first column holds ids, the others are named by nodes (or by their labels).
+
+    Args:
+        name: what to call the model.
+        path: the CSV file.
+        kind: what the numbers are; said by the user, never guessed.
+        taxonomy: the label tree.
+
+    Raises:
+        UserError: a column is no node, an id stands twice, a number is none or out of range, or nothing is there.
+    """
+    table = read_csv(path)
+    if not table.rows:
+        raise UserError(f"{path}: holds no scores, only a header; give one row a sample")
+    nodes = _nodes(path, table, taxonomy)
+    ids = _ids(path, table)
+    values = _numbers(path, table)
+    if kind == "logits":
+        return Scores(name, ids, nodes, values)
+    outside = (values < 0) | (values > 1)
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        raise UserError(
+            f"{path}:{table.lines[row]}: probability {values[row, column]:g} of '{nodes[column]}' for '{ids[row]}' is "
+            "outside [0, 1]; mend it, or fit with --score-kind logits where the tables hold those"
+        )
+    return Scores(name, ids, nodes, logit(np.clip(values, _NEAREST_TO_SURE, 1 - _NEAREST_TO_SURE)))
+
+
+def bring_together(tables: Sequence[Scores], taxonomy: Taxonomy, ids: Sequence[str] | None = None) -> Together:
+    """Lay models' scores out over one list of samples.
+
+    Args:
+        tables: rows in any order, each with its own ids and nodes.
+        taxonomy: the label tree.
+        ids: the samples wanted; None: all that any model knows.
+
+    Raises:
+        UserError: nothing is left.
+    """
+    wanted = sorted({sample for one in tables for sample in one.ids} if ids is None else set(ids))
+    members, heard = [], np.zeros((len(tables), len(wanted)), bool)
+    covered = np.zeros((len(wanted), len(taxonomy.nodes)), bool)
+    for e, one in enumerate(tables):
+        row = {sample: i for i, sample in enumerate(one.ids)}
+        place = np.array([row.get(sample, -1) for sample in wanted], np.intp)
+        heard[e] = place >= 0
+        members.append(np.where(heard[e][:, None], one.logits[place], 0.0))
+        covered[:, [taxonomy.column[node] for node in one.nodes]] |= heard[e][:, None]
+    leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
+    whole = covered[:, leaves].all(axis=1)
+    lost = [(wanted[i], taxonomy.leaves[int(np.argmin(covered[i, leaves]))]) for i in np.flatnonzero(~whole)]
+    if not whole.any():
+        why = f"; no table answers for the leaf '{lost[0][1]}' of '{lost[0][0]}'" if lost else ""
+        raise UserError(f"no sample is left that the score tables answer for in every leaf{why}")
+    kept = np.flatnonzero(whole)
+    names = tuple(wanted[i] for i in kept)
+    scores = tuple(
+        Scores(one.name, names, one.nodes, logits[kept]) for one, logits in zip(tables, members, strict=True)
+    )
+    return Together(scores, heard[:, kept], tuple(lost))
+
+
+def notes(tables: Sequence[Scores], samples: int, taxonomy: Taxonomy, heard: Bools) -> list[str]:
+    """Say which models cover only some leaves, or know only some samples."""
+    said = []
+    for one, known in zip(tables, heard, strict=True):
+        leaves = sum(node in one.nodes for node in taxonomy.leaves)
+        partly = []
+        if leaves < len(taxonomy.leaves):
+            partly.append(f"{leaves} of {len(taxonomy.leaves)} leaves")
+        if int(known.sum()) < samples:
+            partly.append(f"{int(known.sum()):,} of {samples:,} samples")
+        if partly:
+            said.append(f"member '{one.name}' answers for {' and '.join(partly)}; elsewhere the others speak")
+    return said
+
+
+def _nodes(path: Path, table: CsvTable, taxonomy: Taxonomy) -> tuple[str, ...]:
+    columns = table.header[1:]
+    if not columns:
+        raise UserError(f"{path}:1: holds only the column '{table.header[0]}'; add one column a node")
+    nodes: list[str] = []
+    for column in columns:
+        node = column if column in taxonomy.column else taxonomy.node_of(column)
+        if node is None:
+            hint = nearest(column, taxonomy.nodes) or f"; nodes are {', '.join(taxonomy.nodes[:4])}, …"
+            raise UserError(f"{path}:1: column '{column}' is no node of {taxonomy.source}{hint}")
+        if node in nodes:
+            other = columns[nodes.index(node)]
+            raise UserError(f"{path}:1: columns '{other}' and '{column}' are both '{node}'; keep one")
+        nodes.append(node)
+    return tuple(nodes)
+
+
+def _ids(path: Path, table: CsvTable) -> tuple[str, ...]:
+    first: dict[str, int] = {}
+    for line, row in zip(table.lines, table.rows, strict=True):
+        sample = row[0]
+        if not valid_id(sample):
+            raise UserError(f"{path}:{line}: '{sample[:80]}' is no id; ids hold letters, digits, '.', '_' and '-'")
+        if sample in first:
+            raise UserError(f"{path}:{line}: the id '{sample}' stands in line {first[sample]} already; keep one")
+        first[sample] = line
+    return tuple(first)
+
+
+def _numbers(path: Path, table: CsvTable) -> Floats:
+    values = np.empty((len(table.rows), len(table.header) - 1))
+    for i, row in enumerate(table.rows):
+        try:
+            values[i] = [float(cell) for cell in row[1:]]
+        except ValueError:
+            values[i] = [_number(cell) for cell in row[1:]]
+        if not np.isfinite(values[i]).all():
+            bad = int(np.argmin(np.isfinite(values[i])))
+            raise UserError(
+                f"{path}:{table.lines[i]}: '{row[bad + 1]}' of '{table.header[bad + 1]}' for '{row[0]}' is no finite "
+                "number; mend it, or leave the row out: a model need not know every sample"
+            )
+    return values
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return float("nan")

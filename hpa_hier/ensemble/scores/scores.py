@@ -1,0 +1,170 @@
+"""Scores: what one member says of many samples, with the names of its nodes; and the truth to fit against."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hpa_hier.errors import UserError
+from hpa_hier.metrics.arrays import Bools, Floats
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One member's logits.
+
+    Attributes:
+        name: the member's name.
+        ids: B sample ids, each once.
+        nodes: n node names, each once.
+        logits: (B, n), finite.
+        given: the node that every image of its training carried, whose probability its answers lack; "" where it was
+            trained on all images.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    nodes: tuple[str, ...]
+    logits: Floats
+    given: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "logits", np.ascontiguousarray(self.logits, dtype=np.float64))
+        _check(self)
+
+    @classmethod
+    def load(cls, path: Path, name: str, part: str | None = None) -> Scores:
+        """Read a member's `scores.npz`.
+
+        Args:
+            path: file with the arrays ids, part, nodes and logits.
+            name: the member's name.
+            part: `calibration` or `test`; None keeps both.
+
+        Raises:
+            UserError: the file is absent or broken, or holds nothing of the part.
+        """
+        arrays = _read_arrays(path)
+        rows = np.ones(len(arrays["ids"]), bool) if part is None else arrays["part"] == part
+        if not rows.any():
+            raise UserError(f"{path}: holds no scores of the {part} part; train the member '{name}' again")
+        ids = tuple(str(value) for value in arrays["ids"][rows])
+        nodes = tuple(str(value) for value in arrays["nodes"])
+        try:
+            return cls(name, ids, nodes, arrays["logits"][rows])
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+
+    def take(self, ids: Sequence[str]) -> Scores:
+        """Return the rows of these ids, in this order.
+
+        Raises:
+            UserError: an id has no row.
+        """
+        if tuple(ids) == self.ids:
+            return self
+        row = {sample: i for i, sample in enumerate(self.ids)}
+        absent = [sample for sample in ids if sample not in row]
+        if absent:
+            raise UserError(
+                f"member '{self.name}' has no scores for {_some(absent)}; all members must score the same samples"
+            )
+        return replace(self, ids=tuple(ids), logits=self.logits[[row[sample] for sample in ids]])
+
+    def renamed(self, names: Mapping[str, str]) -> Scores:
+        """Return the same scores with nodes called by new names, where `names` has them."""
+        return replace(self, nodes=tuple(names.get(node, node) for node in self.nodes))
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of samples.
+
+    Attributes:
+        ids: B sample ids.
+        present: (B, N) closed targets, columns as taxonomy.nodes.
+        known: (B, N); False where the annotation does not say.
+    """
+
+    ids: tuple[str, ...]
+    present: Bools
+    known: Bools
+
+    def take(self, ids: Sequence[str]) -> Truth:
+        """Return the rows of these ids, in this order."""
+        if tuple(ids) == self.ids:
+            return self
+        row = {sample: i for i, sample in enumerate(self.ids)}
+        rows = [row[sample] for sample in ids]
+        return Truth(tuple(ids), self.present[rows], self.known[rows])
+
+
+def aligned(members: Iterable[Scores], ids: Sequence[str] | None = None) -> tuple[Scores, ...]:
+    """Bring members into the order of their names, and their rows into one order.
+
+    Sums over members and samples then run in the same order whatever order they came in, so results do not
+    depend on it in the last bit.
+
+    Args:
+        members: scores of the same samples in any order.
+        ids: the order of rows; the first member's where None.
+
+    Raises:
+        UserError: two members share a name, or they do not score the same samples.
+    """
+    ordered = sorted(members, key=lambda scores: scores.name)
+    names = [scores.name for scores in ordered]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"two members are called '{twice[0]}'; names must differ")
+    if not ordered:
+        raise UserError("no member to combine; train at least one")
+    wanted = ordered[0].ids if ids is None else tuple(ids)
+    result = tuple(scores.take(wanted) for scores in ordered)
+    for before in ordered:
+        if len(before.ids) != len(wanted):
+            more = sorted(set(before.ids) - set(wanted))
+            raise UserError(
+                f"member '{before.name}' also scores {_some(more)}, which others do not; "
+                "all members must score the same samples"
+            )
+    return result
+
+
+def _check(scores: Scores) -> None:
+    shape = (len(scores.ids), len(scores.nodes))
+    if scores.logits.shape != shape:
+        raise UserError(
+            f"scores of '{scores.name}' have shape {scores.logits.shape}, but {shape[0]} ids and {shape[1]} nodes"
+        )
+    for what, values in (("id", scores.ids), ("node", scores.nodes)):
+        if len(set(values)) != len(values):
+            twice, _ = Counter(values).most_common(1)[0]
+            raise UserError(f"scores of '{scores.name}' name the {what} '{twice}' twice; keep one")
+    finite = np.isfinite(scores.logits)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise UserError(
+            f"scores of '{scores.name}': {scores.logits[row, column]} for '{scores.nodes[column]}' of "
+            f"'{scores.ids[row]}'; scores must be finite, {int((~finite).sum())} are not"
+        )
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {key: stored[key] for key in ("ids", "part", "nodes", "logits")}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; train the member again") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a score file ({error}); train the member again") from None
+
+
+def _some(values: Sequence[str]) -> str:
+    shown = ", ".join(f"'{value}'" for value in values[:3])
+    return shown if len(values) <= 3 else f"{shown} and {len(values) - 3} more"

@@ -1,0 +1,1 @@
+"""Reading and writing whole files: YAML, CSV, JSON, text."""

@@ -1,0 +1,48 @@
+"""Where what comes with the package lies: taxonomies, recipes, a small ensemble; in a checkout or in a wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpa_hier.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_HOMES = (_PACKAGE / "shipped", _PACKAGE.parent)  # in a wheel; in a checkout
+_FOLDERS = ("hierarchy", "configs")
+_PRETRAINED = (_PACKAGE / "shipped" / "pretrained", _PACKAGE.parent / "artifacts" / "pretrained")
+
+
+def shipped(name: str) -> Path:
+    """Return the file called `name`: from the user's folder if it is there, else the copy that came with the package.
+
+    Args:
+        name: a path such as ``hierarchy/hpa28.yaml``.
+
+    Raises:
+        UserError: neither exists; the message lists what is shipped.
+    """
+    path = Path(name)
+    try:
+        if path.exists():
+            return path
+        if path.parts[:1] and path.parts[0] in _FOLDERS and ".." not in path.parts:
+            for home in _HOMES:
+                if (home / path).is_file():
+                    return home / path
+    except (OSError, ValueError) as error:  # a name too long, or with a NUL
+        raise UserError(f"{name!r}: cannot be a file's name ({error})") from None
+    raise UserError(f"{name}: no such file; check the path, or use one that is shipped: {', '.join(shipped_names())}")
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Return the names that `shipped` finds anywhere, such as ``hierarchy/hpa28.yaml``."""
+    for home in _HOMES:
+        names = [path.relative_to(home).as_posix() for folder in _FOLDERS for path in (home / folder).rglob("*.yaml")]
+        if names:
+            return tuple(sorted(names))
+    return ()
+
+
+def pretrained_folder() -> Path | None:
+    """Return the run folder of the ensemble that comes with the package, None where it was taken out."""
+    return next((folder for folder in _PRETRAINED if (folder / "ensemble").is_dir()), None)

@@ -1,0 +1,76 @@
+"""Nearest samples: for a member that votes, the training images that decided, as evidence beside an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import write_text
+from hpa_hier.files.csv_file import csv_text, read_csv
+from hpa_hier.members.score import Member, score
+from hpa_hier.models.network import Network, head_that_votes
+from hpa_hier.runs.manifest import BANK, check_files
+
+_HEADER = ("id", "annotated")
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training image that is like the one asked about."""
+
+    id: str
+    annotated: tuple[str, ...]  # nodes by name
+    similarity: float  # cosine of the embeddings, -1 to 1
+
+
+def write_bank(path: Path, ids: tuple[str, ...], nodes: tuple[tuple[str, ...], ...]) -> None:
+    """Write which samples a member remembers, in the order of its bank, and their annotated nodes."""
+    write_text(path, csv_text(_HEADER, ((sample, "|".join(names)) for sample, names in zip(ids, nodes, strict=True))))
+
+
+def votes(member: Member) -> bool:
+    """Tell whether a member answers by its nearest training images, all in one network."""
+    return member.manifest.head == "arcface" and not member.manifest.folds
+
+
+def nearest(folder: Path, member: Member, images: np.ndarray) -> list[list[Neighbour]]:
+    """Find the training images that decide what a member says of images, nearest first.
+
+    Args:
+        folder: the member's.
+        member: one that votes.
+        images: (B, C, S, S) uint8, as the member takes them.
+
+    Raises:
+        UserError: the member does not vote, or its bank was changed.
+    """
+    if not votes(member):
+        raise UserError(f"member '{member.name}' has head {member.manifest.head}; only arcface has nearest images")
+    check_files(folder, member.manifest, (BANK,))
+    rows = read_csv(folder / BANK).rows
+    network = member.network
+    head = head_that_votes(network)
+    width = head.bank.shape[1]
+    embedded = score(lambda batch: head.embedding(_features(network, batch)), images, width, member.device)
+    with torch.inference_mode():
+        similarity, places = (side.cpu().numpy() for side in head.nearest(torch.from_numpy(embedded).to(member.device)))
+    return [
+        [
+            Neighbour(rows[place][0], tuple(rows[place][1].split("|")) if rows[place][1] else (), float(alike))
+            for alike, place in zip(near, which, strict=True)
+        ]
+        for near, which in zip(similarity, places.tolist(), strict=True)
+    ]
+
+
+def _features(network: Network, batch: torch.Tensor) -> torch.Tensor:
+    """Return what stands before the voting head: features of features, where the backbone is frozen."""
+    features = network.features(batch)
+    head = network.head
+    while isinstance(head, Network):
+        features, head = head.features(features), head.head
+    return features

@@ -1,0 +1,1 @@
+"""Metrics, rankings and bootstrap intervals: one place for each formula."""

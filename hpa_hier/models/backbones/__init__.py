@@ -1,0 +1,1 @@
+"""Backbones: images or vectors to features."""

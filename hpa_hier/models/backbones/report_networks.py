@@ -1,0 +1,104 @@
+"""Networks of the course reports that this project grew out of, as backbones: all but their last dense layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from hpa_hier.errors import UserError
+from hpa_hier.models.backbones.mlp import dense_layers
+from hpa_hier.models.backbones.pooling import build_pooling
+
+
+class ReportCnn(nn.Module):
+    """Convolutions, then a flattening or another pooling, then dense layers; the head adds the last one.
+
+    Args:
+        name: for messages.
+        maps: (B, C, H, W) → (B, F, h, w).
+        dense: widths of the dense layers below the head.
+        shape: C and the side of the images that flattening is built for, pixels.
+        pooling: own, which flattens and so takes one size only, or a pooling's name.
+
+    Raises:
+        UserError: images too small for the convolutions.
+    """
+
+    def __init__(
+        self, name: str, maps: nn.Module, dense: tuple[int, ...], shape: tuple[int, int], pooling: str
+    ) -> None:
+        super().__init__()
+        self.name, (channels, self.size) = name, shape
+        self.maps = maps
+        count, side = _map_of(name, maps, channels, self.size)
+        self.flattens = pooling == "own"
+        if self.flattens:
+            pooled: tuple[nn.Module, int] = nn.Flatten(), count * side**2
+        else:
+            pooled = build_pooling(pooling, count)
+        self.pooling, before = pooled
+        self.dense = dense_layers(before, dense)
+        self.num_features = dense[-1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn (B, C, H, W) normalised images into (B, num_features)."""
+        if self.flattens and images.shape[-2:] != (self.size, self.size):
+            height, width = images.shape[-2:]
+            raise UserError(
+                f"{self.name}: built for {self.size}×{self.size} pixels, got {height}×{width}; "
+                "with training.pooling: spp it takes any size"
+            )
+        features: Tensor = self.dense(self.pooling(self.maps(images)))
+        return features
+
+
+def two_conv_cnn(channels: int, size: int, pooling: str = "own") -> ReportCnn:
+    """Build report one's network: two convolutions, two poolings, two dense layers, the second of them the head.
+
+    The report gives no widths. Chosen, as its library's own first example had it: 32 and 64 filters of 3×3 without
+    padding, 2×2 maximum pooling after each, 128 units. Its images were divided by 255; here each channel is
+    standardised, as for all networks.
+    """
+    maps = nn.Sequential(
+        *(nn.Conv2d(channels, 32, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2)),
+        *(nn.Conv2d(32, 64, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2)),
+    )
+    return ReportCnn("two_conv_cnn", maps, (128,), (channels, size), pooling)
+
+
+def four_conv_cnn(channels: int, size: int, pooling: str = "own") -> ReportCnn:
+    """Build report two's network: four convolutions with batch norm and dropout, three dense layers, the last the head.
+
+    Its text says 16, 32, 64 and 128 filters, its table 64 × 6 × 6 values after them. 6 × 6 is what four 3×3
+    convolutions without padding, each with 2×2 maximum pooling, leave of 128 pixels, so that is built, with the text's
+    widths. It gives neither the dense layers' widths nor the dropout's share: chosen are 512 and 128 units, and a
+    quarter.
+    """
+    layers: list[nn.Module] = []
+    before = channels
+    for width in (16, 32, 64, 128):
+        layers += [nn.Conv2d(before, width, 3), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        layers += [nn.MaxPool2d(2), nn.Dropout(0.25)]
+        before = width
+    return ReportCnn("four_conv_cnn", nn.Sequential(*layers), (512, 128), (channels, size), pooling)
+
+
+REPORT_NETWORKS: dict[str, Callable[[int, int, str], ReportCnn]] = {
+    "two_conv_cnn": two_conv_cnn,
+    "four_conv_cnn": four_conv_cnn,
+}
+
+
+def _map_of(name: str, maps: nn.Module, channels: int, size: int) -> tuple[int, int]:
+    """Return F and the side of the maps that images of one size become, without touching weights or statistics."""
+    maps.eval()
+    try:
+        with torch.no_grad():
+            shape = maps(torch.zeros(1, channels, size, size)).shape
+    except RuntimeError:
+        raise UserError(f"{name}: images of {size}×{size} pixels are too small for it") from None
+    finally:
+        maps.train()
+    return int(shape[1]), int(shape[2])

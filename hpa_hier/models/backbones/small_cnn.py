@@ -1,0 +1,66 @@
+"""A small convolutional backbone for drawn cells and for machines without a GPU."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from hpa_hier.errors import UserError
+from hpa_hier.models.backbones.pooling import build_pooling
+
+MIN_SIZE = 32  # pixels; below it the last stage has nothing left to pool
+
+
+class SmallCnn(nn.Module):
+    """Four stages of two 3×3 convolutions; mean and maximum pooled over all places, unless told otherwise.
+
+    The mean says how much of a pattern there is, the maximum whether it is there at all: a rod or a centrosome fills
+    few pixels of an image.
+
+    Args:
+        channels: C, image channels.
+        width: channels of the first stage; each later stage has twice those of the one before.
+        pooling: own, which is avg_max, or another pooling's name.
+    """
+
+    def __init__(self, channels: int, width: int, pooling: str = "own") -> None:
+        super().__init__()
+        widths = (width, 2 * width, 4 * width, 8 * width)
+        self.stem = _convolution(channels, width, stride=2)
+        self.stages = nn.Sequential(
+            *(_Stage(before, after, pool=place > 0) for place, (before, after) in enumerate(pairwise((width, *widths))))
+        )
+        self.pooling, self.num_features = build_pooling("avg_max" if pooling == "own" else pooling, widths[-1])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn (B, C, H, W) normalised images into (B, num_features)."""
+        if min(images.shape[-2:]) < MIN_SIZE:
+            height, width = images.shape[-2:]
+            raise UserError(f"small_cnn: images of {height}×{width} pixels; it needs at least {MIN_SIZE} a side")
+        pooled: Tensor = self.pooling(self.stages(self.stem(images)))
+        return pooled
+
+
+class _Stage(nn.Module):
+    """Halve the sides (but in the first stage), change the width, and refine with a residual convolution."""
+
+    def __init__(self, before: int, after: int, pool: bool) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
+        self.widen = _convolution(before, after)
+        self.refine = _convolution(after, after)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Turn (B, before, H, W) into (B, after, H, W) or half those sides."""
+        maps = self.widen(self.pool(maps))
+        refined: Tensor = maps + self.refine(maps)
+        return refined
+
+
+def _convolution(before: int, after: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(inplace=True),
+    )

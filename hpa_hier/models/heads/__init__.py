@@ -1,0 +1,1 @@
+"""Heads: features to logits of named nodes."""

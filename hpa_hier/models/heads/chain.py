@@ -1,0 +1,87 @@
+"""Chain: a conditional logit for each node, multiplied down the tree into the node's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hpa_hier.models.heads.ancestry import Ancestry, largest_of
+
+
+class Chain(nn.Module):
+    """The logit of a node given all of its parents, and of the node itself: log p = log q + min over parents of log p.
+
+    No node is more likely than any of its parents, by construction. Training goes in two stages, first on
+    `conditional` where the parents are present, then on what `forward` returns.
+
+    Args:
+        features: F, columns of the backbone's output.
+        ancestry: of the n nodes.
+        prevalence: (n,) share of training images with each node, for the first guess.
+        dropout: share of features left out in training.
+
+    Source: Chen et al., Deep hierarchical multi-label classification of chest X-ray images, MIDL 2019; several parents
+    by the minimum.
+    """
+
+    order: Tensor
+    back: Tensor
+
+    def __init__(self, features: int, ancestry: Ancestry, prevalence: np.ndarray, dropout: float) -> None:
+        super().__init__()
+        self.ancestry = ancestry
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(features, len(ancestry))
+        share = np.clip(_conditional(prevalence, ancestry), 1e-4, 1 - 1e-4)
+        with torch.no_grad():
+            self.linear.weight.mul_(0.1)
+            self.linear.bias.copy_(torch.from_numpy(np.log(share / (1 - share))))
+        order = np.array([column for level in ancestry.levels for column in level], np.int64)
+        place = np.argsort(order)
+        self.register_buffer("order", torch.from_numpy(order), persistent=False)
+        self.register_buffer("back", torch.from_numpy(place), persistent=False)
+        self._depths = len(ancestry.levels)
+        for depth, level in enumerate(ancestry.levels[1:], start=1):
+            above = torch.from_numpy(place[ancestry.padded_parents(level)])
+            self.register_buffer(f"above{depth}", above, persistent=False)
+
+    def conditional(self, features: Tensor) -> Tensor:
+        """Turn (B, F) features into (B, n) logits of each node given that all of its parents are present."""
+        logits: Tensor = self.linear(self.dropout(features))
+        return logits.float()  # half precision could not tell apart probabilities near 1 on the way down
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn (B, F) features into (B, n) logits, no node's above a parent's."""
+        conditional = self.conditional(features).T.index_select(0, self.order)  # a node's samples side by side
+        done = conditional[: len(self.ancestry.levels[0])]
+        for depth in range(1, self._depths):
+            above = self.get_buffer(f"above{depth}")  # (nodes of the level, P)
+            here = conditional[len(done) : len(done) + len(above)]
+            done = torch.cat([done, logit_of_both(here, _least(done, above))])
+        return done.index_select(0, self.back).T
+
+
+def _least(logits: Tensor, rows: Tensor) -> Tensor:
+    """Return (m, B), for each of (m, P) sets of rows the least logit of every column of (n, B)."""
+    if rows.shape[1] == 1:
+        return logits.index_select(0, rows[:, 0])
+    return logits.gather(0, largest_of(-logits, rows))
+
+
+def logit_of_both(one: Tensor, other: Tensor) -> Tensor:
+    """Return the logit of σ(one)·σ(other).
+
+    σ(a)σ(u) / (1 − σ(a)σ(u)) is 1 / (e⁻ᵃ + e⁻ᵘ + e⁻ᵃ⁻ᵘ). So log p and log(1 − p) are never taken apart, nothing needs
+    to be cut off near p = 1, gradients stay finite, and the result exceeds neither of the two, to the last bit.
+
+    >>> logit_of_both(torch.tensor([0.0, 50.0]), torch.tensor([0.0, -50.0]))
+    tensor([ -1.0986, -50.0000])
+    """
+    return -torch.logaddexp(torch.logaddexp(-one, -other), -one - other)
+
+
+def _conditional(prevalence: np.ndarray, ancestry: Ancestry) -> np.ndarray:
+    """Return each node's share among the images of its rarest parent."""
+    rarest = np.array([min((prevalence[j] for j in above), default=1.0) for above in ancestry.parents])
+    return np.asarray(prevalence / np.maximum(rarest, 1e-9))

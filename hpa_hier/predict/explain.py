@@ -1,0 +1,175 @@
+"""Explanation: one image's way down the tree, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from hpa_hier.ensemble.combine.blend import BLEND
+from hpa_hier.ensemble.ensemble import Ensemble, Prediction
+from hpa_hier.ensemble.scores.scores import Scores, aligned
+from hpa_hier.taxonomy import Taxonomy
+
+_RUNNERS_UP = 3  # most likely leaves whose members' say is shown though they are not present
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of an image besides its scores.
+
+    Attributes:
+        source: the run, and where the scores are from.
+        annotated: names of the annotated nodes; None where there is no annotation.
+        filled: channels that the image has not, filled with zeros.
+    """
+
+    source: str
+    annotated: tuple[str, ...] | None = None
+    filled: tuple[str, ...] = ()
+
+
+def explain(ensemble: Ensemble, members: Sequence[Scores], known: Known, every_node: bool = False) -> str:
+    """Tell how an image's labels came about.
+
+    Args:
+        ensemble: the fitted ensemble.
+        members: its members' scores of this one image.
+        known: what else there is to say.
+        every_node: show the members' say for all nodes, not only for those present and the most likely leaves.
+
+    Returns:
+        Three blocks of lines: the answer; the tree with what reconciliation changed and what the thresholds ask for;
+        and each member's say.
+    """
+    scored = aligned(members)
+    prediction = ensemble.predict(scored)
+    blocks = [
+        _heading(ensemble, prediction, known),
+        _tree(ensemble, prediction),
+        _says(ensemble, prediction, scored, every_node),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _heading(ensemble: Ensemble, prediction: Prediction, known: Known) -> list[str]:
+    taxonomy, present = ensemble.taxonomy, prediction.present[0]
+    answer = [leaf for leaf in taxonomy.leaves if present[taxonomy.column[leaf]]]
+    real = [node for node in taxonomy.nodes if node not in taxonomy.virtual]
+    groups = [node for node in real if present[taxonomy.column[node]] and not taxonomy.is_leaf(node)]
+    best = max(taxonomy.leaves, key=lambda leaf: prediction.probs[0, taxonomy.column[leaf]])
+    lines = [f"image      {prediction.ids[0]}", f"from       {known.source}"]
+    if answer:
+        lines.append(f"answer     {', '.join(answer)}")
+    elif groups:
+        lines.append(f"answer     no leaf reaches its threshold, but {', '.join(groups)} does; nearest leaf: {best}")
+    else:
+        lines.append(f"answer     nothing reaches its threshold; nearest leaf: {best}")
+    if known.annotated is not None:
+        lines.append(f"annotated  {', '.join(known.annotated) or 'nothing'}")
+    if known.filled:
+        lines.append(f"filled     {', '.join(known.filled)}: the image has no such channel, zeros stand in")
+    return lines
+
+
+def _tree(ensemble: Ensemble, prediction: Prediction) -> list[str]:
+    taxonomy = ensemble.taxonomy
+    drawn = list(_branches(taxonomy))
+    width = max(len(branch) + len(node) for branch, node in drawn) + 2
+    head = f"{'the way down':<{width}}  {'together':>8}  {ensemble.reconcile:>8}    needs"
+    lines = [head, "─" * (len(head) + 10)]
+    for branch, node in drawn:
+        j = taxonomy.column[node]
+        mark = "●" if prediction.present[0, j] else "○"
+        low, high = ensemble.thresholds.low[j], ensemble.thresholds.high[j]
+        interval = "" if np.isnan(low) or ensemble.thresholds.rules[j] == "fixed" else f" ({low:.2f}..{high:.2f})"
+        numbers = f"{prediction.raw[0, j]:>8.3f}  {prediction.probs[0, j]:>8.3f}"
+        needs = f"≥ {prediction.thresholds[j]:.3f}{interval}"
+        notes = "; ".join(_notes(ensemble, prediction, node))
+        lines.append(f"{branch + mark + ' ' + node:<{width}}  {numbers}    {needs:<21} {notes}".rstrip())
+    network = ", and what the network down the levels adds" if ensemble.rnn else ""
+    added = "probabilities" if ensemble.aggregate == BLEND else "logits"
+    lines.append(
+        f"● present, ○ not; together: the members' calibrated {added}, weighed and added{network}; needs: threshold "
+        "(its interval)"
+    )
+    return lines
+
+
+def _notes(ensemble: Ensemble, prediction: Prediction, node: str) -> Iterator[str]:
+    """Say what reconciliation and closure changed at a node."""
+    taxonomy = ensemble.taxonomy
+    j = taxonomy.column[node]
+    raw, prob, present = prediction.raw[0], prediction.probs[0], prediction.present[0]
+    if not ensemble.answered[j]:
+        yield "= largest child"
+    if prob[j] > raw[j]:
+        children = [child for child in taxonomy.children(node) if prob[taxonomy.column[child]] == prob[j]]
+        yield f"raised to {children[0]}"
+    if prob[j] < raw[j] and taxonomy.is_leaf(node):
+        gates = [f"{taxonomy.nodes[one.group]} γ {one.gamma:.2f}" for one in ensemble.gates if j in one.leaves]
+        yield f"lowered by gate {', '.join(gates)}" if gates else f"lowered by {ensemble.reconcile} to what is above"
+    if present[j] and prob[j] < prediction.thresholds[j]:
+        below = [child for child in taxonomy.children(node) if present[taxonomy.column[child]]]
+        yield f"on because {below[0]} is"
+    others = _parents(taxonomy, node)[1:]
+    if others:
+        yield f"also under {', '.join(others)}"
+
+
+def _says(ensemble: Ensemble, prediction: Prediction, scored: Sequence[Scores], every_node: bool) -> list[str]:
+    taxonomy = ensemble.taxonomy
+    calibrated = ensemble.calibrated(scored)
+    width = max(len(seat.name) for seat in ensemble.seats)
+    lines = [f"{'what each member says':<{width + 5}}{'its logit':>15}   {'calibrated':>15}"]
+    lines.append("─" * (len(lines[0]) + 14))
+    for node in taxonomy.nodes if every_node else _of_interest(taxonomy, prediction):
+        j = taxonomy.column[node]
+        verdict = "present" if prediction.present[0, j] else "not present"
+        rule, positives = ensemble.thresholds.rules[j], ensemble.thresholds.positives[j]
+        lines.append(
+            f"{node}: {prediction.probs[0, j]:.3f}, needs {prediction.thresholds[j]:.3f} "
+            f"({rule}, fitted on {positives:,} positives): {verdict}"
+        )
+        if not ensemble.answered[j]:
+            lines.append("    no member answers; the largest of its children")
+        for seat, scores, wide in zip(ensemble.seats, scored, calibrated, strict=True):
+            if node in scores.nodes:
+                said, heard = scores.logits[0, scores.nodes.index(node)], wide[0, j]
+                weight = f"weight {seat.weights[j]:.2f}" if seat.weights[j] else "not used"
+                lines.append(f"    {seat.name:<{width}} {_both(said)}   {_both(heard)}   {weight}")
+    return lines
+
+
+def _both(logit: float) -> str:
+    return f"{logit:>+7.2f} → {expit(logit):.3f}"  # 15 wide
+
+
+def _of_interest(taxonomy: Taxonomy, prediction: Prediction) -> list[str]:
+    """Nodes that are present, and the most likely leaves, in the order of the tree."""
+    likely = sorted(taxonomy.leaves, key=lambda leaf: -prediction.probs[0, taxonomy.column[leaf]])[:_RUNNERS_UP]
+    chosen = {*likely, *(node for node in taxonomy.nodes if prediction.present[0, taxonomy.column[node]])}
+    return [node for node in taxonomy.nodes if node in chosen]
+
+
+def _branches(taxonomy: Taxonomy) -> Iterator[tuple[str, str]]:
+    """Yield every node once, below its first parent, with the lines that lead to it."""
+
+    def below(node: str, indent: str) -> Iterator[tuple[str, str]]:
+        children = [child for child in taxonomy.children(node) if _parents(taxonomy, child)[:1] == [node]]
+        for child in children:
+            last = child == children[-1]
+            yield indent + ("└── " if last else "├── "), child
+            yield from below(child, indent + ("    " if last else "│   "))
+
+    for node in taxonomy.nodes:
+        if not _parents(taxonomy, node):
+            yield "", node
+            yield from below(node, "")
+
+
+def _parents(taxonomy: Taxonomy, node: str) -> list[str]:
+    """Return the nodes right above that can be an answer."""
+    return [above for above in taxonomy.parents(node) if above not in taxonomy.virtual]

@@ -1,0 +1,164 @@
+"""Outside scores: an ensemble fitted on and used with nothing but other models' score tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hpa_hier.data.labels.table import read_labels, targets
+from hpa_hier.ensemble import ensemble_file as keep
+from hpa_hier.ensemble.accept import fit_accepted, said
+from hpa_hier.ensemble.fit import material
+from hpa_hier.ensemble.scores.score_table import ScoreKind, bring_together, notes, read_scores
+from hpa_hier.ensemble.scores.scores import Scores, Truth
+from hpa_hier.errors import UserError
+from hpa_hier.metrics.arrays import Bools
+from hpa_hier.predict.held_out_table import write_held_out
+from hpa_hier.predict.tables import refuse_existing, writing
+from hpa_hier.settings.recipe import EnsembleSettings
+from hpa_hier.taxonomy import Taxonomy
+
+_EVALUATIONS = ("evaluation.npz", "evaluation.json", "figures.json", keep.FLAT_FILE)
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """What `fit` reads.
+
+    Attributes:
+        tables: name and file of each model's scores.
+        kind: probs or logits, of all tables.
+        labels: label table of the samples to fit on.
+        taxonomy: file of the label tree.
+    """
+
+    tables: tuple[tuple[str, Path], ...]
+    kind: ScoreKind
+    labels: Path
+    taxonomy: str
+
+
+def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> list[str]:
+    """Fit an ensemble on score tables and keep it; return what there is to say.
+
+    Raises:
+        UserError: a table is wrong, no sample has both labels and scores, or the run has members of its own.
+    """
+    if (run / "members").is_dir():
+        raise UserError(f"{run}: is a run with members of its own; name another one with --run")
+    if settings.views != "none" or settings.view_sizes:
+        name = "view_sizes" if settings.views == "none" else "views"
+        raise UserError(f"ensemble.{name}: score tables hold no images; set it to none for --scores")
+    taxonomy = Taxonomy.load(request.taxonomy)
+    tables = _read(request.tables, request.kind, taxonomy)
+    labels = read_labels(request.labels, taxonomy)
+    truth = Truth(labels.ids, *_targets(labels.nodes, taxonomy))
+    scored = {sample for one in tables for sample in one.ids}
+    both = [sample for sample in labels.ids if sample in scored]
+    if not both:
+        raise UserError(
+            f"{request.labels}: none of its {len(labels.ids):,} ids, such as '{labels.ids[0]}', is in a score table, "
+            f"which have ids such as '{tables[0].ids[0]}'; name the same samples alike"
+        )
+    labelled = set(labels.ids)
+    for one in tables:
+        if labelled.isdisjoint(one.ids):
+            raise UserError(
+                f"--scores {one.name}: none of its {len(one.ids):,} ids, as '{one.ids[0]}', is in {request.labels}, "
+                f"which has ids such as '{labels.ids[0]}'; name the same samples alike, or leave the table out"
+            )
+    together = bring_together(tables, taxonomy, both)
+    units = labels.groups if any(labels.groups) else None
+    given = material(together.members, truth, together.heard, units)
+    accepted = fit_accepted(given, None, taxonomy, settings)
+    about = {
+        "part": "score tables",
+        "samples": len(together.ids),
+        "score_kind": request.kind,
+        "settings": settings.model_dump(mode="json"),
+        "acceptance": accepted.verdict,
+    }
+    for name in _EVALUATIONS:
+        (run / "ensemble" / name).unlink(missing_ok=True)
+    keep.save(replace(accepted.ensemble, about=about), run / "ensemble")
+    figures = write_held_out(run / "ensemble", accepted.verdict)
+    return [
+        f"fitted {accepted.ensemble.aggregate} over {', '.join(sorted(one.name for one in tables))} "
+        f"on {len(together.ids):,} samples",
+        *(f"  {line}" for line in notes(tables, len(together.ids), taxonomy, together.heard)),
+        *_unused(labels.ids, scored, len(together.unanswered)),
+        f"  {said(accepted.verdict)}",
+        *([f"  {figures}"] if figures else []),
+    ]
+
+
+def predict_tables(run: Path, files: Sequence[tuple[str, Path]], out: Path, overwrite: bool) -> tuple[list[str], int]:
+    """Predict all samples of the score tables and write the three tables.
+
+    Returns:
+        What there is to say, and how many samples were left out because no model answers for one of the leaves.
+
+    Raises:
+        UserError: a table is wrong, or the tables are not those of the models that the ensemble was fitted on.
+    """
+    refuse_existing(out, overwrite)
+    ensemble = keep.load(run / "ensemble")
+    kind = ensemble.about.get("score_kind")
+    if kind not in ("probs", "logits"):
+        raise UserError(f"{run}: its ensemble was fitted on members of its own, not on score tables; use --images DIR")
+    wanted, got = sorted(seat.name for seat in ensemble.seats), sorted(name for name, _ in files)
+    if wanted != got:
+        raise UserError(f"{run}: its ensemble combines {', '.join(wanted)}; got --scores of {', '.join(got)}")
+    taxonomy = ensemble.taxonomy
+    tables = _read(files, "probs" if kind == "probs" else "logits", taxonomy)
+    order = {seat.name: seat.calibration.nodes for seat in ensemble.seats}
+    tables = [_in_order(one, order[one.name]) for one in tables]
+    together = bring_together(tables, taxonomy)
+    prediction = ensemble.predict(together.members, together.heard)
+    with writing(out, taxonomy) as written:
+        written.add(prediction, [()] * len(prediction.ids))
+        written.reject((sample, "", f"no table answers for the leaf '{leaf}'") for sample, leaf in together.unanswered)
+    left_out = len(together.unanswered)
+    ending = f", {left_out} left out (see rejected.csv)" if left_out else ""
+    said_of = [f"  {line}" for line in notes(tables, len(prediction.ids), taxonomy, together.heard)]
+    done = f"wrote {out / 'predictions.csv'} and submission.csv: {len(prediction.ids):,} samples{ending}"
+    return [*said_of, done], left_out
+
+
+def _read(files: Sequence[tuple[str, Path]], kind: ScoreKind, taxonomy: Taxonomy) -> list[Scores]:
+    names = [name for name, _ in files]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"--scores {twice[0]}=…: two tables are called '{twice[0]}'; names must differ")
+    return sorted((read_scores(name, path, kind, taxonomy) for name, path in files), key=lambda one: one.name)
+
+
+def _in_order(scores: Scores, nodes: tuple[str, ...]) -> Scores:
+    """Bring columns into the order that the ensemble knows them in."""
+    if set(scores.nodes) != set(nodes):
+        differing = sorted(set(scores.nodes) ^ set(nodes))[0]
+        raise UserError(
+            f"table '{scores.name}' has other columns than when the ensemble was fitted, such as '{differing}'; "
+            "give the same ones, or fit again"
+        )
+    columns = [scores.nodes.index(node) for node in nodes]
+    return Scores(scores.name, scores.ids, nodes, scores.logits[:, columns])
+
+
+def _targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy) -> tuple[Bools, Bools]:
+    found = targets(nodes, taxonomy)
+    return found.present, found.known
+
+
+def _unused(labelled: Sequence[str], scored: set[str], unanswered: int) -> list[str]:
+    lines = []
+    without = len(set(labelled) - scored)
+    if without:
+        lines.append(f"  {without:,} labelled samples are in no score table and were not used")
+    more = len(scored - set(labelled))
+    if more:
+        lines.append(f"  {more:,} scored samples have no labels and were not used")
+    if unanswered:
+        lines.append(f"  {unanswered:,} samples lack scores for some leaf and were not used")
+    return lines

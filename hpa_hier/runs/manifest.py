@@ -1,0 +1,119 @@
+"""member.json: what a finished member is, and the checksums of its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json, sha256, write_json
+from hpa_hier.settings.training import TrainingSettings
+
+MANIFEST, WEIGHTS, CONFIG, TAXONOMY, HISTORY, SCORES = (
+    "member.json",
+    "model.safetensors",
+    "config.yaml",
+    "taxonomy.yaml",
+    "history.csv",
+    "scores.npz",
+)
+BANK = "bank.csv"  # of a member that lets training images vote
+FORMAT = 1  # of member.json; raised when older readers could not read it
+
+
+class Manifest(BaseModel):
+    """What member.json holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int
+    version: str  # of hpa_hier
+    name: str
+    selector: dict[str, str]  # {"level": "coarse"}, {"group": ...} or {"partition": ...}
+    images: str = "all"  # that it was trained on; own: those that carry one of its nodes
+    nodes: tuple[str, ...]  # columns of the logits, in order
+    meanings: dict[str, str]  # node → digest of what it meant in training
+    parents: dict[str, tuple[str, ...]] = {}  # node → the nodes right above it, for heads that need to know
+    taxonomy: str  # name of the label tree
+    seed: int
+    head: str
+    backbone: str
+    width: int
+    kind: str = "images"  # or vectors: of the samples that it scores
+    channels: tuple[str, ...]  # of vectors: the features
+    image_size: int  # pixels; 1 for vectors
+    intensity: str
+    mean: tuple[float, ...]  # per channel, 0..255
+    std: tuple[float, ...]
+    pack_digest: str
+    split_digest: str
+    settings: dict[str, object]  # training settings as they were merged
+    weights_sha256: str | None  # of the file given with --weights
+    parameters: int
+    images_seen: int
+    steps: int
+    seconds: float
+    epochs: int
+    best_epoch: int
+    stopped: str  # "early", or "all steps"
+    device: str
+    precision: str
+    files: dict[str, str]  # name → SHA-256
+
+    @property
+    def folds(self) -> int:
+        """Networks that answer together, one for each fold; 0: a single one, trained on the training part."""
+        return int(str(self.settings.get("folds", 0)))  # older members have no such setting
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write member.json, which makes the member finished."""
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read member.json.
+
+    Raises:
+        UserError: the member is not finished, or its member.json is not one.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        raise UserError(f"{folder}: no finished member (member.json is missing); train it first")
+    try:
+        return Manifest.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise UserError(f"{path}: {where}: {first['msg']}; train the member again with --restart") from None
+
+
+def check_files(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> None:
+    """Check files of a member against their checksums.
+
+    Raises:
+        UserError: a file is absent or not the one that was written.
+    """
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            raise UserError(f"{path}: missing; train the member again with --restart")
+        if sha256(path) != manifest.files.get(name):
+            raise UserError(
+                f"{path}: does not match the checksum in member.json; train the member again with --restart"
+            )
+
+
+def training_of(manifest: Manifest) -> TrainingSettings:
+    """Return the settings that a member was trained with; those that came later have their defaults.
+
+    Raises:
+        UserError: they are none of this version's.
+    """
+    try:
+        return TrainingSettings.model_validate(manifest.settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"member '{manifest.name}': settings.{where}: {first['msg']}; train the member again") from None

@@ -1,0 +1,1 @@
+"""Settings: defaults, units, checks, recipe files."""

@@ -1,0 +1,212 @@
+"""Recipe files: read with every problem named by its line, changed by --set, and written back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from hpa_hier.errors import UserError
+from hpa_hier.files.shipped import shipped
+from hpa_hier.files.spelling import nearest
+from hpa_hier.files.yaml_file import Key, Value, YamlDocument, parse_yaml, plain_value, read_yaml
+from hpa_hier.settings.recipe import MemberSettings, Recipe
+from hpa_hier.settings.training import TrainingSettings
+
+DEFAULT_RECIPE = "configs/default.yaml"
+
+
+def load_recipe(config: str | None, sets: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file, change single settings of it, and check the whole.
+
+    Args:
+        config: the file, or a shipped one's name; None: configs/default.yaml.
+        sets: changes such as ``training.epochs=5``; the value is YAML. A list's item is named by its index, a member
+            also by its name: ``members.coarse.seed=3``.
+
+    Raises:
+        UserError: ``configs/x.yaml:12: training.epochs must be greater than 0, got -1``, or with the --set at fault.
+    """
+    document = read_yaml(shipped(config or DEFAULT_RECIPE))
+    settings: Any = {} if document.value is None else document.value
+    if not isinstance(settings, dict):
+        raise document.error("a recipe holds settings such as 'run: demo', and this is a list or a single value")
+    changed = {_change(settings, text): text for text in sets}
+    try:
+        recipe = Recipe.model_validate(settings)
+    except ValidationError as error:
+        raise _recipe_error(document, changed, error) from None
+    for index, member in enumerate(recipe.members):
+        try:
+            recipe.training_of(member)
+        except ValidationError as error:
+            raise _recipe_error(document, changed, error, ("members", index, "training")) from None
+    return recipe
+
+
+def recipe_yaml(recipe: Recipe) -> str:
+    """Return a recipe with all its settings as YAML, which `load_recipe` reads back as the same recipe."""
+    return _write_yaml(recipe.model_dump(mode="json"))
+
+
+def _change(settings: dict[str, Any], text: str) -> tuple[Key, ...]:
+    """Make one --set change in place and return the path of what it changed."""
+    name, equals, value = text.partition("=")
+    keys = name.strip().split(".")
+    if not equals or not all(keys):
+        raise UserError(f"--set {text}: must be such as training.epochs=5")
+    path: list[Key] = []
+    block: Any = settings
+    for depth, key in enumerate(keys):
+        found = _key_in(block, key)
+        if found is None:
+            raise UserError(f"--set {text}: '{'.'.join(keys[:depth])}' has nothing called '{key}'; name a setting")
+        path.append(found)
+        if depth == len(keys) - 1:
+            block[found] = _set_value(text, value)
+        else:
+            if isinstance(block, dict) and block.get(str(found)) is None:
+                block[found] = {}
+            block = block[found]
+    return tuple(path)
+
+
+def _set_value(text: str, value: str) -> Value:
+    source = "value"
+    try:
+        return parse_yaml(value, source).value
+    except UserError as error:
+        raise UserError(f"--set {text}: {str(error).removeprefix(f'{source}:1: ')}") from None
+
+
+def _key_in(block: object, key: str) -> Key | None:
+    """Return how a block is indexed for a part of a --set path: by name, or a list by index or its item's name."""
+    if isinstance(block, dict):
+        return key
+    if not isinstance(block, list):
+        return None
+    names = [item.get("name") if isinstance(item, dict) else None for item in block]
+    if key in names:
+        return names.index(key)
+    return int(key) if key.isascii() and key.isdigit() and int(key[:6]) < len(block) else None
+
+
+def _recipe_error(
+    document: YamlDocument, changed: Mapping[tuple[Key, ...], str], error: ValidationError, above: tuple[Key, ...] = ()
+) -> UserError:
+    """Return the first problem that pydantic found, with the line or the --set that it comes from."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    path = (*above, *first["loc"])
+    touched = {keys: text for keys, text in changed.items() if path and _overlap(keys, path)}
+    # a check of a whole block names the settings that it is about
+    named = [text for keys, text in touched.items() if re.search(rf"\b{re.escape(str(keys[-1]))}\b", first["msg"])]
+    exact = [text for keys, text in touched.items() if len(keys) <= len(path)]
+    unknown = list(touched.values()) if first["type"] == "extra_forbidden" else []
+    guilty = next(iter((*exact, *named, *unknown)), None)
+    where = f"--set {guilty}" if guilty else f"{document.source}:{document.line(*path)}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return UserError(f"{where}: {_problem(first, path)}{more}")
+
+
+def _overlap(one: tuple[Key, ...], other: tuple[Key, ...]) -> bool:
+    """Say whether one path leads to, or through, the other's end; a check of a whole block names only the block."""
+    return all(a == b for a, b in zip(one, other, strict=False))
+
+
+def _problem(error: ErrorDetails, path: tuple[Key, ...]) -> str:
+    setting = ".".join(map(str, path))
+    message = re.sub(
+        r"^(Value error, )|^(Input|String|Tuple|Dictionary) should ", lambda m: "" if m[1] else "must ", error["msg"]
+    )
+    if error["type"] == "extra_forbidden":
+        known = _names_at(path[:-1])
+        hint = nearest(str(path[-1]), known) or f"; known here are {', '.join(known)}"
+        return f"unknown setting '{setting}'{hint}"
+    if error["type"] == "missing":
+        return f"'{setting}' is missing; add it"
+    if error["type"] == "string_pattern_mismatch" and path[-1:] in (("run",), ("name",)):
+        message = "must be a word of letters, digits, dots and dashes, at most 64"
+    if error["type"] in ("model_type", "model_attributes_type"):
+        message = "must be a block of settings"
+    if error["type"] == "value_error" and not message.startswith("must"):
+        return f"{setting}: {message}" if setting else message  # a check of a whole block, which names what it got
+    return f"{setting} {message}, got {_shown(error['input'])}"
+
+
+def _shown(value: object) -> str:
+    text = "true" if value is True else "false" if value is False else "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+def _names_at(path: tuple[Key, ...]) -> tuple[str, ...]:
+    """Return the settings that a block of the recipe may hold."""
+    model: type[BaseModel] = Recipe
+    for key in path:
+        if (model, key) == (MemberSettings, "training"):
+            model = TrainingSettings
+        elif isinstance(key, str) and key in model.model_fields:
+            model = next(_models_in(model.model_fields[key].annotation), model)
+    return tuple(model.model_fields)
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield kind
+
+
+def _write_yaml(value: object) -> str:
+    """Return YAML text of plain data that `parse_yaml` reads back as the same value."""
+    if not isinstance(value, dict):
+        return _inline(value) + "\n"
+    return "\n".join(_block(value, "")) + "\n" if value else "{}\n"
+
+
+def _block(mapping: dict[str, Any], indent: str) -> Iterator[str]:
+    for key, value in mapping.items():
+        name = _inline_text(str(key))
+        if isinstance(value, dict) and value:
+            yield f"{indent}{name}:"
+            yield from _block(value, indent + "  ")
+        elif isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
+            yield f"{indent}{name}:"
+            yield from (f"{indent}  - {_inline(item)}" for item in value)
+        else:
+            yield f"{indent}{name}: {_inline(value)}"
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_inline_text(str(key))}: {_inline(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return repr(value)
+    return _inline_text(str(value))
+
+
+def _inline_text(text: str) -> str:
+    """Return text bare where that reads back as itself, else in double quotes."""
+    if re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text) and plain_value(text) == text and not _yaml_1_1_word(text):
+        return text
+    escaped = "".join(_escape(sign) for sign in text)
+    return f'"{escaped}"'
+
+
+def _yaml_1_1_word(text: str) -> bool:
+    """Say whether older readers would take the text for a truth value; it is quoted for their sake."""
+    return text.lower() in ("y", "n", "yes", "no", "on", "off")
+
+
+def _escape(sign: str) -> str:
+    if sign in '"\\':
+        return "\\" + sign
+    if sign.isprintable():
+        return sign
+    return {"\n": "\\n", "\t": "\\t"}.get(sign, f"\\U{ord(sign):08x}")

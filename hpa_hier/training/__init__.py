@@ -1,0 +1,1 @@
+"""Training members: one, or many side by side."""

@@ -1,0 +1,138 @@
+"""What a training is made of: network, loss, batches and history, put together from a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from hpa_hier.data.balance.cooccurrence import factors_for
+from hpa_hier.data.pack.pack import VECTORS
+from hpa_hier.errors import UserError
+from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole
+from hpa_hier.models.heads.ancestry import Ancestry
+from hpa_hier.models.losses.choice import first_guess, make_loss
+from hpa_hier.models.network import Network
+from hpa_hier.runs.manifest import HISTORY
+from hpa_hier.runs.part import Part
+from hpa_hier.training.batches.frozen import kept_features
+from hpa_hier.training.batches.images import PartBatches, TrainingBatches
+from hpa_hier.training.batches.intensity import channel_statistics
+from hpa_hier.training.batches.vectors import VectorPartBatches, Vectors, VectorTrainingBatches, feature_statistics
+from hpa_hier.training.choices import dealing_of, loss_request_of, optimising_of
+from hpa_hier.training.loop.arcface import Bank, MetricTraining, antibody_part
+from hpa_hier.training.loop.history import History, Watch
+from hpa_hier.training.loop.module import Training
+from hpa_hier.training.plan import Plan
+
+_WATCHED_AT_ONCE = 256  # images of the calibration part in a pass after each epoch
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A training, ready to run."""
+
+    network: Network  # the whole one; of a frozen backbone's, `module` trains the head only
+    read: Callable[[np.ndarray], np.ndarray]  # rows of the pack → what the trained network takes
+    module: Training
+    batches: TrainingBatches
+    watched_batches: PartBatches
+    watch: Watch
+    history: History
+
+    @property
+    def epochs(self) -> int:
+        """The most epochs that the steps come to."""
+        return -(-self.watch.steps // self.batches.steps)
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of the epochs in the history."""
+        return min(self.watch.steps, len(self.history.rows) * self.batches.steps)
+
+
+def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], lines: str) -> Assembly:
+    """Put a training together.
+
+    Args:
+        plan: what is trained.
+        device: where.
+        checkpoint: the callbacks' states of an earlier training, {} at a first one.
+        lines: name that each epoch's line begins with; "" for no lines.
+    """
+    settings = plan.settings
+    train, calibration = (plan.run.part(name, plan.nodes, plan.carry) for name in ("train", "calibration"))
+    if not len(calibration):
+        why = "holds none of the member's images" if plan.carry else "is empty"
+        raise UserError(f"{plan.run.folder / 'split.csv'}: the calibration part {why}; split with other fractions")
+    asked = (settings.balance, settings.balance_target, settings.balance_bound, settings.balance_most)
+    factors = factors_for(train.present, *asked)
+    # the share of an epoch as it is dealt out: what is repeated is met more often
+    prevalence = (factors @ train.present) / np.maximum(factors @ train.known, 1)
+    ancestry = Ancestry.of(plan.nodes, plan.parents)
+    loss = loss_request_of(settings, plan.nodes, train, prevalence, ancestry)
+    shown = antibody_part(plan, train) if settings.head == "arcface" else train
+    metric = (shown.present.shape[1], len(train)) if settings.head == "arcface" else (0, 0)
+    nodes = Nodes(ancestry, first_guess(loss).numpy(), *metric)
+    network, trained, source = _networks(plan, train, nodes, device, first=not checkpoint)
+    batches, watched = _batches(plan, (shown, calibration), factors, source, device)
+    steps = settings.max_steps or settings.epochs * batches.steps
+    watch = Watch(settings.stop_on, steps)
+    history = History(plan.folder / HISTORY, watch, lines)
+    if checkpoint:
+        history.load_state_dict(checkpoint[history.state_key])
+    module = (MetricTraining if settings.head == "arcface" else Training)(
+        network=trained,
+        loss=make_loss(loss),
+        optimising=optimising_of(settings, steps, batches.steps),
+        calibration=calibration,
+        seed=plan.member.seed,
+    )
+    module.watches_samples = settings.stop_on == "macro_sample_f1"
+    read = plan.run.pack.images if source is None else source.vectors
+    if isinstance(module, MetricTraining):
+        module.bank = Bank(train, read)
+        module.scale, module.margin = settings.arcface.scale, settings.arcface.margin
+    return Assembly(network, read, module, batches, watched, watch, history)
+
+
+def _batches(
+    plan: Plan, parts: tuple[Part, Part], factors: np.ndarray, source: Vectors | None, device: torch.device
+) -> tuple[TrainingBatches, PartBatches]:
+    """Return the batches of training and calibration part: of images, or of a source's vectors."""
+    (train, calibration), pack = parts, plan.run.pack
+    dealing = dealing_of(plan, factors, on_device=device.type == "cuda")
+    if source is not None:
+        watched = VectorPartBatches(source, calibration, _WATCHED_AT_ONCE, dealing.world)
+        return VectorTrainingBatches(source, train, factors, dealing), watched
+    watched_images = PartBatches(pack, calibration, _WATCHED_AT_ONCE, dealing.world)
+    return TrainingBatches(pack, train, factors, dealing), watched_images
+
+
+def _networks(
+    plan: Plan, train: Part, nodes: Nodes, device: torch.device, first: bool
+) -> tuple[Network, Network, Vectors | None]:
+    """Build the network, the part of it that is trained, and where that reads vectors; None: it reads images.
+
+    Weights from elsewhere are only fetched at a first start; but a frozen backbone's always, since no checkpoint holds
+    them.
+    """
+    settings, pack = plan.settings, plan.run.pack
+    torch.manual_seed(plan.member.seed)
+    if pack.kind == VECTORS:
+        backbone = backbone_of(settings, pack.channels, pack.size, start=first)
+        network = whole(settings, backbone, nodes, feature_statistics(pack, train.rows))
+        return network, network, pack
+    statistics = channel_statistics(pack, train.rows)
+    backbone = backbone_of(settings, pack.channels, pack.size, start=first or settings.frozen)
+    if not settings.frozen:
+        network = whole(settings, backbone, nodes, statistics).to(memory_format=torch.channels_last)
+        return network, network, None
+    bare = Network(backbone[0], torch.nn.Identity(), *statistics).to(memory_format=torch.channels_last)
+    kept = kept_features(plan.run.folder / "features", pack, bare, backbone[1], device)
+    trained = on_features(settings, backbone[1], nodes, feature_statistics(kept, train.rows))
+    bare.head = trained
+    return bare, trained, kept

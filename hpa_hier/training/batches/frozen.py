@@ -1,0 +1,80 @@
+"""Frozen features: a backbone is run once over a pack, and what it says is kept for all members that start from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import digest_of, replacing
+from hpa_hier.members.score import ready, score
+from hpa_hier.models.network import Network
+
+_AT_ONCE = 256  # images read into memory at a time
+
+
+class KeptFeatures:
+    """A backbone's features of a pack's samples, by row, as a memory map.
+
+    Args:
+        path: of the (B, F) float32 array.
+        shape: that it must have.
+
+    Raises:
+        UserError: it is damaged.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
+        try:
+            self._array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(f"{path}: damaged ({error}); remove it, and it is made again") from None
+        if self._array.shape != shape or self._array.dtype != np.float32:
+            raise UserError(f"{path}: holds {self._array.shape}, needed is {shape}; remove it, and it is made again")
+
+    def vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Read (B, F) float32."""
+        return np.asarray(self._array[rows])
+
+
+def kept_features(folder: Path, pack: Pack, network: Network, features: int, device: torch.device) -> KeptFeatures:
+    """Return a backbone's features of every sample of a pack, computed at most once.
+
+    Args:
+        folder: where features are kept; a file's name says which pack, weights and kind of device it belongs to.
+        pack: of images, which are not varied.
+        network: of which normalisation and backbone are used.
+        features: F, columns of what the backbone returns.
+        device: where they are computed, if they are not there yet.
+    """
+    path = folder / f"{_digest(pack, network, device)}.npy"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # members side by side wait for the first one's features
+        if not path.exists():
+            _write(path, pack, network, features, device)
+    return KeptFeatures(path, (len(pack), features))
+
+
+def _write(path: Path, pack: Pack, network: Network, features: int, device: torch.device) -> None:
+    ready(network, device)
+    with replacing(path) as temporary:
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=(len(pack), features))
+        for first in range(0, len(pack), _AT_ONCE):
+            rows = np.arange(first, min(first + _AT_ONCE, len(pack)))
+            array[rows] = score(network.features, pack.images(rows), features, device)
+        array.flush()
+        del array
+
+
+def _digest(pack: Pack, network: Network, device: torch.device) -> str:
+    """Hash what the features follow from: pixels, normalisation, backbone, and what kind of device computes them."""
+    parts = [pack.digest, device.type, type(network.backbone).__qualname__]
+    weights = {"mean": network.mean, "std": network.std, **network.backbone.state_dict()}
+    for name, tensor in sorted(weights.items()):
+        content = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        parts += [name, str(tuple(tensor.shape)), digest_of(content.hex())]
+    return digest_of(*parts)

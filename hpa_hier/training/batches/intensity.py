@@ -1,0 +1,27 @@
+"""Intensity: mean and standard deviation of each channel over the training part."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hpa_hier.training.batches.images import Images
+
+_SAMPLED = 1024  # images; the figures are steady long before that
+_AT_ONCE = 64  # images in memory
+
+
+def channel_statistics(pack: Images, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and standard deviation of each channel, (C,) each, in 0..255.
+
+    Args:
+        pack: where the images are.
+        rows: of the training part; of a large one, evenly spaced ones are read.
+    """
+    sampled = rows[:: max(1, len(rows) // _SAMPLED)][:_SAMPLED]
+    sums = np.zeros((2, len(pack.channels)))
+    for first in range(0, len(sampled), _AT_ONCE):
+        images = pack.images(sampled[first : first + _AT_ONCE]).astype(np.float32)
+        sums[0] += images.sum(axis=(0, 2, 3), dtype=np.float64)
+        sums[1] += np.square(images).sum(axis=(0, 2, 3), dtype=np.float64)
+    mean, square = sums / (len(sampled) * pack.size**2)
+    return mean, np.sqrt(np.maximum(square - mean**2, 0))

@@ -1,0 +1,148 @@
+"""Folds: a member trained once for each fold, scored on the samples it has not seen, and kept as one member."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file, save
+
+from hpa_hier.data.split.split import Split
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import sha256, write_bytes, write_text
+from hpa_hier.members.scores_file import fold_folder, merged_scores, write_scores
+from hpa_hier.runs import manifest as files
+from hpa_hier.runs.manifest import Manifest, check_files, read_manifest, write_manifest
+from hpa_hier.settings.recipe_file import recipe_yaml
+from hpa_hier.training.plan import Plan
+
+
+def fold_split(split: Split, fold: int) -> Split:
+    """Return the split under which a fold's network is trained: that fold calibrates, all others train.
+
+    The test part stays as it is. Groups stay whole, since no group is in two folds.
+    """
+    names = {-1: "test", fold: "calibration"}
+    return replace(split, parts=tuple(names.get(number, "train") for number in split.folds))
+
+
+def fold_plan(plan: Plan, fold: int) -> Plan:
+    """Return the training of one fold's network, in a folder of its own below the member's."""
+    run = replace(plan.run, split=fold_split(plan.run.split, fold))
+    settings = plan.settings.model_copy(update={"folds": 0})
+    return replace(plan, run=run, settings=settings, folder=fold_folder(plan.folder, fold))
+
+
+def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool) -> str:
+    """Train a network for each fold and put them together.
+
+    Args:
+        plan: with `folds` set.
+        train: trains one network to its finished folder, or leaves a finished one alone.
+        lines: say which fold is trained.
+
+    Returns:
+        One line that says what was trained and where it is.
+
+    Raises:
+        UserError: the split has other folds, several devices are asked for, or a fold was trained otherwise before.
+    """
+    for fold in range(plan.settings.folds):
+        if lines:
+            print(f"{plan.member.name}: fold {fold + 1} of {plan.settings.folds}", file=sys.stderr)
+        train(fold_plan(plan, fold))
+    return _keep(plan)
+
+
+def check_folds(plan: Plan) -> None:
+    """Raise the UserError of folds that the split has not, or of several devices."""
+    folds, there = plan.settings.folds, len({fold for fold in plan.run.split.folds if fold >= 0})
+    if folds != there:
+        raise UserError(
+            f"training.folds: {folds}, but {plan.run.folder / 'split.csv'} has {there or 'no'} folds; "
+            f"begin another run with split.folds: {folds} (--folds {folds} --run NAME)"
+        )
+    if plan.settings.devices * plan.settings.nodes > 1:
+        raise UserError("training.folds: folds are trained one after another on one device; set devices and nodes to 1")
+
+
+def _keep(plan: Plan) -> str:
+    """Write the member that answers with the mean of its folds' logits, the manifest last."""
+    folders = [fold_folder(plan.folder, fold) for fold in range(plan.settings.folds)]
+    manifests = [read_manifest(folder) for folder in folders]
+    for fold, (folder, manifest) in enumerate(zip(folders, manifests, strict=True)):
+        _check_fold(plan, fold, folder, manifest)
+    weights = {
+        f"networks.{fold}.{name}": tensor
+        for fold, folder in enumerate(folders)
+        for name, tensor in load_file(folder / files.WEIGHTS).items()
+    }
+    write_bytes(plan.folder / files.WEIGHTS, save(weights))
+    write_text(plan.folder / files.CONFIG, recipe_yaml(plan.run.recipe))
+    write_text(plan.folder / files.TAXONOMY, plan.run.taxonomy.text)
+    epochs = _write_history(plan.folder / files.HISTORY, [folder / files.HISTORY for folder in folders])
+    scores = merged_scores([folder / files.SCORES for folder in folders])
+    write_scores(plan.folder / files.SCORES, scores, plan.nodes)
+    names = (files.WEIGHTS, files.CONFIG, files.TAXONOMY, files.HISTORY, files.SCORES)
+    checksums = {name: sha256(plan.folder / name) for name in names}
+    write_manifest(plan.folder, _manifest(plan, manifests, epochs, checksums))
+    held_out = sum(part == "calibration" for part in scores.parts)
+    return (
+        f"{plan.member.name}: {len(plan.nodes)} nodes, {len(folders)} folds in "
+        f"{sum(manifest.seconds for manifest in manifests):.0f} s, {held_out:,} samples scored by the network that "
+        f"did not see them; written to {plan.folder}"
+    )
+
+
+def _check_fold(plan: Plan, fold: int, folder: Path, manifest: Manifest) -> None:
+    check_files(folder, manifest, (files.WEIGHTS, files.SCORES, files.HISTORY))
+    wanted = fold_plan(plan, fold)
+    now = (wanted.settings.model_dump(mode="json"), plan.member.seed, wanted.run.split.digest, plan.run.pack.digest)
+    if (manifest.settings, manifest.seed, manifest.split_digest, manifest.pack_digest) != now:
+        raise UserError(
+            f"{folder}: was trained with other settings, another split or another pack than the other folds; train all "
+            f"anew with `python -m hpa_hier.train {plan.command} --restart`"
+        )
+
+
+def _write_history(path: Path, paths: Sequence[Path]) -> int:
+    """Write the mean of the folds' histories, as far as all of them go; return how many epochs that is."""
+    tables = [list(csv.DictReader(io.StringIO(one.read_text(encoding="utf-8")))) for one in paths]
+    rows = [
+        {key: _mean([row[key] for row in epoch]) for key in epoch[0]} for epoch in zip(*tables, strict=False)
+    ]  # early stopping ends folds after different epochs
+    text = io.StringIO()
+    writer = csv.DictWriter(text, tables[0][0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+    return len(rows)
+
+
+def _mean(cells: Sequence[str]) -> str:
+    return f"{np.mean([float(cell) for cell in cells]):.6g}" if all(cells) else ""
+
+
+def _manifest(plan: Plan, manifests: Sequence[Manifest], epochs: int, checksums: dict[str, str]) -> Manifest:
+    """Return the manifest of all folds as one member; costs are sums, epochs those that all folds have."""
+    best = round(sum(manifest.best_epoch for manifest in manifests) / len(manifests))
+    return manifests[0].model_copy(
+        update={
+            "name": plan.member.name,
+            "split_digest": plan.run.split.digest,
+            "settings": plan.settings.model_dump(mode="json"),
+            "parameters": sum(manifest.parameters for manifest in manifests),
+            "images_seen": sum(manifest.images_seen for manifest in manifests),
+            "steps": sum(manifest.steps for manifest in manifests),
+            "seconds": round(sum(manifest.seconds for manifest in manifests), 3),
+            "epochs": epochs,
+            "best_epoch": min(best, epochs),
+            "stopped": "early" if any(manifest.stopped == "early" for manifest in manifests) else "all steps",
+            "files": checksums,
+        }
+    )

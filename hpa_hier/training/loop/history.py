@@ -1,0 +1,144 @@
+"""History: one row an epoch, and the weights of the best one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from hpa_hier.files.atomic import write_text
+from hpa_hier.training.loop.module import CALIBRATION_LOSS, MACRO_F1, MACRO_SAMPLE_F1, Training
+
+COLUMNS = ("epoch", "train_loss", CALIBRATION_LOSS, MACRO_F1, "learning_rate", "seconds")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What decides which epoch is best and when training ends."""
+
+    stop_on: str  # macro_f1, macro_sample_f1, loss, or none: the last epoch counts as the best
+    steps: int  # of the whole training
+
+    @property
+    def figure(self) -> str:
+        """The column that is watched."""
+        return {"loss": CALIBRATION_LOSS, "macro_sample_f1": MACRO_SAMPLE_F1}.get(self.stop_on, MACRO_F1)
+
+    def better(self, new: float, old: float | None) -> bool:
+        """Say whether a figure is better than the best so far."""
+        if old is None or self.stop_on == "none":
+            return True
+        return new < old if self.stop_on == "loss" else new > old
+
+
+class History(pl.Callback):
+    """Writes history.csv after each epoch and holds the best weights; all of it goes into the checkpoint.
+
+    Args:
+        path: of history.csv.
+        watch: what decides.
+        name: the member's, for the progress lines; "" prints none.
+    """
+
+    def __init__(self, path: Path, watch: Watch, name: str) -> None:
+        self._path, self._watch, self._name = path, watch, name
+        self.rows: list[dict[str, float]] = []
+        self.best_epoch = 0
+        self.weights: dict[str, Tensor] = {}
+        self.done = False
+        self._best: float | None = None
+        self._spent = 0.0  # seconds of the epoch under way, from before an interruption
+        self._since = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training in all, interruptions left out."""
+        return sum(row["seconds"] for row in self.rows)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._since = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """End the training after its last step, wherever in an epoch that is."""
+        if trainer.global_step >= self._watch.steps:
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add the epoch's row, and keep the weights where they are the best so far."""
+        assert isinstance(pl_module, Training)
+        now = time.monotonic()
+        epoch = len(self.rows) + 1
+        row = {
+            "epoch": epoch,
+            "train_loss": float(pl_module.loss_sum) / max(1, trainer.fit_loop.batch_idx + 1),
+            **pl_module.watched,
+            "learning_rate": max(float(group["lr"]) for group in trainer.optimizers[0].param_groups),
+            "seconds": self._spent + now - self._since,
+        }
+        pl_module.loss_sum.zero_()
+        self.rows.append(row)
+        self._spent, self._since = 0.0, now
+        if self._watch.better(row[self._watch.figure], self._best):
+            self._best, self.best_epoch = row[self._watch.figure], epoch
+            self.weights = copied(pl_module.kept)
+        self.done = trainer.should_stop
+        if trainer.is_global_zero:
+            write_history(self._path, self.rows)
+            self._tell(trainer, row)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a resumed training needs."""
+        return {
+            "rows": self.rows,
+            "best": self._best,
+            "best_epoch": self.best_epoch,
+            "weights": self.weights,
+            "done": self.done,
+            "spent": self._spent + time.monotonic() - self._since,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up where `state_dict` was written."""
+        self.rows, self._best = list(state_dict["rows"]), state_dict["best"]
+        self.best_epoch, self.weights = state_dict["best_epoch"], state_dict["weights"]
+        self.done, self._spent = state_dict["done"], state_dict["spent"]
+
+    def _tell(self, trainer: pl.Trainer, row: dict[str, float]) -> None:
+        if self._name:
+            print(
+                f"{self._name}: epoch {row['epoch']:.0f} of {trainer.max_epochs}, train loss {row['train_loss']:.4f}, "
+                f"calibration loss {row[CALIBRATION_LOSS]:.4f}, macro F1 {row[MACRO_F1]:.3f}, {row['seconds']:.1f} s",
+                file=sys.stderr,
+            )
+
+
+def copied(network: torch.nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a network's weights on the CPU, by name."""
+    return {name: weights.detach().cpu().clone() for name, weights in network.state_dict().items()}
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write history.csv: one row an epoch, with the columns of COLUMNS, and the watched figure where it is another."""
+    text = io.StringIO()
+    more = [name for name in rows[0] if name not in COLUMNS] if rows else []
+    writer = csv.DictWriter(text, [*COLUMNS[:-1], *more, COLUMNS[-1]], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: value if name == "epoch" else f"{value:.6g}" for name, value in row.items()})
+    write_text(path, text.getvalue())

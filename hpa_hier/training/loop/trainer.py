@@ -1,0 +1,126 @@
+"""The trainer library's Trainer, set up for one member."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
+
+from hpa_hier.errors import UserError
+from hpa_hier.models.backbones.create import MLP
+from hpa_hier.models.precision import Precision, precision_for
+from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.training.loop.checkpoint import WholeFiles
+from hpa_hier.training.loop.history import Watch
+
+_CHATTER = (
+    ".*does not have many workers.*",  # batches come from a memory map; workers would only slow them down
+    ".*dataloader is not resumable.*",  # ours is: it is moved to its step
+    ".*ended before the epoch ended and your dataloader.*",
+    ".*smaller than the logging interval.*",
+    ".*all_gather is deprecated.*",
+    ".*when logging on epoch level in distributed setting.*",  # our figures are of the whole part in every process
+    ".*isinstance.*LeafSpec.*",
+    ".*GPU available but not used.*",
+    ".*MPS available but not used.*",
+    ".*srun. command is available.*",
+    ".*[Ss]tarting from v1.9.0, .tensorboardX. has been removed.*",
+)
+
+
+def quieten() -> None:
+    """Silence what the trainer library says of itself; our own lines say what a user can act on."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in _CHATTER:
+        warnings.filterwarnings("ignore", message=message)
+
+
+def follower() -> bool:
+    """Say whether this process was started by another one of the same training, to share its epochs."""
+    return any(int(os.environ.get(name, "0")) > 0 for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
+def early_stopping(settings: TrainingSettings, watch: Watch) -> list[pl.Callback]:
+    """Return the callback that ends training when the watched figure has not improved for `patience` epochs."""
+    if settings.stop_on == "none":
+        return []
+    mode = "min" if settings.stop_on == "loss" else "max"
+    # Checked when the figures are made, not at the epoch's end: by then our checkpoint is written.
+    return [EarlyStopping(watch.figure, mode=mode, patience=settings.patience, check_on_train_epoch_end=False)]
+
+
+def progress_bar(wanted: bool) -> list[pl.Callback]:
+    """Return the bar over an epoch's steps, drawn ten times an epoch at most on fast ones."""
+    return [TQDMProgressBar(refresh_rate=10, leave=False)] if wanted else []
+
+
+def tensorboard(folder: Path, wanted: bool) -> Any:  # noqa: ANN401 - False is the library's word for no logger
+    """Return the TensorBoard logger, or False.
+
+    Raises:
+        UserError: it is wanted and not installed.
+    """
+    if not wanted:
+        return False
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    try:
+        return TensorBoardLogger(folder, name="", version="tensorboard")
+    except ModuleNotFoundError:
+        raise UserError("--tensorboard: not installed; pip install 'hpa-hier[tensorboard]' brings it") from None
+
+
+def precision_of(settings: TrainingSettings, device: torch.device) -> Precision:
+    """Return the arithmetic of a training; what stands on a frozen backbone is as small as an mlp."""
+    if settings.precision == "auto":
+        return precision_for(device, MLP if settings.frozen else settings.backbone)
+    return settings.precision
+
+
+def make_trainer(
+    settings: TrainingSettings,
+    device: torch.device,
+    epochs: int,
+    callbacks: list[pl.Callback],
+    logger: Any,  # noqa: ANN401
+) -> pl.Trainer:
+    """Set up a Trainer.
+
+    Args:
+        settings: devices, nodes and precision.
+        device: of the first process.
+        epochs: the most there may be.
+        callbacks: in the order in which they hear of events.
+        logger: False or a logger of the library's.
+    """
+    several = settings.devices * settings.nodes > 1
+    devices: Any = settings.devices
+    if device.type == "cuda" and not several:
+        devices = [device.index]
+    return pl.Trainer(
+        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        devices=devices,
+        num_nodes=settings.nodes,
+        strategy="ddp" if several else "auto",
+        precision=precision_of(settings, device),
+        max_epochs=epochs,
+        accumulate_grad_batches=settings.accumulate,
+        callbacks=callbacks,
+        logger=logger,
+        plugins=[WholeFiles()],
+        log_every_n_steps=1,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(callback, TQDMProgressBar) for callback in callbacks),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        sync_batchnorm=several and device.type == "cuda",  # there is none for processors
+        enable_autolog_hparams=False,
+    )

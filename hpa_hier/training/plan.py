@@ -1,0 +1,225 @@
+"""What a training comes to before it starts: nodes, settings, and what has been trained already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from hpa_hier.data.pack.pack import VECTORS, Pack
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import digest_of, sha256
+from hpa_hier.files.spelling import nearest
+from hpa_hier.members.nodes import Selector, command_for
+from hpa_hier.models.backbones.create import MLP
+from hpa_hier.runs.manifest import MANIFEST, Manifest, read_manifest, training_of
+from hpa_hier.runs.run import Run
+from hpa_hier.settings.recipe import MemberSettings, Recipe
+from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.taxonomy import Taxonomy
+
+CHECKPOINT = "last.ckpt"  # of an unfinished training
+
+# Settings that are off unless asked for, and would do nothing without images, or without a backbone that is trained.
+_OF_IMAGES = ("frozen", "pretrained", "weights", "pooling")
+_OF_TRAINED_BACKBONES = ("dense", "sizes", "augment.mixing", "augment.only_minority", "augment.drop_channels")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One member's training."""
+
+    run: Run
+    member: MemberSettings
+    settings: TrainingSettings  # the recipe's, with the member's own over them
+    nodes: tuple[str, ...]
+    meanings: dict[str, str]  # node → digest of what it means
+    weights_sha256: str | None  # of the file that the backbone starts from
+    folder: Path
+
+    @property
+    def parents(self) -> dict[str, tuple[str, ...]]:
+        """The nodes right above each of the member's, among its own; {} where head and loss need not know."""
+        if not self.settings.several_levels:
+            return {}
+        return {node: self.run.taxonomy.parents(node) for node in self.nodes}
+
+    @property
+    def carry(self) -> tuple[str, ...]:
+        """The nodes of which each of its images carries one; () where it is trained on all images."""
+        return self.nodes if self.member.images == "own" else ()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where an unfinished training is kept."""
+        return self.folder / CHECKPOINT
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of all that decides the weights but the device; a checkpoint of another is not gone on with."""
+        run = self.run
+        return digest_of(
+            json.dumps(self.settings.model_dump(mode="json"), sort_keys=True),
+            *(self.meanings[node] for node in self.nodes),
+            str(self.member.seed),
+            run.pack.digest,
+            run.split.digest,
+            self.weights_sha256 or "",
+            *(["own images"] if self.carry else []),
+            *([run.recipe.data.below_annotation] if run.recipe.data.below_annotation != "unknown" else []),
+        )
+
+    @property
+    def command(self) -> str:
+        """The flags that train this member, in its run."""
+        return f"--config {self.run.folder / 'config.yaml'} {command_for(self.member, self.run.recipe)}"
+
+
+def plan_of(run: Run, member: MemberSettings) -> Plan:
+    """Work out a member's nodes and settings.
+
+    Raises:
+        UserError: unknown level or group, wrong settings, or a weights file that is not there or not the one meant.
+    """
+    settings = checked(run.recipe, member, run.taxonomy)
+    _check_kind(settings, run.pack)
+    nodes = Selector.of(member).nodes(run.taxonomy, run.partition)
+    if settings.several_levels:
+        nodes = with_ancestors(nodes, run.taxonomy)
+    return Plan(
+        run=run,
+        member=member,
+        settings=settings,
+        nodes=nodes,
+        meanings={node: run.taxonomy.meaning(node) for node in nodes},
+        weights_sha256=_verified(settings),
+        folder=run.member_folder(member.name),
+    )
+
+
+def _verified(settings: TrainingSettings) -> str | None:
+    """Return the SHA-256 of the weights file; None where there is none."""
+    if not settings.weights:
+        return None
+    found = sha256(Path(settings.weights))
+    wanted = (settings.weights_sha256 or "").lower()
+    if not found.startswith(wanted):
+        raise UserError(
+            f"--weights {settings.weights}: its SHA-256 is {found}, and training.weights_sha256 asks for {wanted}; "
+            "fetch the file again, or correct the checksum"
+        )
+    return found
+
+
+def with_ancestors(nodes: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
+    """Return nodes with all nodes above them, in the taxonomy's order."""
+    above = np.any(taxonomy.closure[[taxonomy.column[node] for node in nodes]], axis=0)
+    return tuple(node for node, wanted in zip(taxonomy.nodes, above, strict=True) if wanted)
+
+
+def _check_kind(settings: TrainingSettings, pack: Pack) -> None:
+    """Refuse a backbone that cannot look at what the pack holds, and settings that only images have."""
+    if pack.kind != VECTORS:
+        if settings.backbone == MLP:
+            raise UserError(
+                f"training.backbone: mlp takes vectors, and {pack.path} holds images; name small_cnn or a timm model"
+            )
+        if settings.frozen:
+            _refuse(settings, _OF_TRAINED_BACKBONES, "goes with a backbone that is trained, not frozen")
+        return
+    if settings.backbone != MLP:
+        raise UserError(
+            f"training.backbone: {settings.backbone!r} looks at images, and {pack.path} holds vectors; "
+            "set it to mlp (--set training.backbone=mlp)"
+        )
+    _refuse(settings, (*_OF_IMAGES, *_OF_TRAINED_BACKBONES), f"goes with images, and {pack.path} holds vectors")
+
+
+def _refuse(settings: TrainingSettings, names: Sequence[str], why: str) -> None:
+    """Refuse settings that are not at their defaults, where they would change nothing."""
+    default = TrainingSettings()
+    for name in names:
+        of = attrgetter(name)
+        if of(settings) != of(default):
+            raise UserError(f"training.{name}: {why}; leave it out")
+
+
+def checked(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> TrainingSettings:
+    """Return a member's training settings; what can be known to be wrong without images is said here.
+
+    Raises:
+        UserError: unknown level or group, wrong settings, or a weights file that is not there.
+    """
+    Selector.of(member).check(taxonomy)
+    try:
+        settings = recipe.training_of(member)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"members.{member.name}.training.{where}: {first['msg']}, got {first['input']!r}") from None
+    if member.images == "own" and settings.several_levels:
+        raise UserError(
+            f"members.{member.name}: images: own goes with the head flat and a loss that looks at no nodes above; they "
+            "would be judged on these images only"
+        )
+    if settings.weights and not Path(settings.weights).is_file():
+        raise UserError(f"--weights {settings.weights}: no such file")
+    for node in settings.class_weights or {}:
+        if node not in taxonomy.column:
+            near = nearest(node, taxonomy.nodes)
+            raise UserError(f"training.class_weights: {taxonomy.source} has no node '{node}'{near}")
+    if settings.frozen and settings.backbone != MLP and not (settings.weights or settings.pretrained):
+        raise UserError(
+            f"training.frozen: the backbone of '{member.name}' would stay untrained; set training.pretrained, or name "
+            "training.weights"
+        )
+    return settings
+
+
+def finished(plan: Plan) -> Manifest | None:
+    """Return the manifest of the member that has been trained already under this name, if one has.
+
+    Raises:
+        UserError: it answers for other nodes than are asked for now, or for nodes that mean something else by now.
+    """
+    if not (plan.folder / MANIFEST).exists():
+        return None
+    manifest = read_manifest(plan.folder)
+    was = training_of(manifest)
+    closed = plan.settings.several_levels
+    # Another head or loss may bring or lose the nodes above; that is a difference of settings, not of meaning.
+    stale = stale_columns(manifest, plan) if was.several_levels == closed else ""
+    if stale:
+        raise UserError(
+            f"{plan.folder}: stale, since the taxonomy changed what it answers for ({stale}); train it anew with "
+            f"`python -m hpa_hier.train {plan.command} --restart`"
+        )
+    return manifest
+
+
+def stale_columns(manifest: Manifest, plan: Plan) -> str:
+    """Name the nodes whose meaning is not what a finished member was trained with; "" where there are none."""
+    trained = {manifest.meanings[node] for node in manifest.nodes}
+    wanted = set(plan.meanings.values())
+    changed = [node for node in plan.nodes if plan.meanings[node] not in trained]
+    gone = [node for node in manifest.nodes if manifest.meanings[node] not in wanted]
+    words = changed or gone
+    return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
+
+
+def differences(manifest: Manifest, plan: Plan) -> str:
+    """Say which settings a finished member was trained with that are others now; "" where none."""
+    now = plan.settings.model_dump(mode="json")
+    then = training_of(manifest).model_dump(mode="json")
+    pairs = [(key, then[key], value) for key, value in now.items()]
+    pairs += [
+        ("images", manifest.images, plan.member.images),
+        ("seed", manifest.seed, plan.member.seed),
+        ("weights", manifest.weights_sha256, plan.weights_sha256),
+    ]
+    return ", ".join(f"{key} {old} (now {new})" for key, old, new in pairs if old != new)

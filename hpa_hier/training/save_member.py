@@ -1,0 +1,110 @@
+"""What a finished training leaves: weights, scores, and the manifest that makes it a member."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from hpa_hier import __version__
+from hpa_hier.files.atomic import sha256, write_bytes, write_text, write_with
+from hpa_hier.members.neighbours import write_bank
+from hpa_hier.members.nodes import Selector
+from hpa_hier.members.score import ready, score
+from hpa_hier.runs import manifest as files
+from hpa_hier.runs.manifest import Manifest, write_manifest
+from hpa_hier.settings.recipe_file import recipe_yaml
+from hpa_hier.training.assemble import Assembly
+from hpa_hier.training.loop.trainer import precision_of
+from hpa_hier.training.plan import Plan
+
+_SCORED_PARTS = ("calibration", "test")  # what no weight has seen
+_AT_ONCE = 256  # images read into memory at a time
+
+
+def keep(plan: Plan, device: torch.device, assembly: Assembly) -> str:
+    """Write the finished member, the manifest last, and remove the checkpoint.
+
+    Returns:
+        One line that says what was trained, how good it looked, and where it is.
+    """
+    folder, history = plan.folder, assembly.history
+    assembly.module.network.load_state_dict(history.weights)
+    weights = {name: tensor.cpu().contiguous() for name, tensor in assembly.network.state_dict().items()}
+    write_bytes(folder / files.WEIGHTS, save(weights))
+    write_text(folder / files.CONFIG, recipe_yaml(plan.run.recipe))
+    write_text(folder / files.TAXONOMY, plan.run.taxonomy.text)
+    _write_scores(plan, assembly, device)
+    names = [files.WEIGHTS, files.CONFIG, files.TAXONOMY, files.HISTORY, files.SCORES]
+    if plan.settings.head == "arcface":
+        pack, rows = plan.run.pack, plan.run.part("train", plan.nodes, plan.carry).rows  # those that it remembers
+        write_bank(folder / files.BANK, tuple(pack.ids[row] for row in rows), tuple(pack.nodes[row] for row in rows))
+        names.append(files.BANK)
+    write_manifest(folder, _manifest(plan, device, assembly, {name: sha256(folder / name) for name in names}))
+    plan.checkpoint.unlink(missing_ok=True)
+    best = history.rows[history.best_epoch - 1]
+    return (
+        f"{plan.member.name}: {len(plan.nodes)} nodes, {len(history.rows)} epochs in {history.seconds:.0f} s, best at "
+        f"epoch {history.best_epoch} (calibration macro F1 {best['calibration_macro_f1']:.3f}); written to {folder}"
+    )
+
+
+def _write_scores(plan: Plan, assembly: Assembly, device: torch.device) -> None:
+    """Write scores.npz: ids, part, nodes and (B, n) float32 logits of the parts that training did not see."""
+    pack, split = plan.run.pack, plan.run.split
+    network = ready(assembly.module.network, device)
+    ids = [sample for part in _SCORED_PARTS for sample in split.ids_of(part)]
+    parts = [part for part in _SCORED_PARTS for _ in split.ids_of(part)]
+    rows = pack.row_of(ids)
+    logits = np.empty((len(rows), len(plan.nodes)), np.float32)
+    for first in range(0, len(rows), _AT_ONCE):
+        samples = assembly.read(rows[first : first + _AT_ONCE])
+        logits[first : first + _AT_ONCE] = score(network, samples, len(plan.nodes), device)
+    write_with(
+        plan.folder / files.SCORES,
+        lambda handle: np.savez(
+            handle, ids=np.array(ids), part=np.array(parts), nodes=np.array(plan.nodes), logits=logits
+        ),
+    )
+
+
+def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: dict[str, str]) -> Manifest:
+    settings, run, history = plan.settings, plan.run, assembly.history
+    selector = Selector.of(plan.member)
+    network = assembly.network
+    steps = assembly.steps_done
+    return Manifest(
+        format=files.FORMAT,
+        version=__version__,
+        name=plan.member.name,
+        selector={selector.kind: selector.value},
+        images=plan.member.images,
+        nodes=plan.nodes,
+        meanings=plan.meanings,
+        parents=plan.parents,
+        taxonomy=run.taxonomy.name,
+        seed=plan.member.seed,
+        head=settings.head,
+        backbone=settings.backbone,
+        width=settings.width,
+        kind=run.pack.kind,
+        channels=run.pack.channels,
+        image_size=run.pack.size,
+        intensity=run.pack.intensity,
+        mean=tuple(network.mean.flatten().tolist()),
+        std=tuple(network.std.flatten().tolist()),
+        pack_digest=run.pack.digest,
+        split_digest=run.split.digest,
+        settings=settings.model_dump(mode="json"),
+        weights_sha256=plan.weights_sha256,
+        parameters=sum(weights.numel() for weights in network.parameters()),
+        images_seen=steps * settings.accumulate * assembly.batches.batch_size * settings.devices * settings.nodes,
+        steps=steps,
+        seconds=round(history.seconds, 3),
+        epochs=len(history.rows),
+        best_epoch=history.best_epoch,
+        stopped="early" if steps < assembly.watch.steps else "all steps",
+        device=str(device),
+        precision=precision_of(settings, device),
+        files=checksums,
+    )

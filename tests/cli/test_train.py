@@ -1,0 +1,219 @@
+"""The training command: flags, messages, members side by side."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+from tiny_run import finish, one_thread, train, train_command, write_tiny
+
+from hpa_hier.files.atomic import sha256
+from hpa_hier.models.backbones.create import BackboneRequest, build_backbone
+
+LONG = {"epochs": 40, "batch_size": 4}  # too long to end before a test has done what it wants
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    return write_tiny(tmp_path)
+
+
+def test_help_comes_without_torch() -> None:
+    code = (
+        "import sys, hpa_hier.cli.train as t; t._parser().format_help(); print({'torch', 'numpy'} & set(sys.modules))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "set()"
+
+
+def test_a_member_of_each_kind_is_trained_from_its_flag(recipe: Path, tmp_path: Path) -> None:
+    for flags, name, nodes in (
+        (["--level", "coarse"], "coarse", 2),
+        (["--group", "Inside", "--seed", 1], "group-Inside-s1", 2),
+        (["--partition", "minority"], "minority", None),
+    ):
+        status, printed = finish(tmp_path / "log", "--config", recipe, "--device", "cpu", "--no-progress", *flags)
+        assert status == 0, printed
+        if nodes:
+            assert printed.startswith(f"{name}: {nodes} nodes, 3 epochs in ")
+        assert printed.rstrip().endswith(f"written to {tmp_path / 'artifacts' / 'tiny' / 'members' / name}")
+        assert (tmp_path / "artifacts" / "tiny" / "members" / name / "member.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--level", "medium"], "medium"),
+        (["--group", "Beside"], "Beside"),
+        (["--member", "nobody"], "--member nobody: the recipe has no member of that name; it has coarse, leaf, "),
+        (["--level", "leaf", "--device", "tpu"], "--device tpu: no such device; it is auto, cpu, cuda, cuda:N or mps"),
+        (["--level", "leaf", "--seed", "-4"], "--seed: must be a whole number from 0 to 4294967295, got '-4'"),
+        (["--level", "leaf", "--data", "nowhere"], "nowhere: no finished pack"),
+        (["--all", "--seed", "3"], "--seed: a member of the recipe has its own"),
+        (["--level", "leaf", "--jobs", "3"], "--jobs: goes with --all"),
+        (["--level", "leaf", "--set", "data.channels=[]"], "must name at least one channel, and each once"),
+        (["--level", "leaf", "--set", "data.channels=[red, red]"], "must name at least one channel, and each once"),
+        (["--level", "leaf", "--weights", "no.safetensors"], "--weights no.safetensors: no such file"),
+        (["--level", "leaf", "--set", "training.backbone=resnet1800"], "training.backbone: no model 'resnet1800'"),
+        (["--level", "leaf", "--set", "training.learning_rate=1e9"], "training diverged: the calibration loss is "),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_a_users_mistake_is_told_in_two_lines_and_ends_with_2(
+    recipe: Path, tmp_path: Path, flags: list[str], message: str
+) -> None:
+    status, printed = finish(tmp_path / "log", "--config", recipe, "--device", "cpu", "--no-progress", *flags)
+    assert status == 2, printed
+    assert message in printed
+    assert "Traceback" not in printed
+    assert len(printed.strip().splitlines()) <= 2
+
+
+def test_weights_are_taken_with_the_right_checksum_and_refused_with_another(recipe: Path, tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    channels = ("red", "green", "blue", "yellow")
+    save_file(build_backbone(BackboneRequest("small_cnn", channels, 32, width=8))[0].state_dict(), file)
+    right = sha256(file)
+    wrong = f"{(int(right[:8], 16) + 1) % (1 << 32):08x}"
+    flags = ("--config", recipe, "--device", "cpu", "--no-progress", "--level", "leaf", "--weights", file, "--set")
+    status, printed = finish(tmp_path / "log", *flags, f"training.weights_sha256='{wrong}'")
+    assert status == 2
+    assert f"its SHA-256 is {right}, and training.weights_sha256 asks for {wrong}; fetch the file again" in printed
+    assert not (tmp_path / "artifacts" / "tiny" / "members" / "leaf" / "member.json").exists()
+    status, printed = finish(tmp_path / "log", *flags, f"training.weights_sha256='{right[:8].upper()}'")
+    assert status == 0, printed
+
+
+def test_early_stopping_ends_a_training_that_gets_no_better(recipe: Path, tmp_path: Path) -> None:
+    still = ["training.learning_rate=1e-12", "training.patience=2", "training.epochs=9", "training.stop_on=macro_f1"]
+    sets = [word for change in still for word in ("--set", change)]
+    status, printed = finish(tmp_path / "log", "--config", recipe, "--device", "cpu", "--level", "leaf", *sets)
+    assert status == 0, printed
+    with (tmp_path / "artifacts" / "tiny" / "members" / "leaf" / "history.csv").open() as file:
+        assert len(list(csv.DictReader(file))) < 9
+
+
+def test_max_steps_ends_a_training_inside_an_epoch(recipe: Path, tmp_path: Path) -> None:
+    sets = ("--set", "training.max_steps=10")
+    status, printed = finish(tmp_path / "log", "--config", recipe, "--device", "cpu", "--level", "leaf", *sets)
+    assert status == 0, printed
+    assert '"steps": 10,' in (tmp_path / "artifacts" / "tiny" / "members" / "leaf" / "member.json").read_text()
+
+
+def test_all_trains_every_member_and_a_failing_one_takes_none_with_it(tmp_path: Path) -> None:
+    members = [
+        {"name": "coarse", "level": "coarse"},
+        {"name": "bad", "level": "leaf", "training": {"backbone": "resnet1800"}},
+        {"name": "leaf", "level": "leaf"},
+    ]
+    recipe = write_tiny(tmp_path, members=members)
+    done = train("--config", recipe, "--all", "--device", "cpu", "--jobs", 2)
+    assert done.returncode == 2
+    assert "bad: error: training.backbone: no model 'resnet1800'" in done.stderr
+    assert done.stdout.strip() == f"2 of 3 members finished, in {tmp_path / 'artifacts' / 'tiny' / 'members'}"
+
+
+def test_a_killed_member_takes_none_with_it(tmp_path: Path) -> None:
+    recipe = write_tiny(tmp_path, training={"epochs": 20})
+    process = subprocess.Popen(
+        train_command("--config", recipe, "--all", "--device", "cpu", "--jobs", 2),
+        env=one_thread(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    history = tmp_path / "artifacts" / "tiny" / "members" / "leaf" / "history.csv"
+    victim = _process_that_writes(history.with_name("train.log"), history)
+    os.kill(victim, signal.SIGKILL)
+    printed, _ = process.communicate(timeout=120)
+    assert "leaf: failed, ended by SIGKILL" in printed
+    assert "3 of 4 members finished" in printed
+    assert process.returncode == 1
+
+
+def test_ctrl_c_on_all_saves_and_leaves_no_child_behind(tmp_path: Path) -> None:
+    recipe = write_tiny(tmp_path, training=LONG)
+    process = subprocess.Popen(
+        train_command("--config", recipe, "--all", "--device", "cpu", "--jobs", 2),
+        env=one_thread(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    members = tmp_path / "artifacts" / "tiny" / "members"
+    folders = [members / name for name in ("coarse", "leaf")]
+    children = [_process_that_writes(folder / "train.log", folder / "history.csv") for folder in folders]
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130, printed
+    assert "stopped; all is saved. To go on: python -m hpa_hier.train --config" in printed
+    assert "leaf: stopped" in printed
+    assert not any(_alive(child) for child in children)
+    assert {path.parent.name for path in members.glob("*/last.ckpt")} == {"coarse", "leaf"}
+
+
+def test_tensorboard_files_are_written_where_they_are_wished(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    flags = ("--config", recipe, "--level", "leaf", "--device", "cpu", "--tensorboard")
+    assert finish(tmp_path / "log", *flags)[0] == 0
+    assert list((tmp_path / "artifacts" / "tiny" / "members" / "leaf" / "tensorboard").glob("events.*"))
+
+
+@pytest.mark.slow
+def test_two_processes_of_one_member_share_its_epochs(recipe: Path, tmp_path: Path) -> None:
+    flags = ("--config", recipe, "--level", "leaf", "--device", "cpu", "--set", "training.devices=2")
+    done = train(*flags)
+    assert done.returncode == 0, done.stderr
+    manifest = (tmp_path / "artifacts" / "tiny" / "members" / "leaf" / "member.json").read_text()
+    assert '"images_seen": 288,' in manifest  # 3 epochs of 3 steps of 2 × 16
+    assert done.stdout.count("written to") == 1
+
+
+@pytest.mark.slow
+def test_without_data_the_command_draws_cells_first_and_says_so(tmp_path: Path) -> None:
+    small = ["simulate.count=300", "training.epochs=1", "training.width=8", f"artifacts={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hpa_hier.train", "--level", "coarse", *(w for s in small for w in ("--set", s))],
+        capture_output=True,
+        text=True,
+        env=one_thread(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "data.pack names no images: drawing 300 demo fields" in done.stderr
+
+
+def test_a_misspelt_level_draws_nothing_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    status, printed = finish(tmp_path / "log", "--level", "lefa", "--set", f"artifacts={artifacts}")
+    assert status == 2
+    assert "lefa" in printed
+    assert not artifacts.exists()
+
+
+def _process_that_writes(log: Path, history: Path) -> int:
+    """Wait for a member's first epoch; return the id of the process that has its log open."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not history.exists():
+        time.sleep(0.01)
+    for entry in Path("/proc").glob("[0-9]*/fd/1"):
+        try:
+            if entry.readlink() == log:
+                return int(entry.parts[2])
+        except OSError:  # a process that has ended meanwhile, or is another user's
+            continue
+    pytest.fail(f"no process writes {log}")
+
+
+def _alive(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,252 @@
+"""Stacks, acceptance, out-of-fold thresholds and safe answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ensemble_cases import SEEDS, draw_members, draw_truth, random_graph, random_taxonomy
+from hypothesis import given, settings
+from scipy.special import expit
+from sklearn.isotonic import IsotonicRegression
+
+from hpa_hier.ensemble import ensemble_file as keep
+from hpa_hier.ensemble.accept import fit_accepted
+from hpa_hier.ensemble.calibrate.isotonic import isotonic
+from hpa_hier.ensemble.calibrate.platt import temperature
+from hpa_hier.ensemble.combine.reconcile import chain, lift, lower
+from hpa_hier.ensemble.combine.stack import Lesson, convex_weights, ridge
+from hpa_hier.ensemble.decide.safe import UNSURE, safe_answers, safe_thresholds
+from hpa_hier.ensemble.decide.threshold_rules import plugin_thresholds
+from hpa_hier.ensemble.decide.thresholds import ThresholdPlan, fit_thresholds
+from hpa_hier.ensemble.fit import fit, fit_held_out, material
+from hpa_hier.ensemble.folds import deal
+from hpa_hier.ensemble.scores.scores import Scores, Truth
+from hpa_hier.metrics.ranking import Ranked
+from hpa_hier.settings.recipe import EnsembleSettings
+from hpa_hier.taxonomy import Taxonomy
+
+often = settings(max_examples=200, deadline=None)
+now_and_then = settings(max_examples=20, deadline=None)
+QUICK = EnsembleSettings(bootstrap=0)
+
+
+def flat_case(seed: int, size: int, leaves: int = 4) -> tuple[np.random.Generator, Taxonomy, Truth, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    lines = ["taxonomy: drawn", "levels: {leaf: leaves}", "tree:", "  Cell:"]
+    taxonomy = Taxonomy.from_text("\n".join(lines + [f"    Leaf {i}: {{label: {i}}}" for i in range(leaves)]))
+    present = rng.random((size, leaves)) < 0.45
+    closed = np.concatenate([present.any(axis=1, keepdims=True), present], axis=1)
+    ids = tuple(f"s{i:05d}" for i in range(size))
+    return rng, taxonomy, Truth(ids, closed, np.ones_like(closed)), present
+
+
+def lesson(seed: int, unknown: float = 0.1) -> Lesson:
+    rng = np.random.default_rng(seed)
+    covers = rng.random((3, 5)) < 0.7
+    present = rng.random((60, 5)) < rng.uniform(0, 0.5, 5)
+    logits = np.where(covers[:, None, :], 2 * present - 1 + rng.normal(size=(3, 60, 5)), 0.0)
+    return Lesson(logits, covers, present, rng.random(present.shape) >= unknown)
+
+
+@often
+@given(SEEDS)
+def test_invariants_convex_weights_are_convex_and_only_members_that_answer_have_some(seed):
+    one = lesson(seed)
+    weights = convex_weights(one, 50.0)
+    assert (weights >= 0).all()
+    assert (weights[~one.covers] == 0).all()
+    assert weights.sum(axis=0) == pytest.approx(one.covers.any(axis=0).astype(float))
+
+
+@often
+@given(SEEDS)
+def test_invariants_ridge_is_finite_and_weighs_only_members_that_answer(seed):
+    one = lesson(seed)
+    stacked = ridge(one)
+    assert np.isfinite(stacked.weights).all()
+    assert np.isfinite(stacked.offset).all()
+    assert (stacked.weights[~one.covers] == 0).all()
+
+
+@pytest.mark.parametrize("aggregate", ["ridge", "stack"])
+@now_and_then
+@given(SEEDS)
+def test_invariants_copies_of_flat_plus_noise_keep_flat(aggregate, seed):
+    """Members that are one flat member and noise of their own change next to nothing beside their mean."""
+    rng, taxonomy, truth, present = flat_case(seed, 400)
+    flat = 3 * present - 1.5 + rng.normal(size=present.shape)
+    members = [Scores(f"m{e}", truth.ids, taxonomy.leaves, flat + 0.1 * rng.normal(size=flat.shape)) for e in range(4)]
+    prediction = fit(members, truth, taxonomy, QUICK.model_copy(update={"aggregate": aggregate, "folds": 0}))
+    said = prediction.predict(members).raw[:, 1:]
+    alone = fit([Scores("flat", truth.ids, taxonomy.leaves, flat)], truth, taxonomy, QUICK)
+    expected = alone.predict([Scores("flat", truth.ids, taxonomy.leaves, flat)]).raw[:, 1:]
+    assert np.abs(said - expected).mean() < 0.02
+
+
+@pytest.mark.parametrize("aggregate", ["ridge", "stack"])
+@pytest.mark.parametrize("seed", range(3))
+def test_invariants_one_planted_better_member_is_taken(aggregate, seed):
+    """Three members that are wrong alike and loud about it, and a quiet one that knows; 200 positives a leaf."""
+    rng, taxonomy, truth, present = flat_case(seed, 500)
+    wrong = 4 * rng.normal(size=present.shape)
+    weak = [2 * present - 1 + wrong + rng.normal(size=present.shape) for _ in range(3)]
+    strong = 3 * present - 1.5 + rng.normal(size=present.shape)
+    members = [Scores(f"m{e}", truth.ids, taxonomy.leaves, logits) for e, logits in enumerate([*weak, strong])]
+    chosen = QUICK.model_copy(update={"aggregate": aggregate, "calibrate": "none"})
+    accepted = fit_accepted(material(members, truth), None, taxonomy, chosen)
+    assert accepted.verdict["accepted"]
+    weights = np.array([seat.weights[1:] for seat in accepted.ensemble.seats])
+    assert (weights[3] > 2 * np.abs(weights[:3]).max(axis=0)).all()
+
+
+def test_an_aggregate_that_is_not_better_falls_back_to_the_mean():
+    """Members equally good and independent: the mean is the best there is, and concatenating loses."""
+    rng, taxonomy, truth, present = flat_case(0, 300)
+    members = [
+        Scores(
+            f"m{e}",
+            truth.ids,
+            taxonomy.leaves[: 4 - e % 2],
+            (3 * present - 1.5 + 2 * rng.normal(size=present.shape))[:, : 4 - e % 2],
+        )
+        for e in range(4)
+    ]
+    accepted = fit_accepted(material(members, truth), None, taxonomy, QUICK.model_copy(update={"aggregate": "concat"}))
+    assert accepted.is_peer
+    assert accepted.ensemble.aggregate == "mean"
+    assert accepted.verdict["accepted"] is False
+    assert accepted.verdict["difference"]["mean_ap"] < 0
+
+
+def test_what_is_reported_was_not_fitted_on():
+    """Scores of pure chance look good in sample and like chance out of fold."""
+    rng, taxonomy, truth, _ = flat_case(1, 200)
+    members = [Scores(f"m{e}", truth.ids, taxonomy.leaves, rng.normal(size=(200, 4))) for e in range(9)]
+    ensemble, held_out = fit_held_out(material(members, truth), taxonomy, QUICK)
+    assert held_out is not None
+    inside = ensemble.predict(members).probs[:, 1:]
+    right = truth.present[:, 1:]
+
+    def apart(probs):
+        return probs[right].mean() - probs[~right].mean()
+
+    assert apart(inside) > apart(held_out.probs[:, 1:]) + 0.005
+    assert apart(held_out.probs[:, 1:]) < 0.02
+
+
+@often
+@given(SEEDS)
+def test_invariants_folds_keep_units_together_and_deal_rare_labels_out(seed):
+    rng = np.random.default_rng(seed)
+    present = rng.random((60, 5)) < [0.5, 0.3, 0.2, 0.1, 0.1]
+    units = [str(value) if value else "" for value in rng.integers(0, 40, 60)]
+    fold = deal(present, units, 4)
+    for unit in {*units} - {""}:
+        assert len({int(fold[row]) for row in range(60) if units[row] == unit}) == 1
+    assert np.bincount(fold, minlength=4).min() >= 5
+
+
+@often
+@given(SEEDS)
+def test_invariants_min_and_chain_are_coherent_and_never_raise(seed):
+    rng = np.random.default_rng(seed)
+    graph = random_graph(rng)
+    probs, answered = rng.random((7, graph.size)), np.ones(graph.size, bool)
+    for rule in (lower, chain):
+        lowered = rule(probs, answered, graph.order)
+        assert graph.violations(lowered) == 0
+        assert (lowered <= probs).all()
+    once = lower(probs, answered, graph.order)
+    assert lower(once, answered, graph.order).tobytes() == once.tobytes()
+    lifted = lift(probs, graph.order)
+    assert lower(lifted, answered, graph.order).tobytes() == lifted.tobytes()
+
+
+@often
+@given(SEEDS)
+def test_plugin_threshold_is_half_the_best_f1_that_the_probabilities_expect(seed):
+    probs = np.random.default_rng(seed).random((30, 2)) ** 3
+    everything = np.ones_like(probs, bool)
+    expected = []
+    for column in probs.T:
+        falling = np.sort(column)[::-1]
+        f1 = [2 * falling[:k].sum() / (k + column.sum()) for k in range(1, 31)]
+        expected.append(max(f1) / 2)
+    assert plugin_thresholds(Ranked.of(probs, everything, everything)) == pytest.approx(np.array(expected))
+
+
+@pytest.mark.parametrize("rule", ["plugin", "bagged"])
+def test_thresholds_of_new_rules_have_intervals_and_say_the_rule(rule):
+    rng = np.random.default_rng(0)
+    probs = rng.random((400, 3))
+    present = rng.random(probs.shape) < probs * [1, 0.5, 0.01]
+    limits = fit_thresholds(("a", "b", "c"), probs, (present, np.ones_like(present)), (0, 1, 2), ThresholdPlan(rule))
+    assert limits.rules == (rule, rule, "plugin")
+    assert (limits.low <= limits.values + 1e-9).all()
+    assert (limits.values <= limits.high + 1e-9).all()
+
+
+def test_temperature_keeps_the_order_and_finds_the_scale():
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 2, (4000, 3))
+    present = rng.random(true.shape) < expit(true)
+    found = temperature(("a", "b", "c"), true * 4, present, np.ones_like(present), 50.0)
+    assert found.slope == pytest.approx(np.full(3, 0.25), rel=0.05)
+    assert (found.offset == 0).all()
+    sure = temperature(("a",), np.array([[-1.0], [1.0]]), np.array([[False], [True]]), np.ones((2, 1), bool), 50.0)
+    assert np.isfinite(sure.slope).all()
+
+
+def test_isotonic_curves_are_those_of_the_reference():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(300, 1))
+    present = rng.random(logits.shape) < expit(2 * logits)
+    (curve,) = isotonic(logits, present, np.ones_like(present), 0.0)
+    n = present.sum()
+    goals = np.where(present[:, 0], (n + 1) / (n + 2), 1 / (300 - n + 2))
+    reference = IsotonicRegression().fit(logits[:, 0], goals).predict(logits[:, 0])
+    mine = expit(curve.bend(logits[:, 0], logits[:, 0]))
+    assert np.abs(mine - reference).mean() < 0.06  # straight between blocks here, steps there
+    rising = curve.bend(np.linspace(-4, 4, 200), np.zeros(200))
+    assert (np.diff(rising) >= 0).all()
+
+
+def test_safe_answers_are_the_deepest_that_are_right_often_enough():
+    taxonomy = Taxonomy.from_text(
+        "taxonomy: t\nlevels: {coarse: 1, leaf: leaves}\ntree:\n  Nucleus:\n"
+        "    Nucleoli: {label: 1}\n    Speckles: {label: 2}\n"
+    )
+    probs = np.array([[0.9, 0.8, 0.1], [0.9, 0.4, 0.3], [0.2, 0.1, 0.2]])
+    found = safe_answers(probs, np.array([0.5, 0.6, np.inf]), taxonomy, np.ones((3, 3), bool))
+    names = [UNSURE if j < 0 else taxonomy.nodes[j] for j in found.column]
+    assert names == ["Nucleoli", "Nucleus", UNSURE]
+    assert found.confidence.tolist() == [0.8, 0.9, 0.0]
+    denied = np.array([[True, False, False], [False] * 3, [True] * 3])
+    found = safe_answers(probs, np.array([0.5, 0.6, np.inf]), taxonomy, denied)
+    assert [UNSURE if j < 0 else taxonomy.nodes[j] for j in found.column] == ["Nucleus", UNSURE, UNSURE]
+
+
+@often
+@given(SEEDS)
+def test_invariants_safe_thresholds_meet_their_precision_where_they_were_found(seed):
+    rng = np.random.default_rng(seed)
+    probs = rng.random((80, 4)).round(2)
+    present, known = rng.random(probs.shape) < probs, rng.random(probs.shape) < 0.9
+    limits = safe_thresholds(probs, present, known, 0.8)
+    for j in np.flatnonzero(np.isfinite(limits)):
+        reached = (probs[:, j] >= limits[j]) & known[:, j]
+        assert present[reached, j].mean() >= 0.8
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_kept_ensemble_predicts_the_same_to_the_last_bit(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    taxonomy = random_taxonomy(rng)
+    truth = draw_truth(rng, taxonomy, 60)
+    members = draw_members(rng, truth, taxonomy)
+    chosen = {"calibrate": "isotonic", "aggregate": str(rng.choice(["ridge", "stack"])), "reconcile": "chain"}
+    ensemble = fit(members, truth, taxonomy, QUICK.model_copy(update=chosen))
+    keep.save(ensemble, tmp_path)
+    one, other = ensemble.predict(members), keep.load(tmp_path).predict(members)
+    assert one.probs.tobytes() == other.probs.tobytes()
+    assert one.safe.column.tolist() == other.safe.column.tolist()

@@ -1,0 +1,125 @@
+"""Scores at the door: names, shapes, finiteness, and members brought into one order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpa_hier.ensemble.fit import fit
+from hpa_hier.ensemble.scores.scores import Scores, Truth, aligned
+from hpa_hier.errors import UserError
+from hpa_hier.settings.recipe import EnsembleSettings
+from hpa_hier.taxonomy import Taxonomy
+
+TAXONOMY = """taxonomy: small
+levels: {coarse: 1, leaf: leaves}
+tree:
+  Nucleus:
+    Nucleoli: {label: 2}
+    Nuclear speckles: {label: 4}
+"""
+
+
+def scores(name: str = "leaf", ids=("a", "b"), nodes=("Nucleoli", "Nuclear speckles"), logits=None) -> Scores:
+    drawn = np.arange(len(ids) * len(nodes), dtype=float).reshape(len(ids), len(nodes))
+    return Scores(name, tuple(ids), tuple(nodes), drawn if logits is None else logits)
+
+
+def test_a_wrong_shape_is_named():
+    with pytest.raises(UserError, match=r"scores of 'leaf' have shape \(3, 2\), but 2 ids and 2 nodes"):
+        scores(logits=np.zeros((3, 2)))
+
+
+def test_a_duplicate_id_is_named():
+    with pytest.raises(UserError, match="scores of 'leaf' name the id 'a' twice; keep one"):
+        scores(ids=("a", "b", "a"))
+
+
+def test_a_duplicate_node_is_named():
+    with pytest.raises(UserError, match="name the node 'Nucleoli' twice"):
+        scores(nodes=("Nucleoli", "Nucleoli"))
+
+
+def test_a_score_that_is_not_finite_is_named_with_its_place():
+    with pytest.raises(UserError, match="nan for 'Nuclear speckles' of 'b'; scores must be finite, 1 are not"):
+        scores(logits=np.array([[0, 0], [0, np.nan]]))
+
+
+def test_a_file_is_read_by_part(tmp_path):
+    path = tmp_path / "scores.npz"
+    np.savez(
+        path,
+        ids=np.array(["a", "b", "c"]),
+        part=np.array(["test", "calibration", "test"]),
+        nodes=np.array(["Nucleoli"]),
+        logits=np.array([[1], [2], [3]], np.float32),
+    )
+    assert Scores.load(path, "leaf", "test").ids == ("a", "c")
+    assert Scores.load(path, "leaf", "calibration").logits.tolist() == [[2.0]]
+    assert Scores.load(path, "leaf").ids == ("a", "b", "c")
+    with pytest.raises(UserError, match=r"scores\.npz: holds no scores of the train part"):
+        Scores.load(path, "leaf", "train")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"not an archive"])
+def test_a_broken_file_is_a_users_error(tmp_path, content):
+    path = tmp_path / "scores.npz"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"scores\.npz: not a score file"):
+        Scores.load(path, "leaf")
+
+
+def test_a_pickle_is_never_read(tmp_path):
+    path = tmp_path / "scores.npz"
+    np.savez(path, ids=np.array([object()], dtype=object), part=[], nodes=[], logits=[])
+    with pytest.raises(UserError, match="not a score file"):
+        Scores.load(path, "leaf")
+
+
+def test_an_absent_file_is_a_users_error(tmp_path):
+    with pytest.raises(UserError, match="no such file; train the member again"):
+        Scores.load(tmp_path / "scores.npz", "leaf")
+
+
+def test_members_come_in_the_order_of_their_names_with_rows_in_one_order():
+    one, other = aligned([scores("leaf"), scores("coarse", ids=("b", "a"), nodes=("Nucleus",))], ("a", "b"))
+    assert (one.name, other.name) == ("coarse", "leaf")
+    assert one.logits.tolist() == [[1.0], [0.0]]
+
+
+def test_two_members_of_one_name_are_refused():
+    with pytest.raises(UserError, match="two members are called 'leaf'"):
+        aligned([scores(), scores()])
+
+
+def test_members_of_different_samples_are_refused():
+    with pytest.raises(UserError, match="member 'leaf' has no scores for 'b'"):
+        aligned([scores("coarse"), scores("leaf", ids=("a",))])
+    with pytest.raises(UserError, match="member 'leaf' also scores 'c', which others do not"):
+        aligned([scores("coarse"), scores("leaf", ids=("a", "b", "c"))])
+
+
+def test_an_unknown_node_is_named():
+    taxonomy = Taxonomy.from_text(TAXONOMY)
+    with pytest.raises(UserError, match="member 'leaf' answers for 'Golgi', which <text> does not have"):
+        fit([scores(nodes=("Nucleoli", "Golgi"))], truth(taxonomy), taxonomy, EnsembleSettings())
+
+
+def test_a_leaf_nobody_answers_for_is_named():
+    taxonomy = Taxonomy.from_text(TAXONOMY)
+    with pytest.raises(UserError, match="no member answers for the leaf 'Nuclear speckles'; train one that does"):
+        fit([scores(nodes=("Nucleoli",))], truth(taxonomy), taxonomy, EnsembleSettings())
+
+
+def test_prediction_asks_for_the_members_it_was_fitted_with():
+    taxonomy = Taxonomy.from_text(TAXONOMY)
+    ensemble = fit([scores("leaf"), scores("leaf-s1")], truth(taxonomy), taxonomy, EnsembleSettings(bootstrap=0))
+    with pytest.raises(UserError, match="this ensemble combines leaf, leaf-s1; got scores of leaf"):
+        ensemble.predict([scores("leaf")])
+    with pytest.raises(UserError, match="member 'leaf-s1' scores other nodes than when the ensemble was fitted"):
+        ensemble.predict([scores("leaf"), scores("leaf-s1", nodes=("Nucleoli",))])
+
+
+def truth(taxonomy: Taxonomy) -> Truth:
+    present = np.array([[True, True, False], [True, False, True]])
+    return Truth(("a", "b"), present, np.ones_like(present))

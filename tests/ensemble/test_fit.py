@@ -1,0 +1,198 @@
+"""Where ensembles are seldom looked at: partial answers, ties, one antibody, loud scores, a crash between two files."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from hpa_hier.ensemble import ensemble_file as keep
+from hpa_hier.ensemble.accept import compare
+from hpa_hier.ensemble.calibrate.platt import platt, temperature
+from hpa_hier.ensemble.combine.blend import blend, blend_weights
+from hpa_hier.ensemble.combine.factor import with_factors
+from hpa_hier.ensemble.combine.stack import Lesson, convex_weights
+from hpa_hier.ensemble.decide.thresholds import ThresholdPlan, fit_thresholds
+from hpa_hier.ensemble.fit import HeldOut, fit, fit_held_out, material
+from hpa_hier.ensemble.scores.scores import Scores, Truth
+from hpa_hier.errors import UserError
+from hpa_hier.metrics import scores as metrics
+from hpa_hier.settings.recipe import EnsembleSettings
+from hpa_hier.taxonomy import Taxonomy
+
+TREE = Taxonomy.from_text(
+    "taxonomy: t\nlevels: {coarse: 1, leaf: leaves}\ntree:\n  G:\n    a: {label: 0}\n    b: {label: 1}\n"
+    "  H:\n    c: {label: 2}\n    d: {label: 3}\n"
+)
+LEAF = [TREE.column[leaf] for leaf in TREE.leaves]
+
+
+def drawn(samples: int, seed: int = 0) -> tuple[Truth, Scores]:
+    """Draw a truth of the tree, and a leaf member that is exactly calibrated."""
+    rng = np.random.default_rng(seed)
+    ids = tuple(f"s{i:04d}" for i in range(samples))
+    logits = rng.normal(-2, 2, (samples, 4))
+    present = np.zeros((samples, len(TREE.nodes)), bool)
+    present[:, LEAF] = rng.random(logits.shape) < expit(logits)
+    present = TREE.close(present)
+    return Truth(ids, present, np.ones_like(present)), Scores("leaf", ids, TREE.leaves, logits)
+
+
+def log_loss(logits: np.ndarray, present: np.ndarray) -> float:
+    return float((np.logaddexp(0, logits) - present * logits).sum())
+
+
+def test_a_blend_weighs_by_what_a_member_says_and_not_by_how_much_it_covers() -> None:
+    rng = np.random.default_rng(0)
+    good = rng.normal(-1.5, 1.5, (2000, 10))
+    present = rng.random(good.shape) < expit(good)
+    noise = rng.normal(-1.5, 1.5, good.shape)
+    covers = np.ones((2, 10), bool)
+    covers[1, :9] = False  # the good member answers for one node alone
+    weights = blend_weights(Lesson(np.stack([noise, good]), covers, present, np.ones_like(present)))
+    alone = blend_weights(
+        Lesson(np.stack([noise, good])[:, :, 9:], covers[:, 9:], present[:, 9:], present[:, 9:] | True)
+    )
+    np.testing.assert_allclose(weights[:, 9], alone[:, 0], atol=0.01)
+    assert weights[1, 9] > 0.95
+    assert (blend([noise, good], weights)[:, 0] == expit(noise[:, 0])).all()
+
+
+@pytest.mark.parametrize(("scale", "centre"), [(1.0, -1.0), (1.0, -5.0), (3.0, -5.0)])
+def test_convex_weights_are_the_best_ones_on_rare_classes_too(scale: float, centre: float) -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(centre, 2, (1500, 6))
+    present = rng.random(true.shape) < expit(true)
+    logits = np.stack([scale * (true + rng.normal(0, noise, true.shape)) for noise in (0.3, 1, 2)])
+    lesson = Lesson(logits, np.ones((3, 6), bool), present, np.ones_like(present))
+    found = log_loss(np.einsum("ebn,en->bn", logits, convex_weights(lesson, shrink=0.0)), present)
+    steps = [one for one in itertools.product(np.linspace(0, 1, 21), repeat=2) if sum(one) <= 1]
+    tried = [log_loss(np.einsum("ebn,e->bn", logits, (a, b, 1 - a - b)), present) for a, b in steps]
+    assert found < 1.01 * min(tried)
+
+
+def test_samples_of_which_a_member_says_nothing_teach_nothing_about_its_nodes() -> None:
+    truth, leaf = drawn(600)
+    groups = np.stack([1 - (1 - expit(leaf.logits[:, pair])).prod(axis=1) for pair in ([0, 1], [2, 3])], axis=1)
+    heard = np.ones((2, 600), bool)
+    heard[0, 100:] = False
+    coarse = Scores("coarse", truth.ids, TREE.groups, np.log(groups / (1 - groups)) * heard[0][:, None])
+    settings = EnsembleSettings(aggregate="ridge", folds=0, bootstrap=0, calibrate="none")
+    ensemble = fit_held_out(material([coarse, leaf], truth, heard), TREE, settings)[0]
+    untold = truth.known.copy()
+    untold[100:, [TREE.column[group] for group in TREE.groups]] = False
+    masked = fit_held_out(material([coarse, leaf], Truth(truth.ids, truth.present, untold), heard), TREE, settings)[0]
+    np.testing.assert_allclose(ensemble.offset, masked.offset, atol=1e-9)
+    np.testing.assert_allclose(ensemble.seats[0].weights, masked.seats[0].weights, atol=1e-9)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_acceptance_takes_equal_probabilities_as_one_step_as_the_figures_do(first: bool) -> None:
+    present = np.zeros((20, len(TREE.nodes)), bool)
+    present[:2] = True
+    present = present if first else present[::-1]
+    probs = np.full(present.shape, 0.3)
+    truth = Truth(tuple(f"s{i:02d}" for i in range(20)), present, np.ones_like(present))
+    verdict = compare(*[HeldOut(truth, ("",) * 20, probs, probs > 1)] * 2, TREE, 0.8)
+    expected = metrics.average_precision(probs, present, np.ones_like(present))[LEAF].mean()
+    assert verdict["mean"]["mean_ap"] == pytest.approx(expected) == pytest.approx(0.1)
+
+
+def test_the_interval_of_a_figure_told_by_fit_holds_the_figure() -> None:
+    taxonomy = Taxonomy.from_text(
+        "taxonomy: t\nlevels: {leaf: leaves}\ntree:\n  Top:\n"
+        + "".join(f"    l{i}: {{label: {i}}}\n" for i in range(60))
+    )
+    rng = np.random.default_rng(1)
+    leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
+    present = np.zeros((300, len(taxonomy.nodes)), bool)
+    present[:, leaves] = rng.random((300, 60)) < 4 / 300
+    present = taxonomy.close(present)
+    probs = expit(np.where(present, 1.0, -1.0) + rng.normal(0, 1.5, present.shape))
+    truth = Truth(tuple(f"s{i:03d}" for i in range(300)), present, np.ones_like(present))
+    told = compare(*[HeldOut(truth, ("",) * 300, probs, probs > 0.8)] * 2, taxonomy, 0.8)["ensemble"]["mean_ap"]
+    assert told["low"] < told["value"] < told["high"]
+
+
+@pytest.mark.parametrize("positives", [0, 1])
+def test_a_comparison_without_positives_is_none_and_one_with_few_can_be_written(positives: int) -> None:
+    present = np.zeros((40, len(TREE.nodes)), bool)
+    present[:positives] = True
+    probs = np.random.default_rng(0).random(present.shape)
+    truth = Truth(tuple(f"s{i:02d}" for i in range(40)), present, np.ones_like(present))
+    verdict = compare(*[HeldOut(truth, ("",) * 40, probs, probs > 0.5)] * 2, TREE, 0.8)
+    json.dumps(verdict, allow_nan=False)
+    assert verdict["decided"] is bool(positives)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_a_calibration_finds_its_slope_whatever_the_scores_are_counted_in(scale: float) -> None:
+    truth, leaf = drawn(800)
+    known = np.ones((800, 4), bool)
+    for method in (temperature, platt):
+        found = method(TREE.leaves, leaf.logits * scale, truth.present[:, LEAF], known, 50.0)
+        plain = method(TREE.leaves, leaf.logits, truth.present[:, LEAF], known, 50.0)
+        np.testing.assert_allclose(found.slope * scale, plain.slope, rtol=0.01)
+
+
+def test_a_bagged_threshold_sees_the_best_cut_behind_equal_probabilities() -> None:
+    counts = [(0.9, 1600, 0), (0.5, 400, 100), (0.1, 100, 6000)]  # probability, with the node, without it
+    probs = np.concatenate([np.full(hits + others, prob) for prob, hits, others in counts])[:, None]
+    present = np.concatenate([np.arange(hits + others) < hits for _, hits, others in counts])[:, None]
+    for rule in ("f1", "bagged"):  # F1 is 0.87 behind the first step and 0.95 behind the second
+        plan = ThresholdPlan(rule, bootstrap=0)
+        assert 0.1 < fit_thresholds(("a",), probs, (present, present | True), [0], plan).values[0] <= 0.5, rule
+
+
+def test_an_interval_of_a_threshold_draws_units_whole() -> None:
+    rng = np.random.default_rng(0)
+    probs = rng.random((40, 1))
+    present = rng.random((40, 1)) < probs
+    for rule in ("f1", "bagged", "prevalence", "plugin", "global"):
+        plan = ThresholdPlan(rule, small_class=2)
+        many, truth = probs.repeat(10, axis=0), (present.repeat(10, axis=0), present.repeat(10, axis=0) | True)
+        alone = fit_thresholds(("a",), many, truth, [0], plan)
+        whole = fit_thresholds(("a",), many, truth, [0], plan, np.arange(40).repeat(10))
+        assert whole.values == alone.values
+        apart, together = (float((found.high - found.low)[0]) for found in (alone, whole))
+        assert together > 1.2 * apart, rule
+
+
+def test_what_is_safe_is_present() -> None:
+    truth, leaf = drawn(300)
+    settings = EnsembleSettings(aggregate="mean", thresholds="fixed", fixed_threshold=0.8, folds=0)
+    found = fit([leaf], truth, TREE, settings).predict([leaf])
+    rows = np.flatnonzero(found.safe.column >= 0)
+    assert found.present[rows, found.safe.column[rows]].all()
+    assert len(rows) > 5
+
+
+def test_all_samples_of_one_antibody_are_fitted_without_folds() -> None:
+    truth, leaf = drawn(60)
+    ensemble, held_out = fit_held_out(
+        material([leaf], truth, units=["one"] * 60), TREE, EnsembleSettings(aggregate="mean", bootstrap=0)
+    )
+    assert held_out is None
+    assert np.isfinite(ensemble.thresholds.values).all()
+
+
+@pytest.mark.parametrize("number", [3, 8, 12, 20])
+def test_a_factor_is_the_same_to_the_last_bit_in_any_batch(number: int) -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (number + 1, 64, 2))
+    covers, given = np.ones((number + 1, 2), bool), [None] * number + [0]
+    whole = with_factors(list(logits), covers, given)[-1]
+    alone = np.concatenate([with_factors(list(logits[:, k : k + 1]), covers, given)[-1] for k in range(64)])
+    assert whole.tobytes() == alone.tobytes()
+
+
+def test_an_ensemble_beside_another_taxonomy_than_its_own_is_refused(tmp_path: Path) -> None:
+    truth, leaf = drawn(60)
+    keep.save(fit([leaf], truth, TREE, EnsembleSettings(aggregate="mean", folds=0, bootstrap=0)), tmp_path)
+    moved = TREE.text.replace("    b: {label: 1}\n  H:\n", "  H:\n    b: {label: 1}\n")
+    (tmp_path / "taxonomy.yaml").write_text(moved)
+    with pytest.raises(UserError, match=r"ensemble\.json: was fitted under another .*taxonomy\.yaml .*; fit it again"):
+        keep.load(tmp_path)

@@ -1,0 +1,284 @@
+"""The report page: whole, self-contained, asking nothing of any network, and safe with any name."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from evaluated_run import FLAT, MEMBERS, make_run
+
+from hpa_hier.cli import report as command
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.errors import UserError
+from hpa_hier.evaluate.evaluation import read_evaluation
+from hpa_hier.evaluate.gallery import shelves
+from hpa_hier.evaluate.report import branch, cost, write_report
+from hpa_hier.evaluate.training_record import class_counts, read_history
+from hpa_hier.files.atomic import read_json, write_json, write_text
+from hpa_hier.settings.recipe import ReportSettings
+from hpa_hier.taxonomy import Taxonomy
+
+FEW = ReportSettings(bootstrap=40, gallery=3)
+ASKING = {"src", "srcset", "poster", "data", "action", "formaction", "background", "manifest", "ping", "cite", "href"}
+VOID = {"meta", "link", "img", "input", "br", "line", "polyline", "circle"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page, and whether its tags close in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> without a beginning"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("report"), count=600, size=24)
+
+
+@pytest.fixture(scope="module")
+def html(run):
+    return write_report(run, FEW).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def test_every_tag_closes_in_order(page):
+    assert page.open == []
+
+
+def test_no_attribute_of_the_page_asks_anything_of_a_network(page):
+    for tag, attributes in page.tags:
+        for name in ASKING & set(attributes):
+            value = attributes[name] or ""
+            assert value.startswith(("#", "data:")), f"<{tag} {name}={value[:60]!r}>"
+        assert tag not in {"script", "iframe", "object", "embed", "base", "form"}
+
+
+def test_no_style_of_the_page_asks_anything_of_a_network(page, html):
+    styles = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
+    styles += [attributes["style"] or "" for _, attributes in page.tags if "style" in attributes]
+    assert not re.search(r"@import|https?:|//[a-z]", "".join(styles))
+    assert all(found.startswith("data:") for found in re.findall(r"url\(['\"]?([^)]*)", "".join(styles)))
+
+
+def test_the_page_forbids_its_reader_every_request(page):
+    rules = [a["content"] for tag, a in page.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    assert rules == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_every_link_inside_the_page_leads_somewhere(page):
+    places = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links
+    assert {link.removeprefix("#") for link in links} <= places
+
+
+def test_each_id_stands_once(page):
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_headline_says_simulated_split_positives_and_interval_in_its_own_line(page, run):
+    figures = read_json(run / "ensemble" / "figures.json")
+    what = figures["what"]
+    caption = (
+        f"Drawn cells (simulated), test part of split {what['split_digest']} , {what['positives']:,} positives in "
+        f"{what['samples']:,} images; in brackets, 95 % intervals"
+    )
+    assert caption in page.text
+    assert "flat ensemble, same number of networks" in page.text
+
+
+def test_the_page_holds_every_section(page):
+    wanted = [
+        "headline",
+        "tree",
+        "classes",
+        "gallery",
+        "coherence",
+        "calibration",
+        "together",
+        "data",
+        "members",
+        "counts",
+    ]
+    found = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
+    assert [name for name in wanted if name not in found] == []
+
+
+def test_every_node_stands_in_the_tree_once(page, run):
+    nodes = [row["node"] for row in read_json(run / "ensemble" / "figures.json")["nodes"]]
+    drawn = [a["title"].split(":")[0] for _, a in page.tags if (a.get("class") or "").startswith("node ")]
+    assert drawn == nodes
+
+
+def test_a_node_with_two_parents_hangs_where_the_file_has_it_and_names_the_other():
+    text = """
+taxonomy: two
+levels: {coarse: 1, leaf: leaves}
+tree:
+  Nucleus:
+    Nucleoli: {label: 0}
+  Cytoplasm:
+    Centrosome: {label: 1, also_under: [Nucleus]}
+  Negative: {label: 2}
+"""
+    taxonomy = Taxonomy.from_text(text)
+    rows = {node: {"node": node, "f1": {"value": 0.5}} for node in taxonomy.nodes}
+    tree = [branch(taxonomy, node, rows) for node in ("Nucleus", "Cytoplasm", "Negative")]
+    assert [child.row["node"] for child in tree[0].below] == ["Nucleoli"]
+    assert [(child.row["node"], child.also_under) for child in tree[1].below] == [("Centrosome", ("Nucleus",))]
+    assert tree[2].below == []
+
+
+def test_classes_stand_in_order_of_support(html, run):
+    rows = [row for row in read_json(run / "ensemble" / "figures.json")["nodes"] if row["leaf"]]
+    section = html[html.index('id="classes"') : html.index('id="gallery"')]
+    found = [int(n.replace(",", "")) for n in re.findall(r'<span class="count">([\d,]+)</span>', section)]
+    assert found == sorted((row["positives"] for row in rows), reverse=True)
+
+
+def test_the_gallery_has_its_images_with_a_layer_for_each_channel(page):
+    layers = [attributes["class"] for tag, attributes in page.tags if tag == "img"]
+    assert len(layers) == 3 * FEW.gallery * 4
+    assert set(layers) == {"layer-red", "layer-green", "layer-blue", "layer-yellow"}
+
+
+def test_every_member_of_both_ensembles_shows_its_curves(page):
+    for name in dict.fromkeys(MEMBERS + FLAT):
+        assert name in page.text
+    assert len([1 for tag, a in page.tags if tag == "polyline" and a["class"] == "train_loss"]) == 8
+
+
+def test_writing_the_page_twice_gives_the_same_bytes(run, html):
+    assert write_report(run, FEW).read_text(encoding="utf-8") == html
+
+
+def test_a_name_with_markup_in_it_is_shown_and_not_obeyed(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "<img src=x onerror=alert(1)>")
+    facts = read_json(copy / "ensemble" / "evaluation.json")
+    write_json(copy / "ensemble" / "evaluation.json", facts | {"split_digest": "<script>alert(1)</script>"})
+    text = write_report(copy, FEW).read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "<img src=x" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_a_pack_that_moved_away_costs_its_sections_and_the_page_says_so(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    write_json(copy / "run.json", read_json(copy / "run.json") | {"pack": str(tmp_path / "gone")})
+    page = Page(write_report(copy, FEW).read_text(encoding="utf-8"))
+    assert "no finished pack" in page.text
+    assert "name the pack with --set data.pack=DIR" in page.text
+    assert not [1 for tag, _ in page.tags if tag == "img"]
+    there = Page(write_report(copy, FEW, pack=run.parent / "pack").read_text(encoding="utf-8"))
+    assert [1 for tag, _ in there.tags if tag == "img"]
+
+
+def test_another_pack_than_the_runs_is_not_shown(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    write_json(copy / "run.json", read_json(copy / "run.json") | {"pack_digest": "0123456789abcdef"})
+    assert "is another pack" in Page(write_report(copy, FEW).read_text(encoding="utf-8")).text
+
+
+def test_what_was_predicted_where_the_annotation_does_not_say_is_neither_right_nor_wrong(run):
+    evaluation = read_evaluation(run)
+    row, leaf = 0, evaluation.leaf_columns[0]
+    known, present, targets = evaluation.known.copy(), evaluation.ensemble.present.copy(), evaluation.targets.copy()
+    known[row, leaf], present[row, leaf], targets[row, leaf] = False, True, False
+    untold = replace(evaluation, known=known, targets=targets, ensemble=replace(evaluation.ensemble, present=present))
+    shelf = shelves(untold, Pack.open(run.parent / "pack"), len(evaluation.ids))[0]
+    (card,) = (card for card in shelf.cards if card.id == evaluation.ids[row])
+    marks = {label.name: label.mark for label in card.predicted}
+    assert marks[evaluation.taxonomy.nodes[leaf]] == "untold"
+
+
+def test_sides_of_different_size_are_called_unmatched(run, tmp_path, page):
+    assert "not matched" not in page.text
+    copy = shutil.copytree(run, tmp_path / "run")
+    facts = read_json(copy / "ensemble" / "evaluation.json")
+    facts["flat_members"].pop("leaf-s4")
+    write_json(copy / "ensemble" / "evaluation.json", facts)
+    text = Page(write_report(copy, FEW).read_text(encoding="utf-8")).text
+    assert "The two sides are not matched: 5 networks here against 4 there" in text
+    assert "same number of networks" not in text
+
+
+def test_a_run_without_a_flat_peer_says_what_is_missing(tmp_path):
+    page = Page(write_report(make_run(tmp_path, count=120, size=16, flat=False), FEW).read_text(encoding="utf-8"))
+    assert "holds no flat ensemble" in page.text
+
+
+def test_counts_after_balancing_are_repeated_images_and_never_fewer(run):
+    counts = class_counts(run, Pack.open(run.parent / "pack"), Taxonomy.load(run / "taxonomy.yaml"))
+    assert all(row.after >= row.before for row in counts)
+    assert [row.before for row in counts] == sorted((row.before for row in counts), reverse=True)
+    assert any(row.after > row.before for row in counts)
+
+
+def test_costs_add_up_and_an_unknown_cost_stays_unknown():
+    assert cost({"a": {"seconds": 2.0}, "b": {"seconds": 3}})["seconds"] == 5
+    assert cost({"a": {"seconds": 2.0}, "b": {}})["seconds"] is None
+    assert cost({})["networks"] == 0
+
+
+def test_a_history_with_a_word_for_a_number_is_refused_with_its_line(tmp_path):
+    write_text(tmp_path / "history.csv", "epoch,train_loss\n0,0.5\n1,oops\n")
+    with pytest.raises(UserError, match=r"history\.csv:3: train_loss is 'oops', not a number"):
+        read_history(tmp_path / "history.csv")
+
+
+def test_a_history_may_hold_empty_and_infinite_cells(tmp_path):
+    write_text(tmp_path / "history.csv", "epoch,train_loss\n0,\n1,nan\n2,0.25\n")
+    assert read_history(tmp_path / "history.csv") == {"train_loss": [None, None, 0.25]}
+
+
+def test_the_command_ends_with_one_line_that_names_the_page(run, capsys):
+    sets = ["--set", "report.bootstrap=10", "--set", "report.gallery=1"]
+    assert command.main(["--run", str(run), *sets]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 1
+    assert out[0].startswith(f"wrote {run / 'report' / 'index.html'} (")
+
+
+def test_the_command_follows_the_recipe_kept_with_the_run(run, tmp_path):
+    kept = tmp_path / "kept"
+    shutil.copytree(run, kept)
+    write_text(kept / "config.yaml", "report: {bootstrap: 7, gallery: 1}\n")
+    assert command.main(["--run", str(kept)]) == 0
+    assert "from 7 resamples" in Page((kept / "report" / "index.html").read_text(encoding="utf-8")).text
+
+
+def test_the_command_refuses_a_run_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="nosuch: no such run"):
+        command.main(["--run", "nosuch", "--set", f"artifacts={tmp_path}"])

@@ -1,0 +1,66 @@
+"""The ensemble over members that were really trained, for a moment, on drawn cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpa_hier.cli import train
+from hpa_hier.cli.ensemble import main
+from hpa_hier.simulate.write import write_folder
+
+RECIPE = """run: brief
+artifacts: {artifacts}
+data: {{image_size: 32}}
+simulate: {{count: 220, image_size: 32}}
+training: {{width: 4, epochs: 1, batch_size: 32, stop_on: none}}
+members:
+  - {{name: coarse, level: coarse}}
+  - {{name: leaf, level: leaf}}
+ensemble: {{members: [coarse, leaf], flat: [leaf], reconcile: gate, bootstrap: 20}}
+report: {{bootstrap: 20}}
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    home = tmp_path_factory.mktemp("trained")
+    (home / "brief.yaml").write_text(RECIPE.format(artifacts=home / "artifacts"))
+    for member in ("coarse", "leaf"):
+        train.main(["--member", member, "--config", str(home / "brief.yaml"), "--device", "cpu", "--no-progress"])
+    write_folder(home / "images", count=9, size=48, seed=3, imbalance=1.0, workers=1, depth=8)
+    assert main(["fit", "--config", str(home / "brief.yaml")]) == 0
+    return home
+
+
+def test_the_whole_way_gives_the_same_bytes_whatever_the_batch(home):
+    for size in ("1", "5", "64"):
+        arguments = [
+            "--images",
+            str(home / "images"),
+            "--out",
+            str(home / size),
+            "--batch-size",
+            size,
+            "--device",
+            "cpu",
+        ]
+        assert main(["predict", "--run", str(home / "artifacts" / "brief"), *arguments]) == 0
+    for name in ("predictions.csv", "submission.csv"):
+        assert (home / "1" / name).read_bytes() == (home / "5" / name).read_bytes() == (home / "64" / name).read_bytes()
+
+
+def test_evaluation_prints_figures_of_both(home, capsys):
+    assert main(["evaluate", "--config", str(home / "brief.yaml")]) == 0
+    text = capsys.readouterr().out
+    assert "macro F1" in text
+    assert "simulated" in text
+
+
+def test_explain_of_a_trained_image_scores_it_anew(home, capsys):
+    first = next(
+        line for line in (home / "artifacts" / "brief" / "split.csv").read_text().splitlines() if ",train," in line
+    )
+    assert main(["explain", first.split(",")[0], "--config", str(home / "brief.yaml"), "--device", "cpu"]) == 0
+    assert "trained on" in capsys.readouterr().out

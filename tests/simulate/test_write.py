@@ -1,0 +1,135 @@
+"""Drawn fields on disk: the same files whatever the number of workers, as PNGs and as a pack."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hpa_hier.cli.data import main
+from hpa_hier.data.images.read import to_bytes
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.errors import UserError
+from hpa_hier.simulate.field import draw_field
+from hpa_hier.simulate.labelsets import LEAVES, draw_samples
+from hpa_hier.simulate.write import _radius, image_id, write_folder, write_pack
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_the_files_are_the_same_whatever_the_number_of_workers(tmp_path: Path) -> None:
+    write_folder(tmp_path / "one", 10, 48, 3, workers=1)
+    write_folder(tmp_path / "two", 10, 48, 3, workers=2)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    assert len(files_of(tmp_path / "one")) == 4 * 10 + 1
+
+
+def test_an_image_does_not_depend_on_how_many_others_are_drawn() -> None:
+    assert (draw_field(3, 5, 48, ["7"], antibody=2).image == draw_field(3, 5, 48, ["7"], antibody=2).image).all()
+
+
+def test_the_label_table_is_the_competitions_with_the_antibody_beside(tmp_path: Path) -> None:
+    table = write_folder(tmp_path / "drawn", 4, 48, 8)
+    with table.open() as handle:
+        rows = list(csv.DictReader(handle))
+    samples = draw_samples(4, 8)
+    assert [row["Id"] for row in rows] == [image_id(i) for i in range(4)]
+    assert [tuple(row["Target"].split()) for row in rows] == [sample.labels for sample in samples]
+    assert [row["antibody"] for row in rows] == [sample.antibody for sample in samples]
+
+
+@pytest.mark.parametrize(("depth", "kind"), [(8, np.uint8), (16, np.uint16)])
+def test_channels_are_grey_pngs_of_the_depth_asked_for(tmp_path: Path, depth: int, kind: type) -> None:
+    write_folder(tmp_path, 1, 48, 8, depth=depth)
+    for channel in ("red", "green", "blue", "yellow"):
+        plane = cv2.imread(str(tmp_path / f"drawn-000000_{channel}.png"), cv2.IMREAD_UNCHANGED)
+        assert plane.shape == (48, 48)
+        assert plane.dtype == kind
+
+
+def test_a_folder_that_holds_drawn_cells_is_not_written_over(tmp_path: Path) -> None:
+    write_folder(tmp_path, 1, 48, 8)
+    with pytest.raises(UserError, match=r"labels.csv: exists already; give another --out or remove the folder"):
+        write_folder(tmp_path, 1, 48, 9)
+
+
+def test_the_pack_holds_the_same_images_labels_and_antibodies_as_the_folder(tmp_path: Path) -> None:
+    pack = Pack.open(write_pack(tmp_path / "pack", 6, 48, 3))
+    write_folder(tmp_path / "folder", 6, 48, 3)
+    samples = draw_samples(6, 3)
+    assert list(pack.ids) == [image_id(i) for i in range(6)]
+    assert [set(nodes) for nodes in pack.nodes] == [{LEAVES[label] for label in s.labels} for s in samples]
+    assert list(pack.groups) == [sample.antibody for sample in samples]
+    images = pack.images(np.arange(6))
+    for i, image in enumerate(images):
+        for channel, plane in zip(pack.channels, image, strict=True):
+            path = tmp_path / "folder" / f"{image_id(i)}_{channel}.png"
+            assert (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == plane).all()
+
+
+def test_a_pack_keeps_the_channels_that_were_asked_for_in_their_order(tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    write_pack(whole, 3, 48, seed=2)
+    write_pack(part, 3, 48, seed=2, channels=("blue", "green"))
+    rows = np.arange(3)
+    assert Pack.open(part).channels == ("blue", "green")
+    np.testing.assert_array_equal(Pack.open(part).images(rows), Pack.open(whole).images(rows)[:, [2, 1]])
+
+
+def test_masks_are_written_where_they_are_asked_for_and_change_no_image(tmp_path: Path) -> None:
+    write_folder(tmp_path / "plain", 4, 48, 8)
+    write_folder(tmp_path / "masked", 4, 48, 8, masks=True, workers=2)
+    plain, masked = files_of(tmp_path / "plain"), files_of_images(tmp_path / "masked")
+    assert plain == masked
+    for index, sample in enumerate(draw_samples(4, 8)):
+        name = image_id(index)
+        cells, nuclei = (
+            read_mask(tmp_path / "masked" / "masks" / f"{name}_{what}.png") for what in ("cells", "nuclei")
+        )
+        assert cells.dtype == np.uint16
+        assert (nuclei[nuclei > 0] == cells[nuclei > 0]).all()
+        for label in sample.labels:
+            assert read_mask(tmp_path / "masked" / "masks" / f"{name}_place-{label}.png").max() == 255
+
+
+def files_of_images(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def read_mask(path: Path) -> np.ndarray:
+    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+
+
+def test_every_fields_cells_get_a_radius_between_the_shares_of_the_side() -> None:
+    drawn = [_radius(1, index, 96, (0.1, 0.4)) for index in range(300)]
+    assert 9.6 <= min(drawn) < 11 < 35 < max(drawn) <= 38.4
+    assert _radius(1, 0, 40, (0.05, 0.06)) == 8.0  # no cell is smaller
+
+
+def test_a_range_of_radii_gives_fields_of_many_cells_and_of_few(tmp_path: Path) -> None:
+    write_folder(tmp_path, 12, 96, 8, radius=(0.09, 0.42), masks=True)
+    counts = [len(np.unique(read_mask(path))) - 1 for path in (tmp_path / "masks").glob("*_cells.png")]
+    assert min(counts) <= 3
+    assert max(counts) >= 8
+
+
+def test_a_pack_can_have_its_intensities_stretched_as_real_images_have(tmp_path: Path) -> None:
+    plain, stretched = (
+        Pack.open(write_pack(tmp_path / rule, 4, 48, 3, intensity=rule)) for rule in ("depth", "percentile")
+    )
+    assert (plain.intensity, stretched.intensity) == ("depth", "percentile")
+    rows = np.arange(4)
+    for before, after in zip(plain.images(rows), stretched.images(rows), strict=True):
+        assert (after == np.stack([to_bytes(plane, "percentile") for plane in before])).all()
+
+
+@pytest.mark.parametrize("form", ["files", "pack"])
+def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path, form: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--out .*file/drawn: cannot be made \(Not a directory\); name another folder"):
+        main(["simulate", "--count", "1", "--as", form, "--out", str(tmp_path / "file" / "drawn")])
