@@ -11,7 +11,7 @@ export OMP_NUM_THREADS := 1
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(VENV)/.installed  ## set up, then the whole way on drawn cells; ends at a report
+demo: $(VENV)/.installed  ## set up, then the whole way on simulated cells; ends at a report
 	$(BIN)/python -m hpa_hier.demo
 
 test: $(VENV)/.installed-dev  ## set up, then lint, types and tests

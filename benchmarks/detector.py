@@ -1,12 +1,12 @@
-"""How well a classifier tells drawn channels from real ones: its AUC per channel, 0.5 where it cannot.
+"""How well a classifier tells simulated channels from real ones: its AUC per channel, 0.5 where it cannot.
 
     python benchmarks/detector.py --real DIR [--dictionary DIR] [--size 256] [--crop 64]
 
 DIR holds real single-channel PNGs named `<id>_<channel>.png`, as the 2018 competition's, 512 pixels wide; DIR of
 --dictionary holds RGB pictures, as the atlas's cell dictionary (their lower 8 % with the scale bar is cut off). As many
-fields are drawn as there are real images, with the real table's labels, at 512 pixels as the competition's. Real and
-drawn are shrunk to `size`, cut into crops of `crop` pixels, and told apart by logistic regression (ridge, by Newton's
-method) on fixed figures of each crop: quantiles of intensity, of gradients and of two scales of detail, and the
+fields are simulated as there are real images, with the real table's labels, at 512 pixels as the competition's. Both
+are shrunk to `size`, cut into crops of `crop` pixels, and told apart by logistic regression (ridge, by Newton's method)
+on fixed figures of each crop: quantiles of intensity, of gradients and of two scales of detail, and the
 spectrum in rings. AUC is that of five folds over images, never over crops, so that no image stands on both sides. A
 classifier of another kind may do better. Costs half a minute on one core.
 """
@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 
 from hpa_hier.cli.command import run
 from hpa_hier.errors import UserError
-from hpa_hier.simulate.field import draw_field
+from hpa_hier.simulate.field import simulate_field
 from hpa_hier.simulate.labelsets import draw_samples
 from hpa_hier.simulate.optics import CHANNELS
 
@@ -65,17 +65,17 @@ def fit_ridge(x: np.ndarray, y: np.ndarray, ridge: float = 1.0) -> np.ndarray:
     return weights
 
 
-def told_apart(real: list[np.ndarray], drawn: list[np.ndarray], crop: int, rng: np.random.Generator) -> float:
+def told_apart(real: list[np.ndarray], simulated: list[np.ndarray], crop: int, rng: np.random.Generator) -> float:
     """Return the cross-validated AUC over crops of images (S, S)."""
     rows, image, positive = [], [], []
-    for number, plane in enumerate([*real, *drawn]):
+    for number, plane in enumerate([*real, *simulated]):
         for top in range(0, plane.shape[0] - crop + 1, crop):
             for left in range(0, plane.shape[1] - crop + 1, crop):
                 rows.append(features(plane[top : top + crop, left : left + crop]))
                 image.append(number)
                 positive.append(number < len(real))
     x, owner, y = np.array(rows), np.array(image), np.array(positive)
-    fold = rng.permutation(len(real) + len(drawn))[owner] % FOLDS
+    fold = rng.permutation(len(real) + len(simulated))[owner] % FOLDS
     scores = np.zeros(len(x))
     for held in range(FOLDS):
         train, test = fold != held, fold == held
@@ -109,14 +109,14 @@ def dictionary_channels(folder: Path, size: int) -> dict[str, list[np.ndarray]]:
     return found
 
 
-def drawn_channels(
+def simulated_channels(
     count: int, sizes: tuple[int, int], radius: tuple[float, float] | None, seed: int
 ) -> dict[str, list[np.ndarray]]:
-    """Draw channel → `count` images, cells' radius log-uniform between shares of the side.
+    """Simulate channel → `count` images, cells' radius log-uniform between shares of the side.
 
     Args:
         count: images.
-        sizes: pixels that they are drawn at, and that they are shrunk to.
+        sizes: pixels that they are simulated at, and that they are shrunk to.
         radius: shares of the side.
         seed: of the draw.
     """
@@ -125,7 +125,7 @@ def drawn_channels(
     fields = []
     for index, sample in enumerate(draw_samples(count, seed)):
         pixels = float(np.exp(rng.uniform(*np.log(radius)))) * side if radius else None
-        fields.append(draw_field(seed, index, side, sample.labels, radius=pixels).image)
+        fields.append(simulate_field(seed, index, side, sample.labels, radius=pixels).image)
     return {c: [shrunk(np.ascontiguousarray(field[k]), size) for field in fields] for k, c in enumerate(CHANNELS)}
 
 
@@ -135,21 +135,23 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--real", type=Path, required=True, metavar="DIR")
     parser.add_argument("--dictionary", type=Path, metavar="DIR")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--drawn-size", type=int, default=512, help="pixels that fields are drawn at, then shrunk")
+    parser.add_argument(
+        "--simulated-size", type=int, default=512, help="pixels that fields are simulated at, then shrunk"
+    )
     parser.add_argument("--crop", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     sets = [("competition", real_channels(options.real, options.size), None)]
     if options.dictionary:
         sets.append(("dictionary", dictionary_channels(options.dictionary, options.size), (0.2, 0.42)))
-    print("| real images | channel | real, drawn | AUC |\n| --- | --- | --- | --- |")
+    print("| real images | channel | real, simulated | AUC |\n| --- | --- | --- | --- |")
     for name, real, radius in sets:
         many = max(map(len, real.values()))
         if not many:
             raise UserError(f"{options.real}: no file called <id>_red.png, _green.png, _blue.png or _yellow.png")
-        drawn = drawn_channels(many, (options.drawn_size, options.size), radius, options.seed)
+        simulated = simulated_channels(many, (options.simulated_size, options.size), radius, options.seed)
         for c, planes in real.items():
-            value = told_apart(planes, drawn[c][: len(planes)], options.crop, np.random.default_rng(options.seed))
+            value = told_apart(planes, simulated[c][: len(planes)], options.crop, np.random.default_rng(options.seed))
             print(f"| {name} | {c} | {len(planes)}, {len(planes)} | {value:.2f} |", flush=True)
     return 0
 

@@ -1,4 +1,4 @@
-"""Macro F1 on drawn cells against the number of drawn images trained on: neither saturated at once nor flat.
+"""Macro F1 on simulated cells against the number of simulated images trained on: neither saturated at once nor flat.
 
     python benchmarks/learning_curve.py [--counts 250,500,1000,2000,4000,8000] [--size 64] [--passes 8] [--least 300]
 
@@ -100,8 +100,8 @@ def score(network, images: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def drawn(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw `count` images with the real class counts: (B, 4, S, S) uint8 and (B, N) bool as the taxonomy's nodes."""
+def simulated(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Simulate images with the real class counts: (B, 4, S, S) uint8, and (B, N) bool as the taxonomy's nodes."""
     from hpa_hier.data.labels.table import targets
     from hpa_hier.simulate.labelsets import LEAVES, draw_samples
     from hpa_hier.simulate.write import images
@@ -114,7 +114,7 @@ def drawn(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(arguments: list[str]) -> int:
-    """Draw, train, print the table."""
+    """Simulate, train, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", default="250,500,1000,2000,4000,8000")
     parser.add_argument("--size", type=int, default=64, help="pixels")
@@ -131,10 +131,10 @@ def main(arguments: list[str]) -> int:
 
     taxonomy = Taxonomy.load("hierarchy/hpa28.yaml")
     counts = [int(count) for count in options.counts.split(",")]
-    pool, pool_present = drawn(max(counts), options.size, options.seed)
-    held, held_present = drawn(HELD_OUT + FITTED, options.size, options.seed + 1)
+    pool, pool_present = simulated(max(counts), options.size, options.seed)
+    held, held_present = simulated(HELD_OUT + FITTED, options.size, options.seed + 1)
     lines = [
-        "| drawn images | steps | " + " | ".join(f"{level} macro F1" for level in LEVELS) + " |",
+        "| simulated images | steps | " + " | ".join(f"{level} macro F1" for level in LEVELS) + " |",
         "|" + " --- |" * 4,
     ]
     for count in counts:

@@ -3,7 +3,7 @@
     python benchmarks/near_duplicates.py [--count N] [--cells N]
 
 Speed: N (100,000) random fingerprints with planted near ones are searched and compared each with each; seconds of one
-core's time. Finding: copies of drawn cells (simulated, 128², N of them: 2,000) are made as copies come about, and the
+core's time. Finding: copies of simulated cells (128², N of them: 2,000) are made as copies come about, and the
 share is printed of those whose fingerprint is near enough and whose thumbnail is alike enough; and, of all pairs of
 different fields, how many would be taken for copies.
 """
@@ -96,7 +96,7 @@ def changes() -> dict[str, Change]:
 
 
 def finding(cells: int) -> None:
-    """Print which copies of drawn cells are found, and how many pairs of different ones are."""
+    """Print which copies of simulated cells are found, and how many pairs of different ones are."""
     from hpa_hier.simulate.write import write_pack
 
     with tempfile.TemporaryDirectory() as folder:
@@ -126,7 +126,7 @@ def main() -> None:
     """Read the arguments, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100_000, metavar="N", help="fingerprints (default: 100,000)")
-    parser.add_argument("--cells", type=int, default=2000, metavar="N", help="drawn cells (default: 2000)")
+    parser.add_argument("--cells", type=int, default=2000, metavar="N", help="simulated cells (default: 2000)")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     speed(options.count)

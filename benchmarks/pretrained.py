@@ -1,4 +1,4 @@
-"""Make the small ensemble that comes with the package: train on drawn cells, fit, copy, write its card.
+"""Make the small ensemble that comes with the package: train on simulated cells, fit, copy, write its card.
 
     python benchmarks/pretrained.py [--jobs N] [--device auto] [--real DIR --labels CSV [--crop-lower 0.08]]
 
@@ -26,7 +26,7 @@ CONFIG = "configs/pretrained.yaml"
 MEMBER_FILES = ("member.json", "model.safetensors", "config.yaml", "taxonomy.yaml", "history.csv")
 LOOKS = "six"  # times that scores on the dictionary were read in making what is shipped, this one included
 START = (
-    "The leaf members go on from the backbones of those shipped before (which drawn cells made too, other fields), "
+    "The leaf members are initialised from the previously shipped backbones (also trained on simulated data), "
     "the others from the new leaf member's. "
 )
 LARGEST_MEMBER, LARGEST = 1_500_000, 5_000_000  # bytes
@@ -40,17 +40,17 @@ its leaf member.
 
 ## What it was trained on
 
-**Drawn cells only**: {count:,} fields that `hpa_hier.simulate` drew ({recipe}),
+**Simulated cells only**: {count:,} fields that `hpa_hier.simulate` made ({recipe}),
 {parts}.
 It has seen no microscope image. Cells' mean radius goes from {smallest:.0%} to {largest:.0%} of the side, labels are
-drawn as if all classes were alike, and the yellow channel is dropped in {dropped:.0%} of the training images, so that
-its absence is no surprise. Fields are drawn at {supersample} times the side and shrunk, their contrast, sharpness and
-compression vary at `simulate.variety` {variety:g}, and intensities are brought to 8 bits by the {intensity} rule, as
-predicting does with yours. {start}Passes over the training part: {passes}.
+drawn as if all classes were equally frequent, and the yellow channel is dropped in {dropped:.0%} of the training
+images, because many sets lack it. Fields are simulated at {supersample} times the side and shrunk, their contrast,
+sharpness and compression vary at `simulate.variety` {variety:g}, and intensities are converted to 8 bits by the
+{intensity} rule, as in prediction. {start}Passes over the training part: {passes}.
 
-`python benchmarks/pretrained.py` makes it anew.
+`python benchmarks/pretrained.py` makes it again.
 
-On drawn images that no member was trained on (the test part; **simulated**):
+On simulated images that no member was trained on (the test part; **simulated**):
 
 ```
 {simulated}
@@ -64,7 +64,7 @@ On drawn images that no member was trained on (the test part; **simulated**):
 
 - **No answer about a protein, a patient or a treatment may rest on it.** It is there to try the system before any
   training.
-- Its probabilities are calibrated on drawn cells with all classes alike, so on real images they are **not**
+- Its probabilities are calibrated on simulated cells with all classes alike, so on real images they are **not**
   calibrated, and its thresholds are not those for your images' class frequencies.
 - It does not tell tissue from cells, or a failed stain from a real one; on images other than fluorescent single layers
   of cells with microtubules in red, the protein in green and nuclei in blue it says something all the same.
@@ -72,7 +72,7 @@ On drawn images that no member was trained on (the test part; **simulated**):
 """
 
 REAL = """`python benchmarks/sim_to_real.py` on {title}{crop};
-trained on none of them. These images were looked at while the drawing was improved, and their scores were
+trained on none of them. These images were looked at while the simulation was improved, and their scores were
 read {looks} times, as docs/simulate.md tells, so expect somewhat less on images that nobody has looked at. Group F1
 counts the ensemble's own decisions, top-k its ranking:
 

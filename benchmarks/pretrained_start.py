@@ -2,8 +2,8 @@
 
     python benchmarks/pretrained_start.py [--counts 250,1000] [--size 64] [--steps 200] [--repeats 4]
 
-Each repeat draws its own images with the default drawing and the real table's class counts, which is another world than
-the shipped member's (all classes alike, every zoom, drawn at twice the side, contrast of every kind), trains a leaf
+Each repeat simulates its own images with the default settings and the real table's class counts, another world than the
+shipped member's (all classes alike, every zoom, simulated at twice the side, contrast of every kind), trains a leaf
 network of one shape from both starts on the same images in the same order for the same few steps, and compares mean
 average precision over the leaves that occur among 1,000 other images (simulated). The interval is Student's over the
 repeats' differences. Some minutes on one core.
@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from learning_curve import drawn, score, train
+from learning_curve import score, simulated, train
 from scipy.stats import t as student
 
 from hpa_hier.cli.command import one_thread_a_process, run
@@ -45,7 +45,7 @@ def interval(differences: np.ndarray, level: float = 0.95) -> tuple[float, float
 def main(arguments: list[str]) -> int:
     """Train from both starts, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--counts", default="250,1000", help="drawn images to train on")
+    parser.add_argument("--counts", default="250,1000", help="simulated images to train on")
     parser.add_argument("--size", type=int, default=64, help="pixels")
     parser.add_argument("--steps", type=int, default=200, help="of each training, 64 images each")
     parser.add_argument("--repeats", type=int, default=4)
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     counts = [int(count) for count in options.counts.split(",")]
     found = np.zeros((len(counts), options.repeats, 2))
     for repeat in range(options.repeats):
-        pool, present = drawn(max(counts) + TESTED, options.size, 1000 + repeat)
+        pool, present = simulated(max(counts) + TESTED, options.size, 1000 + repeat)
         for row, count in enumerate(counts):
             for column, start in enumerate((None, shipped)):
                 rows = slice(TESTED, TESTED + count)
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
                 found[row, repeat, column] = mean_precision(score(network, pool[:TESTED]), present[:TESTED][:, leaves])
             print(f"repeat {repeat}, {count} images: {found[row, repeat].round(3).tolist()}", flush=True)
     lines = [
-        "| drawn images | from nothing | from the shipped leaf member | difference, 95% interval |",
+        "| simulated images | from nothing | from the shipped leaf member | difference, 95% interval |",
         "|" + " --- |" * 4,
     ]
     for count, rows in zip(counts, found, strict=True):

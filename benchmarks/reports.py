@@ -1,11 +1,11 @@
-"""Every system of the three reports, the flat peer and the default recipe on the same drawn cells, in one table.
+"""Every system of the three reports, the flat peer and the default recipe on the same simulated cells, in one table.
 
     python benchmarks/reports.py [--scale small|full] [--steps 500] [--only NAME ...] [--out artifacts/reports]
 
-Draws cells with the real label sets and their imbalance, packs them at the sizes and with the channels that the recipes
-under configs/reports/ ask for, trains every network of every recipe for the same number of optimiser steps, two at a
-time, fits each system's ensemble on the calibration part and answers for the test part. All systems share one split.
-What is finished stays: the same command goes on after an interruption.
+Simulates cells with the real label sets and their imbalance, packs them at the sizes and with the channels that the
+recipes under configs/reports/ ask for, trains every network of every recipe for the same number of optimiser steps,
+two at a time, fits each system's ensemble on the calibration part and answers for the test part. All systems share one
+split. What is finished stays: the same command goes on after an interruption.
 
 `--scale small` divides the sizes of the reports so that two cores finish in an hour (512 pixels become 72, every other
 size 48), leaves out VGG16's hundred million weights behind its last pooling, and starts from random weights, so that
@@ -17,7 +17,7 @@ A report's network is judged twice: as its recipe cuts it, and with the default 
 tells what it learned from how it is cut. No network stops early, so that all are trained alike.
 
 Writes table.md and table.json into --out, and with --heads each system's cost and score into the head of its recipe.
-All figures are of drawn cells (simulated).
+All figures are of simulated cells.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ SMALL_SIDE = 48
 class Scale:
     """How much of everything."""
 
-    count: int  # drawn images
-    drawn: int  # pixels that they are drawn at
+    count: int  # simulated images
+    simulated: int  # pixels that they are simulated at
     steps: int  # optimiser steps of every network
     small: bool
 
@@ -167,15 +167,22 @@ def alike_flags() -> list[str]:
     return [word for key, value in settings.items() for word in ("--set", f"ensemble.{key}={json.dumps(value)}")]
 
 
-def draw(scale: Scale, wanted: Sequence[System], out: Path) -> None:
-    """Draw the cells once and pack them at every size and with the channels that some recipe asks for."""
+def simulate(scale: Scale, wanted: Sequence[System], out: Path) -> None:
+    """Simulate the cells once and pack them at every size and with the channels that some recipe asks for."""
     images = out / "images"
     if (images / "labels.csv").exists() and len((images / "labels.csv").read_text().splitlines()) != scale.count + 1:
         raise UserError(f"{out}: other cells than the {scale.count:,} asked for; remove it and run this again")
     if not (images / "labels.csv").exists():
-        print(f"drawing {scale.count:,} fields of {scale.drawn} pixels", flush=True)
+        print(f"simulating {scale.count:,} fields of {scale.simulated} pixels", flush=True)
         command(
-            "hpa_hier.data", "simulate", "--count", str(scale.count), "--size", str(scale.drawn), "--out", str(images)
+            "hpa_hier.data",
+            "simulate",
+            "--count",
+            str(scale.count),
+            "--size",
+            str(scale.simulated),
+            "--out",
+            str(images),
         )
     packs = {str(system.recipe.data.pack): system for system in wanted}
     for pack, system in packs.items():
@@ -246,7 +253,7 @@ def answers(wanted: Sequence[System], jobs: int) -> dict[str, Evaluation]:
 
 
 def minority_columns(labels: Path, taxonomy: Taxonomy) -> list[int]:
-    """Return the columns of the leaves that fewer than a twentieth of the drawn images carry."""
+    """Return the columns of the leaves that fewer than a twentieth of the simulated images carry."""
     with labels.open(encoding="utf-8", newline="") as handle:
         carried = [row["Target"].split() for row in csv.DictReader(handle)]
     counts = Counter(label for labels in carried for label in labels)
@@ -301,10 +308,10 @@ def _cost(members: Mapping[str, Mapping[str, float]]) -> Row:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Draw, train, fit, evaluate, and print the table."""
+    """Simulate, train, fit, evaluate, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=("small", "full"), default="small")
-    parser.add_argument("--count", type=int, help="drawn images (default 8,000; full: 30,000)")
+    parser.add_argument("--count", type=int, help="simulated images (default 8,000; full: 30,000)")
     parser.add_argument("--steps", type=int, help="optimiser steps of every network (default 500; full: 20,000)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"recipes under configs/reports, or {OWN}")
     parser.add_argument("--jobs", type=int, default=2, help="networks trained at the same time")
@@ -320,13 +327,13 @@ def main(arguments: Sequence[str]) -> int:
     small = options.scale == "small"
     scale = Scale(
         count=options.count or (8_000 if small else 30_000),
-        drawn=72 if small else 512,
+        simulated=72 if small else 512,
         steps=options.steps or (500 if small else 20_000),
         small=small,
     )
     out = options.out.resolve() / options.scale
     wanted = systems(options.only or (*ORDER, OWN), scale, out)
-    draw(scale, wanted, out)
+    simulate(scale, wanted, out)
     train(wanted, options.jobs)
     found = answers(wanted, options.jobs)
     any_one = next(iter(found.values()))
@@ -334,7 +341,7 @@ def main(arguments: Sequence[str]) -> int:
     rows = table(found, minority, ReportSettings(bootstrap=options.bootstrap))
     targets = any_one.targets[:, any_one.leaf_columns]
     caption = (
-        f"Drawn cells (simulated), test part of {len(any_one.ids)} images with {targets.sum():,} positives, "
+        f"Simulated cells, test part of {len(any_one.ids)} images with {targets.sum():,} positives, "
         f"{any_one.targets[:, minority].sum():,} of them of {len(minority)} minority classes (under a twentieth of the "
         f"images each); split {any_one.facts.get('split_digest', '')}; {scale.steps} optimiser steps a network; 95 % "
         "bootstrap intervals; images/s as trained, on one core, a frozen backbone's one pass not counted. Command: "

@@ -1,4 +1,4 @@
-"""How an ensemble that learned from drawn cells does on real images: groups, organelles and leaves, beside chance.
+"""How an ensemble that learned from simulated cells does on real images: groups, organelles and leaves, beside chance.
 
     python benchmarks/sim_to_real.py --images DIR --labels CSV [--crop-lower 0.08] [--run NAME|DIR] [--markdown FILE]
                                      [--missing yellow]

@@ -1,9 +1,9 @@
-"""All 28 drawn patterns on one sheet, on request beside real images of the same classes.
+"""All 28 simulated patterns on one sheet, on request beside real images of the same classes.
 
     python benchmarks/simulate_sheet.py --out sheet.jpg [--real DIR] [--seed N]
 
 DIR holds `<class>-1-a.jpg`, RGB with red microtubules, green protein, blue nucleus, as the atlas's cell dictionary has
-them. Each class shows the real image and its green channel (with --real), then drawn cells at the same zoom, their
+them. Each class shows the real image and its green channel (with --real), then simulated cells at the same zoom, their
 green channel, and a field of 64 pixels as the demo trains on.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hpa_hier.simulate.field import draw_field
+from hpa_hier.simulate.field import simulate_field
 from hpa_hier.simulate.labelsets import LEAVES
 
 TILE = 150  # pixels, side of one picture
@@ -38,8 +38,8 @@ def tiles(label: str, seed: int, real: Path | None) -> np.ndarray:
             raise SystemExit(f"error: {real}: no readable file {label}-1-a.jpg; name the folder of the cell dictionary")
         picture = picture[: int(0.92 * picture.shape[0]), : int(0.92 * picture.shape[1])]  # the scale bar stays out
         pictures += [picture, np.repeat(picture[..., 1:2], 3, axis=2)]
-    zoomed = draw_field(seed, int(label), ZOOM, [label], radius=0.27 * ZOOM).image
-    field = draw_field(seed, 100 + int(label), 64, [label]).image
+    zoomed = simulate_field(seed, int(label), ZOOM, [label], radius=0.27 * ZOOM).image
+    field = simulate_field(seed, 100 + int(label), 64, [label]).image
     pictures += [coloured(zoomed), np.repeat(zoomed[1][..., None], 3, axis=2), coloured(field)]
     sized = [cv2.resize(p, (TILE, TILE), interpolation=cv2.INTER_AREA) for p in pictures[:-1]]
     sized.append(cv2.resize(pictures[-1], (TILE, TILE), interpolation=cv2.INTER_NEAREST))

@@ -1,4 +1,4 @@
-"""How fast fields are drawn: fields per second and core at several sizes, and whether the floor is kept.
+"""How fast fields are simulated: fields per second and core at several sizes, and whether the floor is kept.
 
     python benchmarks/simulate_speed.py [--sizes 64 128 256 512] [--seconds 5]
 
@@ -15,7 +15,7 @@ import time
 import cv2
 import numpy as np
 
-from hpa_hier.simulate.field import draw_field
+from hpa_hier.simulate.field import simulate_field
 from hpa_hier.simulate.labelsets import draw_labels
 
 FLOORS = {128: 40.0, 256: 10.0}  # fields a second and core
@@ -24,11 +24,11 @@ FLOORS = {128: 40.0, 256: 10.0}  # fields a second and core
 def measure(size: int, seconds: float) -> tuple[float, np.ndarray]:
     """Return fields per second and the milliseconds of each field."""
     labels = draw_labels(5000, seed=3)
-    draw_field(3, 0, size, labels[0])  # caches fill outside the measurement
+    simulate_field(3, 0, size, labels[0])  # caches fill outside the measurement
     took: list[float] = []
     while sum(took) < seconds:
         start = time.process_time()
-        draw_field(3, len(took), size, labels[len(took) % len(labels)])
+        simulate_field(3, len(took), size, labels[len(took) % len(labels)])
         took.append(time.process_time() - start)
     return len(took) / sum(took), 1000 * np.array(took)
 
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512], metavar="PX")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of drawing at each size")
+    parser.add_argument("--seconds", type=float, default=5.0, help="spent at each size")
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     slow = False

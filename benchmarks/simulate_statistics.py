@@ -1,4 +1,4 @@
-"""How bright drawn channels are beside real ones: a table of quantiles per channel, and a plot on request.
+"""How bright simulated channels are beside real ones: a table of quantiles per channel, and a plot on request.
 
     python benchmarks/simulate_statistics.py --real DIR [--count 120] [--size 256] [--plot FILE.png]
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hpa_hier.simulate.field import draw_field
+from hpa_hier.simulate.field import simulate_field
 from hpa_hier.simulate.labelsets import draw_samples
 from hpa_hier.simulate.optics import CHANNELS
 
@@ -33,9 +33,9 @@ def real_quantiles(folder: Path, channel: str, size: int) -> np.ndarray:
     return np.array(rows)
 
 
-def drawn_quantiles(count: int, size: int, seed: int) -> dict[str, np.ndarray]:
-    """Return channel → (images, quantiles) of `count` drawn fields with the real table's labels."""
-    fields = [draw_field(seed, i, size, s.labels).image for i, s in enumerate(draw_samples(count, seed))]
+def simulated_quantiles(count: int, size: int, seed: int) -> dict[str, np.ndarray]:
+    """Return channel → (images, quantiles) of `count` simulated fields with the real table's labels."""
+    fields = [simulate_field(seed, i, size, s.labels).image for i, s in enumerate(draw_samples(count, seed))]
     return {c: np.array([np.percentile(f[k], QUANTILES) for f in fields]) for k, c in enumerate(CHANNELS)}
 
 
@@ -45,8 +45,8 @@ def cell(values: np.ndarray) -> str:
     return f"{middle:4.0f} [{low:3.0f},{high:4.0f}]"
 
 
-def plot(path: Path, real: dict[str, np.ndarray], drawn: dict[str, np.ndarray]) -> None:
-    """Draw each channel's quantiles, real and drawn, with the band from the 10th to the 90th percentile of images."""
+def plot(path: Path, real: dict[str, np.ndarray], simulated: dict[str, np.ndarray]) -> None:
+    """Plot each channel's quantiles, real and simulated; bands hold the 10th to the 90th percentile of images."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -55,7 +55,7 @@ def plot(path: Path, real: dict[str, np.ndarray], drawn: dict[str, np.ndarray]) 
     figure, axes = pyplot.subplots(1, len(CHANNELS), figsize=(14, 3.4), sharey=True, layout="constrained")
     ticks = range(len(QUANTILES))
     for axis, channel in zip(axes, CHANNELS, strict=True):
-        for name, values, colour in (("real", real[channel], "black"), ("drawn", drawn[channel], "tab:orange")):
+        for name, values, colour in (("real", real[channel], "black"), ("simulated", simulated[channel], "tab:orange")):
             low, middle, high = np.percentile(values, [10, 50, 90], axis=0)
             axis.fill_between(ticks, low, high, color=colour, alpha=0.18)
             axis.plot(ticks, middle, color=colour, label=f"{name}, {len(values)} images")
@@ -71,8 +71,8 @@ def main(arguments: list[str]) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--count", type=int, default=120, help="drawn fields")
-    parser.add_argument("--size", type=int, default=256, help="pixels, of real and drawn fields")
+    parser.add_argument("--count", type=int, default=120, help="simulated fields")
+    parser.add_argument("--size", type=int, default=256, help="pixels, of real and simulated fields")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plot", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
@@ -81,15 +81,15 @@ def main(arguments: list[str]) -> int:
     if empty:
         print(f"error: {options.real}: no file *_{empty[0]}.png; name a folder of real channels", file=sys.stderr)
         return 2
-    drawn = drawn_quantiles(options.count, options.size, options.seed)
+    simulated = simulated_quantiles(options.count, options.size, options.seed)
     print(f"| channel | images | {' | '.join(f'{q:g} %' for q in QUANTILES)} |")
     print(f"| --- | --- | {' | '.join('---' for _ in QUANTILES)} |")
     for channel in CHANNELS:
-        for name, values in (("real", real[channel]), ("drawn", drawn[channel])):
+        for name, values in (("real", real[channel]), ("simulated", simulated[channel])):
             columns = " | ".join(cell(values[:, k]) for k in range(len(QUANTILES)))
             print(f"| {channel} | {name}, {len(values)} | {columns} |")
     if options.plot:
-        plot(options.plot, real, drawn)
+        plot(options.plot, real, simulated)
         print(f"wrote {options.plot}")
     return 0
 

@@ -26,7 +26,7 @@ def test_each_member_has_at_most_a_megabyte_and_a_half_and_all_have_five() -> No
 def test_its_card_says_what_it_saw_and_what_it_must_not_be_used_for() -> None:
     assert FOLDER is not None
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for words in ("Drawn cells only", "## On real images", "## What it must not be used for"):
+    for words in ("Simulated cells only", "## On real images", "## What it must not be used for"):
         assert words in card
 
 
@@ -40,7 +40,7 @@ def test_where_no_run_is_finished_it_predicts_without_yellow_and_says_what_it_le
     assert main(["predict", "--images", "images", "--out", "out", "--device", "cpu"]) == 0
     said = capsys.readouterr().out.splitlines()[0]
     assert "no run is finished" in said
-    assert "learned from drawn cells only" in said
+    assert "learned from simulated cells only" in said
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 4
 
 

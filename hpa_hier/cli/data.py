@@ -1,4 +1,4 @@
-"""Command: draw cells, pack images, split samples, balance classes, audit a pack."""
+"""Command: simulate cells, pack images, split samples, balance classes, audit a pack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EPILOG = """examples:
   python -m hpa_hier.data pack --images my_images --labels my_labels.csv --size 128 --out artifacts/my_pack
   python -m hpa_hier.data pack --vectors embeddings.csv --labels my_labels.csv --out artifacts/my_vectors
   python -m hpa_hier.data split --pack artifacts/my_pack --out artifacts/my_pack/split.csv
-  python -m hpa_hier.data simulate --count 200 --size 128 --out artifacts/drawn"""
+  python -m hpa_hier.data simulate --count 200 --size 128 --out artifacts/simulated"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +36,7 @@ def _parser() -> Parser:
     _add_split(_command(commands, "split", "deal samples to train, calibration and test, stratified, no group in two"))
     _add_balance(_command(commands, "balance", "plan how often images are repeated, so that no class stays rare"))
     _add_audit(_command(commands, "audit", "look through a pack: counts, missing channels, duplicates, dark images"))
-    _add_simulate(_command(commands, "simulate", "draw cells with known labels, as files or as a pack"))
+    _add_simulate(_command(commands, "simulate", "simulate cells with known labels, as files or as a pack"))
     return parser
 
 
@@ -152,7 +152,7 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to draw into")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--count", metavar="N", help="images (default: the recipe's)")
     parser.add_argument("--size", metavar="PX", help="side of an image (default: the recipe's)")
     parser.add_argument("--seed", metavar="N", help="of the whole set (default: the recipe's)")

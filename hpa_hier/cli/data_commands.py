@@ -167,44 +167,44 @@ def look_through(options: argparse.Namespace) -> None:
 
 
 def simulate(options: argparse.Namespace) -> None:
-    """Draw cells."""
+    """Simulate cells."""
     flags = {f"--{name}": (f"simulate.{name}", getattr(options, name)) for name in ("count", "seed", "imbalance")}
     recipe = _recipe(options, {**flags, "--size": ("simulate.image_size", options.size)})
     from hpa_hier.simulate import write
 
-    drawn, out = recipe.simulate, options.out
+    settings, out = recipe.simulate, options.out
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from None
-    facts = (out, drawn.count, drawn.image_size, drawn.seed, drawn.imbalance)
+    facts = (out, settings.count, settings.image_size, settings.seed, settings.imbalance)
     if options.form == "pack":
         if options.masks:
-            raise UserError("--masks: a pack holds images only; draw files, or leave --masks out")
+            raise UserError("--masks: a pack holds images only; write files (--as files), or leave --masks out")
         write.write_pack(
             *facts,
             workers=options.workers,
             taxonomy=recipe.taxonomy,
-            radius=drawn.radius,
-            supersample=drawn.supersample,
-            variety=drawn.variety,
+            radius=settings.radius,
+            supersample=settings.supersample,
+            variety=settings.variety,
             intensity=recipe.data.intensity,
             channels=recipe.data.channels,
         )
         wrote = out
     else:
         if not (out / "labels.csv").exists():
-            write_json(out / SIMULATED, {"note": write.NOTE, **drawn.model_dump()})
+            write_json(out / SIMULATED, {"note": write.NOTE, **settings.model_dump()})
         wrote = write.write_folder(
             *facts,
             workers=options.workers,
             depth=options.depth,
-            radius=drawn.radius,
-            supersample=drawn.supersample,
-            variety=drawn.variety,
+            radius=settings.radius,
+            supersample=settings.supersample,
+            variety=settings.variety,
             masks=options.masks,
         )
-    print(f"wrote {wrote}: {drawn.count:,} drawn images of {drawn.image_size}² pixels, seed {drawn.seed}")
+    print(f"wrote {wrote}: {settings.count:,} simulated images of {settings.image_size}² pixels, seed {settings.seed}")
 
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {

@@ -1,4 +1,4 @@
-"""Command: the whole way on drawn cells, from images on disk to a report."""
+"""Command: the whole way on simulated cells, from images on disk to a report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Step:
 
 
 def steps(recipe: Recipe, recipe_arguments: Sequence[str]) -> tuple[Step, ...]:
-    """List the commands from drawn cells to a report, in order.
+    """List the commands from simulated cells to a report, in order.
 
     Args:
         recipe: the recipe that `recipe_arguments` name.
@@ -38,7 +38,9 @@ def steps(recipe: Recipe, recipe_arguments: Sequence[str]) -> tuple[Step, ...]:
     source = ("--images", str(images), "--labels", str(images / "labels.csv"))
     return (
         Step(
-            "draw cells", ("hpa_hier.data", "simulate", *recipe_arguments, "--out", str(images)), images / "labels.csv"
+            "simulate cells",
+            ("hpa_hier.data", "simulate", *recipe_arguments, "--out", str(images)),
+            images / "labels.csv",
         ),
         Step("pack", ("hpa_hier.data", "pack", *source, *recipe_arguments, "--out", str(pack)), pack / "pack.json"),
         Step(
@@ -56,7 +58,7 @@ def steps(recipe: Recipe, recipe_arguments: Sequence[str]) -> tuple[Step, ...]:
 def main(arguments: Sequence[str]) -> int:
     """Run every step that is not finished, each as the command a person would type."""
     parser = Parser(
-        "hpa_hier.demo", "Run the whole way on drawn cells: draw, pack, split, train, fit, evaluate, report."
+        "hpa_hier.demo", "Run the whole way on simulated cells: simulate, pack, split, train, fit, evaluate, report."
     )
     add_recipe_arguments(parser)
     options = parser.parse_args(arguments)

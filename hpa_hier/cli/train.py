@@ -21,8 +21,8 @@ _DESCRIPTION = """Train a member: a network that answers for some nodes of the l
   python -m hpa_hier.train --partition minority --seed 1
   python -m hpa_hier.train --all --config configs/demo.yaml
 
-Where the recipe names no pack, demo cells are drawn first. A finished member is kept, an unfinished one goes on where
-it stopped; --restart trains it anew. Ctrl-C saves and stops."""
+Where the recipe names no pack, demo cells are simulated first. A finished member is kept, an unfinished one goes on
+where it stopped; --restart trains it anew. Ctrl-C saves and stops."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--weights", metavar="FILE", help="safetensors file that the backbone starts from")
     how.add_argument(
-        "--init", choices=("pretrained",), help="start from the ensemble that comes along, which saw drawn cells only"
+        "--init",
+        choices=("pretrained",),
+        help="start from the ensemble that comes along, which saw simulated cells only",
     )
     how.add_argument("--tensorboard", action="store_true", help="write curves for TensorBoard too")
     how.add_argument("--no-progress", action="store_true", help="print the last line only")
@@ -130,7 +132,7 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings
     from hpa_hier.taxonomy import Taxonomy
     from hpa_hier.training.plan import checked, plan_of
 
-    checked(recipe, member, Taxonomy.load(recipe.taxonomy))  # before anything is drawn for a misspelt level
+    checked(recipe, member, Taxonomy.load(recipe.taxonomy))  # before anything is simulated for a misspelt level
     plan = plan_of(open_run(recipe, named=bool(flags.config)), member)
     from hpa_hier.training.loop.stopping import Interrupted
     from hpa_hier.training.loop.trainer import follower
@@ -161,7 +163,7 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str]) -
 
     if not recipe.members:
         raise UserError("--all: the recipe lists no members; add some under `members`, or name one with --level")
-    opened = open_run(recipe, named=bool(flags.config))  # once, before several would each draw the demo cells
+    opened = open_run(recipe, named=bool(flags.config))  # once, before several would each simulate the demo cells
     from hpa_hier.training.job import Job
     from hpa_hier.training.side_by_side import train_side_by_side
 

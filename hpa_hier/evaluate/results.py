@@ -226,7 +226,7 @@ def _reliability(evaluation: Evaluation, answers: Answers, level: float, bins: i
 
 def context(what: Mapping[str, Any]) -> str:
     """Say in one line what figures were measured on: cells, part, split, samples, positives, interval."""
-    cells = "drawn cells (simulated)" if what["simulated"] else "real images"
+    cells = "simulated cells" if what["simulated"] else "real images"
     unit = "images" if what["units"] == what["samples"] else f"{what['units']:,} units (antibodies, or images alike)"
     spread = f"{100 * what['interval']:g} % intervals from {what['resamples']:,} resamples of {unit}"
     return (

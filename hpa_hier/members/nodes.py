@@ -31,7 +31,7 @@ class Selector:
         return cls("partition", str(member.partition))
 
     def check(self, taxonomy: Taxonomy) -> None:
-        """Raise the UserError of an unknown level or group, before anything is drawn or written for it."""
+        """Raise the UserError of an unknown level or group, before anything is simulated or written for it."""
         if self.kind != "partition" and (self.kind, self.value) != ("level", PARTITION):
             self.nodes(taxonomy, {})
 

@@ -110,7 +110,7 @@ def newest_or_shipped(artifacts: Path) -> tuple[Path, str]:
     folder = pretrained_run()
     return (
         folder,
-        f"no run is finished: using {folder}, which learned from drawn cells only; do not rely on its answers",
+        f"no run is finished: using {folder}, which learned from simulated cells only; do not rely on its answers",
     )
 
 

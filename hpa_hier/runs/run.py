@@ -60,7 +60,7 @@ class Run:
 
 
 def open_run(recipe: Recipe, named: bool = True) -> Run:
-    """Open the recipe's run, making what it lacks: drawn cells where no pack is named, the split, the partition.
+    """Open the recipe's run, making what it lacks: simulated cells where no pack is named, the split, the partition.
 
     Args:
         recipe: of this training.
@@ -73,7 +73,7 @@ def open_run(recipe: Recipe, named: bool = True) -> Run:
     taxonomy = Taxonomy.load(recipe.taxonomy)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        pack = Pack.open(recipe.data.pack) if recipe.data.pack else _drawn_pack(recipe, folder / "run.json")
+        pack = Pack.open(recipe.data.pack) if recipe.data.pack else _simulated_pack(recipe, folder / "run.json")
         split = _split(folder, recipe, pack)
         _note(folder, pack, split, taxonomy)
         partition = _partition(folder, recipe, pack, split, taxonomy)
@@ -85,16 +85,16 @@ def open_run(recipe: Recipe, named: bool = True) -> Run:
     return Run(folder, recipe, taxonomy, pack, split, partition)
 
 
-def _drawn_pack(recipe: Recipe, begun: Path) -> Pack:
-    """Open the pack of drawn cells, drawing it first where it is not there yet."""
-    drawn = recipe.simulate
-    name = f"drawn-{drawn.count}x{drawn.image_size}-imbalance{drawn.imbalance:g}-seed{drawn.seed}"
-    if drawn.radius:
-        name += f"-radius{drawn.radius[0]:g}-{drawn.radius[1]:g}"
-    if drawn.supersample > 1:
-        name += f"-supersample{drawn.supersample}"
-    if drawn.variety:
-        name += f"-variety{drawn.variety:g}"
+def _simulated_pack(recipe: Recipe, begun: Path) -> Pack:
+    """Open the pack of simulated cells, simulating it first where it is not there yet."""
+    settings = recipe.simulate
+    name = f"drawn-{settings.count}x{settings.image_size}-imbalance{settings.imbalance:g}-seed{settings.seed}"
+    if settings.radius:
+        name += f"-radius{settings.radius[0]:g}-{settings.radius[1]:g}"
+    if settings.supersample > 1:
+        name += f"-supersample{settings.supersample}"
+    if settings.variety:
+        name += f"-variety{settings.variety:g}"
     if recipe.data.intensity != "depth":
         name += f"-{recipe.data.intensity}"
     channels = recipe.data.channels
@@ -112,20 +112,21 @@ def _drawn_pack(recipe: Recipe, begun: Path) -> Pack:
             from hpa_hier.simulate.write import write_pack
 
             print(
-                f"data.pack names no images: drawing {drawn.count:,} demo fields of {drawn.image_size}² into {folder}",
+                f"data.pack names no images: simulating {settings.count:,} demo fields of {settings.image_size}² "
+                f"into {folder}",
                 file=sys.stderr,
             )
             write_pack(
                 folder,
-                drawn.count,
-                drawn.image_size,
-                drawn.seed,
-                drawn.imbalance,
+                settings.count,
+                settings.image_size,
+                settings.seed,
+                settings.imbalance,
                 workers=os.cpu_count() or 1,
                 taxonomy=recipe.taxonomy,
-                radius=drawn.radius,
-                supersample=drawn.supersample,
-                variety=drawn.variety,
+                radius=settings.radius,
+                supersample=settings.supersample,
+                variety=settings.variety,
                 intensity=recipe.data.intensity,
                 channels=channels,
             )

@@ -14,7 +14,7 @@ from hpa_hier.settings.training import TrainingSettings
 class DataSettings(Settings):
     """Which images, and how they become a pack."""
 
-    pack: str | None = None  # folder of a finished pack; None: the demo cells are drawn
+    pack: str | None = None  # folder of a finished pack; None: the demo cells are simulated
     image_size: Annotated[int, Field(ge=16, le=2048)] = 256  # pixels, side of the square image kept in the pack
     channels: tuple[Channel, ...] = ("red", "green", "blue", "yellow")  # kept, in this order
     may_be_missing: tuple[Channel, ...] = ()  # channels that an image may lack; they are filled with zeros
@@ -33,13 +33,13 @@ class DataSettings(Settings):
 
 
 class SimulateSettings(Settings):
-    """The drawn cells that stand in where no data is named."""
+    """The simulated cells that stand in where no data is named."""
 
     count: Positive = 4000  # images
     image_size: Annotated[int, Field(ge=32, le=1024)] = 64  # pixels
     imbalance: Annotated[float, Field(ge=0, le=1)] = 1.0  # 1: the real table's class counts; 0: all classes alike
     radius: tuple[Fraction, Fraction] | None = None  # cells' mean radius, share of the side, smallest and largest
-    supersample: Annotated[int, Field(ge=1, le=8)] = 1  # times the side that fields are drawn at, then shrunk
+    supersample: Annotated[int, Field(ge=1, le=8)] = 1  # times the side that fields are simulated at, then shrunk
     variety: Share = 0.0  # 0: as a microscope gives them; 1: contrast, sharpness, compression vary more than nature's
     seed: Seed = 0
 

@@ -41,7 +41,7 @@ class Wanted:
     metaphase: bool = False  # a cell with a spindle
     parting: bool = False  # a pair at the end of a division
     touching: bool = False
-    radius: float | None = None  # pixels, of a cell; None draws one that suits the field
+    radius: float | None = None  # pixels, of a cell; None chooses one that suits the field
 
 
 @dataclass(frozen=True)

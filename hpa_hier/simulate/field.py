@@ -24,8 +24,8 @@ _PROCESSING = 4  # the stream of random numbers that processings come from
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A drawn field and what is known of it."""
+class SimulatedField:
+    """A simulated field and what is known of it."""
 
     image: NDArray[np.generic]  # (4, S, S) uint8 or uint16, channels red, green, blue, yellow
     labels: tuple[str, ...]  # "0".."27"
@@ -34,7 +34,7 @@ class Drawn:
     places: Mapping[str, Map]  # label → (S, S), the protein's light from that place alone, as it is before the optics
 
 
-def draw_field(
+def simulate_field(
     seed: int,
     index: int,
     size: int,
@@ -45,8 +45,8 @@ def draw_field(
     radius: float | None = None,
     supersample: int = 1,
     variety: float = 0.0,
-) -> Drawn:
-    """Draw the field number `index` of a seed; the same arguments give the same bits, wherever they are called.
+) -> SimulatedField:
+    """Simulate the field number `index` of a seed; the same arguments give the same bits, wherever they are called.
 
     Args:
         seed: of the whole set.
@@ -55,8 +55,8 @@ def draw_field(
         labels: places of the protein, "0".."27".
         antibody: number of the antibody; images of one antibody share their patterns' strengths.
         depth: bits a channel, 8 or 16.
-        radius: pixels, mean radius of the cells, 8 to the field's side; None draws one that suits the field.
-        supersample: the field is drawn, and taken, at this many times the side, and then shrunk by area, as real images
+        radius: pixels, mean radius of the cells, 8 to the field's side; None chooses one that suits the field.
+        supersample: the field is simulated at this many times the side, and then shrunk by area, as real images
             are: finer detail, at the cost of a larger field.
         variety: 0 for pictures as the microscope gives them, to 1 for contrast, sharpness and compression that vary
             more than nature's; only with 8 bits.
@@ -67,7 +67,7 @@ def draw_field(
     Raises:
         UserError: a number out of range or an unknown label.
 
-    >>> draw_field(1, 0, 64, ["0", "25"]).image.shape
+    >>> simulate_field(1, 0, 64, ["0", "25"]).image.shape
     (4, 64, 64)
     """
     labels = _checked(size, labels, depth, radius)
@@ -75,16 +75,18 @@ def draw_field(
     rng = np.random.default_rng([seed, 1, index])
     strengths = draw_strengths(np.random.default_rng([seed, 2, index if antibody is None else antibody]), labels)
     side = size * supersample
-    drawn = _draw(rng, side, strengths, depth, _wanted(labels, radius and radius * supersample))
+    field = _render(rng, side, strengths, depth, _wanted(labels, radius and radius * supersample))
     if supersample > 1:
-        drawn = _shrunk(drawn, size)
+        field = _shrunk(field, size)
     if variety == 0:
-        return drawn
+        return field
     how = draw_processing(np.random.default_rng([seed, _PROCESSING, index]), variety)
-    return replace(drawn, image=process(drawn.image.astype(np.uint8), how))
+    return replace(field, image=process(field.image.astype(np.uint8), how))
 
 
-def _draw(rng: np.random.Generator, size: int, strengths: dict[str, float], depth: int, wanted: Wanted) -> Drawn:
+def _render(
+    rng: np.random.Generator, size: int, strengths: dict[str, float], depth: int, wanted: Wanted
+) -> SimulatedField:
     scene = make_scene(rng, draw_cells(rng, size, wanted), size)
     red = stains.red(scene, rng)
     places = draw_places(scene, rng, strengths)
@@ -97,16 +99,18 @@ def _draw(rng: np.random.Generator, size: int, strengths: dict[str, float], dept
     image = expose(rng, light, draw_optics(rng, size), depth)
     cells = (scene.owner + 1).astype(np.uint16)
     nuclei = np.where(scene.beyond < 0, cells, 0).astype(np.uint16)
-    return Drawn(image, tuple(strengths), cells, nuclei, places)
+    return SimulatedField(image, tuple(strengths), cells, nuclei, places)
 
 
-def _shrunk(drawn: Drawn, size: int) -> Drawn:
+def _shrunk(field: SimulatedField, size: int) -> SimulatedField:
     """Shrink a field's images by area; its masks keep the cell in the middle of each new pixel."""
-    step = drawn.image.shape[-1] // size
+    step = field.image.shape[-1] // size
     middle = slice(step // 2, None, step)
-    places = {label: _by_area(light, size).astype(np.float32) for label, light in drawn.places.items()}
-    image = np.stack([_by_area(plane, size) for plane in drawn.image])
-    return Drawn(image, drawn.labels, drawn.cell_mask[middle, middle], drawn.nucleus_mask[middle, middle], places)
+    places = {label: _by_area(light, size).astype(np.float32) for label, light in field.places.items()}
+    image = np.stack([_by_area(plane, size) for plane in field.image])
+    return SimulatedField(
+        image, field.labels, field.cell_mask[middle, middle], field.nucleus_mask[middle, middle], places
+    )
 
 
 def _by_area(plane: NDArray[np.generic], size: int) -> NDArray[np.generic]:
@@ -115,8 +119,8 @@ def _by_area(plane: NDArray[np.generic], size: int) -> NDArray[np.generic]:
 
 def draw_strengths(rng: np.random.Generator, labels: tuple[str, ...]) -> dict[str, float]:
     """Draw how bright each place is: label → 0.45 to 1, the brightest 1."""
-    drawn = rng.uniform(0.45, 1.0, len(labels))
-    return {label: float(s) for label, s in zip(labels, drawn / drawn.max(), strict=True)}
+    strengths = rng.uniform(0.45, 1.0, len(labels))
+    return {label: float(s) for label, s in zip(labels, strengths / strengths.max(), strict=True)}
 
 
 def draw_places(scene: Scene, rng: np.random.Generator, strengths: dict[str, float]) -> dict[str, Map]:
@@ -158,7 +162,7 @@ def _checked(size: int, labels: Iterable[str], depth: int, radius: float | None)
     given = tuple(labels)
     unknown = [label for label in given if label not in LEAVES]
     if unknown:
-        raise UserError(f"simulate: unknown label {unknown[0]!r}; the drawn classes are '0' to '27'")
+        raise UserError(f"simulate: unknown label {unknown[0]!r}; the simulated classes are '0' to '27'")
     if not given or len(set(given)) != len(given):
         raise UserError(f"simulate: labels must be one or more different ones, got {given}")
     if not SMALLEST <= size <= LARGEST:

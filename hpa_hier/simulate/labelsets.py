@@ -54,8 +54,8 @@ LEAVES = MappingProxyType(  # label of the competition → leaf of hierarchy/hpa
 
 
 @dataclass(frozen=True)
-class DrawnSample:
-    """One image to draw."""
+class SimulatedSample:
+    """What one image shows."""
 
     labels: LabelSet  # "0".."27", ascending
     antibody: str  # images of one antibody share their labels and their patterns' strengths
@@ -95,7 +95,7 @@ def set_weights(imbalance: float) -> np.ndarray:
     return np.asarray(weights / weights.sum())
 
 
-def draw_samples(count: int, seed: int, imbalance: float = 1.0, floor: int = FLOOR) -> list[DrawnSample]:
+def draw_samples(count: int, seed: int, imbalance: float = 1.0, floor: int = FLOOR) -> list[SimulatedSample]:
     """Draw what `count` images show: antibodies of one to four images each, with the real table's label sets.
 
     The rarest classes would have no image at all in a small draw: each class gets at least `floor` images of at least
@@ -117,7 +117,9 @@ def draw_samples(count: int, seed: int, imbalance: float = 1.0, floor: int = FLO
     rng = np.random.default_rng([seed, 0x1ABE1])
     groups = _groups_with_floor(rng, count, imbalance, min(floor, count // (3 * len(LEAVES))))
     order = rng.permutation(len(groups))
-    samples = [DrawnSample(groups[g][0], f"antibody{k:05d}") for k, g in enumerate(order) for _ in range(groups[g][1])]
+    samples = [
+        SimulatedSample(groups[g][0], f"antibody{k:05d}") for k, g in enumerate(order) for _ in range(groups[g][1])
+    ]
     return samples[:count]
 
 

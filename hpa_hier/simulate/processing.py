@@ -1,7 +1,7 @@
 """Processing: what becomes of a picture after it was taken: contrast, sharpness, weak channels, compression.
 
-Real pictures have been through hands and programs before they are looked at. Training on drawn cells that shall carry
-over to real ones varies all of it more than nature does (`simulate.variety`).
+Real images have been through hands and programs before they are looked at. Training on simulated cells for use on real
+images varies all of it more than nature does (`simulate.variety`).
 """
 
 from __future__ import annotations

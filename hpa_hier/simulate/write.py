@@ -1,4 +1,4 @@
-"""Drawn fields on disk: as competition files, or straight into a pack."""
+"""Simulated fields on disk: as competition files, or straight into a pack."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from tqdm import tqdm
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_bytes, write_text
-from hpa_hier.simulate.field import Drawn, draw_field
-from hpa_hier.simulate.labelsets import LEAVES, DrawnSample, draw_samples
+from hpa_hier.simulate.field import SimulatedField, simulate_field
+from hpa_hier.simulate.labelsets import LEAVES, SimulatedSample, draw_samples
 from hpa_hier.simulate.optics import CHANNELS
 
 if TYPE_CHECKING:
     from hpa_hier.taxonomy import Taxonomy
 
-NOTE = "drawn by hpa_hier.simulate: no real cells"
+NOTE = "simulated by hpa_hier.simulate: no real cells"
 Radius = tuple[float, float]  # smallest and largest mean radius of the cells, shares of the field's side
 _Task = tuple[int, tuple[str, ...], int]  # an image's number, its labels, the number of its antibody
 _T = TypeVar("_T")
 _RADIUS = 3  # the stream of random numbers that radii come from
-_SMALLEST = 8.0  # pixels; smaller cells cannot be drawn
-_CHUNK = 8  # fields a worker draws before it hands them over
+_SMALLEST = 8.0  # pixels; smaller cells cannot be simulated
+_CHUNK = 8  # fields a worker simulates before it hands them over
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Look:
 
 
 def image_id(index: int) -> str:
-    """Return the id of a drawn image."""
+    """Return the id of a simulated image; ids are part of the digests of packs and splits, so they do not change."""
     return f"drawn-{index:06d}"
 
 
@@ -70,7 +70,7 @@ def write_folder(
     variety: float = 0.0,
     masks: bool = False,
 ) -> Path:
-    """Draw `count` fields as `<id>_<channel>.png` with `labels.csv` (Id, Target, antibody) beside them.
+    """Simulate `count` fields as `<id>_<channel>.png` with `labels.csv` (Id, Target, antibody) beside them.
 
     Args:
         out: folder, made if absent; an existing `labels.csv` in it is an error.
@@ -81,8 +81,8 @@ def write_folder(
         workers: processes; the files are the same whatever their number.
         depth: bits, 8 or 16.
         radius: shares of the side between which each field's cells get their mean radius, log-uniformly: from whole
-            fields of tens of cells to single cells at high zoom; None draws one that suits the size.
-        supersample: times the side that fields are drawn at before they are shrunk; 1 to draw as they are.
+            fields of tens of cells to single cells at high zoom; None chooses one that suits the size.
+        supersample: times the side that fields are simulated at before they are shrunk; 1 for none.
         variety: 0 to 1, how widely contrast, sharpness and compression vary; 8 bits only.
         masks: also write `masks/<id>_cells.png` and `_nuclei.png` (16 bits: 0 outside, else the cell's number) and, for
             each label, `masks/<id>_place-<label>.png` (8 bits: the light of that place alone before the optics, 255
@@ -126,7 +126,7 @@ def write_pack(
     intensity: str = "depth",
     channels: Sequence[str] = CHANNELS,
 ) -> Path:
-    """Draw `count` fields straight into a pack of uint8 images; arguments as for `write_folder`.
+    """Simulate `count` fields straight into a pack of uint8 images; arguments as for `write_folder`.
 
     Args:
         out: the pack's folder.
@@ -168,7 +168,7 @@ def write_pack(
 
 
 def images(
-    samples: list[DrawnSample],
+    samples: list[SimulatedSample],
     size: int,
     seed: int,
     *,
@@ -178,15 +178,15 @@ def images(
     supersample: int = 1,
     variety: float = 0.0,
 ) -> Iterator[NDArray[np.generic]]:
-    """Yield the images (4, S, S) of `samples` in order, drawn by `workers` processes, with a progress bar."""
+    """Yield the images (4, S, S) of `samples` in order, simulated by `workers` processes, with a progress bar."""
     look = Look(size, seed, depth, radius, supersample, variety)
     return _in_order(samples, partial(_draw, look), workers)
 
 
-def _in_order(samples: list[DrawnSample], draw: Callable[[_Task], _T], workers: int) -> Iterator[_T]:
+def _in_order(samples: list[SimulatedSample], draw: Callable[[_Task], _T], workers: int) -> Iterator[_T]:
     """Yield what `draw` makes of each sample, in order, with a progress bar."""
     tasks = [(i, sample.labels, int(sample.antibody.removeprefix("antibody"))) for i, sample in enumerate(samples)]
-    with tqdm(total=len(tasks), desc="drawing", unit="field", mininterval=0.5, disable=None) as bar:
+    with tqdm(total=len(tasks), desc="simulating", unit="field", mininterval=0.5, disable=None) as bar:
         if workers <= 1:
             for task in tasks:
                 image = draw(task)
@@ -228,9 +228,9 @@ def _draw(look: Look, task: _Task) -> NDArray[np.generic]:
     return np.stack([to_bytes(plane, look.intensity) for plane in image])
 
 
-def _draw_field(look: Look, task: _Task) -> Drawn:
+def _draw_field(look: Look, task: _Task) -> SimulatedField:
     index, labels, antibody = task
-    return draw_field(
+    return simulate_field(
         look.seed,
         index,
         look.size,
@@ -248,7 +248,7 @@ def _write_image(folder: Path, name: str, image: NDArray[np.generic]) -> None:
         _write_png(folder / f"{name}_{channel}.png", plane)
 
 
-def _write_masks(folder: Path, name: str, drawn: Drawn) -> None:
+def _write_masks(folder: Path, name: str, drawn: SimulatedField) -> None:
     _write_png(folder / f"{name}_cells.png", drawn.cell_mask)
     _write_png(folder / f"{name}_nuclei.png", drawn.nucleus_mask)
     for label, light in drawn.places.items():
@@ -279,5 +279,5 @@ def _one_thread() -> None:
 def _node(taxonomy: Taxonomy, label: str) -> str:
     node = taxonomy.node_of(label)
     if node is None:
-        raise UserError(f"{taxonomy.source}: no leaf has label {label} ({LEAVES[label]}); drawn cells need all 28")
+        raise UserError(f"{taxonomy.source}: no leaf has label {label} ({LEAVES[label]}); simulated cells need all 28")
     return node

@@ -44,11 +44,11 @@ def test_a_reports_recipe_opens_with_its_command_its_cost_and_its_score(path: Pa
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_reports_recipe_trains_a_few_steps_on_drawn_cells(
+def test_a_reports_recipe_trains_a_few_steps_on_simulated_cells(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    packs = tmp_path.parent / "packs-of-reports"  # drawn once for each set of channels
+    packs = tmp_path.parent / "packs-of-reports"  # simulated once for each set of channels
     packs.mkdir(exist_ok=True)
     (tmp_path / "packs").symlink_to(packs)
     sets = [f"artifacts='{tmp_path}'", *TINY]

@@ -65,13 +65,13 @@ def test_pack_split_and_audit_follow_each_other(tmp_path, images, capsys):
     assert f"finished already {pack}: 30 images" in capsys.readouterr().out
 
 
-def test_drawn_files_and_a_drawn_pack_say_that_they_are_drawn(tmp_path, capsys):
-    folder, pack, direct = (str(tmp_path / name) for name in ("drawn", "pack", "direct"))
-    drawn = ["--count", "6", "--size", "32", "--seed", "5", "--workers", "1"]
-    main(["simulate", *drawn, "--out", folder])
-    assert "6 drawn images of 32² pixels, seed 5" in capsys.readouterr().out
+def test_simulated_files_and_a_simulated_pack_say_that_they_are_simulated(tmp_path, capsys):
+    folder, pack, direct = (str(tmp_path / name) for name in ("simulated", "pack", "direct"))
+    size = ["--count", "6", "--size", "32", "--seed", "5", "--workers", "1"]
+    main(["simulate", *size, "--out", folder])
+    assert "6 simulated images of 32² pixels, seed 5" in capsys.readouterr().out
     main(["pack", "--images", folder, "--labels", f"{folder}/labels.csv", "--size", "32", "--out", pack])
-    main(["simulate", *drawn, "--out", direct, "--as", "pack"])
+    main(["simulate", *size, "--out", direct, "--as", "pack"])
     packed, straight = Pack.open(pack), Pack.open(direct)
     assert packed.simulated
     assert straight.simulated
@@ -235,7 +235,7 @@ def test_an_audit_against_another_packs_split_is_refused(tmp_path, images):
         main(["audit", "--pack", str(tmp_path / "pack"), "--split", str(tmp_path / "other.csv")])
 
 
-def test_a_drawn_pack_has_the_recipes_channels(tmp_path):
+def test_a_simulated_pack_has_the_recipes_channels(tmp_path):
     words = ["--count", "4", "--size", "32", "--workers", "1", "--set", "data.channels=[red,green]"]
     main(["simulate", *words, "--as", "pack", "--out", str(tmp_path / "pack")])
     assert Pack.open(tmp_path / "pack").channels == ("red", "green")

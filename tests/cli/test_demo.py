@@ -1,4 +1,4 @@
-"""The demo, in small: the whole way from drawn cells to a report, twice."""
+"""The demo, in small: the whole way from simulated cells to a report, twice."""
 
 from __future__ import annotations
 
@@ -42,4 +42,4 @@ def test_a_step_that_fails_ends_the_demo_with_its_status_and_place(tmp_path: Pat
     (tmp_path / "demo" / "images").write_text("in the way")
     failed = _demo(tmp_path)
     assert failed.returncode == 2
-    assert "the step 'draw cells' ended with status 2" in failed.stderr
+    assert "the step 'simulate cells' ended with status 2" in failed.stderr

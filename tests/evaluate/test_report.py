@@ -112,7 +112,7 @@ def test_the_headline_says_simulated_split_positives_and_interval_in_its_own_lin
     figures = read_json(run / "ensemble" / "figures.json")
     what = figures["what"]
     caption = (
-        f"Drawn cells (simulated), test part of split {what['split_digest']} , {what['positives']:,} positives in "
+        f"Simulated cells, test part of split {what['split_digest']} , {what['positives']:,} positives in "
         f"{what['samples']:,} images; in brackets, 95 % intervals"
     )
     assert caption in page.text

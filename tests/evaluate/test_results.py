@@ -111,10 +111,10 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_other_intervals(r
     assert _line(other, "macro_f1")["ensemble"]["low"] != _line(figures, "macro_f1")["ensemble"]["low"]
 
 
-def test_the_line_above_the_table_calls_drawn_cells_simulated_and_names_split_and_positives(figures):
+def test_the_line_above_the_table_calls_simulated_cells_simulated_and_names_split_and_positives(figures):
     what = figures["what"]
     line = context(what)
-    assert "drawn cells (simulated)" in line
+    assert "simulated cells" in line
     assert what["split_digest"] in line
     assert f"{what['positives']:,} positives" in line
     assert table(figures).splitlines()[0] == line

@@ -1,4 +1,4 @@
-"""The ensemble over members that were really trained, for a moment, on drawn cells."""
+"""The ensemble over members that were really trained, for a moment, on simulated cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawn fields: same bits for the same seed, whole masks, and every place where it belongs."""
+"""Simulated fields: same bits for the same seed, whole masks, and every place where it belongs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hpa_hier.errors import UserError
 from hpa_hier.simulate.cells import METAPHASE, PARTING, Cells, Wanted, draw_cells
-from hpa_hier.simulate.field import draw_field, draw_places, draw_strengths, green
+from hpa_hier.simulate.field import draw_places, draw_strengths, green, simulate_field
 from hpa_hier.simulate.geometry import Scene, make_scene
 from hpa_hier.simulate.labelsets import LEAVES
 from hpa_hier.simulate.optics import CHANNELS, draw_optics, expose
@@ -35,42 +35,42 @@ def pattern(leaf: str, seed: int = 3, scene: Scene | None = None) -> np.ndarray:
 @given(st.integers(0, 10_000), st.integers(0, 10_000), st.sets(st.sampled_from(sorted(LEAVES)), min_size=1, max_size=5))
 @settings(max_examples=25, deadline=None)
 def test_the_same_seed_and_index_give_the_same_bits(seed: int, index: int, labels: set[str]) -> None:
-    one = draw_field(seed, index, 64, sorted(labels))
-    two = draw_field(seed, index, 64, sorted(labels, reverse=True))
+    one = simulate_field(seed, index, 64, sorted(labels))
+    two = simulate_field(seed, index, 64, sorted(labels, reverse=True))
     assert one.image.tobytes() == two.image.tobytes()
     assert one.labels == tuple(sorted(labels, key=int))
 
 
 def test_another_index_or_seed_gives_another_field() -> None:
-    fields = [draw_field(seed, index, 64, ["0"]).image for seed, index in ((1, 0), (1, 1), (2, 0))]
+    fields = [simulate_field(seed, index, 64, ["0"]).image for seed, index in ((1, 0), (1, 1), (2, 0))]
     assert len({field.tobytes() for field in fields}) == 3
 
 
 def test_drawing_leaves_the_global_generator_alone() -> None:
     np.random.seed(5)  # noqa: NPY002  the global generator is what is looked at
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
-    draw_field(1, 0, 64, ["23"])
+    simulate_field(1, 0, 64, ["23"])
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
 
 
 @pytest.mark.parametrize("size", [32, 64, 100, 300])
 def test_every_size_shows_cells_with_nuclei(size: int) -> None:
     for index in range(4):
-        drawn = draw_field(9, index, size, ["25"])
-        assert drawn.image.shape == (4, size, size)
-        assert drawn.image.dtype == np.uint8
-        assert (drawn.nucleus_mask > 0).sum() > 0.01 * size**2
+        field = simulate_field(9, index, size, ["25"])
+        assert field.image.shape == (4, size, size)
+        assert field.image.dtype == np.uint8
+        assert (field.nucleus_mask > 0).sum() > 0.01 * size**2
 
 
 def test_every_nucleus_lies_in_its_own_cell() -> None:
     for index in range(6):
-        drawn = draw_field(4, index, 128, ["0", "25"])
-        inside = drawn.nucleus_mask > 0
-        assert (drawn.cell_mask[inside] == drawn.nucleus_mask[inside]).all()
+        field = simulate_field(4, index, 128, ["0", "25"])
+        inside = field.nucleus_mask > 0
+        assert (field.cell_mask[inside] == field.nucleus_mask[inside]).all()
 
 
 def test_sixteen_bits_use_the_whole_range() -> None:
-    image = draw_field(1, 1, 64, ["25"], depth=16).image
+    image = simulate_field(1, 1, 64, ["25"], depth=16).image
     assert image.dtype == np.uint16
     assert image.max() > 3000
     assert len(np.unique(image)) > 2000
@@ -78,7 +78,7 @@ def test_sixteen_bits_use_the_whole_range() -> None:
 
 @pytest.mark.parametrize("label", sorted(LEAVES, key=int))
 def test_each_label_shows_in_the_green_channel(label: str) -> None:
-    brighter = [draw_field(2, k, 96, [label]).image[1].astype(int) for k in range(4)]
+    brighter = [simulate_field(2, k, 96, [label]).image[1].astype(int) for k in range(4)]
     assert all(image.max() > 25 for image in brighter), [image.max() for image in brighter]
 
 
@@ -192,36 +192,36 @@ def test_every_leaf_of_the_taxonomy_has_a_pattern_and_a_label() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((1, 0, 64, ["28"]), "unknown label '28'; the drawn classes are '0' to '27'"),
+        ((1, 0, 64, ["28"]), "unknown label '28'; the simulated classes are '0' to '27'"),
         ((1, 0, 64, []), r"labels must be one or more different ones, got \(\)"),
         ((1, 0, 64, ["3", "3"]), r"different ones, got \('3', '3'\)"),
         ((1, 0, 16, ["3"]), "size must be 32 to 2048 pixels, got 16"),
     ],
 )
-def test_a_field_that_cannot_be_drawn_is_refused(arguments: tuple, said: str) -> None:
+def test_a_field_that_cannot_be_simulated_is_refused(arguments: tuple, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        draw_field(*arguments)
+        simulate_field(*arguments)
 
 
 def test_a_depth_of_twelve_bits_is_refused() -> None:
     with pytest.raises(UserError, match="depth must be 8 or 16 bits, got 12"):
-        draw_field(1, 0, 64, ["3"], depth=12)
+        simulate_field(1, 0, 64, ["3"], depth=12)
 
 
 @pytest.mark.parametrize("radius", [7.0, 65.0, float("nan")])
 def test_a_radius_that_shows_nothing_is_refused(radius: float) -> None:
     with pytest.raises(UserError, match=f"radius must be from 8 pixels to the field's 64, got {radius}"):
-        draw_field(1, 0, 64, ["3"], radius=radius)
+        simulate_field(1, 0, 64, ["3"], radius=radius)
 
 
 def test_larger_cells_fill_the_field_with_fewer() -> None:
-    many, few = (draw_field(1, 0, 128, ["3"], radius=radius).cell_mask.max() for radius in (10.0, 40.0))
+    many, few = (simulate_field(1, 0, 128, ["3"], radius=radius).cell_mask.max() for radius in (10.0, 40.0))
     assert many > 2 * few
 
 
 def test_a_supersampled_field_is_the_larger_one_shrunk_by_area() -> None:
-    small = draw_field(1, 4, 64, ["0", "14"], antibody=4, radius=16.0, supersample=2)
-    large = draw_field(1, 4, 128, ["0", "14"], antibody=4, radius=32.0)
+    small = simulate_field(1, 4, 64, ["0", "14"], antibody=4, radius=16.0, supersample=2)
+    large = simulate_field(1, 4, 128, ["0", "14"], antibody=4, radius=32.0)
     shrunk = [cv2.resize(plane, (64, 64), interpolation=cv2.INTER_AREA) for plane in large.image]
     assert (small.image == np.stack(shrunk)).all()
     assert small.cell_mask.shape == small.nucleus_mask.shape == small.places["14"].shape == (64, 64)
@@ -229,7 +229,7 @@ def test_a_supersampled_field_is_the_larger_one_shrunk_by_area() -> None:
 
 
 def test_variety_changes_the_picture_and_not_what_is_in_it() -> None:
-    plain, varied = (draw_field(1, 4, 64, ["0"], variety=variety) for variety in (0.0, 1.0))
+    plain, varied = (simulate_field(1, 4, 64, ["0"], variety=variety) for variety in (0.0, 1.0))
     assert (plain.image != varied.image).any()
     assert (plain.cell_mask == varied.cell_mask).all()
     assert (plain.places["0"] == varied.places["0"]).all()
@@ -258,9 +258,9 @@ def test_an_absent_channel_shows_a_faint_copy_of_the_others() -> None:
         ({"variety": 0.5, "depth": 16}, "variety is for 8 bits, got depth 16"),
     ],
 )
-def test_a_look_that_cannot_be_drawn_is_refused(look: dict, said: str) -> None:
+def test_a_look_that_cannot_be_simulated_is_refused(look: dict, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        draw_field(1, 0, 64, ["3"], **look)
+        simulate_field(1, 0, 64, ["3"], **look)
 
 
 def test_importing_the_room_loads_nothing_heavy() -> None:

@@ -1,4 +1,4 @@
-"""Drawn fields on disk: the same files whatever the number of workers, as PNGs and as a pack."""
+"""Simulated fields on disk: the same files whatever the number of workers, as PNGs and as a pack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpa_hier.cli.data import main
 from hpa_hier.data.images.read import to_bytes
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.errors import UserError
-from hpa_hier.simulate.field import draw_field
+from hpa_hier.simulate.field import simulate_field
 from hpa_hier.simulate.labelsets import LEAVES, draw_samples
 from hpa_hier.simulate.write import _radius, image_id, write_folder, write_pack
 
@@ -29,12 +29,14 @@ def test_the_files_are_the_same_whatever_the_number_of_workers(tmp_path: Path) -
     assert len(files_of(tmp_path / "one")) == 4 * 10 + 1
 
 
-def test_an_image_does_not_depend_on_how_many_others_are_drawn() -> None:
-    assert (draw_field(3, 5, 48, ["7"], antibody=2).image == draw_field(3, 5, 48, ["7"], antibody=2).image).all()
+def test_an_image_does_not_depend_on_how_many_others_are_simulated() -> None:
+    assert (
+        simulate_field(3, 5, 48, ["7"], antibody=2).image == simulate_field(3, 5, 48, ["7"], antibody=2).image
+    ).all()
 
 
 def test_the_label_table_is_the_competitions_with_the_antibody_beside(tmp_path: Path) -> None:
-    table = write_folder(tmp_path / "drawn", 4, 48, 8)
+    table = write_folder(tmp_path / "simulated", 4, 48, 8)
     with table.open() as handle:
         rows = list(csv.DictReader(handle))
     samples = draw_samples(4, 8)
@@ -52,7 +54,7 @@ def test_channels_are_grey_pngs_of_the_depth_asked_for(tmp_path: Path, depth: in
         assert plane.dtype == kind
 
 
-def test_a_folder_that_holds_drawn_cells_is_not_written_over(tmp_path: Path) -> None:
+def test_a_folder_that_holds_simulated_cells_is_not_written_over(tmp_path: Path) -> None:
     write_folder(tmp_path, 1, 48, 8)
     with pytest.raises(UserError, match=r"labels.csv: exists already; give another --out or remove the folder"):
         write_folder(tmp_path, 1, 48, 9)
@@ -106,8 +108,8 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def test_every_fields_cells_get_a_radius_between_the_shares_of_the_side() -> None:
-    drawn = [_radius(1, index, 96, (0.1, 0.4)) for index in range(300)]
-    assert 9.6 <= min(drawn) < 11 < 35 < max(drawn) <= 38.4
+    radii = [_radius(1, index, 96, (0.1, 0.4)) for index in range(300)]
+    assert 9.6 <= min(radii) < 11 < 35 < max(radii) <= 38.4
     assert _radius(1, 0, 40, (0.05, 0.06)) == 8.0  # no cell is smaller
 
 
@@ -131,5 +133,7 @@ def test_a_pack_can_have_its_intensities_stretched_as_real_images_have(tmp_path:
 @pytest.mark.parametrize("form", ["files", "pack"])
 def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path, form: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"--out .*file/drawn: cannot be made \(Not a directory\); name another folder"):
-        main(["simulate", "--count", "1", "--as", form, "--out", str(tmp_path / "file" / "drawn")])
+    with pytest.raises(
+        UserError, match=r"--out .*file/simulated: cannot be made \(Not a directory\); name another folder"
+    ):
+        main(["simulate", "--count", "1", "--as", form, "--out", str(tmp_path / "file" / "simulated")])

@@ -17,7 +17,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, sha256, write_text
 from hpa_hier.files.csv_file import csv_text, read_csv
 
-SIMULATED = "simulated.json"  # beside drawn images, so that nobody takes them for real ones
+SIMULATED = "simulated.json"  # beside simulated images, so that nobody takes them for real ones
 REJECTED = "rejected.csv"
 _HEADER = ("id", "file", "reason")
 
@@ -73,15 +73,15 @@ def _pack(request: PackRequest, plan: Plan, threads: int) -> PackReport:
 
 
 def _facts(request: PackRequest, plan: Plan) -> PackFacts:
-    drawn = request.images / SIMULATED
+    simulated = request.images / SIMULATED
     sources = {
         "images": str(request.images),
         "labels": str(request.labels),
         "labels_sha256": sha256(request.labels),
         "request": plan.digest,
     }
-    note = str(read_json(drawn).get("note", "")) if drawn.is_file() else ""
-    return PackFacts(request.channels, request.size, request.intensity, drawn.is_file(), note, sources)
+    note = str(read_json(simulated).get("note", "")) if simulated.is_file() else ""
+    return PackFacts(request.channels, request.size, request.intensity, simulated.is_file(), note, sources)
 
 
 def make_folder(out: Path) -> None:

@@ -103,7 +103,7 @@ class Pack:
 
     @property
     def simulated(self) -> bool:
-        """Whether the images are drawn cells."""
+        """Whether the images are simulated cells."""
         return self.facts.simulated
 
     @cached_property
@@ -251,7 +251,7 @@ def write_pack(
     note: str,
     intensity: str = "depth",
 ) -> None:
-    """Write drawn images as a pack, in one pass over `images`.
+    """Write simulated images as a pack, in one pass over `images`.
 
     Args:
         out: folder to fill.
@@ -261,7 +261,7 @@ def write_pack(
         groups: keys that must not cross a split; "" where there is none.
         channels: names along axis C.
         taxonomy: the words that `nodes` are in.
-        note: what was drawn, kept in `pack.json`.
+        note: what was simulated, kept in `pack.json`.
         intensity: rule by which `images` were brought to 8 bits, "depth" or "percentile".
 
     Raises:

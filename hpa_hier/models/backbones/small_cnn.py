@@ -1,4 +1,4 @@
-"""A small convolutional backbone for drawn cells and for machines without a GPU."""
+"""A small convolutional backbone for simulated cells and for machines without a GPU."""
 
 from __future__ import annotations
 

@@ -346,7 +346,7 @@ def test_a_leaf_that_left_the_taxonomy_is_named(tmp_path):
         pack.targets(other)
 
 
-# drawn images, duplicates, audit
+# simulated images, duplicates, audit
 
 
 def drawn(folder: Path, images: list[np.ndarray], groups: list[str]) -> Pack:
@@ -355,7 +355,7 @@ def drawn(folder: Path, images: list[np.ndarray], groups: list[str]) -> Pack:
     return Pack.open(folder)
 
 
-def test_drawn_images_make_a_pack_that_says_so(tmp_path, small_shards):
+def test_simulated_images_make_a_pack_that_says_so(tmp_path, small_shards):
     images = [np.full((4, 16, 16), i, np.uint8) for i in range(10)]
     pack = drawn(tmp_path / "pack", images, [""] * 10)
     assert (pack.simulated, pack.facts.note, len(pack.shards)) == (True, "drawn", 3)
