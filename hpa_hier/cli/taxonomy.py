@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 from hpa_hier.cli.command import Parser, one_thread_a_process
 
 if TYPE_CHECKING:
-    from hpa_hier.runs.manifest import Manifest
     from hpa_hier.taxonomy.draw import Counts, Style
     from hpa_hier.taxonomy.tree import Taxonomy
 
@@ -98,13 +96,13 @@ def _count_notes(taxonomy: Taxonomy, counts: Counts) -> str:
 
 def _stale_report(taxonomy: Taxonomy, name: str) -> str:
     """Say of each finished member of a run whether it still answers what this taxonomy asks."""
-    from hpa_hier.predict.gather import named_run
+    from hpa_hier.predict.gather import named_run, retrain_command
     from hpa_hier.runs.manifest import TAXONOMY, read_manifest
-    from hpa_hier.taxonomy.changes import renamed, retrain_commands, stale_nodes, uncovered
+    from hpa_hier.taxonomy.changes import renamed, stale_nodes, uncovered
     from hpa_hier.taxonomy.tree import Taxonomy as _Taxonomy
 
     folder = named_run(name, Path("artifacts"))
-    lines, stale = [f"members of {folder}"], []
+    lines, commands = [f"members of {folder}"], []
     for path in sorted(folder.glob("members/*/member.json")):
         member = read_manifest(path.parent)
         trained = _Taxonomy.load(path.parent / TAXONOMY)
@@ -114,7 +112,7 @@ def _stale_report(taxonomy: Taxonomy, name: str) -> str:
         said = "up to date"
         if changed:
             said = f"stale: other meaning now of {', '.join(changed)}"
-            stale.append((member.name, _flags(folder, taxonomy, member)))
+            commands.append(retrain_command(folder, member, taxonomy))
         elif new_names:
             said = "up to date; " + ", ".join(f"'{old}' is now '{new}'" for old, new in new_names.items())
         wanted = _wanted(taxonomy, member.selector)
@@ -122,9 +120,11 @@ def _stale_report(taxonomy: Taxonomy, name: str) -> str:
         lines.append(f"  {member.name}: {said}" + (f"; does not know {', '.join(missing)}" if missing else ""))
     if len(lines) == 1:
         return f"{folder} has no finished member yet\n"
-    commands = retrain_commands(stale)
     if commands:
-        lines += ["train these anew, the others stay as they are:", *(f"  {command}" for command in commands)]
+        lines += [
+            "train these again, the others stay as they are:",
+            *(f"  {command}" for command in dict.fromkeys(commands)),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -136,20 +136,3 @@ def _wanted(taxonomy: Taxonomy, selector: dict[str, str]) -> tuple[str, ...]:
     if group in taxonomy.nodes and not taxonomy.is_leaf(str(group)):
         return taxonomy.group(str(group))
     return ()
-
-
-def _flags(folder: Path, taxonomy: Taxonomy, member: Manifest) -> str:
-    """Return the flags that train a member again as its run's recipe has it, with this taxonomy."""
-    from hpa_hier.settings.recipe_file import load_recipe
-
-    config = folder / "config.yaml"
-    kind, value = next(iter(member.selector.items()))
-    flags = f"--{kind} {shlex.quote(value)}" + (f" --seed {member.seed}" if member.seed else "")
-    if not config.is_file():
-        return f"{flags} --run {shlex.quote(folder.name)}"
-    recipe = load_recipe(str(config))
-    if member.name in [listed.name for listed in recipe.members]:
-        flags = f"--member {member.name}"
-    if Path(recipe.taxonomy).resolve() != Path(taxonomy.source).resolve():
-        flags += f" --set {shlex.quote(f'taxonomy={taxonomy.source}')}"
-    return f"--config {shlex.quote(str(config))} {flags}"

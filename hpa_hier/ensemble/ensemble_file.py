@@ -20,7 +20,7 @@ from hpa_hier.ensemble.decide.thresholds import Thresholds
 from hpa_hier.ensemble.ensemble import Ensemble, Seat
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import digest_of, read_json, sha256, write_bytes, write_json, write_text
-from hpa_hier.files.shell import run_flag
+from hpa_hier.files.shell import command
 from hpa_hier.metrics.arrays import Floats
 from hpa_hier.taxonomy import Taxonomy
 
@@ -84,7 +84,7 @@ def load(folder: Path, file: str = FILE) -> Ensemble:
 
 def fit_command(run: Path) -> str:
     """Return the command that fits a run's ensemble, with the run named so that it is found."""
-    return f"python -m hpa_hier.ensemble fit {run_flag(run)}"
+    return command("ensemble", "fit", run=run)
 
 
 def _network(kept: dict[str, Any], ensemble: Ensemble, folder: Path) -> Rnn:

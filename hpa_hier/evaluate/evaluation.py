@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hpa_hier.data.split.split import read_split
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, sha256
-from hpa_hier.files.shell import run_flag
+from hpa_hier.files.shell import command
 from hpa_hier.taxonomy import Taxonomy
 
 Bools = npt.NDArray[np.bool_]
@@ -106,7 +106,7 @@ def read_evaluation(path: Path) -> Evaluation:
 
 def evaluate_command(run: Path) -> str:
     """Return the command that evaluates a run's ensemble, with the run named so that it is found."""
-    return f"python -m hpa_hier.ensemble evaluate {run_flag(run)}"
+    return command("ensemble", "evaluate", run=run)
 
 
 def _read_arrays(file: Path) -> dict[str, npt.NDArray[Any]]:

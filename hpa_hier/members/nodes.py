@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.shell import Flag
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.taxonomy.tree import PARTITION
@@ -89,10 +90,9 @@ def member_selected(recipe: Recipe, selector: Selector, seed: int) -> MemberSett
     return MemberSettings.model_validate({"name": name, selector.kind: selector.value, "seed": seed})
 
 
-def command_for(member: MemberSettings, recipe: Recipe) -> str:
+def train_flags(member: MemberSettings, recipe: Recipe) -> dict[str, Flag]:
     """Return the flags that train this member: its name where the recipe lists it, else its selector and seed."""
     if member in recipe.members or member.images == "own":
-        return f"--member {member.name}"
+        return {"member": member.name}
     selector = Selector.of(member)
-    value = f'"{selector.value}"' if " " in selector.value else selector.value
-    return f"--{selector.kind} {value}" + (f" --seed {member.seed}" if member.seed else "")
+    return {selector.kind: selector.value, "seed": member.seed or None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +13,11 @@ from hpa_hier.ensemble.ensemble_file import FILE
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, sha256
-from hpa_hier.files.shell import run_flag
+from hpa_hier.files.shell import Flag, command
 from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.runs.manifest import MANIFEST, SCORES, TAXONOMY, Manifest, check_files, read_manifest
 from hpa_hier.settings.recipe import Recipe
+from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -39,16 +39,6 @@ class Record:
     def name(self) -> str:
         """The member's name."""
         return self.folder.name
-
-    @property
-    def command(self) -> str:
-        """The flags that train this member under its run's recipe."""
-        flags = [f"--{kind} {shlex.quote(value)}" for kind, value in self.manifest.selector.items()]
-        if self.manifest.images == "own":  # no flag asks for that, but the recipe's member does
-            return " ".join([f"--member {self.name}", *_recipe_flags(self.folder.parents[1])])
-        if self.manifest.seed:
-            flags.append(f"--seed {self.manifest.seed}")
-        return " ".join([*flags, *_recipe_flags(self.folder.parents[1])])
 
 
 @dataclass(frozen=True)
@@ -143,14 +133,13 @@ def read_records(run: Path, names: Sequence[str]) -> tuple[Record, ...]:
     Raises:
         UserError: some are not trained; the message says how to train them or to leave them out.
     """
-    train = " ".join(["python -m hpa_hier.train", *_recipe_flags(run)])
     if not names:
-        raise UserError(f"{run}: no finished member; train some: {train} --all")
+        raise UserError(f"{run}: no finished member; train some: {command('train', **_recipe_flags(run), all=True)}")
     absent = [name for name in names if not (run / "members" / name / "member.json").is_file()]
     if absent:
         raise UserError(
             f"{run}: {len(absent)} of {len(names)} members are not trained: {', '.join(absent)}; train them "
-            f"({train} --member {absent[0]}) or leave them out of ensemble.members "
+            f"({command('train', **_recipe_flags(run), member=absent[0])}) or leave them out of ensemble.members "
             "or ensemble.flat"
         )
     folders = [run / "members" / name for name in names]
@@ -194,7 +183,7 @@ def check_fresh(records: Sequence[Record], taxonomy: Taxonomy, run: Path) -> Non
     Raises:
         UserError: with the commands that retrain just those.
     """
-    from hpa_hier.taxonomy.changes import retrain_commands, stale_nodes
+    from hpa_hier.taxonomy.changes import stale_nodes
 
     stale = []
     for record in records:
@@ -203,7 +192,7 @@ def check_fresh(records: Sequence[Record], taxonomy: Taxonomy, run: Path) -> Non
             stale.append((record, changed))
     if stale:
         what = "; ".join(f"'{record.name}' ({', '.join(changed[:3])})" for record, changed in stale)
-        commands = "\n".join(retrain_commands([(record.name, record.command) for record, _ in stale]))
+        commands = "\n".join(dict.fromkeys(retrain_command(run, record.manifest, taxonomy) for record, _ in stale))
         raise UserError(
             f"{taxonomy.source} has changed what these members of {run} answer for: {what}; run\n{commands}"
         )
@@ -225,7 +214,7 @@ def check_unchanged(run: Path, ensemble: Ensemble) -> None:
         if seat.digest and seat.digest != record.digest:
             raise UserError(
                 f"{record.folder}: was trained again after the ensemble was fitted; fit it again: "
-                f"python -m hpa_hier.ensemble fit {run_flag(run)}"
+                f"{command('ensemble', 'fit', run=run)}"
             )
 
 
@@ -267,12 +256,24 @@ def check_together(records: Sequence[Record], run: Path) -> None:
                 )
 
 
-def _recipe_flags(run: Path) -> list[str]:
-    """Flags that name a run's own recipe."""
+def retrain_command(run: Path, manifest: Manifest, taxonomy: Taxonomy) -> str:
+    """Return the command that trains a finished member again, under its run's recipe and this taxonomy."""
+    config = run / "config.yaml"
+    recipe = load_recipe(str(config)) if config.is_file() else None
+    flags: dict[str, Flag] = {**manifest.selector, "seed": manifest.seed or None}
+    if manifest.images == "own" or (recipe and manifest.name in [member.name for member in recipe.members]):
+        flags = {"member": manifest.name}  # no flag asks for own images, but the recipe's member does
+    if recipe and Path(recipe.taxonomy).resolve() != Path(taxonomy.source).resolve():
+        flags["set"] = f"taxonomy={taxonomy.source}"
+    return command("train", **_recipe_flags(run), **flags, restart=True)
+
+
+def _recipe_flags(run: Path) -> dict[str, Flag]:
+    """Return the flags of `train` that name a run's own recipe."""
     if (run / "config.yaml").is_file():
-        return [f"--config {shlex.quote(str(run / 'config.yaml'))}"]
-    elsewhere = [] if run.parent == Path("artifacts") else [f"--set {shlex.quote(f'artifacts={run.parent}')}"]
-    return [f"--run {shlex.quote(run.name)}", *elsewhere]  # train takes names alone
+        return {"config": run / "config.yaml"}
+    elsewhere = None if run.parent == Path("artifacts") else f"artifacts={run.parent}"
+    return {"run": run.name, "set": elsewhere}  # train takes names alone
 
 
 def _renamed(record: Record, taxonomy: Taxonomy) -> dict[str, str]:

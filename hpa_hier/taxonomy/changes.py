@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from hpa_hier.taxonomy.tree import Taxonomy
 
@@ -44,20 +43,6 @@ def uncovered(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str], wanted
     known = _names_now(trained, current)
     answered = {known.get(node) for node in nodes}
     return tuple(node for node in wanted if node not in answered)
-
-
-def retrain_commands(members: Sequence[tuple[str, str]], run: str | None = None) -> tuple[str, ...]:
-    """Return the commands that train just these members anew, each once.
-
-    Args:
-        members: (name, flags that select it), as in ``("coarse", "--level coarse")``.
-        run: the run's name, where it is not the recipe's.
-
-    >>> retrain_commands([("coarse", "--level coarse")], run="mine")
-    ('python -m hpa_hier.train --level coarse --run mine --restart',)
-    """
-    into = f" --run {shlex.quote(run)}" if run else ""
-    return tuple(dict.fromkeys(f"python -m hpa_hier.train {flags}{into} --restart" for _, flags in members))
 
 
 def _names_now(trained: Taxonomy, current: Taxonomy) -> dict[str, str]:

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from hpa_hier.data.pack.pack import VECTORS, Pack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import digest_of, sha256
+from hpa_hier.files.shell import command
 from hpa_hier.files.spelling import nearest
-from hpa_hier.members.nodes import Selector, command_for
+from hpa_hier.members.nodes import Selector, train_flags
 from hpa_hier.models.backbones.create import MLP
 from hpa_hier.runs.manifest import MANIFEST, Manifest, read_manifest, training_of
 from hpa_hier.runs.run import Run
@@ -76,8 +77,9 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """The flags that train this member, in its run."""
-        return f"--config {self.run.folder / 'config.yaml'} {command_for(self.member, self.run.recipe)}"
+        """The command that trains this member again, in its run."""
+        flags = train_flags(self.member, self.run.recipe)
+        return command("train", config=self.run.folder / "config.yaml", **flags, restart=True)
 
 
 def plan_of(run: Run, member: MemberSettings) -> Plan:
@@ -197,7 +199,7 @@ def finished(plan: Plan) -> Manifest | None:
     if stale:
         raise UserError(
             f"{plan.folder}: stale, since the taxonomy changed what it answers for ({stale}); train it anew with "
-            f"`python -m hpa_hier.train {plan.command} --restart`"
+            f"`{plan.command}`"
         )
     return manifest
 

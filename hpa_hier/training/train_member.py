@@ -117,7 +117,7 @@ def _checkpoint_facts(plan: Plan) -> dict[str, object]:
     if ours(checkpoint).get("digest") != plan.digest:
         raise UserError(
             f"{plan.checkpoint}: begun with other settings, data or taxonomy, so it cannot be gone on with; undo the "
-            f"change, or train it anew with `python -m hpa_hier.train {plan.command} --restart`"
+            f"change, or train it anew with `{plan.command}`"
         )
     states: dict[str, object] = checkpoint["callbacks"]
     return states

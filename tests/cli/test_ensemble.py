@@ -146,7 +146,9 @@ def test_a_moved_leaf_makes_fit_print_the_commands_that_retrain_just_those(small
     write_text(small.file, text + "    Nuclear speckles: {label: 4}\n")
     with pytest.raises(UserError, match="'coarse'") as caught:
         fit_run(small.folder, small.recipe)
-    assert "python -m hpa_hier.train --level coarse --config" in str(caught.value)
+    assert f"python -m hpa_hier.train --config {small.folder / 'config.yaml'} --member coarse --restart" in str(
+        caught.value
+    )
     assert "--partition" not in str(caught.value)
 
 

@@ -14,7 +14,7 @@ from tiny_run import TAXONOMY, write_tiny
 
 from hpa_hier.data.balance.cooccurrence import factors_for
 from hpa_hier.errors import UserError
-from hpa_hier.members.nodes import Selector, command_for, member_named, member_selected
+from hpa_hier.members.nodes import Selector, member_named, member_selected, train_flags
 from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.runs.run import open_run
 from hpa_hier.settings.recipe import MemberSettings, Recipe
@@ -167,7 +167,7 @@ def test_a_member_without_a_place_in_the_recipe_gets_a_name_and_a_command() -> N
     recipe = Recipe()
     member = member_selected(recipe, Selector("group", "Plasma membrane (organelle)"), seed=3)
     assert member.name == "group-Plasma-membrane--organelle--s3"
-    assert command_for(member, recipe) == '--group "Plasma membrane (organelle)" --seed 3'
+    assert train_flags(member, recipe) == {"group": "Plasma membrane (organelle)", "seed": 3}
 
 
 def test_a_selector_finds_the_recipes_own_member() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from taxonomy_texts import SMALL, graphs, tree_text
 
 from hpa_hier.taxonomy import Taxonomy
-from hpa_hier.taxonomy.changes import renamed, retrain_commands, stale_nodes, uncovered
+from hpa_hier.taxonomy.changes import renamed, stale_nodes, uncovered
 
 TRAINED = Taxonomy.load("hierarchy/hpa28.yaml")
 
@@ -118,14 +118,3 @@ def test_renaming_every_node_makes_nothing_stale_and_every_old_name_finds_its_ow
     assert sorted(names) == sorted(trained.nodes)
     assert sorted(names.values()) == sorted(current.nodes)
     assert all(trained.meaning(old) == current.meaning(new) for old, new in names.items())
-
-
-def test_the_commands_train_just_the_stale_members_each_once() -> None:
-    members = [("coarse", "--level coarse"), ("group-Nucleus", "--group Nucleus"), ("coarse", "--level coarse")]
-    assert retrain_commands(members) == (
-        "python -m hpa_hier.train --level coarse --restart",
-        "python -m hpa_hier.train --group Nucleus --restart",
-    )
-    assert retrain_commands([("a", "--level a")], run="my run") == (
-        "python -m hpa_hier.train --level a --run 'my run' --restart",
-    )

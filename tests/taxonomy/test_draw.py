@@ -182,7 +182,9 @@ def test_check_names_stale_members_and_the_commands_that_train_just_those(run_fo
     assert "  coarse: stale: other meaning now of Cytoplasm, Secretory\n" in done.stdout
     assert "  leaf: up to date\n" in done.stdout
     commands = [line.strip() for line in done.stdout.splitlines() if "hpa_hier.train" in line]
-    assert commands == ["python -m hpa_hier.train --level coarse --run mine --restart"]
+    assert commands == [
+        f"python -m hpa_hier.train --run mine --set artifacts={run_folder.parent} --level coarse --restart"
+    ]
 
 
 def test_check_says_that_all_members_are_up_to_date(run_folder: Path) -> None:
