@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.balance.cooccurrence import Goal, balanced_plan
-from hpa_hier.data.balance.repeat import balanced_counts, copied_factors
-from hpa_hier.data.balance.tables import ways, write_tables
+from hpa_hier.data.balance.cooccurrence import Goal, plan_balance
+from hpa_hier.data.balance.repeat import balanced_counts, copy_factors
+from hpa_hier.data.balance.tables import counts_by_method, write_tables
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.taxonomy import Taxonomy
 
@@ -48,19 +48,19 @@ def main() -> None:
     print("| asked for | images in an epoch | Nucleoplasm | largest growth of a common class | rarest | largest rare |")
     print("| --- | --- | --- | --- | --- | --- |")
     for target in (300, 500, 1000, 1500):
-        factors = copied_factors(present, target)
+        factors = copy_factors(present, target)
         counts = balanced_counts(present, factors)
         print(row(f"{target}, copying the rare", counts, target, int(factors.sum()), column))
         for bound in (0.15, 0.10, 0.05, 0.02):
             began = time.process_time()
-            plan = balanced_plan(present, Goal.for_all(present, target, bound, MOST))
+            plan = plan_balance(present, Goal.for_all(present, target, bound, MOST))
             took = time.process_time() - began
             counts = (plan.before, plan.after)
             print(row(f"{target}, growth at most {bound:.0%}", counts, target, int(plan.factors.sum()), column))
             short = ", ".join(f"{taxonomy.leaves[label]} {plan.after[label]:,}" for label in plan.short)
             print(f"    {took:.1f} s" + (f"; impossible for {short}" if short else ""))
             if options.out and (target, bound) == (1000, 0.15):
-                write_tables(options.out, table.ids, taxonomy.leaves, plan, ways(present, plan))
+                write_tables(options.out, table.ids, taxonomy.leaves, plan, counts_by_method(present, plan))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from hpa_hier.data.images.png_jpeg import read_flat
-from hpa_hier.data.images.read import resize, to_bytes
+from hpa_hier.data.images.png_jpeg import read_png_jpeg
+from hpa_hier.data.images.read import resize, to_uint8
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -31,8 +31,8 @@ def grey(image: np.ndarray) -> np.ndarray:
 
 def ours(file: Path, size: int | None) -> np.ndarray:
     """Check, decode, and shrink by area."""
-    image = grey(read_flat(file))
-    return image if size is None else to_bytes(resize(image, size), "depth")
+    image = grey(read_png_jpeg(file))
+    return image if size is None else to_uint8(resize(image, size), "depth")
 
 
 def pillow(file: Path, size: int | None) -> np.ndarray:

@@ -27,7 +27,7 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
-from hpa_hier.data.labels.partition import with_partition
+from hpa_hier.data.labels.partition import add_partition_nodes
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.decide.threshold_rules import f1_cuts
 from hpa_hier.ensemble.fit import fit, material
@@ -78,7 +78,7 @@ def draw_world(table: np.ndarray, follows: bool, seed: int) -> World:
     rng = np.random.default_rng([seed, 17])
     plain = Taxonomy.load("hierarchy/hpa28.yaml")
     sides = {"majority": MAJORITY, "minority": tuple(leaf for leaf in plain.leaves if leaf not in MAJORITY)}
-    taxonomy = with_partition(plain, sides)
+    taxonomy = add_partition_nodes(plain, sides)
     part_of = {node: rng.normal(size=FEATURES) for node in plain.nodes}
     prototypes = []
     for label in range(table.shape[1]):

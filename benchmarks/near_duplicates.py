@@ -23,9 +23,9 @@ import cv2
 import numpy as np
 
 from hpa_hier.data.pack.pack import Pack
-from hpa_hier.data.split.fingerprint import fingerprints, likeness, thumbnails, turned, turned_images
-from hpa_hier.data.split.hamming import close_pairs
-from hpa_hier.data.split.near_duplicates import ALIKE, DISTANCE, near_duplicates
+from hpa_hier.data.split.fingerprint import fingerprints, likeness, thumbnails, turn_codes, turn_images
+from hpa_hier.data.split.hamming import find_close_pairs
+from hpa_hier.data.split.near_duplicates import ALIKE, DISTANCE, find_near_duplicates
 
 Change = Callable[[np.ndarray], np.ndarray]  # (C, S, S) uint8 to the same
 SIDE = 128  # pixels
@@ -53,7 +53,7 @@ def speed(count: int) -> None:
     print(f"{count:,} fingerprints; each with each {each:.1f} s (counting them all {counting:.1f} s)")
     for distance in DISTANCES:
         began = time.process_time()
-        found = close_pairs(codes, codes, distance)[2]
+        found = find_close_pairs(codes, codes, distance)[2]
         took = time.process_time() - began
         assert len(found) == histogram[: distance + 1].sum()  # nothing is missed
         print(f"  up to {distance:2} bits: {len(found):6,} pairs, all there are, in {took:5.2f} s, {each / took:5.1f}×")
@@ -107,16 +107,16 @@ def finding(cells: int) -> None:
         small = thumbnails(images)
         codes = fingerprints(small)
         print(f"fingerprints of {SIDE}² × 4: {len(images) / (time.process_time() - began):,.0f} images a second")
-        found = near_duplicates(pack)
+        found = find_near_duplicates(pack)
         print(
             f"{len(pack):,} different fields, {len(pack) * (len(pack) - 1) // 2:,} pairs: {len(found)} taken for copies"
         )
     print("| copy | " + " | ".join(f"up to {distance} bits" for distance in DISTANCES) + " | found by default |")
     for name, change in changes().items():
         copies = thumbnails(np.stack([change(image) for image in images]))
-        apart = np.bitwise_count(turned(fingerprints(copies)) ^ codes)  # (8, B)
+        apart = np.bitwise_count(turn_codes(fingerprints(copies)) ^ codes)  # (8, B)
         turn = apart.argmin(axis=0)
-        back = np.stack([turned_images(one, int(way)) for one, way in zip(copies, turn, strict=True)])
+        back = np.stack([turn_images(one, int(way)) for one, way in zip(copies, turn, strict=True)])
         least, alike = apart.min(axis=0), likeness(back, small)
         near = " | ".join(f"{(least <= distance).mean():.1%}" for distance in DISTANCES)
         print(f"| {name} | {near} | {((least <= DISTANCE) & (alike >= ALIKE)).mean():.1%} |")

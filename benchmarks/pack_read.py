@@ -22,9 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from hpa_hier.data.images.png_jpeg import read_flat
+from hpa_hier.data.images.png_jpeg import read_png_jpeg
 from hpa_hier.data.images.read import resize
-from hpa_hier.data.pack.pack import Pack, write_pack
+from hpa_hier.data.pack.pack import Pack, write_simulated_pack
 from hpa_hier.taxonomy import Taxonomy
 
 CHANNELS = ("red", "green", "blue", "yellow")
@@ -41,7 +41,9 @@ def make_pack(folder: Path, count: int, size: int) -> Pack:
     """Write a pack of noise and open it."""
     tree = Taxonomy.load("hierarchy/hpa28.yaml")
     ids = [f"n{i}" for i in range(count)]
-    write_pack(folder, noise(count, size), ids, [tree.leaves[:1]] * count, [""] * count, CHANNELS, tree, "noise")
+    write_simulated_pack(
+        folder, noise(count, size), ids, [tree.leaves[:1]] * count, [""] * count, CHANNELS, tree, "noise"
+    )
     return Pack.open(folder)
 
 
@@ -64,7 +66,7 @@ def decode_rate(folder: Path, size: int) -> float:
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in (".png", ".jpg", ".jpeg")]
     began = time.process_time()
     for file in files:
-        image = read_flat(file)
+        image = read_png_jpeg(file)
         resize(image if image.ndim == 2 else image.max(axis=2), size)
     return len(files) / len(CHANNELS) / (time.process_time() - began)
 

@@ -150,7 +150,7 @@ def card(options: argparse.Namespace, folder: Path, simulated: str) -> str:
     recipe = load_recipe(CONFIG)
     manifests = [read_manifest(path) for path in sorted((options.out / "members").iterdir())]
     split = read_split(folder / "split.csv")
-    parts = ", ".join(f"{len(split.ids_of(part)):,} for {part}" for part in PARTS)
+    parts = ", ".join(f"{len(split.part_ids(part)):,} for {part}" for part in PARTS)
     passes = "; ".join(f"{one.name}: {one.epochs} passes, {one.seconds:.0f} s on {one.device}" for one in manifests)
     radius = recipe.simulate.radius or (0.0, 0.0)
     return CARD.format(

@@ -9,7 +9,7 @@ import numpy as np
 from ensemble_cases import draw_members, draw_truth
 
 from hpa_hier import __version__
-from hpa_hier.data.pack.pack import Pack, write_pack
+from hpa_hier.data.pack.pack import Pack, write_simulated_pack
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.files.atomic import sha256, write_json, write_text
 from hpa_hier.runs.manifest import FORMAT, Manifest, write_manifest
@@ -125,7 +125,9 @@ class SmallRun:
             [leaf for leaf in self.taxonomy.leaves if row[column[leaf]]] or [self.taxonomy.leaves[0]]
             for row in self.truth.present
         ]
-        write_pack(path, images, self.truth.ids, nodes, [""] * 90, CHANNELS, self.taxonomy, "drawn for a test")
+        write_simulated_pack(
+            path, images, self.truth.ids, nodes, [""] * 90, CHANNELS, self.taxonomy, "drawn for a test"
+        )
         self.pack = Pack.open(path)
         write_json(self.folder / "run.json", {"pack": str(path), "pack_digest": self.pack.digest})
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.pack.pack import Pack, write_pack
+from hpa_hier.data.pack.pack import Pack, write_simulated_pack
 from hpa_hier.data.split.split import make_split, write_split
 from hpa_hier.files.atomic import write_json, write_text, write_with
 from hpa_hier.settings.recipe import SplitSettings
@@ -25,7 +25,7 @@ def make_run(folder: Path, count: int = 400, size: int = 64, seed: int = 0, flat
     groups = [f"HPA{k // 2:06d}" for k in range(count)]
     images = (_blobs(rng, size) for _ in range(count))
     channels = ("red", "green", "blue", "yellow")
-    write_pack(folder / "pack", images, ids, names, groups, channels, taxonomy, "blobs for a test")
+    write_simulated_pack(folder / "pack", images, ids, names, groups, channels, taxonomy, "blobs for a test")
     pack = Pack.open(folder / "pack")
     run = folder / "run"
     targets = pack.targets(taxonomy)
@@ -37,7 +37,7 @@ def make_run(folder: Path, count: int = 400, size: int = 64, seed: int = 0, flat
     )
     for k, name in enumerate(dict.fromkeys(MEMBERS + (FLAT if flat else ()))):
         _write_member(run / "members" / name, k, taxonomy, rng)
-    rows = split.rows("test")
+    rows = split.part_rows("test")
     _write_evaluation(run, [ids[row] for row in rows], targets.present[rows], taxonomy, rng, flat)
     write_json(run / "ensemble" / "evaluation.json", _facts(pack.digest, split.digest, flat))
     return run

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.pack.pack import write_pack
+from hpa_hier.data.pack.pack import write_simulated_pack
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.taxonomy import Taxonomy
@@ -126,4 +126,4 @@ def _write_pack(folder: Path, taxonomy: Taxonomy, count: int) -> None:
         return np.clip(image, 0, 255).astype(np.uint8)
 
     ids = [f"drawn{i:04d}" for i in range(count)]
-    write_pack(folder, (draw(row) for row in chosen), ids, nodes, [""] * count, CHANNELS, taxonomy, "dots")
+    write_simulated_pack(folder, (draw(row) for row in chosen), ids, nodes, [""] * count, CHANNELS, taxonomy, "dots")

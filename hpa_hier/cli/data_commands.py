@@ -12,7 +12,7 @@ from hpa_hier.data.images.scan import Reject
 from hpa_hier.data.labels.problems import LISTED
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.data.pack.audit import Audit, audit
-from hpa_hier.data.pack.build import REJECTED, SIMULATED, PackReport, build
+from hpa_hier.data.pack.build import REJECTED, SIMULATED, PackReport, build_pack
 from hpa_hier.data.pack.matching import PackRequest
 from hpa_hier.data.pack.pack import VECTORS, Pack
 from hpa_hier.data.pack.vector_pack import VectorRequest, build_vectors
@@ -20,7 +20,7 @@ from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, refuse_forei
 from hpa_hier.data.split.split import (
     PARTS,
     Split,
-    annotated,
+    annotation_matrix,
     make_split,
     read_split,
     refuse_foreign_split,
@@ -57,7 +57,7 @@ def pack(options: argparse.Namespace) -> None:
         on_problem=options.on_problem,
     )
     try:
-        report = build(request, options.threads)
+        report = build_pack(request, options.threads)
     except KeyboardInterrupt:
         print(f"\ninterrupted; the same command goes on from the last finished shard in {options.out}", file=sys.stderr)
         raise
@@ -102,7 +102,7 @@ def split(options: argparse.Namespace) -> None:
         table = read_labels(options.labels, taxonomy, options.on_problem)
         for problem in table.problems:
             print(f"left out: {problem}", file=sys.stderr)
-        nodes, kept = table.nodes, make_split(table.ids, annotated(table.nodes), table.groups, recipe.split)
+        nodes, kept = table.nodes, make_split(table.ids, annotation_matrix(table.nodes), table.groups, recipe.split)
     write_split(options.out, kept, recipe.split)
     print("\n".join(_split_table(nodes, kept, recipe.split.fractions)))
     print(f"wrote {options.out}: {len(kept):,} samples, digest {kept.digest}")
@@ -112,7 +112,7 @@ def balance(options: argparse.Namespace) -> None:
     """Plan how often images are repeated, and show what that does to each class."""
     recipe = _recipe(options, {"--most": ("training.balance_most", options.most)})
     from hpa_hier.data.balance import tables as tables
-    from hpa_hier.data.balance.cooccurrence import Goal, balanced_plan
+    from hpa_hier.data.balance.cooccurrence import Goal, plan_balance
 
     tables.refuse_foreign_tables(options.out)
     if options.pack:
@@ -126,7 +126,7 @@ def balance(options: argparse.Namespace) -> None:
             print(f"left out: {problem}", file=sys.stderr)
         ids, present = table.ids, targets(table.nodes, taxonomy).present
     if options.split:
-        train = set(read_split(options.split).ids_of("train"))
+        train = set(read_split(options.split).part_ids("train"))
         rows = [row for row, sample in enumerate(ids) if sample in train]
         if not rows:
             raise UserError(f"{options.split}: its train part has none of these {len(ids):,} samples; give their split")
@@ -135,9 +135,9 @@ def balance(options: argparse.Namespace) -> None:
     settings = recipe.training
     target = options.target or round(settings.balance_target * len(ids))
     default = Goal.for_all(present, target, settings.balance_bound, settings.balance_most)
-    plan = balanced_plan(present, tables.goal_of(present, taxonomy, options.bound, default))
-    counted = tables.ways(present, plan)
-    print("\n".join(tables.lines(taxonomy.leaves, plan, counted)))
+    plan = plan_balance(present, tables.parse_goal(present, taxonomy, options.bound, default))
+    counted = tables.counts_by_method(present, plan)
+    print("\n".join(tables.describe_plan(taxonomy.leaves, plan, counted)))
     tables.write_tables(options.out, ids, taxonomy.leaves, plan, counted)
     print(f"wrote {options.out}: {tables.TABLE}, {tables.FACTORS}, {tables.CHART}")
 
@@ -261,7 +261,7 @@ def _shape(opened: Pack) -> str:
 
 def _split_table(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequence[float]) -> list[str]:
     """Return lines: each label's images and parts, then the deviations beside those of a random split."""
-    present = annotated(nodes)
+    present = annotation_matrix(nodes)
     names = sorted({name for annotation in nodes for name in annotation})
     part = np.array([PARTS.index(name) for name in kept.parts])
     off = deviation(present, part, len(PARTS))
@@ -300,8 +300,8 @@ def _findings(found: Audit, *, split_given: bool) -> list[str]:
     if len(found.near) > LISTED:
         lines.append(f"… and {len(found.near) - LISTED:,} more pairs of images that look the same; --pairs lists all")
     if split_given:
-        lines.append(f"identical images in different parts of the split: {len(found.crossing)}")
-        lines.append(f"images that look the same in different parts of the split: {len(found.near_crossing)} pairs")
+        lines.append(f"identical images in different parts of the split: {len(found.across_parts)}")
+        lines.append(f"images that look the same in different parts of the split: {len(found.near_across_parts)} pairs")
     return lines or ["nothing stands out"]
 
 

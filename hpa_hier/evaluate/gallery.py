@@ -35,7 +35,7 @@ class Images(Protocol):
     def channels(self) -> Sequence[str]:
         """Names of the planes, in order."""
 
-    def row_of(self, ids: Sequence[str]) -> Rows:
+    def find_rows(self, ids: Sequence[str]) -> Rows:
         """Return where samples stand."""
 
     def images(self, rows: Rows) -> Bytes:
@@ -125,7 +125,7 @@ def most_uncertain(probs: Floats, number: int) -> Rows:
 
 def _card(evaluation: Evaluation, images: Images, row: int, f1: float) -> Card:
     name = evaluation.ids[row]
-    planes = images.images(images.row_of([name]))[0]
+    planes = images.images(images.find_rows([name]))[0]
     taxonomy, answers = evaluation.taxonomy, evaluation.ensemble
 
     def labels(on: Bools, other: Bools, mark: str) -> list[Label]:

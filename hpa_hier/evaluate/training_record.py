@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hpa_hier.data.balance.cooccurrence import factors_for
+from hpa_hier.data.balance.cooccurrence import balance_factors
 from hpa_hier.data.balance.repeat import balanced_counts
 from hpa_hier.data.split.split import read_split
 from hpa_hier.errors import UserError
@@ -53,7 +53,7 @@ class Targets(Protocol):
 class Labelled(Protocol):
     """What the counts need of a pack."""
 
-    def row_of(self, ids: Sequence[str]) -> npt.NDArray[np.integer]:
+    def find_rows(self, ids: Sequence[str]) -> npt.NDArray[np.integer]:
         """Return where samples stand."""
 
     def targets(self, taxonomy: Taxonomy) -> Targets:
@@ -65,13 +65,13 @@ def class_counts(run: Path, pack: Labelled, taxonomy: Taxonomy) -> list[ClassCou
 
     A recipe that does not balance is shown what repeat factors would give.
     """
-    rows = pack.row_of(read_split(run / "split.csv").ids_of("train"))
+    rows = pack.find_rows(read_split(run / "split.csv").part_ids("train"))
     columns = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
     present = pack.targets(taxonomy).present[rows][:, columns]
     training = load_recipe(str(run / "config.yaml") if (run / "config.yaml").is_file() else None).training
     way = {"none": "repeat", "weighted": "cooccurrence"}.get(training.balance, training.balance)
     asked = (training.balance_target, training.balance_bound, training.balance_most)
-    before, after = balanced_counts(present, factors_for(present, way, *asked))
+    before, after = balanced_counts(present, balance_factors(present, way, *asked))
     counts = [ClassCount(*row) for row in zip(taxonomy.leaves, before.tolist(), after.tolist(), strict=True)]
     return sorted(counts, key=lambda count: -count.before)
 

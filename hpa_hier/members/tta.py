@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from hpa_hier.data.pack.pack import VECTORS, Pack
-from hpa_hier.data.split.fingerprint import turned_images
+from hpa_hier.data.split.fingerprint import turn_images
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import digest_of
 from hpa_hier.members.score import Member, score
@@ -127,7 +127,7 @@ def seen(images: np.ndarray, views: Views) -> Iterator[np.ndarray]:
     for size in views.sizes or (images.shape[-1],):
         whole = _resized(images, size)
         for turn in range(_TURNS[views.kind]):
-            yield np.ascontiguousarray(turned_images(whole, turn))
+            yield np.ascontiguousarray(turn_images(whole, turn))
         if views.kind == "d4_crops":
             for down, across in ((0.5, 0.5), (0, 0), (0, 1), (1, 0), (1, 1)):
                 yield _resized(_cropped(images, down, across), size)
@@ -171,7 +171,7 @@ def _scored(folder: Path, pack: Pack, views: Views, device: str) -> HeldOutScore
     with np.load(folder / SCORES, allow_pickle=False) as arrays:
         kept = HeldOutScores(tuple(arrays["ids"].tolist()), tuple(arrays["part"].tolist()), arrays["logits"])
     member = load_viewed(folder, device, views)
-    rows = pack.row_of(kept.ids)
+    rows = pack.find_rows(kept.ids)
     logits = [member.logits(pack.images(rows[first : first + _AT_ONCE])) for first in range(0, len(rows), _AT_ONCE)]
     return replace(kept, logits=np.concatenate(logits))
 

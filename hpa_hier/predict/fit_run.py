@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpa_hier.data.labels.partition import taxonomy_of
+from hpa_hier.data.labels.partition import load_run_taxonomy
 from hpa_hier.data.split.split import read_split
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
@@ -32,7 +32,7 @@ def fit_run(run: Path, recipe: Recipe) -> tuple[Ensemble, Ensemble | None]:
     Returns:
         The ensemble, and the flat peer or None where the recipe names no flat members.
     """
-    taxonomy = taxonomy_of(run, recipe)
+    taxonomy = load_run_taxonomy(run, recipe)
     seen = scores_in_views(run, recipe, recipe.ensemble.model_dump())
     gathered = gather(run, wanted_members(run, recipe), taxonomy, "calibration", seen)
     flat = gather(run, recipe.ensemble.flat, taxonomy, "calibration", seen) if recipe.ensemble.flat else None

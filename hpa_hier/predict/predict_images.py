@@ -134,7 +134,7 @@ def explain_sample(
             f"{sample}: no image of {pack.path} has this id, the first is {pack.ids[0]}; "
             "for an image of yours add --images DIR"
         )
-    row = int(pack.row_of([sample])[0])
+    row = int(pack.find_rows([sample])[0])
     image = (pack.vectors if pack.kind == "vectors" else pack.images)(np.array([row]))
     file_of = scores_in_views(run, recipe, fitted_settings(ensemble)) or (lambda record: record.folder / SCORES)
     held = [Scores.load(file_of(record), record.name) for record in records]

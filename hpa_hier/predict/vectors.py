@@ -33,7 +33,7 @@ def predict_vectors(
     Raises:
         UserError: there are no members, they take images, or the table has other features than they were trained on.
     """
-    from hpa_hier.data.pack.vector_table import in_order, read_vectors, refuse_gaps
+    from hpa_hier.data.pack.vector_table import order_features, read_vectors, refuse_missing_values
 
     batch_size, overwrite = options
     refuse_existing(out, overwrite)
@@ -44,9 +44,9 @@ def predict_vectors(
     if inputs.get("kind") != _KIND:
         raise UserError(f"{run}: its members take images, not vectors; use --images DIR")
     read = read_vectors(*table)
-    values = in_order(read, inputs["channels"])
+    values = order_features(read, inputs["channels"])
     if inputs["intensity"] != _FILLED:
-        refuse_gaps(read.source, values, read.ids, inputs["channels"])
+        refuse_missing_values(read.source, values, read.ids, inputs["channels"])
     scorers = load_scorers(run, ensemble, device)
     with writing(out, ensemble.taxonomy) as tables:
         for first in range(0, len(values), batch_size):

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from hpa_hier.data.images.channels import CHANNELS
-from hpa_hier.data.labels.partition import PARTITION_FILE, divide, with_partition
+from hpa_hier.data.labels.partition import PARTITION_FILE, add_partition_nodes, divide
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.split.split import Split, read_split, split_pack, write_split
@@ -51,7 +51,7 @@ class Run:
             nodes: columns of the targets.
             carry: where given, only the samples that carry one of these nodes.
         """
-        rows = self.pack.row_of(self.split.ids_of(name))
+        rows = self.pack.find_rows(self.split.part_ids(name))
         targets = self.targets
         if carry:
             rows = rows[targets.present[rows][:, [self.taxonomy.column[node] for node in carry]].any(axis=1)]
@@ -78,7 +78,7 @@ def open_run(recipe: Recipe, named: bool = True) -> Run:
         _note(folder, pack, split, taxonomy)
         partition = _partition(folder, recipe, pack, split, taxonomy)
         if recipe.partition.virtual_nodes:
-            taxonomy = with_partition(taxonomy, partition)
+            taxonomy = add_partition_nodes(taxonomy, partition)
         if named or not (folder / "config.yaml").exists():
             write_text(folder / "config.yaml", recipe_yaml(recipe))
         write_text(folder / "taxonomy.yaml", taxonomy.text)
@@ -172,7 +172,7 @@ def _note(folder: Path, pack: Pack, split: Split, taxonomy: Taxonomy) -> None:
 def _partition(
     folder: Path, recipe: Recipe, pack: Pack, split: Split, taxonomy: Taxonomy
 ) -> dict[str, tuple[str, ...]]:
-    present = pack.targets(taxonomy).present[pack.row_of(split.ids_of("train"))]
+    present = pack.targets(taxonomy).present[pack.find_rows(split.part_ids("train"))]
     counts = {leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves}
     sides = divide(counts, len(present), recipe.partition, taxonomy)
     partition = {"majority": sides.majority, "minority": sides.minority}

@@ -145,7 +145,7 @@ def write_pack(
     Returns:
         The pack's folder.
     """
-    from hpa_hier.data.pack.pack import write_pack as write
+    from hpa_hier.data.pack.pack import write_simulated_pack
     from hpa_hier.taxonomy import Taxonomy
 
     tree = Taxonomy.load(taxonomy or "hierarchy/hpa28.yaml")
@@ -153,7 +153,7 @@ def write_pack(
     nodes = [tuple(_node(tree, label) for label in sample.labels) for sample in samples]
     look = Look(size, seed, radius=radius, supersample=supersample, variety=variety, intensity=intensity)
     kept = [CHANNELS.index(channel) for channel in channels]
-    write(
+    write_simulated_pack(
         out,
         (image[kept] for image in _in_order(samples, partial(_draw, look), workers)),
         ids=[image_id(i) for i in range(count)],
@@ -223,9 +223,9 @@ def _draw(look: Look, task: _Task) -> NDArray[np.generic]:
     image = _draw_field(look, task).image
     if look.intensity == "depth":
         return image
-    from hpa_hier.data.images.read import to_bytes
+    from hpa_hier.data.images.read import to_uint8
 
-    return np.stack([to_bytes(plane, look.intensity) for plane in image])
+    return np.stack([to_uint8(plane, look.intensity) for plane in image])
 
 
 def _draw_field(look: Look, task: _Task) -> SimulatedField:

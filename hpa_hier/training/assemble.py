@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpa_hier.data.balance.cooccurrence import factors_for
+from hpa_hier.data.balance.cooccurrence import balance_factors
 from hpa_hier.data.pack.pack import VECTORS
 from hpa_hier.errors import UserError
 from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole
@@ -69,7 +69,7 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
         why = "holds none of the member's images" if plan.carry else "is empty"
         raise UserError(f"{plan.run.folder / 'split.csv'}: the calibration part {why}; split with other fractions")
     asked = (settings.balance, settings.balance_target, settings.balance_bound, settings.balance_most)
-    factors = factors_for(train.present, *asked)
+    factors = balance_factors(train.present, *asked)
     # the share of an epoch as it is dealt out: what is repeated is met more often
     prevalence = (factors @ train.present) / np.maximum(factors @ train.known, 1)
     ancestry = Ancestry.of(plan.nodes, plan.parents)

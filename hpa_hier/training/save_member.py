@@ -53,9 +53,9 @@ def _write_scores(plan: Plan, assembly: Assembly, device: torch.device) -> None:
     """Write scores.npz: ids, part, nodes and (B, n) float32 logits of the parts that training did not see."""
     pack, split = plan.run.pack, plan.run.split
     network = ready(assembly.module.network, device)
-    ids = [sample for part in _SCORED_PARTS for sample in split.ids_of(part)]
-    parts = [part for part in _SCORED_PARTS for _ in split.ids_of(part)]
-    rows = pack.row_of(ids)
+    ids = [sample for part in _SCORED_PARTS for sample in split.part_ids(part)]
+    parts = [part for part in _SCORED_PARTS for _ in split.part_ids(part)]
+    rows = pack.find_rows(ids)
     logits = np.empty((len(rows), len(plan.nodes)), np.float32)
     for first in range(0, len(rows), _AT_ONCE):
         samples = assembly.read(rows[first : first + _AT_ONCE])

@@ -163,7 +163,7 @@ def test_balance_plans_for_a_table_or_for_the_train_part_of_a_pack(tmp_path, ima
     main(["pack", *images, "--size", "16", "--out", pack])
     main(["split", "--pack", pack, "--out", split])
     main(["balance", "--pack", pack, "--split", split, "--target", "2", "--out", str(out)])
-    train = read_split(Path(split)).ids_of("train")
+    train = read_split(Path(split)).part_ids("train")
     assert [line.split(",")[0] for line in (out / "factors.csv").read_text().splitlines()[1:]] == list(train)
 
 

@@ -56,7 +56,7 @@ def test_logits_are_the_same_bits_whatever_the_batch_size_and_order(size: int, c
 def test_a_loaded_member_gives_the_scores_that_training_kept(plan: Plan) -> None:
     member = Member.load(plan.folder, "cpu")
     kept = np.load(plan.folder / "scores.npz", allow_pickle=False)
-    images = plan.run.pack.images(plan.run.pack.row_of(kept["ids"].tolist()))
+    images = plan.run.pack.images(plan.run.pack.find_rows(kept["ids"].tolist()))
     assert np.array_equal(member.logits(images), kept["logits"])
     assert (member.name, member.nodes) == ("leaf", ("Dots", "Rings", "Blobs", "Smears"))
     assert (member.channels, member.size) == (("red", "green", "blue", "yellow"), SIZE)

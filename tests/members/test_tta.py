@@ -139,7 +139,7 @@ def test_an_ensemble_is_fitted_on_the_views_that_it_predicts_with(run: Run, tmp_
     scorer = load_scorers(run.folder, kept, "cpu")["leaf"]
     manifest = read_manifest(run.member_folder("leaf"))
     held = Scores.load(run.member_folder("leaf") / Views("d4").file(manifest), "leaf", "test")
-    images = run.pack.images(run.pack.row_of(held.ids))
+    images = run.pack.images(run.pack.find_rows(held.ids))
     np.testing.assert_array_equal(scorer.logits(images), held.logits)
     with np.load(evaluate_run(run.folder, recipe)) as evaluation:
         assert sorted(evaluation["ids"].tolist()) == sorted(held.ids)
@@ -163,7 +163,7 @@ def test_views_of_folds_are_scored_by_the_network_that_did_not_see_the_sample(ru
     for fold in range(2):
         ids = [sample for sample in held.ids if fold_of[sample] == fold]
         viewed = load_viewed(plan.folder / f"fold-{fold}", "cpu", views)
-        images = run.pack.images(run.pack.row_of(ids))
+        images = run.pack.images(run.pack.find_rows(ids))
         np.testing.assert_array_equal(viewed.logits(images), held.take(ids).logits)
     before = path.stat().st_mtime_ns
     assert score_held_out(plan.folder, read_manifest(plan.folder), run.pack, views, "cpu") == path

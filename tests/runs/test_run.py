@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 from tiny_run import TAXONOMY, write_tiny
 
-from hpa_hier.data.balance.cooccurrence import factors_for
+from hpa_hier.data.balance.cooccurrence import balance_factors
 from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import Selector, member_named, member_selected, train_flags
 from hpa_hier.runs.manifest import read_manifest
@@ -213,7 +213,7 @@ def test_what_is_varied_is_told_of_the_members_own_images(copy: Path, augment: d
     plan = plan_of(run, member)
     own = run.part("train", plan.nodes, plan.carry)
     dealing = dealing_of(plan, np.ones(len(own), np.int64), on_device=False)
-    assert 0 < len(own) < len(run.split.ids_of("train"))
+    assert 0 < len(own) < len(run.split.part_ids("train"))
     assert dealing.mixable.tolist() == own.present.any(axis=1).tolist() == [True] * len(own)
 
 
@@ -222,7 +222,7 @@ def test_an_untrained_head_guesses_the_share_of_an_epoch_and_not_of_the_part(cop
     training = {"balance": "copied", "balance_target": 0.6}
     plan = plan_of(run, MemberSettings(name="new", level="leaf", training=training))
     train = run.part("train", plan.nodes)
-    factors = factors_for(train.present, "copied", 0.6, 0.15, 32)
+    factors = balance_factors(train.present, "copied", 0.6, 0.15, 32)
     assert (factors > 1).any()
     assembly = assemble(plan, torch.device("cpu"), {}, "")
     guessed = torch.sigmoid(next(layer for layer in assembly.network.head.modules() if hasattr(layer, "bias")).bias)

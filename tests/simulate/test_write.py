@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hpa_hier.cli.data import main
-from hpa_hier.data.images.read import to_bytes
+from hpa_hier.data.images.read import to_uint8
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.errors import UserError
 from hpa_hier.simulate.field import simulate_field
@@ -127,7 +127,7 @@ def test_a_pack_can_have_its_intensities_stretched_as_real_images_have(tmp_path:
     assert (plain.intensity, stretched.intensity) == ("depth", "percentile")
     rows = np.arange(4)
     for before, after in zip(plain.images(rows), stretched.images(rows), strict=True):
-        assert (after == np.stack([to_bytes(plane, "percentile") for plane in before])).all()
+        assert (after == np.stack([to_uint8(plane, "percentile") for plane in before])).all()
 
 
 @pytest.mark.parametrize("form", ["files", "pack"])

@@ -45,21 +45,21 @@ def test_no_sample_is_scored_by_a_network_that_saw_it_and_every_one_outside_the_
     split = plan.run.split
     fold_of = dict(zip(split.ids, split.folds, strict=True))
     held = Scores.load(plan.folder / "scores.npz", "leaf", "calibration")
-    assert sorted(held.ids) == sorted((*split.ids_of("train"), *split.ids_of("calibration")))
-    assert set(Scores.load(plan.folder / "scores.npz", "leaf", "test").ids) == set(split.ids_of("test"))
+    assert sorted(held.ids) == sorted((*split.part_ids("train"), *split.part_ids("calibration")))
+    assert set(Scores.load(plan.folder / "scores.npz", "leaf", "test").ids) == set(split.part_ids("test"))
     for fold in range(FOLDS):
         ids = [sample for sample in held.ids if fold_of[sample] == fold]
-        images = plan.run.pack.images(plan.run.pack.row_of(ids))
+        images = plan.run.pack.images(plan.run.pack.find_rows(ids))
         alone = Member.load(plan.folder / f"fold-{fold}", "cpu")
         np.testing.assert_array_equal(alone.logits(images), held.take(ids).logits)
-        seen = fold_split(split, fold).ids_of("train")
+        seen = fold_split(split, fold).part_ids("train")
         assert not {*seen} & {*ids}
-        assert not {*seen} & {*split.ids_of("test")}
+        assert not {*seen} & {*split.part_ids("test")}
 
 
 def test_the_member_answers_with_the_mean_of_its_folds_bit_for_bit(plan: Plan) -> None:
     test = Scores.load(plan.folder / "scores.npz", "leaf", "test")
-    images = plan.run.pack.images(plan.run.pack.row_of(test.ids))
+    images = plan.run.pack.images(plan.run.pack.find_rows(test.ids))
     member = Member.load(plan.folder, "cpu")
     np.testing.assert_array_equal(member.logits(images), test.logits)
     np.testing.assert_array_equal(member.logits(images[:1]), test.logits[:1])
@@ -95,10 +95,10 @@ def test_an_ensemble_is_fitted_on_all_samples_outside_the_test_part(plan: Plan, 
         update={"ensemble": plan.run.recipe.ensemble.model_copy(update={"members": ("leaf", "coarse")})}
     )
     ensemble, _ = fit_run(plan.run.folder, recipe)
-    outside = len(plan.run.split) - len(plan.run.split.ids_of("test"))
+    outside = len(plan.run.split) - len(plan.run.split.part_ids("test"))
     assert ensemble.about["samples"] == outside
     with np.load(evaluate_run(plan.run.folder, recipe)) as evaluation:
-        assert len(evaluation["ids"]) == len(plan.run.split.ids_of("test"))
+        assert len(evaluation["ids"]) == len(plan.run.split.part_ids("test"))
 
 
 @pytest.mark.parametrize("flat", [True, False])

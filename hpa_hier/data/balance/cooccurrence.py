@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp, minimize
 from scipy.sparse import csr_array, eye_array, hstack
 
-from hpa_hier.data.balance.repeat import copied_factors, repeat_factors
+from hpa_hier.data.balance.repeat import copy_factors, repeat_factors
 
 _GAP = 1e-3  # relative; how far the rounding may stay from the nearest whole numbers
 _NODES = 2000  # of the rounding's search, so that it ends, and always at the same plan
@@ -39,8 +39,10 @@ class BalancePlan:
     before: np.ndarray  # (L,) int64 images of each label
     after: np.ndarray  # (L,) int64
     short: np.ndarray  # columns of labels that stay below the target, since the goal cannot be met
-    alone: np.ndarray  # (len(short),) images that each of them could have if no other label asked for any
-    held_by: tuple[tuple[int, ...], ...]  # for each of them: columns whose bounds are in the way; () : only `most` is
+    max_without_others: np.ndarray  # (len(short),) images that each of them could have if no other label asked for any
+    limited_by: tuple[
+        tuple[int, ...], ...
+    ]  # for each of them: columns whose bounds are in the way; () : only `most` is
 
     @property
     def growth(self) -> np.ndarray:
@@ -60,32 +62,32 @@ class _Sets:
     limit: np.ndarray  # (len(held),) images that these may have
 
 
-def balanced_plan(present: np.ndarray, goal: Goal) -> BalancePlan:
-    """Return the evenest plan that lifts every label to the target and keeps every bound.
+def plan_balance(present: np.ndarray, goal: Goal) -> BalancePlan:
+    """Return the most uniform plan that lifts every label to the target and keeps every bound.
 
-    Evenest: the sum over images of (factor - 1)² is least, so that many images are repeated a little rather than a few
-    often. Where no plan does what is asked, as few images as can be are missing altogether, and the labels that lack
-    them are named; bounds are always kept.
+    Most uniform: the sum over images of (factor - 1)² is smallest, so that many images are repeated a little rather
+    than a few often. Where no plan meets the goal, the total shortfall is smallest, and the labels that fall short are
+    named; bounds always hold.
 
     Args:
         present: (B, L) bool, which labels each image carries.
         goal: target, bounds, most repeats.
 
-    Source: a linear program (HiGHS) for what can be reached, a quadratic one through its dual for the evenest plan,
-    an integer one (HiGHS) for whole repeats, all over the distinct label sets.
+    Method: a linear program (HiGHS) for what can be reached, a quadratic one through its dual for the most uniform
+    plan, an integer one (HiGHS) for whole repeats, all over the distinct label sets.
 
     >>> present = np.array([[True, False]] * 9 + [[True, True]] + [[False, True]])
-    >>> balanced_plan(present, Goal(target=6, bound=np.array([0.1, np.inf]))).factors
+    >>> plan_balance(present, Goal(target=6, bound=np.array([0.1, np.inf]))).factors
     array([1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 4])
     """
-    sets = _sets_of(present, goal)
-    reachable, held_by = _reachable(sets, goal)
-    even = _evenest(sets, goal, reachable)
-    totals = _whole(sets, goal, reachable, even)
-    factors, weights = _dealt(sets, totals), np.maximum(even / sets.sizes, 1.0)[sets.of_image]
+    sets = _distinct_sets(present, goal)
+    reachable, limited_by = _reachable(sets, goal)
+    even = _most_uniform(sets, goal, reachable)
+    totals = _round_to_whole(sets, goal, reachable, even)
+    factors, weights = _share_out(sets, totals), np.maximum(even / sets.sizes, 1.0)[sets.of_image]
     after = (present * factors[:, None]).sum(axis=0).astype(np.int64)
     short = sets.rare[after[sets.rare] < goal.target]
-    names = dict(zip(sets.rare.tolist(), held_by, strict=True))
+    names = dict(zip(sets.rare.tolist(), limited_by, strict=True))
     return BalancePlan(
         goal,
         factors,
@@ -93,12 +95,12 @@ def balanced_plan(present: np.ndarray, goal: Goal) -> BalancePlan:
         present.sum(axis=0).astype(np.int64),
         after,
         short,
-        np.array([_alone(sets, goal, int(label)) for label in short], dtype=np.int64),
+        np.array([_max_without_others(sets, goal, int(label)) for label in short], dtype=np.int64),
         tuple(names[int(label)] for label in short),
     )
 
 
-def factors_for(present: np.ndarray, balance: str, share: float, bound: float, most: int) -> np.ndarray:
+def balance_factors(present: np.ndarray, balance: str, share: float, bound: float, most: int) -> np.ndarray:
     """Return how often each image stands in an epoch under a recipe's balance.
 
     Args:
@@ -121,14 +123,14 @@ def factors_for(present: np.ndarray, balance: str, share: float, bound: float, m
         return repeat_factors(present)
     target = max(1, round(share * len(present)))
     if balance == "copied":
-        return copied_factors(present, target)
+        return copy_factors(present, target)
     if balance not in ("cooccurrence", "weighted"):
         raise ValueError(f"no balance is called {balance!r}")
-    plan = balanced_plan(present, Goal.for_all(present, target, bound, most))
+    plan = plan_balance(present, Goal.for_all(present, target, bound, most))
     return plan.weights if balance == "weighted" else plan.factors
 
 
-def _sets_of(present: np.ndarray, goal: Goal) -> _Sets:
+def _distinct_sets(present: np.ndarray, goal: Goal) -> _Sets:
     distinct, of_image, sizes = np.unique(present, axis=0, return_inverse=True, return_counts=True)
     counts = present.sum(axis=0)
     held = np.flatnonzero(np.isfinite(goal.bound) & (counts > 0))
@@ -160,11 +162,11 @@ def _reachable(sets: _Sets, goal: Goal) -> tuple[np.ndarray, list[tuple[int, ...
     repeatable = [
         labels[:, (labels[label] > 0) & (missing.x[:S] < goal.most * sets.sizes - 1e-6)] for label in sets.rare
     ]
-    held_by = [tuple(sorted(full & set(np.flatnonzero(beside.any(axis=1)).tolist()))) for beside in repeatable]
-    return reached, held_by
+    limited_by = [tuple(sorted(full & set(np.flatnonzero(beside.any(axis=1)).tolist()))) for beside in repeatable]
+    return reached, limited_by
 
 
-def _alone(sets: _Sets, goal: Goal, label: int) -> int:
+def _max_without_others(sets: _Sets, goal: Goal, label: int) -> int:
     """Return how many images one label could have under the bounds if no other asked for any."""
     found = linprog(
         -sets.labels[label],
@@ -175,7 +177,7 @@ def _alone(sets: _Sets, goal: Goal, label: int) -> int:
     return int(-found.fun + 1e-6)
 
 
-def _evenest(sets: _Sets, goal: Goal, reachable: np.ndarray) -> np.ndarray:
+def _most_uniform(sets: _Sets, goal: Goal, reachable: np.ndarray) -> np.ndarray:
     """Return (S,) images of each set: least squared factors under the targets and bounds.
 
     With multipliers λ of the targets and μ of the bounds, a set's factor is 1 + Σ λ - Σ μ over its labels, clipped to
@@ -203,7 +205,7 @@ def _evenest(sets: _Sets, goal: Goal, reachable: np.ndarray) -> np.ndarray:
     return images(found.x)
 
 
-def _whole(sets: _Sets, goal: Goal, reachable: np.ndarray, even: np.ndarray) -> np.ndarray:
+def _round_to_whole(sets: _Sets, goal: Goal, reachable: np.ndarray, even: np.ndarray) -> np.ndarray:
     """Return (S,) int64 images of each set: as near to `even` as whole images get that keep targets and bounds."""
     S, R, H = len(sets.sizes), len(sets.rare), len(sets.held)
     one, off = eye_array(S), eye_array(S)  # columns: images of each set, distance from `even`, images short
@@ -229,7 +231,7 @@ def _whole(sets: _Sets, goal: Goal, reachable: np.ndarray, even: np.ndarray) -> 
     return np.asarray(np.rint(found.x[:S]), dtype=np.int64)
 
 
-def _dealt(sets: _Sets, totals: np.ndarray) -> np.ndarray:
+def _share_out(sets: _Sets, totals: np.ndarray) -> np.ndarray:
     """Return (B,) int64 factors: each set's images share its total, the first ones of them what is left over."""
     order = np.argsort(sets.of_image, kind="stable")
     firsts = np.cumsum(sets.sizes) - sets.sizes

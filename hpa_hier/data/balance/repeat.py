@@ -43,7 +43,7 @@ def balanced_counts(present: np.ndarray, factors: np.ndarray) -> tuple[np.ndarra
     return present.sum(axis=0).astype(np.int64), (present * factors[:, None]).sum(axis=0).astype(np.int64)
 
 
-def copied_factors(present: np.ndarray, target: int) -> np.ndarray:
+def copy_factors(present: np.ndarray, target: int) -> np.ndarray:
     """Return how often each image stands when every rare label is copied to the target without a look at the others.
 
     What is usually done, kept for comparison: an image of a label with n < target images stands target / n times,
@@ -56,7 +56,7 @@ def copied_factors(present: np.ndarray, target: int) -> np.ndarray:
     Returns:
         (B,) int64, at least 1.
 
-    >>> copied_factors(np.array([[True, True], [True, False], [True, False]]), target=3)
+    >>> copy_factors(np.array([[True, True], [True, False], [True, False]]), target=3)
     array([3, 1, 1])
     """
     counts = present.sum(axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hpa_hier.data.balance.chart import balance_chart
 from hpa_hier.data.balance.cooccurrence import BalancePlan, Goal
-from hpa_hier.data.balance.repeat import balanced_counts, copied_factors, repeat_factors
+from hpa_hier.data.balance.repeat import balanced_counts, copy_factors, repeat_factors
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import refuse_foreign, write_text
 from hpa_hier.files.csv_file import csv_text
@@ -18,7 +18,7 @@ from hpa_hier.taxonomy import Taxonomy
 TABLE, FACTORS, CHART = "balance.csv", "factors.csv", "balance.svg"
 
 
-def goal_of(present: np.ndarray, taxonomy: Taxonomy, bounds: Sequence[str], default: Goal) -> Goal:
+def parse_goal(present: np.ndarray, taxonomy: Taxonomy, bounds: Sequence[str], default: Goal) -> Goal:
     """Return what is asked for: the default's bounds, or those given as CLASS=GROWTH instead of them.
 
     Args:
@@ -49,14 +49,14 @@ def goal_of(present: np.ndarray, taxonomy: Taxonomy, bounds: Sequence[str], defa
     return Goal(default.target, bound, default.most)
 
 
-def ways(present: np.ndarray, plan: BalancePlan) -> dict[str, np.ndarray]:
+def counts_by_method(present: np.ndarray, plan: BalancePlan) -> dict[str, np.ndarray]:
     """Return each way of balancing → (L,) int64 images of each label; the plan comes last."""
-    others = {"repeat factors": repeat_factors(present), "copying the rare": copied_factors(present, plan.goal.target)}
+    others = {"repeat factors": repeat_factors(present), "copying the rare": copy_factors(present, plan.goal.target)}
     counted = {name: balanced_counts(present, factors)[1] for name, factors in others.items()}
     return {"before": plan.before, **counted, "this plan": plan.after}
 
 
-def lines(names: Sequence[str], plan: BalancePlan, counted: Mapping[str, np.ndarray]) -> list[str]:
+def describe_plan(names: Sequence[str], plan: BalancePlan, counted: Mapping[str, np.ndarray]) -> list[str]:
     """Return the table that the command prints, most images first, then what could not be reached and why."""
     width = max(map(len, names))
     heads = " ".join(f"{way:>16}" for way in counted)
@@ -74,11 +74,11 @@ def lines(names: Sequence[str], plan: BalancePlan, counted: Mapping[str, np.ndar
 
 def _why_short(names: Sequence[str], plan: BalancePlan, place: int) -> str:
     label, target, most = int(plan.short[place]), plan.goal.target, plan.goal.most
-    before, after, alone = int(plan.before[label]), int(plan.after[label]), int(plan.alone[place])
+    before, after, alone = int(plan.before[label]), int(plan.after[label]), int(plan.max_without_others[place])
     head = f"impossible: {names[label]} cannot have {target:,} images, {after:,} at most:"
     if before * most < target:
         return f"{head} it has {before:,}, and none may stand more than {most} times (--most)"
-    held = ", ".join(names[column] for column in plan.held_by[place]) or "other classes"
+    held = ", ".join(names[column] for column in plan.limited_by[place]) or "other classes"
     by_itself = f" (by itself it could have {alone:,})" if alone > after else ""
     return f"{head} its images also carry {held}, whose bounds are full{by_itself}"
 

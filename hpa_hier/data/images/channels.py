@@ -80,7 +80,7 @@ def split_name(stem: str, hint: ChannelHint) -> tuple[str, str | None]:
     return stem, None
 
 
-def channel_of(name: str, hint: ChannelHint) -> str | None:
+def find_channel(name: str, hint: ChannelHint) -> str | None:
     """Return the channel that a plane's name in a TIFF's metadata means, or None."""
     key = name.strip().lower()
     known = {**{channel: channel for channel in CHANNELS}, **_WORDS, **(hint.names or {})}

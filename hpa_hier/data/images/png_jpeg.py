@@ -35,7 +35,7 @@ class _Header:
     bits: int
 
 
-def read_flat(path: Path) -> np.ndarray:
+def read_png_jpeg(path: Path) -> np.ndarray:
     """Decode a PNG or JPEG file.
 
     Returns:

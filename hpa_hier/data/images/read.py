@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hpa_hier.data.images.png_jpeg import UnreadableImage, read_flat
+from hpa_hier.data.images.png_jpeg import UnreadableImage, read_png_jpeg
 from hpa_hier.data.images.scan import ImageSource, Plane
 from hpa_hier.data.images.tiff import TIFF, read_tiff
 
@@ -44,7 +44,7 @@ def read_image(
     Raises:
         UnreadableImage: a file cannot be used, the channels differ in size, or a channel lacks that may not.
     """
-    missing = source.lacks(channels)
+    missing = source.missing_channels(channels)
     refused = [channel for channel in missing if channel not in may_be_missing]
     if refused:
         file = next(iter(source.planes.values())).file
@@ -65,7 +65,7 @@ def read_image(
                 file, f"{plane.shape[1]} × {plane.shape[0]} pixels, another channel {shape[1]} × {shape[0]}"
             )
         shape = plane.shape
-        image[c] = _pad(to_bytes(_scale(plane, size), intensity), size)
+        image[c] = _pad(to_uint8(_scale(plane, size), intensity), size)
     return Reading(image, missing)
 
 
@@ -93,7 +93,7 @@ def _planes_of(file: Path) -> np.ndarray:
     """Decode a file to (P, H, W)."""
     if file.suffix.lower() in TIFF:
         return read_tiff(file)[0]
-    array = read_flat(file)
+    array = read_png_jpeg(file)
     return array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
 
 
@@ -124,7 +124,7 @@ def _pad(plane: np.ndarray, size: int) -> np.ndarray:
     return square
 
 
-def to_bytes(plane: np.ndarray, intensity: str) -> np.ndarray:
+def to_uint8(plane: np.ndarray, intensity: str) -> np.ndarray:
     """Bring a plane's uint8 or uint16 intensities to uint8.
 
     Args:

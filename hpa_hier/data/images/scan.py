@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from hpa_hier.data.images.channels import CHANNELS, ChannelHint, channel_of, parse_hint, split_name
+from hpa_hier.data.images.channels import CHANNELS, ChannelHint, find_channel, parse_hint, split_name
 from hpa_hier.data.images.png_jpeg import UnreadableImage
 from hpa_hier.data.images.tiff import TIFF, tiff_layout
-from hpa_hier.data.labels.table import valid_id
+from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.errors import UserError
 
 _FLAT = (".png", ".jpg", ".jpeg")
@@ -33,7 +33,7 @@ class ImageSource:
     form: str  # "channel files", "rgb" or "tiff"
     planes: Mapping[str, Plane]  # by channel
 
-    def lacks(self, channels: Sequence[str]) -> tuple[str, ...]:
+    def missing_channels(self, channels: Sequence[str]) -> tuple[str, ...]:
         """Return those of `channels` that the sample has not."""
         return tuple(channel for channel in channels if channel not in self.planes)
 
@@ -132,7 +132,7 @@ def _whole(sample_id: str, file: Path, hint: ChannelHint) -> ImageSource:
         order: Sequence[str | None] = hint.order or CHANNELS[:3]
         return ImageSource(sample_id, "rgb", _planes(file, order))
     layout = tiff_layout(file)
-    named = [channel_of(name, hint) for name in layout.names]
+    named = [find_channel(name, hint) for name in layout.names]
     if layout.planes == 1:
         raise UnreadableImage(file, "one plane, and no channel in its name; name it <id>_green.tif, or as it is")
     if hint.order:
@@ -179,6 +179,6 @@ def _entry_fault(entry: os.DirEntry[str], folder: Path, sample_id: str) -> str |
         return "a folder with an image's name"
     if not entry.is_file():
         return "no regular file, or a link to nothing"
-    if not valid_id(sample_id):
+    if not is_valid_id(sample_id):
         return f"{sample_id!r} cannot be an id; letters, digits, '.', '_' and '-' can, at most 128"
     return None

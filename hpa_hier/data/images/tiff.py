@@ -38,7 +38,7 @@ def tiff_layout(path: Path) -> TiffLayout:
     Raises:
         UnreadableImage: the file is no single image of 8- or 16-bit planes, or claims more than an image may hold.
     """
-    with _opened(path) as tiff:
+    with _open(path) as tiff:
         return _layout(path, tiff)
 
 
@@ -51,7 +51,7 @@ def read_tiff(path: Path) -> tuple[np.ndarray, TiffLayout]:
     Raises:
         UnreadableImage: as `tiff_layout`, or the planes cannot be decoded.
     """
-    with _opened(path) as tiff:
+    with _open(path) as tiff:
         layout = _layout(path, tiff)
         try:
             array = tiff.series[0].asarray(maxworkers=1)
@@ -65,7 +65,7 @@ def read_tiff(path: Path) -> tuple[np.ndarray, TiffLayout]:
     return np.moveaxis(kept, layout.axis, 0), layout
 
 
-def _opened(path: Path) -> tifffile.TiffFile:
+def _open(path: Path) -> tifffile.TiffFile:
     try:
         size = path.stat().st_size
         if size == 0:

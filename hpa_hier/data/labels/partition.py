@@ -52,7 +52,7 @@ def divide(counts: Mapping[str, int], images: int, settings: PartitionSettings, 
     )
 
 
-def with_partition(taxonomy: Taxonomy, partition: Mapping[str, Sequence[str]]) -> Taxonomy:
+def add_partition_nodes(taxonomy: Taxonomy, partition: Mapping[str, Sequence[str]]) -> Taxonomy:
     """Put the virtual nodes `has_majority` and `has_minority` above the leaves of each side.
 
     Args:
@@ -72,7 +72,7 @@ def virtual_node(side: str) -> str:
     return f"has_{side}"
 
 
-def taxonomy_of(run: Path, recipe: Recipe) -> Taxonomy:
+def load_run_taxonomy(run: Path, recipe: Recipe) -> Taxonomy:
     """Load the taxonomy as a run uses it: the recipe's, with the partition's virtual nodes where it asks for them.
 
     Raises:
@@ -85,7 +85,7 @@ def taxonomy_of(run: Path, recipe: Recipe) -> Taxonomy:
     if not path.is_file():
         raise UserError(f"{path}: no partition yet, which partition.virtual_nodes needs; train members first")
     kept = read_json(path)
-    return with_partition(taxonomy, {side: kept[side] for side in ("majority", "minority")})
+    return add_partition_nodes(taxonomy, {side: kept[side] for side in ("majority", "minority")})
 
 
 def _twentieth(counts: Mapping[str, int], images: int, taxonomy: Taxonomy) -> int:

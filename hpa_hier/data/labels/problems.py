@@ -29,7 +29,7 @@ class Problem:
         return f"{self.kind} ({len(self.items):,}): {listed}"
 
 
-def stop_at(where: object, problems: Sequence[Problem], cure: str) -> None:
+def stop_at_problems(where: object, problems: Sequence[Problem], cure: str) -> None:
     """Raise one error that lists every problem; do nothing where there are none.
 
     Raises:

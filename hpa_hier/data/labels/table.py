@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hpa_hier.data.labels.columns import LabelColumns, find_columns, row_labels
-from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at
+from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, read_csv
 from hpa_hier.taxonomy import Taxonomy
@@ -44,15 +44,15 @@ class Targets:
     known: np.ndarray  # (B, N) bool; False where the annotation does not tell, so nothing is trained or counted there
 
 
-def valid_id(sample_id: str) -> bool:
+def is_valid_id(sample_id: str) -> bool:
     """Tell whether an id can be part of a file name: letters, digits, `.`, `_`, `-`, at most 128, no leading dot."""
     return _ID.fullmatch(sample_id) is not None
 
 
-def antibody_of(sample_id: str) -> str:
+def parse_antibody(sample_id: str) -> str:
     """Return the antibody of an atlas id, or "".
 
-    >>> antibody_of("10580_1610_C1_1"), antibody_of("800_A6_1")
+    >>> parse_antibody("10580_1610_C1_1"), parse_antibody("800_A6_1")
     ('10580', '')
     """
     match = _ATLAS_ID.fullmatch(sample_id)
@@ -80,7 +80,7 @@ def read_labels(path: Path | str, taxonomy: Taxonomy, on_problem: OnProblem = "s
     found = _sort_out(table, columns, taxonomy)
     problems = found.problems()
     if on_problem == "stop":
-        stop_at(path, problems, CURE)
+        stop_at_problems(path, problems, CURE)
     ids = tuple(table.rows[i][columns.id] for i in found.rows)
     if not ids:
         raise UserError(f"{path}: no usable row among {len(table.rows):,}; {_brief(problems)}")
@@ -123,7 +123,7 @@ def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy) -> _So
     for i, (row, line) in enumerate(zip(table.rows, table.lines, strict=True)):
         sample_id = row[columns.id]
         nodes, unknown = row_labels(row, columns, taxonomy)
-        if not valid_id(sample_id):
+        if not is_valid_id(sample_id):
             found.bad.append(f"{sample_id!r} (line {line})")
             continue
         if sample_id in found.first:
@@ -165,7 +165,7 @@ def _brief(problems: Sequence[Problem]) -> str:
 def _groups(table: CsvTable, columns: LabelColumns, rows: list[int], ids: tuple[str, ...]) -> tuple[str, ...]:
     if columns.group is not None:
         return tuple(table.rows[i][columns.group] for i in rows)
-    antibodies = tuple(antibody_of(sample_id) for sample_id in ids)
+    antibodies = tuple(parse_antibody(sample_id) for sample_id in ids)
     return antibodies if all(antibodies) else ("",) * len(ids)
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpa_hier.data.pack.pack import Pack
-from hpa_hier.data.split.duplicates import twins
-from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, near_duplicates
-from hpa_hier.data.split.near_duplicates import crossing as crossing_pairs
+from hpa_hier.data.split.duplicates import find_identical
+from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, find_near_duplicates, pairs_across_parts
 from hpa_hier.data.split.split import Split
 from hpa_hier.taxonomy import Taxonomy
 
@@ -27,9 +26,9 @@ class Audit:
     dark: tuple[str, ...]
     duplicates: tuple[tuple[str, ...], ...]  # ids whose packed pixels are all alike
     damaged: tuple[str, ...]  # shards whose bytes have changed since the pack was finished
-    crossing: tuple[tuple[str, ...], ...]  # duplicates that stand in different parts of the split
+    across_parts: tuple[tuple[str, ...], ...]  # duplicates that stand in different parts of the split
     near: tuple[NearPair, ...]  # images that show the same cells, though their pixels differ
-    near_crossing: tuple[NearPair, ...]  # those that stand in different parts of the split
+    near_across_parts: tuple[NearPair, ...]  # those that stand in different parts of the split
 
 
 def audit(pack: Pack, taxonomy: Taxonomy, split: Split | None = None, distance: int = DISTANCE) -> Audit:
@@ -43,13 +42,13 @@ def audit(pack: Pack, taxonomy: Taxonomy, split: Split | None = None, distance: 
     """
     present = pack.targets(taxonomy).present
     constant, dark = _odd_images(pack)
-    duplicates = twins(pack.samples)
+    duplicates = find_identical(pack.samples)
     part = dict(zip(split.ids, split.parts, strict=True)) if split else {}
-    crossing = tuple(ids for ids in duplicates if len({part[i] for i in ids if i in part}) > 1)
+    across_parts = tuple(ids for ids in duplicates if len({part[i] for i in ids if i in part}) > 1)
     filled: dict[str, tuple[str, ...]] = {
         channel: tuple(s.id for s in pack.samples if channel in s.filled) for channel in pack.channels
     }
-    near = near_duplicates(pack, distance)
+    near = find_near_duplicates(pack, distance)
     counts = {leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves}
     return Audit(
         counts=counts,
@@ -57,10 +56,10 @@ def audit(pack: Pack, taxonomy: Taxonomy, split: Split | None = None, distance: 
         constant=constant,
         dark=dark,
         duplicates=duplicates,
-        damaged=pack.damaged(),
-        crossing=crossing,
+        damaged=pack.find_damaged(),
+        across_parts=across_parts,
         near=near,
-        near_crossing=crossing_pairs(near, part),
+        near_across_parts=pairs_across_parts(near, part),
     )
 
 

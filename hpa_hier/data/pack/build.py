@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from hpa_hier.data.images.scan import Reject
 from hpa_hier.data.pack.fill import STATE, fill_shards
 from hpa_hier.data.pack.matching import PackRequest, Plan, make_plan
-from hpa_hier.data.pack.pack import CLAIM, Pack, PackFacts, claim, finish
+from hpa_hier.data.pack.pack import CLAIM, Pack, PackFacts, claim_folder, finish_pack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, sha256, write_text
 from hpa_hier.files.csv_file import csv_text, read_csv
@@ -32,7 +32,7 @@ class PackReport:
     reused: bool  # the whole pack was finished already
 
 
-def build(request: PackRequest, threads: int = 2) -> PackReport:
+def build_pack(request: PackRequest, threads: int = 2) -> PackReport:
     """Pack a folder of images once; called again with the same request it goes on after an interruption.
 
     Args:
@@ -45,7 +45,7 @@ def build(request: PackRequest, threads: int = 2) -> PackReport:
     """
     plan = make_plan(request)
     make_folder(request.out)
-    with alone(request.out):
+    with lock_folder(request.out):
         if (request.out / "pack.json").exists():
             return _finished(request, plan)
         try:
@@ -67,7 +67,7 @@ def _pack(request: PackRequest, plan: Plan, threads: int) -> PackReport:
     rows = ((reject.id, reject.file, reject.reason) for reject in rejects)
     write_text(request.out / REJECTED, csv_text(_HEADER, rows))
     shards = [part.shard for part in parts if part.shard.rows]
-    finish(request.out, _facts(request, plan), samples, shards, request.taxonomy)
+    finish_pack(request.out, _facts(request, plan), samples, shards, request.taxonomy)
     _clear(request.out)
     return PackReport(Pack.open(request.out), rejects, sum(part.reused for part in parts), reused=False)
 
@@ -93,7 +93,7 @@ def make_folder(out: Path) -> None:
 
 
 @contextmanager
-def alone(out: Path) -> Iterator[None]:
+def lock_folder(out: Path) -> Iterator[None]:
     """Hold the folder's lock, which the system frees when a process dies."""
     lock = FileLock(out / ".lock", timeout=0)
     try:
@@ -127,7 +127,7 @@ def _begin(request: PackRequest, plan: Plan) -> None:
             f"{request.out}: holds a half-finished pack of other images, labels or settings; "
             "name another folder, or remove this one"
         )
-    claim(request.out, {"digest": plan.digest, "images": str(request.images), "labels": str(request.labels)})
+    claim_folder(request.out, {"digest": plan.digest, "images": str(request.images), "labels": str(request.labels)})
     for stray in request.out.glob(".*.tmp*"):
         stray.unlink(missing_ok=True)
 

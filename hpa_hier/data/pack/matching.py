@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpa_hier.data.images.scan import ImageSource, Reject, Scan, scan
-from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at
+from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.data.labels.table import LabelTable, read_labels
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import digest_of
@@ -33,7 +33,9 @@ class PackRequest:
 
     def refused(self, source: ImageSource) -> tuple[str, ...]:
         """Return the channels that a sample lacks and may not lack."""
-        return tuple(channel for channel in source.lacks(self.channels) if channel not in self.may_be_missing)
+        return tuple(
+            channel for channel in source.missing_channels(self.channels) if channel not in self.may_be_missing
+        )
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def make_plan(request: PackRequest) -> Plan:
     if request.on_problem == "stop":
         lacking = sorted({channel for source in found.sources for channel in request.refused(source)})
         allow = f"; --may-be-missing {','.join(lacking)} fills missing channels with zeros" if lacking else ""
-        stop_at(f"{request.labels} and {request.images}", (*table.problems, *problems), CURE + allow)
+        stop_at_problems(f"{request.labels} and {request.images}", (*table.problems, *problems), CURE + allow)
     samples = tuple(
         Planned(sources[sample_id], nodes, group)
         for sample_id, nodes, group in zip(table.ids, table.nodes, table.groups, strict=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.labels.table import Targets, targets, valid_id
+from hpa_hier.data.labels.table import Targets, is_valid_id, targets
 from hpa_hier.data.pack.samples import HEADER, Sample, pixel_hash, samples_csv
 from hpa_hier.data.pack.shard import SHARD_STEM, Shard, Shards, rows_per_shard, write_shard
 from hpa_hier.errors import UserError
@@ -141,7 +141,7 @@ class Pack:
             return Shards(self.path, self.shards, (len(self.channels),), np.float32)
         return Shards(self.path, self.shards, (len(self.channels), self.size, self.size))
 
-    def row_of(self, ids: Sequence[str]) -> np.ndarray:
+    def find_rows(self, ids: Sequence[str]) -> np.ndarray:
         """Return the rows (B,) int64 of samples.
 
         Raises:
@@ -171,7 +171,7 @@ class Pack:
         """Copy vectors of a pack that holds such: (B, F) float32, axis F as `channels`; gaps are NaN."""
         return self._content.gather(rows, out)
 
-    def damaged(self) -> tuple[str, ...]:
+    def find_damaged(self) -> tuple[str, ...]:
         """Return the shards whose content is no longer what it was when the pack was finished; reads them whole."""
         return tuple(shard.file for shard in self.shards if sha256(self.path / shard.file) != shard.sha256)
 
@@ -202,7 +202,7 @@ class Pack:
         return node if node in taxonomy.column else None
 
 
-def claim(out: Path, known: dict[str, str]) -> None:
+def claim_folder(out: Path, known: dict[str, str]) -> None:
     """Mark a folder as one that a pack is being written into; nothing but an unfinished pack's own is replaced there.
 
     Raises:
@@ -215,13 +215,13 @@ def claim(out: Path, known: dict[str, str]) -> None:
     write_json(out / CLAIM, known)
 
 
-def sweep(out: Path) -> None:
+def remove_shards(out: Path) -> None:
     """Remove the shards that an earlier attempt left in a claimed folder."""
     for stale in (*out.glob(f"{SHARD_STEM}.npy"), *out.glob(f"{SHARD_STEM}.json")):
         stale.unlink()
 
 
-def finish(
+def finish_pack(
     folder: Path, facts: PackFacts, samples: Sequence[Sample], shards: Sequence[Shard], taxonomy: Taxonomy
 ) -> None:
     """Write `samples.csv`, `taxonomy.yaml` and, last of all, `pack.json`, which makes the pack finished."""
@@ -240,7 +240,7 @@ def finish(
     write_json(folder / "pack.json", known)
 
 
-def write_pack(
+def write_simulated_pack(
     out: Path,
     images: Iterable[np.ndarray],
     ids: Sequence[str],
@@ -270,8 +270,8 @@ def write_pack(
     if (out / "pack.json").exists():
         raise UserError(f"{out}: already holds a finished pack; name another folder, or remove this one")
     out.mkdir(parents=True, exist_ok=True)
-    claim(out, {"note": note})
-    sweep(out)
+    claim_folder(out, {"note": note})
+    remove_shards(out)
     stream = iter(images)
     samples: list[Sample] = []
     shards: list[Shard] = []
@@ -286,7 +286,7 @@ def write_pack(
             samples.append(Sample(ids[i], tuple(nodes[i]), groups[i], pixel_hash(image), ()))
         shards.append(write_shard(out, len(shards), block))
     facts = PackFacts(tuple(channels), size, intensity, simulated=True, note=note, sources={})
-    finish(out, facts, samples, shards, taxonomy)
+    finish_pack(out, facts, samples, shards, taxonomy)
     (out / CLAIM).unlink(missing_ok=True)
 
 
@@ -303,6 +303,6 @@ def _read_samples(path: Path) -> tuple[Sample, ...]:
         raise UserError(f"{path}:1: the header is {','.join(table.header)}; a pack has {','.join(HEADER)}")
     samples = tuple(Sample.of(row) for row in table.rows)
     for sample, line in zip(samples, table.lines, strict=True):
-        if not valid_id(sample.id):
+        if not is_valid_id(sample.id):
             raise UserError(f"{path}:{line}: {sample.id!r} is no sample id")
     return samples

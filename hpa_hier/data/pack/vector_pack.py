@@ -9,14 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from hpa_hier.data.images.scan import Reject
-from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at
+from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.data.labels.table import LabelTable, read_labels
-from hpa_hier.data.pack.build import REJECTED, PackReport, alone, make_folder
+from hpa_hier.data.pack.build import REJECTED, PackReport, lock_folder, make_folder
 from hpa_hier.data.pack.matching import CURE
-from hpa_hier.data.pack.pack import CLAIM, FILLED, GAPLESS, VECTORS, Pack, PackFacts, claim, finish, sweep
+from hpa_hier.data.pack.pack import (
+    CLAIM,
+    FILLED,
+    GAPLESS,
+    VECTORS,
+    Pack,
+    PackFacts,
+    claim_folder,
+    finish_pack,
+    remove_shards,
+)
 from hpa_hier.data.pack.samples import Sample, pixel_hash
 from hpa_hier.data.pack.shard import Shard, rows_per_shard, write_shard
-from hpa_hier.data.pack.vector_table import VectorTable, read_vectors, refuse_gaps
+from hpa_hier.data.pack.vector_table import VectorTable, read_vectors, refuse_missing_values
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import digest_of, sha256, write_text
 from hpa_hier.files.csv_file import csv_text, read_csv
@@ -53,14 +63,14 @@ def build_vectors(request: VectorRequest) -> PackReport:
         if path and not path.is_file():
             raise UserError(f"{path}: no such file")
     make_folder(request.out)
-    with alone(request.out):
+    with lock_folder(request.out):
         if (request.out / "pack.json").exists():
             return _finished(request)
         table = read_vectors(request.vectors, request.ids)
         labels = read_labels(request.labels, request.taxonomy, on_problem="skip")
         rejects = _mismatches(request, table, labels)
         if not request.fill:
-            refuse_gaps(request.vectors, table.values, table.ids, table.features)
+            refuse_missing_values(request.vectors, table.values, table.ids, table.features)
         row = {sample_id: i for i, sample_id in enumerate(table.ids)}
         kept = [j for j, sample_id in enumerate(labels.ids) if sample_id in row]
         if not kept:
@@ -71,7 +81,7 @@ def build_vectors(request: VectorRequest) -> PackReport:
             tuple(labels.groups[j] for j in kept),
         )
         facts = _facts(table.features, request.fill, "", _sources(request))
-        claim(request.out, {"digest": request.digest})
+        claim_folder(request.out, {"digest": request.digest})
         write_text(
             request.out / REJECTED, csv_text(("id", "file", "reason"), ((r.id, r.file, r.reason) for r in rejects))
         )
@@ -115,9 +125,9 @@ def write_vector_pack(
     if np.isinf(values).any():
         raise UserError(f"{out}: {int(np.isinf(values).sum()):,} values are infinite or too large for float32")
     if not fill:
-        refuse_gaps(out, values, ids, features)
+        refuse_missing_values(out, values, ids, features)
     out.mkdir(parents=True, exist_ok=True)
-    claim(out, {"note": note})
+    claim_folder(out, {"note": note})
     samples = _Samples(tuple(ids), tuple(map(tuple, nodes)), tuple(groups))
     _write(out, values, samples, _facts(features, fill, note, {}), taxonomy)
 
@@ -135,13 +145,13 @@ def _facts(features: Sequence[str], fill: bool, note: str, sources: dict[str, st
 
 
 def _write(out: Path, values: np.ndarray, samples: _Samples, facts: PackFacts, taxonomy: Taxonomy) -> None:
-    sweep(out)
+    remove_shards(out)
     step = rows_per_shard(len(values), values.shape[1] * values.itemsize, 1)
     shards: list[Shard] = []
     for start in range(0, len(values), step):
         shards.append(write_shard(out, len(shards), np.ascontiguousarray(values[start : start + step])))
     rows = zip(samples.ids, samples.nodes, samples.groups, map(pixel_hash, values), strict=True)
-    finish(out, facts, [Sample(i, names, group, digest, ()) for i, names, group, digest in rows], shards, taxonomy)
+    finish_pack(out, facts, [Sample(i, names, group, digest, ()) for i, names, group, digest in rows], shards, taxonomy)
     (out / CLAIM).unlink(missing_ok=True)
 
 
@@ -171,7 +181,7 @@ def _mismatches(request: VectorRequest, table: VectorTable, labels: LabelTable) 
     absent = [name for name in labels.ids if name not in vectors]
     problems = (Problem("vector without row", tuple(orphans)), Problem("row without vector", tuple(absent)))
     if request.on_problem == "stop":
-        stop_at(f"{request.labels} and {request.vectors}", (*labels.problems, *problems), CURE)
+        stop_at_problems(f"{request.labels} and {request.vectors}", (*labels.problems, *problems), CURE)
     return (
         *(Reject(name, request.labels.name, reason) for name, reason in labels.skipped.items()),
         *(Reject(name, request.vectors.name, f"no row in {request.labels.name}") for name in orphans),

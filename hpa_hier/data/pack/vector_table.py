@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.labels.table import valid_id
+from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, read_csv
 
@@ -56,7 +56,7 @@ def read_vectors(path: Path, ids: Path | None = None) -> VectorTable:
     return table
 
 
-def refuse_gaps(source: object, values: np.ndarray, ids: Sequence[str], features: Sequence[str]) -> None:
+def refuse_missing_values(source: object, values: np.ndarray, ids: Sequence[str], features: Sequence[str]) -> None:
     """Raise the UserError of missing values, where there are any."""
     gaps = np.isnan(values)
     if gaps.any():
@@ -67,7 +67,7 @@ def refuse_gaps(source: object, values: np.ndarray, ids: Sequence[str], features
         )
 
 
-def in_order(table: VectorTable, features: Sequence[str]) -> np.ndarray:
+def order_features(table: VectorTable, features: Sequence[str]) -> np.ndarray:
     """Return a table's (B, F) values with the columns in the order of `features`.
 
     Raises:
@@ -137,7 +137,7 @@ def _no_number(table: CsvTable, i: int) -> UserError:
 def _check_ids(table: VectorTable) -> None:
     seen: set[str] = set()
     for sample_id in table.ids:
-        if not valid_id(sample_id):
+        if not is_valid_id(sample_id):
             raise UserError(f"{table.source}: {sample_id!r} is no id; ids are letters, digits, '.', '_' and '-'")
         if sample_id in seen:
             raise UserError(f"{table.source}: id {sample_id!r} stands twice; a sample has one vector")

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from hpa_hier.data.pack.samples import Sample
 
 
-def twins(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
+def find_identical(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
     """Return the ids of samples whose packed pixels are all alike, one tuple for each such picture."""
     alike: dict[str, list[str]] = {}
     for sample in samples:
@@ -19,7 +19,7 @@ def twins(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(ids) for ids in alike.values() if len(ids) > 1)
 
 
-def joined_groups(samples: Sequence[Sample], alike: Sequence[tuple[str, str]] = ()) -> tuple[str, ...]:
+def join_groups(samples: Sequence[Sample], alike: Sequence[tuple[str, str]] = ()) -> tuple[str, ...]:
     """Return (B,) groups, those joined that hold an identical picture, or two that look alike.
 
     Joined groups are named after all of them, as in "10580+20011"; twins without a group after their pixels; a sample

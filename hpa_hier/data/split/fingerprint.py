@@ -47,7 +47,7 @@ def fingerprints(small: np.ndarray) -> np.ndarray:
     return _packed((waves @ small @ waves.T) > 0)
 
 
-def turned(codes: np.ndarray) -> np.ndarray:
+def turn_codes(codes: np.ndarray) -> np.ndarray:
     """Return the fingerprints that images would have, were they turned and flipped in each of the eight ways.
 
     Args:
@@ -64,10 +64,10 @@ def turned(codes: np.ndarray) -> np.ndarray:
     return np.stack([_packed(one ^ mask) for one in either for mask in (none, rows, columns, rows ^ columns)])
 
 
-def turned_images(images: np.ndarray, turn: int) -> np.ndarray:
-    """Return (…, S, S) images turned in one of the eight ways, in the order of `turned`.
+def turn_images(images: np.ndarray, turn: int) -> np.ndarray:
+    """Return (…, S, S) images turned in one of the eight ways, in the order of `turn_codes`.
 
-    >>> turned_images(np.array([[1, 2], [3, 4]]), 4)
+    >>> turn_images(np.array([[1, 2], [3, 4]]), 4)
     array([[1, 3],
            [2, 4]])
     """

@@ -12,7 +12,9 @@ _BANDS, _WIDTH = 4, 16  # four bands of 16 bits
 _AT_ONCE = 1 << 18  # candidates in memory
 
 
-def close_pairs(queries: np.ndarray, codes: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def find_close_pairs(
+    queries: np.ndarray, codes: np.ndarray, distance: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return every query and code that differ in at most `distance` bits, where the query's place is the smaller one.
 
     Multi-index hashing: codes are looked up by each of four bands. Where two codes differ in k = 4 s + a bits, one of
@@ -30,7 +32,7 @@ def close_pairs(queries: np.ndarray, codes: np.ndarray, distance: int) -> tuple[
     Source: Norouzi, Punjani & Fleet, Fast search in Hamming space with multi-index hashing, CVPR 2012.
 
     >>> codes = np.array([0b0000, 0b0111, 0b0001], np.uint64)
-    >>> close_pairs(codes, codes, 1)
+    >>> find_close_pairs(codes, codes, 1)
     (array([0]), array([2]), array([1], dtype=uint8))
     """
     if not 0 <= distance <= MOST:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from hpa_hier.data.pack.pack import VECTORS, Pack
-from hpa_hier.data.split.fingerprint import TURNS, fingerprints, likeness, thumbnails, turned, turned_images
-from hpa_hier.data.split.hamming import close_pairs
+from hpa_hier.data.split.fingerprint import TURNS, fingerprints, likeness, thumbnails, turn_codes, turn_images
+from hpa_hier.data.split.hamming import find_close_pairs
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import refuse_foreign, write_text
 from hpa_hier.files.csv_file import csv_text
@@ -32,7 +32,7 @@ class NearPair:
     likeness: float  # correlation of their thumbnails
 
 
-def near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = True) -> tuple[NearPair, ...]:
+def find_near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = True) -> tuple[NearPair, ...]:
     """Find the pairs of images of a pack that look the same: copies that were scaled, compressed, brightened or turned.
 
     All pairs whose fingerprints differ in at most `distance` bits are found, and those whose thumbnails correlate by
@@ -51,13 +51,15 @@ def near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = True)
     firsts = {sample.pixels: row for row, sample in reversed(list(enumerate(pack.samples)))}
     rows, codes = _codes(pack, np.array(sorted(firsts.values()), dtype=np.int64))
     found: dict[tuple[int, int], tuple[int, int]] = {}
-    for turn, asked in enumerate(turned(codes)[: TURNS if turns else 1]):
-        for ask, answer, bits in zip(*(side.tolist() for side in close_pairs(asked, codes, distance)), strict=True):
+    for turn, asked in enumerate(turn_codes(codes)[: TURNS if turns else 1]):
+        for ask, answer, bits in zip(
+            *(side.tolist() for side in find_close_pairs(asked, codes, distance)), strict=True
+        ):
             found[ask, answer] = min(found.get((ask, answer), (distance + 1, 0)), (bits, turn))
     return tuple(_checked(pack, rows, found))
 
 
-def crossing(pairs: Iterable[NearPair], part: Mapping[str, str]) -> tuple[NearPair, ...]:
+def pairs_across_parts(pairs: Iterable[NearPair], part: Mapping[str, str]) -> tuple[NearPair, ...]:
     """Return the pairs whose images stand in different parts; `part` tells it by id."""
     return tuple(p for p in pairs if p.id in part and p.other in part and part[p.id] != part[p.other])
 
@@ -93,7 +95,7 @@ def _checked(pack: Pack, rows: np.ndarray, found: dict[tuple[int, int], tuple[in
     for first in range(0, len(pairs), _CHUNK):
         part = pairs[first : first + _CHUNK]
         one, other = (thumbnails(pack.images(rows[list(side)])) for side in zip(*part, strict=True))
-        back = np.stack([turned_images(small, found[pair][1]) for small, pair in zip(one, part, strict=True)])
+        back = np.stack([turn_images(small, found[pair][1]) for small, pair in zip(one, part, strict=True)])
         for pair, alike in zip(part, likeness(back, other).tolist(), strict=True):
             if alike >= ALIKE:
                 first_id, second_id = pack.ids[int(rows[pair[0]])], pack.ids[int(rows[pair[1]])]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.labels.table import valid_id
+from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.data.pack.pack import Pack
-from hpa_hier.data.split.duplicates import joined_groups
-from hpa_hier.data.split.near_duplicates import near_duplicates
+from hpa_hier.data.split.duplicates import join_groups
+from hpa_hier.data.split.near_duplicates import find_near_duplicates
 from hpa_hier.data.split.stratify import stratify
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import digest_of, read_json, refuse_foreign, write_json, write_text
@@ -43,11 +43,11 @@ class Split:
         rows = sorted(zip(self.ids, self.parts, self.folds, strict=True))
         return digest_of(*(f"{i}\t{part}\t{fold}" if folded else f"{i}\t{part}" for i, part, fold in rows))
 
-    def rows(self, part: str) -> np.ndarray:
+    def part_rows(self, part: str) -> np.ndarray:
         """Return the row numbers (int64) of a part, in the order of `ids`."""
         return np.flatnonzero(np.array([name == part for name in self.parts], dtype=bool))
 
-    def ids_of(self, part: str) -> tuple[str, ...]:
+    def part_ids(self, part: str) -> tuple[str, ...]:
         """Return the ids of a part, in the order of `ids`."""
         return tuple(i for i, name in zip(self.ids, self.parts, strict=True) if name == part)
 
@@ -104,11 +104,11 @@ def split_pack(pack: Pack, settings: SplitSettings) -> Split:
     Near-duplicates do so too, where the settings ask for it.
     """
     bits = settings.near_duplicates
-    alike = [(pair.id, pair.other) for pair in near_duplicates(pack, bits)] if bits is not None else []
-    return make_split(pack.ids, annotated(pack.nodes), joined_groups(pack.samples, alike), settings)
+    alike = [(pair.id, pair.other) for pair in find_near_duplicates(pack, bits)] if bits is not None else []
+    return make_split(pack.ids, annotation_matrix(pack.nodes), join_groups(pack.samples, alike), settings)
 
 
-def annotated(nodes: Sequence[Sequence[str]]) -> np.ndarray:
+def annotation_matrix(nodes: Sequence[Sequence[str]]) -> np.ndarray:
     """Return (B, K) bool, which of the K nodes that any sample is annotated with each sample has, columns by name."""
     column = {name: j for j, name in enumerate(sorted({name for names in nodes for name in names}))}
     present = np.zeros((len(nodes), len(column)), dtype=bool)
@@ -140,7 +140,7 @@ def write_split(path: Path, kept: Split, settings: SplitSettings) -> None:
             "seed": settings.seed,
             "fractions": dict(zip(PARTS, settings.fractions, strict=True)),
             "folds": settings.folds,
-            "counts": {part: len(kept.rows(part)) for part in PARTS},
+            "counts": {part: len(kept.part_rows(part)) for part in PARTS},
             "groups": len({group for group in kept.groups if group}),
         },
     )
@@ -156,7 +156,7 @@ def read_split(path: Path) -> Split:
     if table.header != _HEADER:
         raise UserError(f"{path}:1: the header is {','.join(table.header)}; a split has {','.join(_HEADER)}")
     for row, line in zip(table.rows, table.lines, strict=True):
-        if not valid_id(row[0]):
+        if not is_valid_id(row[0]):
             raise UserError(f"{path}:{line}: {row[0]!r} is no sample id")
         if row[1] not in PARTS:
             raise UserError(f"{path}:{line}: part {row[1]!r} is none of {', '.join(PARTS)}")

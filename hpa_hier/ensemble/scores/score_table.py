@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import logit
 
-from hpa_hier.data.labels.table import valid_id
+from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, read_csv
@@ -142,7 +142,7 @@ def _ids(path: Path, table: CsvTable) -> tuple[str, ...]:
     first: dict[str, int] = {}
     for line, row in zip(table.lines, table.rows, strict=True):
         sample = row[0]
-        if not valid_id(sample):
+        if not is_valid_id(sample):
             raise UserError(f"{path}:{line}: '{sample[:80]}' is no id; ids hold letters, digits, '.', '_' and '-'")
         if sample in first:
             raise UserError(f"{path}:{line}: the id '{sample}' stands in line {first[sample]} already; keep one")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpa_hier.data.balance.cooccurrence import Goal, balanced_plan, factors_for
+from hpa_hier.data.balance.cooccurrence import Goal, balance_factors, plan_balance
 from hpa_hier.data.balance.repeat import (
     balanced_counts,
-    copied_factors,
+    copy_factors,
     epoch_copies,
     mixed_counts,
     partner_weights,
@@ -117,7 +117,7 @@ def goal(present: np.ndarray, target: int, bound: float = 0.15, most: int = 32) 
 @settings(deadline=None, max_examples=40)
 def test_a_plan_keeps_every_bound_and_reaches_the_target_or_names_who_cannot(seed, target, bound, most):
     present = random_labels(seed)
-    plan = balanced_plan(present, goal(present, target, bound, most))
+    plan = plan_balance(present, goal(present, target, bound, most))
     assert plan.factors.min() >= 1
     assert plan.factors.max() <= most
     np.testing.assert_array_equal(plan.after, (present * plan.factors[:, None]).sum(axis=0))
@@ -131,24 +131,24 @@ def test_a_plan_keeps_every_bound_and_reaches_the_target_or_names_who_cannot(see
 @settings(deadline=None, max_examples=20)
 def test_who_is_named_as_short_cannot_reach_the_target_even_alone_or_shares_its_bounds(seed):
     present = random_labels(seed)
-    plan = balanced_plan(present, goal(present, 100, bound=0.02, most=6))
-    for label, alone, held in zip(plan.short, plan.alone, plan.held_by, strict=True):
+    plan = plan_balance(present, goal(present, 100, bound=0.02, most=6))
+    for label, alone, held in zip(plan.short, plan.max_without_others, plan.limited_by, strict=True):
         assert alone >= plan.after[label]
         assert plan.before[label] * 6 < 100 or held
 
 
 def test_the_plan_is_the_evenest_there_is():
     present = np.array([[True]] * 4 + [[False]] * 3)
-    assert balanced_plan(present, goal(present, 8)).factors.tolist() == [2, 2, 2, 2, 1, 1, 1]
-    by_hand = balanced_plan(EVEN, Goal(6, np.array([np.inf, np.inf])))
+    assert plan_balance(present, goal(present, 8)).factors.tolist() == [2, 2, 2, 2, 1, 1, 1]
+    by_hand = plan_balance(EVEN, Goal(6, np.array([np.inf, np.inf])))
     assert by_hand.factors[9:].tolist() == [3, 3]
-    bounded = balanced_plan(EVEN, Goal(6, np.array([0.1, np.inf])))
+    bounded = plan_balance(EVEN, Goal(6, np.array([0.1, np.inf])))
     assert bounded.factors[9:].tolist() == [2, 4]
 
 
 def test_images_of_one_label_set_differ_by_one_repeat_at_most():
     present = random_labels(3)
-    plan = balanced_plan(present, goal(present, 90))
+    plan = plan_balance(present, goal(present, 90))
     for row in np.unique(present, axis=0):
         alike = plan.factors[(present == row).all(axis=1)]
         assert alike.max() - alike.min() <= 1
@@ -156,7 +156,7 @@ def test_images_of_one_label_set_differ_by_one_repeat_at_most():
 
 def test_a_label_that_nobody_has_asks_for_nothing():
     present = np.array([[True, False]] * 5)
-    plan = balanced_plan(present, goal(present, 3))
+    plan = plan_balance(present, goal(present, 3))
     assert (plan.factors.tolist(), plan.short.tolist()) == ([1] * 5, [])
 
 
@@ -166,10 +166,10 @@ def test_on_the_real_table_every_class_is_lifted_to_300_while_nucleoplasm_grows_
     present = targets(table.nodes, TREE).present[:, [TREE.column[leaf] for leaf in TREE.leaves]]
     bound = np.full(28, np.inf)
     bound[TREE.leaves.index("Nucleoplasm")] = 0.15
-    plan = balanced_plan(present, Goal(300, bound))
+    plan = plan_balance(present, Goal(300, bound))
     assert plan.after.min() >= 300
     assert plan.growth[TREE.leaves.index("Nucleoplasm")] < 0.15
-    tight = balanced_plan(present, Goal(300, bound, most=8))
+    tight = plan_balance(present, Goal(300, bound, most=8))
     assert {TREE.leaves[label] for label in tight.short} == {"Rods & rings", "Microtubule ends", "Lysosomes"}
 
 
@@ -177,9 +177,9 @@ def test_on_the_real_table_every_class_is_lifted_to_300_while_nucleoplasm_grows_
 @settings(deadline=None)
 def test_copying_the_rare_reaches_the_target_and_drags_along_what_stands_beside_it(seed):
     present = random_labels(seed)
-    _, after = balanced_counts(present, copied_factors(present, 50))
+    _, after = balanced_counts(present, copy_factors(present, 50))
     assert (after[present.any(axis=0)] >= 50).all()
-    assert balanced_counts(EVEN, copied_factors(EVEN, 6))[1].tolist() == [12, 6]
+    assert balanced_counts(EVEN, copy_factors(EVEN, 6))[1].tolist() == [12, 6]
 
 
 @given(st.integers(0, 1000), st.lists(st.floats(0, 7), min_size=1, max_size=60).filter(lambda w: sum(w) > 0.1))
@@ -200,7 +200,7 @@ def test_epochs_drawn_by_weights_hold_each_image_as_often_as_its_weight_on_avera
 
 def test_mixing_repeated_images_grows_no_label_that_the_plan_does_not_repeat():
     present = random_labels(1)
-    plan = balanced_plan(present, goal(present, 60))
+    plan = plan_balance(present, goal(present, 60))
     mixed = mixed_counts(present, plan.factors)
     still = plan.after == plan.before
     np.testing.assert_allclose(mixed[still], plan.before[still])
@@ -210,7 +210,7 @@ def test_mixing_repeated_images_grows_no_label_that_the_plan_does_not_repeat():
 
 def test_mixed_counts_agree_with_mixing():
     present = random_labels(2)
-    factors = balanced_plan(present, goal(present, 60)).factors
+    factors = plan_balance(present, goal(present, 60)).factors
     rng = np.random.default_rng(0)
     extra = np.repeat(np.arange(len(present)), factors - 1)
     partners = rng.choice(len(present), (400, len(extra)), p=partner_weights(factors))
@@ -221,7 +221,7 @@ def test_mixed_counts_agree_with_mixing():
 @pytest.mark.parametrize("balance", ["none", "repeat", "cooccurrence", "weighted", "copied"])
 def test_every_balance_of_a_recipe_gives_each_image_a_factor(balance):
     present = random_labels(4)
-    factors = factors_for(present, balance, 0.1, 0.15, 8)
+    factors = balance_factors(present, balance, 0.1, 0.15, 8)
     assert factors.shape == (400,)
     assert factors.min() >= 1
     assert np.issubdtype(factors.dtype, np.floating) == (balance == "weighted")
@@ -229,4 +229,4 @@ def test_every_balance_of_a_recipe_gives_each_image_a_factor(balance):
 
 def test_an_unknown_balance_is_no_balance():
     with pytest.raises(ValueError, match="no balance is called 'even'"):
-        factors_for(random_labels(4), "even", 0.1, 0.15, 8)
+        balance_factors(random_labels(4), "even", 0.1, 0.15, 8)

@@ -15,7 +15,7 @@ from image_folders import CHANNELS, planes, png, tinted, write, write_sample
 
 from hpa_hier.data.images.channels import ChannelHint, parse_hint, split_name
 from hpa_hier.data.images.png_jpeg import UnreadableImage
-from hpa_hier.data.images.read import read_image, resize, to_bytes
+from hpa_hier.data.images.read import read_image, resize, to_uint8
 from hpa_hier.data.images.scan import scan
 from hpa_hier.errors import UserError
 
@@ -72,7 +72,7 @@ def test_one_rgb_file_holds_microtubules_protein_and_nucleus(tmp_path):
     write(tmp_path / "0-1-a.png", np.dstack([made[c] for c in CHANNELS[:3]]))
     source = only(tmp_path)
     reading = read_image(source, 32, CHANNELS, "depth", may_be_missing=("yellow",))
-    assert (source.form, source.lacks(CHANNELS), reading.missing) == ("rgb", ("yellow",), ("yellow",))
+    assert (source.form, source.missing_channels(CHANNELS), reading.missing) == ("rgb", ("yellow",), ("yellow",))
     np.testing.assert_array_equal(reading.image[:3], np.stack([made[c] for c in CHANNELS[:3]]))
     assert not reading.image[3].any()
 
@@ -104,7 +104,7 @@ def test_a_tiff_of_several_planes_is_told_apart_by_the_names_in_it(tmp_path, wri
     source = only(tmp_path)
     image = read_image(source, 32, CHANNELS, "depth").image
     assert (source.id, source.form) == ("a", "tiff")
-    np.testing.assert_array_equal(image, np.stack([to_bytes(made[c], "depth") for c in CHANNELS]))
+    np.testing.assert_array_equal(image, np.stack([to_uint8(made[c], "depth") for c in CHANNELS]))
 
 
 @pytest.mark.parametrize("axis", [0, 2])
@@ -141,7 +141,7 @@ def test_a_missing_channel_that_is_not_allowed_is_named(tmp_path):
     write_sample(tmp_path, "a")
     (tmp_path / "a_yellow.png").unlink()
     source = only(tmp_path)
-    assert source.lacks(CHANNELS) == ("yellow",)
+    assert source.missing_channels(CHANNELS) == ("yellow",)
     with pytest.raises(UnreadableImage, match="channel yellow of a is missing; --may-be-missing yellow allows it"):
         read_image(source, 16, CHANNELS, "depth")
 
@@ -384,16 +384,16 @@ def test_shrinking_takes_the_mean_over_the_area():
 @given(st.integers(0, 65_535))
 @settings(deadline=None)
 def test_the_depth_rule_keeps_order_and_ends(value):
-    pair = to_bytes(np.array([[0, value, 65_535]], np.uint16), "depth")[0]
+    pair = to_uint8(np.array([[0, value, 65_535]], np.uint16), "depth")[0]
     assert (pair[0], pair[2]) == (0, 255)
     assert abs(int(pair[1]) - value / 257) <= 0.5
 
 
 def test_the_percentile_rule_stretches_a_dim_channel_and_takes_a_constant_one():
     dim = np.linspace(100, 400, 10_000).reshape(100, 100).astype(np.uint16)
-    stretched = to_bytes(dim, "percentile")
+    stretched = to_uint8(dim, "percentile")
     assert (stretched.min(), stretched.max()) == (0, 255)
-    assert not to_bytes(np.full((8, 8), 9, np.uint16), "percentile").any()
+    assert not to_uint8(np.full((8, 8), 9, np.uint16), "percentile").any()
 
 
 def test_padding_has_no_share_in_the_percentiles(tmp_path):
@@ -401,7 +401,7 @@ def test_padding_has_no_share_in_the_percentiles(tmp_path):
     for channel in CHANNELS:
         cv2.imwrite(str(tmp_path / f"a_{channel}.png"), wide)
     image = read_image(scan(tmp_path).sources[0], 32, CHANNELS, "percentile").image
-    np.testing.assert_array_equal(image[0, 8:24], to_bytes(wide, "percentile"))
+    np.testing.assert_array_equal(image[0, 8:24], to_uint8(wide, "percentile"))
     assert (image[0, 8:24].min(), image[0, 8:24].max()) == (0, 255)
 
 
@@ -442,7 +442,7 @@ def test_what_channels_tells_is_checked(text, message):
 
 def test_the_atlas_fields_are_read(shared_data):
     found = scan(shared_data / "hpa" / "fields")
-    complete = [source for source in found.sources if not source.lacks(CHANNELS)]
+    complete = [source for source in found.sources if not source.missing_channels(CHANNELS)]
     assert [source.id for source in complete] == ["57_F11_1", "800_A6_1", "89_B5_1"]
     for source in complete:
         image = read_image(source, 64, CHANNELS, "depth").image
@@ -451,7 +451,7 @@ def test_the_atlas_fields_are_read(shared_data):
 
 def test_the_field_of_one_16_bit_channel_lacks_the_others(shared_data):
     source = next(s for s in scan(shared_data / "hpa" / "fields").sources if s.id == "1000_A12_2")
-    assert source.lacks(CHANNELS) == ("red", "blue", "yellow")
+    assert source.missing_channels(CHANNELS) == ("red", "blue", "yellow")
     assert read_image(source, 64, ("green",), "depth").image.max() > 10  # dim, but for a few hot pixels
 
 

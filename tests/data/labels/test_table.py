@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpa_hier.data.labels.table import antibody_of, read_labels, targets, valid_id
+from hpa_hier.data.labels.table import is_valid_id, parse_antibody, read_labels, targets
 from hpa_hier.errors import UserError
 from hpa_hier.taxonomy import Taxonomy
 
@@ -94,7 +94,7 @@ def test_ids_stay_text(tmp_path, tree):
 
 
 def test_the_antibody_is_the_group_where_every_id_tells_it(tmp_path, tree):
-    assert antibody_of("63683_si35_H1_11") == "63683"
+    assert parse_antibody("63683_si35_H1_11") == "63683"
     read = read_labels(table(tmp_path, "Id,Target\n10580_1610_C1_1,0\n47864_1645_G11_15_cr57b568eb09215,0\n"), tree)
     assert read.groups == ("10580", "47864")
 
@@ -178,14 +178,14 @@ def test_no_bytes_bring_a_traceback(tmp_path_factory, data):
         read = read_labels(path, tree, on_problem="skip")
     except UserError:
         return
-    assert all(map(valid_id, read.ids))
+    assert all(map(is_valid_id, read.ids))
     assert len(set(read.ids)) == len(read.ids)
 
 
 @given(st.text(max_size=140))
 @settings(deadline=None)
 def test_a_valid_id_never_leaves_its_folder(text):
-    if valid_id(text):
+    if is_valid_id(text):
         assert (Path("/folder") / f"{text}_red.png").resolve().parent == Path("/folder")
 
 

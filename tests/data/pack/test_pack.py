@@ -19,12 +19,12 @@ from hpa_hier.data.images.read import read_image
 from hpa_hier.data.images.scan import scan
 from hpa_hier.data.pack import shard
 from hpa_hier.data.pack.audit import audit
-from hpa_hier.data.pack.build import build
+from hpa_hier.data.pack.build import build_pack
 from hpa_hier.data.pack.matching import PackRequest
-from hpa_hier.data.pack.pack import Pack, write_pack
+from hpa_hier.data.pack.pack import Pack, write_simulated_pack
 from hpa_hier.data.pack.samples import Sample
 from hpa_hier.data.pack.shard import rows_per_shard
-from hpa_hier.data.split.duplicates import joined_groups
+from hpa_hier.data.split.duplicates import join_groups
 from hpa_hier.data.split.split import make_split, split_pack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
@@ -53,19 +53,19 @@ def small_shards(monkeypatch):
 
 def test_a_pack_holds_what_reading_gives(tmp_path, small_shards):
     write_folder(tmp_path / "images", 11)
-    report = build(request(tmp_path), threads=3)
+    report = build_pack(request(tmp_path), threads=3)
     pack = Pack.open(tmp_path / "pack")
     assert (len(pack), pack.channels, pack.size, pack.intensity) == (11, CHANNELS, 16, "depth")
     assert [s.rows for s in pack.shards] == [4, 4, 3]
     assert (report.rejects, pack.filled, pack.simulated) == ((), {}, False)
     for source in scan(tmp_path / "images").sources:
-        row = pack.row_of([source.id])
+        row = pack.find_rows([source.id])
         np.testing.assert_array_equal(pack.images(row)[0], read_image(source, 16, CHANNELS, "depth").image)
 
 
 def test_rows_come_in_any_order_into_a_reused_buffer(tmp_path, small_shards):
     write_folder(tmp_path / "images", 11)
-    pack = build(request(tmp_path)).pack
+    pack = build_pack(request(tmp_path)).pack
     everything = pack.images(np.arange(11))
     rows = np.array([10, 0, 3, 4, 3])
     out = np.empty((5, 4, 16, 16), np.uint8)
@@ -79,14 +79,14 @@ def test_rows_come_in_any_order_into_a_reused_buffer(tmp_path, small_shards):
 
 def test_the_digest_does_not_depend_on_the_number_of_threads(tmp_path):
     write_folder(tmp_path / "images", 9)
-    digests = {build(request(tmp_path, out=tmp_path / f"pack{n}"), threads=n).pack.digest for n in (1, 2, 5)}
+    digests = {build_pack(request(tmp_path, out=tmp_path / f"pack{n}"), threads=n).pack.digest for n in (1, 2, 5)}
     assert len(digests) == 1
 
 
 def test_labels_and_antibodies_stay_with_their_images(tmp_path):
     write_folder(tmp_path / "images", 3)
     (tmp_path / "labels.csv").write_text("Id,Target,antibody\ns2,0|25,HPA2\ns0,7,HPA0\ns1,Vesicles,\n")
-    pack = build(request(tmp_path)).pack
+    pack = build_pack(request(tmp_path)).pack
     assert pack.ids == ("s2", "s0", "s1")
     assert pack.nodes == (("Nucleoplasm", "Cytosol"), ("Golgi apparatus",), ("Vesicles",))
     assert pack.groups == ("HPA2", "HPA0", "")
@@ -101,7 +101,7 @@ def test_mismatches_of_labels_and_images_are_listed_in_one_message(tmp_path):
     (tmp_path / "images" / "s4_yellow.png").unlink()
     (tmp_path / "labels.csv").write_text("Id,Target\ns0,99\ns1,0\ns1,0\ns4,0\nghost,0\n")
     with pytest.raises(UserError) as raised:
-        build(request(tmp_path))
+        build_pack(request(tmp_path))
     message = str(raised.value)
     assert "6 problems; mend them, or give --on-problem skip to leave these samples out (rejected.csv" in message
     assert "unknown label (1): '99' (line 2)" in message
@@ -116,7 +116,7 @@ def test_told_to_skip_the_rest_is_packed_and_what_was_left_out_is_listed(tmp_pat
     write_folder(tmp_path / "images", 5)
     (tmp_path / "images" / "s4_yellow.png").unlink()
     (tmp_path / "labels.csv").write_text("Id,Target\ns0,99\ns1,0\ns1,0\ns4,0\nghost,0\n")
-    report = build(request(tmp_path, on_problem="skip"))
+    report = build_pack(request(tmp_path, on_problem="skip"))
     assert report.pack.ids == ("s1",)
     rejected = (tmp_path / "pack" / "rejected.csv").read_text().splitlines()
     assert rejected[0] == "id,file,reason"
@@ -132,7 +132,7 @@ def test_told_to_skip_the_rest_is_packed_and_what_was_left_out_is_listed(tmp_pat
 def test_a_channel_that_may_be_missing_is_zeros_and_is_counted_in_pack_json(tmp_path):
     write_folder(tmp_path / "images", 3)
     (tmp_path / "images" / "s1_yellow.png").unlink()
-    pack = build(request(tmp_path, may_be_missing=("yellow",))).pack
+    pack = build_pack(request(tmp_path, may_be_missing=("yellow",))).pack
     assert pack.filled == {"yellow": 1}
     assert json.loads((tmp_path / "pack" / "pack.json").read_text())["filled"] == {"yellow": 1}
     images = pack.images(np.arange(3))
@@ -153,7 +153,7 @@ def test_bad_files_are_listed_with_reasons_and_the_rest_is_packed(tmp_path, smal
     (folder / "s6_red.png").symlink_to(outside)
     (folder / "s7_red.png").unlink()
     tifffile.imwrite(folder / "s7_red.tif", np.zeros((32, 32), np.float32))
-    report = build(request(tmp_path))
+    report = build_pack(request(tmp_path))
     assert report.pack.ids == ("s0", "s8", "s9", "s10", "s11")
     assert {reject.id: reject.reason for reject in report.rejects} == {
         "s1": "truncated: the PNG ends after 99 bytes without its end mark",
@@ -167,7 +167,7 @@ def test_bad_files_are_listed_with_reasons_and_the_rest_is_packed(tmp_path, smal
     for source in scan(folder).sources:  # the gaps they left are closed
         if source.id in report.pack.ids:
             expected = read_image(source, 16, CHANNELS, "depth").image
-            np.testing.assert_array_equal(report.pack.images(report.pack.row_of([source.id]))[0], expected)
+            np.testing.assert_array_equal(report.pack.images(report.pack.find_rows([source.id]))[0], expected)
 
 
 def test_a_folder_of_bad_files_only_cannot_be_packed(tmp_path):
@@ -175,7 +175,7 @@ def test_a_folder_of_bad_files_only_cannot_be_packed(tmp_path):
     for file in (tmp_path / "images").glob("*_red.png"):
         file.write_bytes(b"")
     with pytest.raises(UserError, match=r"none of 2 samples could be packed; first: s0_red\.png: 0 bytes"):
-        build(request(tmp_path))
+        build_pack(request(tmp_path))
 
 
 # one folder, one request
@@ -183,9 +183,9 @@ def test_a_folder_of_bad_files_only_cannot_be_packed(tmp_path):
 
 def test_the_same_request_again_reuses_the_finished_pack(tmp_path):
     write_folder(tmp_path / "images", 3)
-    first = build(request(tmp_path))
+    first = build_pack(request(tmp_path))
     before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "pack").iterdir()}
-    again = build(request(tmp_path))
+    again = build_pack(request(tmp_path))
     assert (first.reused, again.reused, again.pack.digest) == (False, True, first.pack.digest)
     assert {f.name: f.stat().st_mtime_ns for f in (tmp_path / "pack").iterdir() if f.name != ".lock"} == {
         name: when for name, when in before.items() if name != ".lock"
@@ -195,13 +195,13 @@ def test_the_same_request_again_reuses_the_finished_pack(tmp_path):
 @pytest.mark.parametrize("change", ["size", "image", "label"])
 def test_another_request_into_the_same_folder_is_refused(tmp_path, change):
     write_folder(tmp_path / "images", 3)
-    build(request(tmp_path))
+    build_pack(request(tmp_path))
     if change == "image":
         write_sample(tmp_path / "images", "s0", seed=99)
     if change == "label":
         (tmp_path / "labels.csv").write_text("Id,Target\ns0,1\ns1,1\ns2,1\n")
     with pytest.raises(UserError, match="holds a pack of other images, labels or settings; name another folder"):
-        build(request(tmp_path, size=20 if change == "size" else 16))
+        build_pack(request(tmp_path, size=20 if change == "size" else 16))
 
 
 def test_a_second_process_packing_into_the_folder_is_refused(tmp_path):
@@ -213,27 +213,27 @@ def test_a_second_process_packing_into_the_folder_is_refused(tmp_path):
         FileLock(tmp_path / "pack" / ".lock"),
         pytest.raises(UserError, match="another process is packing into this folder"),
     ):
-        build(request(tmp_path))
+        build_pack(request(tmp_path))
 
 
 _PACKER = """
 import sys
 from pathlib import Path
 from hpa_hier.data.pack import shard
-from hpa_hier.data.pack.build import build
+from hpa_hier.data.pack.build import build_pack
 from hpa_hier.data.pack.matching import PackRequest
 from hpa_hier.taxonomy import Taxonomy
 shard._MOST_ROWS = 4
 home, out = Path(sys.argv[1]), Path(sys.argv[2])
 tree = Taxonomy.load("hierarchy/hpa28.yaml")
-build(PackRequest(home / "images", home / "labels.csv", out, tree, 16, ("red", "green", "blue", "yellow")))
+build_pack(PackRequest(home / "images", home / "labels.csv", out, tree, 16, ("red", "green", "blue", "yellow")))
 """
 
 
 def test_a_pack_killed_at_any_moment_is_finished_by_the_same_command(tmp_path):
     write_folder(tmp_path / "images", 160)
     (tmp_path / "images" / "s5_red.png").write_bytes(b"")
-    whole = build(request(tmp_path, out=tmp_path / "whole")).pack
+    whole = build_pack(request(tmp_path, out=tmp_path / "whole")).pack
     out = tmp_path / "killed"
     command = [sys.executable, "-c", _PACKER, str(tmp_path), str(out)]
     finished_at_kill = []
@@ -273,10 +273,10 @@ def test_a_half_finished_pack_belongs_to_its_request(tmp_path, small_shards, mon
     with monkeypatch.context() as patch:
         patch.setattr(fill, "_write", stop)
         with pytest.raises(KeyboardInterrupt):
-            build(request(tmp_path))
+            build_pack(request(tmp_path))
     with pytest.raises(UserError, match="holds a half-finished pack of other images, labels or settings"):
-        build(request(tmp_path, size=20))
-    assert len(build(request(tmp_path)).pack) == 9
+        build_pack(request(tmp_path, size=20))
+    assert len(build_pack(request(tmp_path)).pack) == 9
 
 
 # opening
@@ -289,7 +289,7 @@ def test_a_folder_without_a_finished_pack_is_named(tmp_path):
 
 def test_an_edited_samples_file_is_noticed(tmp_path):
     write_folder(tmp_path / "images", 3)
-    build(request(tmp_path))
+    build_pack(request(tmp_path))
     samples = tmp_path / "pack" / "samples.csv"
     samples.write_text(samples.read_text().replace("Nucleoplasm", "Cytosol"))
     with pytest.raises(UserError, match=r"samples.csv: was edited after packing; edit the label table and pack again"):
@@ -299,7 +299,7 @@ def test_an_edited_samples_file_is_noticed(tmp_path):
 @pytest.mark.parametrize("harm", ["shorter", "gone", "other shape"])
 def test_a_harmed_shard_is_noticed(tmp_path, harm):
     write_folder(tmp_path / "images", 3)
-    build(request(tmp_path))
+    build_pack(request(tmp_path))
     shard_file = tmp_path / "pack" / "images-00000.npy"
     if harm == "shorter":
         os.truncate(shard_file, shard_file.stat().st_size - 1)
@@ -313,7 +313,7 @@ def test_a_harmed_shard_is_noticed(tmp_path, harm):
 
 def test_an_unknown_format_is_refused(tmp_path):
     write_folder(tmp_path / "images", 1)
-    build(request(tmp_path))
+    build_pack(request(tmp_path))
     file = tmp_path / "pack" / "pack.json"
     file.write_text(file.read_text().replace('"format": 1', '"format": 99'))
     with pytest.raises(UserError, match="not a pack of format 1; pack the images again"):
@@ -322,9 +322,9 @@ def test_an_unknown_format_is_refused(tmp_path):
 
 def test_samples_that_a_pack_lacks_are_named(tmp_path):
     write_folder(tmp_path / "images", 2)
-    pack = build(request(tmp_path)).pack
+    pack = build_pack(request(tmp_path)).pack
     with pytest.raises(UserError, match="1 of 2 samples are not in this pack, as 'zz'"):
-        pack.row_of(["s0", "zz"])
+        pack.find_rows(["s0", "zz"])
 
 
 # taxonomies change
@@ -332,7 +332,7 @@ def test_samples_that_a_pack_lacks_are_named(tmp_path):
 
 def test_a_renamed_leaf_keeps_its_images(tmp_path):
     write_folder(tmp_path / "images", 9)
-    pack = build(request(tmp_path)).pack
+    pack = build_pack(request(tmp_path)).pack
     renamed = Taxonomy.from_text(TREE.text.replace("Golgi apparatus: {", "Golgi: {"))
     before, after = pack.targets(TREE).present, pack.targets(renamed).present
     np.testing.assert_array_equal(before[:, TREE.column["Golgi apparatus"]], after[:, renamed.column["Golgi"]])
@@ -340,7 +340,7 @@ def test_a_renamed_leaf_keeps_its_images(tmp_path):
 
 def test_a_leaf_that_left_the_taxonomy_is_named(tmp_path):
     write_folder(tmp_path / "images", 9)
-    pack = build(request(tmp_path)).pack
+    pack = build_pack(request(tmp_path)).pack
     other = Taxonomy.load("hierarchy/hpa19_single_cell.yaml")
     with pytest.raises(UserError, match=r"annotated nodes of .* have no place in 'hpa19_single_cell': .*Peroxisomes"):
         pack.targets(other)
@@ -351,7 +351,7 @@ def test_a_leaf_that_left_the_taxonomy_is_named(tmp_path):
 
 def drawn(folder: Path, images: list[np.ndarray], groups: list[str]) -> Pack:
     ids = [f"d{i}" for i in range(len(images))]
-    write_pack(folder, iter(images), ids, [("Cytosol",)] * len(ids), groups, CHANNELS, TREE, "drawn")
+    write_simulated_pack(folder, iter(images), ids, [("Cytosol",)] * len(ids), groups, CHANNELS, TREE, "drawn")
     return Pack.open(folder)
 
 
@@ -367,7 +367,7 @@ def test_simulated_images_make_a_pack_that_says_so(tmp_path, small_shards):
 def test_groups_that_share_a_picture_are_joined():
     rows = [("a", "1", "x"), ("b", "1", "y"), ("c", "2", "y"), ("d", "", "z"), ("e", "", "z"), ("f", "", "w")]
     samples = [Sample(i, (), group, pixels, ()) for i, group, pixels in rows]
-    assert joined_groups(samples) == ("1+2", "1+2", "1+2", "pixels-z", "pixels-z", "")
+    assert join_groups(samples) == ("1+2", "1+2", "1+2", "pixels-z", "pixels-z", "")
 
 
 def test_identical_pictures_never_stand_in_two_parts(tmp_path):
@@ -376,9 +376,9 @@ def test_identical_pictures_never_stand_in_two_parts(tmp_path):
     pack = drawn(tmp_path / "pack", images, [""] * 60)
     together = split_pack(pack, SplitSettings())
     assert len(audit(pack, TREE, together).duplicates) == 30
-    assert audit(pack, TREE, together).crossing == ()
+    assert audit(pack, TREE, together).across_parts == ()
     apart = make_split(pack.ids, np.ones((60, 1), bool), pack.groups, SplitSettings())
-    assert audit(pack, TREE, apart).crossing
+    assert audit(pack, TREE, apart).across_parts
 
 
 def test_an_audit_finds_constant_channels_and_dark_images(tmp_path):
@@ -423,8 +423,8 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path, small_shards
         with pytest.raises(
             UserError, match=r"pack: cannot be written to \(No space left on device\); the same command"
         ):
-            build(request(tmp_path))
-    report = build(request(tmp_path))
+            build_pack(request(tmp_path))
+    report = build_pack(request(tmp_path))
     assert (len(report.pack), report.reused_shards) == (9, 1)
 
 
@@ -439,11 +439,11 @@ def test_the_atlas_fields_and_the_dictionary_are_packed(shared_data, tmp_path):
     hpa = shared_data / "hpa"
     fields = request(tmp_path, images=hpa / "fields", labels=hpa / "fields" / "labels.csv", size=64)
     with pytest.raises(UserError, match=r"image without row \(1\): 1000_A12_2"):
-        build(fields)
-    report = build(request(tmp_path, images=fields.images, labels=fields.labels, on_problem="skip"))
+        build_pack(fields)
+    report = build_pack(request(tmp_path, images=fields.images, labels=fields.labels, on_problem="skip"))
     assert report.pack.nodes == (("Cytosol",), ("Endoplasmic reticulum",), ("Plasma membrane",))
     shown = hpa / "dictionary"
     settings = {"images": shown, "labels": shown / "labels.csv", "out": tmp_path / "dictionary"}
-    pack = build(request(tmp_path, may_be_missing=("yellow",), **settings)).pack
+    pack = build_pack(request(tmp_path, may_be_missing=("yellow",), **settings)).pack
     assert (len(pack), pack.filled) == (28, {"yellow": 28})
     assert pack.targets(TREE).present[:, [TREE.column[leaf] for leaf in TREE.leaves]].sum() == 28

@@ -120,7 +120,7 @@ def test_a_table_comes_back_from_the_pack_as_it_went_in(home: Path) -> None:
     pack = Pack.open(home / "pack")
     vectors, leaves = drawn(240)
     assert (pack.kind, pack.channels, len(pack)) == ("vectors", FEATURES, 240)
-    np.testing.assert_array_equal(pack.vectors(pack.row_of(["s003", "s000"])), vectors[[3, 0]].astype(np.float32))
+    np.testing.assert_array_equal(pack.vectors(pack.find_rows(["s003", "s000"])), vectors[[3, 0]].astype(np.float32))
     assert {*pack.nodes[7]} == {*leaves[7]}
     assert build_vectors(request(home)).reused
 
@@ -214,7 +214,7 @@ def test_missing_values_are_refused_unless_they_are_to_be_filled(home: Path, tmp
     ):
         build_vectors(request(home, **gaps))
     pack = build_vectors(request(home, **gaps, fill=True)).pack
-    assert np.isnan(pack.vectors(pack.row_of(["s002"]))).tolist() == [[False, True, False, True, False]]
+    assert np.isnan(pack.vectors(pack.find_rows(["s002"]))).tolist() == [[False, True, False, True, False]]
     mean, std = feature_statistics(pack, np.arange(240))
     values = pack.vectors(np.arange(240)).astype(np.float64)
     np.testing.assert_allclose(mean, np.nanmean(values, axis=0), rtol=1e-6)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from hpa_hier.cli.data import main
 from hpa_hier.data.pack.audit import audit
-from hpa_hier.data.pack.pack import Pack, write_pack
+from hpa_hier.data.pack.pack import Pack, write_simulated_pack
 from hpa_hier.data.pack.vector_pack import write_vector_pack
-from hpa_hier.data.split.fingerprint import fingerprints, likeness, thumbnails, turned, turned_images
-from hpa_hier.data.split.hamming import close_pairs
-from hpa_hier.data.split.near_duplicates import near_duplicates
+from hpa_hier.data.split.fingerprint import fingerprints, likeness, thumbnails, turn_codes, turn_images
+from hpa_hier.data.split.hamming import find_close_pairs
+from hpa_hier.data.split.near_duplicates import find_near_duplicates
 from hpa_hier.data.split.split import make_split, read_split, split_pack
 from hpa_hier.errors import UserError
 from hpa_hier.settings.recipe import SplitSettings
@@ -37,7 +37,7 @@ def field(seed: int) -> np.ndarray:
 
 def pack_of(folder: Path, images: list[np.ndarray]) -> Pack:
     ids = [f"d{i}" for i in range(len(images))]
-    write_pack(folder, iter(images), ids, [("Cytosol",)] * len(ids), [""] * len(ids), CHANNELS, TREE, "drawn")
+    write_simulated_pack(folder, iter(images), ids, [("Cytosol",)] * len(ids), [""] * len(ids), CHANNELS, TREE, "drawn")
     return Pack.open(folder)
 
 
@@ -58,7 +58,7 @@ def test_the_search_finds_just_what_comparing_each_with_each_finds(seed, count, 
     for asked in (codes, queries):
         apart = np.bitwise_count(asked[:, None] ^ codes[None, :])
         one, other = np.nonzero((apart <= distance) & np.triu(np.ones_like(apart, dtype=bool), 1))
-        found = close_pairs(asked, codes, distance)
+        found = find_close_pairs(asked, codes, distance)
         np.testing.assert_array_equal(found[0], one)
         np.testing.assert_array_equal(found[1], other)
         np.testing.assert_array_equal(found[2], apart[one, other])
@@ -67,28 +67,30 @@ def test_the_search_finds_just_what_comparing_each_with_each_finds(seed, count, 
 def test_a_crowd_of_equal_codes_is_searched_in_portions(monkeypatch):
     monkeypatch.setattr("hpa_hier.data.split.hamming._AT_ONCE", 50)
     codes = np.zeros(90, np.uint64)
-    assert len(close_pairs(codes, codes, 3)[0]) == 90 * 89 // 2
+    assert len(find_close_pairs(codes, codes, 3)[0]) == 90 * 89 // 2
 
 
 def test_a_distance_beyond_what_is_probed_is_refused():
     with pytest.raises(ValueError, match="distance must be 0 to 15 bits, got 16"):
-        close_pairs(np.zeros(1, np.uint64), np.zeros(1, np.uint64), 16)
+        find_close_pairs(np.zeros(1, np.uint64), np.zeros(1, np.uint64), 16)
 
 
 @pytest.mark.parametrize("turn", range(8))
 def test_the_fingerprint_of_a_turned_image_is_the_turned_fingerprint(turn):
     images = np.stack([field(seed) for seed in range(20)])
     codes = fingerprints(thumbnails(images))
-    there = fingerprints(thumbnails(np.ascontiguousarray(turned_images(images, turn))))
-    assert np.bitwise_count(there ^ turned(codes)[turn]).max() <= 1  # a frequency that is nearly 0 may round either way
+    there = fingerprints(thumbnails(np.ascontiguousarray(turn_images(images, turn))))
+    assert (
+        np.bitwise_count(there ^ turn_codes(codes)[turn]).max() <= 1
+    )  # a frequency that is nearly 0 may round either way
 
 
 def test_turning_in_all_eight_ways_gives_eight_different_images_that_end_where_they_began():
     image = np.arange(9).reshape(3, 3)
-    seen = {turned_images(image, turn).tobytes() for turn in range(8)}
+    seen = {turn_images(image, turn).tobytes() for turn in range(8)}
     assert len(seen) == 8
     codes = fingerprints(thumbnails(field(0)[None]))
-    assert len(set(turned(codes)[:, 0].tolist())) == 8
+    assert len(set(turn_codes(codes)[:, 0].tolist())) == 8
 
 
 def test_brightness_of_a_channel_and_a_channel_without_contrast_do_not_change_a_fingerprint():
@@ -123,7 +125,7 @@ def copies(image: np.ndarray) -> list[np.ndarray]:
 def test_copies_that_were_compressed_brightened_shifted_or_turned_are_found_and_no_other_pair_is(tmp_path):
     originals = [field(seed) for seed in range(40)]
     pack = pack_of(tmp_path / "pack", originals + copies(originals[7]))
-    pairs = near_duplicates(pack)
+    pairs = find_near_duplicates(pack)
     family = {"d7", *(f"d{40 + k}" for k in range(5))}
     assert {pair.id for pair in pairs} | {pair.other for pair in pairs} == family
     by_other = {pair.other: pair for pair in pairs if pair.id == "d7"}
@@ -131,23 +133,23 @@ def test_copies_that_were_compressed_brightened_shifted_or_turned_are_found_and_
     assert by_other["d40"].turn == 0
     assert by_other["d44"].turn != 0
     assert by_other["d44"].likeness > 0.99
-    assert {p.other for p in near_duplicates(pack, turns=False) if p.id == "d7"} == {"d40", "d41", "d42"}
+    assert {p.other for p in find_near_duplicates(pack, turns=False) if p.id == "d7"} == {"d40", "d41", "d42"}
 
 
 def test_identical_and_empty_images_make_no_pairs(tmp_path):
     blank = np.zeros((4, SIDE, SIDE), np.uint8)
     pack = pack_of(tmp_path / "pack", [field(0), field(0), blank, blank + 1, field(1)])
-    assert near_duplicates(pack) == ()
+    assert find_near_duplicates(pack) == ()
 
 
 def test_near_duplicates_stay_together_where_that_is_asked_for_and_are_reported_where_not(tmp_path, capsys):
     originals = [field(seed) for seed in range(30)]
     pack = pack_of(tmp_path / "pack", originals + [copies(image)[0] for image in originals])
     together = split_pack(pack, SplitSettings(near_duplicates=11))
-    assert audit(pack, TREE, together).near_crossing == ()
+    assert audit(pack, TREE, together).near_across_parts == ()
     assert len(audit(pack, TREE, together).near) == 30
     apart = make_split(pack.ids, np.ones((60, 1), bool), [""] * 60, SplitSettings())
-    assert audit(pack, TREE, apart).near_crossing
+    assert audit(pack, TREE, apart).near_across_parts
     path, pairs = tmp_path / "split.csv", tmp_path / "pairs.csv"
     where = ["--pack", str(pack.path)]
     main(["split", *where, "--out", str(path), "--near-duplicates", "11"])
@@ -178,4 +180,4 @@ def test_vectors_have_no_near_duplicates(tmp_path):
     facts = (["a", "b"], [("Cytosol",)] * 2, ["", ""], ["x", "y", "z"], tree, "none")
     write_vector_pack(tmp_path / "pack", np.zeros((2, 3), np.float32), *facts)
     with pytest.raises(UserError, match="pack: holds vectors, and near-duplicates are images; leave split"):
-        near_duplicates(Pack.open(tmp_path / "pack"))
+        find_near_duplicates(Pack.open(tmp_path / "pack"))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpa_hier.data.labels.table import read_labels
-from hpa_hier.data.split.split import PARTS, Split, annotated, make_split, read_split, split, write_split
+from hpa_hier.data.split.split import PARTS, Split, annotation_matrix, make_split, read_split, split, write_split
 from hpa_hier.data.split.stratify import deviation, worst_ten
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.groups import units_of
@@ -94,7 +94,7 @@ def real_table(shared_data):
 
 
 def test_the_real_table_is_split_evenly_and_quickly(real_table):
-    present = annotated(real_table.nodes)
+    present = annotation_matrix(real_table.nodes)
     began = time.perf_counter()
     part = split(present, real_table.groups, FRACTIONS)
     assert time.perf_counter() - began < 5
@@ -108,7 +108,7 @@ def test_the_real_table_is_split_evenly_and_quickly(real_table):
 def test_the_real_split_is_no_worse_than_the_reference_of_iterative_stratification(real_table):
     from iterstrat import ml_stratifiers as reference  # imports scikit-learn, so only here
 
-    present = annotated(real_table.nodes)
+    present = annotation_matrix(real_table.nodes)
     folds = reference.MultilabelStratifiedKFold(n_splits=5, shuffle=True, random_state=0)
     theirs = np.zeros(len(present), dtype=np.int64)
     for fold, (_, inside) in enumerate(folds.split(np.zeros(len(present)), present)):
@@ -119,7 +119,7 @@ def test_the_real_split_is_no_worse_than_the_reference_of_iterative_stratificati
 
 def test_no_antibody_of_the_atlas_crosses(shared_data):
     table = read_labels(shared_data / "hpa" / "hpa_v18_external.csv", Taxonomy.load("hierarchy/hpa28.yaml"))
-    present = annotated(table.nodes)
+    present = annotation_matrix(table.nodes)
     kept = make_split(table.ids, present, table.groups, SplitSettings(folds=5))
     home: dict[str, set[tuple[str, int]]] = {}
     for part, group, fold in zip(kept.parts, kept.groups, kept.folds, strict=True):
@@ -159,8 +159,8 @@ def test_a_split_is_read_back_as_it_was_written(tmp_path):
     write_split(path, small_split(), SplitSettings())
     assert path.read_text() == "id,part,fold,group\na,train,0,x\nb,calibration,1,\nc,test,,y\n"
     assert read_split(path) == small_split()
-    assert read_split(path).rows("test").tolist() == [2]
-    assert read_split(path).ids_of("calibration") == ("b",)
+    assert read_split(path).part_rows("test").tolist() == [2]
+    assert read_split(path).part_ids("calibration") == ("b",)
 
 
 def test_the_digest_is_of_who_is_where_not_of_the_order(tmp_path):

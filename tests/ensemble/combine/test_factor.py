@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 
 from hpa_hier.cli import train
 from hpa_hier.cli.ensemble import main
-from hpa_hier.data.labels.partition import with_partition
+from hpa_hier.data.labels.partition import add_partition_nodes
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.combine.factor import product_logits, with_factors
 from hpa_hier.ensemble.decide.safe import safe_answers
@@ -31,7 +31,7 @@ PLAIN = EnsembleSettings(calibrate="none", aggregate="mean", refine=False, thres
 def halved(taxonomy: Taxonomy) -> tuple[Taxonomy, dict[str, tuple[str, ...]]]:
     cut = (len(taxonomy.leaves) + 1) // 2
     sides = {"majority": taxonomy.leaves[:cut], "minority": taxonomy.leaves[cut:]}
-    return with_partition(taxonomy, sides), sides
+    return add_partition_nodes(taxonomy, sides), sides
 
 
 @often

@@ -67,7 +67,7 @@ def test_logits_of_images_are_those_of_the_kept_features(plans: dict[str, Plan],
     train_member(plan, QUIET)
     member = Member.load(plan.folder, "cpu")
     kept = np.load(plan.folder / "scores.npz", allow_pickle=False)  # computed from features
-    rows = plan.run.pack.row_of(kept["ids"].tolist())
+    rows = plan.run.pack.find_rows(kept["ids"].tolist())
     np.testing.assert_array_equal(member.logits(plan.run.pack.images(rows)), kept["logits"])
     features = np.load(features_of(plan)[0])[rows]
     with torch.inference_mode():

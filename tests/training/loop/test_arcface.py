@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from tiny_run import CHANNELS, SIZE, TAXONOMY, write_tiny
 
-from hpa_hier.data.pack.pack import write_pack
+from hpa_hier.data.pack.pack import write_simulated_pack
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.members.neighbours import nearest
@@ -54,7 +54,7 @@ def write_antibodies(folder: Path, count: int = 160, each: int = 4) -> None:
             nodes.append((taxonomy.leaves[leaf],))
             groups.append(f"a{antibody}")
     ids = [f"d{i:03d}" for i in range(count)]
-    write_pack(folder / "pack", iter(images), ids, nodes, groups, CHANNELS, taxonomy, "waves")
+    write_simulated_pack(folder / "pack", iter(images), ids, nodes, groups, CHANNELS, taxonomy, "waves")
 
 
 def planned(folder: Path, **training: object) -> Plan:
@@ -139,7 +139,7 @@ def test_a_head_takes_the_size_of_the_bank_that_it_is_given() -> None:
 def test_a_loaded_member_gives_the_scores_that_training_kept_whatever_the_batch(plan: Plan) -> None:
     member = Member.load(plan.folder, "cpu")
     kept = np.load(plan.folder / "scores.npz", allow_pickle=False)
-    images = plan.run.pack.images(plan.run.pack.row_of(kept["ids"].tolist()))
+    images = plan.run.pack.images(plan.run.pack.find_rows(kept["ids"].tolist()))
     np.testing.assert_array_equal(member.logits(images), kept["logits"])
     np.testing.assert_array_equal(member.logits(images[::-1])[::-1], kept["logits"])
 
@@ -147,20 +147,20 @@ def test_a_loaded_member_gives_the_scores_that_training_kept_whatever_the_batch(
 def test_antibodies_alone_teach_where_the_protein_is(plan: Plan) -> None:
     test = Scores.load(plan.folder / "scores.npz", "leaf", "test")
     truth = plan.run.part("test", plan.nodes)
-    order = [test.ids.index(sample) for sample in plan.run.split.ids_of("test")]
+    order = [test.ids.index(sample) for sample in plan.run.split.part_ids("test")]
     told = test.logits[order].argmax(axis=1)
     assert (told == truth.present.argmax(axis=1)).mean() > 0.7
 
 
 def test_the_nearest_images_are_of_the_train_part_and_are_named(plan: Plan) -> None:
     member = Member.load(plan.folder, "cpu")
-    train = plan.run.split.ids_of("train")
-    images = plan.run.pack.images(plan.run.pack.row_of(train[:40]))
+    train = plan.run.split.part_ids("train")
+    images = plan.run.pack.images(plan.run.pack.find_rows(train[:40]))
     found = nearest(plan.folder, member, images)
     assert [near[0].id for near in found] == list(train[:40])
     assert all(near[0].similarity == pytest.approx(1, abs=1e-4) for near in found)
     assert all(len(near) == 7 and {one.id for one in near} <= set(train) for near in found)
-    row = plan.run.pack.row_of([found[3][2].id])[0]
+    row = plan.run.pack.find_rows([found[3][2].id])[0]
     assert found[3][2].annotated == plan.run.pack.nodes[row]
 
 
@@ -171,7 +171,7 @@ def test_a_member_of_its_own_images_names_those_that_it_remembers(tmp_path: Path
     plan = plan_of(run, member)
     train_member(plan, QUIET)
     rows = run.part("train", plan.nodes, plan.nodes).rows
-    assert 0 < len(rows) < len(run.split.ids_of("train"))
+    assert 0 < len(rows) < len(run.split.part_ids("train"))
     found = nearest(plan.folder, Member.load(plan.folder, "cpu"), run.pack.images(rows[:20]))
     assert [near[0].id for near in found] == [run.pack.ids[row] for row in rows[:20]]
     assert {node for near in found for one in near for node in one.annotated} <= set(plan.nodes)
@@ -179,7 +179,7 @@ def test_a_member_of_its_own_images_names_those_that_it_remembers(tmp_path: Path
 
 def test_the_evidence_stands_beside_the_answer(plan: Plan) -> None:
     fit_run(plan.run.folder, plan.run.recipe)
-    said = explain_sample(plan.run.folder, plan.run.recipe, plan.run.split.ids_of("test")[0], None, ("cpu", False))
+    said = explain_sample(plan.run.folder, plan.run.recipe, plan.run.split.part_ids("test")[0], None, ("cpu", False))
     assert "nearest    training images, as 'leaf' sees them" in said
     assert len(said[said.index("nearest ") :].splitlines()) == 6
 
@@ -242,10 +242,10 @@ def test_a_frozen_backbone_can_stand_before_the_vote(tmp_path: Path) -> None:
     train_member(plan, QUIET)
     member = Member.load(plan.folder, "cpu")
     kept = np.load(plan.folder / "scores.npz", allow_pickle=False)
-    images = plan.run.pack.images(plan.run.pack.row_of(kept["ids"].tolist()))
+    images = plan.run.pack.images(plan.run.pack.find_rows(kept["ids"].tolist()))
     np.testing.assert_allclose(member.logits(images), kept["logits"], rtol=1e-4, atol=1e-4)
-    train = plan.run.split.ids_of("train")[:5]
-    found = nearest(plan.folder, member, plan.run.pack.images(plan.run.pack.row_of(train)))
+    train = plan.run.split.part_ids("train")[:5]
+    found = nearest(plan.folder, member, plan.run.pack.images(plan.run.pack.find_rows(train)))
     assert [near[0].id for near in found] == list(train)
 
 
