@@ -146,8 +146,8 @@ class Bench:
     def train(self, run_name: str, parts: dict[str, Sequence[str]], members: Sequence[MemberSettings]) -> None:
         """Train members of a run whose parts are these."""
         from hpa_hier.runs.run import open_run
-        from hpa_hier.training.plan import differences, finished, plan_of
-        from hpa_hier.training.train_member import FitRequest, train_member
+        from hpa_hier.training.plan import describe_differences, plan_training, read_finished
+        from hpa_hier.training.train_member import TrainOptions, train_member
 
         recipe = self.recipe.model_copy(update={"run": run_name, "members": tuple(members)})
         path = self.out / run_name / "split.csv"
@@ -157,12 +157,12 @@ class Bench:
             ids, names = zip(*rows, strict=True)
             write_split(path, Split(ids, names, ("",) * len(ids), (-1,) * len(ids)), recipe.split)
         opened = open_run(recipe)
-        request = FitRequest(device=self.options.device, lines=False, threads=self.options.threads)
+        request = TrainOptions(device=self.options.device, lines=False, threads=self.options.threads)
         for member in members:
             begun = time.monotonic()
-            plan = plan_of(opened, member)
-            kept = finished(plan)
-            other = kept is not None and bool(differences(kept, plan))
+            plan = plan_training(opened, member)
+            kept = read_finished(plan)
+            other = kept is not None and bool(describe_differences(kept, plan))
             train_member(plan, replace(request, restart=other))  # what the recipe says now counts, not what it said
             _tell(f"{run_name}/{member.name}: {time.monotonic() - begun:.0f} s")
 

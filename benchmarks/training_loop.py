@@ -29,7 +29,7 @@ from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.batches.images import Dealing, PartBatches, TrainingBatches
 from hpa_hier.training.choices import ranges_of
 from hpa_hier.training.loop.module import Optimising, Training
-from hpa_hier.training.loop.trainer import make_trainer, quieten
+from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
 
 IMAGES, SIZE, NODES, BATCH = 2816, 64, 28, 64
 
@@ -108,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    quieten()
+    silence_lightning()
     torch.set_num_threads(1)
     library(), bare()
     seconds = [(library(), bare()) for _ in range(rounds)]

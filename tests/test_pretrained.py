@@ -73,5 +73,5 @@ def test_a_training_starts_from_its_leaf_member() -> None:
 def test_weights_and_the_shipped_start_exclude_each_other() -> None:
     from hpa_hier.cli.train import main as train
 
-    with pytest.raises(UserError, match="--init pretrained and --weights both name weights to start from"):
+    with pytest.raises(UserError, match="--init pretrained and --weights both initialise the backbone"):
         train(["--level", "leaf", "--init", "pretrained", "--weights", "x.safetensors"])

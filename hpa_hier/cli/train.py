@@ -21,8 +21,8 @@ _DESCRIPTION = """Train a member: a network that answers for some nodes of the l
   python -m hpa_hier.train --partition minority --seed 1
   python -m hpa_hier.train --all --config configs/demo.yaml
 
-Where the recipe names no pack, demo cells are simulated first. A finished member is kept, an unfinished one goes on
-where it stopped; --restart trains it anew. Ctrl-C saves and stops."""
+Where the recipe names no pack, demo images are simulated first. A finished member is kept, an unfinished
+one is resumed; --restart trains it again. Ctrl-C saves and stops."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,32 +45,33 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("hpa_hier.train", _DESCRIPTION)
     what = parser.add_argument_group("what to train (one of these)").add_mutually_exclusive_group(required=True)
-    what.add_argument("--level", metavar="NAME", help="the nodes of a level of the taxonomy, as coarse or leaf, or all")
-    what.add_argument("--group", metavar="NAME", help="the leaves below a group of the taxonomy, as Nucleus")
+    what.add_argument("--level", metavar="NAME", help="the nodes of a level, such as coarse or leaf; or all")
+    what.add_argument("--group", metavar="NAME", help="the leaves below a group, such as Nucleus")
     what.add_argument("--partition", choices=["majority", "minority"], help="the leaves with many, or few, images")
     what.add_argument("--member", metavar="NAME", help="a member of the recipe")
     what.add_argument("--all", action="store_true", help="every member of the recipe, side by side")
     how = parser.add_argument_group("how")
     how.add_argument("--seed", type=_seed, metavar="N", help="seed of a --level, --group or --partition (default: 0)")
-    how.add_argument("--data", metavar="PACK", help="folder of a pack (default: the recipe's; else demo cells)")
+    how.add_argument("--data", metavar="PACK", help="folder of a pack (default: the recipe's, or simulated cells)")
     how.add_argument("--run", metavar="NAME", help="folder under artifacts/ (default: the recipe's)")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    how.add_argument("--restart", action="store_true", help="throw away what has been trained, and train anew")
+    how.add_argument("--restart", action="store_true", help="discard what has been trained, and train again")
     how.add_argument(
-        "--jobs", type=_positive, metavar="N", help="with --all: members at a time (default: GPUs, or cores)"
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="with --all: members trained at a time (default: one per GPU or core)",
     )
-    how.add_argument("--threads", type=_positive, default=1, metavar="N", help="CPU threads of a member (default: 1)")
+    how.add_argument("--threads", type=_positive, default=1, metavar="N", help="CPU threads per member (default: 1)")
     how.add_argument(
-        "--folds", type=_folds, metavar="K", help="train K networks on all but one of K folds each; they answer as one"
+        "--folds", type=_folds, metavar="K", help="train K networks, each without one of K folds; averaged at inference"
     )
-    how.add_argument("--weights", metavar="FILE", help="safetensors file that the backbone starts from")
+    how.add_argument("--weights", metavar="FILE", help="safetensors file that initialises the backbone")
     how.add_argument(
-        "--init",
-        choices=("pretrained",),
-        help="start from the ensemble that comes along, which saw simulated cells only",
+        "--init", choices=("pretrained",), help="initialise from the bundled model (trained on simulated cells only)"
     )
-    how.add_argument("--tensorboard", action="store_true", help="write curves for TensorBoard too")
-    how.add_argument("--no-progress", action="store_true", help="print the last line only")
+    how.add_argument("--tensorboard", action="store_true", help="also write curves for TensorBoard")
+    how.add_argument("--no-progress", action="store_true", help="print only the last line")
     add_recipe_arguments(parser)
     return parser
 
@@ -100,11 +101,11 @@ def _sets(flags: argparse.Namespace) -> list[str]:
         from hpa_hier.training.shipped_weights import settings_of_shipped
 
         if flags.weights:
-            raise UserError("--init pretrained and --weights both name weights to start from; give one of them")
+            raise UserError("--init pretrained and --weights both initialise the backbone; give one of them")
         shipped = settings_of_shipped()
-        told = [change for change in flags.sets if change.partition("=")[0].strip() in shipped]
-        if told:
-            raise UserError(f"--init pretrained sets what --set {told[0]} does; leave one of them out")
+        twice = [change for change in flags.sets if change.partition("=")[0].strip() in shipped]
+        if twice:
+            raise UserError(f"--init pretrained sets what --set {twice[0]} does; leave one of them out")
         named |= shipped
     folds = [f"split.folds={flags.folds}", f"training.folds={flags.folds}"] if flags.folds else []
     return [*folds, *flags.sets, *(f"{key}={_quoted(value)}" for key, value in named.items() if value is not None)]
@@ -130,16 +131,16 @@ def _member(flags: argparse.Namespace, recipe: Recipe) -> MemberSettings:
 def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings) -> int:
     from hpa_hier.runs.run import open_run
     from hpa_hier.taxonomy import Taxonomy
-    from hpa_hier.training.plan import checked, plan_of
+    from hpa_hier.training.plan import plan_training, resolve_settings
 
-    checked(recipe, member, Taxonomy.load(recipe.taxonomy))  # before anything is simulated for a misspelt level
-    plan = plan_of(open_run(recipe, named=bool(flags.config)), member)
+    resolve_settings(recipe, member, Taxonomy.load(recipe.taxonomy))  # before simulating for a misspelt level
+    plan = plan_training(open_run(recipe, named=bool(flags.config)), member)
     from hpa_hier.training.loop.stopping import Interrupted
-    from hpa_hier.training.loop.trainer import follower
-    from hpa_hier.training.train_member import FitRequest, train_member
+    from hpa_hier.training.loop.trainer import is_worker_process
+    from hpa_hier.training.train_member import TrainOptions, train_member
 
     lines = not flags.no_progress
-    request = FitRequest(
+    request = TrainOptions(
         device=flags.device,
         restart=flags.restart,
         lines=lines,
@@ -150,8 +151,8 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings
     try:
         line = train_member(plan, request)
     except Interrupted:
-        if not follower():
-            print(f"stopped; all is saved in {plan.folder}. To go on: {_go_on()}", file=sys.stderr)
+        if not is_worker_process():
+            print(f"stopped; all is saved in {plan.folder}. To resume: {_resume_command()}", file=sys.stderr)
         return EXIT_INTERRUPTED
     if line:
         print(line)
@@ -181,7 +182,7 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str]) -
     results = train_side_by_side(jobs, _slots(flags))
     finished = sum(result.status == 0 for result in results)
     if any(result.status == EXIT_INTERRUPTED for result in results) or len(results) < len(jobs):
-        print(f"stopped; all is saved. To go on: {_go_on()}", file=sys.stderr)
+        print(f"stopped; all is saved. To resume: {_resume_command()}", file=sys.stderr)
         return EXIT_INTERRUPTED
     print(f"{finished} of {len(jobs)} members finished, in {opened.folder / 'members'}")
     if finished == len(jobs):
@@ -205,8 +206,8 @@ def _slots(flags: argparse.Namespace) -> list[str]:
     return [str(device)] * (flags.jobs or 1)
 
 
-def _go_on() -> str:
-    """Return the command that goes on with what this one began."""
+def _resume_command() -> str:
+    """Return the command that resumes what this one started."""
     import shlex
 
     return shlex.join(["python", "-m", "hpa_hier.train", *(word for word in sys.argv[1:] if word != "--restart")])

@@ -23,7 +23,7 @@ from hpa_hier.training.batches.images import PartBatches, TrainingBatches
 from hpa_hier.training.batches.intensity import channel_statistics
 from hpa_hier.training.batches.vectors import VectorPartBatches, Vectors, VectorTrainingBatches, feature_statistics
 from hpa_hier.training.choices import dealing_of, loss_request_of, optimising_of
-from hpa_hier.training.loop.arcface import Bank, MetricTraining, antibody_part
+from hpa_hier.training.loop.arcface import ArcfaceTraining, Bank, antibody_part
 from hpa_hier.training.loop.history import History, Watch
 from hpa_hier.training.loop.module import Training
 from hpa_hier.training.plan import Plan
@@ -84,7 +84,7 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     history = History(plan.folder / HISTORY, watch, lines)
     if checkpoint:
         history.load_state_dict(checkpoint[history.state_key])
-    module = (MetricTraining if settings.head == "arcface" else Training)(
+    module = (ArcfaceTraining if settings.head == "arcface" else Training)(
         network=trained,
         loss=make_loss(loss),
         optimising=optimising_of(settings, steps, batches.steps),
@@ -93,7 +93,7 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     )
     module.watches_samples = settings.stop_on == "macro_sample_f1"
     read = plan.run.pack.images if source is None else source.vectors
-    if isinstance(module, MetricTraining):
+    if isinstance(module, ArcfaceTraining):
         module.bank = Bank(train, read)
         module.scale, module.margin = settings.arcface.scale, settings.arcface.margin
     return Assembly(network, read, module, batches, watched, watch, history)

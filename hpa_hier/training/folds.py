@@ -106,7 +106,7 @@ def _check_fold(plan: Plan, fold: int, folder: Path, manifest: Manifest) -> None
     if (manifest.settings, manifest.seed, manifest.split_digest, manifest.pack_digest) != now:
         raise UserError(
             f"{folder}: was trained with other settings, another split or another pack than the other folds; train all "
-            f"anew with `{plan.command}`"
+            f"again with `{plan.command}`"
         )
 
 

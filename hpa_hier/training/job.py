@@ -9,8 +9,8 @@ from pathlib import Path
 from hpa_hier.members.nodes import member_named
 from hpa_hier.runs.run import open_run
 from hpa_hier.settings.recipe_file import load_recipe
-from hpa_hier.training.plan import plan_of
-from hpa_hier.training.train_member import FitRequest, train_member
+from hpa_hier.training.plan import plan_training
+from hpa_hier.training.train_member import TrainOptions, train_member
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Job:
 def train_one(job: Job, device: str) -> str:
     """Train a member as `train --member NAME` does; return the line that it ends with."""
     recipe = load_recipe(job.config, job.sets)
-    plan = plan_of(open_run(recipe, named=bool(job.config)), member_named(recipe, job.name))
+    plan = plan_training(open_run(recipe, named=bool(job.config)), member_named(recipe, job.name))
     # Should the trainer start further processes for this member, they begin as its own command does.
     command = Path(__file__).resolve().parents[1] / "train.py"
     flags = ["--member", job.name, "--device", device, "--threads", str(job.threads)]
     config = ["--config", job.config] if job.config else []
     sys.argv = [str(command), *flags, *config, *(word for change in job.sets for word in ("--set", change))]
-    return train_member(plan, FitRequest(device=device, restart=job.restart, threads=job.threads))
+    return train_member(plan, TrainOptions(device=device, restart=job.restart, threads=job.threads))

@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """16 hex digits of all that decides the weights but the device; a checkpoint of another is not gone on with."""
+        """16 hex digits of all that decides the weights except the device; a checkpoint with another is not resumed."""
         run = self.run
         return digest_of(
             json.dumps(self.settings.model_dump(mode="json"), sort_keys=True),
@@ -82,13 +82,13 @@ class Plan:
         return command("train", config=self.run.folder / "config.yaml", **flags, restart=True)
 
 
-def plan_of(run: Run, member: MemberSettings) -> Plan:
+def plan_training(run: Run, member: MemberSettings) -> Plan:
     """Work out a member's nodes and settings.
 
     Raises:
         UserError: unknown level or group, wrong settings, or a weights file that is not there or not the one meant.
     """
-    settings = checked(run.recipe, member, run.taxonomy)
+    settings = resolve_settings(run.recipe, member, run.taxonomy)
     _check_kind(settings, run.pack)
     nodes = Selector.of(member).nodes(run.taxonomy, run.partition)
     if settings.several_levels:
@@ -151,7 +151,7 @@ def _refuse(settings: TrainingSettings, names: Sequence[str], why: str) -> None:
             raise UserError(f"training.{name}: {why}; leave it out")
 
 
-def checked(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> TrainingSettings:
+def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> TrainingSettings:
     """Return a member's training settings; what can be known to be wrong without images is said here.
 
     Raises:
@@ -183,7 +183,7 @@ def checked(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> Train
     return settings
 
 
-def finished(plan: Plan) -> Manifest | None:
+def read_finished(plan: Plan) -> Manifest | None:
     """Return the manifest of the member that has been trained already under this name, if one has.
 
     Raises:
@@ -195,16 +195,16 @@ def finished(plan: Plan) -> Manifest | None:
     was = training_of(manifest)
     closed = plan.settings.several_levels
     # Another head or loss may bring or lose the nodes above; that is a difference of settings, not of meaning.
-    stale = stale_columns(manifest, plan) if was.several_levels == closed else ""
+    stale = changed_nodes(manifest, plan) if was.several_levels == closed else ""
     if stale:
         raise UserError(
-            f"{plan.folder}: stale, since the taxonomy changed what it answers for ({stale}); train it anew with "
+            f"{plan.folder}: stale, since the taxonomy changed what it answers for ({stale}); train it again with "
             f"`{plan.command}`"
         )
     return manifest
 
 
-def stale_columns(manifest: Manifest, plan: Plan) -> str:
+def changed_nodes(manifest: Manifest, plan: Plan) -> str:
     """Name the nodes whose meaning is not what a finished member was trained with; "" where there are none."""
     trained = {manifest.meanings[node] for node in manifest.nodes}
     wanted = set(plan.meanings.values())
@@ -214,7 +214,7 @@ def stale_columns(manifest: Manifest, plan: Plan) -> str:
     return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
 
 
-def differences(manifest: Manifest, plan: Plan) -> str:
+def describe_differences(manifest: Manifest, plan: Plan) -> str:
     """Say which settings a finished member was trained with that are others now; "" where none."""
     now = plan.settings.model_dump(mode="json")
     then = training_of(manifest).model_dump(mode="json")

@@ -15,7 +15,7 @@ from hpa_hier.runs import manifest as files
 from hpa_hier.runs.manifest import Manifest, write_manifest
 from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.training.assemble import Assembly
-from hpa_hier.training.loop.trainer import precision_of
+from hpa_hier.training.loop.trainer import training_precision
 from hpa_hier.training.plan import Plan
 
 _SCORED_PARTS = ("calibration", "test")  # what no weight has seen
@@ -105,6 +105,6 @@ def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: d
         best_epoch=history.best_epoch,
         stopped="early" if steps < assembly.watch.steps else "all steps",
         device=str(device),
-        precision=precision_of(settings, device),
+        precision=training_precision(settings, device),
         files=checksums,
     )

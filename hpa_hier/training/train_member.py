@@ -1,4 +1,4 @@
-"""Train one member, from where it stands to its finished folder."""
+"""Train one member, or resume its training, up to its finished folder."""
 
 from __future__ import annotations
 
@@ -15,85 +15,92 @@ from hpa_hier.members.devices import device_named
 from hpa_hier.runs import manifest as files
 from hpa_hier.training.assemble import Assembly, assemble
 from hpa_hier.training.folds import check_folds, train_folds
-from hpa_hier.training.loop.checkpoint import GoOn, ours, read_checkpoint
-from hpa_hier.training.loop.stopping import StopWish
-from hpa_hier.training.loop.trainer import early_stopping, follower, make_trainer, progress_bar, quieten, tensorboard
-from hpa_hier.training.plan import CHECKPOINT, Plan, differences, finished
+from hpa_hier.training.loop.checkpoint import ResumeCheckpoint, read_checkpoint, saved_facts
+from hpa_hier.training.loop.stopping import StopRequest
+from hpa_hier.training.loop.trainer import (
+    early_stopping,
+    is_worker_process,
+    make_trainer,
+    progress_bar,
+    silence_lightning,
+    tensorboard,
+)
+from hpa_hier.training.plan import CHECKPOINT, Plan, describe_differences, read_finished
 from hpa_hier.training.save_member import keep
 
 
 @dataclass(frozen=True)
-class FitRequest:
-    """How a training is to be done, whatever is trained."""
+class TrainOptions:
+    """How to run a training, whatever is trained."""
 
     device: str = "auto"
-    restart: bool = False  # throw away what there is
-    lines: bool = True  # a line an epoch on standard error
+    restart: bool = False  # discard what has been trained
+    lines: bool = True  # print one line per epoch on standard error
     bar: bool = False  # a progress bar over the steps
     tensorboard: bool = False
     threads: int = 1  # of torch, on the CPU
 
 
-def train_member(plan: Plan, request: FitRequest) -> str:
-    """Train a member, or each of its folds, unless it is finished, going on where an earlier training stopped.
+def train_member(plan: Plan, options: TrainOptions) -> str:
+    """Train a member, or each of its folds, unless it is finished; resume a training that was stopped.
 
     Returns:
-        One line that says what was done and where it is; "" in a process that only helps another one train.
+        One line that says what was done and where it is; "" in the worker processes of a distributed training.
 
     Raises:
-        UserError: something the user can mend.
+        UserError: something the user can fix.
         Interrupted: the user asked to stop; the checkpoint is written.
     """
-    quieten()
-    torch.set_num_threads(request.threads)
+    silence_lightning()
+    torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
-    device = device_named(request.device)
+    device = device_named(options.device)
     plan.folder.mkdir(parents=True, exist_ok=True)
     with _only_writer(plan):
-        restart = request.restart and not follower()
-        kept = None if restart else finished(plan)
+        restart = options.restart and not is_worker_process()
+        kept = None if restart else read_finished(plan)
         if kept is not None:
-            other = differences(kept, plan)
+            other = describe_differences(kept, plan)
             note = f", though trained with {other}" if other else ""
-            return f"{plan.member.name}: finished already{note}; kept in {plan.folder} (--restart trains it anew)"
+            return f"{plan.member.name}: already trained{note}; kept in {plan.folder} (--restart trains it again)"
         if plan.settings.folds:
             check_folds(plan)
             if restart:
                 _discard(plan)
-            return train_folds(plan, lambda fold: train_member(fold, request), request.lines)
+            return train_folds(plan, lambda fold: train_member(fold, options), options.lines)
         try:
-            return _train(plan, request, device, restart)
+            return _train(plan, options, device, restart)
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
             raise UserError(
-                f"{plan.member.name}: the memory of {device} is too small for it; lower training.batch_size "
-                f"({plan.settings.batch_size}; training.accumulate makes up for it), training.width or the pack's size"
+                f"{plan.member.name}: the memory of {device} is too small; lower training.batch_size from "
+                f"{plan.settings.batch_size} (and raise training.accumulate), training.width or the pack's size"
             ) from None
 
 
-def _train(plan: Plan, request: FitRequest, device: torch.device, restart: bool) -> str:
+def _train(plan: Plan, options: TrainOptions, device: torch.device, restart: bool) -> str:
     checkpoint = {} if restart else _checkpoint_facts(plan)
-    assembly = assemble(plan, device, checkpoint, plan.member.name if request.lines else "")
-    if restart:  # not before all that the user may have got wrong has been seen
+    assembly = assemble(plan, device, checkpoint, plan.member.name if options.lines else "")
+    if restart:  # only after everything that the user may have got wrong has been checked
         _discard(plan)
-    if not assembly.history.done and not _fit(plan, request, device, assembly, resume=bool(checkpoint)):
+    if not assembly.history.done and not _fit(plan, options, device, assembly, resume=bool(checkpoint)):
         return ""
     return keep(plan, device, assembly)
 
 
-def _fit(plan: Plan, request: FitRequest, device: torch.device, assembly: Assembly, resume: bool) -> bool:
-    """Run the trainer; say whether this process is the one that keeps what came out."""
+def _fit(plan: Plan, options: TrainOptions, device: torch.device, assembly: Assembly, resume: bool) -> bool:
+    """Run the trainer; return whether this process is the one that writes the member."""
     history = assembly.history
-    with StopWish() as wish:
+    with StopRequest() as stop:
         callbacks = [
-            *progress_bar(request.bar),
+            *progress_bar(options.bar),
             *early_stopping(plan.settings, assembly.watch),
             history,
-            # Last, for the others' news to be in the checkpoint.
-            GoOn(plan.checkpoint, wish, lambda: {"digest": plan.digest}),
+            # Last, so that the checkpoint holds what the others have updated.
+            ResumeCheckpoint(plan.checkpoint, stop, lambda: {"digest": plan.digest}),
         ]
-        logger = tensorboard(plan.folder, request.tensorboard)
+        logger = tensorboard(plan.folder, options.tensorboard)
         trainer = make_trainer(plan.settings, device, assembly.epochs, callbacks, logger)
         trainer.fit(
             assembly.module,
@@ -106,18 +113,18 @@ def _fit(plan: Plan, request: FitRequest, device: torch.device, assembly: Assemb
 
 
 def _checkpoint_facts(plan: Plan) -> dict[str, object]:
-    """Return the callbacks' states in the checkpoint that there is, {} where there is none.
+    """Return the callbacks' states in the member's checkpoint; {} where there is none.
 
     Raises:
-        UserError: it is damaged, or of a training with other settings or data.
+        UserError: it is damaged, or belongs to a training with other settings or data.
     """
     if not plan.checkpoint.exists():
         return {}
     checkpoint = read_checkpoint(plan.checkpoint)
-    if ours(checkpoint).get("digest") != plan.digest:
+    if saved_facts(checkpoint).get("digest") != plan.digest:
         raise UserError(
-            f"{plan.checkpoint}: begun with other settings, data or taxonomy, so it cannot be gone on with; undo the "
-            f"change, or train it anew with `{plan.command}`"
+            f"{plan.checkpoint}: started with other settings, data or taxonomy, so it cannot be resumed; undo the "
+            f"change, or train it again with `{plan.command}`"
         )
     states: dict[str, object] = checkpoint["callbacks"]
     return states
@@ -125,14 +132,14 @@ def _checkpoint_facts(plan: Plan) -> dict[str, object]:
 
 @contextmanager
 def _only_writer(plan: Plan) -> Iterator[None]:
-    if follower():  # the process that started this one holds the lock
+    if is_worker_process():  # the process that started this one holds the lock
         yield
         return
     lock = FileLock(plan.folder / "lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise UserError(f"{plan.folder}: another process is training this member; wait for it, or end it") from None
+        raise UserError(f"{plan.folder}: another process is training this member; wait for it, or stop it") from None
     try:
         yield
     finally:
@@ -140,6 +147,6 @@ def _only_writer(plan: Plan) -> Iterator[None]:
 
 
 def _discard(plan: Plan) -> None:
-    # The manifest goes first: without it, nothing that is left over counts as a member.
+    # The manifest first: without it, whatever is left over does not count as a member.
     for name in (files.MANIFEST, CHECKPOINT, files.WEIGHTS, files.SCORES, files.HISTORY, files.CONFIG, files.TAXONOMY):
         (plan.folder / name).unlink(missing_ok=True)

@@ -152,7 +152,7 @@ def test_ctrl_c_on_all_saves_and_leaves_no_child_behind(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 130, printed
-    assert "stopped; all is saved. To go on: python -m hpa_hier.train --config" in printed
+    assert "stopped; all is saved. To resume: python -m hpa_hier.train --config" in printed
     assert "leaf: stopped" in printed
     assert not any(_alive(child) for child in children)
     assert {path.parent.name for path in members.glob("*/last.ckpt")} == {"coarse", "leaf"}

@@ -22,10 +22,10 @@ from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.runs.run import Run, open_run
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
-from hpa_hier.training.plan import plan_of
-from hpa_hier.training.train_member import FitRequest, train_member
+from hpa_hier.training.plan import plan_training
+from hpa_hier.training.train_member import TrainOptions, train_member
 
-QUIET = FitRequest(device="cpu", lines=False)
+QUIET = TrainOptions(device="cpu", lines=False)
 ALL = [Views(kind, merge) for kind in ("flips", "d4", "d4_crops") for merge in ("mean", "max")]
 ALL += [Views("none", "mean", (32, 48)), Views("flips", "mean", (48,))]
 
@@ -40,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     )
     run = open_run(load_recipe(str(config)))
     for name in ("leaf", "coarse"):
-        train_member(plan_of(run, member_named(run.recipe, name)), QUIET)
+        train_member(plan_training(run, member_named(run.recipe, name)), QUIET)
     return run
 
 
@@ -154,7 +154,7 @@ def test_an_ensemble_is_fitted_on_the_views_that_it_predicts_with(run: Run, tmp_
 def test_views_of_folds_are_scored_by_the_network_that_did_not_see_the_sample(run: Run) -> None:
     settings = {"name": "folded", "level": "leaf", "training": {"folds": 2, "epochs": 1}}
     folded = type(run.recipe.members[0]).model_validate(settings)
-    plan = plan_of(run, folded)
+    plan = plan_training(run, folded)
     train_member(plan, QUIET)
     views = Views("flips")
     path = score_held_out(plan.folder, read_manifest(plan.folder), run.pack, views, "cpu")

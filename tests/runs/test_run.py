@@ -21,10 +21,10 @@ from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.assemble import assemble
 from hpa_hier.training.choices import dealing_of
-from hpa_hier.training.plan import plan_of
-from hpa_hier.training.train_member import FitRequest, train_member
+from hpa_hier.training.plan import plan_training
+from hpa_hier.training.train_member import TrainOptions, train_member
 
-QUIET = FitRequest(device="cpu", lines=False)
+QUIET = TrainOptions(device="cpu", lines=False)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = load_recipe(str(write_tiny(folder, training={"epochs": 1})))
     run = open_run(recipe)
     for name in ("coarse", "leaf", "group-Inside"):
-        train_member(plan_of(run, member_named(recipe, name)), QUIET)
+        train_member(plan_training(run, member_named(recipe, name)), QUIET)
     return folder
 
 
@@ -51,8 +51,8 @@ def recipe_in(folder: Path, *changes: str) -> Recipe:
 
 def train_again(folder: Path, name: str, *changes: str, restart: bool = False) -> str:
     recipe = recipe_in(folder, f"taxonomy={folder / 'toy.yaml'}", f"data.pack={folder / 'pack'}", *changes)
-    request = FitRequest(device="cpu", lines=False, restart=restart)
-    return train_member(plan_of(open_run(recipe), member_named(recipe, name)), request)
+    request = TrainOptions(device="cpu", lines=False, restart=restart)
+    return train_member(plan_training(open_run(recipe), member_named(recipe, name)), request)
 
 
 def test_a_run_holds_what_its_members_share(trained: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_run_holds_what_its_members_share(trained: Path) -> None:
 def test_training_a_finished_member_again_keeps_it_and_says_so(copy: Path) -> None:
     manifest = copy / "artifacts" / "tiny" / "members" / "leaf" / "member.json"
     before = manifest.read_bytes()
-    assert "leaf: finished already; kept in" in train_again(copy, "leaf")
+    assert "leaf: already trained; kept in" in train_again(copy, "leaf")
     line = train_again(copy, "leaf", "training.epochs=2")
     assert "though trained with epochs 1 (now 2)" in line
     assert manifest.read_bytes() == before
@@ -126,16 +126,16 @@ def test_moving_a_leaf_makes_the_coarse_member_stale_and_not_the_leaf_member(cop
         "  Outside:\n", "  Outside:\n    Rings: {label: 1}\n"
     )
     (copy / "toy.yaml").write_text(moved)
-    assert "leaf: finished already" in train_again(copy, "leaf")
+    assert "leaf: already trained" in train_again(copy, "leaf")
     for name in ("coarse", "group-Inside"):
-        with pytest.raises(UserError, match=f"{name}: stale, .*train it anew with .*--member {name} --restart"):
+        with pytest.raises(UserError, match=f"{name}: stale, .*train it again with .*--member {name} --restart"):
             train_again(copy, name)
 
 
 def test_renaming_a_leaf_makes_nothing_stale(copy: Path) -> None:
     (copy / "toy.yaml").write_text(TAXONOMY.replace("Rings", "Hoops"))
     for name in ("coarse", "leaf", "group-Inside"):
-        assert "finished already" in train_again(copy, name)
+        assert "already trained" in train_again(copy, name)
 
 
 def test_a_run_refuses_another_pack(copy: Path, tmp_path: Path) -> None:
@@ -183,14 +183,14 @@ def test_an_empty_side_of_the_partition_is_refused(copy: Path) -> None:
     recipe = recipe_in(copy, "partition.majority_min_images=100000")
     member = member_selected(recipe, Selector("partition", "majority"), 0)
     with pytest.raises(UserError, match=r"partition\.majority_min_images: no leaf is in the majority"):
-        plan_of(open_run(recipe), member)
+        plan_training(open_run(recipe), member)
 
 
 def test_a_members_own_settings_are_checked_when_they_are_merged(copy: Path) -> None:
     recipe = recipe_in(copy)
     member = MemberSettings(name="odd", level="leaf", training={"epochs": -1})
     with pytest.raises(UserError, match=r"members\.odd\.training\.epochs: .*got -1"):
-        plan_of(open_run(recipe), member)
+        plan_training(open_run(recipe), member)
 
 
 def test_a_head_that_needs_the_tree_answers_for_the_nodes_above_too(copy: Path) -> None:
@@ -198,10 +198,10 @@ def test_a_head_that_needs_the_tree_answers_for_the_nodes_above_too(copy: Path) 
     run = open_run(recipe)
     for changes in ({"head": "chain"}, {"head": "levels"}, {"loss": "max_constraint"}):
         member = MemberSettings(name="new", group="Inside", training=changes)
-        plan = plan_of(run, member)
+        plan = plan_training(run, member)
         assert plan.nodes == ("Inside", "Dots", "Rings")
         assert plan.parents == {"Inside": (), "Dots": ("Inside",), "Rings": ("Inside",)}
-    everything = plan_of(run, MemberSettings(name="new", level="all"))
+    everything = plan_training(run, MemberSettings(name="new", level="all"))
     assert everything.nodes == run.taxonomy.nodes
     assert everything.parents == {}
 
@@ -210,7 +210,7 @@ def test_a_head_that_needs_the_tree_answers_for_the_nodes_above_too(copy: Path) 
 def test_what_is_varied_is_told_of_the_members_own_images(copy: Path, augment: dict[str, object]) -> None:
     run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
     member = MemberSettings(name="new", partition="minority", images="own", training={"augment": augment})
-    plan = plan_of(run, member)
+    plan = plan_training(run, member)
     own = run.part("train", plan.nodes, plan.carry)
     dealing = dealing_of(plan, np.ones(len(own), np.int64), on_device=False)
     assert 0 < len(own) < len(run.split.part_ids("train"))
@@ -220,7 +220,7 @@ def test_what_is_varied_is_told_of_the_members_own_images(copy: Path, augment: d
 def test_an_untrained_head_guesses_the_share_of_an_epoch_and_not_of_the_part(copy: Path) -> None:
     run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
     training = {"balance": "copied", "balance_target": 0.6}
-    plan = plan_of(run, MemberSettings(name="new", level="leaf", training=training))
+    plan = plan_training(run, MemberSettings(name="new", level="leaf", training=training))
     train = run.part("train", plan.nodes)
     factors = balance_factors(train.present, "copied", 0.6, 0.15, 32)
     assert (factors > 1).any()
@@ -233,7 +233,7 @@ def test_dense_layers_stand_before_the_head_and_learn_at_its_rate(copy: Path) ->
     run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
     training = {"dense": [12, 6], "backbone_rate": 0.1, "freeze_epochs": 1}
     assembly = assemble(
-        plan_of(run, MemberSettings(name="new", level="leaf", training=training)), torch.device("cpu"), {}, ""
+        plan_training(run, MemberSettings(name="new", level="leaf", training=training)), torch.device("cpu"), {}, ""
     )
     network = assembly.network
     shapes = [tuple(weights.shape) for name, weights in network.top.named_parameters() if name.endswith("weight")]
@@ -252,7 +252,7 @@ def test_dense_layers_stand_before_the_head_and_learn_at_its_rate(copy: Path) ->
 
 def test_the_calibration_loss_of_lifted_answers_is_that_of_what_they_were_before(copy: Path) -> None:
     run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
-    plan = plan_of(run, MemberSettings(name="new", group="Inside", training={"loss": "max_constraint"}))
+    plan = plan_training(run, MemberSettings(name="new", group="Inside", training={"loss": "max_constraint"}))
     network = assemble(plan, torch.device("cpu"), {}, "").network.eval()
     images = torch.from_numpy(run.pack.images(np.arange(8)))
     bare = network.unlifted(images)
@@ -263,13 +263,13 @@ def test_the_calibration_loss_of_lifted_answers_is_that_of_what_they_were_before
 
 def test_another_head_under_a_finished_members_name_is_a_difference_of_settings(copy: Path) -> None:
     line = train_again(copy, "leaf", "training.head=chain")
-    assert "leaf: finished already, though trained with head flat (now chain)" in line
+    assert "leaf: already trained, though trained with head flat (now chain)" in line
 
 
 def test_what_is_below_an_annotated_group_is_part_of_what_a_training_is(copy: Path) -> None:
     changes = (f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}")
     plans = [
-        plan_of(open_run(recipe), member_named(recipe, "leaf"))
+        plan_training(open_run(recipe), member_named(recipe, "leaf"))
         for recipe in (recipe_in(copy, *changes), recipe_in(copy, *changes, "data.below_annotation=absent"))
     ]
     assert plans[0].digest != plans[1].digest
@@ -288,4 +288,4 @@ def test_what_is_below_an_annotated_group_is_part_of_what_a_training_is(copy: Pa
 def test_settings_that_do_not_go_together_are_refused(copy: Path, training: dict[str, object], message: str) -> None:
     run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
     with pytest.raises(UserError, match=message):
-        plan_of(run, MemberSettings(name="new", level="leaf", training=training))
+        plan_training(run, MemberSettings(name="new", level="leaf", training=training))

@@ -21,17 +21,17 @@ from hpa_hier.runs.run import open_run
 from hpa_hier.settings.recipe import SplitSettings
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.folds import fold_split
-from hpa_hier.training.plan import Plan, plan_of
-from hpa_hier.training.train_member import FitRequest, train_member
+from hpa_hier.training.plan import Plan, plan_training
+from hpa_hier.training.train_member import TrainOptions, train_member
 
-QUIET = FitRequest(device="cpu", lines=False)
+QUIET = TrainOptions(device="cpu", lines=False)
 FOLDS = 3
 
 
 def planned(folder: Path, name: str = "leaf", **training: object) -> Plan:
     config = write_tiny(folder, training={"epochs": 2, "folds": FOLDS, **training}, split={"folds": FOLDS})
     recipe = load_recipe(str(config))
-    return plan_of(open_run(recipe), member_named(recipe, name))
+    return plan_training(open_run(recipe), member_named(recipe, name))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_groups_stay_whole_in_every_fold() -> None:
 
 
 def test_an_ensemble_is_fitted_on_all_samples_outside_the_test_part(plan: Plan, tmp_path: Path) -> None:
-    train_member(plan_of(plan.run, member_named(plan.run.recipe, "coarse")), QUIET)
+    train_member(plan_training(plan.run, member_named(plan.run.recipe, "coarse")), QUIET)
     recipe = plan.run.recipe.model_copy(
         update={"ensemble": plan.run.recipe.ensemble.model_copy(update={"members": ("leaf", "coarse")})}
     )
@@ -105,7 +105,7 @@ def test_an_ensemble_is_fitted_on_all_samples_outside_the_test_part(plan: Plan, 
 def test_a_member_of_folds_is_not_combined_or_compared_with_one_without(plan: Plan, flat: bool) -> None:
     recipe = plan.run.recipe
     single = member_named(recipe, "group-Inside").model_copy(update={"training": {"folds": 0}})
-    train_member(plan_of(plan.run, single), QUIET)
+    train_member(plan_training(plan.run, single), QUIET)
     names = {"members": ("leaf",), "flat": ("group-Inside",)} if flat else {"members": ("leaf", "group-Inside")}
     recipe = recipe.model_copy(update={"ensemble": recipe.ensemble.model_copy(update=names)})
     with pytest.raises(UserError, match=r"members '[\w-]+' and '[\w-]+' differ in folds \((3, 0|0, 3)\)"):
@@ -113,7 +113,7 @@ def test_a_member_of_folds_is_not_combined_or_compared_with_one_without(plan: Pl
 
 
 def test_a_second_training_leaves_all_folds_alone_and_an_unfinished_one_goes_on(plan: Plan) -> None:
-    assert "finished already" in train_member(plan, QUIET)
+    assert "already trained" in train_member(plan, QUIET)
     weights = (plan.folder / "model.safetensors").read_bytes()
     (plan.folder / "member.json").unlink()
     (plan.folder / "fold-1" / "member.json").unlink()

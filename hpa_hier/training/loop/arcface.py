@@ -46,7 +46,7 @@ class Bank:
         head.remember(torch.from_numpy(np.concatenate(embedded)).to(device), present, known)
 
 
-class MetricTraining(Training):
+class ArcfaceTraining(Training):
     """A training whose steps tell antibodies apart, and whose watched figures are those of the nearest samples' vote.
 
     Args:

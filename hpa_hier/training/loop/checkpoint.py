@@ -1,4 +1,4 @@
-"""Checkpoints: one file that is whole or absent, from which training goes on as if it had never stopped."""
+"""Checkpoints: one file that is whole or absent, from which training resumes as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_with
 from hpa_hier.training.batches.images import PartBatches, TrainingBatches
-from hpa_hier.training.loop.stopping import Interrupted, StopWish
+from hpa_hier.training.loop.stopping import Interrupted, StopRequest
 
 SECONDS_BETWEEN = 600.0  # between two checkpoints within an epoch; there is one at each epoch's end besides
 _OURS = "hpa_hier"  # key of what we add to the library's checkpoint
@@ -39,55 +39,55 @@ class WholeFiles(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU, without running anything that stands in it.
+    """Read a checkpoint onto the CPU, without running any code that it may contain.
 
     Raises:
         UserError: the file is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch itself does not check the sums that it writes
+            damaged = archive.testzip()  # torch itself does not verify the checksums that it writes
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} does not match its checksum")
         loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file ends in any of a dozen kinds
+    except Exception as error:  # a damaged file raises any of a dozen kinds
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise UserError(f"{path}: damaged ({reason}); --restart trains the member anew") from None
+        raise UserError(f"{path}: damaged ({reason}); --restart trains the member again") from None
     return loaded
 
 
-def ours(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `GoOn` added to a checkpoint."""
+def saved_facts(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `ResumeCheckpoint` added to a checkpoint."""
     added: dict[str, Any] = checkpoint.get(_OURS, {})
     return added
 
 
-class GoOn(pl.Callback):
-    """Puts the batches where the checkpoint left them, saves checkpoints, and stops where that is wished.
+class ResumeCheckpoint(pl.Callback):
+    """Saves checkpoints, resumes the batches where a checkpoint left them, and stops when asked to.
 
-    The last batch of an epoch is never the place: its checkpoint comes after the calibration part has been scored, so
-    that no epoch goes without its figures. Comes last among the callbacks, for the others' news to be in the file.
+    Never after the last batch of an epoch: that checkpoint is written once the calibration part has been scored, so
+    that every epoch has its metrics. The last of the callbacks, so that the file holds what the others have updated.
 
     Args:
         path: the checkpoint.
-        wish: whether somebody asked to stop.
-        facts: plain values that are kept in the checkpoint; called when it is written.
-        seconds_between: time after which a checkpoint is written within an epoch.
+        stop: whether the user asked to stop.
+        facts: returns plain values to keep in the checkpoint; called when it is written.
+        seconds_between: seconds after which a checkpoint is written within an epoch.
     """
 
     def __init__(
         self,
         path: Path,
-        wish: StopWish,
+        stop: StopRequest,
         facts: Callable[[], dict[str, Any]],
         seconds_between: float = SECONDS_BETWEEN,
     ) -> None:
-        self._path, self._wish, self._facts, self._seconds_between = path, wish, facts, seconds_between
+        self._path, self._stop, self._facts, self._seconds_between = path, stop, facts, seconds_between
         self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Move the batches to the step that training is at."""
-        self._wish.listen()
+        self._stop.listen()
         training, watched = cast(TrainingBatches, trainer.train_dataloader), cast(PartBatches, trainer.val_dataloaders)
         training.rank = watched.rank = trainer.global_rank
         training.seek(trainer.global_step)
@@ -100,21 +100,21 @@ class GoOn(pl.Callback):
         batch: object,
         batch_idx: int,
     ) -> None:
-        """Save within an epoch, where it is wished or due."""
+        """Save within an epoch, when asked to stop or when a checkpoint is due."""
         if trainer.should_stop or batch_idx + 1 >= trainer.num_training_batches:
             return
-        if (batch_idx + 1) % trainer.accumulate_grad_batches:  # gradients under way are in no checkpoint
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:  # checkpoints hold no gradients
             return
-        wished = self._wished(trainer)
-        if wished or time.monotonic() - self._saved_at > self._seconds_between:
+        stopping = self._must_stop(trainer)
+        if stopping or time.monotonic() - self._saved_at > self._seconds_between:
             self._save(trainer)
-        if wished:
+        if stopping:
             raise Interrupted
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save after an epoch."""
         self._save(trainer)
-        if self._wished(trainer):
+        if self._must_stop(trainer):
             raise Interrupted
 
     def on_save_checkpoint(
@@ -127,8 +127,8 @@ class GoOn(pl.Callback):
         trainer.save_checkpoint(self._path)
         self._saved_at = time.monotonic()
 
-    def _wished(self, trainer: pl.Trainer) -> bool:
+    def _must_stop(self, trainer: pl.Trainer) -> bool:
         if trainer.world_size == 1:
-            return self._wish.made
-        # All processes must leave at the same step, or those that go on wait for the others for ever.
-        return bool(trainer.strategy.reduce_boolean_decision(self._wish.made, all=False))
+            return self._stop.requested
+        # All processes must stop at the same step, or the rest would wait for them for ever.
+        return bool(trainer.strategy.reduce_boolean_decision(self._stop.requested, all=False))

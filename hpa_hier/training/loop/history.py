@@ -96,7 +96,7 @@ class History(pl.Callback):
         self._spent, self._since = 0.0, now
         if self._watch.better(row[self._watch.figure], self._best):
             self._best, self.best_epoch = row[self._watch.figure], epoch
-            self.weights = copied(pl_module.kept)
+            self.weights = copy_weights(pl_module.kept)
         self.done = trainer.should_stop
         if trainer.is_global_zero:
             write_history(self._path, self.rows)
@@ -128,7 +128,7 @@ class History(pl.Callback):
             )
 
 
-def copied(network: torch.nn.Module) -> dict[str, Tensor]:
+def copy_weights(network: torch.nn.Module) -> dict[str, Tensor]:
     """Return a copy of a network's weights on the CPU, by name."""
     return {name: weights.detach().cpu().clone() for name, weights in network.state_dict().items()}
 

@@ -20,7 +20,7 @@ from hpa_hier.models.network import Network
 from hpa_hier.runs.part import Part
 from hpa_hier.training.batches.images import Batch
 from hpa_hier.training.loop.macro_f1 import macro_f1, sample_f1
-from hpa_hier.training.loop.schedule import course_named
+from hpa_hier.training.loop.schedule import lr_schedule
 
 MACRO_F1, CALIBRATION_LOSS = "calibration_macro_f1", "calibration_loss"
 MACRO_SAMPLE_F1 = "calibration_macro_sample_f1"  # the mean of macro and sample F1
@@ -145,7 +145,7 @@ class Training(pl.LightningModule):
         """Return the optimiser, without decay of biases and norms, and the learning rate's course."""
         optimising = self._optimising
         groups = _groups(self.network, optimising.weight_decay)
-        course = course_named(optimising.schedule, optimising.steps, optimising.warmup)
+        course = lr_schedule(optimising.schedule, optimising.steps, optimising.warmup)
         courses = [course] * len(groups)
         if optimising.apart:
             slow = _groups(self.network.backbone, optimising.weight_decay)
@@ -153,7 +153,7 @@ class Training(pl.LightningModule):
                 group["lr"] = optimising.learning_rate * optimising.backbone_rate
             new = torch.nn.ModuleList([self.network.top, self.network.head])
             groups = slow + _groups(new, optimising.weight_decay)
-            late = course_named(optimising.schedule, optimising.steps, optimising.warmup, optimising.frozen_steps)
+            late = lr_schedule(optimising.schedule, optimising.steps, optimising.warmup, optimising.frozen_steps)
             courses = [late] * len(slow) + [course] * (len(groups) - len(slow))
         optimizer = _optimizer(optimising, groups, fused=self.device.type in ("cpu", "cuda"))
         if optimising.schedule == "constant" and not optimising.frozen_steps:

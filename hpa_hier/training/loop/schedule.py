@@ -42,7 +42,7 @@ def warmup_cosine(step: int, steps: int, warmup: float) -> float:
     return _cosine(1.0, 0.0, min(1.0, (step - rising) / max(1.0, steps - rising)))
 
 
-def course_named(name: str, steps: int, warmup: float = 0.05, frozen_steps: int = 0) -> Callable[[int], float]:
+def lr_schedule(name: str, steps: int, warmup: float = 0.05, frozen_steps: int = 0) -> Callable[[int], float]:
     """Return a learning rate's course: from a step to the share of the largest rate.
 
     Args:

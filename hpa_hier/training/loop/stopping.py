@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin: a wish to stop that training honours after the step it is in."""
+"""Ctrl-C and SIGTERM: a request to stop, which training honours after the current step."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from types import FrameType, TracebackType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error: all is saved
-    """Training was asked to stop, and has saved all that it needs to go on."""
+class Interrupted(Exception):  # noqa: N818 - no error: everything is saved
+    """Training was asked to stop, and has saved all that it needs to resume."""
 
 
-class StopWish:
-    """Notes the first SIGINT or SIGTERM; a second one ends the process at once, as if nobody listened.
+class StopRequest:
+    """Notes the first SIGINT or SIGTERM; a second one ends the process at once.
 
-    Used as a context around a training; the old handlers come back at its end.
+    A context manager around a training; it restores the previous handlers at the end.
     """
 
     def __init__(self) -> None:
-        self.made = False
+        self.requested = False
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> StopWish:
+    def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.getsignal(number) for number in _SIGNALS}
             self.listen()
@@ -40,13 +40,13 @@ class StopWish:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def listen(self) -> None:
-        """Take the signals, also from a library that has taken them since."""
-        if self._before and not self.made:
+        """Install the handlers, also over those that a library has installed since."""
+        if self._before and not self.requested:
             for number in _SIGNALS:
                 signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.made = True
+        self.requested = True
         for listened in _SIGNALS:
             signal.signal(listened, signal.SIG_DFL)
         # Not print: a signal may come in the middle of another print.
@@ -54,7 +54,7 @@ class StopWish:
 
 
 def stop_with_parent() -> None:
-    """Wish to stop when the process that started this one is gone, so that no training runs on unseen."""
+    """Request a stop when the parent process is gone, so that no orphaned training runs on."""
     parent = parent_process()
     if parent is None:
         return

@@ -34,7 +34,7 @@ _CHATTER = (
 )
 
 
-def quieten() -> None:
+def silence_lightning() -> None:
     """Silence what the trainer library says of itself; our own lines say what a user can act on."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -42,7 +42,7 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def follower() -> bool:
+def is_worker_process() -> bool:
     """Say whether this process was started by another one of the same training, to share its epochs."""
     return any(int(os.environ.get(name, "0")) > 0 for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
 
@@ -77,7 +77,7 @@ def tensorboard(folder: Path, wanted: bool) -> Any:  # noqa: ANN401 - False is t
         raise UserError("--tensorboard: not installed; pip install 'hpa-hier[tensorboard]' brings it") from None
 
 
-def precision_of(settings: TrainingSettings, device: torch.device) -> Precision:
+def training_precision(settings: TrainingSettings, device: torch.device) -> Precision:
     """Return the arithmetic of a training; what stands on a frozen backbone is as small as an mlp."""
     if settings.precision == "auto":
         return precision_for(device, MLP if settings.frozen else settings.backbone)
@@ -109,7 +109,7 @@ def make_trainer(
         devices=devices,
         num_nodes=settings.nodes,
         strategy="ddp" if several else "auto",
-        precision=precision_of(settings, device),
+        precision=training_precision(settings, device),
         max_epochs=epochs,
         accumulate_grad_batches=settings.accumulate,
         callbacks=callbacks,

@@ -32,8 +32,8 @@ from hpa_hier.training.batches.images import Batch
 from hpa_hier.training.batches.vectors import feature_statistics
 from hpa_hier.training.loop.module import Training
 from hpa_hier.training.loop.stopping import Interrupted
-from hpa_hier.training.plan import plan_of
-from hpa_hier.training.train_member import FitRequest, train_member
+from hpa_hier.training.plan import plan_training
+from hpa_hier.training.train_member import TrainOptions, train_member
 
 TREE = """taxonomy: toy
 levels: {coarse: 1, leaf: leaves}
@@ -45,7 +45,7 @@ tree:
     Blobs: {label: 2}
     Smears: {label: 3, also_under: [Inside]}
 """
-QUIET = FitRequest(device="cpu", lines=False)
+QUIET = TrainOptions(device="cpu", lines=False)
 FEATURES = ("length", "width", "mass", "charge", "age")
 
 
@@ -195,7 +195,7 @@ def test_a_training_on_vectors_that_was_interrupted_gives_the_same_bits(
     outcomes = []
     for name in ("straight", "stopped"):
         recipe = recipe_of(home, run=name)
-        plan = plan_of(open_run(recipe), recipe.members[1])
+        plan = plan_training(open_run(recipe), recipe.members[1])
         for _ in range(3 if name == "stopped" else 1):
             with suppress(Interrupted):
                 train_member(plan, QUIET)
@@ -223,7 +223,7 @@ def test_missing_values_are_refused_unless_they_are_to_be_filled(home: Path, tmp
 
 def test_a_gap_scores_as_the_training_mean_does(home: Path, tmp_path: Path) -> None:
     recipe = recipe_of(home, run="gap")
-    plan = plan_of(open_run(recipe), recipe.members[0])
+    plan = plan_training(open_run(recipe), recipe.members[0])
     train_member(plan, QUIET)
     member = Member.load(plan.folder, "cpu")
     vector = Pack.open(home / "pack").vectors(np.array([0]))
@@ -318,7 +318,7 @@ def test_vectors_and_rows_that_do_not_match_stop_or_are_left_out(home: Path, tmp
 def test_what_only_images_have_is_refused_for_vectors(home: Path, training: dict[str, object], message: str) -> None:
     recipe = recipe_of(home, run="refused", training=training)
     with pytest.raises(UserError, match=message):
-        plan_of(open_run(recipe), recipe.members[0])
+        plan_training(open_run(recipe), recipe.members[0])
 
 
 def test_flags_of_images_and_of_vectors_are_not_mixed(home: Path, tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_a_chain_first_learns_only_below_what_is_present(tmp_path: Path) -> None
     for share in (0.0, 1.0):
         training = {"head": "chain", "chain": {"first_stage": share}, "epochs": 2}
         recipe = recipe_of(tmp_path, run=f"share{share:g}", training=training)
-        plan = plan_of(open_run(recipe), recipe.members[1])
+        plan = plan_training(open_run(recipe), recipe.members[1])
         train_member(plan, QUIET)
         member = Member.load(plan.folder, "cpu")
         share_of = np.array([1.0, 0.5, 0.5, 0, 0, 0])  # of Inside, Dots, Rings, Outside, Blobs, Smears

@@ -16,10 +16,10 @@ from hpa_hier.runs.run import open_run
 from hpa_hier.settings.recipe import MemberSettings
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.batches import frozen
-from hpa_hier.training.plan import Plan, plan_of
-from hpa_hier.training.train_member import FitRequest, train_member
+from hpa_hier.training.plan import Plan, plan_training
+from hpa_hier.training.train_member import TrainOptions, train_member
 
-QUIET = FitRequest(device="cpu", lines=False)
+QUIET = TrainOptions(device="cpu", lines=False)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
     """Two members on one frozen backbone, and one that trains a backbone of its own, which the others start from."""
     folder = tmp_path_factory.mktemp("frozen")
     recipe = load_recipe(str(write_tiny(folder, training={"epochs": 2})))
-    start = plan_of(open_run(recipe), member_named(recipe, "leaf"))
+    start = plan_training(open_run(recipe), member_named(recipe, "leaf"))
     train_member(start, QUIET)
     weights = str(start.folder / "model.safetensors")
     members = [
@@ -37,7 +37,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
     training = {"epochs": 2, "frozen": True, "weights": weights, "mlp": {"hidden": 16, "layers": 1}}
     recipe = load_recipe(str(write_tiny(folder, training=training, members=members)))
     run = open_run(recipe)
-    return {"start": start, **{member.name: plan_of(run, member) for member in recipe.members}}
+    return {"start": start, **{member.name: plan_training(run, member) for member in recipe.members}}
 
 
 def features_of(plan: Plan) -> list[Path]:
@@ -87,7 +87,7 @@ def test_a_frozen_backbone_without_weights_to_start_from_is_refused(plans: dict[
     with pytest.raises(
         UserError, match=r"training\.frozen: the backbone of 'new' would stay untrained; set training\.pre"
     ):
-        plan_of(run, MemberSettings(name="new", level="leaf", training=settings))
+        plan_training(run, MemberSettings(name="new", level="leaf", training=settings))
 
 
 def test_kept_features_that_are_damaged_are_said_to_be(tmp_path: Path) -> None:
@@ -104,4 +104,4 @@ def test_what_varies_images_is_refused_where_features_are_kept(
     plans: dict[str, Plan], training: dict[str, object]
 ) -> None:
     with pytest.raises(UserError, match="goes with a backbone that is trained, not frozen; leave it out"):
-        plan_of(plans["flat"].run, MemberSettings(name="new", level="leaf", training=training))
+        plan_training(plans["flat"].run, MemberSettings(name="new", level="leaf", training=training))

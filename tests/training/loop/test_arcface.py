@@ -28,10 +28,10 @@ from hpa_hier.settings.recipe import MemberSettings
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.training.loop.arcface import Bank
-from hpa_hier.training.plan import Plan, plan_of
-from hpa_hier.training.train_member import FitRequest, train_member
+from hpa_hier.training.plan import Plan, plan_training
+from hpa_hier.training.train_member import TrainOptions, train_member
 
-QUIET = FitRequest(device="cpu", lines=False)
+QUIET = TrainOptions(device="cpu", lines=False)
 
 
 def write_antibodies(folder: Path, count: int = 160, each: int = 4) -> None:
@@ -64,7 +64,7 @@ def planned(folder: Path, **training: object) -> Plan:
     changes |= training
     config = write_tiny(folder, training=changes, ensemble={"members": ["leaf"], "bootstrap": 0})
     recipe = load_recipe(str(config))
-    return plan_of(open_run(recipe), member_named(recipe, "leaf"))
+    return plan_training(open_run(recipe), member_named(recipe, "leaf"))
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_a_member_of_its_own_images_names_those_that_it_remembers(tmp_path: Path
     write_antibodies(tmp_path)
     run = planned(tmp_path).run
     member = MemberSettings(name="inside", group="Inside", images="own", training={"epochs": 1})
-    plan = plan_of(run, member)
+    plan = plan_training(run, member)
     train_member(plan, QUIET)
     rows = run.part("train", plan.nodes, plan.nodes).rows
     assert 0 < len(rows) < len(run.split.part_ids("train"))

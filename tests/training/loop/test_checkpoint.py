@@ -18,10 +18,10 @@ from tiny_run import finish, one_thread, start, train_command, write_tiny
 from hpa_hier.errors import UserError
 from hpa_hier.runs.run import open_run
 from hpa_hier.settings.recipe_file import load_recipe
-from hpa_hier.training.loop.checkpoint import GoOn, read_checkpoint
+from hpa_hier.training.loop.checkpoint import ResumeCheckpoint, read_checkpoint
 from hpa_hier.training.loop.stopping import Interrupted
-from hpa_hier.training.plan import plan_of
-from hpa_hier.training.train_member import FitRequest, train_member
+from hpa_hier.training.plan import plan_training
+from hpa_hier.training.train_member import TrainOptions, train_member
 
 LONG = {"epochs": 6, "batch_size": 4}  # 28 steps an epoch, so that a signal finds it in the middle of one
 STEPS_AN_EPOCH = 28
@@ -128,11 +128,13 @@ def test_averages_accumulated_steps_and_mixed_images_go_on_to_the_same_bits(
 ) -> None:
     recipe = load_recipe(str(write_tiny(tmp_path, training={**LONG, "epochs": 2, **HARD[name]})))
     together = 4 if name == "accumulated" else 1
-    quiet = FitRequest(device="cpu", lines=False)
-    plans = {run: plan_of(open_run(recipe.model_copy(update={"run": run})), recipe.members[1]) for run in ("a", "b")}
+    quiet = TrainOptions(device="cpu", lines=False)
+    plans = {
+        run: plan_training(open_run(recipe.model_copy(update={"run": run})), recipe.members[1]) for run in ("a", "b")
+    }
     train_member(plans["a"], quiet)
     with monkeypatch.context() as patch:
-        patch.setattr(GoOn, "_wished", lambda _, trainer: trainer.global_step * together >= batches)
+        patch.setattr(ResumeCheckpoint, "_must_stop", lambda _, trainer: trainer.global_step * together >= batches)
         with pytest.raises(Interrupted):
             train_member(plans["b"], quiet)
     assert read_checkpoint(plans["b"].checkpoint)["global_step"] == -(-batches // together)
@@ -147,7 +149,7 @@ def test_ctrl_c_on_the_command_saves_and_says_how_to_go_on(folder: Path, straigh
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.rstrip().endswith("To go on: python -m hpa_hier.train " + " ".join(map(str, flags)))
+    assert errors.rstrip().endswith("To resume: python -m hpa_hier.train " + " ".join(map(str, flags)))
     torch.load(member_of(folder, "command") / "last.ckpt", weights_only=True)  # tensors and plain values only
     assert not list(member_of(folder, "command").glob(".*.tmp*"))
 
@@ -156,7 +158,7 @@ def test_a_checkpoint_of_other_settings_is_refused(folder: Path, straight: Path)
     send(folder, "other", signal.SIGINT)
     status, printed = finish(folder / "refused.log", *flags_for(folder, "other"), "--set", "training.learning_rate=0.1")
     assert status == 2
-    assert "begun with other settings, data or taxonomy" in printed
+    assert "started with other settings, data or taxonomy" in printed
     assert "--member leaf --restart" in printed
 
 
@@ -166,7 +168,7 @@ def test_a_damaged_checkpoint_is_refused_and_says_how_to_start_anew(tmp_path: Pa
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"last\.ckpt: damaged .*; --restart trains the member anew"):
+    with pytest.raises(UserError, match=r"last\.ckpt: damaged .*; --restart trains the member again"):
         read_checkpoint(path)
 
 

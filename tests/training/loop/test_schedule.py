@@ -27,9 +27,9 @@ from hpa_hier.training.batches.images import Dealing, TrainingBatches
 from hpa_hier.training.loop.history import Watch
 from hpa_hier.training.loop.macro_f1 import sample_f1
 from hpa_hier.training.loop.module import Optimising, Training, follow
-from hpa_hier.training.loop.schedule import course_named, warmup_cosine
-from hpa_hier.training.plan import Plan, plan_of
-from hpa_hier.training.train_member import FitRequest, train_member
+from hpa_hier.training.loop.schedule import lr_schedule, warmup_cosine
+from hpa_hier.training.plan import Plan, plan_training
+from hpa_hier.training.train_member import TrainOptions, train_member
 
 
 def training(optimising: Optimising) -> Training:
@@ -43,12 +43,12 @@ def training(optimising: Optimising) -> Training:
 
 def plan_in(folder: Path, **training: object) -> Plan:
     recipe = load_recipe(str(write_tiny(folder, training=training)))
-    return plan_of(open_run(recipe), member_named(recipe, "leaf"))
+    return plan_training(open_run(recipe), member_named(recipe, "leaf"))
 
 
 def trained(folder: Path, **training: object) -> Plan:
     plan = plan_in(folder, **training)
-    train_member(plan, FitRequest(device="cpu", lines=False, restart=True))
+    train_member(plan, TrainOptions(device="cpu", lines=False, restart=True))
     return plan
 
 
@@ -62,7 +62,7 @@ def test_the_warm_up_rises_along_a_line_and_the_cosine_falls_to_nothing() -> Non
 
 @pytest.mark.parametrize("name", ["one_cycle", "warmup_cosine", "constant"])
 def test_a_frozen_backbone_has_rate_0_and_then_the_course_that_it_would_have_had(name: str) -> None:
-    plain, late = course_named(name, 50), course_named(name, 50, frozen_steps=20)
+    plain, late = lr_schedule(name, 50), lr_schedule(name, 50, frozen_steps=20)
     assert {late(step) for step in range(20)} == {0.0}
     assert [late(step) for step in range(20, 50)] == [plain(step) for step in range(20, 50)]
 
@@ -177,9 +177,9 @@ def test_without_minority_leaves_nothing_is_left_to_vary_and_training_says_so(
     tmp_path: Path, augment: dict[str, object]
 ) -> None:
     recipe = load_recipe(str(write_tiny(tmp_path, partition={"majority_min_images": 1}, training={"augment": augment})))
-    plan = plan_of(open_run(recipe), member_named(recipe, "leaf"))
+    plan = plan_training(open_run(recipe), member_named(recipe, "leaf"))
     with pytest.raises(UserError, match=r"training\.augment: 0 training images carry a minority leaf"):
-        train_member(plan, FitRequest(device="cpu", lines=False))
+        train_member(plan, TrainOptions(device="cpu", lines=False))
 
 
 def _weights(plan: Plan) -> dict[str, torch.Tensor]:
