@@ -186,8 +186,8 @@ class Case:
             "mean, F1 thresholds": macro_f1(unseen >= ranked.values_at(f1_cuts(ranked)), self.truth),
             STACK: macro_f1(logistic_stack(self.logits, self.present, self.unseen), self.truth),
             "refined mean": self.variant(aggregate="mean"),
-            "ridge, unasked": self.variant(),
-            "ridge at 0.5, unasked": self.variant(thresholds="fixed"),
+            "logistic_stack, unasked": self.variant(),
+            "logistic_stack at 0.5, unasked": self.variant(thresholds="fixed"),
             DEFAULT: default,
             "accepted": float(accepted),
         }

@@ -206,7 +206,7 @@ class Bench:
         settings = self.recipe.ensemble
         kinds = {"C-HMCNN as rebuilt": "constraint"}
         systems = {name: [f"{kinds.get(name, name)}-0"] for name in ROWS if "ensemble" not in name}
-        systems |= {"flat ensemble": list(settings.flat), "full ensemble": list(settings.members)}
+        systems |= {"flat ensemble": list(settings.baseline), "full ensemble": list(settings.members)}
         rows: list[dict[str, float | str]] = []
         for name in ROWS:
             networks: dict[str, list[Scores]] = {}

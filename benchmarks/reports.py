@@ -118,7 +118,7 @@ def systems(chosen: Sequence[str], scale: Scale, out: Path) -> list[System]:
             if plain.training.backbone == "vgg16" and plain.training.pooling == "own":
                 sets.append("training.pooling=average")
             if plain.training.sizes:
-                sets += ["training.sizes=[36, 48, 60]", "ensemble.view_sizes=[36, 48, 60]", "training.dense=[]"]
+                sets += ["training.sizes=[36, 48, 60]", "ensemble.tta_sizes=[36, 48, 60]", "training.dense=[]"]
             if plain.training.pretrained and not plain.training.frozen:
                 sets.append("training.backbone_rate=1.0")  # a lower one spares pretrained weights
             if plain.training.frozen:
@@ -163,7 +163,7 @@ def flags(system: System) -> list[str]:
 
 def alike_flags() -> list[str]:
     """Return the flags that lay the default recipe's ensemble settings over a recipe's, but for its members."""
-    settings = EnsembleSettings().model_dump(mode="json", exclude={"members", "flat"})
+    settings = EnsembleSettings().model_dump(mode="json", exclude={"members", "baseline"})
     return [word for key, value in settings.items() for word in ("--set", f"ensemble.{key}={json.dumps(value)}")]
 
 
@@ -206,7 +206,7 @@ def train(wanted: Sequence[System], jobs: int) -> None:
     for system, name in todo:
         system.folder.mkdir(parents=True, exist_ok=True)
         kept = system.folder / "members" / name / "member.json"
-        settings = system.recipe.training_of(member_named(system.recipe, name)).model_dump(mode="json")
+        settings = system.recipe.member_training(member_named(system.recipe, name)).model_dump(mode="json")
         if kept.exists() and read_json(kept)["settings"] != settings:
             raise UserError(f"{kept.parent}: trained with other settings than now; remove it and run this again")
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
@@ -218,7 +218,7 @@ def train(wanted: Sequence[System], jobs: int) -> None:
 def _expected_cost(system: System, name: str) -> int:
     """Rank networks by what a step of them costs: only the order in which they are begun depends on it."""
     member = next(member for member in system.recipe.members if member.name == name)
-    backbone = system.recipe.training_of(member).backbone
+    backbone = system.recipe.member_training(member).backbone
     order = ("small_cnn", "two_conv_cnn", "four_conv_cnn", "resnet34", "resnet50", "vgg16", "resnet152")
     pixels = system.recipe.data.image_size
     return (order.index(backbone) if backbone in order else len(order)) * 10_000 + pixels

@@ -63,7 +63,7 @@ def time_stack(logits: np.ndarray, present: np.ndarray) -> None:
     wide = np.zeros((len(ids), len(taxonomy.nodes)), bool)
     wide[:, [taxonomy.column[leaf] for leaf in leaves]] = present
     truth = Truth(ids, taxonomy.close(wide), np.ones_like(wide))
-    for aggregate in ("mean", "stack", "ridge"):
+    for aggregate in ("mean", "logistic_stack"):
         settings = EnsembleSettings(aggregate=aggregate, folds=0, bootstrap=0)  # type: ignore[arg-type]
         took = seconds(lambda settings=settings: fit(members, truth, taxonomy, settings), times=1)  # type: ignore[misc]
         print(f"{aggregate:11} {took:6.1f} s to fit on {len(ids):,} x {present.shape[1]} x 9 scores, no folds")

@@ -156,7 +156,10 @@ def _fit(options: argparse.Namespace) -> int:
     if flat is not None:
         print(f"  flat peer, the mean of {', '.join(seat.name for seat in flat.seats)}")
         if len(flat.seats) != len(ensemble.seats):
-            print(f"  not compute-matched: {len(ensemble.seats)} networks against {len(flat.seats)}; see ensemble.flat")
+            print(
+                f"  not compute-matched: {len(ensemble.seats)} networks against {len(flat.seats)}; "
+                "see ensemble.baseline"
+            )
     print(f"wrote {folder / 'ensemble' / 'ensemble.json'}")
     return 0
 

@@ -22,6 +22,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import digest_of, read_json, sha256, write_bytes, write_json, write_text
 from hpa_hier.files.shell import command
 from hpa_hier.metrics.arrays import Floats
+from hpa_hier.settings.renamed import CHOICES, translate_settings
 from hpa_hier.taxonomy import Taxonomy
 
 FORMAT = 3
@@ -157,9 +158,13 @@ def _from_json(content: dict[str, Any], taxonomy: Taxonomy) -> Ensemble:
     )
     offset = np.array([float(content["offset"][node]) for node in taxonomy.nodes])
     safe = np.array([math.inf if row["safe"] is None else float(row["safe"]) for row in rows])
-    rules = str(content["aggregate"]), str(content["reconcile"])
+    aggregate = str(content["aggregate"])
+    rules = CHOICES.get(("ensemble.aggregate", aggregate), aggregate), str(content["reconcile"])
     ensemble = Ensemble(taxonomy, seats, offset, *rules, gates, thresholds, safe)
-    return replace(ensemble, about=dict(content["about"]))
+    about = dict(content["about"])
+    if "settings" in about:
+        about["settings"] = translate_settings(about["settings"], "ensemble")
+    return replace(ensemble, about=about)
 
 
 def _seat_from_json(name: str, kept: dict[str, Any], taxonomy: Taxonomy) -> Seat:

@@ -14,7 +14,7 @@ from hpa_hier.ensemble.combine.blend import blend_weights
 from hpa_hier.ensemble.combine.factor import check_factors, with_factors
 from hpa_hier.ensemble.combine.reconcile import Gate, fit_gamma
 from hpa_hier.ensemble.combine.rnn import fit_rnn
-from hpa_hier.ensemble.combine.stack import Lesson, Stacked, convex_weights, refined, ridge
+from hpa_hier.ensemble.combine.stack import Lesson, Stacked, refined, ridge
 from hpa_hier.ensemble.decide.by_hand import set_by_hand
 from hpa_hier.ensemble.decide.close import close, decide
 from hpa_hier.ensemble.decide.safe import safe_thresholds
@@ -148,7 +148,7 @@ def _as_asked(given: Material, settings: EnsembleSettings) -> Material:
 
     Plain concatenation is the baseline without the missing factor; and `chain` multiplies along the path itself.
     """
-    if settings.aggregate != "concat" and settings.reconcile != "chain":
+    if settings.aggregate != "concat":
         return given
     return replace(given, members=tuple(replace(scores, given="") for scores in given.members))
 
@@ -196,23 +196,16 @@ def _without_thresholds(given: Material, taxonomy: Taxonomy, settings: EnsembleS
         taxonomy.nodes, np.full(size, 0.5), ("fixed",) * size, nothing, nothing, np.zeros(size, np.int64)
     )
     rules = settings.aggregate, settings.reconcile
-    ensemble = Ensemble(taxonomy, seats, stacked.offset, *rules, (), unset, np.full(size, np.inf), rnn)
-    if settings.reconcile != "gate":
-        return ensemble
-    raw, _ = ensemble.probabilities(ensemble.calibrated(given.members), given.heard)
-    return replace(ensemble, gates=fit_gates(raw, truth, taxonomy))
+    return Ensemble(taxonomy, seats, stacked.offset, *rules, (), unset, np.full(size, np.inf), rnn)
 
 
 def _aggregate(lesson: Lesson, settings: EnsembleSettings) -> Stacked:
-    if settings.aggregate == "ridge":
+    if settings.aggregate == "logistic_stack":
         return ridge(lesson)
     if settings.aggregate == "blend":
         weights = blend_weights(lesson)
         return Stacked(weights, np.zeros(weights.shape[1]))
-    if settings.aggregate == "stack":
-        weights = convex_weights(lesson, settings.shrink_positives)
-    else:
-        weights = WEIGHTS["mean" if settings.aggregate == "rnn" else settings.aggregate](lesson.covers)
+    weights = WEIGHTS["mean" if settings.aggregate == "rnn" else settings.aggregate](lesson.covers)
     return refined(lesson, weights) if settings.refine else Stacked(weights, np.zeros(weights.shape[1]))
 
 

@@ -93,7 +93,7 @@ def _balance(folder: Path) -> str:
         return "none"
     recipe = load_recipe(str(kept))
     own = next((member for member in recipe.members if member.name == folder.name), None)
-    return (recipe.training_of(own) if own else recipe.training).balance
+    return (recipe.member_training(own) if own else recipe.training).balance
 
 
 def read_history(path: Path) -> dict[str, list[float | None]]:

@@ -22,7 +22,7 @@ from hpa_hier.runs.manifest import SCORES, WEIGHTS, Manifest
 _TURNS = {"none": 1, "flips": 4, "d4": 8, "d4_crops": 8}  # of the eight ways to turn and flip a square, the first ones
 _CROP = 7 / 8  # side of a crop, share of the image's
 _AT_ONCE = 256  # images read into memory at a time
-_NO_IMAGES = "ensemble.views: feature vectors cannot be turned; set ensemble.views to none, and no view_sizes"
+_NO_IMAGES = "ensemble.tta: feature vectors cannot be turned; set ensemble.tta to none, and no tta_sizes"
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Views:
     @classmethod
     def of(cls, settings: Mapping[str, object]) -> Views:
         """Read the views among the settings of an ensemble; one fitted before there were any has none."""
-        sizes = settings.get("view_sizes") or ()
+        sizes = settings.get("tta_sizes") or ()
         assert isinstance(sizes, (list, tuple))
-        kind, merge = settings.get("views", "none"), settings.get("views_merge", "mean")
+        kind, merge = settings.get("tta", "none"), settings.get("tta_merge", "mean")
         return cls(str(kind), str(merge), tuple(int(size) for size in sizes))
 
     @property
@@ -104,7 +104,7 @@ class Viewed:
             if type(error).__name__ == "OutOfMemoryError":
                 raise
             raise UserError(
-                f"ensemble.view_sizes: member '{member.name}' does not take images of {side}×{side} pixels; "
+                f"ensemble.tta_sizes: member '{member.name}' does not take images of {side}×{side} pixels; "
                 "leave that size out"
             ) from None
 

@@ -47,8 +47,8 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
     """
     if (run / "members").is_dir():
         raise UserError(f"{run}: is a run with members of its own; name another one with --run")
-    if settings.views != "none" or settings.view_sizes:
-        name = "view_sizes" if settings.views == "none" else "views"
+    if settings.tta != "none" or settings.tta_sizes:
+        name = "tta_sizes" if settings.tta == "none" else "tta"
         raise UserError(f"ensemble.{name}: score tables hold no images; set it to none for --scores")
     taxonomy = Taxonomy.load(request.taxonomy)
     tables = _read(request.tables, request.kind, taxonomy)

@@ -35,7 +35,7 @@ def fit_run(run: Path, recipe: Recipe) -> tuple[Ensemble, Ensemble | None]:
     taxonomy = load_run_taxonomy(run, recipe)
     seen = scores_in_views(run, recipe, recipe.ensemble.model_dump())
     gathered = gather(run, wanted_members(run, recipe), taxonomy, "calibration", seen)
-    flat = gather(run, recipe.ensemble.flat, taxonomy, "calibration", seen) if recipe.ensemble.flat else None
+    flat = gather(run, recipe.ensemble.baseline, taxonomy, "calibration", seen) if recipe.ensemble.baseline else None
     check_together([*gathered.records, *(flat.records if flat else ())], run)
     pack = pack_of(run, [*gathered.records, *(flat.records if flat else ())], recipe)
     truth = _truth(pack, taxonomy, recipe)

@@ -140,7 +140,7 @@ def read_records(run: Path, names: Sequence[str]) -> tuple[Record, ...]:
         raise UserError(
             f"{run}: {len(absent)} of {len(names)} members are not trained: {', '.join(absent)}; train them "
             f"({command('train', **_recipe_flags(run), member=absent[0])}) or leave them out of ensemble.members "
-            "or ensemble.flat"
+            "or ensemble.baseline"
         )
     folders = [run / "members" / name for name in names]
     return tuple(Record(folder, read_manifest(folder), sha256(folder / MANIFEST)) for folder in folders)

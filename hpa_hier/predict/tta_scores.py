@@ -23,7 +23,7 @@ def scores_in_views(run: Path, recipe: Recipe, settings: Mapping[str, object]) -
     Returns:
         None where images are scored as they are: then the scores are those that training left.
     """
-    if settings.get("views", "none") == "none" and not settings.get("view_sizes"):
+    if settings.get("tta", "none") == "none" and not settings.get("tta_sizes"):
         return None
     from hpa_hier.members.tta import Views, score_held_out  # imports torch
 

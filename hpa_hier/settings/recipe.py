@@ -105,16 +105,18 @@ class EnsembleSettings(Settings):
     """How members' scores become labels."""
 
     members: tuple[str, ...] = ()  # names of members to combine; empty: all finished ones of the recipe
-    flat: tuple[str, ...] = ()  # names of flat members whose mean is the compute-matched peer
-    views: Literal["none", "flips", "d4", "d4_crops"] = "none"  # ways in which each image is scored
-    views_merge: Literal["mean", "max"] = "mean"  # of the views' logits
-    view_sizes: tuple[Annotated[int, Field(ge=16, le=2048)], ...] = ()  # pixels, sides of the views; (): the members'
+    baseline: tuple[str, ...] = ()  # names of flat members whose mean is the compute-matched baseline
+    tta: Literal["none", "flips", "d4", "d4_crops"] = "none"  # test-time augmentation of each image
+    tta_merge: Literal["mean", "max"] = "mean"  # of the augmented images' logits
+    tta_sizes: tuple[
+        Annotated[int, Field(ge=16, le=2048)], ...
+    ] = ()  # pixels, sides of the augmented images; (): the members'
     calibrate: Literal["platt", "temperature", "isotonic", "none"] = "temperature"
     shrink_positives: Annotated[float, Field(ge=0)] = 50.0  # positives at which a node's own slope counts half
-    aggregate: Literal["mean", "concat", "stack", "ridge", "rnn", "blend"] = "ridge"
-    refine: bool = True  # mean, concat, stack: a slope and an offset for every node of the sum
-    reconcile: Literal["lift", "gate", "chain", "min"] = "lift"
-    thresholds: Literal["fixed", "global", "f1", "prevalence", "plugin", "bagged"] = "bagged"
+    aggregate: Literal["mean", "concat", "logistic_stack", "rnn", "blend"] = "logistic_stack"
+    refine: bool = True  # mean, concat: a slope and an offset for every node of the sum
+    reconcile: Literal["lift"] = "lift"
+    thresholds: Literal["fixed", "f1", "plugin", "bagged"] = "bagged"
     fixed_threshold: Fraction = 0.5
     hand_thresholds: dict[str, Fraction] = Field(default_factory=dict)  # node → value set by hand
     small_class_positives: Annotated[int, Field(ge=0)] = 20  # below: prevalence for f1, plugin for bagged
@@ -163,7 +165,7 @@ class Recipe(Settings):
                 raise ValueError(f"training.folds is {block} and split.folds {self.split.folds}; they must be the same")
         return self
 
-    def training_of(self, member: MemberSettings) -> TrainingSettings:
+    def member_training(self, member: MemberSettings) -> TrainingSettings:
         """Merge a member's overrides into the recipe's training settings, with all checks run again."""
         return TrainingSettings.model_validate(_merged(self.training.model_dump(), member.training))
 

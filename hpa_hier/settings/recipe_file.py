@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +15,7 @@ from hpa_hier.files.shipped import shipped
 from hpa_hier.files.spelling import nearest
 from hpa_hier.files.yaml_file import Key, Value, YamlDocument, parse_yaml, plain_value, read_yaml
 from hpa_hier.settings.recipe import MemberSettings, Recipe
+from hpa_hier.settings.renamed import find_old_names, translate_settings
 from hpa_hier.settings.training import TrainingSettings
 
 DEFAULT_RECIPE = "configs/default.yaml"
@@ -21,6 +23,8 @@ DEFAULT_RECIPE = "configs/default.yaml"
 
 def load_recipe(config: str | None, sets: Sequence[str] = ()) -> Recipe:
     """Read a recipe file, change single settings of it, and check the whole.
+
+    A `config.yaml` that was saved with a run or a member may use the names that settings had then.
 
     Args:
         config: the file, or a shipped one's name; None: configs/default.yaml.
@@ -34,14 +38,21 @@ def load_recipe(config: str | None, sets: Sequence[str] = ()) -> Recipe:
     settings: Any = {} if document.value is None else document.value
     if not isinstance(settings, dict):
         raise document.error("a recipe holds settings such as 'run: demo', and this is a list or a single value")
+    if _is_saved(document.source):
+        settings = translate_settings(settings)
     changed = {_change(settings, text): text for text in sets}
+    for path, problem in find_old_names(settings):
+        guilty = next((text for keys, text in changed.items() if keys == path[: len(keys)]), None)
+        raise UserError(
+            f"--set {guilty}: {problem}" if guilty else f"{document.source}:{document.line(*path)}: {problem}"
+        )
     try:
         recipe = Recipe.model_validate(settings)
     except ValidationError as error:
         raise _recipe_error(document, changed, error) from None
     for index, member in enumerate(recipe.members):
         try:
-            recipe.training_of(member)
+            recipe.member_training(member)
         except ValidationError as error:
             raise _recipe_error(document, changed, error, ("members", index, "training")) from None
     return recipe
@@ -50,6 +61,14 @@ def load_recipe(config: str | None, sets: Sequence[str] = ()) -> Recipe:
 def recipe_yaml(recipe: Recipe) -> str:
     """Return a recipe with all its settings as YAML, which `load_recipe` reads back as the same recipe."""
     return _write_yaml(recipe.model_dump(mode="json"))
+
+
+def _is_saved(source: str) -> bool:
+    """Say whether a recipe is one that a run or a member was saved with, and not one that a person wrote."""
+    path = Path(source)
+    return path.name == "config.yaml" and any(
+        (path.parent / beside).is_file() for beside in ("run.json", "member.json")
+    )
 
 
 def _change(settings: dict[str, Any], text: str) -> tuple[Key, ...]:

@@ -159,7 +159,7 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
     """
     Selector.of(member).check(taxonomy)
     try:
-        settings = recipe.training_of(member)
+        settings = recipe.member_training(member)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

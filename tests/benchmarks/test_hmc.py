@@ -28,7 +28,7 @@ members:
   - {name: levels-0, level: all, training: {head: levels}}
 ensemble:
   members: [flat-0, chain-0]
-  flat: [flat-0, flat-1]
+  baseline: [flat-0, flat-1]
   calibrate: none
   aggregate: blend
   bootstrap: 0

@@ -94,17 +94,13 @@ def test_fit_reads_the_calibration_part_only(small):
 
 
 def test_a_kept_ensemble_predicts_the_same_to_the_last_bit(small):
-    for reconcile in ("lift", "gate"):
-        recipe = small.recipe.model_copy(
-            update={"ensemble": small.recipe.ensemble.model_copy(update={"reconcile": reconcile})}
-        )
-        ensemble, _ = fit_run(small.folder, recipe)
-        again = keep.load(small.folder / "ensemble")
-        members = [small.members[seat.name] for seat in ensemble.seats]
-        one, other = ensemble.predict(members), again.predict(members)
-        assert one.probs.tobytes() == other.probs.tobytes()
-        assert (one.present == other.present).all()
-        assert again.about == ensemble.about
+    ensemble, _ = fit_run(small.folder, small.recipe)
+    again = keep.load(small.folder / "ensemble")
+    members = [small.members[seat.name] for seat in ensemble.seats]
+    one, other = ensemble.predict(members), again.predict(members)
+    assert one.probs.tobytes() == other.probs.tobytes()
+    assert (one.present == other.present).all()
+    assert again.about == ensemble.about
 
 
 def test_a_broken_ensemble_file_is_a_users_error(small):

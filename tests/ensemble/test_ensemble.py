@@ -156,8 +156,8 @@ def test_a_fitted_ensemble_is_coherent_and_keeps_its_leaves(seed):
 
 @whole
 @given(SEEDS)
-def test_groups_nobody_answers_for_follow_their_children_through_gates(seed):
-    case = Case(seed, reconcile="gate")
+def test_groups_nobody_answers_for_follow_their_children(seed):
+    case = Case(seed)
     members = [scores for scores in case.members if scores.name != "coarse"]
     ensemble = fit(members, case.truth, case.taxonomy, case.settings)
     probs = ensemble.predict(members).probs
@@ -174,9 +174,8 @@ class Case:
         self.truth = draw_truth(self.rng, self.taxonomy, 60)
         self.members = draw_members(self.rng, self.truth, self.taxonomy)
         drawn = {
-            "aggregate": str(self.rng.choice(["mean", "concat", "stack", "ridge"])),
-            "reconcile": str(self.rng.choice(["lift", "gate", "chain", "min"])),
-            "thresholds": str(self.rng.choice(["fixed", "f1", "prevalence", "global", "plugin", "bagged"])),
+            "aggregate": str(self.rng.choice(["mean", "concat", "logistic_stack"])),
+            "thresholds": str(self.rng.choice(["fixed", "f1", "plugin", "bagged"])),
             "calibrate": str(self.rng.choice(["platt", "temperature", "isotonic", "none"])),
         }
         self.settings = EnsembleSettings(**(drawn | chosen), small_class_positives=5, bootstrap=0, folds=0)  # type: ignore[arg-type]

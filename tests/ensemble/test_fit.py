@@ -81,7 +81,7 @@ def test_samples_of_which_a_member_says_nothing_teach_nothing_about_its_nodes() 
     heard = np.ones((2, 600), bool)
     heard[0, 100:] = False
     coarse = Scores("coarse", truth.ids, TREE.groups, np.log(groups / (1 - groups)) * heard[0][:, None])
-    settings = EnsembleSettings(aggregate="ridge", folds=0, bootstrap=0, calibrate="none")
+    settings = EnsembleSettings(aggregate="logistic_stack", folds=0, bootstrap=0, calibrate="none")
     ensemble = fit_held_out(material([coarse, leaf], truth, heard), TREE, settings)[0]
     untold = truth.known.copy()
     untold[100:, [TREE.column[group] for group in TREE.groups]] = False

@@ -50,7 +50,7 @@ def member(run: Run) -> Member:
 
 
 def with_views(run: Run, views: str, **changes: object) -> Recipe:
-    settings = run.recipe.ensemble.model_copy(update={"views": views, **changes})
+    settings = run.recipe.ensemble.model_copy(update={"tta": views, **changes})
     return run.recipe.model_copy(update={"ensemble": settings})
 
 
@@ -113,7 +113,7 @@ def test_no_views_are_the_member_itself(run: Run) -> None:
 
 
 def test_vectors_cannot_be_turned() -> None:
-    with pytest.raises(UserError, match=r"ensemble\.views: feature vectors cannot be turned"):
+    with pytest.raises(UserError, match=r"ensemble\.tta: feature vectors cannot be turned"):
         list(seen(np.zeros((3, 7), np.float32), Views("flips")))
 
 
@@ -124,7 +124,7 @@ def test_a_size_that_a_network_does_not_take_is_named(
         raise AssertionError("Input height (48) doesn't match model (32).")
 
     monkeypatch.setattr("hpa_hier.members.tta.score", refuse)
-    with pytest.raises(UserError, match=r"ensemble\.view_sizes: member 'leaf' does not take images of 48×48 pixels"):
+    with pytest.raises(UserError, match=r"ensemble\.tta_sizes: member 'leaf' does not take images of 48×48 pixels"):
         Viewed(member, Views("none", "mean", (48,))).logits(some(run, 2))
 
 
@@ -174,7 +174,7 @@ def test_score_tables_cannot_be_looked_at_from_other_sides(tmp_path: Path) -> No
     from hpa_hier.predict.external_scores import FitRequest as TableRequest
     from hpa_hier.predict.external_scores import fit_tables
 
-    settings = Recipe.model_validate({"ensemble": {"views": "d4"}}).ensemble
+    settings = Recipe.model_validate({"ensemble": {"tta": "d4"}}).ensemble
     request = TableRequest((("a", tmp_path / "a.csv"),), "logits", tmp_path / "labels.csv", "hierarchy/hpa28.yaml")
-    with pytest.raises(UserError, match=r"ensemble\.views: score tables hold no images; set it to none for --scores"):
+    with pytest.raises(UserError, match=r"ensemble\.tta: score tables hold no images; set it to none for --scores"):
         fit_tables(tmp_path, request, settings)

@@ -18,7 +18,7 @@ training: {{width: 4, epochs: 1, batch_size: 32, stop_on: none}}
 members:
   - {{name: coarse, level: coarse}}
   - {{name: leaf, level: leaf}}
-ensemble: {{members: [coarse, leaf], flat: [leaf], reconcile: gate, bootstrap: 20}}
+ensemble: {{members: [coarse, leaf], baseline: [leaf], bootstrap: 20}}
 report: {{bootstrap: 20}}
 """
 

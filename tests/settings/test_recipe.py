@@ -32,8 +32,8 @@ def complaint(folder: Path, text: str, *sets: str) -> str:
 def test_the_default_recipe_says_every_default() -> None:
     by_file = load_recipe(None)
     assert by_file.model_dump(exclude={"members", "ensemble"}) == Recipe().model_dump(exclude={"members", "ensemble"})
-    assert by_file.ensemble.model_dump(exclude={"members", "flat"}) == Recipe().ensemble.model_dump(
-        exclude={"members", "flat"}
+    assert by_file.ensemble.model_dump(exclude={"members", "baseline"}) == Recipe().ensemble.model_dump(
+        exclude={"members", "baseline"}
     )
 
 
@@ -41,10 +41,10 @@ def test_the_default_recipe_says_every_default() -> None:
 def test_a_shipped_recipe_compares_as_many_networks_with_as_many(name: str) -> None:
     recipe = load_recipe(name)
     members = {member.name: member for member in recipe.members}
-    assert set(recipe.ensemble.members) | set(recipe.ensemble.flat) == set(members)
-    assert len(recipe.ensemble.members) == len(recipe.ensemble.flat)
-    assert {members[name].level for name in recipe.ensemble.flat} == {"leaf"}
-    assert len({members[name].seed for name in recipe.ensemble.flat}) == len(recipe.ensemble.flat)
+    assert set(recipe.ensemble.members) | set(recipe.ensemble.baseline) == set(members)
+    assert len(recipe.ensemble.members) == len(recipe.ensemble.baseline)
+    assert {members[name].level for name in recipe.ensemble.baseline} == {"leaf"}
+    assert len({members[name].seed for name in recipe.ensemble.baseline}) == len(recipe.ensemble.baseline)
 
 
 @pytest.mark.parametrize("name", ["configs/default.yaml", "configs/demo.yaml"])
@@ -159,7 +159,7 @@ def test_set_changes_single_settings_whether_they_stand_in_the_file_or_not(tmp_p
     assert recipe.training.augment.rotate == 0
     assert recipe.data.channels == ("red", "green")
     assert [member.seed for member in recipe.members] == [0, 7]
-    assert recipe.training_of(recipe.members[0]).epochs == 9
+    assert recipe.member_training(recipe.members[0]).epochs == 9
     assert (recipe.data.pack, recipe.run) == (None, "mine")
 
 
@@ -189,9 +189,9 @@ def test_a_members_training_overrides_only_what_it_names(tmp_path: Path) -> None
         "members:\n  - {name: a, level: leaf, training: {loss: focal, augment: {rotate: 5}}}\n"
     )
     recipe = recipe_of(tmp_path, text)
-    training = recipe.training_of(recipe.members[0])
+    training = recipe.member_training(recipe.members[0])
     assert (training.epochs, training.loss, training.augment.rotate, training.augment.gain) == (3, "focal", 5, 0)
-    assert recipe.training_of(recipe.members[0].model_copy(update={"training": {}})) == recipe.training
+    assert recipe.member_training(recipe.members[0].model_copy(update={"training": {}})) == recipe.training
 
 
 @pytest.mark.parametrize("name", ["configs/default.yaml", "configs/demo.yaml"])

@@ -106,7 +106,7 @@ def test_a_member_of_folds_is_not_combined_or_compared_with_one_without(plan: Pl
     recipe = plan.run.recipe
     single = member_named(recipe, "group-Inside").model_copy(update={"training": {"folds": 0}})
     train_member(plan_training(plan.run, single), QUIET)
-    names = {"members": ("leaf",), "flat": ("group-Inside",)} if flat else {"members": ("leaf", "group-Inside")}
+    names = {"members": ("leaf",), "baseline": ("group-Inside",)} if flat else {"members": ("leaf", "group-Inside")}
     recipe = recipe.model_copy(update={"ensemble": recipe.ensemble.model_copy(update=names)})
     with pytest.raises(UserError, match=r"members '[\w-]+' and '[\w-]+' differ in folds \((3, 0|0, 3)\)"):
         fit_run(plan.run.folder, recipe)

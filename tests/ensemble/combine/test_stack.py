@@ -68,7 +68,7 @@ def test_invariants_ridge_is_finite_and_weighs_only_members_that_answer(seed):
     assert (stacked.weights[~one.covers] == 0).all()
 
 
-@pytest.mark.parametrize("aggregate", ["ridge", "stack"])
+@pytest.mark.parametrize("aggregate", ["logistic_stack"])
 @now_and_then
 @given(SEEDS)
 def test_invariants_copies_of_flat_plus_noise_keep_flat(aggregate, seed):
@@ -83,7 +83,7 @@ def test_invariants_copies_of_flat_plus_noise_keep_flat(aggregate, seed):
     assert np.abs(said - expected).mean() < 0.02
 
 
-@pytest.mark.parametrize("aggregate", ["ridge", "stack"])
+@pytest.mark.parametrize("aggregate", ["logistic_stack"])
 @pytest.mark.parametrize("seed", range(3))
 def test_invariants_one_planted_better_member_is_taken(aggregate, seed):
     """Three members that are wrong alike and loud about it, and a quiet one that knows; 200 positives a leaf."""
@@ -244,7 +244,7 @@ def test_a_kept_ensemble_predicts_the_same_to_the_last_bit(seed, tmp_path):
     taxonomy = random_taxonomy(rng)
     truth = draw_truth(rng, taxonomy, 60)
     members = draw_members(rng, truth, taxonomy)
-    chosen = {"calibrate": "isotonic", "aggregate": str(rng.choice(["ridge", "stack"])), "reconcile": "chain"}
+    chosen = {"calibrate": "isotonic", "aggregate": "logistic_stack"}
     ensemble = fit(members, truth, taxonomy, QUICK.model_copy(update=chosen))
     keep.save(ensemble, tmp_path)
     one, other = ensemble.predict(members), keep.load(tmp_path).predict(members)
