@@ -27,8 +27,8 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from hpa_hier.ensemble.accept import fit_accepted
-from hpa_hier.ensemble.decide.threshold_rules import f1_cuts, global_threshold
-from hpa_hier.ensemble.fit import fit, material
+from hpa_hier.ensemble.decide.threshold_rules import f1_thresholds, global_threshold
+from hpa_hier.ensemble.fit import fit, fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.metrics.ranking import Ranked
 from hpa_hier.settings.recipe import EnsembleSettings
@@ -161,10 +161,10 @@ class Case:
 
     def default(self) -> tuple[float, bool]:
         """Macro F1 of the default recipe, and whether its aggregate was accepted."""
-        given = material(self.scores(self.logits), self.targets())
+        given = fit_data(self.scores(self.logits), self.targets())
         accepted = fit_accepted(given, None, self.taxonomy, EnsembleSettings(bootstrap=0))
         called = accepted.ensemble.predict(self.scores(self.unseen)).present[:, self.columns]
-        return macro_f1(called, self.truth), not accepted.is_peer
+        return macro_f1(called, self.truth), not accepted.uses_baseline
 
     def variant(self, **changed: object) -> float:
         """Macro F1 of the default recipe with some settings changed, used without asking whether to accept it."""
@@ -183,7 +183,7 @@ class Case:
                 macro_f1(unseen >= 0.5, self.truth), macro_f1(expit(self.unseen).mean(axis=1) >= 0.5, self.truth)
             ),
             "mean, one threshold fitted": macro_f1(unseen >= best, self.truth),
-            "mean, F1 thresholds": macro_f1(unseen >= ranked.values_at(f1_cuts(ranked)), self.truth),
+            "mean, F1 thresholds": macro_f1(unseen >= f1_thresholds(ranked), self.truth),
             STACK: macro_f1(logistic_stack(self.logits, self.present, self.unseen), self.truth),
             "refined mean": self.variant(aggregate="mean"),
             "logistic_stack, unasked": self.variant(),

@@ -222,7 +222,7 @@ class Bench:
         """Fit an ensemble of kinds on the validation part, and apply it."""
         ensemble = fit(held, self.truth, self.data.taxonomy, self.recipe.ensemble)
         if len(held) > 1:
-            _tell("weights: " + ", ".join(f"{seat.name} {seat.weights.max():.2f}" for seat in ensemble.seats))
+            _tell("weights: " + ", ".join(f"{member.name} {member.weights.max():.2f}" for member in ensemble.members))
         return ensemble.predict(unseen)
 
     def figures(self, said: Prediction) -> dict[str, float]:

@@ -29,9 +29,9 @@ from torch import Tensor, nn
 
 from hpa_hier.data.labels.partition import add_partition_nodes
 from hpa_hier.ensemble.accept import fit_accepted
-from hpa_hier.ensemble.decide.threshold_rules import f1_cuts
-from hpa_hier.ensemble.fit import fit, material
-from hpa_hier.ensemble.folds import deal
+from hpa_hier.ensemble.decide.threshold_rules import f1_thresholds
+from hpa_hier.ensemble.fit import fit, fit_data
+from hpa_hier.ensemble.folds import assign_folds
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.metrics.ranking import Ranked
 from hpa_hier.models.backbones.mlp import Mlp
@@ -92,7 +92,7 @@ def draw_world(table: np.ndarray, follows: bool, seed: int) -> World:
     features = np.tanh(features / 4)  # images are no sums of their labels
     present = np.zeros((len(table), len(taxonomy.nodes)), bool)
     present[:, [taxonomy.column[str(plain.node_of(str(label)))] for label in range(table.shape[1])]] = table
-    fold = deal(table, None, 5, seed)
+    fold = assign_folds(table, None, 5, seed)
     features = (features - features.mean(axis=0)) / features.std(axis=0)
     return World(taxonomy, torch.from_numpy(features).float(), taxonomy.close(present), np.maximum(fold - 2, 0))
 
@@ -210,7 +210,7 @@ class Measured:
         rows = self.world.rows(1)
         present = self.world.present[rows][:, self.columns]
         ranked = Ranked.of(probs[rows], present, np.ones_like(present))
-        return np.asarray(ranked.values_at(f1_cuts(ranked)))
+        return f1_thresholds(ranked)
 
     def figures(self, probs: np.ndarray, called: np.ndarray) -> tuple[float, float]:
         """Macro F1 and mean AP on the test part, (B, 28) each."""
@@ -242,19 +242,19 @@ class Measured:
         return self.figures(said.probs[:, self.columns], said.present[:, self.columns])
 
     def recipe(self, names: tuple[str, ...]) -> tuple[tuple[float, float], tuple[float, float], str]:
-        """The default recipe and its peer, the six flats' mean; and what it decided, with an interval on test."""
+        """The default recipe and its baseline, the six flats' mean; and what it decided, with an interval on test."""
         truth = self.fitting_truth()
-        given, peer = (material(self.scores(pool, 1), truth) for pool in (names, FLATS))
-        accepted = fit_accepted(given, peer, self.world.taxonomy, EnsembleSettings(bootstrap=0))
-        assert accepted.peer is not None
-        ours = accepted.ensemble.predict(self.scores(FLATS if accepted.is_peer else names, 2))
-        theirs = accepted.peer.predict(self.scores(FLATS, 2))
+        given, baseline = (fit_data(self.scores(pool, 1), truth) for pool in (names, FLATS))
+        accepted = fit_accepted(given, baseline, self.world.taxonomy, EnsembleSettings(bootstrap=0))
+        assert accepted.baseline is not None
+        ours = accepted.ensemble.predict(self.scores(FLATS if accepted.uses_baseline else names, 2))
+        theirs = accepted.baseline.predict(self.scores(FLATS, 2))
         called = [one.present[:, self.columns] for one in (ours, theirs)]
         figures = [
             self.figures(one.probs[:, self.columns], said) for one, said in zip((ours, theirs), called, strict=True)
         ]
         low, high = self._interval(called[0], called[1])
-        verdict = "the flats' mean is kept" if accepted.is_peer else "accepted"
+        verdict = "the flats' mean is kept" if accepted.uses_baseline else "accepted"
         return figures[0], figures[1], f"{verdict}, F1 on test {low:+.4f} to {high:+.4f}"
 
     def _interval(self, ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:

@@ -136,7 +136,7 @@ def main(arguments: list[str]) -> int:
     folder = Path(recipe.artifacts) / recipe.run
     ensemble, _ = fit_run(folder, recipe)
     figures = figures_of(evaluate_run(folder, recipe), recipe.report)
-    copy_run(folder, options.out, tuple(seat.name for seat in ensemble.seats))
+    copy_run(folder, options.out, tuple(member.name for member in ensemble.members))
     write_text(options.out / "README.md", card(options, folder, table(figures)))
     print(f"wrote {options.out}: {check_sizes(options.out):,} bytes")
     return 0

@@ -22,7 +22,7 @@ from few_labels import read_table
 from scipy.special import expit
 from sklearn.metrics import f1_score
 
-from hpa_hier.ensemble.decide.threshold_rules import f1_cuts
+from hpa_hier.ensemble.decide.threshold_rules import f1_thresholds
 from hpa_hier.ensemble.decide.thresholds import ThresholdPlan, fit_thresholds
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores, Truth
@@ -92,10 +92,10 @@ def main(arguments: list[str]) -> int:
             line += f"   with 200 resamples {seconds(lambda rule=rule: choose(ThresholdPlan(rule)), 1):5.1f} s"  # type: ignore[misc]
         print(line, flush=True)
     few = slice(0, options.classes)
-    ours = seconds(lambda: f1_cuts(Ranked.of(probs[:, few], present[:, few], known[:, few])))
+    ours = seconds(lambda: f1_thresholds(Ranked.of(probs[:, few], present[:, few], known[:, few])))
     theirs = seconds(lambda: grid(probs[:, few], present[:, few]), times=1)
     ranked = Ranked.of(probs[:, few], present[:, few], known[:, few])
-    exact, tried = ranked.values_at(f1_cuts(ranked)), grid(probs[:, few], present[:, few])
+    exact, tried = f1_thresholds(ranked), grid(probs[:, few], present[:, few])
     f1 = [
         np.mean([f1_score(present[:, j], probs[:, j] >= one[j]) for j in range(options.classes)])
         for one in (exact, tried)

@@ -30,7 +30,7 @@ from hpa_hier.data.split.split import (
 from hpa_hier.data.split.stratify import deviation, worst_ten
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_json
-from hpa_hier.metrics.groups import units_of
+from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
@@ -275,7 +275,7 @@ def _split_table(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequenc
     lacking = [name for j, name in enumerate(names) if {*part[present[:, j]].tolist()} != {*range(len(PARTS))}]
     if lacking:
         lines.append(f"not in every part, for want of images or groups: {', '.join(lacking)}")
-    units = units_of(kept.groups)
+    units = number_units(kept.groups)
     if len(set(kept.groups) - {""}):
         lines.append(f"{int(units.max()) + 1:,} groups, each in one part")
     rng = np.random.default_rng(0)

@@ -22,8 +22,8 @@ _LEFT_OUT = 1  # exit status: finished, but some images could not be read
 
 _FIT = """Fit the ensemble of a run on the calibration part, which no member was trained on; or on --scores tables.
 
-Writes <run>/ensemble/ensemble.json, and flat.json for the compute-matched flat peer where the recipe names one."""
-_EVALUATE = """Answer for the test part with the fitted ensemble and its flat peer, and print the figures.
+Writes <run>/ensemble/ensemble.json, and flat.json for the compute-matched flat baseline where the recipe names one."""
+_EVALUATE = """Answer for the test part with the fitted ensemble and its flat baseline, and print the results.
 
 Writes <run>/ensemble/evaluation.npz, evaluation.json and figures.json."""
 _PREDICT = """Predict a folder of images, a table of feature vectors, or samples that other models have scored.
@@ -136,12 +136,12 @@ def _fit(options: argparse.Namespace) -> int:
     given = [flag for flag in ("score_kind", "labels", "taxonomy") if getattr(options, flag)]
     if given:
         raise UserError(f"--{given[0].replace('_', '-')} goes with --scores; add the tables, or leave it out")
-    from hpa_hier.ensemble.accept import said_of
+    from hpa_hier.ensemble.accept import describe_acceptance
     from hpa_hier.predict.fit_run import fit_run
 
     folder, recipe = _run_of(options, fitted=False)
     ensemble, flat = fit_run(folder, recipe)
-    members = ", ".join(seat.name for seat in ensemble.seats)
+    members = ", ".join(member.name for member in ensemble.members)
     where = "outside the test part, out of fold" if ensemble.about["folds"] else "of the calibration part"
     samples = f"{ensemble.about['samples']:,} images {where}"
     print(f"fitted {ensemble.aggregate} and {ensemble.reconcile} over {members} on {samples}")
@@ -152,12 +152,12 @@ def _fit(options: argparse.Namespace) -> int:
     if small and recipe.ensemble.thresholds == "f1":
         fewest = f"fewer than {recipe.ensemble.small_class_positives} positives"
         print(f"  {small} of {len(limits.nodes)} nodes have {fewest}: prevalence thresholds for them instead of f1")
-    print(f"  {said_of(ensemble)}")
+    print(f"  {describe_acceptance(ensemble)}")
     if flat is not None:
-        print(f"  flat peer, the mean of {', '.join(seat.name for seat in flat.seats)}")
-        if len(flat.seats) != len(ensemble.seats):
+        print(f"  flat baseline, the mean of {', '.join(member.name for member in flat.members)}")
+        if len(flat.members) != len(ensemble.members):
             print(
-                f"  not compute-matched: {len(ensemble.seats)} networks against {len(flat.seats)}; "
+                f"  not compute-matched: {len(ensemble.members)} networks against {len(flat.members)}; "
                 "see ensemble.baseline"
             )
     print(f"wrote {folder / 'ensemble' / 'ensemble.json'}")

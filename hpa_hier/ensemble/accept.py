@@ -10,14 +10,14 @@ import numpy as np
 
 from hpa_hier.ensemble.decide.thresholds import INTERVAL
 from hpa_hier.ensemble.ensemble import Ensemble
-from hpa_hier.ensemble.fit import HeldOut, Material, fit_held_out
+from hpa_hier.ensemble.fit import FitData, OutOfFold, cross_fit
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
 _RESAMPLES = 400
 _MOST_ENTRIES = 1 << 22  # weights held at a time
-FIGURES = ("mean_ap", "macro_f1")
+METRICS = ("mean_ap", "macro_f1")
 
 
 @dataclass(frozen=True)
@@ -26,36 +26,36 @@ class Accepted:
 
     Attributes:
         ensemble: the aggregate, or the mean where the aggregate was not shown to be better.
-        is_peer: whether it is the mean, of the peer's members where there is a peer.
-        verdict: for people and for the report: what was compared, differences with bounds, and each class's figures.
-        peer: the mean of the peer's members, used or not; None where there is no peer.
+        uses_baseline: whether it is the mean, of the baseline's members where there is a baseline.
+        verdict: for people and for the report: what was compared, differences with bounds, and each class's metrics.
+        baseline: the mean of the baseline's members, used or not; None where there is no baseline.
     """
 
     ensemble: Ensemble
-    is_peer: bool
+    uses_baseline: bool
     verdict: dict[str, Any]
-    peer: Ensemble | None
+    baseline: Ensemble | None
 
 
-def fit_accepted(given: Material, peer: Material | None, taxonomy: Taxonomy, settings: EnsembleSettings) -> Accepted:
+def fit_accepted(given: FitData, baseline: FitData | None, taxonomy: Taxonomy, settings: EnsembleSettings) -> Accepted:
     """Fit the aggregate and the mean, compare them out of fold, and return the aggregate where it is better.
 
     It is better where the lower bound of the paired difference is above 0 in mean AP or in macro F1, and the other
-    figure does not fall by more than noise: its upper bound is not below 0. On a few hundred samples one class with one
+    metric does not fall by more than noise: its upper bound is not below 0. On a few hundred samples one class with one
     positive can move either by 0.03. Deciding class by class was measured and gives the gain away.
 
     Args:
         given: the members' scores.
-        peer: those of as many flat members; None: the mean is that of the members themselves.
+        baseline: those of as many flat members; None: the mean is that of the members themselves.
         taxonomy: the label tree.
         settings: with the confidence of the lower bound.
     """
     plain = settings.model_copy(update={"aggregate": "mean", "reconcile": "lift"})
-    ensemble, ours = fit_held_out(given, taxonomy, settings)
-    if peer is None and plain == settings:
+    ensemble, ours = cross_fit(given, taxonomy, settings)
+    if baseline is None and plain == settings:
         return Accepted(ensemble, True, {"decided": False, "why": "the aggregate is the mean itself"}, None)
-    mean, theirs = fit_held_out(given if peer is None else peer, taxonomy, plain)
-    flat = None if peer is None else mean
+    mean, theirs = cross_fit(given if baseline is None else baseline, taxonomy, plain)
+    flat = None if baseline is None else mean
     if ours is None or theirs is None:
         why = "no folds: the setting is 0 or samples are too few; the aggregate is used unchecked"
         return Accepted(ensemble, False, {"decided": False, "why": why}, flat)
@@ -64,7 +64,7 @@ def fit_accepted(given: Material, peer: Material | None, taxonomy: Taxonomy, set
     return Accepted(ensemble if better else mean, not better, verdict, flat)
 
 
-def compare(ours: HeldOut, theirs: HeldOut, taxonomy: Taxonomy, confidence: float) -> dict[str, Any]:
+def compare(ours: OutOfFold, theirs: OutOfFold, taxonomy: Taxonomy, confidence: float) -> dict[str, Any]:
     """Compare two systems out of fold, paired, on the leaves.
 
     Args:
@@ -74,19 +74,19 @@ def compare(ours: HeldOut, theirs: HeldOut, taxonomy: Taxonomy, confidence: floa
         confidence: in (0, 1), of the one-sided bounds.
 
     Returns:
-        accepted, differences with lower bounds, and a table with each class's figures, which decides nothing.
+        accepted, differences with lower bounds, and a table with each class's metrics, which decides nothing.
     """
     leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
     systems = [_Measured.of(one, leaves) for one in (ours, theirs)]
     drawn = [_Drawn.of(one, ours.units) for one in systems]
-    apart = {name: drawn[0].over_classes(name) - drawn[1].over_classes(name) for name in FIGURES}
+    apart = {name: drawn[0].over_classes(name) - drawn[1].over_classes(name) for name in METRICS}
     if np.isnan([one[0] for one in apart.values()]).any():
         return {"decided": False, "accepted": False, "why": "no leaf is known to have a positive; the mean is used"}
-    differences = {name: float(apart[name][0]) for name in FIGURES}
-    # Bounds of a paired difference are not moved as those of a figure, since what both lose in a resample cancels; but
+    differences = {name: float(apart[name][0]) for name in METRICS}
+    # Bounds of a paired difference are not moved as those of a metric, since what both lose in a resample cancels; but
     # no difference is surer than itself.
-    lower = {name: float(np.nanquantile(apart[name][1:], 1 - confidence).clip(max=apart[name][0])) for name in FIGURES}
-    upper = {name: float(np.nanquantile(apart[name][1:], confidence)) for name in FIGURES}
+    lower = {name: float(np.nanquantile(apart[name][1:], 1 - confidence).clip(max=apart[name][0])) for name in METRICS}
+    upper = {name: float(np.nanquantile(apart[name][1:], confidence)) for name in METRICS}
     accepted = max(lower.values()) > 0 and min(upper.values()) >= 0
     positives = (ours.truth.present & ours.truth.known)[:, leaves].sum(axis=0)
     return {
@@ -96,8 +96,8 @@ def compare(ours: HeldOut, theirs: HeldOut, taxonomy: Taxonomy, confidence: floa
         "difference": differences,
         "lower": lower,
         "upper": upper,
-        "ensemble": {name: _with_interval(drawn[0].over_classes(name)) for name in FIGURES},
-        "mean": {name: float(drawn[1].over_classes(name)[0]) for name in FIGURES},
+        "ensemble": {name: _with_interval(drawn[0].over_classes(name)) for name in METRICS},
+        "mean": {name: float(drawn[1].over_classes(name)[0]) for name in METRICS},
         "classes": [
             {"node": leaf, "positives": int(n), "ap": _row(drawn, "ap", j), "f1": _row(drawn, "f1", j)}
             for j, (leaf, n) in enumerate(zip(taxonomy.leaves, positives, strict=True))
@@ -105,14 +105,14 @@ def compare(ours: HeldOut, theirs: HeldOut, taxonomy: Taxonomy, confidence: floa
     }
 
 
-def said_of(ensemble: Ensemble) -> str:
-    """Say how an ensemble came to be accepted, from what is kept with it."""
+def describe_acceptance(ensemble: Ensemble) -> str:
+    """Describe how an ensemble came to be accepted, from what is kept with it."""
     verdict = ensemble.about.get("acceptance")
-    return said(verdict if isinstance(verdict, dict) else {"why": "nothing was kept about it"})
+    return describe_verdict(verdict if isinstance(verdict, dict) else {"why": "nothing was kept about it"})
 
 
-def said(verdict: Mapping[str, Any]) -> str:
-    """Say a verdict in one line."""
+def describe_verdict(verdict: Mapping[str, Any]) -> str:
+    """Describe a verdict in one line."""
     if not verdict.get("decided"):
         return f"not compared with the mean: {verdict.get('why')}"
     shown = ", ".join(
@@ -135,16 +135,16 @@ class _Measured:
     known: Bools
 
     @classmethod
-    def of(cls, one: HeldOut, leaves: list[int]) -> _Measured:
+    def of(cls, one: OutOfFold, leaves: list[int]) -> _Measured:
         truth = one.truth
         return cls(one.probs[:, leaves], one.present[:, leaves], truth.present[:, leaves], truth.known[:, leaves])
 
     def f1(self, weights: Floats) -> Floats:
         """F1 (R, L) on resamples (R, B); NaN for a leaf without positives."""
         hits = weights @ (self.present & self.targets & self.known).astype(np.float32)
-        said = weights @ (self.present & self.known).astype(np.float32)
+        called = weights @ (self.present & self.known).astype(np.float32)
         true = weights @ (self.targets & self.known).astype(np.float32)
-        return np.where(true > 0, 2 * hits / np.maximum(said + true, 1), np.nan)
+        return np.where(true > 0, 2 * hits / np.maximum(called + true, 1), np.nan)
 
     def ap(self, weights: Floats) -> Floats:
         """Average precision (R, L) on resamples (R, B); NaN for a leaf without positives."""
@@ -164,7 +164,7 @@ class _Measured:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A system's figures for every leaf, (1 + R, L): on all samples, and on R resamples."""
+    """A system's metrics for every leaf, (1 + R, L): on all samples, and on R resamples."""
 
     ap: Floats
     f1: Floats
@@ -175,9 +175,9 @@ class _Drawn:
         chunks: list[Floats] = [whole, *_resamples(units, len(one.probs))]
         return cls(np.concatenate([one.ap(c) for c in chunks]), np.concatenate([one.f1(c) for c in chunks]))
 
-    def over_classes(self, figure: str) -> Floats:
+    def over_classes(self, metric: str) -> Floats:
         """Mean AP or macro F1, (1 + R,)."""
-        return _mean(self.ap if figure == "mean_ap" else self.f1)
+        return _mean(self.ap if metric == "mean_ap" else self.f1)
 
 
 def _resamples(units: tuple[str, ...], size: int) -> Iterator[Floats]:
@@ -201,23 +201,23 @@ def _mean(values: Floats) -> Floats:
     return mean
 
 
-def _row(drawn: list[_Drawn], figure: str, leaf: int) -> dict[str, float | None]:
-    ours, theirs = (getattr(one, figure)[:, leaf] for one in drawn)
+def _row(drawn: list[_Drawn], metric: str, leaf: int) -> dict[str, float | None]:
+    ours, theirs = (getattr(one, metric)[:, leaf] for one in drawn)
     interval = _with_interval(ours)
     return {"ensemble": interval["value"], "mean": _number(theirs[0]), "low": interval["low"], "high": interval["high"]}
 
 
 def _with_interval(values: Floats) -> dict[str, float | None]:
-    """A figure on all samples, and its bootstrap interval: None where a leaf has no positives."""
+    """A metric on all samples, and its bootstrap interval: None where a leaf has no positives."""
     low, high = (_bound(values, quantile) for quantile in INTERVAL)
     return {"value": _number(values[0]), "low": _number(low), "high": _number(high)}
 
 
 def _bound(values: Floats, quantile: float) -> float:
-    """A quantile of resampled figures, moved so that their median is the figure itself, values[0]; NaN is left out.
+    """A quantile of resampled metrics, moved so that their median is the metric itself, values[0]; NaN is left out.
 
-    A resample lacks positives of rare classes, so its figures lie lower or higher than those of the whole: unmoved
-    bounds need not even hold the figure.
+    A resample lacks positives of rare classes, so its metrics lie lower or higher than those of the whole: unmoved
+    bounds need not even hold the metric.
     """
     drawn = values[1:][~np.isnan(values[1:])]
     if not len(drawn):

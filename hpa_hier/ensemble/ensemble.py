@@ -11,20 +11,20 @@ from scipy.special import expit
 from hpa_hier.ensemble.calibrate.platt import Calibration
 from hpa_hier.ensemble.combine.aggregate import combine, fill_absent, fill_from_children
 from hpa_hier.ensemble.combine.blend import BLEND, blend
-from hpa_hier.ensemble.combine.factor import with_factors
+from hpa_hier.ensemble.combine.factor import apply_factors
 from hpa_hier.ensemble.combine.reconcile import Gate, chain, gate, lift, lower
 from hpa_hier.ensemble.combine.rnn import Rnn
 from hpa_hier.ensemble.decide.close import close, decide
 from hpa_hier.ensemble.decide.safe import SafeAnswers, safe_answers
 from hpa_hier.ensemble.decide.thresholds import Thresholds
-from hpa_hier.ensemble.scores.scores import Scores, aligned
+from hpa_hier.ensemble.scores.scores import Scores, align
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)
-class Seat:
+class EnsembleMember:
     """One member's place in an ensemble.
 
     Attributes:
@@ -73,9 +73,9 @@ class Ensemble:
 
     Attributes:
         taxonomy: the label tree; all columns are as its nodes.
-        seats: the members, by name.
+        members: the members, by name.
         offset: (N,) added to every node's sum.
-        aggregate: the rule that the seats' weights came from.
+        aggregate: the rule that the members' weights came from.
         reconcile: lift, gate, chain or min.
         gates: top groups with their gamma; empty where the rule is not gate.
         thresholds: one for every node.
@@ -85,7 +85,7 @@ class Ensemble:
     """
 
     taxonomy: Taxonomy
-    seats: tuple[Seat, ...]
+    members: tuple[EnsembleMember, ...]
     offset: Floats
     aggregate: str
     reconcile: str
@@ -95,7 +95,7 @@ class Ensemble:
     rnn: Rnn | None = None
     about: dict[str, object] = field(default_factory=dict)
 
-    def predict(self, members: Sequence[Scores], heard: Bools | None = None) -> Prediction:
+    def predict(self, members: Sequence[Scores], available: Bools | None = None) -> Prediction:
         """Apply the ensemble to its members' scores.
 
         Nothing here looks at more than one sample at a time, and sums run in the order of the members' names, so a
@@ -103,31 +103,31 @@ class Ensemble:
 
         Args:
             members: the scores of all members of the ensemble, of the same samples, in any order.
-            heard: (E, B) which member knows which sample, members by name; None: all know all. For the others, the
+            available: (E, B) which member knows which sample, members by name; None: all know all. For the others, the
                 rest of the members speak.
 
         Raises:
             UserError: a member is missing, or scores other nodes than those it was fitted with.
         """
-        scored = aligned(members, members[0].ids if members else None)
-        raw, probs = self.probabilities(self.calibrated(scored), heard)
+        scored = align(members, members[0].ids if members else None)
+        raw, probs = self.probabilities(self.calibrated(scored), available)
         present = close(decide(probs, self.thresholds.values), self.taxonomy.bottom_up)
         safe = safe_answers(probs, self.safe, self.taxonomy, present)
         return Prediction(scored[0].ids, self.taxonomy.nodes, raw, probs, self.thresholds.values, present, safe)
 
-    def probabilities(self, logits: Sequence[Floats], heard: Bools | None = None) -> tuple[Floats, Floats]:
+    def probabilities(self, logits: Sequence[Floats], available: Bools | None = None) -> tuple[Floats, Floats]:
         """Return probabilities (B, N) before and after reconciliation of calibrated logits, E arrays (B, N)."""
         answered = self.answered
-        if heard is not None:
-            logits = list(fill_absent(np.stack(logits), self.covers, heard))
-            answered = np.asarray((heard[:, :, None] & self.covers[:, None, :]).any(axis=0))
+        if available is not None:
+            logits = list(fill_absent(np.stack(logits), self.covers, available))
+            answered = np.asarray((available[:, :, None] & self.covers[:, None, :]).any(axis=0))
         raw = self._merged(logits)
         raw = fill_from_children(raw, answered, self.taxonomy.bottom_up)
         return raw, reconcile(raw, (self.reconcile, self.gates), answered, self.taxonomy)
 
     def _merged(self, logits: Sequence[Floats]) -> Floats:
         """Return the members' probabilities (B, N) of their E calibrated logits (B, N)."""
-        weights = np.stack([seat.weights for seat in self.seats])
+        weights = np.stack([member.weights for member in self.members])
         if self.aggregate == BLEND:
             return blend(logits, weights)
         total = combine(logits, weights) + self.offset
@@ -135,19 +135,22 @@ class Ensemble:
         return probs
 
     def calibrated(self, scored: Sequence[Scores]) -> list[Floats]:
-        """Return each seat's calibrated logits, (B, N), times their factor; 0 where the member does not answer.
+        """Return each member's calibrated logits, (B, N), times their factor; 0 where the member does not answer.
 
         Args:
             scored: aligned scores of exactly the ensemble's members, by name.
         """
-        names, wanted = [scores.name for scores in scored], [seat.name for seat in self.seats]
+        names, wanted = [scores.name for scores in scored], [member.name for member in self.members]
         if names != wanted:
             raise UserError(f"this ensemble combines {', '.join(wanted)}; got scores of {', '.join(names)}")
         wide = [
-            spread(seat.calibration, scores, self.taxonomy) for seat, scores in zip(self.seats, scored, strict=True)
+            spread(member.calibration, scores, self.taxonomy)
+            for member, scores in zip(self.members, scored, strict=True)
         ]
         column = self.taxonomy.column
-        return with_factors(wide, self.covers, [column[seat.given] if seat.given else None for seat in self.seats])
+        return apply_factors(
+            wide, self.covers, [column[member.given] if member.given else None for member in self.members]
+        )
 
     @property
     def answered(self) -> Bools:
@@ -157,9 +160,9 @@ class Ensemble:
     @property
     def covers(self) -> Bools:
         """Which member answers for which node, (E, N)."""
-        covers = np.zeros((len(self.seats), len(self.taxonomy.nodes)), bool)
-        for row, seat in enumerate(self.seats):
-            covers[row, [self.taxonomy.column[node] for node in seat.calibration.nodes]] = True
+        covers = np.zeros((len(self.members), len(self.taxonomy.nodes)), bool)
+        for row, member in enumerate(self.members):
+            covers[row, [self.taxonomy.column[node] for node in member.calibration.nodes]] = True
         return covers
 
 

@@ -15,9 +15,9 @@ from hpa_hier import __version__
 from hpa_hier.ensemble.calibrate.isotonic import Curve
 from hpa_hier.ensemble.calibrate.platt import Calibration
 from hpa_hier.ensemble.combine.reconcile import Gate
-from hpa_hier.ensemble.combine.rnn import Rnn, levels_of
+from hpa_hier.ensemble.combine.rnn import Rnn, columns_by_depth
 from hpa_hier.ensemble.decide.thresholds import Thresholds
-from hpa_hier.ensemble.ensemble import Ensemble, Seat
+from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import digest_of, read_json, sha256, write_bytes, write_json, write_text
 from hpa_hier.files.shell import command
@@ -28,7 +28,7 @@ from hpa_hier.taxonomy import Taxonomy
 FORMAT = 3
 _READABLE = (2, 3)  # 2 has no network and no conditional members
 FILE = "ensemble.json"
-FLAT_FILE = "flat.json"  # the compute-matched peer, fitted the same way
+FLAT_FILE = "flat.json"  # the compute-matched baseline, fitted the same way
 NETWORK = "rnn.safetensors"  # of the aggregate rnn
 
 
@@ -94,7 +94,7 @@ def _network(kept: dict[str, Any], ensemble: Ensemble, folder: Path) -> Rnn:
         what = "does not match the checksum in" if path.is_file() else "missing, and needed by"
         raise UserError(f"{path}: {what} ensemble.json; fit it again: {fit_command(folder.parent)}")
     nodes = ensemble.taxonomy
-    return Rnn(levels_of(len(nodes.nodes), nodes.bottom_up), ensemble.covers, load_tensors(path.read_bytes()))
+    return Rnn(columns_by_depth(len(nodes.nodes), nodes.bottom_up), ensemble.covers, load_tensors(path.read_bytes()))
 
 
 def to_json(ensemble: Ensemble) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def to_json(ensemble: Ensemble) -> dict[str, Any]:
         "taxonomy": ensemble.taxonomy.name,
         "taxonomy_digest": digest_of(ensemble.taxonomy.text),
         "about": ensemble.about,
-        "members": {seat.name: _seat_to_json(seat, nodes) for seat in ensemble.seats},
+        "members": {member.name: _member_to_json(member, nodes) for member in ensemble.members},
         "offset": {node: float(value) for node, value in zip(nodes, ensemble.offset, strict=True)},
         "aggregate": ensemble.aggregate,
         "reconcile": ensemble.reconcile,
@@ -126,23 +126,23 @@ def to_json(ensemble: Ensemble) -> dict[str, Any]:
     }
 
 
-def _seat_to_json(seat: Seat, nodes: tuple[str, ...]) -> dict[str, Any]:
-    calibration = seat.calibration
+def _member_to_json(member: EnsembleMember, nodes: tuple[str, ...]) -> dict[str, Any]:
+    calibration = member.calibration
     return {
-        "sha256": seat.digest,
-        "renamed": seat.renamed,
-        "given": seat.given,
+        "sha256": member.digest,
+        "renamed": member.renamed,
+        "given": member.given,
         "calibration": {
             node: {"slope": float(calibration.slope[j]), "offset": float(calibration.offset[j])}
             | ({"curve": asdict(calibration.curves[j])} if calibration.curves else {})
             for j, node in enumerate(calibration.nodes)
         },
-        "weights": {node: float(weight) for node, weight in zip(nodes, seat.weights, strict=True) if weight},
+        "weights": {node: float(weight) for node, weight in zip(nodes, member.weights, strict=True) if weight},
     }
 
 
 def _from_json(content: dict[str, Any], taxonomy: Taxonomy) -> Ensemble:
-    seats = tuple(_seat_from_json(name, kept, taxonomy) for name, kept in sorted(content["members"].items()))
+    members = tuple(_member_from_json(name, kept, taxonomy) for name, kept in sorted(content["members"].items()))
     gates = tuple(_gate(group, float(gamma), taxonomy) for group, gamma in content["gamma"].items())
     limits = content["thresholds"]
     if set(limits) != set(taxonomy.nodes):
@@ -160,14 +160,14 @@ def _from_json(content: dict[str, Any], taxonomy: Taxonomy) -> Ensemble:
     safe = np.array([math.inf if row["safe"] is None else float(row["safe"]) for row in rows])
     aggregate = str(content["aggregate"])
     rules = CHOICES.get(("ensemble.aggregate", aggregate), aggregate), str(content["reconcile"])
-    ensemble = Ensemble(taxonomy, seats, offset, *rules, gates, thresholds, safe)
+    ensemble = Ensemble(taxonomy, members, offset, *rules, gates, thresholds, safe)
     about = dict(content["about"])
     if "settings" in about:
         about["settings"] = translate_settings(about["settings"], "ensemble")
     return replace(ensemble, about=about)
 
 
-def _seat_from_json(name: str, kept: dict[str, Any], taxonomy: Taxonomy) -> Seat:
+def _member_from_json(name: str, kept: dict[str, Any], taxonomy: Taxonomy) -> EnsembleMember:
     calibration = Calibration(
         tuple(kept["calibration"]),
         np.array([float(row["slope"]) for row in kept["calibration"].values()]),
@@ -182,7 +182,7 @@ def _seat_from_json(name: str, kept: dict[str, Any], taxonomy: Taxonomy) -> Seat
     given = str(kept.get("given", ""))
     if given:
         taxonomy.column[given]
-    return Seat(name, calibration, weights, dict(kept["renamed"]), str(kept["sha256"]), given)
+    return EnsembleMember(name, calibration, weights, dict(kept["renamed"]), str(kept["sha256"]), given)
 
 
 def _curve(kept: dict[str, Any]) -> Curve:

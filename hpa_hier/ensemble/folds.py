@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hpa_hier.metrics.arrays import Bools
 
 
-def deal(present: Bools, units: Sequence[str] | None, number: int, seed: int = 0) -> NDArray[np.intp]:
+def assign_folds(present: Bools, units: Sequence[str] | None, number: int, seed: int = 0) -> NDArray[np.intp]:
     """Deal samples out to folds.
 
     Units are sorted by their rarest label and dealt like cards, so that a label with as many units as there are folds

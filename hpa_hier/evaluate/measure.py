@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hpa_hier.evaluate.evaluation import Answers, Evaluation
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.bootstrap import resamples
-from hpa_hier.metrics.groups import units_of
+from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import ReportSettings
 
 Floats = npt.NDArray[np.floating]
@@ -71,7 +71,7 @@ def resampled(evaluation: Evaluation, measure: Mapping[str, Measure], settings: 
     Returns:
         System → figure → (R,) or (R, N); empty dictionaries where no resamples were asked for.
     """
-    unit = units_of(evaluation.groups)
+    unit = number_units(evaluation.groups)
     rng = np.random.default_rng(settings.seed)
     chunks: dict[str, list[Measured]] = {name: [] for name in measure}
     for weights in resamples(unit, settings.bootstrap, rng):

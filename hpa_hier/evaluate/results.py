@@ -16,7 +16,7 @@ from hpa_hier.evaluate.measure import Measured, measure_of, resampled
 from hpa_hier.evaluate.risk import risk_coverage, safe_shares
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.bootstrap import interval
-from hpa_hier.metrics.groups import units_of
+from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import ReportSettings
 
 Floats = npt.NDArray[np.floating]
@@ -135,7 +135,7 @@ def _what(evaluation: Evaluation, settings: ReportSettings) -> dict[str, Any]:
         "pack_digest": facts.get("pack_digest"),
         "taxonomy": evaluation.taxonomy.name,
         "samples": len(evaluation.ids),
-        "units": len(np.unique(units_of(evaluation.groups))),  # what is resampled
+        "units": len(np.unique(number_units(evaluation.groups))),  # what is resampled
         "positives": int(positives.sum()),
         "classes": int((positives > 0).sum()),
         "left_out": [leaf for leaf, number in zip(named, positives, strict=True) if not number],

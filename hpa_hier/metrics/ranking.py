@@ -1,4 +1,4 @@
-"""Ranking: every node's samples by falling probability, and what cutting behind each of them gives."""
+"""Ranking: every node's samples by falling probability, and the F1 of calling the first k of them present."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _ABOVE_ALL = float(np.nextafter(1.0, 2.0))  # the threshold that even a probabil
 
 @dataclass(frozen=True)
 class Ranked:
-    """Samples of every node by falling probability; a cut k calls the first k of them present.
+    """Samples of every node by falling probability; a rank k calls the first k of them present.
 
     Attributes:
         order: (N, B) rows of the samples; (N, 0) where they were not asked for.
         probs: (N, B), falling.
         hits: (N, B) True where the sample carries the node and that is known.
         counted: (N, B) False where the annotation does not say.
-        parts: (N, B) True where a cut behind this sample parts no equal probabilities.
+        ends: (N, B) True at the last of equal probabilities: only there can a threshold lie.
     """
 
     order: NDArray[np.intp]
     probs: Floats
     hits: Bools
     counted: Bools
-    parts: Bools
+    ends: Bools
 
     @classmethod
     def of(cls, probs: Floats, present: Bools, known: Bools, *, ordered: bool = False) -> Ranked:
@@ -41,7 +41,7 @@ class Ranked:
         ranked = -np.take_along_axis(falling, order, axis=1)
         counted = np.take_along_axis(np.ascontiguousarray(known.T), order, axis=1)
         hits = np.take_along_axis(np.ascontiguousarray((present & known).T), order, axis=1)
-        return cls(order, ranked, hits, counted, _parts(ranked))
+        return cls(order, ranked, hits, counted, _ends(ranked))
 
     @classmethod
     def _without_order(cls, probs: Floats, hits: Bools, known: Bools) -> Ranked:
@@ -56,43 +56,43 @@ class Ranked:
         ranked = (keys >> np.uint64(2)).view(np.float64)
         answers = (keys & np.uint64(3)).astype(np.uint8)
         none = np.empty((len(keys), 0), np.intp)
-        return cls(none, ranked, answers >= 2, (answers & 1).astype(bool), _parts(ranked))
+        return cls(none, ranked, answers >= 2, (answers & 1).astype(bool), _ends(ranked))
 
     def rows(self, nodes: Sequence[int]) -> Ranked:
         """Return the ranking of these nodes alone."""
         rows = list(nodes)
         if rows == list(range(len(self.probs))):
             return self
-        return Ranked(self.order[rows], self.probs[rows], self.hits[rows], self.counted[rows], self.parts[rows])
+        return Ranked(self.order[rows], self.probs[rows], self.hits[rows], self.counted[rows], self.ends[rows])
 
-    def values_at(self, cuts: NDArray[np.intp]) -> Floats:
-        """Turn cuts into thresholds: half-way between the last sample inside and the first outside.
+    def thresholds_at(self, ranks: NDArray[np.intp]) -> Floats:
+        """Turn ranks into thresholds: half-way between the last sample called present and the first that is not.
 
         Args:
-            cuts: (N, ...) numbers of samples called present, 0 to B.
+            ranks: (N, ...) numbers of samples called present, 0 to B.
 
         Returns:
-            The thresholds, shaped as `cuts`; beyond the ends, half-way to 1 and to 0.
+            The thresholds, shaped as `ranks`; beyond the ends, half-way to 1 and to 0.
         """
-        flat = cuts.reshape(len(cuts), -1)
+        flat = ranks.reshape(len(ranks), -1)
         framed = np.pad(self.probs, ((0, 0), (1, 1)), constant_values=((0.0, 0.0), (_ABOVE_ALL, 0.0)))
         inside = np.take_along_axis(framed, flat, axis=1)
         outside = np.take_along_axis(framed, flat + 1, axis=1)
         middle = outside + (inside - outside) / 2
         values: Floats = np.where(middle > outside, middle, inside)  # neighbours in floating point have no middle
-        return values.reshape(cuts.shape)
+        return values.reshape(ranks.shape)
 
 
-def _parts(ranked: Floats) -> Bools:
-    parts = np.ones(ranked.shape, bool)
-    parts[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
-    return parts
+def _ends(ranked: Floats) -> Bools:
+    ends = np.ones(ranked.shape, bool)
+    ends[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
+    return ends
 
 
-def f1_behind(ranked: Ranked) -> Floats:
-    """F1 (N, B) of the cut behind each sample; -1 where it would part equal probabilities."""
+def f1_curve(ranked: Ranked) -> Floats:
+    """Return (N, B) the F1 of calling the samples up to each one present; -1 where no threshold can lie behind it."""
     found = np.cumsum(ranked.hits, axis=1)
     reached = np.cumsum(ranked.counted, axis=1)
     f1 = 2.0 * found / np.maximum(reached + found[:, -1:], 1)
-    f1[~ranked.parts] = -1.0
+    f1[~ranked.ends] = -1.0
     return f1

@@ -1,4 +1,4 @@
-"""Evaluation files: what an ensemble and its flat peer answer on the test part, beside the truth."""
+"""Evaluation files: what an ensemble and its flat baseline answer on the test part, beside the truth."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_evaluation(
     Returns:
         The path of `evaluation.npz`. Its arrays: ids (B,), nodes (N,), targets and known (B, N), raw, probs and present
         (B, N), thresholds (N,), safe (B,) names of safe answers or unsure, safe_confidence (B,); and, with the prefix
-        flat_, raw to thresholds of the flat peer where there is one.
+        flat_, raw to thresholds of the flat baseline where there is one.
     """
     truth = truth.take(ensemble.ids)
     arrays: dict[str, Any] = {

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from hpa_hier.ensemble.combine.blend import BLEND
 from hpa_hier.ensemble.ensemble import Ensemble, Prediction
-from hpa_hier.ensemble.scores.scores import Scores, aligned
+from hpa_hier.ensemble.scores.scores import Scores, align
 from hpa_hier.taxonomy import Taxonomy
 
 _RUNNERS_UP = 3  # most likely leaves whose members' say is shown though they are not present
@@ -44,7 +44,7 @@ def explain(ensemble: Ensemble, members: Sequence[Scores], known: Known, every_n
         Three blocks of lines: the answer; the tree with what reconciliation changed and what the thresholds ask for;
         and each member's say.
     """
-    scored = aligned(members)
+    scored = align(members)
     prediction = ensemble.predict(scored)
     blocks = [
         _heading(ensemble, prediction, known),
@@ -122,7 +122,7 @@ def _notes(ensemble: Ensemble, prediction: Prediction, node: str) -> Iterator[st
 def _says(ensemble: Ensemble, prediction: Prediction, scored: Sequence[Scores], every_node: bool) -> list[str]:
     taxonomy = ensemble.taxonomy
     calibrated = ensemble.calibrated(scored)
-    width = max(len(seat.name) for seat in ensemble.seats)
+    width = max(len(member.name) for member in ensemble.members)
     lines = [f"{'what each member says':<{width + 5}}{'its logit':>15}   {'calibrated':>15}"]
     lines.append("─" * (len(lines[0]) + 14))
     for node in taxonomy.nodes if every_node else _of_interest(taxonomy, prediction):
@@ -135,11 +135,11 @@ def _says(ensemble: Ensemble, prediction: Prediction, scored: Sequence[Scores], 
         )
         if not ensemble.answered[j]:
             lines.append("    no member answers; the largest of its children")
-        for seat, scores, wide in zip(ensemble.seats, scored, calibrated, strict=True):
+        for member, scores, wide in zip(ensemble.members, scored, calibrated, strict=True):
             if node in scores.nodes:
-                said, heard = scores.logits[0, scores.nodes.index(node)], wide[0, j]
-                weight = f"weight {seat.weights[j]:.2f}" if seat.weights[j] else "not used"
-                lines.append(f"    {seat.name:<{width}} {_both(said)}   {_both(heard)}   {weight}")
+                logit, calibrated_logit = scores.logits[0, scores.nodes.index(node)], wide[0, j]
+                weight = f"weight {member.weights[j]:.2f}" if member.weights[j] else "not used"
+                lines.append(f"    {member.name:<{width}} {_both(logit)}   {_both(calibrated_logit)}   {weight}")
     return lines
 
 

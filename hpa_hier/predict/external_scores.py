@@ -8,9 +8,9 @@ from pathlib import Path
 
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.ensemble import ensemble_file as keep
-from hpa_hier.ensemble.accept import fit_accepted, said
-from hpa_hier.ensemble.fit import material
-from hpa_hier.ensemble.scores.score_table import ScoreKind, bring_together, notes, read_scores
+from hpa_hier.ensemble.accept import describe_verdict, fit_accepted
+from hpa_hier.ensemble.fit import fit_data
+from hpa_hier.ensemble.scores.score_table import ScoreKind, describe_coverage, join_tables, read_scores
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools
@@ -68,13 +68,13 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
                 f"--scores {one.name}: none of its {len(one.ids):,} ids, as '{one.ids[0]}', is in {request.labels}, "
                 f"which has ids such as '{labels.ids[0]}'; name the same samples alike, or leave the table out"
             )
-    together = bring_together(tables, taxonomy, both)
+    joined = join_tables(tables, taxonomy, both)
     units = labels.groups if any(labels.groups) else None
-    given = material(together.members, truth, together.heard, units)
+    given = fit_data(joined.members, truth, joined.available, units)
     accepted = fit_accepted(given, None, taxonomy, settings)
     about = {
         "part": "score tables",
-        "samples": len(together.ids),
+        "samples": len(joined.ids),
         "score_kind": request.kind,
         "settings": settings.model_dump(mode="json"),
         "acceptance": accepted.verdict,
@@ -85,10 +85,10 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
     figures = write_held_out(run / "ensemble", accepted.verdict)
     return [
         f"fitted {accepted.ensemble.aggregate} over {', '.join(sorted(one.name for one in tables))} "
-        f"on {len(together.ids):,} samples",
-        *(f"  {line}" for line in notes(tables, len(together.ids), taxonomy, together.heard)),
-        *_unused(labels.ids, scored, len(together.unanswered)),
-        f"  {said(accepted.verdict)}",
+        f"on {len(joined.ids):,} samples",
+        *(f"  {line}" for line in describe_coverage(tables, len(joined.ids), taxonomy, joined.available)),
+        *_unused(labels.ids, scored, len(joined.unanswered)),
+        f"  {describe_verdict(accepted.verdict)}",
         *([f"  {figures}"] if figures else []),
     ]
 
@@ -107,23 +107,23 @@ def predict_tables(run: Path, files: Sequence[tuple[str, Path]], out: Path, over
     kind = ensemble.about.get("score_kind")
     if kind not in ("probs", "logits"):
         raise UserError(f"{run}: its ensemble was fitted on members of its own, not on score tables; use --images DIR")
-    wanted, got = sorted(seat.name for seat in ensemble.seats), sorted(name for name, _ in files)
+    wanted, got = sorted(member.name for member in ensemble.members), sorted(name for name, _ in files)
     if wanted != got:
         raise UserError(f"{run}: its ensemble combines {', '.join(wanted)}; got --scores of {', '.join(got)}")
     taxonomy = ensemble.taxonomy
     tables = _read(files, "probs" if kind == "probs" else "logits", taxonomy)
-    order = {seat.name: seat.calibration.nodes for seat in ensemble.seats}
+    order = {member.name: member.calibration.nodes for member in ensemble.members}
     tables = [_in_order(one, order[one.name]) for one in tables]
-    together = bring_together(tables, taxonomy)
-    prediction = ensemble.predict(together.members, together.heard)
+    joined = join_tables(tables, taxonomy)
+    prediction = ensemble.predict(joined.members, joined.available)
     with writing(out, taxonomy) as written:
         written.add(prediction, [()] * len(prediction.ids))
-        written.reject((sample, "", f"no table answers for the leaf '{leaf}'") for sample, leaf in together.unanswered)
-    left_out = len(together.unanswered)
+        written.reject((sample, "", f"no table answers for the leaf '{leaf}'") for sample, leaf in joined.unanswered)
+    left_out = len(joined.unanswered)
     ending = f", {left_out} left out (see rejected.csv)" if left_out else ""
-    said_of = [f"  {line}" for line in notes(tables, len(prediction.ids), taxonomy, together.heard)]
+    lines = [f"  {line}" for line in describe_coverage(tables, len(prediction.ids), taxonomy, joined.available)]
     done = f"wrote {out / 'predictions.csv'} and submission.csv: {len(prediction.ids):,} samples{ending}"
-    return [*said_of, done], left_out
+    return [*lines, done], left_out
 
 
 def _read(files: Sequence[tuple[str, Path]], kind: ScoreKind, taxonomy: Taxonomy) -> list[Scores]:

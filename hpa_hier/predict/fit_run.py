@@ -11,7 +11,7 @@ from hpa_hier.data.split.split import read_split
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.ensemble import Ensemble
-from hpa_hier.ensemble.fit import Material, material
+from hpa_hier.ensemble.fit import FitData, fit_data
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.files.atomic import sha256
 from hpa_hier.predict.evaluation_file import facts_of, write_evaluation
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def fit_run(run: Path, recipe: Recipe) -> tuple[Ensemble, Ensemble | None]:
-    """Fit the recipe's ensemble, and its flat peer, on the calibration part, and keep both.
+    """Fit the recipe's ensemble, and its flat baseline, on the calibration part, and keep both.
 
     An evaluation of another ensemble than the one fitted now is removed, lest it be taken for this one's.
 
     Returns:
-        The ensemble, and the flat peer or None where the recipe names no flat members.
+        The ensemble, and the flat baseline or None where the recipe names no flat members.
     """
     taxonomy = load_run_taxonomy(run, recipe)
     seen = scores_in_views(run, recipe, recipe.ensemble.model_dump())
@@ -48,47 +48,51 @@ def fit_run(run: Path, recipe: Recipe) -> tuple[Ensemble, Ensemble | None]:
         units |= dict(zip(kept.ids, kept.groups, strict=True))
     sides = [_side(one, truth, units) for one in (gathered, flat) if one]
     accepted = fit_accepted(sides[0], sides[1] if flat else None, taxonomy, recipe.ensemble)
-    ensemble = _seated_in(accepted.ensemble, flat if flat and accepted.is_peer else gathered, recipe, images)
+    ensemble = _with_records(accepted.ensemble, flat if flat and accepted.uses_baseline else gathered, recipe, images)
     ensemble = replace(ensemble, about=ensemble.about | {"acceptance": accepted.verdict})
-    peer = _seated_in(accepted.peer, flat, recipe, images) if accepted.peer and flat else None
-    if peer:
-        keep.save(peer, folder, keep.FLAT_FILE)
+    baseline = _with_records(accepted.baseline, flat, recipe, images) if accepted.baseline and flat else None
+    if baseline:
+        keep.save(baseline, folder, keep.FLAT_FILE)
     else:
         (folder / keep.FLAT_FILE).unlink(missing_ok=True)
     keep.save(ensemble, folder)
     if _kept_bytes(folder) != before:
         for name in ("evaluation.npz", "evaluation.json", "figures.json"):
             (folder / name).unlink(missing_ok=True)
-    return ensemble, peer
+    return ensemble, baseline
 
 
 def evaluate_run(run: Path, recipe: Recipe) -> Path:
-    """Answer for the test part with the kept ensemble and its flat peer; return the path of evaluation.npz."""
+    """Answer for the test part with the kept ensemble and its flat baseline; return the path of evaluation.npz."""
     folder = run / "ensemble"
     ensemble = keep.load(folder)
     flat = keep.load(folder, keep.FLAT_FILE) if (folder / keep.FLAT_FILE).is_file() else None
-    gathered = _seated(run, ensemble, recipe)
-    peers = _seated(run, flat, recipe) if flat else None
+    gathered = _gather_fitted(run, ensemble, recipe)
+    baseline = _gather_fitted(run, flat, recipe) if flat else None
     pack = pack_of(run, gathered.records, recipe)
     settings = dict(ensemble.about.get("settings") or {})  # type: ignore[call-overload]
-    facts = facts_of(ensemble.about, pack.simulated, gathered.records, peers.records if peers else (), settings)
+    facts = facts_of(ensemble.about, pack.simulated, gathered.records, baseline.records if baseline else (), settings)
     facts["acceptance"] = ensemble.about.get("acceptance")
     facts["ensemble_sha256"] = sha256(folder / keep.FILE)
     prediction = ensemble.predict(gathered.scores)
-    peer = flat.predict([scores.take(prediction.ids) for scores in peers.scores]) if flat and peers else None
-    return write_evaluation(folder, _truth(pack, ensemble.taxonomy, recipe), prediction, peer, facts)
+    flat_prediction = (
+        flat.predict([scores.take(prediction.ids) for scores in baseline.scores]) if flat and baseline else None
+    )
+    return write_evaluation(folder, _truth(pack, ensemble.taxonomy, recipe), prediction, flat_prediction, facts)
 
 
-def _side(gathered: Gathered, truth: Truth, units: dict[str, str]) -> Material:
+def _side(gathered: Gathered, truth: Truth, units: dict[str, str]) -> FitData:
     groups = tuple(units[sample] for sample in truth.ids)
-    return material(gathered.scores, truth, units=groups)
+    return fit_data(gathered.scores, truth, units=groups)
 
 
-def _seated_in(ensemble: Ensemble, gathered: Gathered, recipe: Recipe, images: dict[str, Any]) -> Ensemble:
+def _with_records(ensemble: Ensemble, gathered: Gathered, recipe: Recipe, images: dict[str, Any]) -> Ensemble:
     """Note beside an ensemble which members it was fitted on."""
     digest = {record.name: record.digest for record in gathered.records}
     renamed = dict(zip((record.name for record in gathered.records), gathered.renamed, strict=True))
-    seats = tuple(replace(seat, digest=digest[seat.name], renamed=renamed[seat.name]) for seat in ensemble.seats)
+    members = tuple(
+        replace(member, digest=digest[member.name], renamed=renamed[member.name]) for member in ensemble.members
+    )
     manifest = gathered.records[0].manifest
     about = {
         "part": "calibration",
@@ -99,7 +103,7 @@ def _seated_in(ensemble: Ensemble, gathered: Gathered, recipe: Recipe, images: d
         "images": images,
         "settings": recipe.ensemble.model_dump(mode="json"),
     }
-    return replace(ensemble, seats=seats, about=about)
+    return replace(ensemble, members=members, about=about)
 
 
 def _image_facts(gathered: Gathered, pack: Pack, recipe: Recipe) -> dict[str, Any]:
@@ -115,10 +119,10 @@ def _image_facts(gathered: Gathered, pack: Pack, recipe: Recipe) -> dict[str, An
     }
 
 
-def _seated(run: Path, ensemble: Ensemble, recipe: Recipe) -> Gathered:
+def _gather_fitted(run: Path, ensemble: Ensemble, recipe: Recipe) -> Gathered:
     check_unchanged(run, ensemble)
     seen = scores_in_views(run, recipe, fitted_settings(ensemble))
-    return gather(run, [seat.name for seat in ensemble.seats], ensemble.taxonomy, "test", seen)
+    return gather(run, [member.name for member in ensemble.members], ensemble.taxonomy, "test", seen)
 
 
 def _kept_bytes(folder: Path) -> list[bytes]:

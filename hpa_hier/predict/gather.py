@@ -209,9 +209,9 @@ def check_unchanged(run: Path, ensemble: Ensemble) -> None:
             f"{run}: its ensemble was fitted on other models' score tables, so it has no members to run; predict with "
             "--scores NAME=FILE.csv …"
         )
-    records = read_records(run, [seat.name for seat in ensemble.seats])
-    for seat, record in zip(ensemble.seats, records, strict=True):
-        if seat.digest and seat.digest != record.digest:
+    records = read_records(run, [member.name for member in ensemble.members])
+    for member, record in zip(ensemble.members, records, strict=True):
+        if member.digest and member.digest != record.digest:
             raise UserError(
                 f"{record.folder}: was trained again after the ensemble was fitted; fit it again: "
                 f"{command('ensemble', 'fit', run=run)}"

@@ -82,12 +82,12 @@ def score(ensemble: Ensemble, scorers: Mapping[str, Scorer], ids: tuple[str, ...
     """
     return [
         Scores(
-            seat.name,
+            member.name,
             ids,
-            tuple(scorers[seat.name].nodes),
-            scorers[seat.name].logits(images).astype(np.float64),
-        ).renamed(seat.renamed)
-        for seat in ensemble.seats
+            tuple(scorers[member.name].nodes),
+            scorers[member.name].logits(images).astype(np.float64),
+        ).renamed(member.renamed)
+        for member in ensemble.members
     ]
 
 

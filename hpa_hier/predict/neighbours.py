@@ -18,7 +18,7 @@ def evidence(run: Path, ensemble: Ensemble, images: np.ndarray, device: str) -> 
     from hpa_hier.members.score import Member
 
     blocks = []
-    for record in read_records(run, [seat.name for seat in ensemble.seats]):
+    for record in read_records(run, [member.name for member in ensemble.members]):
         if record.manifest.head != "arcface" or not votes(member := Member.load(record.folder, device)):
             continue
         (found,) = nearest(record.folder, member, images)

@@ -120,14 +120,14 @@ def explain_sample(
     """
     device, every_node = options
     ensemble = keep.load(run / "ensemble")
-    about = f"{run}: {len(ensemble.seats)} members, {ensemble.aggregate}, {ensemble.reconcile}"
+    about = f"{run}: {len(ensemble.members)} members, {ensemble.aggregate}, {ensemble.reconcile}"
     if folder is not None:
         image, filled = _read_file(ensemble, sample, folder)
         members = score(ensemble, load_scorers(run, ensemble, device), (sample,), image)
         told = explain(ensemble, members, Known(f"{about}; image of {folder.images}", None, filled), every_node)
         return told + evidence(run, ensemble, image, device)
     check_unchanged(run, ensemble)
-    records = read_records(run, [seat.name for seat in ensemble.seats])
+    records = read_records(run, [member.name for member in ensemble.members])
     pack = pack_of(run, records, recipe)
     if sample not in pack.ids:
         raise UserError(
@@ -139,7 +139,7 @@ def explain_sample(
     file_of = scores_in_views(run, recipe, fitted_settings(ensemble)) or (lambda record: record.folder / SCORES)
     held = [Scores.load(file_of(record), record.name) for record in records]
     if all(sample in scores.ids for scores in held):
-        renamed = {seat.name: seat.renamed for seat in ensemble.seats}
+        renamed = {member.name: member.renamed for member in ensemble.members}
         members = [scores.take([sample]).renamed(renamed[scores.name]) for scores in held]
         where = "held-out image"
     else:
@@ -155,7 +155,7 @@ def load_scorers(run: Path, ensemble: Ensemble, device: str) -> dict[str, Scorer
 
     check_unchanged(run, ensemble)
     views = Views.of(fitted_settings(ensemble))
-    return {seat.name: load_viewed(run / "members" / seat.name, device, views) for seat in ensemble.seats}
+    return {member.name: load_viewed(run / "members" / member.name, device, views) for member in ensemble.members}
 
 
 def _scan(folder: FolderRequest) -> Scan:

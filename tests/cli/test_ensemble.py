@@ -40,7 +40,9 @@ def small(tmp_path, monkeypatch) -> SmallRun:
     monkeypatch.chdir(tmp_path)
     scorers = {name: MeanOfPixels(scores) for name, scores in run.members.items()}
     monkeypatch.setattr(
-        images, "load_scorers", lambda run, ensemble, device: {seat.name: scorers[seat.name] for seat in ensemble.seats}
+        images,
+        "load_scorers",
+        lambda run, ensemble, device: {member.name: scorers[member.name] for member in ensemble.members},
     )
     return run
 
@@ -78,11 +80,11 @@ def test_what_the_split_joined_is_not_parted_in_fitting(small, monkeypatch):
 
 def test_fit_reads_the_calibration_part_only(small):
     ensemble, flat = fit_run(small.folder, small.recipe)
-    assert [seat.name for seat in ensemble.seats] == ["coarse", "leaf", "majority", "minority"]
-    assert [seat.name for seat in flat.seats] == ["leaf", "leaf-s1"]
+    assert [member.name for member in ensemble.members] == ["coarse", "leaf", "majority", "minority"]
+    assert [member.name for member in flat.members] == ["leaf", "leaf-s1"]
     held = small.parts == "calibration"
     ids = np.array(small.truth.ids)[held]
-    members = [small.members[seat.name].take(list(ids)) for seat in ensemble.seats]
+    members = [small.members[member.name].take(list(ids)) for member in ensemble.members]
     alone = fit(
         [replace(m, logits=np.float32(m.logits)) for m in members],
         truth_of(small),
@@ -96,7 +98,7 @@ def test_fit_reads_the_calibration_part_only(small):
 def test_a_kept_ensemble_predicts_the_same_to_the_last_bit(small):
     ensemble, _ = fit_run(small.folder, small.recipe)
     again = keep.load(small.folder / "ensemble")
-    members = [small.members[seat.name] for seat in ensemble.seats]
+    members = [small.members[member.name] for member in ensemble.members]
     one, other = ensemble.predict(members), again.predict(members)
     assert one.probs.tobytes() == other.probs.tobytes()
     assert (one.present == other.present).all()
@@ -151,7 +153,7 @@ def test_a_moved_leaf_makes_fit_print_the_commands_that_retrain_just_those(small
 def test_a_renamed_leaf_is_followed(small):
     write_text(small.file, small.file.read_text().replace("Nuclear speckles:", "Speckles:"))
     ensemble, _ = fit_run(small.folder, small.recipe)
-    leaf = next(seat for seat in ensemble.seats if seat.name == "leaf")
+    leaf = next(member for member in ensemble.members if member.name == "leaf")
     assert leaf.renamed == {"Nuclear speckles": "Speckles"}
     assert "Speckles" in leaf.calibration.nodes
 

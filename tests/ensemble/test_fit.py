@@ -14,10 +14,10 @@ from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import compare
 from hpa_hier.ensemble.calibrate.platt import platt, temperature
 from hpa_hier.ensemble.combine.blend import blend, blend_weights
-from hpa_hier.ensemble.combine.factor import with_factors
+from hpa_hier.ensemble.combine.factor import apply_factors
 from hpa_hier.ensemble.combine.stack import Lesson, convex_weights
 from hpa_hier.ensemble.decide.thresholds import ThresholdPlan, fit_thresholds
-from hpa_hier.ensemble.fit import HeldOut, fit, fit_held_out, material
+from hpa_hier.ensemble.fit import OutOfFold, cross_fit, fit, fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.errors import UserError
 from hpa_hier.metrics import scores as metrics
@@ -78,16 +78,16 @@ def test_convex_weights_are_the_best_ones_on_rare_classes_too(scale: float, cent
 def test_samples_of_which_a_member_says_nothing_teach_nothing_about_its_nodes() -> None:
     truth, leaf = drawn(600)
     groups = np.stack([1 - (1 - expit(leaf.logits[:, pair])).prod(axis=1) for pair in ([0, 1], [2, 3])], axis=1)
-    heard = np.ones((2, 600), bool)
-    heard[0, 100:] = False
-    coarse = Scores("coarse", truth.ids, TREE.groups, np.log(groups / (1 - groups)) * heard[0][:, None])
+    available = np.ones((2, 600), bool)
+    available[0, 100:] = False
+    coarse = Scores("coarse", truth.ids, TREE.groups, np.log(groups / (1 - groups)) * available[0][:, None])
     settings = EnsembleSettings(aggregate="logistic_stack", folds=0, bootstrap=0, calibrate="none")
-    ensemble = fit_held_out(material([coarse, leaf], truth, heard), TREE, settings)[0]
+    ensemble = cross_fit(fit_data([coarse, leaf], truth, available), TREE, settings)[0]
     untold = truth.known.copy()
     untold[100:, [TREE.column[group] for group in TREE.groups]] = False
-    masked = fit_held_out(material([coarse, leaf], Truth(truth.ids, truth.present, untold), heard), TREE, settings)[0]
+    masked = cross_fit(fit_data([coarse, leaf], Truth(truth.ids, truth.present, untold), available), TREE, settings)[0]
     np.testing.assert_allclose(ensemble.offset, masked.offset, atol=1e-9)
-    np.testing.assert_allclose(ensemble.seats[0].weights, masked.seats[0].weights, atol=1e-9)
+    np.testing.assert_allclose(ensemble.members[0].weights, masked.members[0].weights, atol=1e-9)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -97,7 +97,7 @@ def test_acceptance_takes_equal_probabilities_as_one_step_as_the_figures_do(firs
     present = present if first else present[::-1]
     probs = np.full(present.shape, 0.3)
     truth = Truth(tuple(f"s{i:02d}" for i in range(20)), present, np.ones_like(present))
-    verdict = compare(*[HeldOut(truth, ("",) * 20, probs, probs > 1)] * 2, TREE, 0.8)
+    verdict = compare(*[OutOfFold(truth, ("",) * 20, probs, probs > 1)] * 2, TREE, 0.8)
     expected = metrics.average_precision(probs, present, np.ones_like(present))[LEAF].mean()
     assert verdict["mean"]["mean_ap"] == pytest.approx(expected) == pytest.approx(0.1)
 
@@ -114,7 +114,7 @@ def test_the_interval_of_a_figure_told_by_fit_holds_the_figure() -> None:
     present = taxonomy.close(present)
     probs = expit(np.where(present, 1.0, -1.0) + rng.normal(0, 1.5, present.shape))
     truth = Truth(tuple(f"s{i:03d}" for i in range(300)), present, np.ones_like(present))
-    told = compare(*[HeldOut(truth, ("",) * 300, probs, probs > 0.8)] * 2, taxonomy, 0.8)["ensemble"]["mean_ap"]
+    told = compare(*[OutOfFold(truth, ("",) * 300, probs, probs > 0.8)] * 2, taxonomy, 0.8)["ensemble"]["mean_ap"]
     assert told["low"] < told["value"] < told["high"]
 
 
@@ -124,7 +124,7 @@ def test_a_comparison_without_positives_is_none_and_one_with_few_can_be_written(
     present[:positives] = True
     probs = np.random.default_rng(0).random(present.shape)
     truth = Truth(tuple(f"s{i:02d}" for i in range(40)), present, np.ones_like(present))
-    verdict = compare(*[HeldOut(truth, ("",) * 40, probs, probs > 0.5)] * 2, TREE, 0.8)
+    verdict = compare(*[OutOfFold(truth, ("",) * 40, probs, probs > 0.5)] * 2, TREE, 0.8)
     json.dumps(verdict, allow_nan=False)
     assert verdict["decided"] is bool(positives)
 
@@ -173,8 +173,8 @@ def test_what_is_safe_is_present() -> None:
 
 def test_all_samples_of_one_antibody_are_fitted_without_folds() -> None:
     truth, leaf = drawn(60)
-    ensemble, held_out = fit_held_out(
-        material([leaf], truth, units=["one"] * 60), TREE, EnsembleSettings(aggregate="mean", bootstrap=0)
+    ensemble, held_out = cross_fit(
+        fit_data([leaf], truth, units=["one"] * 60), TREE, EnsembleSettings(aggregate="mean", bootstrap=0)
     )
     assert held_out is None
     assert np.isfinite(ensemble.thresholds.values).all()
@@ -184,8 +184,8 @@ def test_all_samples_of_one_antibody_are_fitted_without_folds() -> None:
 def test_a_factor_is_the_same_to_the_last_bit_in_any_batch(number: int) -> None:
     logits = np.random.default_rng(0).normal(0, 3, (number + 1, 64, 2))
     covers, given = np.ones((number + 1, 2), bool), [None] * number + [0]
-    whole = with_factors(list(logits), covers, given)[-1]
-    alone = np.concatenate([with_factors(list(logits[:, k : k + 1]), covers, given)[-1] for k in range(64)])
+    whole = apply_factors(list(logits), covers, given)[-1]
+    alone = np.concatenate([apply_factors(list(logits[:, k : k + 1]), covers, given)[-1] for k in range(64)])
     assert whole.tobytes() == alone.tobytes()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from hpa_hier.metrics import bootstrap as intervals
 from hpa_hier.metrics import scores as metrics
-from hpa_hier.metrics.groups import units_of
+from hpa_hier.metrics.groups import number_units
 
 
 def _weights(unit, number, seed=0):
@@ -23,7 +23,7 @@ def test_a_resample_holds_as_many_samples_as_there_are():
 
 
 def test_images_of_one_antibody_are_drawn_together():
-    unit = units_of(["HPA1", "HPA2", "HPA1", "", ""])
+    unit = number_units(["HPA1", "HPA2", "HPA1", "", ""])
     weights = _weights(unit, 100)
     np.testing.assert_array_equal(weights[:, 0], weights[:, 2])
     assert (weights[:, 3] != weights[:, 4]).any()

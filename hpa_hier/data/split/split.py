@@ -17,7 +17,7 @@ from hpa_hier.data.split.stratify import stratify
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import digest_of, read_json, refuse_foreign, write_json, write_text
 from hpa_hier.files.csv_file import csv_text, read_csv
-from hpa_hier.metrics.groups import units_of
+from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import SplitSettings
 
 PARTS = ("train", "calibration", "test")
@@ -64,7 +64,7 @@ def split(present: np.ndarray, groups: Sequence[str], fractions: Sequence[float]
     Returns:
         (B,) int64 part numbers, as the order of `fractions`.
     """
-    unit = units_of(groups)
+    unit = number_units(groups)
     counts = np.zeros((int(unit.max()) + 1 if len(unit) else 0, present.shape[1]))
     np.add.at(counts, unit, present)
     part = stratify(counts, np.bincount(unit), fractions, np.random.default_rng(seed))
@@ -83,7 +83,7 @@ def make_split(ids: Sequence[str], present: np.ndarray, groups: Sequence[str], s
     Raises:
         UserError: there are fewer samples, or groups, than parts or folds.
     """
-    units = len(set(units_of(groups).tolist()))
+    units = len(set(number_units(groups).tolist()))
     if units < max(len(PARTS), settings.folds):
         raise UserError(
             f"split: {len(ids)} samples in {units} groups cannot fill {max(len(PARTS), settings.folds)} parts; "

@@ -82,20 +82,20 @@ def combine(logits: Sequence[Floats], weights: Floats) -> Floats:
     return total
 
 
-def fill_absent(logits: Floats, covers: Bools, heard: Bools) -> Floats:
+def fill_absent(logits: Floats, covers: Bools, available: Bools) -> Floats:
     """Let a member that does not know a sample say what the other members say on average.
 
     Args:
         logits: (E, B, N) calibrated.
         covers: (E, N) which member answers for which node.
-        heard: (E, B) which member knows which sample.
+        available: (E, B) which member knows which sample.
 
     Returns:
         (E, B, N); unchanged where a member knows the sample. 0 where nobody answers.
     """
-    said = heard[:, :, None] & covers[:, None, :]
+    said = available[:, :, None] & covers[:, None, :]
     mean = np.where(said, logits, 0.0).sum(axis=0) / np.maximum(said.sum(axis=0), 1)
-    return np.where(heard[:, :, None], logits, mean)
+    return np.where(available[:, :, None], logits, mean)
 
 
 def fill_from_children(probs: Floats, answered: Bools, order: Order) -> Floats:

@@ -25,7 +25,7 @@ def product_logits(one: Floats, other: Floats) -> Floats:
     return logits
 
 
-def with_factors(logits: Sequence[Floats], covers: Bools, given: Sequence[int | None]) -> list[Floats]:
+def apply_factors(logits: Sequence[Floats], covers: Bools, given: Sequence[int | None]) -> list[Floats]:
     """Multiply the answers of members that were trained on one node's images by that node's probability.
 
     Args:

@@ -51,10 +51,10 @@ def features(logits: Sequence[Floats], inputs: Bools) -> NDArray[np.float32]:
     return np.asarray(np.clip(np.concatenate(shown, axis=1) / _LARGEST, -1, 1), np.float32)
 
 
-def levels_of(size: int, order: Order) -> tuple[tuple[int, ...], ...]:
+def columns_by_depth(size: int, order: Order) -> tuple[tuple[int, ...], ...]:
     """Return the columns by depth along the longest way down, top first.
 
-    >>> levels_of(4, [(1, (2, 3)), (0, (1, 2))])
+    >>> columns_by_depth(4, [(1, (2, 3)), (0, (1, 2))])
     ((0,), (1,), (2, 3))
     """
     depth = [0] * size
@@ -77,7 +77,7 @@ def fit_rnn(lesson: Lesson, total: Floats, order: Order) -> Rnn:
     """
     from hpa_hier.ensemble.combine.rnn_network import trained  # imports torch, which other aggregates do without
 
-    levels = levels_of(lesson.covers.shape[1], order)
+    levels = columns_by_depth(lesson.covers.shape[1], order)
     shown = features(list(lesson.logits), lesson.covers)
     counted = lesson.known & lesson.covers.any(axis=0)
     return trained(Rnn(levels, lesson.covers.copy(), {}), shown, total, (lesson.present, counted))

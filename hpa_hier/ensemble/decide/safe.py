@@ -44,10 +44,10 @@ def safe_thresholds(probs: Floats, present: Bools, known: Bools, precision: floa
     """
     ranked = Ranked.of(probs, present, known)
     share = np.cumsum(ranked.hits, axis=1) / (np.cumsum(ranked.counted, axis=1) + 1)
-    enough = (share >= precision) & ranked.parts & ranked.counted
+    enough = (share >= precision) & ranked.ends & ranked.counted
     last = enough.shape[1] - np.argmax(enough[:, ::-1], axis=1)
     found = enough.any(axis=1)
-    values = ranked.values_at(np.where(found, last, 0))
+    values = ranked.thresholds_at(np.where(found, last, 0))
     return np.where(found, values, np.inf)
 
 

@@ -1,4 +1,4 @@
-"""Cuts: where each rule parts a ranking into present and absent."""
+"""Threshold rules: from each node's ranked samples to its threshold."""
 
 from __future__ import annotations
 
@@ -9,38 +9,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpa_hier.metrics.arrays import Floats
-from hpa_hier.metrics.ranking import Ranked, f1_behind
+from hpa_hier.metrics.ranking import Ranked, f1_curve
 
 
-def f1_cuts(ranked: Ranked) -> NDArray[np.intp]:
-    """Return the cut (N,) of largest F1 for each node, exactly; the smallest cut among equals.
+def f1_thresholds(ranked: Ranked) -> Floats:
+    """Return each node's threshold of largest F1, (N,), exactly; the highest among equals.
 
-    A node without positives gets cut 0.
+    A node without positives gets one that no sample reaches.
+
+    >>> probs, present = np.array([[0.9], [0.8], [0.4], [0.2]]), np.array([[True], [True], [False], [False]])
+    >>> f1_thresholds(Ranked.of(probs, present, np.ones_like(present))).round(3)
+    array([0.6])
     """
-    best = np.argmax(f1_behind(ranked), axis=1)
-    cuts: NDArray[np.intp] = np.where(ranked.hits.any(axis=1), best + 1, 0)
-    return cuts
+    best = np.argmax(f1_curve(ranked), axis=1)
+    return ranked.thresholds_at(np.where(ranked.hits.any(axis=1), best + 1, 0))
 
 
-def prevalence_cuts(ranked: Ranked, shares: Floats | None = None) -> NDArray[np.intp]:
-    """Return the cut (N,) that calls as many samples present as carry the node.
+def prevalence_thresholds(ranked: Ranked) -> Floats:
+    """Return the thresholds (N,) that call as many samples present as carry the node.
 
-    Args:
-        ranked: the samples.
-        shares: (N,) in [0, 1], the share of samples expected to carry each node; those of `ranked` where None.
-            Where the images to predict are another mix than the calibration part, give theirs.
-
-    Returns:
-        Cuts behind which the number called present is nearest to the number wanted, without parting equals; the
-        smaller of two equally near. Only samples with a known answer count.
+    The number called present is the nearest to that wanted which a threshold can give; the smaller of two equally
+    near. Only samples with a known answer count.
     """
     reached = np.cumsum(ranked.counted, axis=1)
-    wanted = ranked.hits.sum(axis=1) if shares is None else np.rint(shares * reached[:, -1])
-    distance = np.abs(reached - wanted[:, None]).astype(np.float64)
-    distance[~ranked.parts] = np.inf
-    distance = np.concatenate([np.asarray(wanted, np.float64)[:, None], distance], axis=1)
-    nearest: NDArray[np.intp] = np.argmin(distance, axis=1)
-    return nearest
+    wanted = ranked.hits.sum(axis=1, keepdims=True)
+    distance = np.abs(reached - wanted).astype(np.float64)
+    distance[~ranked.ends] = np.inf
+    return ranked.thresholds_at(np.argmin(np.concatenate([wanted, distance], axis=1), axis=1))
 
 
 def global_threshold(ranked: Ranked, nodes: Sequence[int]) -> float:

@@ -8,15 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hpa_hier.ensemble.decide.threshold_rules import Walk, f1_cuts, global_threshold, plugin_thresholds, prevalence_cuts
+from hpa_hier.ensemble.decide.threshold_rules import (
+    Walk,
+    f1_thresholds,
+    global_threshold,
+    plugin_thresholds,
+    prevalence_thresholds,
+)
 from hpa_hier.metrics.arrays import Bools, Floats
-from hpa_hier.metrics.ranking import Ranked, f1_behind
+from hpa_hier.metrics.ranking import Ranked, f1_curve
 
 Counts = NDArray[np.int64]
 _HALF_BAGGED = 100.0  # positives at which the mean F1 threshold over resamples counts half beside the plugin one
 _BAGS = 100  # resamples of a bagged threshold where no interval is asked for
-_FAR = 0.1  # F1 that a cut of a bagged threshold may lie below the best of all samples
-_PLACES = 64  # cuts that a bagged threshold looks at, at most
+_FAR = 0.1  # F1 that a rank of a bagged threshold may lie below the best of all samples
+_PLACES = 64  # ranks that a bagged threshold looks at, at most
 INTERVAL = (0.025, 0.975)  # quantiles of a threshold's bootstrap interval
 
 
@@ -108,14 +114,14 @@ def _choose(
     number = len(positives)
     if plan.rule == "global":
         return np.full(number, global_threshold(ranked, leaves)), ("global",) * number
-    by_prevalence = prevalence_cuts(ranked)
+    by_prevalence = prevalence_thresholds(ranked)
     if plan.rule == "prevalence":
-        return ranked.values_at(by_prevalence), ("prevalence",) * number
+        return by_prevalence, ("prevalence",) * number
     if plan.rule in ("plugin", "bagged"):
         return _plugin_or_bagged(ranked, positives, leaves, plan)
     small = (positives < plan.small_class) | (positives == 0)
-    cuts = np.where(small, by_prevalence, f1_cuts(ranked))
-    return ranked.values_at(cuts), tuple("prevalence" if one else "f1" for one in small)
+    values = np.where(small, by_prevalence, f1_thresholds(ranked))
+    return values, tuple("prevalence" if one else "f1" for one in small)
 
 
 def _plugin_or_bagged(
@@ -142,11 +148,11 @@ def _shrunk_plugin(own: Floats, positives: Counts, leaves: Sequence[int], small:
 def _bags(row: Ranked, plan: ThresholdPlan) -> Floats:
     """F1 thresholds (R,) of one node on R resamples, each sample standing in each about once (Poisson's numbers).
 
-    The best cut is behind a positive, and far from the best of all samples it is of no resample; so some places around
-    that are enough, and what lies between two of them is drawn as one number. Time does not grow with the samples.
+    The best rank is that of a positive, and near the best of all samples in every resample; so some places around that
+    are enough, and what lies between two of them is drawn as one number. Time does not grow with the samples.
     """
-    f1 = f1_behind(row)[0]
-    ends = np.flatnonzero(row.parts[0])
+    f1 = f1_curve(row)[0]
+    ends = np.flatnonzero(row.ends[0])
     fresh = np.diff(np.cumsum(row.hits[0])[ends], prepend=0) > 0  # equals are one step, that holds a positive or none
     behind = ends[fresh & (f1[ends] >= f1.max() - _FAR)]
     places = behind[np.unique(np.linspace(0, len(behind) - 1, _PLACES).round().astype(int))]
@@ -159,7 +165,7 @@ def _bags(row: Ranked, plan: ThresholdPlan) -> Floats:
     found = np.cumsum(rng.poisson(hits, shape), axis=1)
     reached = found + np.cumsum(rng.poisson(others, shape), axis=1)
     drawn_f1 = 2 * found[:, :-1] / np.maximum(reached[:, :-1] + found[:, -1:], 1)
-    values: Floats = row.values_at(places[np.argmax(drawn_f1, axis=1)][None] + 1)[0]
+    values: Floats = row.thresholds_at(places[np.argmax(drawn_f1, axis=1)][None] + 1)[0]
     return values
 
 
@@ -201,21 +207,21 @@ def _times(ranked: Ranked, plan: ThresholdPlan, units: NDArray[np.intp] | None) 
 def _resampled_values(row: Ranked, times: Counts, rule: str) -> Floats:
     """Thresholds (R,) of one node on each resample."""
     drawn = times[:, row.order[0]].astype(np.float32)  # whole numbers far below 2^24 stay exact
-    values: Floats = row.values_at(_resampled_cuts(row, drawn, rule)[None])[0]
+    values: Floats = row.thresholds_at(_resampled_ranks(row, drawn, rule)[None])[0]
     return values
 
 
-def _resampled_cuts(row: Ranked, drawn: NDArray[np.float32], rule: str) -> NDArray[np.intp]:
-    """Cuts (R,) of one node, where sample b was drawn drawn[r, b] times."""
+def _resampled_ranks(row: Ranked, drawn: NDArray[np.float32], rule: str) -> NDArray[np.intp]:
+    """Ranks (R,) of one node, where sample b was drawn drawn[r, b] times."""
     reached = np.cumsum(drawn * row.counted, axis=1)
     found = np.cumsum(drawn * row.hits, axis=1)
     wanted = found[:, -1:]
     if rule == "f1":
         f1 = 2 * found / np.maximum(reached + wanted, 1)
-        f1[:, ~row.parts[0]] = -1
-        cuts: NDArray[np.intp] = np.where(wanted[:, 0] > 0, np.argmax(f1, axis=1) + 1, 0)
-        return cuts
+        f1[:, ~row.ends[0]] = -1
+        ranks: NDArray[np.intp] = np.where(wanted[:, 0] > 0, np.argmax(f1, axis=1) + 1, 0)
+        return ranks
     distance = np.abs(reached - wanted)
-    distance[:, ~row.parts[0]] = np.inf
+    distance[:, ~row.ends[0]] = np.inf
     nearest: NDArray[np.intp] = np.argmin(np.concatenate([wanted, distance], axis=1), axis=1)
     return nearest

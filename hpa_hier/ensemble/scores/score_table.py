@@ -23,17 +23,17 @@ _NEAREST_TO_SURE = 1e-5  # probabilities are kept this far from 0 and 1: tables 
 
 
 @dataclass(frozen=True)
-class Together:
+class JoinedScores:
     """Tables of several models over the samples that can be answered for.
 
     Attributes:
         members: E scores of the same samples, zeros where a model does not know a sample.
-        heard: (E, B) which model knows which sample.
+        available: (E, B) which model knows which sample.
         unanswered: ids for which no model answers for some leaf, and that leaf.
     """
 
     members: tuple[Scores, ...]
-    heard: Bools
+    available: Bools
     unanswered: tuple[tuple[str, str], ...]
 
     @property
@@ -72,7 +72,7 @@ def read_scores(name: str, path: Path, kind: ScoreKind, taxonomy: Taxonomy) -> S
     return Scores(name, ids, nodes, logit(np.clip(values, _NEAREST_TO_SURE, 1 - _NEAREST_TO_SURE)))
 
 
-def bring_together(tables: Sequence[Scores], taxonomy: Taxonomy, ids: Sequence[str] | None = None) -> Together:
+def join_tables(tables: Sequence[Scores], taxonomy: Taxonomy, ids: Sequence[str] | None = None) -> JoinedScores:
     """Lay models' scores out over one list of samples.
 
     Args:
@@ -84,14 +84,14 @@ def bring_together(tables: Sequence[Scores], taxonomy: Taxonomy, ids: Sequence[s
         UserError: nothing is left.
     """
     wanted = sorted({sample for one in tables for sample in one.ids} if ids is None else set(ids))
-    members, heard = [], np.zeros((len(tables), len(wanted)), bool)
+    members, available = [], np.zeros((len(tables), len(wanted)), bool)
     covered = np.zeros((len(wanted), len(taxonomy.nodes)), bool)
     for e, one in enumerate(tables):
         row = {sample: i for i, sample in enumerate(one.ids)}
         place = np.array([row.get(sample, -1) for sample in wanted], np.intp)
-        heard[e] = place >= 0
-        members.append(np.where(heard[e][:, None], one.logits[place], 0.0))
-        covered[:, [taxonomy.column[node] for node in one.nodes]] |= heard[e][:, None]
+        available[e] = place >= 0
+        members.append(np.where(available[e][:, None], one.logits[place], 0.0))
+        covered[:, [taxonomy.column[node] for node in one.nodes]] |= available[e][:, None]
     leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
     whole = covered[:, leaves].all(axis=1)
     lost = [(wanted[i], taxonomy.leaves[int(np.argmin(covered[i, leaves]))]) for i in np.flatnonzero(~whole)]
@@ -103,13 +103,13 @@ def bring_together(tables: Sequence[Scores], taxonomy: Taxonomy, ids: Sequence[s
     scores = tuple(
         Scores(one.name, names, one.nodes, logits[kept]) for one, logits in zip(tables, members, strict=True)
     )
-    return Together(scores, heard[:, kept], tuple(lost))
+    return JoinedScores(scores, available[:, kept], tuple(lost))
 
 
-def notes(tables: Sequence[Scores], samples: int, taxonomy: Taxonomy, heard: Bools) -> list[str]:
-    """Say which models cover only some leaves, or know only some samples."""
-    said = []
-    for one, known in zip(tables, heard, strict=True):
+def describe_coverage(tables: Sequence[Scores], samples: int, taxonomy: Taxonomy, available: Bools) -> list[str]:
+    """Describe which models cover only some leaves, or know only some samples."""
+    lines = []
+    for one, known in zip(tables, available, strict=True):
         leaves = sum(node in one.nodes for node in taxonomy.leaves)
         partly = []
         if leaves < len(taxonomy.leaves):
@@ -117,8 +117,8 @@ def notes(tables: Sequence[Scores], samples: int, taxonomy: Taxonomy, heard: Boo
         if int(known.sum()) < samples:
             partly.append(f"{int(known.sum()):,} of {samples:,} samples")
         if partly:
-            said.append(f"member '{one.name}' answers for {' and '.join(partly)}; elsewhere the others speak")
-    return said
+            lines.append(f"member '{one.name}' answers for {' and '.join(partly)}; elsewhere the others speak")
+    return lines
 
 
 def _nodes(path: Path, table: CsvTable, taxonomy: Taxonomy) -> tuple[str, ...]:

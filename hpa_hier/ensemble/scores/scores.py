@@ -104,7 +104,7 @@ class Truth:
         return Truth(tuple(ids), self.present[rows], self.known[rows])
 
 
-def aligned(members: Iterable[Scores], ids: Sequence[str] | None = None) -> tuple[Scores, ...]:
+def align(members: Iterable[Scores], ids: Sequence[str] | None = None) -> tuple[Scores, ...]:
     """Bring members into the order of their names, and their rows into one order.
 
     Sums over members and samples then run in the same order whatever order they came in, so results do not

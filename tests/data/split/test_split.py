@@ -14,7 +14,7 @@ from hpa_hier.data.labels.table import read_labels
 from hpa_hier.data.split.split import PARTS, Split, annotation_matrix, make_split, read_split, split, write_split
 from hpa_hier.data.split.stratify import deviation, worst_ten
 from hpa_hier.errors import UserError
-from hpa_hier.metrics.groups import units_of
+from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import SplitSettings
 from hpa_hier.taxonomy import Taxonomy
 
@@ -144,7 +144,7 @@ def test_too_few_groups_are_refused():
 
 
 def test_units_are_groups_and_lone_samples():
-    assert units_of(["a", "", "a", "", "b"]).tolist() == [0, 1, 0, 2, 3]
+    assert number_units(["a", "", "a", "", "b"]).tolist() == [0, 1, 0, 2, 3]
 
 
 # on disk

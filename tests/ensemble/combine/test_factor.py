@@ -15,7 +15,7 @@ from hpa_hier.cli import train
 from hpa_hier.cli.ensemble import main
 from hpa_hier.data.labels.partition import add_partition_nodes
 from hpa_hier.ensemble import ensemble_file as keep
-from hpa_hier.ensemble.combine.factor import product_logits, with_factors
+from hpa_hier.ensemble.combine.factor import apply_factors, product_logits
 from hpa_hier.ensemble.decide.safe import safe_answers
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores
@@ -48,7 +48,7 @@ def test_invariants_a_member_of_one_part_is_multiplied_by_the_probability_of_the
     rng = np.random.default_rng(seed)
     logits = list(rng.normal(size=(3, 6, 4)))
     covers = np.array([[1, 0, 0, 0], [1, 1, 1, 0], [0, 0, 1, 1]], bool)
-    factored = with_factors([one * known for one, known in zip(logits, covers, strict=True)], covers, [None, None, 0])
+    factored = apply_factors([one * known for one, known in zip(logits, covers, strict=True)], covers, [None, None, 0])
     part = expit((logits[0][:, 0] + logits[1][:, 0]) / 2)
     assert expit(factored[2][:, 2:]) == pytest.approx(part[:, None] * expit(logits[2][:, 2:]))
     assert (factored[2][:, :2] == 0).all()
@@ -191,7 +191,11 @@ def test_the_whole_way_with_parts_never_answers_a_virtual_node(home, capsys):
     assert main(["explain", first.split(",")[0], *config, "--device", "cpu"]) == 0
     assert "has_minority" in capsys.readouterr().out
     kept = keep.load(home / "artifacts/parts/ensemble")
-    assert {seat.name: seat.given for seat in kept.seats} == {"parts": "", "majority": "", "minority": "has_minority"}
+    assert {member.name: member.given for member in kept.members} == {
+        "parts": "",
+        "majority": "",
+        "minority": "has_minority",
+    }
 
 
 def test_a_run_whose_ensemble_leaves_the_factor_out_is_refused(home):

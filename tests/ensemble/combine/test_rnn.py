@@ -12,8 +12,8 @@ from hypothesis import given, settings
 
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
-from hpa_hier.ensemble.combine.rnn import levels_of
-from hpa_hier.ensemble.fit import fit, material
+from hpa_hier.ensemble.combine.rnn import columns_by_depth
+from hpa_hier.ensemble.fit import fit, fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.errors import UserError
 from hpa_hier.settings.recipe import EnsembleSettings
@@ -35,7 +35,7 @@ def fitted():
 @given(SEEDS)
 def test_invariants_levels_hold_every_node_once_and_below_all_its_parents(seed):
     graph = random_graph(np.random.default_rng(seed))
-    levels = levels_of(graph.size, graph.order)
+    levels = columns_by_depth(graph.size, graph.order)
     level = {node: depth for depth, nodes in enumerate(levels) for node in nodes}
     assert sorted(node for nodes in levels for node in nodes) == list(range(graph.size))
     assert all(level[parent] < level[child] for child, above in graph.edges() for parent in above)
@@ -78,9 +78,9 @@ def test_a_kept_network_is_checked_and_predicts_the_same(fitted, tmp_path):
 
 def test_members_that_know_some_nodes_and_some_samples_are_enough(fitted):
     taxonomy, truth, members, _ = fitted
-    heard = np.ones((len(members), len(truth.ids)), bool)
-    heard[1, ::3] = False
-    accepted = fit_accepted(material(members, truth, heard), None, taxonomy, RNN.model_copy(update={"folds": 2}))
+    available = np.ones((len(members), len(truth.ids)), bool)
+    available[1, ::3] = False
+    accepted = fit_accepted(fit_data(members, truth, available), None, taxonomy, RNN.model_copy(update={"folds": 2}))
     assert accepted.verdict["decided"]
     assert np.isfinite(accepted.ensemble.predict(members, None).probs).all()
 

@@ -18,8 +18,8 @@ from hpa_hier.ensemble.combine.stack import Lesson, convex_weights, ridge
 from hpa_hier.ensemble.decide.safe import UNSURE, safe_answers, safe_thresholds
 from hpa_hier.ensemble.decide.threshold_rules import plugin_thresholds
 from hpa_hier.ensemble.decide.thresholds import ThresholdPlan, fit_thresholds
-from hpa_hier.ensemble.fit import fit, fit_held_out, material
-from hpa_hier.ensemble.folds import deal
+from hpa_hier.ensemble.fit import cross_fit, fit, fit_data
+from hpa_hier.ensemble.folds import assign_folds
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.metrics.ranking import Ranked
 from hpa_hier.settings.recipe import EnsembleSettings
@@ -93,9 +93,9 @@ def test_invariants_one_planted_better_member_is_taken(aggregate, seed):
     strong = 3 * present - 1.5 + rng.normal(size=present.shape)
     members = [Scores(f"m{e}", truth.ids, taxonomy.leaves, logits) for e, logits in enumerate([*weak, strong])]
     chosen = QUICK.model_copy(update={"aggregate": aggregate, "calibrate": "none"})
-    accepted = fit_accepted(material(members, truth), None, taxonomy, chosen)
+    accepted = fit_accepted(fit_data(members, truth), None, taxonomy, chosen)
     assert accepted.verdict["accepted"]
-    weights = np.array([seat.weights[1:] for seat in accepted.ensemble.seats])
+    weights = np.array([member.weights[1:] for member in accepted.ensemble.members])
     assert (weights[3] > 2 * np.abs(weights[:3]).max(axis=0)).all()
 
 
@@ -111,8 +111,8 @@ def test_an_aggregate_that_is_not_better_falls_back_to_the_mean():
         )
         for e in range(4)
     ]
-    accepted = fit_accepted(material(members, truth), None, taxonomy, QUICK.model_copy(update={"aggregate": "concat"}))
-    assert accepted.is_peer
+    accepted = fit_accepted(fit_data(members, truth), None, taxonomy, QUICK.model_copy(update={"aggregate": "concat"}))
+    assert accepted.uses_baseline
     assert accepted.ensemble.aggregate == "mean"
     assert accepted.verdict["accepted"] is False
     assert accepted.verdict["difference"]["mean_ap"] < 0
@@ -122,7 +122,7 @@ def test_what_is_reported_was_not_fitted_on():
     """Scores of pure chance look good in sample and like chance out of fold."""
     rng, taxonomy, truth, _ = flat_case(1, 200)
     members = [Scores(f"m{e}", truth.ids, taxonomy.leaves, rng.normal(size=(200, 4))) for e in range(9)]
-    ensemble, held_out = fit_held_out(material(members, truth), taxonomy, QUICK)
+    ensemble, held_out = cross_fit(fit_data(members, truth), taxonomy, QUICK)
     assert held_out is not None
     inside = ensemble.predict(members).probs[:, 1:]
     right = truth.present[:, 1:]
@@ -140,7 +140,7 @@ def test_invariants_folds_keep_units_together_and_deal_rare_labels_out(seed):
     rng = np.random.default_rng(seed)
     present = rng.random((60, 5)) < [0.5, 0.3, 0.2, 0.1, 0.1]
     units = [str(value) if value else "" for value in rng.integers(0, 40, 60)]
-    fold = deal(present, units, 4)
+    fold = assign_folds(present, units, 4)
     for unit in {*units} - {""}:
         assert len({int(fold[row]) for row in range(60) if units[row] == unit}) == 1
     assert np.bincount(fold, minlength=4).min() >= 5

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from sklearn.metrics import f1_score as sklearn_f1
 
 from hpa_hier.ensemble.decide.by_hand import set_by_hand
-from hpa_hier.ensemble.decide.threshold_rules import f1_cuts, global_threshold, prevalence_cuts
+from hpa_hier.ensemble.decide.threshold_rules import f1_thresholds, global_threshold, prevalence_thresholds
 from hpa_hier.ensemble.decide.thresholds import ThresholdPlan, fit_thresholds
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.ranking import Ranked
@@ -22,7 +22,7 @@ often = settings(max_examples=200, deadline=None)
 def test_the_f1_threshold_is_the_best_of_all_thresholds(seed):
     probs, present, known = drawn(seed)
     ranked = Ranked.of(probs, present, known)
-    values = ranked.values_at(f1_cuts(ranked))
+    values = f1_thresholds(ranked)
     for node in range(probs.shape[1]):
         p, y = probs[known[:, node], node], present[known[:, node], node]
         if y.any():
@@ -51,7 +51,7 @@ def test_the_global_threshold_is_the_best_of_all_thresholds(seed):
 def test_the_prevalence_threshold_calls_as_many_present_as_carry_the_node(seed):
     probs, present, known = drawn(seed)
     ranked = Ranked.of(probs, present, known)
-    values = ranked.values_at(prevalence_cuts(ranked))
+    values = prevalence_thresholds(ranked)
     for node in range(probs.shape[1]):
         p, y = probs[known[:, node], node], present[known[:, node], node]
         reachable = [int((p >= t).sum()) for t in [*np.unique(probs[:, node]), 2.0]]
@@ -59,27 +59,21 @@ def test_the_prevalence_threshold_calls_as_many_present_as_carry_the_node(seed):
         assert off == min(abs(number - int(y.sum())) for number in reachable)
 
 
-def test_the_mix_of_the_images_to_predict_can_be_given():
-    probs = np.linspace(0.01, 0.99, 100)[:, None]
-    ranked = Ranked.of(probs, probs > 0.5, np.ones_like(probs, bool))
-    assert int((probs >= ranked.values_at(prevalence_cuts(ranked, np.array([0.2])))).sum()) == 20
-
-
 def test_a_threshold_lies_half_way_between_the_samples_it_parts():
     ranked = rank_one([0.9, 0.8, 0.4, 0.2], [1, 1, 0, 0])
-    assert ranked.values_at(f1_cuts(ranked))[0] == pytest.approx(0.6)
+    assert f1_thresholds(ranked)[0] == pytest.approx(0.6)
 
 
 def test_a_threshold_never_parts_equal_probabilities():
     ranked = rank_one([0.9, 0.5, 0.5, 0.5, 0.1], [1, 1, 0, 0, 0])
-    assert f1_cuts(ranked)[0] in (1, 4)
+    assert f1_thresholds(ranked)[0] not in (0.5, 0.9)
 
 
 def test_neighbours_in_floating_point_are_parted():
     upper = 0.5
     lower = np.nextafter(upper, 0)
     ranked = rank_one([upper, lower], [1, 0])
-    assert ranked.values_at(f1_cuts(ranked))[0] == upper
+    assert f1_thresholds(ranked)[0] == upper
 
 
 def test_a_small_class_gets_the_prevalence_threshold():
@@ -116,7 +110,7 @@ def test_an_interval_is_seeded_and_holds_its_threshold_more_often_than_not(rule)
         assert (fitted.low == 0.3).all()
 
 
-def test_the_bootstrap_of_a_cut_is_a_fit_on_the_resample():
+def test_the_bootstrap_of_a_threshold_is_a_fit_on_the_resample():
     rng = np.random.default_rng(1)
     probs = rng.random((50, 1))
     present, known = rng.random((50, 1)) < probs, np.ones((50, 1), bool)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpa_hier.ensemble.fit import fit
-from hpa_hier.ensemble.scores.scores import Scores, Truth, aligned
+from hpa_hier.ensemble.scores.scores import Scores, Truth, align
 from hpa_hier.errors import UserError
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
@@ -82,21 +82,21 @@ def test_an_absent_file_is_a_users_error(tmp_path):
 
 
 def test_members_come_in_the_order_of_their_names_with_rows_in_one_order():
-    one, other = aligned([scores("leaf"), scores("coarse", ids=("b", "a"), nodes=("Nucleus",))], ("a", "b"))
+    one, other = align([scores("leaf"), scores("coarse", ids=("b", "a"), nodes=("Nucleus",))], ("a", "b"))
     assert (one.name, other.name) == ("coarse", "leaf")
     assert one.logits.tolist() == [[1.0], [0.0]]
 
 
 def test_two_members_of_one_name_are_refused():
     with pytest.raises(UserError, match="two members are called 'leaf'"):
-        aligned([scores(), scores()])
+        align([scores(), scores()])
 
 
 def test_members_of_different_samples_are_refused():
     with pytest.raises(UserError, match="member 'leaf' has no scores for 'b'"):
-        aligned([scores("coarse"), scores("leaf", ids=("a",))])
+        align([scores("coarse"), scores("leaf", ids=("a",))])
     with pytest.raises(UserError, match="member 'leaf' also scores 'c', which others do not"):
-        aligned([scores("coarse"), scores("leaf", ids=("a", "b", "c"))])
+        align([scores("coarse"), scores("leaf", ids=("a", "b", "c"))])
 
 
 def test_an_unknown_node_is_named():
