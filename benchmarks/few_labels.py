@@ -144,7 +144,7 @@ class Case:
         self.logits, self.unseen = logits[:images], logits[images : images + TEST]
         self.present, self.truth = present[:images], present[images : images + TEST]
         self.taxonomy = Taxonomy.load("hierarchy/hpa28.yaml")
-        leaves = [str(self.taxonomy.node_of(str(label))) for label in range(CLASSES)]
+        leaves = [str(self.taxonomy.find_node(str(label))) for label in range(CLASSES)]
         self.leaves, self.columns = tuple(leaves), [self.taxonomy.column[leaf] for leaf in leaves]
 
     def scores(self, logits: np.ndarray) -> list[Scores]:

@@ -37,7 +37,7 @@ from hpa_hier.ensemble.ensemble import Prediction
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import digest_of, sha256, write_text
+from hpa_hier.files.atomic import sha256, text_digest, write_text
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
@@ -97,7 +97,7 @@ def read_set(paths: dict[str, Path]) -> DataSet:
     ranks.fit(values[known])
     scores = np.clip(ranks.transform(values), -3, 3).astype(np.float32)
     counted = np.array([node not in NAMESPACES for node in taxonomy.nodes])
-    digest = digest_of(*(f"{part} {sha256(path)}" for part, path in paths.items()))
+    digest = text_digest(*(f"{part} {sha256(path)}" for part, path in paths.items()))
     return DataSet(taxonomy, counted, tuple(ids), tuple(nodes), scores, train.features, digest)
 
 

@@ -82,7 +82,7 @@ def draw_world(table: np.ndarray, follows: bool, seed: int) -> World:
     part_of = {node: rng.normal(size=FEATURES) for node in plain.nodes}
     prototypes = []
     for label in range(table.shape[1]):
-        leaf = str(plain.node_of(str(label)))
+        leaf = str(plain.find_node(str(label)))
         above = plain.ancestors(leaf) if follows else ()
         shares = [part_of[leaf], *(part_of[node] for node in above)]
         prototypes.append(np.sum(shares, axis=0) / np.sqrt(len(shares)))
@@ -91,7 +91,7 @@ def draw_world(table: np.ndarray, follows: bool, seed: int) -> World:
     features = strength @ np.array(prototypes) + 0.7 * nuisance + NOISE * rng.normal(size=(len(table), FEATURES))
     features = np.tanh(features / 4)  # images are no sums of their labels
     present = np.zeros((len(table), len(taxonomy.nodes)), bool)
-    present[:, [taxonomy.column[str(plain.node_of(str(label)))] for label in range(table.shape[1])]] = table
+    present[:, [taxonomy.column[str(plain.find_node(str(label)))] for label in range(table.shape[1])]] = table
     fold = assign_folds(table, None, 5, seed)
     features = (features - features.mean(axis=0)) / features.std(axis=0)
     return World(taxonomy, torch.from_numpy(features).float(), taxonomy.close(present), np.maximum(fold - 2, 0))
@@ -192,7 +192,7 @@ class Measured:
     def __init__(self, table: np.ndarray, follows: bool, seed: int, epochs: int) -> None:
         self.world = draw_world(table, follows, seed)
         self.nets = networks(self.world, seed, epochs)
-        self.leaves = self.world.taxonomy.plain.leaves
+        self.leaves = self.world.taxonomy.without_virtual.leaves
         self.columns = [self.world.taxonomy.column[leaf] for leaf in self.leaves]
         self.truth = self.world.present[self.world.rows(2)][:, self.columns]
 
@@ -296,7 +296,7 @@ class Measured:
 
     def _above(self, probs: np.ndarray, nodes: tuple[str, ...], leaf: str) -> np.ndarray:
         """The probability of a leaf's top group, (B,)."""
-        taxonomy = self.world.taxonomy.plain
+        taxonomy = self.world.taxonomy.without_virtual
         top = next(node for node in taxonomy.ancestors(leaf) if not taxonomy.parents(node))
         return np.asarray(probs[:, nodes.index(top)])
 

@@ -58,7 +58,7 @@ def time_stack(logits: np.ndarray, present: np.ndarray) -> None:
     taxonomy = Taxonomy.load("hierarchy/hpa28.yaml")
     rng = np.random.default_rng(1)
     ids = tuple(f"s{i:05d}" for i in range(len(logits)))
-    leaves = tuple(str(taxonomy.node_of(str(label))) for label in range(present.shape[1]))
+    leaves = tuple(str(taxonomy.find_node(str(label))) for label in range(present.shape[1]))
     members = [Scores(f"m{e}", ids, leaves, logits + rng.normal(size=logits.shape)) for e in range(9)]
     wide = np.zeros((len(ids), len(taxonomy.nodes)), bool)
     wide[:, [taxonomy.column[leaf] for leaf in leaves]] = present

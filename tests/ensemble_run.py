@@ -57,7 +57,7 @@ class SmallRun:
             members=tuple(MemberSettings(name=name, level="leaf") for name in self.members),
             ensemble=EnsembleSettings(
                 members=("coarse", "majority", "minority", "leaf"),
-                flat=("leaf", "leaf-s1"),
+                baseline=("leaf", "leaf-s1"),
                 calibrate="platt",
                 aggregate="mean",
                 refine=False,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.spelling import nearest
+from hpa_hier.files.spelling import did_you_mean
 
 MAX_BYTES = 1 << 30
 _NUMERIC = ("numeric", "real", "integer")
@@ -215,7 +215,7 @@ def _fill(row: np.ndarray, cells: list[str], layout: tuple[list[_Attribute], lis
             row[column : column + len(attribute.values)] = np.nan
         else:
             raise UserError(
-                f"{where}: {cell!r} is none of the values of {attribute.name!r}{nearest(cell, attribute.values)}"
+                f"{where}: {cell!r} is none of the values of {attribute.name!r}{did_you_mean(cell, attribute.values)}"
             )
 
 

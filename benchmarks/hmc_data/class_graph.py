@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.spelling import nearest
+from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.taxonomy import Taxonomy
 
 ROOT = "root"  # the top of everything, in any case; it is no node, since every sample has it
@@ -75,7 +75,7 @@ class ClassGraph:
             return None
         alike = self._in_any_case.get(written.casefold(), ())
         if len(alike) != 1:
-            raise KeyError(f"{name!r} is no class of the attribute{nearest(written, self.parents)}")
+            raise KeyError(f"{name!r} is no class of the attribute{did_you_mean(written, self.parents)}")
         return alike[0]
 
     @cached_property

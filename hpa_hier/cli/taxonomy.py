@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.run:
         print(_stale_report(taxonomy, options.run))
     nodes, leaves = len(taxonomy.nodes), len(taxonomy.leaves)
-    print(f"{taxonomy.source} is sound: {nodes} nodes, {leaves} leaves, digest {taxonomy.text_hash}")
+    print(f"{taxonomy.source} is sound: {nodes} nodes, {leaves} leaves, digest {taxonomy.content_digest}")
     return 0
 
 
@@ -98,7 +98,7 @@ def _stale_report(taxonomy: Taxonomy, name: str) -> str:
     """Say of each finished member of a run whether it still answers what this taxonomy asks."""
     from hpa_hier.predict.gather import named_run, retrain_command
     from hpa_hier.runs.manifest import TAXONOMY, read_manifest
-    from hpa_hier.taxonomy.changes import renamed, stale_nodes, uncovered
+    from hpa_hier.taxonomy.changes import missing_nodes, renamed_nodes, stale_nodes
     from hpa_hier.taxonomy.tree import Taxonomy as _Taxonomy
 
     folder = named_run(name, Path("artifacts"))
@@ -108,7 +108,7 @@ def _stale_report(taxonomy: Taxonomy, name: str) -> str:
         trained = _Taxonomy.load(path.parent / TAXONOMY)
         nodes = [node for node in member.nodes if node not in trained.virtual]  # those are the run's, not the file's
         changed = stale_nodes(trained, taxonomy, nodes)
-        new_names = renamed(trained, taxonomy, nodes)
+        new_names = renamed_nodes(trained, taxonomy, nodes)
         said = "up to date"
         if changed:
             said = f"stale: other meaning now of {', '.join(changed)}"
@@ -116,7 +116,7 @@ def _stale_report(taxonomy: Taxonomy, name: str) -> str:
         elif new_names:
             said = "up to date; " + ", ".join(f"'{old}' is now '{new}'" for old, new in new_names.items())
         wanted = _wanted(taxonomy, member.selector)
-        missing = [n for n in uncovered(trained, taxonomy, member.nodes, wanted) if n not in changed]
+        missing = [n for n in missing_nodes(trained, taxonomy, member.nodes, wanted) if n not in changed]
         lines.append(f"  {member.name}: {said}" + (f"; does not know {', '.join(missing)}" if missing else ""))
     if len(lines) == 1:
         return f"{folder} has no finished member yet\n"

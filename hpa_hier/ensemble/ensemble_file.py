@@ -19,7 +19,7 @@ from hpa_hier.ensemble.combine.rnn import Rnn, columns_by_depth
 from hpa_hier.ensemble.decide.thresholds import Thresholds
 from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import digest_of, read_json, sha256, write_bytes, write_json, write_text
+from hpa_hier.files.atomic import read_json, sha256, text_digest, write_bytes, write_json, write_text
 from hpa_hier.files.shell import command
 from hpa_hier.metrics.arrays import Floats
 from hpa_hier.settings.renamed import CHOICES, translate_settings
@@ -69,7 +69,8 @@ def load(folder: Path, file: str = FILE) -> Ensemble:
     again = fit_command(folder.parent)
     if not isinstance(content, dict) or content.get("format") not in _READABLE:
         raise UserError(f"{path}: not an ensemble of format {FORMAT}; fit it again: {again}")
-    if content.get("taxonomy_digest", digest_of(taxonomy.text)) != digest_of(taxonomy.text):  # older files have none
+    digest = text_digest(taxonomy.text)
+    if content.get("taxonomy_digest", digest) != digest:  # older files have none
         raise UserError(
             f"{path}: was fitted under another {folder / 'taxonomy.yaml'} than stands there; fit it again: {again}"
         )
@@ -105,7 +106,7 @@ def to_json(ensemble: Ensemble) -> dict[str, Any]:
         "format": FORMAT,
         "version": __version__,
         "taxonomy": ensemble.taxonomy.name,
-        "taxonomy_digest": digest_of(ensemble.taxonomy.text),
+        "taxonomy_digest": text_digest(ensemble.taxonomy.text),
         "about": ensemble.about,
         "members": {member.name: _member_to_json(member, nodes) for member in ensemble.members},
         "offset": {node: float(value) for node, value in zip(nodes, ensemble.offset, strict=True)},

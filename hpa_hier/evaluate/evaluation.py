@@ -83,7 +83,7 @@ def read_evaluation(path: Path) -> Evaluation:
     kept = next((p for p in (file.parent / "taxonomy.yaml", run / "taxonomy.yaml") if p.is_file()), None)
     if kept is None:
         raise UserError(f"{run / 'taxonomy.yaml'}: no such file; the evaluation's columns need the run's taxonomy")
-    taxonomy = Taxonomy.load(kept).plain  # virtual nodes are no answers
+    taxonomy = Taxonomy.load(kept).without_virtual  # virtual nodes are no answers
     columns = _columns(file, arrays["nodes"], taxonomy)
     ids = tuple(str(name) for name in arrays["ids"])
     facts_file = file.with_suffix(".json")

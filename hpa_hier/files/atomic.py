@@ -96,7 +96,7 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def digest_of(*parts: str) -> str:
+def text_digest(*parts: str) -> str:
     """Return a 16-digit hash of text parts, each kept apart from the next."""
     digest = hashlib.sha256()
     for part in parts:

@@ -12,7 +12,7 @@ _FOLDERS = ("hierarchy", "configs")
 _PRETRAINED = (_PACKAGE / "shipped" / "pretrained", _PACKAGE.parent / "artifacts" / "pretrained")
 
 
-def shipped(name: str) -> Path:
+def find_shipped(name: str) -> Path:
     """Return the file called `name`: from the user's folder if it is there, else the copy that came with the package.
 
     Args:
@@ -35,7 +35,7 @@ def shipped(name: str) -> Path:
 
 
 def shipped_names() -> tuple[str, ...]:
-    """Return the names that `shipped` finds anywhere, such as ``hierarchy/hpa28.yaml``."""
+    """Return the names that `find_shipped` finds anywhere, such as ``hierarchy/hpa28.yaml``."""
     for home in _HOMES:
         names = [path.relative_to(home).as_posix() for folder in _FOLDERS for path in (home / folder).rglob("*.yaml")]
         if names:

@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known word most like `word`, or nothing where none is like it.
 
-    >>> nearest("epoch", ["epochs", "loss"])
+    >>> did_you_mean("epoch", ["epochs", "loss"])
     "; did you mean 'epochs'?"
     """
     spelled = {name.casefold(): name for name in known}

@@ -14,7 +14,7 @@ import numpy as np
 from hpa_hier.data.pack.pack import VECTORS, Pack
 from hpa_hier.data.split.fingerprint import turn_images
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import digest_of
+from hpa_hier.files.atomic import text_digest
 from hpa_hier.members.score import Member, score
 from hpa_hier.members.scores_file import HeldOutScores, fold_folder, merged_scores, write_scores
 from hpa_hier.runs.manifest import SCORES, WEIGHTS, Manifest
@@ -62,7 +62,7 @@ class Views:
         """Return the name of the file of a member's held-out scores under these views; it changes with the weights."""
         if self.plain:
             return SCORES
-        return f"scores-{digest_of(self.kind, self.merge, *map(str, self.sizes), manifest.files[WEIGHTS])}.npz"
+        return f"scores-{text_digest(self.kind, self.merge, *map(str, self.sizes), manifest.files[WEIGHTS])}.npz"
 
 
 @dataclass(frozen=True)

@@ -277,14 +277,14 @@ def _recipe_flags(run: Path) -> dict[str, Flag]:
 
 
 def _renamed(record: Record, taxonomy: Taxonomy) -> dict[str, str]:
-    from hpa_hier.taxonomy.changes import renamed
+    from hpa_hier.taxonomy.changes import renamed_nodes
 
-    return dict(renamed(_trained_taxonomy(record), taxonomy, record.manifest.nodes))
+    return dict(renamed_nodes(_trained_taxonomy(record), taxonomy, record.manifest.nodes))
 
 
 def _given(record: Record, taxonomy: Taxonomy) -> str:
     """Return the node that all images of a member's training carried, as it is called now; "" where they were all."""
-    from hpa_hier.taxonomy.changes import renamed
+    from hpa_hier.taxonomy.changes import renamed_nodes
 
     manifest = record.manifest
     if manifest.images != "own":
@@ -292,7 +292,7 @@ def _given(record: Record, taxonomy: Taxonomy) -> str:
     (kind, value), *_ = manifest.selector.items()
     node = virtual_node(value) if kind == "partition" else value
     trained = _trained_taxonomy(record)
-    return renamed(trained, taxonomy, (node,)).get(node, node) if node in trained.column else node
+    return renamed_nodes(trained, taxonomy, (node,)).get(node, node) if node in trained.column else node
 
 
 def _trained_taxonomy(record: Record) -> Taxonomy:

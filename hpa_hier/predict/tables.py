@@ -29,7 +29,7 @@ class Tables:
         self._predictions = csv.writer(predictions, lineterminator="\n")
         self._submission = csv.writer(submission, lineterminator="\n")
         self._rejected = csv.writer(rejected, lineterminator="\n")
-        shown = taxonomy.plain.nodes  # a virtual node is no answer
+        shown = taxonomy.without_virtual.nodes  # a virtual node is no answer
         self._shown = [taxonomy.column[node] for node in shown]
         header = ["id", "labels", "groups", "fallback", "filled", "safe", *map(safe_cell, shown)]
         self._predictions.writerow(header)

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.shipped import shipped
-from hpa_hier.files.spelling import nearest
+from hpa_hier.files.shipped import find_shipped
+from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.files.yaml_file import Key, Value, YamlDocument, parse_yaml, plain_value, read_yaml
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.renamed import find_old_names, translate_settings
@@ -34,7 +34,7 @@ def load_recipe(config: str | None, sets: Sequence[str] = ()) -> Recipe:
     Raises:
         UserError: ``configs/x.yaml:12: training.epochs must be greater than 0, got -1``, or with the --set at fault.
     """
-    document = read_yaml(shipped(config or DEFAULT_RECIPE))
+    document = read_yaml(find_shipped(config or DEFAULT_RECIPE))
     settings: Any = {} if document.value is None else document.value
     if not isinstance(settings, dict):
         raise document.error("a recipe holds settings such as 'run: demo', and this is a list or a single value")
@@ -143,7 +143,7 @@ def _problem(error: ErrorDetails, path: tuple[Key, ...]) -> str:
     )
     if error["type"] == "extra_forbidden":
         known = _names_at(path[:-1])
-        hint = nearest(str(path[-1]), known) or f"; known here are {', '.join(known)}"
+        hint = did_you_mean(str(path[-1]), known) or f"; known here are {', '.join(known)}"
         return f"unknown setting '{setting}'{hint}"
     if error["type"] == "missing":
         return f"'{setting}' is missing; add it"

@@ -277,7 +277,7 @@ def _one_thread() -> None:
 
 
 def _node(taxonomy: Taxonomy, label: str) -> str:
-    node = taxonomy.node_of(label)
+    node = taxonomy.find_node(label)
     if node is None:
         raise UserError(f"{taxonomy.source}: no leaf has label {label} ({LEAVES[label]}); simulated cells need all 28")
     return node

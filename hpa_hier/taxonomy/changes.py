@@ -25,13 +25,13 @@ def stale_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str]) -> t
     return tuple(node for node in nodes if trained.node(node).name not in known)
 
 
-def renamed(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str]) -> dict[str, str]:
+def renamed_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str]) -> dict[str, str]:
     """Return the member's nodes of which only the name has changed, each with its name now."""
     known = _names_now(trained, current)
     return {node: known[node] for node in nodes if known.get(node, node) != node}
 
 
-def uncovered(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
+def missing_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
     """Return the nodes that a member should answer for by now and does not, as after a leaf was added to its level.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.spelling import nearest
+from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.files.yaml_file import YamlDocument
 from hpa_hier.taxonomy.tree import Node
 
@@ -78,7 +78,9 @@ def _second_parent_problem(entry: Entry, parent: str, index: int, by_name: dict[
     if parent == entry.node.name:
         return "itself; remove that"
     if parent not in by_name:
-        return f"'{parent}', which is no node of the tree{nearest(parent, by_name) or '; name a group of the tree'}"
+        return (
+            f"'{parent}', which is no node of the tree{did_you_mean(parent, by_name) or '; name a group of the tree'}"
+        )
     if not by_name[parent].children and not by_name[parent].node.open:
         return f"'{parent}', which is a leaf; name a group"
     if parent in entry.node.parents:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.spelling import nearest
+from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.files.yaml_file import Value, YamlDocument, parse_yaml
 from hpa_hier.taxonomy.fields import (
     NODE_FIELDS,
@@ -70,7 +70,7 @@ def _file_fields(document: YamlDocument) -> dict[str, Value]:
     for key in fields:
         if key not in _FILE_FIELDS:
             known = ", ".join(_FILE_FIELDS)
-            hint = nearest(key, _FILE_FIELDS) or f"; the fields are {known}, and nodes stand below 'tree'"
+            hint = did_you_mean(key, _FILE_FIELDS) or f"; the fields are {known}, and nodes stand below 'tree'"
             raise document.error(f"unknown field '{key}'{hint}", key)
     for key in ("taxonomy", "levels", "tree"):
         if key not in fields:
@@ -184,7 +184,7 @@ def _no_node(document: YamlDocument, path: Path, value: Value) -> UserError:
         how = "a leaf is written such as 'Nucleoplasm: {label: 0}'"
         return document.error(f"the node '{name}' must hold fields or nodes, got {kind_of(value)}; {how}", *path)
     how = f"; the fields are {', '.join(NODE_FIELDS)}, and a leaf is written '{name}: {{label: …}}'"
-    return document.error(f"unknown field '{name}' in '{path[-2]}'{nearest(name, NODE_FIELDS) or how}", *path)
+    return document.error(f"unknown field '{name}' in '{path[-2]}'{did_you_mean(name, NODE_FIELDS) or how}", *path)
 
 
 def _reserved(document: YamlDocument, path: Path) -> UserError:

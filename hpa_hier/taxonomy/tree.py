@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import digest_of
-from hpa_hier.files.spelling import nearest
+from hpa_hier.files.atomic import text_digest
+from hpa_hier.files.spelling import did_you_mean
 
 ALL = "all"  # as a level: every node of the tree
 PARTITION = "partition"  # as a level: the virtual nodes
@@ -64,10 +64,10 @@ class Taxonomy:
         Raises:
             UserError: with the file, the line and what to do.
         """
-        from hpa_hier.files.shipped import shipped
+        from hpa_hier.files.shipped import find_shipped
         from hpa_hier.files.yaml_file import read_text
 
-        found = shipped(str(path))
+        found = find_shipped(str(path))
         return cls.from_text(read_text(found), str(found))
 
     @classmethod
@@ -110,7 +110,7 @@ class Taxonomy:
         return tuple(name for name, node in self.entries.items() if node.virtual)
 
     @cached_property
-    def plain(self) -> Taxonomy:
+    def without_virtual(self) -> Taxonomy:
         """The same taxonomy without its virtual nodes; its other nodes stand in the same order."""
         if not self.virtual:
             return self
@@ -165,7 +165,7 @@ class Taxonomy:
         try:
             return self.entries[name]
         except KeyError:
-            raise UserError(f"{self.source}: no node is called '{name}'{nearest(name, self.nodes)}") from None
+            raise UserError(f"{self.source}: no node is called '{name}'{did_you_mean(name, self.nodes)}") from None
 
     def parents(self, node: str) -> tuple[str, ...]:
         """Return the nodes right above, in the order of `nodes`."""
@@ -223,7 +223,7 @@ class Taxonomy:
         """
         if name not in self.entries or self.is_leaf(name):
             found = "is a leaf" if name in self.entries else "is no node of this taxonomy"
-            near = nearest(name, [node for node in self.nodes if not self.is_leaf(node)])
+            near = did_you_mean(name, [node for node in self.nodes if not self.is_leaf(node)])
             top = ", ".join(self.groups) or "none"
             raise UserError(
                 f"{self.source}: '{name}' {found}, and a group was asked for{near}; its top groups are {top}"
@@ -253,7 +253,7 @@ class Taxonomy:
             raise UserError(f"{self.source}: '{leaf}' is a group and carries no label; ask for one of its leaves")
         return label
 
-    def node_of(self, label_or_name: str) -> str | None:
+    def find_node(self, label_or_name: str) -> str | None:
         """Return the node that a label (exactly) or a name (in any case) stands for; None where there is none."""
         return self._by_label.get(label_or_name) or self._by_name.get(label_or_name.casefold())
 
@@ -272,10 +272,10 @@ class Taxonomy:
         return np.ascontiguousarray(closed.T)
 
     @cached_property
-    def text_hash(self) -> str:
+    def content_digest(self) -> str:
         """16 hex digits of what the file says: nodes, parents, labels, open flags and levels; not comments or order."""
         nodes = sorted(repr((n.name, sorted(n.parents), n.label, n.open, n.depth)) for n in self.entries.values())
-        return digest_of(*nodes, "levels", *(f"{name}={depth}" for name, depth in self.depths.items()))
+        return text_digest(*nodes, "levels", *(f"{name}={depth}" for name, depth in self.depths.items()))
 
     def meaning(self, node: str) -> str:
         """Return 16 hex digits of what a member's column for this node answers.
@@ -287,7 +287,7 @@ class Taxonomy:
         below = [name for name in (node, *self.descendants(node)) if name in self._open_texts]
         opened = sorted(self._open_texts[name] for name in below)
         kind = "leaf" if self.is_leaf(node) else "group"
-        return digest_of(kind, repr(self._labels_below[node]), *opened)
+        return text_digest(kind, repr(self._labels_below[node]), *opened)
 
     @cached_property
     def _labels_below(self) -> Mapping[str, list[str]]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from hpa_hier.files.spelling import nearest
+from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.files.yaml_file import YamlDocument
 from hpa_hier.taxonomy.fields import check_name, kind_of
 from hpa_hier.taxonomy.graph import Entry
@@ -59,6 +59,8 @@ def _check(document: YamlDocument, name: str, leaves: object, entries: list[Entr
     known = {entry.node.name for entry in entries if not entry.children}
     for index, leaf in enumerate(leaves):
         if leaf not in known:
-            raise document.error(f"'{leaf}' is no leaf of the tree{nearest(str(leaf), known)}", _FIELD, name, index)
+            raise document.error(
+                f"'{leaf}' is no leaf of the tree{did_you_mean(str(leaf), known)}", _FIELD, name, index
+            )
         if leaf in leaves[:index]:
             raise document.error(f"'{leaf}' stands below '{name}' twice; remove one", _FIELD, name, index)

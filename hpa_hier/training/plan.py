@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from hpa_hier.data.pack.pack import VECTORS, Pack
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import digest_of, sha256
+from hpa_hier.files.atomic import sha256, text_digest
 from hpa_hier.files.shell import command
-from hpa_hier.files.spelling import nearest
+from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.members.nodes import Selector, train_flags
 from hpa_hier.models.backbones.create import MLP
 from hpa_hier.runs.manifest import MANIFEST, Manifest, read_manifest, training_of
@@ -64,7 +64,7 @@ class Plan:
     def digest(self) -> str:
         """16 hex digits of all that decides the weights except the device; a checkpoint with another is not resumed."""
         run = self.run
-        return digest_of(
+        return text_digest(
             json.dumps(self.settings.model_dump(mode="json"), sort_keys=True),
             *(self.meanings[node] for node in self.nodes),
             str(self.member.seed),
@@ -173,7 +173,7 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
         raise UserError(f"--weights {settings.weights}: no such file")
     for node in settings.class_weights or {}:
         if node not in taxonomy.column:
-            near = nearest(node, taxonomy.nodes)
+            near = did_you_mean(node, taxonomy.nodes)
             raise UserError(f"training.class_weights: {taxonomy.source} has no node '{node}'{near}")
     if settings.frozen and settings.backbone != MLP and not (settings.weights or settings.pretrained):
         raise UserError(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.shipped import shipped, shipped_names
+from hpa_hier.files.shipped import find_shipped, shipped_names
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe, recipe_yaml
 from hpa_hier.settings.training import TrainingSettings
@@ -223,9 +223,9 @@ def test_any_text_and_number_survives_being_written(text: str, rate: float, name
 
 def test_what_is_shipped_is_found_and_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert shipped("configs/demo.yaml").is_file()
+    assert find_shipped("configs/demo.yaml").is_file()
     assert {"configs/default.yaml", "configs/demo.yaml", "hierarchy/hpa28.yaml"} <= set(shipped_names())
     with pytest.raises(UserError, match=r"^configs/dmeo\.yaml: no such file; .*configs/demo\.yaml, .*hierarchy/hpa19"):
-        shipped("configs/dmeo.yaml")
+        find_shipped("configs/dmeo.yaml")
     with pytest.raises(UserError, match="no such file"):
-        shipped("configs/../pyproject.toml")
+        find_shipped("configs/../pyproject.toml")

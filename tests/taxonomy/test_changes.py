@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from taxonomy_texts import SMALL, graphs, tree_text
 
 from hpa_hier.taxonomy import Taxonomy
-from hpa_hier.taxonomy.changes import renamed, stale_nodes, uncovered
+from hpa_hier.taxonomy.changes import missing_nodes, renamed_nodes, stale_nodes
 
 TRAINED = Taxonomy.load("hierarchy/hpa28.yaml")
 
@@ -75,8 +75,8 @@ def test_opening_a_group_makes_it_and_all_above_it_stale() -> None:
 def test_a_new_leaf_makes_the_groups_above_it_stale_and_is_missing_from_the_leaves() -> None:
     current = edited(("      Lysosomes:", "      Melanosomes: {label: 28}\n      Lysosomes:"))
     assert stale_by_level(current) == {"coarse": ("Secretory",), "compartment": ("Vesicles",), "leaf": ()}
-    assert uncovered(TRAINED, current, TRAINED.leaves, current.leaves) == ("Melanosomes",)
-    assert uncovered(TRAINED, current, TRAINED.level("coarse"), current.level("coarse")) == ("Secretory",)
+    assert missing_nodes(TRAINED, current, TRAINED.leaves, current.leaves) == ("Melanosomes",)
+    assert missing_nodes(TRAINED, current, TRAINED.level("coarse"), current.level("coarse")) == ("Secretory",)
 
 
 def test_a_removed_leaf_makes_its_column_stale() -> None:
@@ -87,7 +87,7 @@ def test_a_removed_leaf_makes_its_column_stale() -> None:
 def test_a_new_name_is_no_new_meaning() -> None:
     current = edited(("Rods & rings", "Cytoophidia"), ("  Secretory:", "  Endomembrane system:"))
     assert set(stale_by_level(current).values()) == {()}
-    assert renamed(TRAINED, current, TRAINED.nodes) == {
+    assert renamed_nodes(TRAINED, current, TRAINED.nodes) == {
         "Rods & rings": "Cytoophidia",
         "Secretory": "Endomembrane system",
     }
@@ -98,14 +98,14 @@ def test_two_leaves_that_exchange_their_labels_exchange_their_names() -> None:
         ("Endosomes: {label: 9,", "Endosomes: {label: 8,"), ("Peroxisomes: {label: 8,", "Peroxisomes: {label: 9,")
     )
     assert set(stale_by_level(current).values()) == {()}
-    assert renamed(TRAINED, current, TRAINED.leaves) == {"Endosomes": "Peroxisomes", "Peroxisomes": "Endosomes"}
+    assert renamed_nodes(TRAINED, current, TRAINED.leaves) == {"Endosomes": "Peroxisomes", "Peroxisomes": "Endosomes"}
 
 
 def test_a_group_with_one_group_below_keeps_apart_from_it() -> None:
     trained = Taxonomy.from_text(SMALL)
     assert trained.meaning("Secretory") == trained.meaning("Vesicles")  # they have the same leaves
     current = Taxonomy.from_text(SMALL.replace("Secretory", "Secretion"))
-    assert renamed(trained, current, trained.nodes) == {"Secretory": "Secretion"}
+    assert renamed_nodes(trained, current, trained.nodes) == {"Secretory": "Secretion"}
 
 
 @settings(max_examples=100, deadline=None)
@@ -114,7 +114,7 @@ def test_renaming_every_node_makes_nothing_stale_and_every_old_name_finds_its_ow
     trained = Taxonomy.from_text(tree_text(tree))
     current = Taxonomy.from_text(tree_text(tree).replace("  n", "  m").replace("[n", "[m").replace(", n", ", m"))
     assert stale_nodes(trained, current, trained.nodes) == ()
-    names = renamed(trained, current, trained.nodes)
+    names = renamed_nodes(trained, current, trained.nodes)
     assert sorted(names) == sorted(trained.nodes)
     assert sorted(names.values()) == sorted(current.nodes)
     assert all(trained.meaning(old) == current.meaning(new) for old, new in names.items())

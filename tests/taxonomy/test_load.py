@@ -180,13 +180,13 @@ def test_a_shipped_taxonomy_is_found_from_any_folder(tmp_path: Path, monkeypatch
 def test_an_int_like_label_keeps_its_spelling() -> None:
     taxonomy = Taxonomy.from_text(with_line(10, "    Cytosol: {label: 02}"))
     assert taxonomy.label("Cytosol") == "02"
-    assert taxonomy.node_of("2") == "Nucleoli"
-    assert taxonomy.node_of("02") == "Cytosol"
+    assert taxonomy.find_node("2") == "Nucleoli"
+    assert taxonomy.find_node("02") == "Cytosol"
 
 
 def test_an_open_group_may_carry_a_label() -> None:
     taxonomy = Taxonomy.from_text(with_line(14, "      open: true\n      label: 99"))
-    assert taxonomy.node_of("99") == "Vesicles"
+    assert taxonomy.find_node("99") == "Vesicles"
     assert "Vesicles" not in taxonomy.leaves
 
 

@@ -63,15 +63,15 @@ def test_negative_of_the_single_cell_taxonomy_stands_beside_the_groups() -> None
     assert single.level("coarse") == (*single.groups, "Negative")
     assert "Negative" in single.level("compartment")
     assert single.parents("Negative") == ()
-    assert single.node_of("17") == "Vesicles and punctate cytosolic patterns"
+    assert single.find_node("17") == "Vesicles and punctate cytosolic patterns"
     assert len(single.leaves) == 19
 
 
 def test_a_label_is_looked_up_exactly_and_a_name_in_any_case(hpa28: Taxonomy) -> None:
-    assert hpa28.node_of("7") == "Golgi apparatus"
-    assert hpa28.node_of("07") is None
-    assert hpa28.node_of("golgi APPARATUS") == "Golgi apparatus"
-    assert hpa28.node_of("28") is None
+    assert hpa28.find_node("7") == "Golgi apparatus"
+    assert hpa28.find_node("07") is None
+    assert hpa28.find_node("golgi APPARATUS") == "Golgi apparatus"
+    assert hpa28.find_node("28") is None
 
 
 def test_a_name_that_does_not_exist_is_answered_with_those_that_do(hpa28: Taxonomy) -> None:
@@ -216,14 +216,14 @@ def test_meaning_tells_nodes_with_different_leaves_apart(tree: dict) -> None:
 
 def test_the_digest_of_a_file_ignores_comments_and_order_but_no_name(hpa28: Taxonomy) -> None:
     text = hpa28.text
-    assert Taxonomy.from_text("# a comment\n" + text).text_hash == hpa28.text_hash
+    assert Taxonomy.from_text("# a comment\n" + text).content_digest == hpa28.content_digest
     lines = text.splitlines(keepends=True)
     first = next(i for i, line in enumerate(lines) if "Nuclear speckles" in line)
     lines[first], lines[first + 1] = lines[first + 1], lines[first]
-    assert Taxonomy.from_text("".join(lines)).text_hash == hpa28.text_hash
-    assert Taxonomy.from_text(text.replace("Nuclear speckles", "Speckles")).text_hash != hpa28.text_hash
-    assert Taxonomy.from_text(text.replace("open: true", "open: false")).text_hash != hpa28.text_hash
-    assert Taxonomy.from_text(text.replace("compartment: 2, ", "")).text_hash != hpa28.text_hash
+    assert Taxonomy.from_text("".join(lines)).content_digest == hpa28.content_digest
+    assert Taxonomy.from_text(text.replace("Nuclear speckles", "Speckles")).content_digest != hpa28.content_digest
+    assert Taxonomy.from_text(text.replace("open: true", "open: false")).content_digest != hpa28.content_digest
+    assert Taxonomy.from_text(text.replace("compartment: 2, ", "")).content_digest != hpa28.content_digest
 
 
 def test_the_text_is_kept_verbatim(hpa28: Taxonomy) -> None:

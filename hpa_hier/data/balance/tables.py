@@ -35,7 +35,7 @@ def parse_goal(present: np.ndarray, taxonomy: Taxonomy, bounds: Sequence[str], d
     bound = np.full(len(taxonomy.leaves), np.inf)
     for text in bounds:
         name, equals, growth = text.rpartition("=")
-        leaf = taxonomy.node_of(name.strip())
+        leaf = taxonomy.find_node(name.strip())
         if not equals or leaf is None or not taxonomy.is_leaf(leaf):
             raise UserError(
                 f"--bound {text}: {name or text!r} is no leaf of '{taxonomy.name}'; give one, as in Nucleoplasm=0.15"

@@ -43,12 +43,12 @@ def find_columns(table: CsvTable, taxonomy: Taxonomy) -> LabelColumns:
     rest = tuple(j for j in range(len(names)) if j not in (sample_id, target, group))
     if target is not None:
         return LabelColumns(sample_id, target, (), group, rest)
-    if not any(taxonomy.node_of(table.header[j]) for j in rest):
+    if not any(taxonomy.find_node(table.header[j]) for j in rest):
         raise UserError(
             f"{table.source}:1: neither a column Target or Label nor 0/1 columns named by label or node "
             f"of '{taxonomy.name}' among {_listed(table.header)}"
         )
-    hot = tuple((j, table.header[j]) for j in rest if taxonomy.node_of(table.header[j]) or _is_hot(table, j))
+    hot = tuple((j, table.header[j]) for j in rest if taxonomy.find_node(table.header[j]) or _is_hot(table, j))
     _check_hot(table, hot)
     return LabelColumns(sample_id, None, hot, group, tuple(j for j in rest if j not in dict(hot)))
 
@@ -61,8 +61,8 @@ def row_labels(
         labels = [name for j, name in columns.hot if row[j].lower() in _ON]
     else:
         labels = _split_cell(row[columns.target], taxonomy)
-    nodes = {taxonomy.node_of(label) for label in labels}
-    unknown = tuple(label for label in labels if taxonomy.node_of(label) is None)
+    nodes = {taxonomy.find_node(label) for label in labels}
+    unknown = tuple(label for label in labels if taxonomy.find_node(label) is None)
     return tuple(sorted((node for node in nodes if node), key=taxonomy.column.__getitem__)), unknown
 
 
@@ -72,7 +72,7 @@ def _split_cell(cell: str, taxonomy: Taxonomy) -> list[str]:
         return [part.strip() for part in _SEPARATORS.split(cell) if part.strip()]
     parts = cell.split()
     if len(parts) > 1 and (
-        taxonomy.node_of(cell) or not all(part.isdecimal() or taxonomy.node_of(part) for part in parts)
+        taxonomy.find_node(cell) or not all(part.isdecimal() or taxonomy.find_node(part) for part in parts)
     ):
         return [cell]  # a name with blanks, or one that should have been
     return parts

@@ -95,7 +95,7 @@ def _twentieth(counts: Mapping[str, int], images: int, taxonomy: Taxonomy) -> in
 
 
 def _leaf(name: str, taxonomy: Taxonomy) -> str:
-    node = taxonomy.node_of(name)
+    node = taxonomy.find_node(name)
     if node is None or not taxonomy.is_leaf(node):
         raise UserError(
             f"partition.majority: {name!r} is no leaf of '{taxonomy.name}'; "

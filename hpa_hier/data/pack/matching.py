@@ -10,7 +10,7 @@ from hpa_hier.data.images.scan import ImageSource, Reject, Scan, scan
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.data.labels.table import LabelTable, read_labels
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import digest_of
+from hpa_hier.files.atomic import text_digest
 from hpa_hier.taxonomy import Taxonomy
 
 CURE = "mend them, or give --on-problem skip to leave these samples out (rejected.csv then lists them all)"
@@ -112,4 +112,4 @@ def _digest(request: PackRequest, samples: Sequence[Planned], rejects: Sequence[
             facts = plane.file.stat()
             lines.append(f"{channel}\t{plane.index}\t{plane.file.name}\t{facts.st_size}\t{facts.st_mtime_ns}")
     settings = (*request.channels, "-", *request.may_be_missing, "-", str(request.size), request.intensity)
-    return digest_of(*settings, request.taxonomy.text, *lines)
+    return text_digest(*settings, request.taxonomy.text, *lines)

@@ -15,7 +15,7 @@ from hpa_hier.data.labels.table import Targets, is_valid_id, targets
 from hpa_hier.data.pack.samples import HEADER, Sample, pixel_hash, samples_csv
 from hpa_hier.data.pack.shard import SHARD_STEM, Shard, Shards, rows_per_shard, write_shard
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import digest_of, read_json, sha256, write_json, write_text
+from hpa_hier.files.atomic import read_json, sha256, text_digest, write_json, write_text
 from hpa_hier.files.csv_file import read_csv
 from hpa_hier.taxonomy import Taxonomy
 
@@ -198,7 +198,7 @@ class Pack:
     def _counterpart(self, node: str, taxonomy: Taxonomy) -> str | None:
         label = self.taxonomy.node(node).label
         if taxonomy.name == self.taxonomy.name and label is not None:
-            return taxonomy.node_of(label)
+            return taxonomy.find_node(label)
         return node if node in taxonomy.column else None
 
 
@@ -294,7 +294,7 @@ def _digest(folder: Path, facts: PackFacts, shards: Sequence[Shard]) -> str:
     parts = [*facts.channels, str(facts.size), facts.intensity]
     parts += [VECTORS] if facts.kind == VECTORS else []
     parts += [sha256(folder / "samples.csv")]
-    return digest_of(*parts, *(shard.sha256 for shard in shards))
+    return text_digest(*parts, *(shard.sha256 for shard in shards))
 
 
 def _read_samples(path: Path) -> tuple[Sample, ...]:

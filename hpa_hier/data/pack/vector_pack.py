@@ -28,7 +28,7 @@ from hpa_hier.data.pack.samples import Sample, pixel_hash
 from hpa_hier.data.pack.shard import Shard, rows_per_shard, write_shard
 from hpa_hier.data.pack.vector_table import VectorTable, read_vectors, refuse_missing_values
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import digest_of, sha256, write_text
+from hpa_hier.files.atomic import sha256, text_digest, write_text
 from hpa_hier.files.csv_file import csv_text, read_csv
 from hpa_hier.taxonomy import Taxonomy
 
@@ -49,7 +49,7 @@ class VectorRequest:
     def digest(self) -> str:
         """16 hex digits of all that the pack follows from."""
         files = [sha256(path) for path in (self.vectors, self.ids, self.labels) if path]
-        return digest_of(VECTORS, str(self.fill), self.taxonomy.text, *files)
+        return text_digest(VECTORS, str(self.fill), self.taxonomy.text, *files)
 
 
 def build_vectors(request: VectorRequest) -> PackReport:

@@ -15,7 +15,7 @@ from hpa_hier.data.split.duplicates import join_groups
 from hpa_hier.data.split.near_duplicates import find_near_duplicates
 from hpa_hier.data.split.stratify import stratify
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import digest_of, read_json, refuse_foreign, write_json, write_text
+from hpa_hier.files.atomic import read_json, refuse_foreign, text_digest, write_json, write_text
 from hpa_hier.files.csv_file import csv_text, read_csv
 from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import SplitSettings
@@ -41,7 +41,7 @@ class Split:
         """16 hex digits of who is in which part, and in which fold where there are any, whatever the rows' order."""
         folded = any(fold >= 0 for fold in self.folds)
         rows = sorted(zip(self.ids, self.parts, self.folds, strict=True))
-        return digest_of(*(f"{i}\t{part}\t{fold}" if folded else f"{i}\t{part}" for i, part, fold in rows))
+        return text_digest(*(f"{i}\t{part}\t{fold}" if folded else f"{i}\t{part}" for i, part, fold in rows))
 
     def part_rows(self, part: str) -> np.ndarray:
         """Return the row numbers (int64) of a part, in the order of `ids`."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from hpa_hier.ensemble.decide.thresholds import Thresholds
 from hpa_hier.errors import UserError
-from hpa_hier.files.spelling import nearest
+from hpa_hier.files.spelling import did_you_mean
 
 
 def set_by_hand(thresholds: Thresholds, values: Mapping[str, float]) -> Thresholds:
@@ -24,7 +24,9 @@ def set_by_hand(thresholds: Thresholds, values: Mapping[str, float]) -> Threshol
     """
     unknown = next((node for node in values if node not in thresholds.nodes), None)
     if unknown is not None:
-        raise UserError(f"ensemble.hand_thresholds: no node is called {unknown!r}{nearest(unknown, thresholds.nodes)}")
+        raise UserError(
+            f"ensemble.hand_thresholds: no node is called {unknown!r}{did_you_mean(unknown, thresholds.nodes)}"
+        )
     mine = np.array([node in values for node in thresholds.nodes])
     by_hand = np.array([values.get(node, np.nan) for node in thresholds.nodes])
     return replace(

@@ -14,7 +14,7 @@ from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, read_csv
-from hpa_hier.files.spelling import nearest
+from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.taxonomy import Taxonomy
 
@@ -127,9 +127,9 @@ def _nodes(path: Path, table: CsvTable, taxonomy: Taxonomy) -> tuple[str, ...]:
         raise UserError(f"{path}:1: holds only the column '{table.header[0]}'; add one column a node")
     nodes: list[str] = []
     for column in columns:
-        node = column if column in taxonomy.column else taxonomy.node_of(column)
+        node = column if column in taxonomy.column else taxonomy.find_node(column)
         if node is None:
-            hint = nearest(column, taxonomy.nodes) or f"; nodes are {', '.join(taxonomy.nodes[:4])}, …"
+            hint = did_you_mean(column, taxonomy.nodes) or f"; nodes are {', '.join(taxonomy.nodes[:4])}, …"
             raise UserError(f"{path}:1: column '{column}' is no node of {taxonomy.source}{hint}")
         if node in nodes:
             other = columns[nodes.index(node)]

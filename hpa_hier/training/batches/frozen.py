@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import digest_of, replacing
+from hpa_hier.files.atomic import replacing, text_digest
 from hpa_hier.members.score import ready, score
 from hpa_hier.models.network import Network
 
@@ -76,5 +76,5 @@ def _digest(pack: Pack, network: Network, device: torch.device) -> str:
     weights = {"mean": network.mean, "std": network.std, **network.backbone.state_dict()}
     for name, tensor in sorted(weights.items()):
         content = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        parts += [name, str(tuple(tensor.shape)), digest_of(content.hex())]
-    return digest_of(*parts)
+        parts += [name, str(tuple(tensor.shape)), text_digest(content.hex())]
+    return text_digest(*parts)
