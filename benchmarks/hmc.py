@@ -38,6 +38,7 @@ from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, text_digest, write_text
+from hpa_hier.members.scores_file import load_scores
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
@@ -168,7 +169,7 @@ class Bench:
 
     def scores(self, run_name: str, member: str) -> Scores:
         """Return what a member says of the part that its run holds out."""
-        return Scores.load(self.out / run_name / "members" / member / "scores.npz", member, "test")
+        return load_scores(self.out / run_name / "members" / member / "scores.npz", member, "test")
 
     def choose(self) -> None:
         """Choose the trunk and fit what is fitted on the validation part, with networks that have not seen it."""

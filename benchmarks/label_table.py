@@ -161,7 +161,7 @@ def parents_present(world: World, rows: np.ndarray, nodes: tuple[str, ...]) -> n
 
 def head_of(kind: str, nodes: tuple[str, ...], taxonomy: Taxonomy, prevalence: np.ndarray) -> nn.Module:
     """Build one of this project's heads."""
-    ancestry = Ancestry.of(nodes, {node: taxonomy.parents(node) for node in nodes})
+    ancestry = Ancestry.from_names(nodes, {node: taxonomy.parents(node) for node in nodes})
     if kind == "chain":
         return Chain(HIDDEN, ancestry, prevalence, 0.0)
     if kind == "levels":

@@ -56,9 +56,9 @@ def main(arguments: list[str]) -> int:
 
     torch.set_num_threads(1)
     from hpa_hier.taxonomy import Taxonomy
-    from hpa_hier.training.shipped_weights import settings_of_shipped
+    from hpa_hier.training.shipped_weights import shipped_weights_settings
 
-    shipped = Path(settings_of_shipped()["training.weights"])
+    shipped = Path(shipped_weights_settings()["training.weights"])
     taxonomy = Taxonomy.load("hierarchy/hpa28.yaml")
     leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
     counts = [int(count) for count in options.counts.split(",")]

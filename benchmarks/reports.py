@@ -42,7 +42,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation
 from hpa_hier.evaluate.measure import measure_of, resampled
 from hpa_hier.files.atomic import read_json, write_bytes, write_json, write_text
-from hpa_hier.members.nodes import member_named
+from hpa_hier.members.nodes import find_member
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.bootstrap import interval
 from hpa_hier.settings.recipe import EnsembleSettings, Recipe, ReportSettings
@@ -206,7 +206,7 @@ def train(wanted: Sequence[System], jobs: int) -> None:
     for system, name in todo:
         system.folder.mkdir(parents=True, exist_ok=True)
         kept = system.folder / "members" / name / "member.json"
-        settings = system.recipe.member_training(member_named(system.recipe, name)).model_dump(mode="json")
+        settings = system.recipe.member_training(find_member(system.recipe, name)).model_dump(mode="json")
         if kept.exists() and read_json(kept)["settings"] != settings:
             raise UserError(f"{kept.parent}: trained with other settings than now; remove it and run this again")
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:

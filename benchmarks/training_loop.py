@@ -26,7 +26,7 @@ from hpa_hier.models.network import Network
 from hpa_hier.models.precision import precision_for
 from hpa_hier.runs.part import Part
 from hpa_hier.settings.training import TrainingSettings
-from hpa_hier.training.batches.images import Dealing, PartBatches, TrainingBatches
+from hpa_hier.training.batches.images import BatchSampling, PartBatches, TrainingBatches
 from hpa_hier.training.choices import ranges_of
 from hpa_hier.training.loop.module import Optimising, Training
 from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
@@ -61,7 +61,7 @@ def made() -> tuple[TrainingSettings, TrainingBatches, Training, PartBatches]:
     pack = Noise(generator.integers(0, 256, (IMAGES, 4, SIZE, SIZE), dtype=np.uint8))
     part = Part(np.arange(IMAGES), generator.random((IMAGES, NODES)) < 0.1, np.ones((IMAGES, NODES), bool))
     settings = TrainingSettings(width=16)
-    dealing = Dealing(0, BATCH, ranges_of(settings.augment, pack.channels))
+    dealing = BatchSampling(0, BATCH, ranges_of(settings.augment, pack.channels))
     batches = TrainingBatches(pack, part, np.ones(IMAGES, int), dealing)
     torch.manual_seed(0)
     backbone = SmallCnn(4, 16)

@@ -98,11 +98,11 @@ def _sets(flags: argparse.Namespace) -> list[str]:
     """Return the changes to the recipe: those of --set, and those that have a flag of their own."""
     named = {"data.pack": flags.data, "run": flags.run, "training.weights": flags.weights}
     if flags.init:
-        from hpa_hier.training.shipped_weights import settings_of_shipped
+        from hpa_hier.training.shipped_weights import shipped_weights_settings
 
         if flags.weights:
             raise UserError("--init pretrained and --weights both initialise the backbone; give one of them")
-        shipped = settings_of_shipped()
+        shipped = shipped_weights_settings()
         twice = [change for change in flags.sets if change.partition("=")[0].strip() in shipped]
         if twice:
             raise UserError(f"--init pretrained sets what --set {twice[0]} does; leave one of them out")
@@ -117,15 +117,15 @@ def _quoted(text: str) -> str:
 
 
 def _member(flags: argparse.Namespace, recipe: Recipe) -> MemberSettings:
-    from hpa_hier.members.nodes import Selector, member_named, member_selected
+    from hpa_hier.members.nodes import Selector, find_member, select_member
 
     if flags.member:
-        return member_named(recipe, flags.member)
+        return find_member(recipe, flags.member)
     if flags.level:
-        return member_selected(recipe, Selector("level", flags.level), flags.seed or 0)
+        return select_member(recipe, Selector("level", flags.level), flags.seed or 0)
     if flags.group:
-        return member_selected(recipe, Selector("group", flags.group), flags.seed or 0)
-    return member_selected(recipe, Selector("partition", flags.partition), flags.seed or 0)
+        return select_member(recipe, Selector("group", flags.group), flags.seed or 0)
+    return select_member(recipe, Selector("partition", flags.partition), flags.seed or 0)
 
 
 def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings) -> int:
@@ -192,9 +192,9 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str]) -
 
 def _slots(flags: argparse.Namespace) -> list[str]:
     """Return the device of each process that may run at a time."""
-    from hpa_hier.members.devices import device_named
+    from hpa_hier.members.devices import find_device
 
-    device = device_named(flags.device)
+    device = find_device(flags.device)
     if device.type == "cuda" and ":" not in flags.device:
         import torch
 

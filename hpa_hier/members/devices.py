@@ -7,7 +7,7 @@ import torch
 from hpa_hier.errors import UserError
 
 
-def device_named(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
     """Turn auto, cpu, cuda, cuda:N or mps into a device that this machine has.
 
     Raises:

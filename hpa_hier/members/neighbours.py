@@ -32,12 +32,12 @@ def write_bank(path: Path, ids: tuple[str, ...], nodes: tuple[tuple[str, ...], .
     write_text(path, csv_text(_HEADER, ((sample, "|".join(names)) for sample, names in zip(ids, nodes, strict=True))))
 
 
-def votes(member: Member) -> bool:
+def has_neighbours(member: Member) -> bool:
     """Tell whether a member answers by its nearest training images, all in one network."""
     return member.manifest.head == "arcface" and not member.manifest.folds
 
 
-def nearest(folder: Path, member: Member, images: np.ndarray) -> list[list[Neighbour]]:
+def find_neighbours(folder: Path, member: Member, images: np.ndarray) -> list[list[Neighbour]]:
     """Find the training images that decide what a member says of images, nearest first.
 
     Args:
@@ -48,7 +48,7 @@ def nearest(folder: Path, member: Member, images: np.ndarray) -> list[list[Neigh
     Raises:
         UserError: the member does not vote, or its bank was changed.
     """
-    if not votes(member):
+    if not has_neighbours(member):
         raise UserError(f"member '{member.name}' has head {member.manifest.head}; only arcface has nearest images")
     check_files(folder, member.manifest, (BANK,))
     rows = read_csv(folder / BANK).rows
@@ -57,7 +57,9 @@ def nearest(folder: Path, member: Member, images: np.ndarray) -> list[list[Neigh
     width = head.bank.shape[1]
     embedded = score(lambda batch: head.embedding(_features(network, batch)), images, width, member.device)
     with torch.inference_mode():
-        similarity, places = (side.cpu().numpy() for side in head.nearest(torch.from_numpy(embedded).to(member.device)))
+        similarity, places = (
+            side.cpu().numpy() for side in head.neighbours(torch.from_numpy(embedded).to(member.device))
+        )
     return [
         [
             Neighbour(rows[place][0], tuple(rows[place][1].split("|")) if rows[place][1] else (), float(alike))

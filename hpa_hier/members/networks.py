@@ -12,7 +12,7 @@ from torch import nn
 from hpa_hier.models.backbones.create import MLP, BackboneRequest, build_backbone, check_sizes
 from hpa_hier.models.backbones.mlp import Mlp, dense_layers
 from hpa_hier.models.heads.ancestry import Ancestry
-from hpa_hier.models.heads.arcface import MetricRequest, NearestVote
+from hpa_hier.models.heads.arcface import ArcfaceRequest, NeighbourVote
 from hpa_hier.models.heads.flat import HeadRequest, build_head
 from hpa_hier.models.network import Network, VectorNetwork
 from hpa_hier.settings.training import TrainingSettings
@@ -63,8 +63,8 @@ def head_of(settings: TrainingSettings, features: int, nodes: Nodes) -> nn.Modul
     """Build a head on `features` columns."""
     if settings.head == "arcface":
         metric = settings.arcface
-        return NearestVote(
-            MetricRequest(
+        return NeighbourVote(
+            ArcfaceRequest(
                 features=features,
                 prevalence=nodes.prevalence,
                 antibodies=nodes.antibodies,

@@ -23,7 +23,7 @@ class Selector:
     value: str
 
     @classmethod
-    def of(cls, member: MemberSettings) -> Selector:
+    def from_settings(cls, member: MemberSettings) -> Selector:
         """Return a member's selector."""
         if member.level is not None:
             return cls("level", member.level)
@@ -66,7 +66,7 @@ class Selector:
         return nodes
 
 
-def member_named(recipe: Recipe, name: str) -> MemberSettings:
+def find_member(recipe: Recipe, name: str) -> MemberSettings:
     """Return the recipe's member of that name.
 
     Raises:
@@ -79,10 +79,10 @@ def member_named(recipe: Recipe, name: str) -> MemberSettings:
     raise UserError(f"--member {name}: the recipe has no member of that name; it has {known}")
 
 
-def member_selected(recipe: Recipe, selector: Selector, seed: int) -> MemberSettings:
+def select_member(recipe: Recipe, selector: Selector, seed: int) -> MemberSettings:
     """Return the recipe's member with that selector and seed, or make one with the recipe's training settings."""
     for member in recipe.members:
-        if Selector.of(member) == selector and member.seed == seed:
+        if Selector.from_settings(member) == selector and member.seed == seed:
             return member
     stem = f"group-{selector.value}" if selector.kind == "group" else selector.value
     plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in stem)
@@ -94,5 +94,5 @@ def train_flags(member: MemberSettings, recipe: Recipe) -> dict[str, Flag]:
     """Return the flags that train this member: its name where the recipe lists it, else its selector and seed."""
     if member in recipe.members or member.images == "own":
         return {"member": member.name}
-    selector = Selector.of(member)
+    selector = Selector.from_settings(member)
     return {selector.kind: selector.value, "seed": member.seed or None}

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from hpa_hier.data.pack.pack import VECTORS
 from hpa_hier.errors import UserError
-from hpa_hier.members.devices import device_named
+from hpa_hier.members.devices import find_device
 from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole
 from hpa_hier.models.averaged import Averaged
 from hpa_hier.models.heads.ancestry import Ancestry
@@ -46,13 +46,13 @@ class Member:
         """
         manifest = read_manifest(folder)
         check_files(folder, manifest, (WEIGHTS,))
-        target = device_named(device)
-        network = network_of(manifest)
+        target = find_device(device)
+        network = build_network(manifest)
         try:
             network.load_state_dict(load_file(folder / WEIGHTS))
         except (SafetensorError, RuntimeError) as error:
             raise UserError(f"{folder / WEIGHTS}: {str(error).splitlines()[0]}; train the member again") from None
-        return cls(manifest, ready(network, target), target)
+        return cls(manifest, prepare_for_scoring(network, target), target)
 
     @property
     def name(self) -> str:
@@ -98,14 +98,14 @@ class Member:
         return score(self.network, images, len(self.nodes), self.device)
 
 
-def network_of(manifest: Manifest) -> Network:
+def build_network(manifest: Manifest) -> Network:
     """Build a member's network, or the mean of its folds' networks, its weights still untrained."""
     return Averaged([_single(manifest) for _ in range(manifest.folds)]) if manifest.folds else _single(manifest)
 
 
 def _single(manifest: Manifest) -> Network:
     settings = training_of(manifest).model_copy(update={"backbone": manifest.backbone, "width": manifest.width})
-    nodes = Nodes(Ancestry.of(manifest.nodes, manifest.parents), np.full(len(manifest.nodes), 0.5))
+    nodes = Nodes(Ancestry.from_names(manifest.nodes, manifest.parents), np.full(len(manifest.nodes), 0.5))
     backbone, features = backbone_of(settings, manifest.channels, manifest.image_size, start=False)
     # Each fold's own statistics are in its weights, which take the place of these.
     statistics = np.array(manifest.mean), np.array(manifest.std)
@@ -115,7 +115,7 @@ def _single(manifest: Manifest) -> Network:
     return whole(settings, (backbone, features), nodes, statistics)
 
 
-def ready(network: Network, device: torch.device) -> Network:
+def prepare_for_scoring(network: Network, device: torch.device) -> Network:
     """Put a network on a device for scoring."""
     return network.eval().to(device).to(memory_format=torch.channels_last)
 

@@ -1,13 +1,16 @@
-"""scores.npz: a member's logits of samples that its networks have not seen."""
+"""scores.npz: a member's logits of samples that its networks have not seen; its one reader and its one writer."""
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from hpa_hier.ensemble.scores.scores import Scores
+from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_with
 
 
@@ -17,6 +20,7 @@ class HeldOutScores:
 
     ids: tuple[str, ...]
     parts: tuple[str, ...]  # "calibration", where one of the folds held the sample out, or "test"
+    nodes: tuple[str, ...]  # columns of the logits, by name
     logits: np.ndarray  # (B, n) float32
 
 
@@ -25,36 +29,69 @@ def fold_folder(member: Path, fold: int) -> Path:
     return member / f"fold-{fold}"
 
 
-def merged_scores(paths: Sequence[Path]) -> HeldOutScores:
+def read_scores(path: Path) -> HeldOutScores:
+    """Read scores.npz.
+
+    Raises:
+        UserError: the file is absent or broken.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            ids, parts, nodes = (tuple(map(str, stored[key])) for key in ("ids", "part", "nodes"))
+            return HeldOutScores(ids, parts, nodes, stored["logits"])
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; train the member again") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a score file ({error}); train the member again") from None
+
+
+def load_scores(path: Path, name: str, part: str | None = None) -> Scores:
+    """Read scores.npz as the scores that an ensemble is fitted on.
+
+    Args:
+        path: the file.
+        name: the member's.
+        part: `calibration` or `test`; None keeps both.
+
+    Raises:
+        UserError: the file is absent or broken, or holds nothing of the part.
+    """
+    held = read_scores(path)
+    rows = [row for row, its_part in enumerate(held.parts) if part in (None, its_part)]
+    if not rows:
+        raise UserError(f"{path}: holds no scores of the {part} part; train the member '{name}' again")
+    try:
+        return Scores(name, tuple(held.ids[row] for row in rows), held.nodes, held.logits[rows])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def merge_scores(folds: Sequence[HeldOutScores]) -> HeldOutScores:
     """Put the folds' scores together: out of fold where a sample has a fold, the mean of all for the test part.
 
     Args:
-        paths: each fold's scores.npz, in order.
+        folds: in order.
+
+    >>> one, other = (HeldOutScores((i, "t"), ("calibration", "test"), ("n",), np.float32([[v], [v]])) for i, v in
+    ...     (("a", 1), ("b", 3)))
+    >>> merged = merge_scores([one, other])
+    >>> merged.ids, merged.logits.ravel().tolist()
+    (('a', 'b', 't'), [1.0, 3.0, 2.0])
     """
-    ids: list[str] = []
-    parts: list[str] = []
-    logits: list[np.ndarray] = []
-    tests: list[np.ndarray] = []
-    for path in paths:
-        with np.load(path, allow_pickle=False) as arrays:
-            held = arrays["part"] == "calibration"
-            ids += arrays["ids"][held].tolist()
-            logits.append(arrays["logits"][held])
-            tests.append(arrays["logits"][~held])
-            test_ids = arrays["ids"][~held].tolist()
-    parts = ["calibration"] * len(ids) + ["test"] * len(test_ids)
-    total = tests[0]
-    for one in tests[1:]:  # in this order, and in float32, as the networks are summed when they answer as one
+    held = [np.array(scores.parts) == "calibration" for scores in folds]
+    ids = [sample for scores, mask in zip(folds, held, strict=True) for sample in np.array(scores.ids)[mask].tolist()]
+    test_ids = np.array(folds[-1].ids)[~held[-1]].tolist()
+    total, *others = (scores.logits[~mask] for scores, mask in zip(folds, held, strict=True))
+    for one in others:  # in this order, and in float32, as the networks are summed when they are averaged
         total = total + one
-    mean = total / np.float32(len(tests))
-    return HeldOutScores((*ids, *test_ids), tuple(parts), np.concatenate([*logits, mean]))
-
-
-def write_scores(path: Path, scores: HeldOutScores, nodes: Sequence[str]) -> None:
-    """Write scores.npz: ids, part, nodes and (B, n) float32 logits."""
-    write_with(
-        path,
-        lambda handle: np.savez(
-            handle, ids=np.array(scores.ids), part=np.array(scores.parts), nodes=np.array(nodes), logits=scores.logits
-        ),
+    logits = [scores.logits[mask] for scores, mask in zip(folds, held, strict=True)]
+    parts = ("calibration",) * len(ids) + ("test",) * len(test_ids)
+    return HeldOutScores(
+        (*ids, *test_ids), parts, folds[0].nodes, np.concatenate([*logits, total / np.float32(len(folds))])
     )
+
+
+def write_scores(path: Path, scores: HeldOutScores) -> None:
+    """Write scores.npz: ids, part, nodes and (B, n) float32 logits."""
+    ids, parts, nodes = (np.array(names) for names in (scores.ids, scores.parts, scores.nodes))
+    write_with(path, lambda handle: np.savez(handle, ids=ids, part=parts, nodes=nodes, logits=scores.logits))

@@ -1,4 +1,4 @@
-"""Views: an image scored as it is, flipped, turned and cropped, and what it scores then brought together."""
+"""Test-time augmentation: an image scored as it is, flipped, turned and cropped, its scores merged."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ from hpa_hier.data.split.fingerprint import turn_images
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import text_digest
 from hpa_hier.members.score import Member, score
-from hpa_hier.members.scores_file import HeldOutScores, fold_folder, merged_scores, write_scores
+from hpa_hier.members.scores_file import HeldOutScores, fold_folder, merge_scores, read_scores, write_scores
 from hpa_hier.runs.manifest import SCORES, WEIGHTS, Manifest
 
 _TURNS = {"none": 1, "flips": 4, "d4": 8, "d4_crops": 8}  # of the eight ways to turn and flip a square, the first ones
 _CROP = 7 / 8  # side of a crop, share of the image's
 _AT_ONCE = 256  # images read into memory at a time
-_NO_IMAGES = "ensemble.tta: feature vectors cannot be turned; set ensemble.tta to none, and no tta_sizes"
+_NO_IMAGES = "ensemble.tta: feature vectors cannot be turned; set ensemble.tta to none, and leave tta_sizes out"
 
 
 @dataclass(frozen=True)
-class Views:
-    """How an image is looked at.
+class Tta:
+    """How an image is varied when it is scored.
 
     Attributes:
         kind: none; flips: as it is, flipped either way, and both; d4: quarter turns too, eight in all; d4_crops: also
             the middle and the four corners, 7/8 of the side, enlarged.
-        merge: mean or max over the views, of logits.
-        sizes: sides in pixels that each view is resized to, one after another; (): the member's own.
+        merge: mean or max over the copies, of logits.
+        sizes: sides in pixels that each copy is resized to, one after another; (): the member's own.
+
+    >>> Tta("d4_crops", sizes=(64, 96)).count
+    26
     """
 
     kind: str = "none"
@@ -41,8 +44,8 @@ class Views:
     sizes: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, settings: Mapping[str, object]) -> Views:
-        """Read the views among the settings of an ensemble; one fitted before there were any has none."""
+    def from_settings(cls, settings: Mapping[str, object]) -> Tta:
+        """Read the test-time augmentation among the settings of an ensemble; older ones have none."""
         sizes = settings.get("tta_sizes") or ()
         assert isinstance(sizes, (list, tuple))
         kind, merge = settings.get("tta", "none"), settings.get("tta_merge", "mean")
@@ -50,7 +53,7 @@ class Views:
 
     @property
     def count(self) -> int:
-        """Scores that are brought together for each image."""
+        """Copies of each image that are scored."""
         return (_TURNS[self.kind] + 5 * (self.kind == "d4_crops")) * max(1, len(self.sizes))
 
     @property
@@ -59,18 +62,18 @@ class Views:
         return self.kind == "none" and not self.sizes
 
     def file(self, manifest: Manifest) -> str:
-        """Return the name of the file of a member's held-out scores under these views; it changes with the weights."""
+        """Return the name of the file of a member's held-out scores; it changes with the weights."""
         if self.plain:
             return SCORES
         return f"scores-{text_digest(self.kind, self.merge, *map(str, self.sizes), manifest.files[WEIGHTS])}.npz"
 
 
 @dataclass(frozen=True)
-class Viewed:
-    """A member that scores each image in several views."""
+class TtaMember:
+    """A member that scores several copies of each image."""
 
     member: Member
-    views: Views
+    tta: Tta
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -78,28 +81,28 @@ class Viewed:
         return self.member.nodes
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Score images; an image's row is the same whatever images stand beside it.
+        """Score images; an image's row does not depend on the other images.
 
         Args:
             images: (B, C, S, S) uint8, as the member takes them.
 
         Returns:
-            (B, n) float32, the mean or the largest over the views, columns as `nodes`.
+            (B, n) float32, the mean or the maximum over the copies, columns as `nodes`.
 
         Raises:
             UserError: another shape or type, or a size that the network does not take.
         """
-        scores = (self._score(view) for view in seen(images, self.views))
-        if self.views.merge == "max":
+        scores = (self._score(copies) for copies in augmented_copies(images, self.tta))
+        if self.tta.merge == "max":
             return reduce(np.maximum, scores)
-        return reduce(np.add, scores) / np.float32(self.views.count)
+        return reduce(np.add, scores) / np.float32(self.tta.count)
 
-    def _score(self, view: np.ndarray) -> np.ndarray:
-        member, side = self.member, view.shape[-1]
+    def _score(self, copies: np.ndarray) -> np.ndarray:
+        member, side = self.member, copies.shape[-1]
         if side == member.size:
-            return member.logits(view)
+            return member.logits(copies)
         try:
-            return score(member.network, view, len(member.nodes), member.device)
+            return score(member.network, copies, len(member.nodes), member.device)
         except (AssertionError, RuntimeError) as error:
             if type(error).__name__ == "OutOfMemoryError":
                 raise
@@ -109,71 +112,66 @@ class Viewed:
             ) from None
 
 
-def seen(images: np.ndarray, views: Views) -> Iterator[np.ndarray]:
-    """Go through the views of images.
+def augmented_copies(images: np.ndarray, tta: Tta) -> Iterator[np.ndarray]:
+    """Yield one varied copy of all images after another.
 
     Args:
         images: (B, C, S, S) uint8.
-        views: which; sizes come one after another.
+        tta: which copies; sizes come one after another.
 
     Yields:
         (B, C, T, T) uint8, T as the sizes.
 
     Raises:
         UserError: these are no images.
+
+    >>> [copy.ravel().tolist() for copy in augmented_copies(np.array([[[[1, 2], [3, 4]]]], np.uint8), Tta("flips"))]
+    [[1, 2, 3, 4], [3, 4, 1, 2], [2, 1, 4, 3], [4, 3, 2, 1]]
     """
     if images.ndim != 4:
         raise UserError(_NO_IMAGES)
-    for size in views.sizes or (images.shape[-1],):
+    for size in tta.sizes or (images.shape[-1],):
         whole = _resized(images, size)
-        for turn in range(_TURNS[views.kind]):
+        for turn in range(_TURNS[tta.kind]):
             yield np.ascontiguousarray(turn_images(whole, turn))
-        if views.kind == "d4_crops":
+        if tta.kind == "d4_crops":
             for down, across in ((0.5, 0.5), (0, 0), (0, 1), (1, 0), (1, 1)):
                 yield _resized(_cropped(images, down, across), size)
 
 
-def load_viewed(folder: Path, device: str, views: Views) -> Member | Viewed:
-    """Load a finished member that scores in these views."""
+def load_with_tta(folder: Path, device: str, tta: Tta) -> Member | TtaMember:
+    """Load a finished member that scores with test-time augmentation."""
     member = Member.load(folder, device)
-    return member if views.plain else Viewed(member, views)
+    return member if tta.plain else TtaMember(member, tta)
 
 
-def score_held_out(folder: Path, manifest: Manifest, pack: Pack, views: Views, device: str = "auto") -> Path:
-    """Score a member's held-out samples in these views, unless that was done; return the file.
+def score_held_out(folder: Path, manifest: Manifest, pack: Pack, tta: Tta, device: str = "auto") -> Path:
+    """Score a member's held-out samples with test-time augmentation, unless that was done; return the file.
 
     A member of folds is scored as it was in training: each sample by the network that did not see it.
     """
     if pack.kind == VECTORS:
         raise UserError(_NO_IMAGES)
-    path = folder / views.file(manifest)
+    path = folder / tta.file(manifest)
     if path.exists():
         return path
-    with np.load(folder / SCORES, allow_pickle=False) as arrays:
-        total = len(arrays["ids"])
-    print(f"{manifest.name}: scoring {total:,} held-out images in {views.count} views", file=sys.stderr)
+    total = len(read_scores(folder / SCORES).ids)
+    print(f"{manifest.name}: scoring {total:,} held-out images, {tta.count} copies of each", file=sys.stderr)
     if manifest.folds:
-        parts = []
-        for fold in range(manifest.folds):
-            one = fold_folder(folder, fold)
-            parts.append(one / f"views-{path.name}")
-            write_scores(parts[-1], _scored(one, pack, views, device), manifest.nodes)
-        scores = merged_scores(parts)
-        for part in parts:
-            part.unlink()
+        folders = [fold_folder(folder, fold) for fold in range(manifest.folds)]
+        scores = merge_scores([_score_again(one, pack, tta, device) for one in folders])
     else:
-        scores = _scored(folder, pack, views, device)
-    write_scores(path, scores, manifest.nodes)
+        scores = _score_again(folder, pack, tta, device)
+    write_scores(path, scores)
     return path
 
 
-def _scored(folder: Path, pack: Pack, views: Views, device: str) -> HeldOutScores:
-    with np.load(folder / SCORES, allow_pickle=False) as arrays:
-        kept = HeldOutScores(tuple(arrays["ids"].tolist()), tuple(arrays["part"].tolist()), arrays["logits"])
-    member = load_viewed(folder, device, views)
-    rows = pack.find_rows(kept.ids)
+def _score_again(folder: Path, pack: Pack, tta: Tta, device: str) -> HeldOutScores:
+    scores = read_scores(folder / SCORES)
+    member = load_with_tta(folder, device, tta)
+    rows = pack.find_rows(scores.ids)
     logits = [member.logits(pack.images(rows[first : first + _AT_ONCE])) for first in range(0, len(rows), _AT_ONCE)]
-    return replace(kept, logits=np.concatenate(logits))
+    return replace(scores, logits=np.concatenate(logits))
 
 
 def _resized(images: np.ndarray, size: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hpa_hier.models.heads.ancestry import Ancestry
-from hpa_hier.models.heads.arcface import NearestVote
+from hpa_hier.models.heads.arcface import NeighbourVote
 from hpa_hier.models.losses.max_constraint import Lifted
 
 
@@ -70,7 +70,7 @@ class Network(nn.Module):
     def conditional_targets(self, present: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Turn (B, n) closed targets and what is known into those of `conditional`, as the chain's ancestry has it."""
         ancestry: Ancestry = self.head.ancestry  # type: ignore[assignment]
-        return ancestry.given_parents(present, known)
+        return ancestry.conditional_targets(present, known)
 
     def features(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
         """Return the (B, G) features that the head looks at."""
@@ -106,10 +106,10 @@ class VectorNetwork(Network):
         return features
 
 
-def head_that_votes(network: Network) -> NearestVote:
+def head_that_votes(network: Network) -> NeighbourVote:
     """Return a network's voting head; that of a frozen backbone stands on its head's own layers."""
     head = network.head
     while isinstance(head, Network):
         head = head.head
-    assert isinstance(head, NearestVote)
+    assert isinstance(head, NeighbourVote)
     return head

@@ -15,6 +15,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, sha256
 from hpa_hier.files.shell import Flag, command
 from hpa_hier.files.shipped import pretrained_folder
+from hpa_hier.members.scores_file import load_scores
 from hpa_hier.runs.manifest import MANIFEST, SCORES, TAXONOMY, Manifest, check_files, read_manifest
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
@@ -169,7 +170,7 @@ def gather(
     renamed = tuple(_renamed(record, taxonomy) for record in records)
     scores = tuple(
         replace(
-            Scores.load(file_of(record) if file_of else record.folder / SCORES, record.name, part).renamed(names),
+            load_scores(file_of(record) if file_of else record.folder / SCORES, record.name, part).renamed(names),
             given=_given(record, taxonomy),
         )
         for record, names in zip(records, renamed, strict=True)

@@ -13,8 +13,8 @@ import numpy as np
 
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.ensemble import Ensemble
-from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
+from hpa_hier.members.scores_file import load_scores
 from hpa_hier.predict.explain import Known, explain
 from hpa_hier.predict.gather import check_unchanged, pack_of, read_records
 from hpa_hier.predict.image_reader import Scorer, read_batches, score
@@ -137,7 +137,7 @@ def explain_sample(
     row = int(pack.find_rows([sample])[0])
     image = (pack.vectors if pack.kind == "vectors" else pack.images)(np.array([row]))
     file_of = scores_in_views(run, recipe, fitted_settings(ensemble)) or (lambda record: record.folder / SCORES)
-    held = [Scores.load(file_of(record), record.name) for record in records]
+    held = [load_scores(file_of(record), record.name) for record in records]
     if all(sample in scores.ids for scores in held):
         renamed = {member.name: member.renamed for member in ensemble.members}
         members = [scores.take([sample]).renamed(renamed[scores.name]) for scores in held]
@@ -151,11 +151,11 @@ def explain_sample(
 
 def load_scorers(run: Path, ensemble: Ensemble, device: str) -> dict[str, Scorer]:
     """Load an ensemble's members, checked to be those that it was fitted with."""
-    from hpa_hier.members.tta import Views, load_viewed
+    from hpa_hier.members.tta import Tta, load_with_tta
 
     check_unchanged(run, ensemble)
-    views = Views.of(fitted_settings(ensemble))
-    return {member.name: load_viewed(run / "members" / member.name, device, views) for member in ensemble.members}
+    tta = Tta.from_settings(fitted_settings(ensemble))
+    return {member.name: load_with_tta(run / "members" / member.name, device, tta) for member in ensemble.members}
 
 
 def _scan(folder: FolderRequest) -> Scan:

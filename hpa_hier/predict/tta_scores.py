@@ -1,4 +1,4 @@
-"""Views in an ensemble: which ones it was fitted on, and its members' held-out scores under them."""
+"""Test-time augmentation in an ensemble: which ones it was fitted on, and its members' held-out scores under them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def scores_in_views(run: Path, recipe: Recipe, settings: Mapping[str, object]) -
     """
     if settings.get("tta", "none") == "none" and not settings.get("tta_sizes"):
         return None
-    from hpa_hier.members.tta import Views, score_held_out  # imports torch
+    from hpa_hier.members.tta import Tta, score_held_out  # imports torch
 
-    views = Views.of(settings)
+    views = Tta.from_settings(settings)
 
     def file_of(record: Record) -> Path:
         return score_held_out(record.folder, record.manifest, pack_of(run, [record], recipe), views)

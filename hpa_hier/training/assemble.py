@@ -18,11 +18,11 @@ from hpa_hier.models.losses.choice import first_guess, make_loss
 from hpa_hier.models.network import Network
 from hpa_hier.runs.manifest import HISTORY
 from hpa_hier.runs.part import Part
-from hpa_hier.training.batches.frozen import kept_features
+from hpa_hier.training.batches.frozen import cached_features
 from hpa_hier.training.batches.images import PartBatches, TrainingBatches
 from hpa_hier.training.batches.intensity import channel_statistics
 from hpa_hier.training.batches.vectors import VectorPartBatches, Vectors, VectorTrainingBatches, feature_statistics
-from hpa_hier.training.choices import dealing_of, loss_request_of, optimising_of
+from hpa_hier.training.choices import batch_sampling, loss_request_of, optimising_of
 from hpa_hier.training.loop.arcface import ArcfaceTraining, Bank, antibody_part
 from hpa_hier.training.loop.history import History, Watch
 from hpa_hier.training.loop.module import Training
@@ -72,7 +72,7 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     factors = balance_factors(train.present, *asked)
     # the share of an epoch as it is dealt out: what is repeated is met more often
     prevalence = (factors @ train.present) / np.maximum(factors @ train.known, 1)
-    ancestry = Ancestry.of(plan.nodes, plan.parents)
+    ancestry = Ancestry.from_names(plan.nodes, plan.parents)
     loss = loss_request_of(settings, plan.nodes, train, prevalence, ancestry)
     shown = antibody_part(plan, train) if settings.head == "arcface" else train
     metric = (shown.present.shape[1], len(train)) if settings.head == "arcface" else (0, 0)
@@ -104,7 +104,7 @@ def _batches(
 ) -> tuple[TrainingBatches, PartBatches]:
     """Return the batches of training and calibration part: of images, or of a source's vectors."""
     (train, calibration), pack = parts, plan.run.pack
-    dealing = dealing_of(plan, factors, on_device=device.type == "cuda")
+    dealing = batch_sampling(plan, factors, on_device=device.type == "cuda")
     if source is not None:
         watched = VectorPartBatches(source, calibration, _WATCHED_AT_ONCE, dealing.world)
         return VectorTrainingBatches(source, train, factors, dealing), watched
@@ -132,7 +132,7 @@ def _networks(
         network = whole(settings, backbone, nodes, statistics).to(memory_format=torch.channels_last)
         return network, network, None
     bare = Network(backbone[0], torch.nn.Identity(), *statistics).to(memory_format=torch.channels_last)
-    kept = kept_features(plan.run.folder / "features", pack, bare, backbone[1], device)
+    kept = cached_features(plan.run.folder / "features", pack, bare, backbone[1], device)
     trained = on_features(settings, backbone[1], nodes, feature_statistics(kept, train.rows))
     bare.head = trained
     return bare, trained, kept

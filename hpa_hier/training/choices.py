@@ -15,7 +15,7 @@ from hpa_hier.models.heads.ancestry import Ancestry
 from hpa_hier.models.losses.choice import LossRequest
 from hpa_hier.runs.part import Part
 from hpa_hier.settings.training import AugmentSettings, TrainingSettings
-from hpa_hier.training.batches.images import Dealing
+from hpa_hier.training.batches.images import BatchSampling
 from hpa_hier.training.loop.module import Optimising
 from hpa_hier.training.plan import Plan
 
@@ -36,7 +36,7 @@ def ranges_of(settings: AugmentSettings, channels: Sequence[str]) -> Ranges:
     )
 
 
-def dealing_of(plan: Plan, factors: np.ndarray, on_device: bool) -> Dealing:
+def batch_sampling(plan: Plan, factors: np.ndarray, on_device: bool) -> BatchSampling:
     """Return how a member's epochs are dealt out, varied and mixed.
 
     Args:
@@ -57,7 +57,7 @@ def dealing_of(plan: Plan, factors: np.ndarray, on_device: bool) -> Dealing:
     if augment.mixing != "none":
         planned = partner_weights(factors) if settings.balance in ("cooccurrence", "weighted") else None
         mixing = Mixing(augment.mixing, augment.mixing_share, augment.mixing_alpha, planned)
-    return Dealing(
+    return BatchSampling(
         seed=plan.member.seed,
         batch_size=settings.batch_size,
         ranges=ranges_of(augment, pack.channels),

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from hpa_hier.data.split.split import Split
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, write_bytes, write_text
-from hpa_hier.members.scores_file import fold_folder, merged_scores, write_scores
+from hpa_hier.members.scores_file import fold_folder, merge_scores, read_scores, write_scores
 from hpa_hier.runs import manifest as files
 from hpa_hier.runs.manifest import Manifest, check_files, read_manifest, write_manifest
 from hpa_hier.settings.recipe_file import recipe_yaml
@@ -86,8 +86,8 @@ def _keep(plan: Plan) -> str:
     write_text(plan.folder / files.CONFIG, recipe_yaml(plan.run.recipe))
     write_text(plan.folder / files.TAXONOMY, plan.run.taxonomy.text)
     epochs = _write_history(plan.folder / files.HISTORY, [folder / files.HISTORY for folder in folders])
-    scores = merged_scores([folder / files.SCORES for folder in folders])
-    write_scores(plan.folder / files.SCORES, scores, plan.nodes)
+    scores = merge_scores([read_scores(folder / files.SCORES) for folder in folders])
+    write_scores(plan.folder / files.SCORES, scores)
     names = (files.WEIGHTS, files.CONFIG, files.TAXONOMY, files.HISTORY, files.SCORES)
     checksums = {name: sha256(plan.folder / name) for name in names}
     write_manifest(plan.folder, _manifest(plan, manifests, epochs, checksums))

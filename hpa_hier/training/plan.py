@@ -90,7 +90,7 @@ def plan_training(run: Run, member: MemberSettings) -> Plan:
     """
     settings = resolve_settings(run.recipe, member, run.taxonomy)
     _check_kind(settings, run.pack)
-    nodes = Selector.of(member).nodes(run.taxonomy, run.partition)
+    nodes = Selector.from_settings(member).nodes(run.taxonomy, run.partition)
     if settings.several_levels:
         nodes = with_ancestors(nodes, run.taxonomy)
     return Plan(
@@ -157,7 +157,7 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
     Raises:
         UserError: unknown level or group, wrong settings, or a weights file that is not there.
     """
-    Selector.of(member).check(taxonomy)
+    Selector.from_settings(member).check(taxonomy)
     try:
         settings = recipe.member_training(member)
     except ValidationError as error:

@@ -7,10 +7,11 @@ import torch
 from safetensors.torch import save
 
 from hpa_hier import __version__
-from hpa_hier.files.atomic import sha256, write_bytes, write_text, write_with
+from hpa_hier.files.atomic import sha256, write_bytes, write_text
 from hpa_hier.members.neighbours import write_bank
 from hpa_hier.members.nodes import Selector
-from hpa_hier.members.score import ready, score
+from hpa_hier.members.score import prepare_for_scoring, score
+from hpa_hier.members.scores_file import HeldOutScores, write_scores
 from hpa_hier.runs import manifest as files
 from hpa_hier.runs.manifest import Manifest, write_manifest
 from hpa_hier.settings.recipe_file import recipe_yaml
@@ -22,7 +23,7 @@ _SCORED_PARTS = ("calibration", "test")  # what no weight has seen
 _AT_ONCE = 256  # images read into memory at a time
 
 
-def keep(plan: Plan, device: torch.device, assembly: Assembly) -> str:
+def save_member(plan: Plan, device: torch.device, assembly: Assembly) -> str:
     """Write the finished member, the manifest last, and remove the checkpoint.
 
     Returns:
@@ -52,7 +53,7 @@ def keep(plan: Plan, device: torch.device, assembly: Assembly) -> str:
 def _write_scores(plan: Plan, assembly: Assembly, device: torch.device) -> None:
     """Write scores.npz: ids, part, nodes and (B, n) float32 logits of the parts that training did not see."""
     pack, split = plan.run.pack, plan.run.split
-    network = ready(assembly.module.network, device)
+    network = prepare_for_scoring(assembly.module.network, device)
     ids = [sample for part in _SCORED_PARTS for sample in split.part_ids(part)]
     parts = [part for part in _SCORED_PARTS for _ in split.part_ids(part)]
     rows = pack.find_rows(ids)
@@ -60,17 +61,12 @@ def _write_scores(plan: Plan, assembly: Assembly, device: torch.device) -> None:
     for first in range(0, len(rows), _AT_ONCE):
         samples = assembly.read(rows[first : first + _AT_ONCE])
         logits[first : first + _AT_ONCE] = score(network, samples, len(plan.nodes), device)
-    write_with(
-        plan.folder / files.SCORES,
-        lambda handle: np.savez(
-            handle, ids=np.array(ids), part=np.array(parts), nodes=np.array(plan.nodes), logits=logits
-        ),
-    )
+    write_scores(plan.folder / files.SCORES, HeldOutScores(tuple(ids), tuple(parts), plan.nodes, logits))
 
 
 def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: dict[str, str]) -> Manifest:
     settings, run, history = plan.settings, plan.run, assembly.history
-    selector = Selector.of(plan.member)
+    selector = Selector.from_settings(plan.member)
     network = assembly.network
     steps = assembly.steps_done
     return Manifest(

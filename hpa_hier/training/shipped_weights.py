@@ -9,7 +9,7 @@ from hpa_hier.runs.manifest import WEIGHTS, check_files, read_manifest
 MEMBER = "leaf"  # has seen all 28 classes, so its features serve every member
 
 
-def settings_of_shipped() -> dict[str, str]:
+def shipped_weights_settings() -> dict[str, str]:
     """Return the recipe's settings under which a backbone starts from the shipped leaf member.
 
     Raises:

@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from hpa_hier.errors import UserError
-from hpa_hier.members.devices import device_named
+from hpa_hier.members.devices import find_device
 from hpa_hier.runs import manifest as files
 from hpa_hier.training.assemble import Assembly, assemble
 from hpa_hier.training.folds import check_folds, train_folds
@@ -26,7 +26,7 @@ from hpa_hier.training.loop.trainer import (
     tensorboard,
 )
 from hpa_hier.training.plan import CHECKPOINT, Plan, describe_differences, read_finished
-from hpa_hier.training.save_member import keep
+from hpa_hier.training.save_member import save_member
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
     silence_lightning()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
-    device = device_named(options.device)
+    device = find_device(options.device)
     plan.folder.mkdir(parents=True, exist_ok=True)
     with _only_writer(plan):
         restart = options.restart and not is_worker_process()
@@ -86,7 +86,7 @@ def _train(plan: Plan, options: TrainOptions, device: torch.device, restart: boo
         _discard(plan)
     if not assembly.history.done and not _fit(plan, options, device, assembly, resume=bool(checkpoint)):
         return ""
-    return keep(plan, device, assembly)
+    return save_member(plan, device, assembly)
 
 
 def _fit(plan: Plan, options: TrainOptions, device: torch.device, assembly: Assembly, resume: bool) -> bool:

@@ -11,8 +11,8 @@ import torch
 from tiny_run import SIZE, write_tiny
 
 from hpa_hier.errors import UserError
-from hpa_hier.members.devices import device_named
-from hpa_hier.members.nodes import member_named
+from hpa_hier.members.devices import find_device
+from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import COMPUTE_BATCH, Member, score
 from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.models.heads.flat import Flat
@@ -29,7 +29,7 @@ QUIET = TrainOptions(device="cpu", lines=False)
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     recipe = load_recipe(str(write_tiny(tmp_path_factory.mktemp("score"), training={"epochs": 1})))
-    plan = plan_training(open_run(recipe), member_named(recipe, "leaf"))
+    plan = plan_training(open_run(recipe), find_member(recipe, "leaf"))
     train_member(plan, QUIET)
     return plan
 
@@ -105,11 +105,11 @@ def test_an_unfinished_member_and_a_strange_manifest_are_refused(plan: Plan, tmp
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "", "CPU"])
 def test_a_device_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=f"--device {name}: "):
-        device_named(name)
+        find_device(name)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA GPU")
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(UserError, match="--device cuda:1: this machine has no CUDA GPU; use auto or cpu"):
-        device_named("cuda:1")
-    assert device_named("cpu").type == "cpu"
+        find_device("cuda:1")
+    assert find_device("cpu").type == "cpu"

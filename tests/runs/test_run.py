@@ -14,13 +14,13 @@ from tiny_run import TAXONOMY, write_tiny
 
 from hpa_hier.data.balance.cooccurrence import balance_factors
 from hpa_hier.errors import UserError
-from hpa_hier.members.nodes import Selector, member_named, member_selected, train_flags
+from hpa_hier.members.nodes import Selector, find_member, select_member, train_flags
 from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.runs.run import open_run
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.assemble import assemble
-from hpa_hier.training.choices import dealing_of
+from hpa_hier.training.choices import batch_sampling
 from hpa_hier.training.plan import plan_training
 from hpa_hier.training.train_member import TrainOptions, train_member
 
@@ -34,7 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = load_recipe(str(write_tiny(folder, training={"epochs": 1})))
     run = open_run(recipe)
     for name in ("coarse", "leaf", "group-Inside"):
-        train_member(plan_training(run, member_named(recipe, name)), QUIET)
+        train_member(plan_training(run, find_member(recipe, name)), QUIET)
     return folder
 
 
@@ -52,7 +52,7 @@ def recipe_in(folder: Path, *changes: str) -> Recipe:
 def train_again(folder: Path, name: str, *changes: str, restart: bool = False) -> str:
     recipe = recipe_in(folder, f"taxonomy={folder / 'toy.yaml'}", f"data.pack={folder / 'pack'}", *changes)
     request = TrainOptions(device="cpu", lines=False, restart=restart)
-    return train_member(plan_training(open_run(recipe), member_named(recipe, name)), request)
+    return train_member(plan_training(open_run(recipe), find_member(recipe, name)), request)
 
 
 def test_a_run_holds_what_its_members_share(trained: Path) -> None:
@@ -165,7 +165,7 @@ def test_only_one_process_trains_a_member(copy: Path) -> None:
 
 def test_a_member_without_a_place_in_the_recipe_gets_a_name_and_a_command() -> None:
     recipe = Recipe()
-    member = member_selected(recipe, Selector("group", "Plasma membrane (organelle)"), seed=3)
+    member = select_member(recipe, Selector("group", "Plasma membrane (organelle)"), seed=3)
     assert member.name == "group-Plasma-membrane--organelle--s3"
     assert train_flags(member, recipe) == {"group": "Plasma membrane (organelle)", "seed": 3}
 
@@ -173,15 +173,15 @@ def test_a_member_without_a_place_in_the_recipe_gets_a_name_and_a_command() -> N
 def test_a_selector_finds_the_recipes_own_member() -> None:
     own = MemberSettings(name="mine", level="coarse", seed=2)
     recipe = Recipe(members=(own,))
-    assert member_selected(recipe, Selector("level", "coarse"), 2) is own
-    assert member_selected(recipe, Selector("level", "coarse"), 0).name == "coarse"
+    assert select_member(recipe, Selector("level", "coarse"), 2) is own
+    assert select_member(recipe, Selector("level", "coarse"), 0).name == "coarse"
     with pytest.raises(UserError, match="--member his: the recipe has no member of that name; it has mine"):
-        member_named(recipe, "his")
+        find_member(recipe, "his")
 
 
 def test_an_empty_side_of_the_partition_is_refused(copy: Path) -> None:
     recipe = recipe_in(copy, "partition.majority_min_images=100000")
-    member = member_selected(recipe, Selector("partition", "majority"), 0)
+    member = select_member(recipe, Selector("partition", "majority"), 0)
     with pytest.raises(UserError, match=r"partition\.majority_min_images: no leaf is in the majority"):
         plan_training(open_run(recipe), member)
 
@@ -212,7 +212,7 @@ def test_what_is_varied_is_told_of_the_members_own_images(copy: Path, augment: d
     member = MemberSettings(name="new", partition="minority", images="own", training={"augment": augment})
     plan = plan_training(run, member)
     own = run.part("train", plan.nodes, plan.carry)
-    dealing = dealing_of(plan, np.ones(len(own), np.int64), on_device=False)
+    dealing = batch_sampling(plan, np.ones(len(own), np.int64), on_device=False)
     assert 0 < len(own) < len(run.split.part_ids("train"))
     assert dealing.mixable.tolist() == own.present.any(axis=1).tolist() == [True] * len(own)
 
@@ -269,7 +269,7 @@ def test_another_head_under_a_finished_members_name_is_a_difference_of_settings(
 def test_what_is_below_an_annotated_group_is_part_of_what_a_training_is(copy: Path) -> None:
     changes = (f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}")
     plans = [
-        plan_training(open_run(recipe), member_named(recipe, "leaf"))
+        plan_training(open_run(recipe), find_member(recipe, "leaf"))
         for recipe in (recipe_in(copy, *changes), recipe_in(copy, *changes, "data.below_annotation=absent"))
     ]
     assert plans[0].digest != plans[1].digest

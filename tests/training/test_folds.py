@@ -11,10 +11,10 @@ import torch
 from tiny_run import finish, write_tiny
 
 from hpa_hier.data.split.split import make_split
-from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
-from hpa_hier.members.nodes import member_named
+from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import Member
+from hpa_hier.members.scores_file import load_scores
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
 from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.runs.run import open_run
@@ -31,7 +31,7 @@ FOLDS = 3
 def planned(folder: Path, name: str = "leaf", **training: object) -> Plan:
     config = write_tiny(folder, training={"epochs": 2, "folds": FOLDS, **training}, split={"folds": FOLDS})
     recipe = load_recipe(str(config))
-    return plan_training(open_run(recipe), member_named(recipe, name))
+    return plan_training(open_run(recipe), find_member(recipe, name))
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 def test_no_sample_is_scored_by_a_network_that_saw_it_and_every_one_outside_the_test_part_is_scored(plan: Plan) -> None:
     split = plan.run.split
     fold_of = dict(zip(split.ids, split.folds, strict=True))
-    held = Scores.load(plan.folder / "scores.npz", "leaf", "calibration")
+    held = load_scores(plan.folder / "scores.npz", "leaf", "calibration")
     assert sorted(held.ids) == sorted((*split.part_ids("train"), *split.part_ids("calibration")))
-    assert set(Scores.load(plan.folder / "scores.npz", "leaf", "test").ids) == set(split.part_ids("test"))
+    assert set(load_scores(plan.folder / "scores.npz", "leaf", "test").ids) == set(split.part_ids("test"))
     for fold in range(FOLDS):
         ids = [sample for sample in held.ids if fold_of[sample] == fold]
         images = plan.run.pack.images(plan.run.pack.find_rows(ids))
@@ -58,7 +58,7 @@ def test_no_sample_is_scored_by_a_network_that_saw_it_and_every_one_outside_the_
 
 
 def test_the_member_answers_with_the_mean_of_its_folds_bit_for_bit(plan: Plan) -> None:
-    test = Scores.load(plan.folder / "scores.npz", "leaf", "test")
+    test = load_scores(plan.folder / "scores.npz", "leaf", "test")
     images = plan.run.pack.images(plan.run.pack.find_rows(test.ids))
     member = Member.load(plan.folder, "cpu")
     np.testing.assert_array_equal(member.logits(images), test.logits)
@@ -90,7 +90,7 @@ def test_groups_stay_whole_in_every_fold() -> None:
 
 
 def test_an_ensemble_is_fitted_on_all_samples_outside_the_test_part(plan: Plan, tmp_path: Path) -> None:
-    train_member(plan_training(plan.run, member_named(plan.run.recipe, "coarse")), QUIET)
+    train_member(plan_training(plan.run, find_member(plan.run.recipe, "coarse")), QUIET)
     recipe = plan.run.recipe.model_copy(
         update={"ensemble": plan.run.recipe.ensemble.model_copy(update={"members": ("leaf", "coarse")})}
     )
@@ -104,7 +104,7 @@ def test_an_ensemble_is_fitted_on_all_samples_outside_the_test_part(plan: Plan, 
 @pytest.mark.parametrize("flat", [True, False])
 def test_a_member_of_folds_is_not_combined_or_compared_with_one_without(plan: Plan, flat: bool) -> None:
     recipe = plan.run.recipe
-    single = member_named(recipe, "group-Inside").model_copy(update={"training": {"folds": 0}})
+    single = find_member(recipe, "group-Inside").model_copy(update={"training": {"folds": 0}})
     train_member(plan_training(plan.run, single), QUIET)
     names = {"members": ("leaf",), "baseline": ("group-Inside",)} if flat else {"members": ("leaf", "group-Inside")}
     recipe = recipe.model_copy(update={"ensemble": recipe.ensemble.model_copy(update=names)})

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -36,29 +34,6 @@ class Scores:
     def __post_init__(self) -> None:
         object.__setattr__(self, "logits", np.ascontiguousarray(self.logits, dtype=np.float64))
         _check(self)
-
-    @classmethod
-    def load(cls, path: Path, name: str, part: str | None = None) -> Scores:
-        """Read a member's `scores.npz`.
-
-        Args:
-            path: file with the arrays ids, part, nodes and logits.
-            name: the member's name.
-            part: `calibration` or `test`; None keeps both.
-
-        Raises:
-            UserError: the file is absent or broken, or holds nothing of the part.
-        """
-        arrays = _read_arrays(path)
-        rows = np.ones(len(arrays["ids"]), bool) if part is None else arrays["part"] == part
-        if not rows.any():
-            raise UserError(f"{path}: holds no scores of the {part} part; train the member '{name}' again")
-        ids = tuple(str(value) for value in arrays["ids"][rows])
-        nodes = tuple(str(value) for value in arrays["nodes"])
-        try:
-            return cls(name, ids, nodes, arrays["logits"][rows])
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
 
     def take(self, ids: Sequence[str]) -> Scores:
         """Return the rows of these ids, in this order.
@@ -153,16 +128,6 @@ def _check(scores: Scores) -> None:
             f"scores of '{scores.name}': {scores.logits[row, column]} for '{scores.nodes[column]}' of "
             f"'{scores.ids[row]}'; scores must be finite, {int((~finite).sum())} are not"
         )
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {key: stored[key] for key in ("ids", "part", "nodes", "logits")}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; train the member again") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a score file ({error}); train the member again") from None
 
 
 def _some(values: Sequence[str]) -> str:

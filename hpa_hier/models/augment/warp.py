@@ -149,10 +149,10 @@ def warp_batch(images: Tensor, matrices: Tensor, bends: Tensor | None = None, si
     return functional.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
 
 
-def with_gamma(images: Tensor, gamma: Tensor) -> Tensor:
+def apply_gamma(images: Tensor, gamma: Tensor) -> Tensor:
     """Raise each channel of images (B, C, S, S) in 0..255 to its exponent (B, C); black and white stay what they are.
 
-    >>> with_gamma(torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8), torch.tensor([[2.0]])).flatten()
+    >>> apply_gamma(torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8), torch.tensor([[2.0]])).flatten()
     tensor([  0.0000,  10.2000, 255.0000])
     """
     return 255 * (images / 255) ** gamma[:, :, None, None]

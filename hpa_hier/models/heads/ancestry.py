@@ -22,7 +22,7 @@ class Ancestry:
     parents: tuple[tuple[int, ...], ...]  # by column; () at the top
 
     @classmethod
-    def of(cls, nodes: Sequence[str], parents: Mapping[str, Sequence[str]]) -> Ancestry:
+    def from_names(cls, nodes: Sequence[str], parents: Mapping[str, Sequence[str]]) -> Ancestry:
         """Turn names into columns.
 
         Args:
@@ -52,7 +52,7 @@ class Ancestry:
         rows = [self.parents[column] for column in columns]
         return np.array([[*row, *row[:1] * (most - len(row))] for row in rows], np.int64)
 
-    def given_parents(self, present: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    def conditional_targets(self, present: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Return what there is to learn of each node given that all of its parents are present.
 
         Args:
@@ -63,7 +63,7 @@ class Ancestry:
             `present` as a share of the least of the parents, and `known` weighted by that: 0 where a parent is absent
             or itself unknown. (B, n) each.
 
-        >>> Ancestry(((), (0,))).given_parents(torch.tensor([[0.5, 0.5], [0.0, 0.0]]), torch.ones(2, 2))[0]
+        >>> Ancestry(((), (0,))).conditional_targets(torch.tensor([[0.5, 0.5], [0.0, 0.0]]), torch.ones(2, 2))[0]
         tensor([[0.5000, 1.0000],
                 [0.0000, 0.0000]])
         """
@@ -76,7 +76,7 @@ class Ancestry:
 
 
 @torch.no_grad()
-def largest_of(values: Tensor, rows: Tensor) -> Tensor:
+def argmax_rows(values: Tensor, rows: Tensor) -> Tensor:
     """Return which of some rows has the largest value, column by column.
 
     Halves are compared with each other until one row is left: on a processor many times faster than a library's own
@@ -89,7 +89,7 @@ def largest_of(values: Tensor, rows: Tensor) -> Tensor:
     Returns:
         (m, B) int64 rows; `values.gather(0, …)` gives the values themselves.
 
-    >>> largest_of(torch.tensor([[1.0, 9.0], [5.0, 3.0]]), torch.tensor([[0, 1]]))
+    >>> argmax_rows(torch.tensor([[1.0, 9.0], [5.0, 3.0]]), torch.tensor([[0, 1]]))
     tensor([[1, 0]])
     """
     best, which = values[rows], rows[:, :, None].expand(-1, -1, values.shape[1])

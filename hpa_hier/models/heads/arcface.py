@@ -16,7 +16,7 @@ _PRIOR = 0.05  # weight of the prevalence beside all neighbours' 1
 
 
 @dataclass(frozen=True)
-class MetricRequest:
+class ArcfaceRequest:
     """What is asked of a head that votes."""
 
     features: int  # F, columns of the backbone's output
@@ -29,7 +29,7 @@ class MetricRequest:
     temperature: float  # difference in similarity that makes a neighbour count e times as much
 
 
-class NearestVote(nn.Module):
+class NeighbourVote(nn.Module):
     """Embeddings on a sphere: in training their cosines to each antibody's centre, else the nearest samples' vote."""
 
     bank: Tensor
@@ -37,7 +37,7 @@ class NearestVote(nn.Module):
     known: Tensor
     prevalence: Tensor
 
-    def __init__(self, request: MetricRequest) -> None:
+    def __init__(self, request: ArcfaceRequest) -> None:
         super().__init__()
         self._neighbours, self._temperature = request.neighbours, request.temperature
         n, E = len(request.prevalence), request.embedding
@@ -62,13 +62,13 @@ class NearestVote(nn.Module):
         embedded = self.embedding(features)
         if self.training:
             return _cosines(embedded, functional.normalize(self.centres, dim=1))
-        similarity, nearest = self.nearest(embedded)
+        similarity, nearest = self.neighbours(embedded)
         weight = torch.softmax(similarity / self._temperature, dim=1)[:, :, None]
         told = weight * self.known[nearest]
         share = (told * self.present[nearest]).sum(dim=1) + _PRIOR * self.prevalence
         return torch.logit(share / (told.sum(dim=1) + _PRIOR), eps=1e-6)
 
-    def nearest(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
+    def neighbours(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cosines (B, K) of the samples nearest to (B, E) embeddings, nearest first, and their places."""
         found = _cosines(embedded, self.bank).topk(min(self._neighbours, len(self.bank)), dim=1)
         return found.values, found.indices

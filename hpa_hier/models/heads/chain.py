@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpa_hier.models.heads.ancestry import Ancestry, largest_of
+from hpa_hier.models.heads.ancestry import Ancestry, argmax_rows
 
 
 class Chain(nn.Module):
@@ -58,7 +58,7 @@ class Chain(nn.Module):
         for depth in range(1, self._depths):
             above = self.get_buffer(f"above{depth}")  # (nodes of the level, P)
             here = conditional[len(done) : len(done) + len(above)]
-            done = torch.cat([done, logit_of_both(here, _least(done, above))])
+            done = torch.cat([done, joint_logit(here, _least(done, above))])
         return done.index_select(0, self.back).T
 
 
@@ -66,16 +66,16 @@ def _least(logits: Tensor, rows: Tensor) -> Tensor:
     """Return (m, B), for each of (m, P) sets of rows the least logit of every column of (n, B)."""
     if rows.shape[1] == 1:
         return logits.index_select(0, rows[:, 0])
-    return logits.gather(0, largest_of(-logits, rows))
+    return logits.gather(0, argmax_rows(-logits, rows))
 
 
-def logit_of_both(one: Tensor, other: Tensor) -> Tensor:
+def joint_logit(one: Tensor, other: Tensor) -> Tensor:
     """Return the logit of σ(one)·σ(other).
 
     σ(a)σ(u) / (1 − σ(a)σ(u)) is 1 / (e⁻ᵃ + e⁻ᵘ + e⁻ᵃ⁻ᵘ). So log p and log(1 − p) are never taken apart, nothing needs
     to be cut off near p = 1, gradients stay finite, and the result exceeds neither of the two, to the last bit.
 
-    >>> logit_of_both(torch.tensor([0.0, 50.0]), torch.tensor([0.0, -50.0]))
+    >>> joint_logit(torch.tensor([0.0, 50.0]), torch.tensor([0.0, -50.0]))
     tensor([ -1.0986, -50.0000])
     """
     return -torch.logaddexp(torch.logaddexp(-one, -other), -one - other)

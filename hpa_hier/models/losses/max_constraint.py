@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpa_hier.models.heads.ancestry import Ancestry, largest_of
+from hpa_hier.models.heads.ancestry import Ancestry, argmax_rows
 
 
 class Lift(nn.Module):
@@ -49,7 +49,7 @@ class Lift(nn.Module):
         winner = torch.arange(len(values), device=logits.device)[:, None].repeat(1, len(logits))
         for step in range(self._steps):
             groups, candidates = self.get_buffer(f"groups{step}"), self.get_buffer(f"candidates{step}")
-            best = largest_of(values, candidates)
+            best = argmax_rows(values, candidates)
             winner[groups] = winner.gather(0, best)
             values[groups] = values.gather(0, best)
         return winner.T

@@ -11,13 +11,13 @@ from filelock import FileLock
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import replacing, text_digest
-from hpa_hier.members.score import ready, score
+from hpa_hier.members.score import prepare_for_scoring, score
 from hpa_hier.models.network import Network
 
 _AT_ONCE = 256  # images read into memory at a time
 
 
-class KeptFeatures:
+class CachedFeatures:
     """A backbone's features of a pack's samples, by row, as a memory map.
 
     Args:
@@ -41,7 +41,7 @@ class KeptFeatures:
         return np.asarray(self._array[rows])
 
 
-def kept_features(folder: Path, pack: Pack, network: Network, features: int, device: torch.device) -> KeptFeatures:
+def cached_features(folder: Path, pack: Pack, network: Network, features: int, device: torch.device) -> CachedFeatures:
     """Return a backbone's features of every sample of a pack, computed at most once.
 
     Args:
@@ -56,11 +56,11 @@ def kept_features(folder: Path, pack: Pack, network: Network, features: int, dev
     with FileLock(path.with_suffix(".lock")):  # members side by side wait for the first one's features
         if not path.exists():
             _write(path, pack, network, features, device)
-    return KeptFeatures(path, (len(pack), features))
+    return CachedFeatures(path, (len(pack), features))
 
 
 def _write(path: Path, pack: Pack, network: Network, features: int, device: torch.device) -> None:
-    ready(network, device)
+    prepare_for_scoring(network, device)
     with replacing(path) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=(len(pack), features))
         for first in range(0, len(pack), _AT_ONCE):

@@ -43,7 +43,7 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
-class Dealing:
+class BatchSampling:
     """How an epoch is dealt out."""
 
     seed: int
@@ -92,7 +92,7 @@ class TrainingBatches:
         UserError: fewer than two images for each process.
     """
 
-    def __init__(self, pack: Images, part: Part, factors: np.ndarray, dealing: Dealing) -> None:
+    def __init__(self, pack: Images, part: Part, factors: np.ndarray, dealing: BatchSampling) -> None:
         self._pack = pack
         self._share_out(part, factors, dealing)
         side, channels = pack.size, len(pack.channels)
@@ -101,7 +101,7 @@ class TrainingBatches:
             side: np.empty((self.batch_size, side, side, channels), np.uint8) for side in self._sides(dealing)
         }
 
-    def _share_out(self, part: Part, factors: np.ndarray, dealing: Dealing) -> None:
+    def _share_out(self, part: Part, factors: np.ndarray, dealing: BatchSampling) -> None:
         self._part, self._dealing = part, dealing
         self._factors = factors
         share = round(float(factors.sum())) // dealing.world
@@ -168,7 +168,7 @@ class TrainingBatches:
 
     def _batch(self, places: np.ndarray, draws: Draws, mixes: Mixes | None) -> Batch:
         images = self._pack.images(self._part.rows[places], out=self._raw)
-        present, known = targets_at(self._part, places)
+        present, known = gather_targets(self._part, places)
         if mixes is not None:
             present, known = self._mix(images, (present, known), mixes)
         sides = self._sides(self._dealing)
@@ -185,11 +185,11 @@ class TrainingBatches:
         """Mix images with their partners, in place, before both are moved as one; return the mixed targets."""
         partners = mixes.partners[mixes.mixed]
         mix_images(images, self._pack.images(self._part.rows[partners]), mixes)
-        mine, others = ([t.numpy() for t in pair] for pair in (targets, targets_at(self._part, partners)))
+        mine, others = ([t.numpy() for t in pair] for pair in (targets, gather_targets(self._part, partners)))
         present, known = mix_targets((mine[0], mine[1]), (others[0], others[1]), mixes)
         return torch.from_numpy(present), torch.from_numpy(known)
 
-    def _sides(self, dealing: Dealing) -> tuple[int, ...]:
+    def _sides(self, dealing: BatchSampling) -> tuple[int, ...]:
         return dealing.sizes or (self._pack.size,)
 
 
@@ -223,10 +223,10 @@ class PartBatches:
     def __iter__(self) -> Iterator[Batch]:
         for places in self._places():
             images = np.ascontiguousarray(self._pack.images(self._part.rows[places]).transpose(0, 2, 3, 1))
-            yield Batch(to_tensor(images), None, None, *targets_at(self._part, places))
+            yield Batch(to_tensor(images), None, None, *gather_targets(self._part, places))
 
 
-def targets_at(part: Part, places: np.ndarray) -> tuple[Tensor, Tensor]:
+def gather_targets(part: Part, places: np.ndarray) -> tuple[Tensor, Tensor]:
     """Return present and known, (B, n) float32 in {0, 1}, of the samples at some places of a part."""
     present, known = part.present[places], part.known[places]
     return torch.from_numpy(present.astype(np.float32)), torch.from_numpy(known.astype(np.float32))

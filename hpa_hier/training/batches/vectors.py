@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hpa_hier.runs.part import Part
-from hpa_hier.training.batches.images import Batch, Dealing, PartBatches, TrainingBatches, targets_at
+from hpa_hier.training.batches.images import Batch, BatchSampling, PartBatches, TrainingBatches, gather_targets
 
 _AT_ONCE = 4096  # vectors read at a time for their statistics
 
@@ -25,7 +25,7 @@ class Vectors(Protocol):
 class VectorTrainingBatches(TrainingBatches):
     """Epoch after epoch of training batches, dealt as `TrainingBatches` deals images."""
 
-    def __init__(self, pack: Vectors, part: Part, factors: np.ndarray, dealing: Dealing) -> None:
+    def __init__(self, pack: Vectors, part: Part, factors: np.ndarray, dealing: BatchSampling) -> None:
         self._vectors = pack
         self._share_out(part, factors, dealing)
 
@@ -33,7 +33,7 @@ class VectorTrainingBatches(TrainingBatches):
         def make(which: slice) -> Batch:
             places = order[which]
             vectors = torch.from_numpy(self._vectors.vectors(self._part.rows[places]))
-            return Batch(vectors, None, None, *targets_at(self._part, places))
+            return Batch(vectors, None, None, *gather_targets(self._part, places))
 
         return make
 
@@ -48,7 +48,7 @@ class VectorPartBatches(PartBatches):
     def __iter__(self) -> Iterator[Batch]:
         for places in self._places():
             vectors = torch.from_numpy(self._vectors.vectors(self._part.rows[places]))
-            yield Batch(vectors, None, None, *targets_at(self._part, places))
+            yield Batch(vectors, None, None, *gather_targets(self._part, places))
 
 
 def feature_statistics(pack: Vectors, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from hpa_hier.errors import UserError
-from hpa_hier.models.augment.warp import warp_batch, with_gamma
+from hpa_hier.models.augment.warp import apply_gamma, warp_batch
 from hpa_hier.models.losses.elementwise import Loss
 from hpa_hier.models.network import Network
 from hpa_hier.runs.part import Part
@@ -96,7 +96,7 @@ class Training(pl.LightningModule):
             images = warp_batch(images, batch.matrices, batch.bends, batch.side)
             images = images.contiguous(memory_format=torch.channels_last)
         if batch.gamma is not None:
-            images = with_gamma(images, batch.gamma)
+            images = apply_gamma(images, batch.gamma)
         present, known = batch.present, batch.known
         if self.global_step < self._optimising.conditional_steps:
             logits = self.network.conditional(images, batch.gain)

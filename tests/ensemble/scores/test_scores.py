@@ -45,42 +45,6 @@ def test_a_score_that_is_not_finite_is_named_with_its_place():
         scores(logits=np.array([[0, 0], [0, np.nan]]))
 
 
-def test_a_file_is_read_by_part(tmp_path):
-    path = tmp_path / "scores.npz"
-    np.savez(
-        path,
-        ids=np.array(["a", "b", "c"]),
-        part=np.array(["test", "calibration", "test"]),
-        nodes=np.array(["Nucleoli"]),
-        logits=np.array([[1], [2], [3]], np.float32),
-    )
-    assert Scores.load(path, "leaf", "test").ids == ("a", "c")
-    assert Scores.load(path, "leaf", "calibration").logits.tolist() == [[2.0]]
-    assert Scores.load(path, "leaf").ids == ("a", "b", "c")
-    with pytest.raises(UserError, match=r"scores\.npz: holds no scores of the train part"):
-        Scores.load(path, "leaf", "train")
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"not an archive"])
-def test_a_broken_file_is_a_users_error(tmp_path, content):
-    path = tmp_path / "scores.npz"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"scores\.npz: not a score file"):
-        Scores.load(path, "leaf")
-
-
-def test_a_pickle_is_never_read(tmp_path):
-    path = tmp_path / "scores.npz"
-    np.savez(path, ids=np.array([object()], dtype=object), part=[], nodes=[], logits=[])
-    with pytest.raises(UserError, match="not a score file"):
-        Scores.load(path, "leaf")
-
-
-def test_an_absent_file_is_a_users_error(tmp_path):
-    with pytest.raises(UserError, match="no such file; train the member again"):
-        Scores.load(tmp_path / "scores.npz", "leaf")
-
-
 def test_members_come_in_the_order_of_their_names_with_rows_in_one_order():
     one, other = align([scores("leaf"), scores("coarse", ids=("b", "a"), nodes=("Nucleus",))], ("a", "b"))
     assert (one.name, other.name) == ("coarse", "leaf")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpa_hier.models.augment.warp import Ranges, draw, warp, warp_batch, with_gamma
+from hpa_hier.models.augment.warp import Ranges, apply_gamma, draw, warp, warp_batch
 
 STILL = Ranges(flips_and_quarter_turns=False, rotate=0, scale=0, shift=0, gain=0)
 SYMMETRIES = Ranges(flips_and_quarter_turns=True, rotate=0, scale=0, shift=0, gain=0)
@@ -194,7 +194,7 @@ def test_gamma_moves_nothing_and_keeps_black_white_and_the_order_of_intensities(
     assert 0.6 <= draws.gamma.min() < 0.61
     assert 1.39 < draws.gamma.max() <= 1.4 + 1e-6
     ramp = torch.arange(256, dtype=torch.uint8).expand(500, 4, 1, 256)
-    changed = with_gamma(ramp, torch.from_numpy(draws.gamma))
+    changed = apply_gamma(ramp, torch.from_numpy(draws.gamma))
     assert (changed[..., 0] == 0).all()
     torch.testing.assert_close(changed[..., -1], torch.full((500, 4, 1), 255.0))
     assert (changed.diff(dim=3) > 0).all()

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hpa_hier.models.heads.ancestry import Ancestry
-from hpa_hier.models.heads.chain import Chain, logit_of_both
+from hpa_hier.models.heads.chain import Chain, joint_logit
 from hpa_hier.models.heads.flat import HeadRequest, build_head
 from hpa_hier.models.heads.levels import LevelsRnn
 from hpa_hier.models.losses.elementwise import bce
@@ -113,7 +113,7 @@ def test_the_chains_second_stage_is_the_cross_entropy_of_unconditional_probabili
 
 def test_a_wrongly_sure_chain_still_has_a_gradient() -> None:
     u = torch.tensor([50.0], requires_grad=True)
-    loss = functional.binary_cross_entropy_with_logits(logit_of_both(u, torch.tensor([60.0])), torch.zeros(1))
+    loss = functional.binary_cross_entropy_with_logits(joint_logit(u, torch.tensor([60.0])), torch.zeros(1))
     loss.backward()
     torch.testing.assert_close(u.grad, torch.ones(1), rtol=1e-3, atol=0)
 
@@ -123,14 +123,14 @@ def test_the_first_stage_asks_only_where_all_parents_are_present() -> None:
     present = torch.tensor([[1.0, 0, 0, 1, 0], [1, 1, 1, 0, 0], [0, 0, 0, 0, 0]])
     known = torch.ones(3, 5)
     known[1, 3] = 0
-    conditional, told = ancestry.given_parents(present, known)
+    conditional, told = ancestry.conditional_targets(present, known)
     assert told.tolist() == [[1, 1, 0, 1, 0], [1, 1, 1, 0, 1], [1, 1, 0, 0, 0]]
     assert torch.equal(conditional * told, present * told)
 
 
 def test_of_mixed_images_the_first_stage_asks_for_the_share_of_the_parent() -> None:
     ancestry = Ancestry(((), (0,), (0,)))
-    conditional, told = ancestry.given_parents(torch.tensor([[0.4, 0.4, 0.1]]), torch.ones(1, 3))
+    conditional, told = ancestry.conditional_targets(torch.tensor([[0.4, 0.4, 0.1]]), torch.ones(1, 3))
     torch.testing.assert_close(conditional, torch.tensor([[0.4, 1.0, 0.25]]))
     torch.testing.assert_close(told, torch.tensor([[1.0, 0.4, 0.4]]))
 

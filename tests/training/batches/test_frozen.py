@@ -10,7 +10,7 @@ import torch
 from tiny_run import write_tiny
 
 from hpa_hier.errors import UserError
-from hpa_hier.members.nodes import member_named
+from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import Member
 from hpa_hier.runs.run import open_run
 from hpa_hier.settings.recipe import MemberSettings
@@ -27,7 +27,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
     """Two members on one frozen backbone, and one that trains a backbone of its own, which the others start from."""
     folder = tmp_path_factory.mktemp("frozen")
     recipe = load_recipe(str(write_tiny(folder, training={"epochs": 2})))
-    start = plan_training(open_run(recipe), member_named(recipe, "leaf"))
+    start = plan_training(open_run(recipe), find_member(recipe, "leaf"))
     train_member(start, QUIET)
     weights = str(start.folder / "model.safetensors")
     members = [
@@ -93,10 +93,10 @@ def test_a_frozen_backbone_without_weights_to_start_from_is_refused(plans: dict[
 def test_kept_features_that_are_damaged_are_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "f.npy").write_bytes(b"nonsense")
     with pytest.raises(UserError, match=r"f\.npy: damaged .*; remove it, and it is made again"):
-        frozen.KeptFeatures(tmp_path / "f.npy", (2, 3))
+        frozen.CachedFeatures(tmp_path / "f.npy", (2, 3))
     np.save(tmp_path / "f.npy", np.zeros((2, 4), np.float32))
     with pytest.raises(UserError, match=r"f\.npy: holds \(2, 4\), needed is \(2, 3\); remove it"):
-        frozen.KeptFeatures(tmp_path / "f.npy", (2, 3))
+        frozen.CachedFeatures(tmp_path / "f.npy", (2, 3))
 
 
 @pytest.mark.parametrize("training", [{"sizes": [32, 48]}, {"augment": {"mixing": "cutmix"}}])

@@ -15,7 +15,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.models.augment.mixing import Mixing
 from hpa_hier.models.augment.warp import Ranges
 from hpa_hier.runs.part import Part
-from hpa_hier.training.batches.images import Batch, Dealing, PartBatches, TrainingBatches
+from hpa_hier.training.batches.images import Batch, BatchSampling, PartBatches, TrainingBatches
 from hpa_hier.training.batches.intensity import channel_statistics
 
 ALL = Ranges(flips_and_quarter_turns=True, rotate=20, scale=0.2, shift=0.1, gain=0.3)
@@ -50,7 +50,7 @@ def part_of(count: int) -> Part:
 
 def batches(count: int, batch_size: int, ranges: Ranges = STILL, **dealing: Any) -> TrainingBatches:
     ones = np.ones(count, np.int64)
-    return TrainingBatches(stack(count), part_of(count), ones, Dealing(0, batch_size, ranges, **dealing))
+    return TrainingBatches(stack(count), part_of(count), ones, BatchSampling(0, batch_size, ranges, **dealing))
 
 
 def rows(batch: Batch) -> list[int]:
@@ -110,7 +110,7 @@ def test_processes_share_an_epoch_without_overlap(world: int) -> None:
 def test_an_image_with_factor_3_stands_three_times_each_varied_anew() -> None:
     factors = np.array([3, 1, 1, 1])
     pack = Stack(np.random.default_rng(0).integers(0, 255, (4, 2, 16, 16), dtype=np.uint8))
-    dealing = TrainingBatches(pack, part_of(4), factors, Dealing(0, 6, ALL))
+    dealing = TrainingBatches(pack, part_of(4), factors, BatchSampling(0, 6, ALL))
     (batch,) = list(dealing)
     assert len({image.numpy().tobytes() for image in batch.images}) == 6
 
@@ -119,7 +119,7 @@ def test_weighted_epochs_differ_but_have_one_length_and_are_the_same_in_every_pr
     weights = np.array([1.0, 2.5, 1.0, 1.5])
 
     def epochs(rank: int, world: int) -> list[list[int]]:
-        dealing = TrainingBatches(stack(4), part_of(4), weights, Dealing(0, 3, STILL, world=world))
+        dealing = TrainingBatches(stack(4), part_of(4), weights, BatchSampling(0, 3, STILL, world=world))
         dealing.rank = rank
         return [[row for batch in dealing for row in rows(batch)] for _ in range(12)]
 
@@ -142,7 +142,7 @@ def test_images_come_channels_last_without_a_copy() -> None:
 
 
 def test_on_a_device_that_warps_itself_images_come_unmoved_with_their_matrices() -> None:
-    dealing = TrainingBatches(stack(8), part_of(8), np.ones(8, np.int64), Dealing(0, 4, ALL, on_device=True))
+    dealing = TrainingBatches(stack(8), part_of(8), np.ones(8, np.int64), BatchSampling(0, 4, ALL, on_device=True))
     (batch, _) = list(dealing)
     assert batch.matrices is not None
     assert batch.matrices.shape == (4, 2, 3)

@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 from tiny_run import CHANNELS, SIZE, TAXONOMY, write_tiny
 
 from hpa_hier.data.pack.pack import write_simulated_pack
-from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
-from hpa_hier.members.neighbours import nearest
-from hpa_hier.members.nodes import member_named
+from hpa_hier.members.neighbours import find_neighbours
+from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import Member
+from hpa_hier.members.scores_file import load_scores
 from hpa_hier.models.backbones.small_cnn import SmallCnn
-from hpa_hier.models.heads.arcface import MetricRequest, NearestVote, arcface
+from hpa_hier.models.heads.arcface import ArcfaceRequest, NeighbourVote, arcface
 from hpa_hier.models.network import Network
 from hpa_hier.predict.fit_run import fit_run
 from hpa_hier.predict.predict_images import explain_sample
@@ -64,7 +64,7 @@ def planned(folder: Path, **training: object) -> Plan:
     changes |= training
     config = write_tiny(folder, training=changes, ensemble={"members": ["leaf"], "bootstrap": 0})
     recipe = load_recipe(str(config))
-    return plan_training(open_run(recipe), member_named(recipe, "leaf"))
+    return plan_training(open_run(recipe), find_member(recipe, "leaf"))
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +93,9 @@ def test_the_loss_falls_all_the_way_as_a_sample_comes_nearer_to_its_own_centre()
     assert (np.diff(losses) < 0).all()
 
 
-def head(samples: int = 3, **changes: float) -> NearestVote:
+def head(samples: int = 3, **changes: float) -> NeighbourVote:
     facts = {"antibodies": 2, "dropout": 0.0, "embedding": 2, "neighbours": 2, "temperature": 0.1, **changes}
-    vote = NearestVote(MetricRequest(features=2, prevalence=np.array([0.5, 0.1]), samples=samples, **facts)).eval()
+    vote = NeighbourVote(ArcfaceRequest(features=2, prevalence=np.array([0.5, 0.1]), samples=samples, **facts)).eval()
     vote.embed = torch.nn.Sequential()  # features are embeddings
     return vote
 
@@ -117,7 +117,7 @@ def test_cosines_are_in_whole_precision_where_the_network_is_in_half() -> None:
     vote = head(samples=1).train()
     with torch.autocast("cpu", torch.bfloat16):
         assert vote(torch.randn(4, 2)).dtype == torch.float32
-        assert vote.nearest(torch.randn(4, 2).bfloat16())[0].dtype == torch.float32
+        assert vote.neighbours(torch.randn(4, 2).bfloat16())[0].dtype == torch.float32
 
 
 def test_a_sample_of_which_a_node_is_not_told_does_not_vote_on_it() -> None:
@@ -145,7 +145,7 @@ def test_a_loaded_member_gives_the_scores_that_training_kept_whatever_the_batch(
 
 
 def test_antibodies_alone_teach_where_the_protein_is(plan: Plan) -> None:
-    test = Scores.load(plan.folder / "scores.npz", "leaf", "test")
+    test = load_scores(plan.folder / "scores.npz", "leaf", "test")
     truth = plan.run.part("test", plan.nodes)
     order = [test.ids.index(sample) for sample in plan.run.split.part_ids("test")]
     told = test.logits[order].argmax(axis=1)
@@ -156,7 +156,7 @@ def test_the_nearest_images_are_of_the_train_part_and_are_named(plan: Plan) -> N
     member = Member.load(plan.folder, "cpu")
     train = plan.run.split.part_ids("train")
     images = plan.run.pack.images(plan.run.pack.find_rows(train[:40]))
-    found = nearest(plan.folder, member, images)
+    found = find_neighbours(plan.folder, member, images)
     assert [near[0].id for near in found] == list(train[:40])
     assert all(near[0].similarity == pytest.approx(1, abs=1e-4) for near in found)
     assert all(len(near) == 7 and {one.id for one in near} <= set(train) for near in found)
@@ -172,7 +172,7 @@ def test_a_member_of_its_own_images_names_those_that_it_remembers(tmp_path: Path
     train_member(plan, QUIET)
     rows = run.part("train", plan.nodes, plan.nodes).rows
     assert 0 < len(rows) < len(run.split.part_ids("train"))
-    found = nearest(plan.folder, Member.load(plan.folder, "cpu"), run.pack.images(rows[:20]))
+    found = find_neighbours(plan.folder, Member.load(plan.folder, "cpu"), run.pack.images(rows[:20]))
     assert [near[0].id for near in found] == [run.pack.ids[row] for row in rows[:20]]
     assert {node for near in found for one in near for node in one.annotated} <= set(plan.nodes)
 
@@ -190,7 +190,7 @@ def test_a_bank_that_was_changed_is_no_evidence(plan: Plan, tmp_path: Path) -> N
             (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / BANK).write_text("id,annotated\n")
     with pytest.raises(UserError, match=r"bank\.csv: does not match the checksum in member\.json"):
-        nearest(tmp_path, Member.load(tmp_path, "cpu"), np.zeros((1, 4, SIZE, SIZE), np.uint8))
+        find_neighbours(tmp_path, Member.load(tmp_path, "cpu"), np.zeros((1, 4, SIZE, SIZE), np.uint8))
 
 
 def test_a_training_that_broke_off_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +245,7 @@ def test_a_frozen_backbone_can_stand_before_the_vote(tmp_path: Path) -> None:
     images = plan.run.pack.images(plan.run.pack.find_rows(kept["ids"].tolist()))
     np.testing.assert_allclose(member.logits(images), kept["logits"], rtol=1e-4, atol=1e-4)
     train = plan.run.split.part_ids("train")[:5]
-    found = nearest(plan.folder, member, plan.run.pack.images(plan.run.pack.find_rows(train)))
+    found = find_neighbours(plan.folder, member, plan.run.pack.images(plan.run.pack.find_rows(train)))
     assert [near[0].id for near in found] == list(train)
 
 
@@ -254,4 +254,4 @@ def test_a_member_that_does_not_vote_has_no_nearest_images(tmp_path: Path) -> No
     plan = planned(tmp_path, head="flat", epochs=1)
     train_member(plan, QUIET)
     with pytest.raises(UserError, match="member 'leaf' has head flat; only arcface has nearest images"):
-        nearest(plan.folder, Member.load(plan.folder, "cpu"), np.zeros((1, 4, SIZE, SIZE), np.uint8))
+        find_neighbours(plan.folder, Member.load(plan.folder, "cpu"), np.zeros((1, 4, SIZE, SIZE), np.uint8))

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from tiny_run import write_tiny
 
 from hpa_hier.errors import UserError
-from hpa_hier.members.nodes import member_named
+from hpa_hier.members.nodes import find_member
 from hpa_hier.models.augment.mixing import Mixing
 from hpa_hier.models.augment.warp import Ranges
 from hpa_hier.models.backbones.small_cnn import SmallCnn
@@ -23,7 +23,7 @@ from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.runs.part import Part
 from hpa_hier.runs.run import open_run
 from hpa_hier.settings.recipe_file import load_recipe
-from hpa_hier.training.batches.images import Dealing, TrainingBatches
+from hpa_hier.training.batches.images import BatchSampling, TrainingBatches
 from hpa_hier.training.loop.history import Watch
 from hpa_hier.training.loop.macro_f1 import sample_f1
 from hpa_hier.training.loop.module import Optimising, Training, follow
@@ -43,7 +43,7 @@ def training(optimising: Optimising) -> Training:
 
 def plan_in(folder: Path, **training: object) -> Plan:
     recipe = load_recipe(str(write_tiny(folder, training=training)))
-    return plan_training(open_run(recipe), member_named(recipe, "leaf"))
+    return plan_training(open_run(recipe), find_member(recipe, "leaf"))
 
 
 def trained(folder: Path, **training: object) -> Plan:
@@ -177,7 +177,7 @@ def test_without_minority_leaves_nothing_is_left_to_vary_and_training_says_so(
     tmp_path: Path, augment: dict[str, object]
 ) -> None:
     recipe = load_recipe(str(write_tiny(tmp_path, partition={"majority_min_images": 1}, training={"augment": augment})))
-    plan = plan_training(open_run(recipe), member_named(recipe, "leaf"))
+    plan = plan_training(open_run(recipe), find_member(recipe, "leaf"))
     with pytest.raises(UserError, match=r"training\.augment: 0 training images carry a minority leaf"):
         train_member(plan, TrainOptions(device="cpu", lines=False))
 
@@ -199,7 +199,7 @@ def test_a_device_that_warps_itself_sees_the_loss_that_the_processor_sees() -> N
     module = training(Optimising(1e-3, 0.0, "constant", 10)).eval()
     losses = []
     for on_device in (False, True):
-        dealing = Dealing(0, 8, ranges, on_device, sizes=(32, 48), mixing=Mixing("union_mean", 1.0))
+        dealing = BatchSampling(0, 8, ranges, on_device, sizes=(32, 48), mixing=Mixing("union_mean", 1.0))
         dealt = TrainingBatches(Smooth(), Part(np.arange(24), *_labels(24)), np.ones(24, np.int64), dealing)
         # The library's own way onto a device must leave the batch a batch.
         moved = [move_data_to_device(batch, torch.device("cpu")) for batch in dealt]
