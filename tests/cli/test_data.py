@@ -171,13 +171,13 @@ def test_balance_says_which_classes_make_the_target_impossible(tmp_path, images,
     flags = ["balance", "--labels", images[3], "--out", str(tmp_path)]
     main([*flags, "--target", "9", "--most", "8"])
     assert (
-        "impossible: Actin filaments cannot have 9 images, 8 at most: it has 1, and none may stand more than 8 times"
+        "impossible: Actin filaments cannot have 9 images, 8 at most: it has 1, and none may be repeated more than 8"
         in capsys.readouterr().out
     )
     wrong = {
         "Nuclei=0.1": "--bound Nuclei=0.1: 'Nuclei' is no leaf of 'hpa28'; give one, as in Nucleoplasm=0.15",
         "Cytosol": "--bound Cytosol: 'Cytosol' is no leaf of 'hpa28'",
-        "Cytosol=little": "--bound Cytosol=little: 'little' is no growth; 0.15 stands for 15 %",
+        "Cytosol=little": "--bound Cytosol=little: 'little' is no growth; write 0.15 for 15 %",
         "Cytosol=-1": "--bound Cytosol=-1: a growth is 0 or more, as 0.15 for 15 %",
     }
     for bound, message in wrong.items():

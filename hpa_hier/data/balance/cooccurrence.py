@@ -31,7 +31,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class BalancePlan:
-    """How often each image stands in an epoch, and what that comes to."""
+    """How often each image appears in an epoch, and the counts that follow."""
 
     goal: Goal
     factors: np.ndarray  # (B,) int64, at least 1
@@ -101,12 +101,12 @@ def plan_balance(present: np.ndarray, goal: Goal) -> BalancePlan:
 
 
 def balance_factors(present: np.ndarray, balance: str, share: float, bound: float, most: int) -> np.ndarray:
-    """Return how often each image stands in an epoch under a recipe's balance.
+    """Return how often each image appears in an epoch under a recipe's balance.
 
     Args:
         present: (B, L) bool, which labels each image carries.
         balance: "none", "repeat" (repeat factors), "cooccurrence" (a plan in whole repeats), "weighted" (the plan
-            before rounding) or "copied" (images of rare labels are copied, whatever stands beside them).
+            before rounding) or "copied" (images of rare labels are copied, whatever labels are beside them).
         share: share of the images that each label is lifted to, for the latter three.
         bound: growth that a label with its share may have at most, as 0.15.
         most: no image is repeated more often than this.

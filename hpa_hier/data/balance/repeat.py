@@ -6,7 +6,7 @@ import numpy as np
 
 
 def repeat_factors(present: np.ndarray, threshold: float = 0.02, most: int = 8) -> np.ndarray:
-    """Return how often each image stands in an epoch: more often where its rarest label is rare.
+    """Return how often each image appears in an epoch: more often where its rarest label is rare.
 
     A label with frequency f gets the factor sqrt(threshold / f), at least 1 and at most `most`; an image gets the
     largest factor among its labels, rounded.
@@ -44,10 +44,10 @@ def balanced_counts(present: np.ndarray, factors: np.ndarray) -> tuple[np.ndarra
 
 
 def copy_factors(present: np.ndarray, target: int) -> np.ndarray:
-    """Return how often each image stands when every rare label is copied to the target without a look at the others.
+    """Return how often each image appears when every rare label is copied to the target, whatever else that copies.
 
-    What is usually done, kept for comparison: an image of a label with n < target images stands target / n times,
-    rounded up, by its rarest label. What stands beside the rare label is copied along.
+    What is usually done, kept for comparison: an image of a label with n < target images appears target / n times,
+    rounded up, by its rarest label. Labels beside the rare one are copied with it.
 
     Args:
         present: (B, L) bool.
@@ -65,14 +65,14 @@ def copy_factors(present: np.ndarray, target: int) -> np.ndarray:
 
 
 def epoch_copies(weights: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return how often each image stands in one epoch that is drawn by weights.
+    """Return how often each image appears in one epoch that is drawn by weights.
 
     Systematic drawing: weights are first rescaled to a whole sum, by half an image an epoch at most; then an image of
-    weight w stands floor(w) or ceil(w) times, on average w times, and every epoch has the same number of images. So
+    weight w appears floor(w) or ceil(w) times, on average w times, and every epoch has the same number of images. So
     nothing is left to chance that need not be: drawing with replacement would leave out a third of the images.
 
     Args:
-        weights: (B,) float, at least 0 and not all 0, how often each image is to stand in an epoch on average.
+        weights: (B,) float, at least 0 and not all 0, how often each image is to appear in an epoch on average.
         generator: of the epoch; the same one gives every process the same epoch.
 
     Returns:

@@ -43,7 +43,7 @@ def parse_goal(present: np.ndarray, taxonomy: Taxonomy, bounds: Sequence[str], d
         try:
             bound[taxonomy.leaves.index(leaf)] = float(growth)
         except ValueError:
-            raise UserError(f"--bound {text}: {growth!r} is no growth; 0.15 stands for 15 %") from None
+            raise UserError(f"--bound {text}: {growth!r} is no growth; write 0.15 for 15 %") from None
         if not 0 <= float(growth) < np.inf:
             raise UserError(f"--bound {text}: a growth is 0 or more, as 0.15 for 15 %")
     return Goal(default.target, bound, default.most)
@@ -77,9 +77,9 @@ def _why_short(names: Sequence[str], plan: BalancePlan, place: int) -> str:
     before, after, alone = int(plan.before[label]), int(plan.after[label]), int(plan.max_without_others[place])
     head = f"impossible: {names[label]} cannot have {target:,} images, {after:,} at most:"
     if before * most < target:
-        return f"{head} it has {before:,}, and none may stand more than {most} times (--most)"
+        return f"{head} it has {before:,}, and none may be repeated more than {most} times (--most)"
     held = ", ".join(names[column] for column in plan.limited_by[place]) or "other classes"
-    by_itself = f" (by itself it could have {alone:,})" if alone > after else ""
+    by_itself = f" (without other classes it could have {alone:,})" if alone > after else ""
     return f"{head} its images also carry {held}, whose bounds are full{by_itself}"
 
 

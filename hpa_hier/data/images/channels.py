@@ -25,7 +25,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class ChannelHint:
-    """What the user told about channels."""
+    """What the user said about channels."""
 
     order: tuple[str | None, ...] = ()  # channel of each plane in a file of several; None: a plane to leave out
     names: Mapping[str, str] | None = None  # name in lower case → channel
@@ -50,12 +50,12 @@ def parse_hint(text: str | None) -> ChannelHint:
         raise UserError(
             f"--channels {text}: either an order (red,green,blue) or names (red=tubulin,green=gfp), not both"
         )
-    told = [channel.strip() for channel, _, _ in named] or [part for part in parts if part != "-"]
-    for channel in told:
+    named_channels = [channel.strip() for channel, _, _ in named] or [part for part in parts if part != "-"]
+    for channel in named_channels:
         if channel not in CHANNELS:
             raise UserError(f"--channels {text}: {channel!r} is no channel; the channels are {', '.join(CHANNELS)}")
-        if told.count(channel) > 1:
-            raise UserError(f"--channels {text}: {channel} stands twice")
+        if named_channels.count(channel) > 1:
+            raise UserError(f"--channels {text}: {channel} appears twice")
     if not named:
         return ChannelHint(order=tuple(None if part == "-" else part for part in parts))
     if any(not name.strip() for _, _, name in named):
@@ -64,7 +64,7 @@ def parse_hint(text: str | None) -> ChannelHint:
 
 
 def split_name(stem: str, hint: ChannelHint) -> tuple[str, str | None]:
-    """Split a file name without suffix into sample id and channel; the channel is None where the name tells none.
+    """Split a file name without suffix into sample id and channel; the channel is None where the name has none.
 
     >>> split_name("800_A6_1_green", ChannelHint())
     ('800_A6_1', 'green')

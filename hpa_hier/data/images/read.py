@@ -85,7 +85,7 @@ def _plane(plane: Plane, decoded: dict[Path, np.ndarray]) -> np.ndarray:
     if len(planes) == 1:
         raise UnreadableImage(file, "one grey plane, and no channel in its name; name it <id>_green.png, or as it is")
     if plane.index >= len(planes):
-        raise UnreadableImage(file, f"{len(planes)} planes, where --channels tells of more")
+        raise UnreadableImage(file, f"{len(planes)} planes, where --channels names more")
     return np.asarray(planes[plane.index])
 
 

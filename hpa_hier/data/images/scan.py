@@ -69,7 +69,7 @@ def scan(folder: Path | str, channels: str | None = None) -> Scan:
 
     Args:
         folder: holds `<id>_red.png` and so on, or one RGB file or many-channel TIFF a sample.
-        channels: what the user told with `--channels`: the order of planes, or names of channels.
+        channels: what the user gave as `--channels`: the order of planes, or names of channels.
 
     Returns:
         sources, rejects with reasons, and names of files that were left aside.
@@ -137,7 +137,7 @@ def _whole(sample_id: str, file: Path, hint: ChannelHint) -> ImageSource:
         raise UnreadableImage(file, "one plane, and no channel in its name; name it <id>_green.tif, or as it is")
     if hint.order:
         if len(hint.order) != layout.planes:
-            raise UnreadableImage(file, f"{layout.planes} planes where --channels tells of {len(hint.order)}")
+            raise UnreadableImage(file, f"{layout.planes} planes where --channels names {len(hint.order)}")
         return ImageSource(sample_id, "tiff", _planes(file, hint.order))
     if any(named):
         if len(set(named) - {None}) < sum(name is not None for name in named):

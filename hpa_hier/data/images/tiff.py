@@ -29,7 +29,7 @@ class TiffLayout:
     planes: int
     axis: int | None  # axis of the array that counts the planes; None: a single plane
     colour: bool  # the planes are a picture's red, green and blue
-    names: tuple[str, ...]  # of the planes, where the file tells
+    names: tuple[str, ...]  # of the planes, where the file has any
 
 
 def tiff_layout(path: Path) -> TiffLayout:

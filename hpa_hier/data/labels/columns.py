@@ -67,14 +67,14 @@ def row_labels(
 
 
 def _split_cell(cell: str, taxonomy: Taxonomy) -> list[str]:
-    """Split a label cell: at bars, semicolons or commas; else the whole cell where it is a name; else at blanks."""
+    """Split a label cell at '|', ';' or ','; else keep it whole where it is a name; else split it at spaces."""
     if _SEPARATORS.search(cell):
         return [part.strip() for part in _SEPARATORS.split(cell) if part.strip()]
     parts = cell.split()
     if len(parts) > 1 and (
         taxonomy.find_node(cell) or not all(part.isdecimal() or taxonomy.find_node(part) for part in parts)
     ):
-        return [cell]  # a name with blanks, or one that should have been
+        return [cell]  # a name with spaces, or one that should have been
     return parts
 
 

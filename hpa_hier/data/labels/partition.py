@@ -99,6 +99,6 @@ def _leaf(name: str, taxonomy: Taxonomy) -> str:
     if node is None or not taxonomy.is_leaf(node):
         raise UserError(
             f"partition.majority: {name!r} is no leaf of '{taxonomy.name}'; "
-            "`python -m hpa_hier.taxonomy check` draws the tree"
+            "`python -m hpa_hier.taxonomy check` prints the tree"
         )
     return node

@@ -17,7 +17,7 @@ from hpa_hier.taxonomy import Taxonomy
 
 _ID = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
 _ATLAS_ID = re.compile(r"(\d+)_[A-Za-z0-9]+_[A-P]\d{1,2}_\d+(_[A-Za-z0-9]+)?")  # antibody_plate_well_field[_crop]
-CURE = "mend the table, or give --on-problem skip to leave these rows out"
+CURE = "fix the table, or give --on-problem skip to leave these rows out"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Targets:
     """What training and evaluation compare with, columns as `taxonomy.nodes`."""
 
     present: np.ndarray  # (B, N) bool, closed: a node is present where a node below it is
-    known: np.ndarray  # (B, N) bool; False where the annotation does not tell, so nothing is trained or counted there
+    known: np.ndarray  # (B, N) bool; False where the annotation leaves it open: nothing is trained or counted there
 
 
 def is_valid_id(sample_id: str) -> bool:
@@ -62,8 +62,8 @@ def parse_antibody(sample_id: str) -> str:
 def read_labels(path: Path | str, taxonomy: Taxonomy, on_problem: OnProblem = "stop") -> LabelTable:
     """Read a label table in any of the forms that people have.
 
-    The header tells the form: `Id,Target` with labels separated by blanks, `ID,Label` with bars, node names instead of
-    labels (separated by bars or semicolons), or one 0/1 column a label. A column `antibody` or `group` becomes the
+    The header gives the form: `Id,Target` with labels separated by spaces, `ID,Label` with '|', node names instead of
+    labels (separated by '|' or ';'), or one 0/1 column a label. A column `antibody` or `group` becomes the
     group; otherwise the antibody is taken from the ids where every id is `antibody_plate_well_field`.
 
     Args:
@@ -170,10 +170,11 @@ def _groups(table: CsvTable, columns: LabelColumns, rows: list[int], ids: tuple[
 
 
 def targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy, below: str = "unknown") -> Targets:
-    """Turn annotated nodes into closed targets and say which of them the annotation does not tell.
+    """Turn annotated nodes into closed targets and say which of them the annotation leaves unknown.
 
-    Closed world: what is not annotated is absent. But where a group is annotated and nothing below it, the nodes below
-    are unknown in that row rather than absent, unless `below` says otherwise.
+    Closed world: what is not annotated is absent, and by the true-path rule a node is present where one below it is.
+    But where a group is annotated and nothing below it, the nodes below are unknown in that row rather than absent,
+    unless `below` says otherwise.
 
     Args:
         nodes: annotated node names of each of B images, at any depth.
@@ -193,13 +194,13 @@ def targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy, below: str = "un
     if below == "absent":
         return Targets(present, known)
     for group, children in taxonomy.bottom_up:
-        untold = np.flatnonzero(annotated[:, group] & ~present[:, children].any(axis=1))
-        if len(untold):
+        open_rows = np.flatnonzero(annotated[:, group] & ~present[:, children].any(axis=1))
+        if len(open_rows):
             lower = taxonomy.closure[:, group].copy()
             lower[group] = False
-            known[np.ix_(untold, np.flatnonzero(lower))] = False
-    known |= present  # a node under two groups may be told by the other one
-    for name in taxonomy.virtual:  # nobody annotates them: they are told where all that stands below is
+            known[np.ix_(open_rows, np.flatnonzero(lower))] = False
+    known |= present  # a node under two groups may be known from the other one
+    for name in taxonomy.virtual:  # nobody annotates them: they are known where everything below them is
         below_it = [taxonomy.column[leaf] for leaf in taxonomy.leaves_below(name)]
         known[:, taxonomy.column[name]] &= present[:, taxonomy.column[name]] | known[:, below_it].all(axis=1)
     return Targets(present, known)

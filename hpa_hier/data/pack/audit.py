@@ -1,4 +1,4 @@
-"""Audit: what stands out in a pack, and whether equal images are in different parts of a split."""
+"""Audit: what is unusual in a pack, and whether equal images are in different parts of a split."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Audit:
     dark: tuple[str, ...]
     duplicates: tuple[tuple[str, ...], ...]  # ids whose packed pixels are all alike
     damaged: tuple[str, ...]  # shards whose bytes have changed since the pack was finished
-    across_parts: tuple[tuple[str, ...], ...]  # duplicates that stand in different parts of the split
+    across_parts: tuple[tuple[str, ...], ...]  # duplicates that are in different parts of the split
     near: tuple[NearPair, ...]  # images that show the same cells, though their pixels differ
-    near_across_parts: tuple[NearPair, ...]  # those that stand in different parts of the split
+    near_across_parts: tuple[NearPair, ...]  # those that are in different parts of the split
 
 
 def audit(pack: Pack, taxonomy: Taxonomy, split: Split | None = None, distance: int = DISTANCE) -> Audit:
     """Go through every image of a pack.
 
     Args:
-        pack: to be looked through.
+        pack: of images.
         taxonomy: gives the leaves that are counted.
         split: where given, duplicates and near-duplicates across its parts are listed.
         distance: bits that the fingerprints of near-duplicates may differ in, 0 to 15.

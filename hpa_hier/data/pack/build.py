@@ -1,4 +1,4 @@
-"""Build: a folder of images and a label table become a pack, going on where a killed run stopped."""
+"""Build: a folder of images and a label table become a pack; a killed run is resumed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PackReport:
 
 
 def build_pack(request: PackRequest, threads: int = 2) -> PackReport:
-    """Pack a folder of images once; called again with the same request it goes on after an interruption.
+    """Pack a folder of images once; the same request resumes after an interruption.
 
     Args:
         request: what and how.
@@ -52,7 +52,7 @@ def build_pack(request: PackRequest, threads: int = 2) -> PackReport:
             return _pack(request, plan, threads)
         except OSError as error:  # reading images reports its own
             raise UserError(
-                f"{request.out}: cannot be written to ({error.strerror or error}); the same command goes on once it can"
+                f"{request.out}: cannot be written to ({error.strerror or error}); the same command resumes once it can"
             ) from None
 
 

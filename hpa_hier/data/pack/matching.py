@@ -13,7 +13,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import text_digest
 from hpa_hier.taxonomy import Taxonomy
 
-CURE = "mend them, or give --on-problem skip to leave these samples out (rejected.csv then lists them all)"
+CURE = "fix them, or give --on-problem skip to leave these samples out (rejected.csv then lists them all)"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PackRequest:
     channels: tuple[str, ...]  # kept, in this order along axis C
     may_be_missing: tuple[str, ...] = ()
     intensity: str = "depth"
-    hint: str | None = None  # what --channels told
+    hint: str | None = None  # what --channels says
     on_problem: OnProblem = "stop"
 
     def refused(self, source: ImageSource) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from hpa_hier.taxonomy import Taxonomy
 
 IMAGES, VECTORS = "images", "vectors"  # kinds of pack
 GAPLESS = "as given"  # a vector pack without missing values
-FILLED = "mean"  # a vector pack whose missing values (NaN) stand for the training part's mean
+FILLED = "mean"  # a vector pack whose missing values (NaN) count as the training part's mean
 CLAIM = "request.json"  # there while a pack is being written
 _NAMES = ("samples.csv", "taxonomy.yaml", "rejected.csv", f"{SHARD_STEM}.npy", f"{SHARD_STEM}.json")
 FORMAT = 1  # of pack.json; raised when older readers could not read it
@@ -29,11 +29,11 @@ FORMAT = 1  # of pack.json; raised when older readers could not read it
 
 @dataclass(frozen=True)
 class PackFacts:
-    """What `pack.json` tells about a pack as a whole."""
+    """What `pack.json` says about a pack as a whole."""
 
     channels: tuple[str, ...]  # of vectors: the names of the features
     size: int  # pixels, side of each image; 1 for vectors
-    intensity: str  # rule that brought intensities to 8 bits: "depth" or "percentile"; of vectors: GAPLESS or FILLED
+    intensity: str  # rule that converted intensities to 8 bits: "depth" or "percentile"; of vectors: GAPLESS or FILLED
     simulated: bool
     note: str
     sources: Mapping[str, str]  # where the images and labels came from, and the labels' SHA-256
@@ -98,7 +98,7 @@ class Pack:
 
     @property
     def intensity(self) -> str:
-        """The rule that brought intensities to 8 bits."""
+        """The rule that converted intensities to 8 bits."""
         return self.facts.intensity
 
     @property
@@ -262,7 +262,7 @@ def write_simulated_pack(
         channels: names along axis C.
         taxonomy: the words that `nodes` are in.
         note: what was simulated, kept in `pack.json`.
-        intensity: rule by which `images` were brought to 8 bits, "depth" or "percentile".
+        intensity: rule by which `images` were converted to 8 bits, "depth" or "percentile".
 
     Raises:
         UserError: `out` already holds a finished pack.

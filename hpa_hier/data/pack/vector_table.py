@@ -51,7 +51,7 @@ def read_vectors(path: Path, ids: Path | None = None) -> VectorTable:
         row, column = np.argwhere(infinite)[0]
         raise UserError(
             f"{path}: {int(infinite.sum()):,} values are infinite or too large for float32, the first is "
-            f"'{table.features[column]}' of {table.ids[row]}; mend them"
+            f"'{table.features[column]}' of {table.ids[row]}; fix them"
         )
     return table
 
@@ -77,9 +77,9 @@ def order_features(table: VectorTable, features: Sequence[str]) -> np.ndarray:
         return table.values
     column = {name: j for j, name in enumerate(table.features)}
     absent = [name for name in features if name not in column]
-    strange = sorted(set(column) - set(features))
-    if absent or strange:
-        first = f"it has no '{absent[0]}'" if absent else f"it has '{strange[0]}', which the pack had not"
+    others = sorted(set(column) - set(features))
+    if absent or others:
+        first = f"it has no '{absent[0]}'" if absent else f"it has '{others[0]}', which the pack did not have"
         raise UserError(
             f"{table.source}: {len(table.features)} features, not the {len(features)} that the members were trained "
             f"on; {first}"
@@ -140,5 +140,5 @@ def _check_ids(table: VectorTable) -> None:
         if not is_valid_id(sample_id):
             raise UserError(f"{table.source}: {sample_id!r} is no id; ids are letters, digits, '.', '_' and '-'")
         if sample_id in seen:
-            raise UserError(f"{table.source}: id {sample_id!r} stands twice; a sample has one vector")
+            raise UserError(f"{table.source}: id {sample_id!r} appears twice; a sample has one vector")
         seen.add(sample_id)

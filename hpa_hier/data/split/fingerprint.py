@@ -7,7 +7,7 @@ import numpy as np
 
 BITS = 64
 _SIDE = 32  # pixels of the thumbnail
-_FREQUENCIES = 8  # of each axis, from 1: the constant ones would only tell how bright a half is
+_FREQUENCIES = 8  # of each axis, from 1: the constant ones would only say how bright a half is
 TURNS = 8  # ways to turn and flip a square; the first leaves it alone
 
 

@@ -39,7 +39,7 @@ def find_near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = 
     at least `ALIKE` are kept. Of images with identical pixels only the first takes part; images without contrast none.
 
     Args:
-        pack: to be looked through.
+        pack: of images.
         distance: bits, 0 to 15.
         turns: find turned and flipped copies too.
 
@@ -60,7 +60,7 @@ def find_near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = 
 
 
 def pairs_across_parts(pairs: Iterable[NearPair], part: Mapping[str, str]) -> tuple[NearPair, ...]:
-    """Return the pairs whose images stand in different parts; `part` tells it by id."""
+    """Return the pairs whose images are in different parts; `part` gives the part of each id."""
     return tuple(p for p in pairs if p.id in part and p.other in part and part[p.id] != part[p.other])
 
 

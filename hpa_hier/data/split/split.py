@@ -53,7 +53,7 @@ class Split:
 
 
 def split(present: np.ndarray, groups: Sequence[str], fractions: Sequence[float], seed: int = 0) -> np.ndarray:
-    """Deal samples to parts, stratified by label, each group whole.
+    """Split samples into parts, stratified by label; each group stays whole.
 
     Args:
         present: (B, L) bool, which of L labels each sample carries; usually the leaves.
@@ -171,7 +171,7 @@ def read_split(path: Path) -> Split:
 def _check(path: Path, kept: Split) -> None:
     if len(set(kept.ids)) != len(kept.ids):
         twice = next(i for i in kept.ids if kept.ids.count(i) > 1)
-        raise UserError(f"{path}: id {twice!r} stands twice; a sample has one part")
+        raise UserError(f"{path}: id {twice!r} appears twice; a sample has one part")
     home: dict[str, str] = {}
     for group, part in zip(kept.groups, kept.parts, strict=True):
         if group and home.setdefault(group, part) != part:

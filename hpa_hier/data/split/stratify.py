@@ -1,4 +1,4 @@
-"""Stratification: units with label counts dealt to parts so that every part gets its share of every label."""
+"""Stratification: units with label counts are split into parts that each get their share of every label."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PRESENT_FROM = 3  # a label with at least this many units is wanted in every pa
 
 
 def stratify(counts: np.ndarray, sizes: np.ndarray, shares: Sequence[float], rng: np.random.Generator) -> np.ndarray:
-    """Deal units to parts, rarest label first, then move units while that brings the label counts nearer to the shares.
+    """Assign units to parts, rarest label first, then move units while that brings label counts closer to the shares.
 
     Args:
         counts: (U, L) how many images of each of U units carry each of L labels; a unit is never divided.
@@ -29,9 +29,9 @@ def stratify(counts: np.ndarray, sizes: np.ndarray, shares: Sequence[float], rng
     """
     U = len(counts)
     order = rng.permutation(U)
-    loads = np.column_stack([counts, sizes])[order].astype(np.float64)  # the last column stands for the part's size
+    loads = np.column_stack([counts, sizes])[order].astype(np.float64)  # the last column is the part's size
     wanted = _wanted(loads, np.asarray(shares, dtype=np.float64))
-    part = _deal(loads, wanted)
+    part = _assign(loads, wanted)
     part = _refine(loads, wanted, part)
     part = _fill_empty(loads, part, len(shares))
     result = np.empty(U, dtype=np.int64)
@@ -49,12 +49,12 @@ def _wanted(loads: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return np.maximum(raised, 1e-9)
 
 
-def _deal(loads: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _assign(loads: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Give each unit, rarest label first, to the part that still wants most of that label."""
     U = len(loads)
     part = np.full(U, -1, dtype=np.int64)
     need = wanted.copy()
-    left = loads.sum(axis=0)  # of the units not dealt yet; whole numbers, so that subtracting stays exact
+    left = loads.sum(axis=0)  # of the units not assigned yet; whole numbers, so that subtracting stays exact
     while (free := part < 0).any():
         label = int(np.where(left > 0, left, np.inf).argmin())
         units = np.flatnonzero(free & (loads[:, label] > 0))

@@ -6,7 +6,7 @@ import numpy as np
 
 from hpa_hier.training.batches.images import Images
 
-_SAMPLED = 1024  # images; the figures are steady long before that
+_SAMPLED = 1024  # images; the statistics are steady long before that
 _AT_ONCE = 64  # images in memory
 
 
@@ -17,7 +17,8 @@ def channel_statistics(pack: Images, rows: np.ndarray) -> tuple[np.ndarray, np.n
         pack: where the images are.
         rows: of the training part; of a large one, evenly spaced ones are read.
     """
-    sampled = rows[:: max(1, len(rows) // _SAMPLED)][:_SAMPLED]
+    places = np.linspace(0, len(rows) - 1, min(_SAMPLED, len(rows))).round().astype(np.int64)
+    sampled = rows[places]
     sums = np.zeros((2, len(pack.channels)))
     for first in range(0, len(sampled), _AT_ONCE):
         images = pack.images(sampled[first : first + _AT_ONCE]).astype(np.float32)

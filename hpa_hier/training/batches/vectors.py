@@ -56,16 +56,12 @@ def feature_statistics(pack: Vectors, rows: np.ndarray) -> tuple[np.ndarray, np.
 
     A feature that is the same everywhere has the deviation 1, and one that is missing everywhere the mean 0.
     """
-    total, square, count = 0.0, 0.0, 0.0
-    shift: np.ndarray | None = None
+    from sklearn.preprocessing import StandardScaler  # takes a second to import
+
+    scaler = StandardScaler()
     for first in range(0, len(rows), _AT_ONCE):
-        vectors = pack.vectors(rows[first : first + _AT_ONCE]).astype(np.float64)
-        if shift is None:  # sums about a typical value, for features far from zero would lose their spread in rounding
-            shift = np.nan_to_num(vectors[0])
-        told = ~np.isnan(vectors)
-        away = np.where(told, vectors - shift, 0.0)
-        total, square, count = total + away.sum(axis=0), square + (away**2).sum(axis=0), count + told.sum(axis=0)
-    mean = total / np.maximum(count, 1)
-    std = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0))
-    mean = np.where(count > 0, mean + (0.0 if shift is None else shift), 0.0)
-    return mean, np.where(std > 1e-6 * np.maximum(np.abs(mean), 1e-12), std, 1.0)
+        with np.errstate(invalid="ignore"):  # a feature that is missing in all rows so far has the mean 0 / 0
+            scaler.partial_fit(pack.vectors(rows[first : first + _AT_ONCE]).astype(np.float64))
+        scaler.mean_ = np.nan_to_num(scaler.mean_)  # as NaN it would stay NaN, whatever the next rows hold
+    mean, std = scaler.mean_, np.sqrt(np.nan_to_num(scaler.var_))
+    return mean, np.where(std > 1e-6 * np.maximum(np.abs(mean), 1e-12), std, 1.0)  # below is float32's rounding

@@ -95,12 +95,12 @@ def test_an_overlay_beside_a_file_per_channel_is_left_aside_and_named(tmp_path):
 
 @pytest.mark.parametrize("writer", ["ome", "imagej"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_tiff_of_several_planes_is_told_apart_by_the_names_in_it(tmp_path, writer, dtype):
+def test_a_tiff_of_several_planes_is_read_by_the_names_in_it(tmp_path, writer, dtype):
     made = planes(0, dtype=dtype)
     names = ["DAPI", "protein", "ER", "Microtubules"]
     stack = np.stack([made[c] for c in ("blue", "green", "yellow", "red")])
-    told = {"Channel": {"Name": names}} if writer == "ome" else {"Labels": names}
-    tifffile.imwrite(tmp_path / "a.ome.tif", stack, **{writer: True}, metadata={"axes": "CYX", **told})
+    extra = {"Channel": {"Name": names}} if writer == "ome" else {"Labels": names}
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, **{writer: True}, metadata={"axes": "CYX", **extra})
     source = only(tmp_path)
     image = read_image(source, 32, CHANNELS, "depth").image
     assert (source.id, source.form) == ("a", "tiff")
@@ -108,7 +108,7 @@ def test_a_tiff_of_several_planes_is_told_apart_by_the_names_in_it(tmp_path, wri
 
 
 @pytest.mark.parametrize("axis", [0, 2])
-def test_a_tiff_without_names_needs_to_be_told(tmp_path, axis):
+def test_a_tiff_without_names_needs_channels(tmp_path, axis):
     made = planes(0)
     stack = np.stack([made[c] for c in ("blue", "green", "red", "yellow")], axis=axis)
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
@@ -126,7 +126,7 @@ def test_an_rgb_tiff_is_read_like_any_rgb_file(tmp_path):
     np.testing.assert_array_equal(image, np.stack([made[c] for c in CHANNELS[:3]]))
 
 
-def test_own_channel_names_are_told_with_channels(tmp_path):
+def test_own_channel_names_are_given_with_channels(tmp_path):
     made = planes(0)
     for channel, name in (("red", "tubulin"), ("green", "GFP"), ("blue", "dapi")):
         write(tmp_path / f"plate1-{name}.png", made[channel])
@@ -156,7 +156,7 @@ def test_other_files_are_left_aside_and_named(tmp_path):
     assert (len(found.sources), found.rejects) == (1, ())
 
 
-def test_an_absent_and_an_empty_folder_are_told_apart(tmp_path):
+def test_an_absent_and_an_empty_folder_are_distinguished(tmp_path):
     with pytest.raises(UserError, match=r"absent: cannot be read as a folder of images \(No such file or directory\)"):
         scan(tmp_path / "absent")
     with pytest.raises(
@@ -427,12 +427,12 @@ def test_the_channel_is_the_last_word_of_the_name(stem, expected):
     ("text", "message"),
     [
         ("red,purple", "'purple' is no channel; the channels are red, green, blue, yellow"),
-        ("red,red", "red stands twice"),
+        ("red,red", "red appears twice"),
         ("red=tubulin,green", "either an order .* or names"),
         ("red=", "a name is missing after ="),
     ],
 )
-def test_what_channels_tells_is_checked(text, message):
+def test_what_channels_says_is_checked(text, message):
     with pytest.raises(UserError, match=message):
         parse_hint(text)
 

@@ -114,7 +114,7 @@ def test_every_kind_of_problem_is_counted_and_listed_in_one_message(tmp_path, tr
     with pytest.raises(UserError) as raised:
         read_labels(table(tmp_path, text), tree)
     message = str(raised.value)
-    assert "labels.csv: 6 problems; mend the table, or give --on-problem skip to leave these rows out" in message
+    assert "labels.csv: 6 problems; fix the table, or give --on-problem skip to leave these rows out" in message
     assert "unknown label (2): '28' (2 rows, first line 2); 'Nuclear spekles' (line 4)" in message
     assert "duplicate id (2): d (lines 5 and 6); e (lines 7 and 8)" in message
     assert "id that cannot be a file name (1): '../f' (line 9)" in message
@@ -162,7 +162,7 @@ def test_each_broken_table_has_its_own_message(tmp_path, tree, text, message):
     assert message in str(raised.value)
 
 
-def test_an_absent_table_and_a_folder_are_told_apart(tmp_path, tree):
+def test_an_absent_table_and_a_folder_are_distinguished(tmp_path, tree):
     with pytest.raises(UserError, match=r"absent\.csv: no such file"):
         read_labels(tmp_path / "absent.csv", tree)
     with pytest.raises(UserError, match="a folder, where a CSV file was expected"):
@@ -214,8 +214,8 @@ def test_targets_agree_with_walking_the_tree(data):
     for row, names in enumerate(rows):
         on = {node for name in names for node in (name, *tree.ancestors(name))}
         assert {tree.nodes[j] for j in np.flatnonzero(found.present[row])} == on
-        told = [g for g in names if not tree.is_leaf(g) and not {*tree.descendants(g)} & {*names}]
-        unknown = {node for group in told for node in tree.descendants(group)} - on
+        annotated_above = [g for g in names if not tree.is_leaf(g) and not {*tree.descendants(g)} & {*names}]
+        unknown = {node for group in annotated_above for node in tree.descendants(group)} - on
         assert {tree.nodes[j] for j in np.flatnonzero(~found.known[row])} == unknown
 
 
@@ -253,6 +253,6 @@ def test_known_is_what_the_plain_rule_says_for_any_annotation(tree: Taxonomy) ->
     for row, names in enumerate(nodes):
         ends = [name for name in names if not set(tree.descendants(name)) & set(names)]
         present = {*names, *(above for name in names for above in tree.ancestors(name))}
-        untold = {below for name in ends for below in tree.descendants(name)} - present
-        assert {n for n, known in zip(tree.nodes, found.known[row], strict=True) if not known} == untold
+        unknown_below = {below for name in ends for below in tree.descendants(name)} - present
+        assert {n for n, known in zip(tree.nodes, found.known[row], strict=True) if not known} == unknown_below
         assert {n for n, on in zip(tree.nodes, found.present[row], strict=True) if on} == present

@@ -103,7 +103,7 @@ def test_mismatches_of_labels_and_images_are_listed_in_one_message(tmp_path):
     with pytest.raises(UserError) as raised:
         build_pack(request(tmp_path))
     message = str(raised.value)
-    assert "6 problems; mend them, or give --on-problem skip to leave these samples out (rejected.csv" in message
+    assert "6 problems; fix them, or give --on-problem skip to leave these samples out (rejected.csv" in message
     assert "unknown label (1): '99' (line 2)" in message
     assert "duplicate id (1): s1 (lines 3 and 4)" in message
     assert "image without row (2): s2; s3" in message
@@ -112,7 +112,7 @@ def test_mismatches_of_labels_and_images_are_listed_in_one_message(tmp_path):
     assert not (tmp_path / "pack").exists()
 
 
-def test_told_to_skip_the_rest_is_packed_and_what_was_left_out_is_listed(tmp_path):
+def test_with_skip_the_rest_is_packed_and_what_was_left_out_is_listed(tmp_path):
     write_folder(tmp_path / "images", 5)
     (tmp_path / "images" / "s4_yellow.png").unlink()
     (tmp_path / "labels.csv").write_text("Id,Target\ns0,99\ns1,0\ns1,0\ns4,0\nghost,0\n")
@@ -349,19 +349,19 @@ def test_a_leaf_that_left_the_taxonomy_is_named(tmp_path):
 # simulated images, duplicates, audit
 
 
-def drawn(folder: Path, images: list[np.ndarray], groups: list[str]) -> Pack:
+def simulated(folder: Path, images: list[np.ndarray], groups: list[str]) -> Pack:
     ids = [f"d{i}" for i in range(len(images))]
-    write_simulated_pack(folder, iter(images), ids, [("Cytosol",)] * len(ids), groups, CHANNELS, TREE, "drawn")
+    write_simulated_pack(folder, iter(images), ids, [("Cytosol",)] * len(ids), groups, CHANNELS, TREE, "simulated")
     return Pack.open(folder)
 
 
 def test_simulated_images_make_a_pack_that_says_so(tmp_path, small_shards):
     images = [np.full((4, 16, 16), i, np.uint8) for i in range(10)]
-    pack = drawn(tmp_path / "pack", images, [""] * 10)
-    assert (pack.simulated, pack.facts.note, len(pack.shards)) == (True, "drawn", 3)
+    pack = simulated(tmp_path / "pack", images, [""] * 10)
+    assert (pack.simulated, pack.facts.note, len(pack.shards)) == (True, "simulated", 3)
     np.testing.assert_array_equal(pack.images(np.arange(10)), np.stack(images))
     with pytest.raises(UserError, match="already holds a finished pack; name another folder, or remove this one"):
-        drawn(tmp_path / "pack", images, [""] * 10)
+        simulated(tmp_path / "pack", images, [""] * 10)
 
 
 def test_groups_that_share_a_picture_are_joined():
@@ -373,7 +373,7 @@ def test_groups_that_share_a_picture_are_joined():
 def test_identical_pictures_never_stand_in_two_parts(tmp_path):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (4, 16, 16), dtype=np.uint8) for _ in range(30)] * 2
-    pack = drawn(tmp_path / "pack", images, [""] * 60)
+    pack = simulated(tmp_path / "pack", images, [""] * 60)
     together = split_pack(pack, SplitSettings())
     assert len(audit(pack, TREE, together).duplicates) == 30
     assert audit(pack, TREE, together).across_parts == ()
@@ -385,13 +385,13 @@ def test_an_audit_finds_constant_channels_and_dark_images(tmp_path):
     bright = np.random.default_rng(0).integers(0, 255, (4, 16, 16), dtype=np.uint8)
     flat, dark = bright.copy(), bright // 32
     flat[1] = 7
-    found = audit(drawn(tmp_path / "pack", [bright, flat, dark], ["", "", ""]), TREE)
+    found = audit(simulated(tmp_path / "pack", [bright, flat, dark], ["", "", ""]), TREE)
     assert (found.constant, found.dark) == ({"green": ("d1",)}, ("d2",))
     assert found.counts["Cytosol"] == 3
 
 
 def test_an_audit_finds_a_flipped_byte(tmp_path):
-    pack = drawn(tmp_path / "pack", [np.zeros((4, 16, 16), np.uint8)], [""])
+    pack = simulated(tmp_path / "pack", [np.zeros((4, 16, 16), np.uint8)], [""])
     assert audit(pack, TREE).damaged == ()
     shard_file = tmp_path / "pack" / "images-00000.npy"
     content = bytearray(shard_file.read_bytes())
@@ -402,14 +402,14 @@ def test_an_audit_finds_a_flipped_byte(tmp_path):
 
 @pytest.mark.parametrize("key", ["facts", "shards", "digest"])
 def test_an_edited_pack_json_is_noticed(tmp_path, key):
-    drawn(tmp_path / "pack", [np.zeros((4, 16, 16), np.uint8)], [""])
+    simulated(tmp_path / "pack", [np.zeros((4, 16, 16), np.uint8)], [""])
     file = tmp_path / "pack" / "pack.json"
     file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != key}))
     with pytest.raises(UserError, match=rf"pack.json: was edited \('{key}'\); pack the images again"):
         Pack.open(tmp_path / "pack")
 
 
-def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path, small_shards, monkeypatch):
+def test_a_full_disk_is_reported_and_the_same_command_resumes(tmp_path, small_shards, monkeypatch):
     write_folder(tmp_path / "images", 9)
     from hpa_hier.data.pack import fill
 

@@ -49,8 +49,8 @@ QUIET = TrainOptions(device="cpu", lines=False)
 FEATURES = ("length", "width", "mass", "charge", "age")
 
 
-def drawn(count: int) -> tuple[np.ndarray, list[tuple[str, ...]]]:
-    """Draw vectors that tell the leaves, on scales that differ by 10,000, and the leaves."""
+def make_vectors(count: int) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+    """Make vectors that give the leaves away, on scales that differ by 10,000, and the leaves."""
     taxonomy = Taxonomy.from_text(TREE)
     generator = np.random.default_rng(0)
     on = generator.random((count, 4)) < [0.5, 0.3, 0.3, 0.2]
@@ -62,7 +62,7 @@ def drawn(count: int) -> tuple[np.ndarray, list[tuple[str, ...]]]:
 
 def write_tables(folder: Path, count: int = 240) -> None:
     """Write vectors.csv, labels.csv and toy.yaml."""
-    vectors, leaves = drawn(count)
+    vectors, leaves = make_vectors(count)
     (folder / "toy.yaml").write_text(TREE)
     with (folder / "vectors.csv").open("w", newline="") as file:
         table = csv.writer(file)
@@ -118,7 +118,7 @@ def command(home: Path, *words: object) -> subprocess.CompletedProcess[str]:
 
 def test_a_table_comes_back_from_the_pack_as_it_went_in(home: Path) -> None:
     pack = Pack.open(home / "pack")
-    vectors, leaves = drawn(240)
+    vectors, leaves = make_vectors(240)
     assert (pack.kind, pack.channels, len(pack)) == ("vectors", FEATURES, 240)
     np.testing.assert_array_equal(pack.vectors(pack.find_rows(["s003", "s000"])), vectors[[3, 0]].astype(np.float32))
     assert {*pack.nodes[7]} == {*leaves[7]}
@@ -126,7 +126,7 @@ def test_a_table_comes_back_from_the_pack_as_it_went_in(home: Path) -> None:
 
 
 def test_an_array_with_ids_makes_the_pack_of_the_same_numbers(home: Path, tmp_path: Path) -> None:
-    np.save(tmp_path / "v.npy", drawn(240)[0])
+    np.save(tmp_path / "v.npy", make_vectors(240)[0])
     (tmp_path / "ids.txt").write_text("\n".join(f"s{i:03d}" for i in range(240)) + "\n")
     options = {"vectors": tmp_path / "v.npy", "ids": tmp_path / "ids.txt", "out": tmp_path / "pack"}
     pack = build_vectors(request(home, **options)).pack
@@ -135,12 +135,14 @@ def test_an_array_with_ids_makes_the_pack_of_the_same_numbers(home: Path, tmp_pa
 
 
 def test_the_library_function_writes_the_same_vectors(home: Path, tmp_path: Path) -> None:
-    vectors, leaves = drawn(240)
+    vectors, leaves = make_vectors(240)
     ids = [f"s{i:03d}" for i in range(240)]
-    write_vector_pack(tmp_path, vectors, ids, leaves, [""] * 240, FEATURES, Taxonomy.from_text(TREE), "drawn")
+    write_vector_pack(tmp_path, vectors, ids, leaves, [""] * 240, FEATURES, Taxonomy.from_text(TREE), "made for a test")
     assert Pack.open(tmp_path).shards == Pack.open(home / "pack").shards
     with pytest.raises(UserError, match="already holds a finished pack"):
-        write_vector_pack(tmp_path, vectors, ids, leaves, [""] * 240, FEATURES, Taxonomy.from_text(TREE), "drawn")
+        write_vector_pack(
+            tmp_path, vectors, ids, leaves, [""] * 240, FEATURES, Taxonomy.from_text(TREE), "made for a test"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -247,10 +249,25 @@ def test_a_constant_feature_far_from_zero_does_not_blow_up(tmp_path: Path) -> No
     np.testing.assert_allclose(std, [1.0, np.arange(50).std()], rtol=1e-6)
 
 
+def test_feature_statistics_leave_gaps_out_whatever_rows_they_are_in() -> None:
+    class Table:
+        def vectors(self, rows: np.ndarray) -> np.ndarray:
+            return table[rows]
+
+    table = np.random.default_rng(3).normal([5, -2, 0, 1], [1, 1e-3, 1, 7], (9000, 4)).astype(np.float32)
+    table[:4500, 0] = np.nan  # missing in all of the rows that are read first
+    table[::3, 1] = np.nan
+    table[:, 2] = np.nan
+    mean, std = feature_statistics(Table(), np.arange(9000))
+    kept = table[:, [0, 1, 3]].astype(np.float64)
+    np.testing.assert_allclose(mean, np.insert(np.nanmean(kept, axis=0), 2, 0.0), rtol=1e-9)
+    np.testing.assert_allclose(std, np.insert(np.nanstd(kept, axis=0), 2, 1.0), rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,a\nx,1\nx,2\n", "id 'x' stands twice; a sample has one vector"),
+        ("id,a\nx,1\nx,2\n", "id 'x' appears twice; a sample has one vector"),
         ("id,a\nx,red\n", "v.csv:2: 'red' in the column 'a' is no number"),
         ("id,a\nx,1e60\n", "1 values are infinite or too large for float32, the first is 'a' of x"),
         ("id,a\n", "v.csv: holds no vectors"),
@@ -338,10 +355,10 @@ def test_the_pack_command_tells_of_vectors(home: Path, tmp_path: Path, capsys: p
 
 def test_a_chain_first_learns_only_below_what_is_present(tmp_path: Path) -> None:
     taxonomy = Taxonomy.from_text(TREE)
-    vectors, _ = drawn(60)
+    vectors, _ = make_vectors(60)
     names = [("Dots",) if i % 2 else ("Rings",) for i in range(60)]  # nothing is ever outside
     ids = [f"s{i:03d}" for i in range(60)]
-    write_vector_pack(tmp_path / "pack", vectors, ids, names, [""] * 60, FEATURES, taxonomy, "drawn")
+    write_vector_pack(tmp_path / "pack", vectors, ids, names, [""] * 60, FEATURES, taxonomy, "made for a test")
     (tmp_path / "toy.yaml").write_text(TREE)
     moved = {}
     for share in (0.0, 1.0):
@@ -361,19 +378,19 @@ def test_a_chain_first_learns_only_below_what_is_present(tmp_path: Path) -> None
 
 
 def test_the_recipe_says_what_is_below_an_annotated_group(tmp_path: Path) -> None:
-    vectors, _ = drawn(60)
+    vectors, _ = make_vectors(60)
     names = [("Inside",), ("Dots",), ("Outside", "Rings")] * 20
     ids = [f"s{i:03d}" for i in range(60)]
     taxonomy = Taxonomy.from_text(TREE)
-    write_vector_pack(tmp_path / "pack", vectors, ids, names, [""] * 60, FEATURES, taxonomy, "drawn")
+    write_vector_pack(tmp_path / "pack", vectors, ids, names, [""] * 60, FEATURES, taxonomy, "made for a test")
     (tmp_path / "toy.yaml").write_text(TREE)
     for below in ("unknown", "absent"):
         data = {"pack": str(tmp_path / "pack"), "below_annotation": below}
         run = open_run(recipe_of(tmp_path, run=below, data=data))
         part = run.part("train", taxonomy.nodes)
         column = taxonomy.column["Blobs"]
-        told = part.known[:, column]
+        known = part.known[:, column]
         outside = part.present[:, taxonomy.column["Outside"]]
         assert not part.present[:, column].any()
-        assert (told == ((below == "absent") | ~outside)).all()
+        assert (known == ((below == "absent") | ~outside)).all()
         assert outside.any()

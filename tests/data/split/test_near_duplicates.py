@@ -37,7 +37,9 @@ def field(seed: int) -> np.ndarray:
 
 def pack_of(folder: Path, images: list[np.ndarray]) -> Pack:
     ids = [f"d{i}" for i in range(len(images))]
-    write_simulated_pack(folder, iter(images), ids, [("Cytosol",)] * len(ids), [""] * len(ids), CHANNELS, TREE, "drawn")
+    write_simulated_pack(
+        folder, iter(images), ids, [("Cytosol",)] * len(ids), [""] * len(ids), CHANNELS, TREE, "simulated"
+    )
     return Pack.open(folder)
 
 

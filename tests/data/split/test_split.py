@@ -177,7 +177,7 @@ def test_the_digest_is_of_who_is_where_not_of_the_order(tmp_path):
         ("c,test", "c,dev", "split.csv:4: part 'dev' is none of train, calibration, test"),
         ("b,calibration,1", "b,calibration,one", "split.csv:3: fold 'one' is no whole number"),
         ("c,test", "../c,test", "split.csv:4: '../c' is no sample id"),
-        ("c,test", "a,test", "split.csv: id 'a' stands twice"),
+        ("c,test", "a,test", "split.csv: id 'a' appears twice"),
         ("c,test,,y", "c,test,,x", "split.csv: group 'x' is in both train and test; a group stays in one part"),
         ("c,test,,y", "c,test,0,y", "split.csv: 'c' of the test part has fold 0; test samples have none"),
         ("b,calibration,1", "b,calibration,", "split.csv: 'b' of the calibration part has no fold; test samples have"),

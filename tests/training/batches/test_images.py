@@ -168,6 +168,16 @@ def test_channel_statistics_are_numpys() -> None:
     np.testing.assert_allclose(std, pack.array[chosen].astype(float).std(axis=(0, 2, 3)), rtol=1e-5)
 
 
+@pytest.mark.parametrize("count", [1500, 2047, 2800])
+def test_channel_statistics_look_at_the_whole_of_a_sorted_pack(count: int) -> None:
+    ramp = np.linspace(0, 255, count).round().astype(np.uint8)
+    mean, std = channel_statistics(
+        Stack(np.broadcast_to(ramp[:, None, None, None], (count, 2, 2, 2))), np.arange(count)
+    )
+    np.testing.assert_allclose(mean, ramp.mean(), atol=0.1)
+    np.testing.assert_allclose(std, ramp.std(), atol=0.1)
+
+
 MIXED = {kind: Mixing(kind, 0.8) for kind in ("mixup", "cutmix", "union_mean")}
 
 
