@@ -1,0 +1,59 @@
+"""CSV tables that this program writes and reads again: the same bytes for the same frame, text unless asked otherwise.
+
+Tables that people write are read by `csv_file`, which names the line of each mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame's columns, without its index, as CSV with commas and Unix line ends; whole or not at all.
+
+    Numbers are written with as many digits as reading them back exactly takes; what is missing is an empty cell.
+    """
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+
+
+def read_table(path: Path, columns: Sequence[str] = (), types: Mapping[str, type | str] | None = None) -> pd.DataFrame:
+    """Read a table that `write_table` wrote.
+
+    Args:
+        path: the CSV file.
+        columns: that it must have; others are returned too.
+        types: column → type; the other columns are text in which `007`, `NA` and the empty cell stay what they are.
+
+    Raises:
+        UserError: the file is absent, no such table, or lacks a column.
+
+    >>> import pandas as pd, tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "split.csv"
+    >>> write_table(path, pd.DataFrame({"Id": ["007", "NA"], "fold": [0, 1]}))
+    >>> read_table(path, ["Id"], {"fold": int}).to_dict("list")
+    {'Id': ['007', 'NA'], 'fold': [0, 1]}
+    """
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8", skip_blank_lines=False)
+        if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row names
+            raise ValueError("rows have more cells than the header")
+        frame = frame.astype(dict(types or {}))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError, KeyError) as error:  # pandas' errors of parsing and decoding are ValueErrors
+        problem = " ".join(str(error).split())
+        raise UserError(f"{path}: not the table expected ({problem}); run the step that writes it again") from None
+    missing = [column for column in columns if column not in frame]
+    if missing:
+        raise UserError(f"{path}: no column '{missing[0]}'; it has {', '.join(map(str, frame))}")
+    return frame
