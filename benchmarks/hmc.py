@@ -146,7 +146,7 @@ class Bench:
 
     def train(self, run_name: str, parts: dict[str, Sequence[str]], members: Sequence[MemberSettings]) -> None:
         """Train members of a run whose parts are these."""
-        from hpa_hier.runs.run import open_run
+        from hpa_hier.runs.start import start_run
         from hpa_hier.training.plan import describe_differences, plan_training, read_finished
         from hpa_hier.training.train_member import TrainOptions, train_member
 
@@ -157,7 +157,7 @@ class Bench:
             rows = [(sample, part) for part, ids in parts.items() for sample in ids]
             ids, names = zip(*rows, strict=True)
             write_split(path, Split(ids, names, ("",) * len(ids), (-1,) * len(ids)), recipe.split)
-        opened = open_run(recipe)
+        opened = start_run(recipe)
         request = TrainOptions(device=self.options.device, lines=False, threads=self.options.threads)
         for member in members:
             begun = time.monotonic()

@@ -20,6 +20,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.evaluate.results import figures_of, table
 from hpa_hier.files.atomic import write_text
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
+from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe_file import load_recipe
 
 CONFIG = "configs/pretrained.yaml"
@@ -134,8 +135,8 @@ def main(arguments: list[str]) -> int:
     flags = ["--all", "--config", CONFIG, "--jobs", str(options.jobs), "--device", options.device]
     subprocess.run([sys.executable, "-m", "hpa_hier.train", *flags], check=True)
     folder = Path(recipe.artifacts) / recipe.run
-    ensemble, _ = fit_run(folder, recipe)
-    figures = figures_of(evaluate_run(folder, recipe), recipe.report)
+    ensemble, _ = fit_run(Run(folder, recipe))
+    figures = figures_of(evaluate_run(Run(folder, recipe)), recipe.report)
     copy_run(folder, options.out, tuple(member.name for member in ensemble.members))
     write_text(options.out / "README.md", card(options, folder, table(figures)))
     print(f"wrote {options.out}: {check_sizes(options.out):,} bytes")

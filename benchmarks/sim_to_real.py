@@ -27,11 +27,11 @@ import numpy as np
 from hpa_hier.cli.command import run
 from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.data.labels.table import read_labels, targets
-from hpa_hier.ensemble.ensemble_file import load
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.bootstrap import interval, resamples
-from hpa_hier.predict.gather import named_run, pretrained_run
 from hpa_hier.predict.predict_images import FolderRequest, PredictRequest, predict_folder
+from hpa_hier.runs.find import PRETRAINED
+from hpa_hier.runs.run import Run
 from hpa_hier.taxonomy import Taxonomy
 
 RESAMPLES, LEVEL = 2000, 0.95
@@ -138,15 +138,15 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"--missing: {unknown[0]!r} is no channel; the channels are {', '.join(CHANNELS)}")
     if not 0 <= options.crop_lower < 0.9:
         raise UserError(f"--crop-lower must be a share from 0 to 0.9, got {options.crop_lower}")
-    folder = named_run(options.run, Path("artifacts")) if options.run else pretrained_run()
-    taxonomy = load(folder / "ensemble").taxonomy
+    run = Run.open(options.run or PRETRAINED)
+    taxonomy = run.ensemble.taxonomy
     labels = read_labels(options.labels, taxonomy)
     with tempfile.TemporaryDirectory() as temporary:
         cropped = Path(temporary) / "cropped"
         cropped.mkdir()
         images = crop_lower(options.images, options.crop_lower, cropped) if options.crop_lower else options.images
         request = PredictRequest(FolderRequest(images, None, missing), Path(temporary) / "out")
-        predict_folder(folder, "cpu", request)
+        predict_folder(run, "cpu", request)
         answers = predicted(Path(temporary) / "out" / "predictions.csv", taxonomy)
     rows = [(i, sample) for i, sample in enumerate(labels.ids) if sample in answers]
     if not rows:
@@ -159,7 +159,9 @@ def main(arguments: list[str]) -> int:
     lines = [("figure", "value", f"{LEVEL:.0%} interval", "chance"), *table_of(taxonomy, present, probs, answered)]
     lines.insert(1, ("---",) * 4)
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    print(f"{folder} on {len(rows)} real images of {options.images} ({len(labels) - len(rows)} labelled ones absent)")
+    print(
+        f"{run.folder} on {len(rows)} real images of {options.images} ({len(labels) - len(rows)} labelled ones absent)"
+    )
     print(text)
     if options.markdown:
         options.markdown.write_text(text + "\n", encoding="utf-8")

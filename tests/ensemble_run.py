@@ -13,6 +13,7 @@ from hpa_hier.data.pack.pack import Pack, write_simulated_pack
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.files.atomic import sha256, write_json, write_text
 from hpa_hier.runs.manifest import FORMAT, Manifest, write_manifest
+from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import EnsembleSettings, MemberSettings, Recipe
 from hpa_hier.taxonomy import Taxonomy
 
@@ -47,6 +48,11 @@ class SmallRun:
         self.members = {one.name: one for one in draw_members(rng, self.truth, self.taxonomy)}
         for name in self.members:
             self.write_member(name)
+
+    @property
+    def run(self) -> Run:
+        """The run as it is on disk now."""
+        return Run(self.folder, self.recipe)
 
     @property
     def recipe(self) -> Recipe:
@@ -129,7 +135,16 @@ class SmallRun:
             path, images, self.truth.ids, nodes, [""] * 90, CHANNELS, self.taxonomy, "drawn for a test"
         )
         self.pack = Pack.open(path)
-        write_json(self.folder / "run.json", {"pack": str(path), "pack_digest": self.pack.digest})
+        write_json(
+            self.folder / "run.json",
+            {
+                "pack": str(path),
+                "pack_digest": self.pack.digest,
+                "split_digest": "b" * 16,
+                "taxonomy": "small",
+                "simulated": True,
+            },
+        )
 
 
 class MeanOfPixels:

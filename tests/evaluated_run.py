@@ -33,7 +33,13 @@ def make_run(folder: Path, count: int = 400, size: int = 64, seed: int = 0, flat
     write_split(run / "split.csv", split, SplitSettings(fractions=(0.4, 0.2, 0.4)))
     write_text(run / "taxonomy.yaml", taxonomy.text)
     write_json(
-        run / "run.json", {"pack": str(folder / "pack"), "pack_digest": pack.digest, "split_digest": split.digest}
+        run / "run.json",
+        {
+            "pack": str(folder / "pack"),
+            "pack_digest": pack.digest,
+            "split_digest": split.digest,
+            "taxonomy": taxonomy.name,
+        },
     )
     for k, name in enumerate(dict.fromkeys(MEMBERS + (FLAT if flat else ()))):
         _write_member(run / "members" / name, k, taxonomy, rng)

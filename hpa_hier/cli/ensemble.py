@@ -15,7 +15,7 @@ from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
     from hpa_hier.predict.predict_images import FolderRequest
-    from hpa_hier.settings.recipe import Recipe
+    from hpa_hier.runs.run import Run
 
 _MEMBER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LEFT_OUT = 1  # exit status: finished, but some images could not be read
@@ -139,8 +139,8 @@ def _fit(options: argparse.Namespace) -> int:
     from hpa_hier.ensemble.accept import describe_acceptance
     from hpa_hier.predict.fit_run import fit_run
 
-    folder, recipe = _run_of(options, fitted=False)
-    ensemble, flat = fit_run(folder, recipe)
+    run = _open_run(options, fitted=False)
+    ensemble, flat = fit_run(run)
     members = ", ".join(member.name for member in ensemble.members)
     where = "outside the test part, out of fold" if ensemble.about["folds"] else "of the calibration part"
     samples = f"{ensemble.about['samples']:,} images {where}"
@@ -149,8 +149,8 @@ def _fit(options: argparse.Namespace) -> int:
         print(f"  gate {ensemble.taxonomy.nodes[one.group]}: gamma {one.gamma:.3f}")
     limits = ensemble.thresholds
     small = sum(rule == "prevalence" for rule in limits.rules)
-    if small and recipe.ensemble.thresholds == "f1":
-        fewest = f"fewer than {recipe.ensemble.small_class_positives} positives"
+    if small and run.recipe.ensemble.thresholds == "f1":
+        fewest = f"fewer than {run.recipe.ensemble.small_class_positives} positives"
         print(f"  {small} of {len(limits.nodes)} nodes have {fewest}: prevalence thresholds for them instead of f1")
     print(f"  {describe_acceptance(ensemble)}")
     if flat is not None:
@@ -160,7 +160,7 @@ def _fit(options: argparse.Namespace) -> int:
                 f"  not compute-matched: {len(ensemble.members)} networks against {len(flat.members)}; "
                 "see ensemble.baseline"
             )
-    print(f"wrote {folder / 'ensemble' / 'ensemble.json'}")
+    print(f"wrote {run.ensemble_folder / 'ensemble.json'}")
     return 0
 
 
@@ -189,9 +189,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from hpa_hier.files.atomic import write_json
     from hpa_hier.predict.fit_run import evaluate_run
 
-    folder, recipe = _run_of(options, fitted=False)
-    path = evaluate_run(folder, recipe)
-    figures = figures_of(path, recipe.report)
+    run = _open_run(options, fitted=False)
+    path = evaluate_run(run)
+    figures = figures_of(path, run.recipe.report)
     write_json(path.with_name("figures.json"), figures)
     print(table(figures))
     print(f"wrote {path}, and figures.json beside it")
@@ -205,22 +205,22 @@ def _predict(options: argparse.Namespace) -> int:
         raise UserError("predict needs --images DIR, --vectors FILE or --scores NAME=FILE.csv …; give one of them")
     if options.ids and not options.vectors:
         raise UserError("--ids goes with --vectors FILE.npy; leave it out")
-    folder, _ = _run_of(options, fitted=True)
+    run = _open_run(options, fitted=True)
     if options.scores:
         from hpa_hier.predict.external_scores import predict_tables
 
-        lines, lost = predict_tables(folder, options.scores, options.out, options.overwrite)
+        lines, lost = predict_tables(run, options.scores, options.out, options.overwrite)
         print("\n".join(lines))
         return _LEFT_OUT if lost else 0
     began = time.monotonic()
     if options.vectors:
-        return _predict_vectors(options, folder, began)
+        return _predict_vectors(options, run, began)
     images = _images(options)
     assert images is not None  # --images is required
     request = PredictRequest(
         images, options.out, options.batch_size, options.threads, options.on_problem == "stop", options.overwrite
     )
-    told = predict_folder(folder, options.device, request)
+    told = predict_folder(run, options.device, request)
     seconds = time.monotonic() - began
     left_out = f", {told.left_out} left out (see rejected.csv)" if told.left_out else ""
     print(
@@ -229,14 +229,14 @@ def _predict(options: argparse.Namespace) -> int:
     return _LEFT_OUT if told.left_out else 0
 
 
-def _predict_vectors(options: argparse.Namespace, folder: Path, began: float) -> int:
+def _predict_vectors(options: argparse.Namespace, run: Run, began: float) -> int:
     from hpa_hier.predict.vectors import predict_vectors
 
     given = "channels" if options.channels else "may-be-missing" if options.may_be_missing else ""
     if given:
         raise UserError(f"--{given}: goes with --images; vectors have no channels, leave it out")
     table, how = (options.vectors, options.ids), (options.batch_size, options.overwrite)
-    done = predict_vectors(folder, options.device, table, options.out, how)
+    done = predict_vectors(run, options.device, table, options.out, how)
     seconds = time.monotonic() - began
     print(f"wrote {options.out / 'predictions.csv'} and submission.csv: {done:,} vectors in {seconds:.1f} s")
     return 0
@@ -245,31 +245,31 @@ def _predict_vectors(options: argparse.Namespace, folder: Path, began: float) ->
 def _explain(options: argparse.Namespace) -> int:
     from hpa_hier.predict.predict_images import explain_sample
 
-    folder, recipe = _run_of(options, fitted=True)
-    print(explain_sample(folder, recipe, options.id, _images(options), (options.device, options.every_node)))
+    run = _open_run(options, fitted=True)
+    print(explain_sample(run, options.id, _images(options), (options.device, options.every_node)))
     return 0
 
 
-def _run_of(options: argparse.Namespace, fitted: bool) -> tuple[Path, Recipe]:
-    """Find the run, and the recipe: the one named, else the one kept with the run, else the default."""
-    from hpa_hier.predict.gather import named_run, newest_or_shipped
+def _open_run(options: argparse.Namespace, fitted: bool) -> Run:
+    """Open the run: the one named, else where an ensemble is needed the one fitted last, else the recipe's."""
+    from hpa_hier.runs.find import find_fitted, find_newest
+    from hpa_hier.runs.run import Run
     from hpa_hier.settings.recipe_file import load_recipe
 
-    recipe = load_recipe(options.config, options.sets)
     late = next((change for change in options.sets if fitted and change.startswith("ensemble.")), None)
     if late:
         raise UserError(f"--set {late}: an ensemble answers as it was fitted; fit it again with this")
-    artifacts = Path(recipe.artifacts)
-    if options.run:
-        folder = named_run(options.run, artifacts)
-    elif fitted:
-        folder, line = newest_or_shipped(artifacts)
-        print(line)
-    else:
-        folder = named_run(recipe.run, artifacts)
-    if not options.config and (folder / "config.yaml").is_file():
-        recipe = load_recipe(str(folder / "config.yaml"), options.sets)
-    return folder, recipe
+    name = options.run
+    if fitted and not name:
+        artifacts = Path(load_recipe(options.config, options.sets).artifacts)
+        name = find_fitted(artifacts)
+        if find_newest(artifacts):
+            print(f"using the ensemble fitted last: {name}")
+        else:
+            print(
+                f"no run is finished: using {name}, which learned from simulated cells only; do not rely on its answers"
+            )
+    return Run.open(name or "", options.config, options.sets)
 
 
 def _images(options: argparse.Namespace) -> FolderRequest | None:

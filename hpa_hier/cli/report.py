@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process
 
@@ -15,16 +16,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     one_thread_a_process()
 
-    from pathlib import Path
-
     from hpa_hier.evaluate.report import write_report
-    from hpa_hier.predict.gather import named_run
-    from hpa_hier.settings.recipe_file import load_recipe
+    from hpa_hier.runs.run import Run
 
-    recipe = load_recipe(options.config, options.sets)
-    folder = named_run(options.run or recipe.run, Path(recipe.artifacts))
-    kept = folder / "config.yaml"
-    settings = load_recipe(str(kept), options.sets).report if kept.is_file() and not options.config else recipe.report
-    page = write_report(folder, settings, Path(recipe.data.pack) if recipe.data.pack else None)
+    run = Run.open(options.run or "", options.config, options.sets)
+    pack = run.recipe.data.pack
+    page = write_report(run.folder, run.recipe.report, Path(pack) if pack else None)
     print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
     return 0

@@ -96,30 +96,27 @@ def _count_notes(taxonomy: Taxonomy, counts: Counts) -> str:
 
 def _stale_report(taxonomy: Taxonomy, name: str) -> str:
     """Say of each finished member of a run whether it still answers what this taxonomy asks."""
-    from hpa_hier.predict.gather import named_run, retrain_command
-    from hpa_hier.runs.manifest import TAXONOMY, read_manifest
+    from hpa_hier.runs.run import Run
     from hpa_hier.taxonomy.changes import missing_nodes, renamed_nodes, stale_nodes
-    from hpa_hier.taxonomy.tree import Taxonomy as _Taxonomy
 
-    folder = named_run(name, Path("artifacts"))
-    lines, commands = [f"members of {folder}"], []
-    for path in sorted(folder.glob("members/*/member.json")):
-        member = read_manifest(path.parent)
-        trained = _Taxonomy.load(path.parent / TAXONOMY)
-        nodes = [node for node in member.nodes if node not in trained.virtual]  # those are the run's, not the file's
-        changed = stale_nodes(trained, taxonomy, nodes)
-        new_names = renamed_nodes(trained, taxonomy, nodes)
-        said = "up to date"
+    run = Run.open(name)
+    lines, commands = [f"members of {run.folder}"], []
+    for record in run.members:
+        trained, nodes = record.taxonomy, record.manifest.nodes
+        plain = [node for node in nodes if node not in trained.virtual]  # those are the run's, not the file's
+        changed = stale_nodes(trained, taxonomy, plain)
+        new_names = renamed_nodes(trained, taxonomy, plain)
+        state = "up to date"
         if changed:
-            said = f"stale: other meaning now of {', '.join(changed)}"
-            commands.append(retrain_command(folder, member, taxonomy))
+            state = f"stale: other meaning now of {', '.join(changed)}"
+            commands.append(run.train_command(record, taxonomy))
         elif new_names:
-            said = "up to date; " + ", ".join(f"'{old}' is now '{new}'" for old, new in new_names.items())
-        wanted = _wanted(taxonomy, member.selector)
-        missing = [n for n in missing_nodes(trained, taxonomy, member.nodes, wanted) if n not in changed]
-        lines.append(f"  {member.name}: {said}" + (f"; does not know {', '.join(missing)}" if missing else ""))
+            state = "up to date; " + ", ".join(f"'{old}' is now '{new}'" for old, new in new_names.items())
+        wanted = _wanted(taxonomy, record.manifest.selector)
+        missing = [node for node in missing_nodes(trained, taxonomy, nodes, wanted) if node not in changed]
+        lines.append(f"  {record.name}: {state}" + (f"; does not know {', '.join(missing)}" if missing else ""))
     if len(lines) == 1:
-        return f"{folder} has no finished member yet\n"
+        return f"{run.folder} has no finished member yet\n"
     if commands:
         lines += [
             "train these again, the others stay as they are:",

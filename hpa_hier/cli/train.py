@@ -129,12 +129,12 @@ def _member(flags: argparse.Namespace, recipe: Recipe) -> MemberSettings:
 
 
 def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings) -> int:
-    from hpa_hier.runs.run import open_run
+    from hpa_hier.runs.start import start_run
     from hpa_hier.taxonomy import Taxonomy
     from hpa_hier.training.plan import plan_training, resolve_settings
 
     resolve_settings(recipe, member, Taxonomy.load(recipe.taxonomy))  # before simulating for a misspelt level
-    plan = plan_training(open_run(recipe, named=bool(flags.config)), member)
+    plan = plan_training(start_run(recipe, named=bool(flags.config)), member)
     from hpa_hier.training.loop.stopping import Interrupted
     from hpa_hier.training.loop.trainer import is_worker_process
     from hpa_hier.training.train_member import TrainOptions, train_member
@@ -160,11 +160,11 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings
 
 
 def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str]) -> int:
-    from hpa_hier.runs.run import open_run
+    from hpa_hier.runs.start import start_run
 
     if not recipe.members:
         raise UserError("--all: the recipe lists no members; add some under `members`, or name one with --level")
-    opened = open_run(recipe, named=bool(flags.config))  # once, before several would each simulate the demo cells
+    opened = start_run(recipe, named=bool(flags.config))  # once, before several would each simulate the demo cells
     from hpa_hier.training.job import Job
     from hpa_hier.training.side_by_side import train_side_by_side
 

@@ -12,7 +12,7 @@ from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.ensemble.ensemble import Prediction
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.files.atomic import write_json, write_with
-from hpa_hier.predict.gather import Record
+from hpa_hier.runs.members import MemberRecord
 
 
 def write_evaluation(
@@ -52,7 +52,11 @@ def write_evaluation(
 
 
 def facts_of(
-    about: dict[str, Any], simulated: bool, members: Sequence[Record], flat: Sequence[Record], settings: dict[str, Any]
+    about: dict[str, Any],
+    simulated: bool,
+    members: Sequence[MemberRecord],
+    flat: Sequence[MemberRecord],
+    settings: dict[str, Any],
 ) -> dict[str, Any]:
     """Collect what belongs beside every figure: digests, the part, what was drawn, and each member's cost."""
     return {
@@ -75,7 +79,7 @@ def _answers(prediction: Prediction, prefix: str) -> dict[str, Any]:
     }
 
 
-def _cost(record: Record) -> dict[str, Any]:
+def _cost(record: MemberRecord) -> dict[str, Any]:
     manifest = record.manifest
     return {
         "nodes": len(manifest.nodes),

@@ -16,6 +16,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools
 from hpa_hier.predict.held_out_table import write_held_out
 from hpa_hier.predict.tables import refuse_existing, writing
+from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
@@ -93,7 +94,7 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
     ]
 
 
-def predict_tables(run: Path, files: Sequence[tuple[str, Path]], out: Path, overwrite: bool) -> tuple[list[str], int]:
+def predict_tables(run: Run, files: Sequence[tuple[str, Path]], out: Path, overwrite: bool) -> tuple[list[str], int]:
     """Predict all samples of the score tables and write the three tables.
 
     Returns:
@@ -103,13 +104,15 @@ def predict_tables(run: Path, files: Sequence[tuple[str, Path]], out: Path, over
         UserError: a table is wrong, or the tables are not those of the models that the ensemble was fitted on.
     """
     refuse_existing(out, overwrite)
-    ensemble = keep.load(run / "ensemble")
+    ensemble = run.ensemble
     kind = ensemble.about.get("score_kind")
     if kind not in ("probs", "logits"):
-        raise UserError(f"{run}: its ensemble was fitted on members of its own, not on score tables; use --images DIR")
+        raise UserError(
+            f"{run.folder}: its ensemble was fitted on members of its own, not on score tables; use --images DIR"
+        )
     wanted, got = sorted(member.name for member in ensemble.members), sorted(name for name, _ in files)
     if wanted != got:
-        raise UserError(f"{run}: its ensemble combines {', '.join(wanted)}; got --scores of {', '.join(got)}")
+        raise UserError(f"{run.folder}: its ensemble combines {', '.join(wanted)}; got --scores of {', '.join(got)}")
     taxonomy = ensemble.taxonomy
     tables = _read(files, "probs" if kind == "probs" else "logits", taxonomy)
     order = {member.name: member.calibration.nodes for member in ensemble.members}

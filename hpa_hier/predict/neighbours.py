@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from hpa_hier.ensemble.ensemble import Ensemble
-from hpa_hier.predict.gather import read_records
+from hpa_hier.runs.run import Run
 
 _SHOWN = 5  # nearest training images
 
 
-def evidence(run: Path, ensemble: Ensemble, images: np.ndarray, device: str) -> str:
+def evidence(run: Run, ensemble: Ensemble, images: np.ndarray, device: str) -> str:
     """Name the training images that members which vote found nearest to one image; "" where no member votes."""
     from hpa_hier.members.neighbours import find_neighbours, has_neighbours
     from hpa_hier.members.score import Member
 
     blocks = []
-    for record in read_records(run, [member.name for member in ensemble.members]):
+    for record in run.select_members([member.name for member in ensemble.members]):
         if record.manifest.head != "arcface" or not has_neighbours(member := Member.load(record.folder, device)):
             continue
         (found,) = find_neighbours(record.folder, member, images)

@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.errors import UserError
 from hpa_hier.members.scores_file import load_scores
 from hpa_hier.predict.explain import Known, explain
-from hpa_hier.predict.gather import check_unchanged, pack_of, read_records
+from hpa_hier.predict.held_out import fitted_settings, scores_path
 from hpa_hier.predict.image_reader import Scorer, read_batches, score
 from hpa_hier.predict.neighbours import evidence
 from hpa_hier.predict.tables import refuse_existing, writing
-from hpa_hier.predict.tta_scores import fitted_settings, scores_in_views
-from hpa_hier.runs.manifest import SCORES
-from hpa_hier.settings.recipe import Recipe
+from hpa_hier.runs.run import Run
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -74,12 +71,12 @@ class Predicted:
     left_out: int
 
 
-def predict_folder(run: Path, device: str, request: PredictRequest) -> Predicted:
+def predict_folder(run: Run, device: str, request: PredictRequest) -> Predicted:
     """Predict a folder of images and write the three tables."""
     from hpa_hier.data.images.read import read_image
 
     refuse_existing(request.out, request.overwrite)
-    ensemble = keep.load(run / "ensemble")
+    ensemble = run.ensemble
     size, channels, intensity, allowed = _reading(ensemble, request.folder)
     scan = _scan(request.folder)
     rejects = [(one.id, one.file, one.reason) for one in scan.rejects]
@@ -106,29 +103,26 @@ def predict_folder(run: Path, device: str, request: PredictRequest) -> Predicted
     return Predicted(done, len(rejects))
 
 
-def explain_sample(
-    run: Path, recipe: Recipe, sample: str, folder: FolderRequest | None, options: tuple[str, bool]
-) -> str:
+def explain_sample(run: Run, sample: str, folder: FolderRequest | None, options: tuple[str, bool]) -> str:
     """Explain one image, of the run or of a folder.
 
     Args:
         run: with a fitted ensemble.
-        recipe: where the run does not say where its pack is.
         sample: the image's id.
         folder: where to read the image; None: from the run's held-out scores, or from its pack.
         options: the device, and whether to show every node.
     """
     device, every_node = options
-    ensemble = keep.load(run / "ensemble")
-    about = f"{run}: {len(ensemble.members)} members, {ensemble.aggregate}, {ensemble.reconcile}"
+    ensemble = run.ensemble
+    about = f"{run.folder}: {len(ensemble.members)} members, {ensemble.aggregate}, {ensemble.reconcile}"
     if folder is not None:
         image, filled = _read_file(ensemble, sample, folder)
         members = score(ensemble, load_scorers(run, ensemble, device), (sample,), image)
         told = explain(ensemble, members, Known(f"{about}; image of {folder.images}", None, filled), every_node)
         return told + evidence(run, ensemble, image, device)
-    check_unchanged(run, ensemble)
-    records = read_records(run, [member.name for member in ensemble.members])
-    pack = pack_of(run, records, recipe)
+    records = run.check_unchanged(ensemble)
+    run.check_pack(records)
+    pack = run.pack
     if sample not in pack.ids:
         raise UserError(
             f"{sample}: no image of {pack.path} has this id, the first is {pack.ids[0]}; "
@@ -136,8 +130,8 @@ def explain_sample(
         )
     row = int(pack.find_rows([sample])[0])
     image = (pack.vectors if pack.kind == "vectors" else pack.images)(np.array([row]))
-    file_of = scores_in_views(run, recipe, fitted_settings(ensemble)) or (lambda record: record.folder / SCORES)
-    held = [load_scores(file_of(record), record.name) for record in records]
+    settings = fitted_settings(ensemble)
+    held = [load_scores(scores_path(run, record, settings), record.name) for record in records]
     if all(sample in scores.ids for scores in held):
         renamed = {member.name: member.renamed for member in ensemble.members}
         members = [scores.take([sample]).renamed(renamed[scores.name]) for scores in held]
@@ -149,13 +143,13 @@ def explain_sample(
     return explain(ensemble, members, known, every_node) + evidence(run, ensemble, image, device)
 
 
-def load_scorers(run: Path, ensemble: Ensemble, device: str) -> dict[str, Scorer]:
+def load_scorers(run: Run, ensemble: Ensemble, device: str) -> dict[str, Scorer]:
     """Load an ensemble's members, checked to be those that it was fitted with."""
     from hpa_hier.members.tta import Tta, load_with_tta
 
-    check_unchanged(run, ensemble)
+    run.check_unchanged(ensemble)
     tta = Tta.from_settings(fitted_settings(ensemble))
-    return {member.name: load_with_tta(run / "members" / member.name, device, tta) for member in ensemble.members}
+    return {member.name: load_with_tta(run.member_folder(member.name), device, tta) for member in ensemble.members}
 
 
 def _scan(folder: FolderRequest) -> Scan:

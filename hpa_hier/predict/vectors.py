@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.errors import UserError
 from hpa_hier.predict.image_reader import score
 from hpa_hier.predict.predict_images import load_scorers
 from hpa_hier.predict.tables import refuse_existing, writing
+from hpa_hier.runs.run import Run
 
 _KIND, _FILLED = "vectors", "mean"  # as packs and members call them
 
 
 def predict_vectors(
-    run: Path, device: str, table: tuple[Path, Path | None], out: Path, options: tuple[int, bool]
+    run: Run, device: str, table: tuple[Path, Path | None], out: Path, options: tuple[int, bool]
 ) -> int:
     """Predict the vectors of a table and write predictions.csv, submission.csv and an empty rejected.csv.
 
@@ -37,12 +37,12 @@ def predict_vectors(
 
     batch_size, overwrite = options
     refuse_existing(out, overwrite)
-    ensemble = keep.load(run / "ensemble")
+    ensemble = run.ensemble
     inputs: Any = ensemble.about.get("images") or {}
     if not inputs:
-        raise UserError(f"{run}: its ensemble was fitted on score tables alone; use --scores, not --vectors")
+        raise UserError(f"{run.folder}: its ensemble was fitted on score tables alone; use --scores, not --vectors")
     if inputs.get("kind") != _KIND:
-        raise UserError(f"{run}: its members take images, not vectors; use --images DIR")
+        raise UserError(f"{run.folder}: its members take images, not vectors; use --images DIR")
     read = read_vectors(*table)
     values = order_features(read, inputs["channels"])
     if inputs["intensity"] != _FILLED:

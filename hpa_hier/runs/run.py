@@ -1,47 +1,152 @@
-"""A run: one pack, one split and one taxonomy, under which members are trained that may be combined."""
+"""A run: one pack, one split and one taxonomy, and the members and the ensemble that were made of them."""
 
 from __future__ import annotations
 
-import os
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from filelock import FileLock
-
-from hpa_hier.data.images.channels import CHANNELS
-from hpa_hier.data.labels.partition import PARTITION_FILE, add_partition_nodes, divide
+from hpa_hier.data.labels.partition import PARTITION_FILE, add_partition_nodes, virtual_node
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.data.pack.pack import Pack
-from hpa_hier.data.split.split import Split, read_split, split_pack, write_split
+from hpa_hier.data.split.split import Split, read_split
+from hpa_hier.ensemble import ensemble_file
+from hpa_hier.ensemble.ensemble import Ensemble
+from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, write_json, write_text
+from hpa_hier.files.atomic import read_json
+from hpa_hier.files.shell import Flag, command
+from hpa_hier.runs.facts import RUN_FILE, RunFacts, read_run_facts
+from hpa_hier.runs.find import find_run
+from hpa_hier.runs.manifest import MANIFEST
+from hpa_hier.runs.members import MemberRecord, check_together
 from hpa_hier.runs.part import Part
 from hpa_hier.settings.recipe import Recipe
-from hpa_hier.settings.recipe_file import recipe_yaml
+from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
+
+CONFIG, SPLIT_FILE = "config.yaml", "split.csv"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder with what its members share."""
+    """A run's folder under a recipe; what the folder holds is read when it is asked for, once."""
 
     folder: Path
     recipe: Recipe
-    taxonomy: Taxonomy
-    pack: Pack
-    split: Split
-    partition: dict[str, tuple[str, ...]]  # leaves of `majority` and `minority`
+
+    @classmethod
+    def open(cls, run: str | Path = "", config: str | None = None, sets: Sequence[str] = ()) -> Run:
+        """Open a run.
+
+        Args:
+            run: its name under artifacts/, its folder, or ``pretrained`` for the bundled one; "" for the recipe's.
+            config: recipe to use instead of the one that is kept with the run.
+            sets: changes to the recipe, such as ``ensemble.aggregate=mean``.
+
+        Raises:
+            UserError: there is no such run; the message lists those there are.
+        """
+        recipe = load_recipe(config, sets)
+        folder = find_run(run or recipe.run, Path(recipe.artifacts))
+        kept = folder / CONFIG
+        if config is None and kept.is_file():
+            recipe = load_recipe(str(kept), sets)
+        copies = [path for path in (folder / "taxonomy.yaml", folder / "ensemble" / "taxonomy.yaml") if path.is_file()]
+        chosen = config is not None or any(change.partition("=")[0].strip() == "taxonomy" for change in sets)
+        if copies and not chosen and not (kept.is_file() and Path(recipe.taxonomy).is_file()):
+            recipe = recipe.model_copy(update={"taxonomy": str(copies[0])})  # a bundled run, or one that was moved here
+        return cls(folder, recipe)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def ensemble_folder(self) -> Path:
+        """Where the fitted ensemble and its evaluation are kept."""
+        return self.folder / "ensemble"
 
     def member_folder(self, name: str) -> Path:
         """Return where a member is kept."""
         return self.folder / "members" / name
 
     @cached_property
+    def facts(self) -> RunFacts | None:
+        """What the run was begun with; None where no training has begun here, as in the bundled run."""
+        return read_run_facts(self.folder)
+
+    @cached_property
+    def recipe_taxonomy(self) -> Taxonomy:
+        """The label tree as the recipe's file has it now."""
+        return Taxonomy.load(self.recipe.taxonomy)
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The label tree, with the partition's virtual nodes where the recipe asks for them."""
+        plain = self.recipe_taxonomy
+        there = any(virtual_node(side) in plain.virtual for side in ("majority", "minority"))  # in a run's own copy
+        if there or not self.recipe.partition.virtual_nodes:
+            return plain
+        return add_partition_nodes(plain, self.partition)
+
+    @cached_property
+    def partition(self) -> dict[str, tuple[str, ...]]:
+        """Leaves of `majority` and `minority`.
+
+        Raises:
+            UserError: nothing was trained in the run yet.
+        """
+        path = self.folder / PARTITION_FILE
+        if not path.is_file():
+            raise UserError(f"{path}: no partition yet, which partition.virtual_nodes needs; train members first")
+        kept = read_json(path)
+        return {side: tuple(kept[side]) for side in ("majority", "minority")}
+
+    @cached_property
+    def pack(self) -> Pack:
+        """The pack: the recipe's where it is there, else the one that the run was begun with."""
+        named = self.recipe.data.pack
+        path = named if named and Path(named).is_dir() else self.facts and self.facts.pack
+        if not path:
+            raise UserError(
+                f"{self.folder / RUN_FILE}: names no pack; for an image of yours add --images DIR, else name the pack "
+                "that its members were trained on: --set data.pack=DIR"
+            )
+        return Pack.open(Path(path))
+
+    @cached_property
+    def split(self) -> Split:
+        """The split of the pack."""
+        return read_split(self.folder / SPLIT_FILE)
+
+    def with_split(self, split: Split) -> Run:
+        """Return the same run under another split, such as that of one fold."""
+        other = Run(self.folder, self.recipe)
+        other.__dict__.update(self.__dict__ | {"split": split})  # what was read already is not read again
+        return other
+
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """Antibody or other group of each sample, by id; those of the split also join duplicates."""
+        groups = dict(zip(self.pack.ids, self.pack.groups, strict=True))
+        if (self.folder / SPLIT_FILE).is_file():
+            groups |= dict(zip(self.split.ids, self.split.groups, strict=True))
+        return groups
+
+    @cached_property
     def targets(self) -> Targets:
         """The pack's targets, columns as the taxonomy's nodes."""
         return self.pack.targets(self.taxonomy, self.recipe.data.below_annotation)
+
+    def truth(self, taxonomy: Taxonomy) -> Truth:
+        """Return the pack's targets by sample id, columns as the nodes of `taxonomy`."""
+        if taxonomy is self.taxonomy:
+            return Truth(self.pack.ids, self.targets.present, self.targets.known)
+        targets = self.pack.targets(taxonomy, self.recipe.data.below_annotation)
+        return Truth(self.pack.ids, targets.present, targets.known)
 
     def part(self, name: str, nodes: tuple[str, ...], carry: tuple[str, ...] = ()) -> Part:
         """Return a part (train, calibration or test) with its targets for `nodes`.
@@ -58,123 +163,123 @@ class Run:
         columns = [self.taxonomy.column[node] for node in nodes]
         return Part(rows, targets.present[rows][:, columns], targets.known[rows][:, columns])
 
+    @cached_property
+    def members(self) -> tuple[MemberRecord, ...]:
+        """All finished members, by name."""
+        return tuple(map(self._record, self.member_names))
 
-def open_run(recipe: Recipe, named: bool = True) -> Run:
-    """Open the recipe's run, making what it lacks: simulated cells where no pack is named, the split, the partition.
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """The names of all finished members, in order."""
+        return tuple(sorted(path.parent.name for path in (self.folder / "members").glob(f"*/{MANIFEST}")))
 
-    Args:
-        recipe: of this training.
-        named: the user named it; a run that has a recipe keeps it otherwise.
+    def select_members(self, names: Sequence[str]) -> tuple[MemberRecord, ...]:
+        """Return finished members, in this order.
 
-    Raises:
-        UserError: the run was begun with another pack, split or set of labels.
-    """
-    folder = Path(recipe.artifacts) / recipe.run
-    taxonomy = Taxonomy.load(recipe.taxonomy)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        pack = Pack.open(recipe.data.pack) if recipe.data.pack else _simulated_pack(recipe, folder / "run.json")
-        split = _split(folder, recipe, pack)
-        _note(folder, pack, split, taxonomy)
-        partition = _partition(folder, recipe, pack, split, taxonomy)
-        if recipe.partition.virtual_nodes:
-            taxonomy = add_partition_nodes(taxonomy, partition)
-        if named or not (folder / "config.yaml").exists():
-            write_text(folder / "config.yaml", recipe_yaml(recipe))
-        write_text(folder / "taxonomy.yaml", taxonomy.text)
-    return Run(folder, recipe, taxonomy, pack, split, partition)
-
-
-def _simulated_pack(recipe: Recipe, begun: Path) -> Pack:
-    """Open the pack of simulated cells, simulating it first where it is not there yet."""
-    settings = recipe.simulate
-    name = f"drawn-{settings.count}x{settings.image_size}-imbalance{settings.imbalance:g}-seed{settings.seed}"
-    if settings.radius:
-        name += f"-radius{settings.radius[0]:g}-{settings.radius[1]:g}"
-    if settings.supersample > 1:
-        name += f"-supersample{settings.supersample}"
-    if settings.variety:
-        name += f"-variety{settings.variety:g}"
-    if recipe.data.intensity != "depth":
-        name += f"-{recipe.data.intensity}"
-    channels = recipe.data.channels
-    if channels != CHANNELS:
-        name += "-" + "-".join(channels)
-    folder = Path(recipe.artifacts) / "packs" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        if not (folder / "pack.json").exists():
-            pack = read_json(begun).get("pack") if begun.exists() else None
-            if pack and Path(pack) != folder.resolve():
-                raise UserError(
-                    f"{begun}: the run was begun with pack {pack}; add --data {pack}, or name another --run"
-                )
-            from hpa_hier.simulate.write import write_pack
-
-            print(
-                f"data.pack names no images: simulating {settings.count:,} demo fields of {settings.image_size}² "
-                f"into {folder}",
-                file=sys.stderr,
-            )
-            write_pack(
-                folder,
-                settings.count,
-                settings.image_size,
-                settings.seed,
-                settings.imbalance,
-                workers=os.cpu_count() or 1,
-                taxonomy=recipe.taxonomy,
-                radius=settings.radius,
-                supersample=settings.supersample,
-                variety=settings.variety,
-                intensity=recipe.data.intensity,
-                channels=channels,
-            )
-    return Pack.open(folder)
-
-
-def _split(folder: Path, recipe: Recipe, pack: Pack) -> Split:
-    path = folder / "split.csv"
-    if not path.exists():
-        write_split(path, split_pack(pack, recipe.split), recipe.split)
-    return read_split(path)
-
-
-def _note(folder: Path, pack: Pack, split: Split, taxonomy: Taxonomy) -> None:
-    """Write run.json, or check that the run was begun with the same pack and split."""
-    path = folder / "run.json"
-    now = {
-        "pack": str(pack.path.resolve()),
-        "pack_digest": pack.digest,
-        "split_digest": split.digest,
-        "taxonomy": taxonomy.name,
-        "simulated": pack.simulated,
-    }
-    if path.exists():
-        begun = read_json(path)
-        if not isinstance(begun, dict) or not begun.keys() >= now.keys() - {"simulated"}:
-            raise UserError(f"{path}: is damaged, as it lacks what a run is known by; give another name with --run")
-        for what in ("pack", "split"):
-            if begun[f"{what}_digest"] != now[f"{what}_digest"]:
-                raise UserError(
-                    f"{path}: the run was begun with {what} {begun[f'{what}_digest']}, now it is "
-                    f"{now[f'{what}_digest']}; give another name with --run, since members of both cannot be combined"
-                )
-        if begun["taxonomy"] != taxonomy.name:
+        Raises:
+            UserError: some are not trained; the message says how to train them or to leave them out.
+        """
+        if not names:
+            line = command("train", **self._train_flags, all=True)
+            raise UserError(f"{self.folder}: no finished member; train some: {line}")
+        absent = [name for name in names if not (self.member_folder(name) / MANIFEST).is_file()]
+        if absent:
             raise UserError(
-                f"{path}: the run was begun with taxonomy '{begun['taxonomy']}', now it is '{taxonomy.name}'; "
-                "give another run name with --run"
+                f"{self.folder}: {len(absent)} of {len(names)} members are not trained: {', '.join(absent)}; train "
+                f"them ({command('train', **self._train_flags, member=absent[0])}) or leave them out of "
+                "ensemble.members or ensemble.baseline"
             )
-    if not path.exists() or read_json(path) != now:
-        write_json(path, now)
+        return tuple(map(self._record, names))
 
+    def _record(self, name: str) -> MemberRecord:
+        if name not in self._records:
+            self._records[name] = MemberRecord.read(self.member_folder(name), self._taxonomies)
+        return self._records[name]
 
-def _partition(
-    folder: Path, recipe: Recipe, pack: Pack, split: Split, taxonomy: Taxonomy
-) -> dict[str, tuple[str, ...]]:
-    present = pack.targets(taxonomy).present[pack.find_rows(split.part_ids("train"))]
-    counts = {leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves}
-    sides = divide(counts, len(present), recipe.partition, taxonomy)
-    partition = {"majority": sides.majority, "minority": sides.minority}
-    write_json(folder / PARTITION_FILE, {**partition, "counts": counts, "min_images": sides.min_images})
-    return partition
+    @cached_property
+    def _records(self) -> dict[str, MemberRecord]:
+        return {}
+
+    @cached_property
+    def _taxonomies(self) -> dict[str, Taxonomy]:
+        return {}
+
+    @cached_property
+    def ensemble(self) -> Ensemble:
+        """The fitted ensemble.
+
+        Raises:
+            UserError: none was fitted, or its files do not belong together.
+        """
+        return ensemble_file.load(self.ensemble_folder)
+
+    @cached_property
+    def baseline(self) -> Ensemble | None:
+        """The fitted flat baseline; None where the recipe named none."""
+        there = (self.ensemble_folder / ensemble_file.FLAT_FILE).is_file()
+        return ensemble_file.load(self.ensemble_folder, ensemble_file.FLAT_FILE) if there else None
+
+    def check_fresh(self, records: Sequence[MemberRecord], taxonomy: Taxonomy) -> None:
+        """Refuse members whose columns mean something else under `taxonomy`.
+
+        Raises:
+            UserError: with the commands that train just those again.
+        """
+        changed = [(record, record.stale(taxonomy)) for record in records]
+        stale = [(record, nodes) for record, nodes in changed if nodes]
+        if stale:
+            what = "; ".join(f"'{record.name}' ({', '.join(nodes[:3])})" for record, nodes in stale)
+            commands = "\n".join(dict.fromkeys(self.train_command(record, taxonomy) for record, _ in stale))
+            raise UserError(
+                f"{taxonomy.source} has changed what these members of {self.folder} answer for: {what}; run\n{commands}"
+            )
+
+    def check_unchanged(self, ensemble: Ensemble) -> tuple[MemberRecord, ...]:
+        """Return the members of an ensemble, which are those that it was fitted on.
+
+        Raises:
+            UserError: a member was trained again since, or it was fitted on score tables.
+        """
+        if ensemble.about.get("score_kind"):
+            raise UserError(
+                f"{self.folder}: its ensemble was fitted on other models' score tables, so it has no members to run; "
+                "predict with --scores NAME=FILE.csv …"
+            )
+        records = self.select_members([member.name for member in ensemble.members])
+        for member, record in zip(ensemble.members, records, strict=True):
+            if member.digest and member.digest != record.digest:
+                raise UserError(
+                    f"{record.folder}: was trained again after the ensemble was fitted; fit it again: "
+                    f"{command('ensemble', 'fit', run=self.folder)}"
+                )
+        return records
+
+    def check_pack(self, records: Sequence[MemberRecord]) -> None:
+        """Refuse members that do not belong together, and a pack that they were not trained on."""
+        check_together(records, self.folder)
+        wanted = records[0].manifest.pack_digest
+        if self.pack.digest != wanted:
+            raise UserError(
+                f"{self.pack.path}: is another pack ({self.pack.digest}) than the members of {self.folder} were "
+                f"trained on ({wanted}); put that one back, or train again with --restart"
+            )
+
+    def train_command(self, record: MemberRecord, taxonomy: Taxonomy) -> str:
+        """Return the command that trains a finished member again, under the run's own recipe and this taxonomy."""
+        config, manifest = self.folder / CONFIG, record.manifest
+        kept = load_recipe(str(config)) if config.is_file() else None
+        flags: dict[str, Flag] = {**manifest.selector, "seed": manifest.seed or None}
+        if manifest.images == "own" or (kept and record.name in [member.name for member in kept.members]):
+            flags = {"member": record.name}  # no flag asks for own images, but the recipe's member does
+        if kept and Path(kept.taxonomy).resolve() != Path(taxonomy.source).resolve():
+            flags["set"] = f"taxonomy={taxonomy.source}"
+        return command("train", **self._train_flags, **flags, restart=True)
+
+    @property
+    def _train_flags(self) -> dict[str, Flag]:
+        """Flags of `train` that name the run's own recipe."""
+        config = self.folder / CONFIG
+        if config.is_file():
+            return {"config": config}
+        elsewhere = None if self.folder.parent == Path("artifacts") else f"artifacts={self.folder.parent}"
+        return {"run": self.folder.name, "set": elsewhere}  # train takes names alone

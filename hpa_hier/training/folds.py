@@ -33,7 +33,7 @@ def fold_split(split: Split, fold: int) -> Split:
 
 def fold_plan(plan: Plan, fold: int) -> Plan:
     """Return the training of one fold's network, in a folder of its own below the member's."""
-    run = replace(plan.run, split=fold_split(plan.run.split, fold))
+    run = plan.run.with_split(fold_split(plan.run.split, fold))
     settings = plan.settings.model_copy(update={"folds": 0})
     return replace(plan, run=run, settings=settings, folder=fold_folder(plan.folder, fold))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpa_hier.members.nodes import find_member
-from hpa_hier.runs.run import open_run
+from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.plan import plan_training
 from hpa_hier.training.train_member import TrainOptions, train_member
@@ -28,7 +28,7 @@ class Job:
 def train_one(job: Job, device: str) -> str:
     """Train a member as `train --member NAME` does; return the line that it ends with."""
     recipe = load_recipe(job.config, job.sets)
-    plan = plan_training(open_run(recipe, named=bool(job.config)), find_member(recipe, job.name))
+    plan = plan_training(start_run(recipe, named=bool(job.config)), find_member(recipe, job.name))
     # Should the trainer start further processes for this member, they begin as its own command does.
     command = Path(__file__).resolve().parents[1] / "train.py"
     flags = ["--member", job.name, "--device", device, "--threads", str(job.threads)]

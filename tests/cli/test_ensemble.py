@@ -26,8 +26,9 @@ from hpa_hier.files.atomic import write_text
 from hpa_hier.predict import fit_run as held_out
 from hpa_hier.predict import predict_images as images
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
-from hpa_hier.predict.gather import newest_ensemble
 from hpa_hier.predict.tables import safe_cell, writing
+from hpa_hier.runs.find import find_newest
+from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import EnsembleSettings, SplitSettings
 from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.taxonomy import Taxonomy
@@ -51,7 +52,7 @@ def small(tmp_path, monkeypatch) -> SmallRun:
 
 
 def test_settings_of_an_ensemble_come_too_late_for_predict(small, tmp_path):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     write_images(tmp_path / "new", 2)
     words = ["predict", "--run", "small", "--images", str(tmp_path / "new"), "--out", str(tmp_path / "out")]
     with pytest.raises(
@@ -74,12 +75,12 @@ def test_what_the_split_joined_is_not_parted_in_fitting(small, monkeypatch):
         return accepted(ours, *rest)
 
     monkeypatch.setattr(held_out, "fit_accepted", watched)
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     assert {sample for sample, unit in seen[0].items() if unit == "pixels-1"} == set(twins)
 
 
 def test_fit_reads_the_calibration_part_only(small):
-    ensemble, flat = fit_run(small.folder, small.recipe)
+    ensemble, flat = fit_run(small.run)
     assert [member.name for member in ensemble.members] == ["coarse", "leaf", "majority", "minority"]
     assert [member.name for member in flat.members] == ["leaf", "leaf-s1"]
     held = small.parts == "calibration"
@@ -96,7 +97,7 @@ def test_fit_reads_the_calibration_part_only(small):
 
 
 def test_a_kept_ensemble_predicts_the_same_to_the_last_bit(small):
-    ensemble, _ = fit_run(small.folder, small.recipe)
+    ensemble, _ = fit_run(small.run)
     again = keep.load(small.folder / "ensemble")
     members = [small.members[member.name] for member in ensemble.members]
     one, other = ensemble.predict(members), again.predict(members)
@@ -106,7 +107,7 @@ def test_a_kept_ensemble_predicts_the_same_to_the_last_bit(small):
 
 
 def test_a_broken_ensemble_file_is_a_users_error(small):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     path = small.folder / "ensemble" / "ensemble.json"
     content = json.loads(path.read_text())
     for broken, message in (
@@ -123,27 +124,27 @@ def test_a_broken_ensemble_file_is_a_users_error(small):
 def test_a_member_that_is_not_trained_is_named(small):
     shutil.rmtree(small.folder / "members" / "leaf-s1")
     with pytest.raises(UserError, match="1 of 2 members are not trained: leaf-s1; train them"):
-        fit_run(small.folder, small.recipe)
+        fit_run(small.run)
 
 
 def test_members_of_different_splits_are_refused(small):
     small.write_member("minority", split_digest="0000000000000000")
     with pytest.raises(UserError, match="'coarse' and 'minority' differ in split_digest"):
-        fit_run(small.folder, small.recipe)
+        fit_run(small.run)
 
 
 def test_scores_that_were_changed_after_training_are_refused(small):
     path = small.folder / "members" / "leaf" / "scores.npz"
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(UserError, match=r"does not match the checksum in member\.json"):
-        fit_run(small.folder, small.recipe)
+        fit_run(small.run)
 
 
 def test_a_moved_leaf_makes_fit_print_the_commands_that_retrain_just_those(small):
     text = small.file.read_text().replace("    Nuclear speckles: {label: 4}\n", "")
     write_text(small.file, text + "    Nuclear speckles: {label: 4}\n")
     with pytest.raises(UserError, match="'coarse'") as caught:
-        fit_run(small.folder, small.recipe)
+        fit_run(small.run)
     assert f"python -m hpa_hier.train --config {small.folder / 'config.yaml'} --member coarse --restart" in str(
         caught.value
     )
@@ -152,7 +153,7 @@ def test_a_moved_leaf_makes_fit_print_the_commands_that_retrain_just_those(small
 
 def test_a_renamed_leaf_is_followed(small):
     write_text(small.file, small.file.read_text().replace("Nuclear speckles:", "Speckles:"))
-    ensemble, _ = fit_run(small.folder, small.recipe)
+    ensemble, _ = fit_run(small.run)
     leaf = next(member for member in ensemble.members if member.name == "leaf")
     assert leaf.renamed == {"Nuclear speckles": "Speckles"}
     assert "Speckles" in leaf.calibration.nodes
@@ -162,8 +163,8 @@ def test_a_renamed_leaf_is_followed(small):
 
 
 def test_evaluation_holds_the_test_part_of_both(small):
-    fit_run(small.folder, small.recipe)
-    path = evaluate_run(small.folder, small.recipe)
+    fit_run(small.run)
+    path = evaluate_run(small.run)
     with np.load(path, allow_pickle=False) as stored:
         assert set(stored["ids"]) == set(np.array(small.truth.ids)[small.parts == "test"])
         shape = (30, len(small.taxonomy.nodes))
@@ -179,25 +180,25 @@ def test_evaluation_holds_the_test_part_of_both(small):
 
 
 def test_evaluation_refuses_a_member_trained_again_since(small):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     small.write_member("leaf", seconds=9.0)
     with pytest.raises(UserError, match="leaf: was trained again after the ensemble was fitted; fit it again"):
-        evaluate_run(small.folder, small.recipe)
+        evaluate_run(small.run)
 
 
 def test_fitting_another_ensemble_removes_the_evaluation_of_the_last(small):
-    fit_run(small.folder, small.recipe)
-    path = evaluate_run(small.folder, small.recipe)
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
+    path = evaluate_run(small.run)
+    fit_run(small.run)
     assert path.exists()
     changed = small.recipe.ensemble.model_copy(update={"aggregate": "concat"})
-    fit_run(small.folder, small.recipe.model_copy(update={"ensemble": changed}))
+    fit_run(Run(small.folder, small.recipe.model_copy(update={"ensemble": changed})))
     assert not path.exists()
 
 
 def test_evaluation_before_fitting_says_what_to_do(small):
     with pytest.raises(UserError, match=r"ensemble\.json: no such file; fit the ensemble: .* fit --run small"):
-        evaluate_run(small.folder, small.recipe)
+        evaluate_run(small.run)
 
 
 # predict
@@ -213,7 +214,7 @@ def rows(path) -> list[dict[str, str]]:
 
 
 def test_predictions_name_labels_and_the_probability_of_every_node(small, tmp_path):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     write_images(tmp_path / "images", 9)
     assert predict(small, "out") == 0
     table = rows(tmp_path / "out" / "predictions.csv")
@@ -233,7 +234,7 @@ def test_predictions_name_labels_and_the_probability_of_every_node(small, tmp_pa
 
 
 def test_the_answer_does_not_depend_on_the_batch_or_the_threads(small, tmp_path):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     write_images(tmp_path / "images", 11)
     for out, size, threads in (("a", 1, 1), ("b", 4, 3), ("c", 64, 2)):
         predict(small, out, "--batch-size", str(size), "--threads", str(threads))
@@ -243,7 +244,7 @@ def test_the_answer_does_not_depend_on_the_batch_or_the_threads(small, tmp_path)
 
 
 def test_an_image_gets_the_same_row_alone_and_among_others(small, tmp_path):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     write_images(tmp_path / "images", 5)
     predict(small, "all")
     for path in (tmp_path / "images").glob("image-0[0124]*"):
@@ -253,7 +254,7 @@ def test_an_image_gets_the_same_row_alone_and_among_others(small, tmp_path):
 
 
 def test_images_that_cannot_be_read_are_listed_and_the_rest_is_predicted(small, tmp_path, capsys):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     write_images(tmp_path / "images", 4)
     (tmp_path / "images" / "image-01_green.png").write_bytes(b"")
     (tmp_path / "images" / "image-02_yellow.png").unlink()
@@ -266,7 +267,7 @@ def test_images_that_cannot_be_read_are_listed_and_the_rest_is_predicted(small, 
 
 
 def test_on_problem_stop_writes_nothing(small, tmp_path):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     write_images(tmp_path / "images", 4)
     (tmp_path / "images" / "image-01_green.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"image-01_green\.png"):
@@ -275,7 +276,7 @@ def test_on_problem_stop_writes_nothing(small, tmp_path):
 
 
 def test_a_folder_without_a_readable_image_writes_nothing(small, tmp_path):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     write_images(tmp_path / "images", 2, ("red", "green", "blue"))
     with pytest.raises(UserError, match="none of 2 images can be predicted; first: image-00"):
         predict(small, "out")
@@ -283,7 +284,7 @@ def test_a_folder_without_a_readable_image_writes_nothing(small, tmp_path):
 
 
 def test_a_missing_channel_is_zeros_where_the_flag_allows_it_and_is_said(small, tmp_path):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     write_images(tmp_path / "images", 2, ("red", "green", "blue"))
     assert predict(small, "out", "--may-be-missing", "yellow") == 0
     assert [row["filled"] for row in rows(tmp_path / "out" / "predictions.csv")] == ["yellow", "yellow"]
@@ -294,7 +295,7 @@ def test_a_missing_channel_is_zeros_where_the_flag_allows_it_and_is_said(small, 
 
 
 def test_results_that_are_there_are_not_replaced_unasked(small, tmp_path):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     write_images(tmp_path / "images", 2)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "submission.csv").write_text("mine")
@@ -317,7 +318,7 @@ def test_a_crash_leaves_no_half_table(small, tmp_path):
 
 
 def test_a_folder_that_cannot_be_made_is_a_users_error(small, tmp_path):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     write_images(tmp_path / "images", 1)
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match=r"file: is a file; --out names a folder"):
@@ -327,11 +328,11 @@ def test_a_folder_that_cannot_be_made_is_a_users_error(small, tmp_path):
 
 
 def test_without_a_run_the_ensemble_fitted_last_is_taken_and_said(small, tmp_path, capsys):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     other = shutil.copytree(small.folder, tmp_path / "artifacts" / "later")
     time.sleep(0.02)
     (other / "ensemble" / "ensemble.json").touch()
-    assert newest_ensemble(tmp_path / "artifacts").name == "later"
+    assert find_newest(tmp_path / "artifacts").name == "later"
     write_images(tmp_path / "images", 1)
     predict(small, "out")
     assert "using the ensemble fitted last: artifacts/later" in capsys.readouterr().out
@@ -343,7 +344,7 @@ def test_an_unknown_run_lists_those_there_are(small):
 
 
 def test_without_any_ensemble_the_message_says_how_to_get_one(small, monkeypatch):
-    monkeypatch.setattr("hpa_hier.predict.gather.pretrained_folder", lambda: None)
+    monkeypatch.setattr("hpa_hier.runs.find.pretrained_folder", lambda: None)
     with pytest.raises(UserError, match="no run here has a fitted ensemble; train members"):
         main(["explain", "sample-00000", "--set", "artifacts=artifacts"])
 
@@ -386,7 +387,7 @@ def test_the_fallback_lies_below_the_groups_that_are_present(tmp_path):
 
 
 def test_explain_tells_a_held_out_images_way_down_the_tree(small, capsys):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     sample = np.array(small.truth.ids)[small.parts == "test"][0]
     assert main(["explain", sample, "--run", "small", "--all"]) == 0
     text = capsys.readouterr().out
@@ -402,14 +403,14 @@ def test_explain_tells_a_held_out_images_way_down_the_tree(small, capsys):
 
 
 def test_explain_scores_an_image_that_the_members_were_trained_on(small, capsys):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     sample = np.array(small.truth.ids)[small.parts == "train"][0]
     main(["explain", sample, "--run", "small"])
     assert "image that the members were trained on" in capsys.readouterr().out
 
 
 def test_explain_reads_an_image_of_a_folder(small, tmp_path, capsys):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     write_images(tmp_path / "images", 2, ("red", "green", "blue"))
     main(["explain", "image-01", "--run", "small", "--images", "images", "--may-be-missing", "yellow"])
     assert "filled     yellow" in capsys.readouterr().out
@@ -418,7 +419,7 @@ def test_explain_reads_an_image_of_a_folder(small, tmp_path, capsys):
 
 
 def test_explain_of_an_unknown_id_says_what_to_do(small):
-    fit_run(small.folder, small.recipe)
+    fit_run(small.run)
     with pytest.raises(UserError, match=r"no image of .* has this id, the first is sample-00000; .* add --images DIR"):
         main(["explain", "nobody", "--run", "small"])
 

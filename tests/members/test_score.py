@@ -18,7 +18,7 @@ from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.models.heads.flat import Flat
 from hpa_hier.models.network import Network
 from hpa_hier.runs.manifest import read_manifest
-from hpa_hier.runs.run import open_run
+from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.plan import Plan, plan_training
 from hpa_hier.training.train_member import TrainOptions, train_member
@@ -29,7 +29,7 @@ QUIET = TrainOptions(device="cpu", lines=False)
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     recipe = load_recipe(str(write_tiny(tmp_path_factory.mktemp("score"), training={"epochs": 1})))
-    plan = plan_training(open_run(recipe), find_member(recipe, "leaf"))
+    plan = plan_training(start_run(recipe), find_member(recipe, "leaf"))
     train_member(plan, QUIET)
     return plan
 

@@ -19,7 +19,8 @@ from hpa_hier.members.tta import Tta, TtaMember, augmented_copies, load_with_tta
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
 from hpa_hier.predict.predict_images import FolderRequest, PredictRequest, explain_sample, load_scorers, predict_folder
 from hpa_hier.runs.manifest import read_manifest
-from hpa_hier.runs.run import Run, open_run
+from hpa_hier.runs.run import Run
+from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.plan import plan_training
@@ -38,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         ensemble={"members": ["leaf", "coarse"], "bootstrap": 0},
         split={"folds": 2},
     )
-    run = open_run(load_recipe(str(config)))
+    run = start_run(load_recipe(str(config)))
     for name in ("leaf", "coarse"):
         train_member(plan_training(run, find_member(run.recipe, name)), QUIET)
     return run
@@ -131,23 +132,23 @@ def test_a_size_that_a_network_does_not_take_is_named(
 def test_an_ensemble_is_fitted_on_the_views_that_it_predicts_with(run: Run, tmp_path: Path) -> None:
     recipe = with_views(run, "d4")
     file = run.folder / "ensemble" / "ensemble.json"
-    fit_run(run.folder, run.recipe)
+    fit_run(run)
     plain = json.loads(file.read_text())["thresholds"]
-    fit_run(run.folder, recipe)
+    fit_run(Run(run.folder, recipe))
     assert json.loads(file.read_text())["thresholds"] != plain
     kept = keep.load(run.folder / "ensemble")
-    scorer = load_scorers(run.folder, kept, "cpu")["leaf"]
+    scorer = load_scorers(Run(run.folder, recipe), kept, "cpu")["leaf"]
     manifest = read_manifest(run.member_folder("leaf"))
     held = load_scores(run.member_folder("leaf") / Tta("d4").file(manifest), "leaf", "test")
     images = run.pack.images(run.pack.find_rows(held.ids))
     np.testing.assert_array_equal(scorer.logits(images), held.logits)
-    with np.load(evaluate_run(run.folder, recipe)) as evaluation:
+    with np.load(evaluate_run(Run(run.folder, recipe))) as evaluation:
         assert sorted(evaluation["ids"].tolist()) == sorted(held.ids)
-    assert "held-out image" in explain_sample(run.folder, recipe, held.ids[0], None, ("cpu", False))
+    assert "held-out image" in explain_sample(Run(run.folder, recipe), held.ids[0], None, ("cpu", False))
     for place in range(2):
         for channel, plane in zip(run.pack.channels, images[place], strict=True):
             cv2.imwrite(str(tmp_path / f"{held.ids[place]}_{channel}.png"), plane)
-    said = predict_folder(run.folder, "cpu", PredictRequest(FolderRequest(tmp_path), tmp_path / "out"))
+    said = predict_folder(Run(run.folder, recipe), "cpu", PredictRequest(FolderRequest(tmp_path), tmp_path / "out"))
     assert said.done == 2
 
 

@@ -16,7 +16,7 @@ from hpa_hier.data.balance.cooccurrence import balance_factors
 from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import Selector, find_member, select_member, train_flags
 from hpa_hier.runs.manifest import read_manifest
-from hpa_hier.runs.run import open_run
+from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.assemble import assemble
@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with coarse, leaf and group-Inside trained for one epoch."""
     folder = tmp_path_factory.mktemp("run")
     recipe = load_recipe(str(write_tiny(folder, training={"epochs": 1})))
-    run = open_run(recipe)
+    run = start_run(recipe)
     for name in ("coarse", "leaf", "group-Inside"):
         train_member(plan_training(run, find_member(recipe, name)), QUIET)
     return folder
@@ -52,7 +52,7 @@ def recipe_in(folder: Path, *changes: str) -> Recipe:
 def train_again(folder: Path, name: str, *changes: str, restart: bool = False) -> str:
     recipe = recipe_in(folder, f"taxonomy={folder / 'toy.yaml'}", f"data.pack={folder / 'pack'}", *changes)
     request = TrainOptions(device="cpu", lines=False, restart=restart)
-    return train_member(plan_training(open_run(recipe), find_member(recipe, name)), request)
+    return train_member(plan_training(start_run(recipe), find_member(recipe, name)), request)
 
 
 def test_a_run_holds_what_its_members_share(trained: Path) -> None:
@@ -91,16 +91,16 @@ def test_a_run_keeps_the_recipe_that_its_user_named(copy: Path) -> None:
     kept = copy / "artifacts" / "tiny" / "config.yaml"
     changes = (f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}")
     before = kept.read_text()
-    open_run(recipe_in(copy, *changes, "training.epochs=7"), named=False)
+    start_run(recipe_in(copy, *changes, "training.epochs=7"), named=False)
     assert kept.read_text() == before
-    open_run(recipe_in(copy, *changes, "training.epochs=7"))
+    start_run(recipe_in(copy, *changes, "training.epochs=7"))
     assert "epochs: 7" in kept.read_text()
 
 
 def test_a_run_that_names_nothing_is_called_damaged(copy: Path) -> None:
     (copy / "artifacts" / "tiny" / "run.json").write_text("{}")
-    with pytest.raises(UserError, match=r"run\.json: is damaged, as it lacks what a run is known by"):
-        open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
+    with pytest.raises(UserError, match=r"run\.json: is damaged \(pack: Field required\)"):
+        start_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
 
 
 def test_restart_trains_anew_to_the_same_bits(copy: Path) -> None:
@@ -141,20 +141,20 @@ def test_renaming_a_leaf_makes_nothing_stale(copy: Path) -> None:
 def test_a_run_refuses_another_pack(copy: Path, tmp_path: Path) -> None:
     write_tiny(tmp_path / "other", count=80)
     with pytest.raises(UserError, match=r"run\.json: the run was begun with pack .*give another name with --run"):
-        open_run(recipe_in(copy, f"data.pack={tmp_path / 'other' / 'pack'}"))
+        start_run(recipe_in(copy, f"data.pack={tmp_path / 'other' / 'pack'}"))
 
 
 def test_a_run_refuses_an_edited_split(copy: Path) -> None:
     split = copy / "artifacts" / "tiny" / "split.csv"
     split.write_text(split.read_text().replace(",test,", ",train,", 1))
     with pytest.raises(UserError, match="the split was edited"):
-        open_run(recipe_in(copy))
+        start_run(recipe_in(copy))
 
 
 def test_a_run_refuses_another_taxonomy(copy: Path) -> None:
     (copy / "toy.yaml").write_text(TAXONOMY.replace("taxonomy: toy", "taxonomy: mine"))
     with pytest.raises(UserError, match="the run was begun with taxonomy 'toy', now it is 'mine'"):
-        open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}"))
+        start_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}"))
 
 
 def test_only_one_process_trains_a_member(copy: Path) -> None:
@@ -183,19 +183,19 @@ def test_an_empty_side_of_the_partition_is_refused(copy: Path) -> None:
     recipe = recipe_in(copy, "partition.majority_min_images=100000")
     member = select_member(recipe, Selector("partition", "majority"), 0)
     with pytest.raises(UserError, match=r"partition\.majority_min_images: no leaf is in the majority"):
-        plan_training(open_run(recipe), member)
+        plan_training(start_run(recipe), member)
 
 
 def test_a_members_own_settings_are_checked_when_they_are_merged(copy: Path) -> None:
     recipe = recipe_in(copy)
     member = MemberSettings(name="odd", level="leaf", training={"epochs": -1})
     with pytest.raises(UserError, match=r"members\.odd\.training\.epochs: .*got -1"):
-        plan_training(open_run(recipe), member)
+        plan_training(start_run(recipe), member)
 
 
 def test_a_head_that_needs_the_tree_answers_for_the_nodes_above_too(copy: Path) -> None:
     recipe = recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}")
-    run = open_run(recipe)
+    run = start_run(recipe)
     for changes in ({"head": "chain"}, {"head": "levels"}, {"loss": "max_constraint"}):
         member = MemberSettings(name="new", group="Inside", training=changes)
         plan = plan_training(run, member)
@@ -208,7 +208,7 @@ def test_a_head_that_needs_the_tree_answers_for_the_nodes_above_too(copy: Path) 
 
 @pytest.mark.parametrize("augment", [{"only_minority": True}, {"mixing": "union_mean"}])
 def test_what_is_varied_is_told_of_the_members_own_images(copy: Path, augment: dict[str, object]) -> None:
-    run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
+    run = start_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
     member = MemberSettings(name="new", partition="minority", images="own", training={"augment": augment})
     plan = plan_training(run, member)
     own = run.part("train", plan.nodes, plan.carry)
@@ -218,7 +218,7 @@ def test_what_is_varied_is_told_of_the_members_own_images(copy: Path, augment: d
 
 
 def test_an_untrained_head_guesses_the_share_of_an_epoch_and_not_of_the_part(copy: Path) -> None:
-    run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
+    run = start_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
     training = {"balance": "copied", "balance_target": 0.6}
     plan = plan_training(run, MemberSettings(name="new", level="leaf", training=training))
     train = run.part("train", plan.nodes)
@@ -230,7 +230,7 @@ def test_an_untrained_head_guesses_the_share_of_an_epoch_and_not_of_the_part(cop
 
 
 def test_dense_layers_stand_before_the_head_and_learn_at_its_rate(copy: Path) -> None:
-    run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
+    run = start_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
     training = {"dense": [12, 6], "backbone_rate": 0.1, "freeze_epochs": 1}
     assembly = assemble(
         plan_training(run, MemberSettings(name="new", level="leaf", training=training)), torch.device("cpu"), {}, ""
@@ -251,7 +251,7 @@ def test_dense_layers_stand_before_the_head_and_learn_at_its_rate(copy: Path) ->
 
 
 def test_the_calibration_loss_of_lifted_answers_is_that_of_what_they_were_before(copy: Path) -> None:
-    run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
+    run = start_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
     plan = plan_training(run, MemberSettings(name="new", group="Inside", training={"loss": "max_constraint"}))
     network = assemble(plan, torch.device("cpu"), {}, "").network.eval()
     images = torch.from_numpy(run.pack.images(np.arange(8)))
@@ -269,7 +269,7 @@ def test_another_head_under_a_finished_members_name_is_a_difference_of_settings(
 def test_what_is_below_an_annotated_group_is_part_of_what_a_training_is(copy: Path) -> None:
     changes = (f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}")
     plans = [
-        plan_training(open_run(recipe), find_member(recipe, "leaf"))
+        plan_training(start_run(recipe), find_member(recipe, "leaf"))
         for recipe in (recipe_in(copy, *changes), recipe_in(copy, *changes, "data.below_annotation=absent"))
     ]
     assert plans[0].digest != plans[1].digest
@@ -286,6 +286,6 @@ def test_what_is_below_an_annotated_group_is_part_of_what_a_training_is(copy: Pa
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(copy: Path, training: dict[str, object], message: str) -> None:
-    run = open_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
+    run = start_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
     with pytest.raises(UserError, match=message):
         plan_training(run, MemberSettings(name="new", level="leaf", training=training))

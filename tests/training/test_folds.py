@@ -17,7 +17,8 @@ from hpa_hier.members.score import Member
 from hpa_hier.members.scores_file import load_scores
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
 from hpa_hier.runs.manifest import read_manifest
-from hpa_hier.runs.run import open_run
+from hpa_hier.runs.run import Run
+from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe import SplitSettings
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.folds import fold_split
@@ -31,7 +32,7 @@ FOLDS = 3
 def planned(folder: Path, name: str = "leaf", **training: object) -> Plan:
     config = write_tiny(folder, training={"epochs": 2, "folds": FOLDS, **training}, split={"folds": FOLDS})
     recipe = load_recipe(str(config))
-    return plan_training(open_run(recipe), find_member(recipe, name))
+    return plan_training(start_run(recipe), find_member(recipe, name))
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +95,11 @@ def test_an_ensemble_is_fitted_on_all_samples_outside_the_test_part(plan: Plan, 
     recipe = plan.run.recipe.model_copy(
         update={"ensemble": plan.run.recipe.ensemble.model_copy(update={"members": ("leaf", "coarse")})}
     )
-    ensemble, _ = fit_run(plan.run.folder, recipe)
+    run = Run(plan.run.folder, recipe)
+    ensemble, _ = fit_run(run)
     outside = len(plan.run.split) - len(plan.run.split.part_ids("test"))
     assert ensemble.about["samples"] == outside
-    with np.load(evaluate_run(plan.run.folder, recipe)) as evaluation:
+    with np.load(evaluate_run(run)) as evaluation:
         assert len(evaluation["ids"]) == len(plan.run.split.part_ids("test"))
 
 
@@ -109,7 +111,7 @@ def test_a_member_of_folds_is_not_combined_or_compared_with_one_without(plan: Pl
     names = {"members": ("leaf",), "baseline": ("group-Inside",)} if flat else {"members": ("leaf", "group-Inside")}
     recipe = recipe.model_copy(update={"ensemble": recipe.ensemble.model_copy(update=names)})
     with pytest.raises(UserError, match=r"members '[\w-]+' and '[\w-]+' differ in folds \((3, 0|0, 3)\)"):
-        fit_run(plan.run.folder, recipe)
+        fit_run(Run(plan.run.folder, recipe))
 
 
 def test_a_second_training_leaves_all_folds_alone_and_an_unfinished_one_goes_on(plan: Plan) -> None:
@@ -130,7 +132,7 @@ def test_folds_trained_under_different_settings_are_not_put_together(tmp_path: P
 
 def test_a_split_without_folds_is_named(plan: Plan) -> None:
     split = replace(plan.run.split, folds=(-1,) * len(plan.run.split))
-    other = replace(plan, run=replace(plan.run, split=split), folder=plan.folder.parent / "other")
+    other = replace(plan, run=plan.run.with_split(split), folder=plan.folder.parent / "other")
     with pytest.raises(UserError, match=r"training\.folds: 3, but .*split\.csv has no folds; begin another run with"):
         train_member(other, QUIET)
 

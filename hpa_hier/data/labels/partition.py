@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json
-from hpa_hier.settings.recipe import PartitionSettings, Recipe
+from hpa_hier.settings.recipe import PartitionSettings
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.taxonomy.virtual import virtual_block
 
@@ -70,22 +68,6 @@ def virtual_node(side: str) -> str:
     'has_minority'
     """
     return f"has_{side}"
-
-
-def load_run_taxonomy(run: Path, recipe: Recipe) -> Taxonomy:
-    """Load the taxonomy as a run uses it: the recipe's, with the partition's virtual nodes where it asks for them.
-
-    Raises:
-        UserError: it asks for them, and nothing was trained in the run yet, so that there is no partition.
-    """
-    taxonomy = Taxonomy.load(recipe.taxonomy)
-    if not recipe.partition.virtual_nodes:
-        return taxonomy
-    path = run / PARTITION_FILE
-    if not path.is_file():
-        raise UserError(f"{path}: no partition yet, which partition.virtual_nodes needs; train members first")
-    kept = read_json(path)
-    return add_partition_nodes(taxonomy, {side: kept[side] for side in ("majority", "minority")})
 
 
 def _twentieth(counts: Mapping[str, int], images: int, taxonomy: Taxonomy) -> int:

@@ -24,7 +24,7 @@ from hpa_hier.data.pack.vector_pack import VectorRequest, build_vectors, write_v
 from hpa_hier.data.pack.vector_table import read_vectors
 from hpa_hier.errors import UserError
 from hpa_hier.members.score import Member
-from hpa_hier.runs.run import open_run
+from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.taxonomy import Taxonomy
@@ -197,7 +197,7 @@ def test_a_training_on_vectors_that_was_interrupted_gives_the_same_bits(
     outcomes = []
     for name in ("straight", "stopped"):
         recipe = recipe_of(home, run=name)
-        plan = plan_training(open_run(recipe), recipe.members[1])
+        plan = plan_training(start_run(recipe), recipe.members[1])
         for _ in range(3 if name == "stopped" else 1):
             with suppress(Interrupted):
                 train_member(plan, QUIET)
@@ -225,7 +225,7 @@ def test_missing_values_are_refused_unless_they_are_to_be_filled(home: Path, tmp
 
 def test_a_gap_scores_as_the_training_mean_does(home: Path, tmp_path: Path) -> None:
     recipe = recipe_of(home, run="gap")
-    plan = plan_training(open_run(recipe), recipe.members[0])
+    plan = plan_training(start_run(recipe), recipe.members[0])
     train_member(plan, QUIET)
     member = Member.load(plan.folder, "cpu")
     vector = Pack.open(home / "pack").vectors(np.array([0]))
@@ -335,7 +335,7 @@ def test_vectors_and_rows_that_do_not_match_stop_or_are_left_out(home: Path, tmp
 def test_what_only_images_have_is_refused_for_vectors(home: Path, training: dict[str, object], message: str) -> None:
     recipe = recipe_of(home, run="refused", training=training)
     with pytest.raises(UserError, match=message):
-        plan_training(open_run(recipe), recipe.members[0])
+        plan_training(start_run(recipe), recipe.members[0])
 
 
 def test_flags_of_images_and_of_vectors_are_not_mixed(home: Path, tmp_path: Path) -> None:
@@ -364,7 +364,7 @@ def test_a_chain_first_learns_only_below_what_is_present(tmp_path: Path) -> None
     for share in (0.0, 1.0):
         training = {"head": "chain", "chain": {"first_stage": share}, "epochs": 2}
         recipe = recipe_of(tmp_path, run=f"share{share:g}", training=training)
-        plan = plan_training(open_run(recipe), recipe.members[1])
+        plan = plan_training(start_run(recipe), recipe.members[1])
         train_member(plan, QUIET)
         member = Member.load(plan.folder, "cpu")
         share_of = np.array([1.0, 0.5, 0.5, 0, 0, 0])  # of Inside, Dots, Rings, Outside, Blobs, Smears
@@ -386,7 +386,7 @@ def test_the_recipe_says_what_is_below_an_annotated_group(tmp_path: Path) -> Non
     (tmp_path / "toy.yaml").write_text(TREE)
     for below in ("unknown", "absent"):
         data = {"pack": str(tmp_path / "pack"), "below_annotation": below}
-        run = open_run(recipe_of(tmp_path, run=below, data=data))
+        run = start_run(recipe_of(tmp_path, run=below, data=data))
         part = run.part("train", taxonomy.nodes)
         column = taxonomy.column["Blobs"]
         known = part.known[:, column]

@@ -12,7 +12,7 @@ from tiny_run import write_tiny
 from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import Member
-from hpa_hier.runs.run import open_run
+from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe import MemberSettings
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.batches import frozen
@@ -27,7 +27,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
     """Two members on one frozen backbone, and one that trains a backbone of its own, which the others start from."""
     folder = tmp_path_factory.mktemp("frozen")
     recipe = load_recipe(str(write_tiny(folder, training={"epochs": 2})))
-    start = plan_training(open_run(recipe), find_member(recipe, "leaf"))
+    start = plan_training(start_run(recipe), find_member(recipe, "leaf"))
     train_member(start, QUIET)
     weights = str(start.folder / "model.safetensors")
     members = [
@@ -36,7 +36,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
     ]
     training = {"epochs": 2, "frozen": True, "weights": weights, "mlp": {"hidden": 16, "layers": 1}}
     recipe = load_recipe(str(write_tiny(folder, training=training, members=members)))
-    run = open_run(recipe)
+    run = start_run(recipe)
     return {"start": start, **{member.name: plan_training(run, member) for member in recipe.members}}
 
 

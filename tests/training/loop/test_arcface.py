@@ -23,7 +23,7 @@ from hpa_hier.models.network import Network
 from hpa_hier.predict.fit_run import fit_run
 from hpa_hier.predict.predict_images import explain_sample
 from hpa_hier.runs.manifest import BANK
-from hpa_hier.runs.run import open_run
+from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe import MemberSettings
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
@@ -64,7 +64,7 @@ def planned(folder: Path, **training: object) -> Plan:
     changes |= training
     config = write_tiny(folder, training=changes, ensemble={"members": ["leaf"], "bootstrap": 0})
     recipe = load_recipe(str(config))
-    return plan_training(open_run(recipe), find_member(recipe, "leaf"))
+    return plan_training(start_run(recipe), find_member(recipe, "leaf"))
 
 
 @pytest.fixture(scope="module")
@@ -178,8 +178,8 @@ def test_a_member_of_its_own_images_names_those_that_it_remembers(tmp_path: Path
 
 
 def test_the_evidence_stands_beside_the_answer(plan: Plan) -> None:
-    fit_run(plan.run.folder, plan.run.recipe)
-    said = explain_sample(plan.run.folder, plan.run.recipe, plan.run.split.part_ids("test")[0], None, ("cpu", False))
+    fit_run(plan.run)
+    said = explain_sample(plan.run, plan.run.split.part_ids("test")[0], None, ("cpu", False))
     assert "nearest    training images, as 'leaf' sees them" in said
     assert len(said[said.index("nearest ") :].splitlines()) == 6
 

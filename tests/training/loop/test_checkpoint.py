@@ -16,7 +16,7 @@ import torch
 from tiny_run import finish, one_thread, start, train_command, write_tiny
 
 from hpa_hier.errors import UserError
-from hpa_hier.runs.run import open_run
+from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.loop.checkpoint import ResumeCheckpoint, read_checkpoint
 from hpa_hier.training.loop.stopping import Interrupted
@@ -130,7 +130,7 @@ def test_averages_accumulated_steps_and_mixed_images_go_on_to_the_same_bits(
     together = 4 if name == "accumulated" else 1
     quiet = TrainOptions(device="cpu", lines=False)
     plans = {
-        run: plan_training(open_run(recipe.model_copy(update={"run": run})), recipe.members[1]) for run in ("a", "b")
+        run: plan_training(start_run(recipe.model_copy(update={"run": run})), recipe.members[1]) for run in ("a", "b")
     }
     train_member(plans["a"], quiet)
     with monkeypatch.context() as patch:

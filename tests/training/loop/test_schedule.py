@@ -21,7 +21,7 @@ from hpa_hier.models.losses.elementwise import bce
 from hpa_hier.models.network import Network
 from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.runs.part import Part
-from hpa_hier.runs.run import open_run
+from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.batches.images import BatchSampling, TrainingBatches
 from hpa_hier.training.loop.history import Watch
@@ -43,7 +43,7 @@ def training(optimising: Optimising) -> Training:
 
 def plan_in(folder: Path, **training: object) -> Plan:
     recipe = load_recipe(str(write_tiny(folder, training=training)))
-    return plan_training(open_run(recipe), find_member(recipe, "leaf"))
+    return plan_training(start_run(recipe), find_member(recipe, "leaf"))
 
 
 def trained(folder: Path, **training: object) -> Plan:
@@ -177,7 +177,7 @@ def test_without_minority_leaves_nothing_is_left_to_vary_and_training_says_so(
     tmp_path: Path, augment: dict[str, object]
 ) -> None:
     recipe = load_recipe(str(write_tiny(tmp_path, partition={"majority_min_images": 1}, training={"augment": augment})))
-    plan = plan_training(open_run(recipe), find_member(recipe, "leaf"))
+    plan = plan_training(start_run(recipe), find_member(recipe, "leaf"))
     with pytest.raises(UserError, match=r"training\.augment: 0 training images carry a minority leaf"):
         train_member(plan, TrainOptions(device="cpu", lines=False))
 

@@ -1,0 +1,131 @@
+"""Starting a run: what a training needs is made where it is lacking, and nothing else may have taken its place."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from filelock import FileLock
+
+from hpa_hier.data.labels.partition import PARTITION_FILE, divide
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.split.split import split_pack, write_split
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import text_digest, write_json, write_text
+from hpa_hier.runs.facts import RUN_FILE, RunFacts, read_run_facts
+from hpa_hier.runs.run import CONFIG, SPLIT_FILE, Run
+from hpa_hier.settings.recipe import Recipe
+from hpa_hier.settings.recipe_file import recipe_yaml
+from hpa_hier.taxonomy import Taxonomy
+
+_DIGITS = 8  # of a digest in the name of a pack of simulated cells
+
+
+def start_run(recipe: Recipe, named: bool = True) -> Run:
+    """Open the recipe's run, making what it lacks: simulated cells where no pack is named, the split, the partition.
+
+    Args:
+        recipe: of this training.
+        named: the user named it; a run that has a recipe keeps it otherwise.
+
+    Raises:
+        UserError: the run was begun with another pack, split or set of labels.
+    """
+    folder = Path(recipe.artifacts) / recipe.run
+    taxonomy = Taxonomy.load(recipe.taxonomy)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        pack = recipe.data.pack or str(_simulate(recipe, taxonomy, folder))
+        run = Run(folder, recipe.model_copy(update={"data": recipe.data.model_copy(update={"pack": pack})}))
+        if not Path(pack).is_dir():
+            Pack.open(pack)  # raises the error of what is not there
+        if not (folder / SPLIT_FILE).exists():
+            write_split(folder / SPLIT_FILE, split_pack(run.pack, recipe.split), recipe.split)
+        _check_facts(run)
+        _write_partition(run)
+        if named or not (folder / CONFIG).exists():
+            write_text(folder / CONFIG, recipe_yaml(recipe))
+        write_text(folder / "taxonomy.yaml", run.taxonomy.text)
+    return run
+
+
+def _simulate(recipe: Recipe, taxonomy: Taxonomy, run: Path) -> Path:
+    """Return the folder of a pack of simulated cells, which are simulated first where they are not there yet."""
+    settings, data = recipe.simulate, recipe.data
+    packs = Path(recipe.artifacts) / "packs"
+    made_by = {**settings.model_dump(mode="json"), "intensity": data.intensity, "channels": data.channels}
+    digest = text_digest(json.dumps(made_by, sort_keys=True))[:_DIGITS]
+    name = f"simulated-{settings.count}x{settings.image_size}-seed{settings.seed}-{digest}"
+    begun = read_run_facts(run)
+    if begun and Path(begun.pack).name.startswith(name) and Path(begun.pack).is_dir():
+        return Path(begun.pack)  # a taxonomy that was edited since finds its nodes in it by their labels
+    folder = packs / f"{name}-{text_digest(taxonomy.text)[:_DIGITS]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not (folder / "pack.json").exists():
+            if begun:
+                raise UserError(
+                    f"{run / RUN_FILE}: the run was begun with pack {begun.pack}; add --data {begun.pack}, or name "
+                    "another --run"
+                )
+            from hpa_hier.simulate.write import write_pack
+
+            print(
+                f"data.pack names no images: simulating {settings.count:,} demo fields of {settings.image_size}² "
+                f"into {folder}",
+                file=sys.stderr,
+            )
+            write_pack(
+                folder,
+                settings.count,
+                settings.image_size,
+                settings.seed,
+                settings.imbalance,
+                workers=os.cpu_count() or 1,
+                taxonomy=recipe.taxonomy,
+                radius=settings.radius,
+                supersample=settings.supersample,
+                variety=settings.variety,
+                intensity=data.intensity,
+                channels=data.channels,
+            )
+    return folder
+
+
+def _check_facts(run: Run) -> None:
+    """Write run.json, or check that the run was begun with the same pack and split."""
+    path, begun = run.folder / RUN_FILE, read_run_facts(run.folder)
+    now = RunFacts(
+        pack=str(run.pack.path.resolve()),
+        pack_digest=run.pack.digest,
+        split_digest=run.split.digest,
+        taxonomy=run.recipe_taxonomy.name,
+        simulated=run.pack.simulated,
+    )
+    if begun:
+        for what in ("pack", "split"):
+            before, after = (getattr(facts, f"{what}_digest") for facts in (begun, now))
+            if before != after:
+                raise UserError(
+                    f"{path}: the run was begun with {what} {before}, now it is {after}; give another name with --run, "
+                    "since members of both cannot be combined"
+                )
+        if begun.taxonomy != now.taxonomy:
+            raise UserError(
+                f"{path}: the run was begun with taxonomy '{begun.taxonomy}', now it is '{now.taxonomy}'; "
+                "give another run name with --run"
+            )
+    if begun != now:
+        write_json(path, now.model_dump())
+
+
+def _write_partition(run: Run) -> None:
+    """Write partition.json: the majority and the minority leaves by their training images."""
+    taxonomy = run.recipe_taxonomy
+    present = run.pack.targets(taxonomy).present[run.pack.find_rows(run.split.part_ids("train"))]
+    counts = {leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves}
+    sides = divide(counts, len(present), run.recipe.partition, taxonomy)
+    kept = {"majority": sides.majority, "minority": sides.minority, "counts": counts, "min_images": sides.min_images}
+    write_json(run.folder / PARTITION_FILE, kept)
