@@ -20,18 +20,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from hpa_hier.data.images.png_jpeg import read_png_jpeg
+from hpa_hier.data.images.png_jpeg import PngJpegReader
 from hpa_hier.data.images.read import resize, to_uint8
-
-
-def grey(image: np.ndarray) -> np.ndarray:
-    """Return the largest component of a coloured image, as reading does."""
-    return image if image.ndim == 2 else image.max(axis=2)
 
 
 def ours(file: Path, size: int | None) -> np.ndarray:
     """Check, decode, and shrink by area."""
-    image = grey(read_png_jpeg(file))
+    image = PngJpegReader().read(file).max(axis=0)  # the largest component of a coloured image
     return image if size is None else to_uint8(resize(image, size), "depth")
 
 
@@ -40,7 +35,8 @@ def pillow(file: Path, size: int | None) -> np.ndarray:
     with Image.open(file) as opened:
         opened.load()
         image = opened if size is None else opened.resize((size, size), Image.Resampling.BOX)
-        return grey(np.asarray(image))
+        pixels = np.asarray(image)
+        return pixels if pixels.ndim == 2 else pixels.max(axis=2)
 
 
 def rates(ways: dict[str, Callable[[Path], object]], files: Sequence[Path], repeats: int) -> dict[str, float]:

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from hpa_hier.data.images.png_jpeg import read_png_jpeg
+from hpa_hier.data.images.png_jpeg import PngJpegReader
 from hpa_hier.data.images.read import resize
 from hpa_hier.data.pack.pack import Pack, write_simulated_pack
 from hpa_hier.taxonomy import Taxonomy
@@ -66,8 +66,7 @@ def decode_rate(folder: Path, size: int) -> float:
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in (".png", ".jpg", ".jpeg")]
     began = time.process_time()
     for file in files:
-        image = read_png_jpeg(file)
-        resize(image if image.ndim == 2 else image.max(axis=2), size)
+        resize(PngJpegReader().read(file).max(axis=0), size)
     return len(files) / len(CHANNELS) / (time.process_time() - began)
 
 

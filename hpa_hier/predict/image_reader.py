@@ -92,7 +92,7 @@ def score(ensemble: Ensemble, scorers: Mapping[str, Scorer], ids: tuple[str, ...
 
 
 def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]]) -> Batch:
-    from hpa_hier.data.images.png_jpeg import UnreadableImage
+    from hpa_hier.data.images.reader import UnreadableImage
     from hpa_hier.data.images.scan import Reject
 
     ids, images, filled, rejects = [], [], [], []

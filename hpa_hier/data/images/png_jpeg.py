@@ -1,140 +1,68 @@
-"""PNG and JPEG files: checked before they are decoded, since decoders take truncated files quietly."""
+"""PNG and JPEG files: checked by Pillow, since OpenCV takes truncated files without a word."""
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import dataclass
+import io
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from hpa_hier.errors import UserError
+from hpa_hier.data.images.reader import MAX_PIXELS, Layout, UnreadableImage, check_bytes, check_pixels
 
-MAX_PIXELS = 64 << 20  # pixels of one plane; a small file can claim far more than memory holds
-MAX_BYTES = 1 << 30  # bytes of one file
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # from twice as many on, Pillow itself refuses to open a file
 _MOST_PIXELS_A_BYTE = 2000  # deflate packs at most 1,032 to one, and an empty JPEG takes two bits a block
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_COLOURS = {0: "grey", 2: "rgb", 3: "palette", 4: "grey with alpha", 6: "rgb with alpha"}
-_JPEG_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 
 
-class UnreadableImage(UserError):  # noqa: N818  (a state of an image, which is listed and passed over)
-    """An image that cannot be used; the rest of a folder can."""
+class PngJpegReader:
+    """Grey and RGB files of 8 or 16 bits; alpha is dropped."""
 
-    def __init__(self, file: Path, reason: str) -> None:
-        super().__init__(f"{file}: {reason}")
-        self.file = file
-        self.reason = reason
+    def layout(self, path: Path) -> Layout:
+        """Assume red, green and blue; each file is opened only once, when it is decoded."""
+        return Layout(planes=None, rgb=True)
+
+    def read(self, path: Path) -> np.ndarray:
+        """Decode a file to (1, H, W) grey or (3, H, W) RGB."""
+        check_bytes(path)
+        try:
+            data = path.read_bytes()
+            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+                width, height = image.size
+                check_pixels(path, width, height)
+                if width * height > _MOST_PIXELS_A_BYTE * len(data):
+                    claim = f"{width} × {height} pixels in {len(data):,} bytes"
+                    raise UnreadableImage(path, f"damaged: claims {claim}, which cannot hold them")
+                return _decode_png(path, data, image) if image.format == "PNG" else _decode_jpeg(path, image)
+        except UnreadableImage:
+            raise
+        except UnidentifiedImageError:
+            raise UnreadableImage(path, f"neither a PNG nor a JPEG header: it begins with {data[:8]!r}") from None
+        except Image.DecompressionBombError:
+            raise UnreadableImage(
+                path, f"claims over {2 * MAX_PIXELS:,} pixels; at most {MAX_PIXELS:,} are read"
+            ) from None
+        except Exception as error:  # Pillow raises whatever the bytes lead to: OSError, SyntaxError, ValueError, …
+            raise UnreadableImage(path, f"damaged or truncated: {error}") from None
 
 
-@dataclass(frozen=True)
-class _Header:
-    width: int
-    height: int
-    bits: int
-
-
-def read_png_jpeg(path: Path) -> np.ndarray:
-    """Decode a PNG or JPEG file.
-
-    Returns:
-        (H, W) grey or (H, W, 3) RGB, uint8 or uint16; alpha is dropped.
-
-    Raises:
-        UnreadableImage: the file is empty, truncated, damaged, too large, or of a depth other than 8 or 16 bits.
-    """
-    data = read_bytes(path)
-    header = _png_header(path, data) if data.startswith(_PNG) else _jpeg_header(path, data)
-    if header.bits not in (8, 16):
-        raise UnreadableImage(path, f"{header.bits} bits a channel; save it with 8 or 16")
-    check_pixels(path, header.width, header.height)
-    if header.width * header.height > _MOST_PIXELS_A_BYTE * len(data):
-        claim = f"{header.width} × {header.height} pixels in {len(data):,} bytes"
-        raise UnreadableImage(path, f"damaged: claims {claim}, which cannot hold them")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None or image.shape[:2] != (header.height, header.width):
+def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarray:
+    """Check every chunk to the end mark, then decode with OpenCV: Pillow makes 8 bits of 16-bit RGB."""
+    mode = str(image.tile[0][3])  # such as "1", "L;4", "I;16B" or "RGB;16B"
+    bits = mode if mode == "1" else mode.partition(";")[2]
+    if bits in ("1", "2", "4"):
+        raise UnreadableImage(path, f"{bits} bits a channel; save it with 8 or 16")
+    image.verify()
+    planes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if planes is None or planes.shape[:2] != image.size[::-1]:
         raise UnreadableImage(path, "damaged: it could not be decoded")
-    if image.ndim == 2:
-        return image
-    return image[..., 0] if image.shape[2] < 3 else cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB)
+    if planes.ndim == 2:
+        return planes[None]
+    return np.moveaxis(planes[..., :1] if planes.shape[2] < 3 else planes[..., 2::-1], 2, 0)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a file that is to be an image.
-
-    Raises:
-        UnreadableImage: it cannot be read, is empty, or is larger than an image may be.
-    """
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise UnreadableImage(path, f"{size >> 20} MB; an image file holds at most {MAX_BYTES >> 20} MB")
-        data = path.read_bytes()
-    except OSError as error:
-        raise UnreadableImage(path, f"cannot be read ({error.strerror})") from None
-    if not data:
-        raise UnreadableImage(path, "0 bytes")
-    return data
-
-
-def check_pixels(path: Path, width: int, height: int) -> None:
-    """Refuse sizes that no field of view has.
-
-    Raises:
-        UnreadableImage: a side is 0, or there are more pixels than `MAX_PIXELS`.
-    """
-    if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise UnreadableImage(path, f"claims {width} × {height} pixels; at most {MAX_PIXELS:,} are read")
-
-
-def _png_header(path: Path, data: bytes) -> _Header:
-    """Walk the chunks to the end mark, checking each one's checksum."""
-    position, header, view = len(_PNG), None, memoryview(data)
-    while position + 12 <= len(data):
-        length = int.from_bytes(data[position : position + 4], "big")
-        kind, end = data[position + 4 : position + 8], position + 12 + length
-        if end > len(data):
-            break
-        if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise UnreadableImage(path, f"damaged: the checksum of its {kind.decode('latin-1')!r} chunk is wrong")
-        if header is None:
-            header = _png_frame(path, kind, data[position + 8 : end - 4])
-        if kind == b"IEND":
-            return header
-        position = end
-    raise UnreadableImage(path, f"truncated: the PNG ends after {len(data):,} bytes without its end mark")
-
-
-def _png_frame(path: Path, kind: bytes, content: bytes) -> _Header:
-    if kind != b"IHDR" or len(content) != 13 or content[9] not in _PNG_COLOURS:
-        raise UnreadableImage(path, "damaged: the PNG does not begin with its header")
-    width, height = int.from_bytes(content[:4], "big"), int.from_bytes(content[4:8], "big")
-    return _Header(width, height, content[8])
-
-
-def _jpeg_header(path: Path, data: bytes) -> _Header:
-    """Find the frame header, and the end mark behind the picture."""
-    if not data.startswith(b"\xff\xd8"):
-        raise UnreadableImage(path, f"neither PNG nor JPEG: it begins with {data[:8]!r}")
-    position, header = 2, None
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        mark = data[position + 1]
-        if mark == 0xFF:  # fill byte
-            position += 1
-            continue
-        length = int.from_bytes(data[position + 2 : position + 4], "big")
-        if mark in _JPEG_FRAMES and position + 10 <= len(data):
-            header = _jpeg_frame(path, data[position + 4 : position + 10])
-        if mark == 0xDA:  # the picture itself follows
-            break
-        position += 2 + length
-    if header is None or data.find(b"\xff\xd9", position) < 0:
-        raise UnreadableImage(path, f"truncated: the JPEG ends after {len(data):,} bytes without its end mark")
-    return header
-
-
-def _jpeg_frame(path: Path, content: bytes) -> _Header:
-    if content[5] not in (1, 3):
-        raise UnreadableImage(path, f"a JPEG with {content[5]} colour components; grey (1) and RGB (3) are read")
-    return _Header(int.from_bytes(content[3:5], "big"), int.from_bytes(content[1:3], "big"), content[0])
+def _decode_jpeg(path: Path, image: ImageFile.ImageFile) -> np.ndarray:
+    if image.mode not in ("L", "RGB"):
+        raise UnreadableImage(path, f"a JPEG of {image.mode} colours; grey (L) and RGB are read")
+    pixels = np.asarray(image)  # decodes, and raises where the file ends too early
+    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)

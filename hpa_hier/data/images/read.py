@@ -9,9 +9,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hpa_hier.data.images.png_jpeg import UnreadableImage, read_png_jpeg
+from hpa_hier.data.images.reader import UnreadableImage
+from hpa_hier.data.images.readers import READERS, split_suffix
 from hpa_hier.data.images.scan import ImageSource, Plane
-from hpa_hier.data.images.tiff import TIFF, read_tiff
 
 PERCENTILES = (0.1, 99.9)  # of a channel's pixels, mapped to 0 and 255 by the "percentile" rule
 
@@ -74,7 +74,7 @@ def _plane(plane: Plane, decoded: dict[Path, np.ndarray]) -> np.ndarray:
     file = plane.file
     if file not in decoded:
         try:
-            decoded[file] = _planes_of(file)
+            decoded[file] = READERS[split_suffix(file.name)[1]].read(file)
         except (cv2.error, ValueError, MemoryError) as error:
             raise UnreadableImage(file, f"damaged: {type(error).__name__}: {error}") from None
     planes = decoded[file]
@@ -89,21 +89,13 @@ def _plane(plane: Plane, decoded: dict[Path, np.ndarray]) -> np.ndarray:
     return np.asarray(planes[plane.index])
 
 
-def _planes_of(file: Path) -> np.ndarray:
-    """Decode a file to (P, H, W)."""
-    if file.suffix.lower() in TIFF:
-        return read_tiff(file)[0]
-    array = read_png_jpeg(file)
-    return array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
-
-
 def resize(plane: np.ndarray, size: int) -> np.ndarray:
-    """Bring a plane (H, W) to (size, size): shrunk by area or enlarged linearly, then padded with zeros to a square."""
+    """Resize a plane (H, W) to (size, size): shrink by area or enlarge linearly, then pad with zeros to a square."""
     return _pad(_scale(plane, size), size)
 
 
 def _scale(plane: np.ndarray, size: int) -> np.ndarray:
-    """Bring the longer side of a plane to `size` pixels."""
+    """Resize a plane so that its longer side has `size` pixels."""
     height, width = plane.shape
     side = max(height, width)
     inner = (max(1, round(height * size / side)), max(1, round(width * size / side)))
@@ -125,7 +117,7 @@ def _pad(plane: np.ndarray, size: int) -> np.ndarray:
 
 
 def to_uint8(plane: np.ndarray, intensity: str) -> np.ndarray:
-    """Bring a plane's uint8 or uint16 intensities to uint8.
+    """Convert a plane's uint8 or uint16 intensities to uint8.
 
     Args:
         plane: (S, S).

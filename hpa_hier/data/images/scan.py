@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hpa_hier.data.images.channels import CHANNELS, ChannelHint, find_channel, parse_hint, split_name
-from hpa_hier.data.images.png_jpeg import UnreadableImage
-from hpa_hier.data.images.tiff import TIFF, tiff_layout
+from hpa_hier.data.images.reader import UnreadableImage
+from hpa_hier.data.images.readers import READERS, split_suffix
 from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.errors import UserError
-
-_FLAT = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,6 @@ class ImageSource:
     """One sample's files."""
 
     id: str
-    form: str  # "channel files", "rgb" or "tiff"
     planes: Mapping[str, Plane]  # by channel
 
     def missing_channels(self, channels: Sequence[str]) -> tuple[str, ...]:
@@ -81,8 +78,8 @@ def scan(folder: Path | str, channels: str | None = None) -> Scan:
     found: dict[str, _Found] = {}
     ignored: list[str] = []
     for entry in _entries(folder):
-        stem, suffix = _split_suffix(entry.name)
-        if entry.name.startswith(".") or suffix not in _FLAT + TIFF:
+        stem, suffix = split_suffix(entry.name)
+        if entry.name.startswith(".") or not suffix:
             ignored.append(entry.name)
             continue
         sample_id, channel = split_name(stem, hint)
@@ -100,9 +97,9 @@ def scan(folder: Path | str, channels: str | None = None) -> Scan:
         else:
             sample.channels[channel] = Path(entry.path)
     if not found:
-        read = ", ".join(_FLAT + TIFF)
+        suffixes = ", ".join(READERS)
         raise UserError(
-            f"{folder}: no image among {len(ignored)} entries; {read} are read, sub-folders are not entered"
+            f"{folder}: no image among {len(ignored)} entries; {suffixes} are read, sub-folders are not entered"
         )
     return _settle(found, ignored, hint)
 
@@ -116,41 +113,37 @@ def _settle(found: Mapping[str, _Found], ignored: list[str], hint: ChannelHint) 
             rejects.append(sample.fault)
         elif sample.channels:
             planes = {channel: Plane(file, None) for channel, file in sample.channels.items()}
-            sources.append(ImageSource(sample_id, "channel files", planes))
+            sources.append(ImageSource(sample_id, planes))
             ignored += [sample.whole.name] if sample.whole else []
         elif sample.whole is not None:
             try:
-                sources.append(_whole(sample_id, sample.whole, hint))
+                sources.append(ImageSource(sample_id, _find_planes(sample.whole, hint)))
             except UnreadableImage as error:
                 rejects.append(Reject(sample_id, error.file.name, error.reason))
     return Scan(tuple(sources), tuple(rejects), tuple(ignored))
 
 
-def _whole(sample_id: str, file: Path, hint: ChannelHint) -> ImageSource:
-    """Find the channels of a file that holds several."""
-    if file.suffix.lower() in _FLAT:
-        order: Sequence[str | None] = hint.order or CHANNELS[:3]
-        return ImageSource(sample_id, "rgb", _planes(file, order))
-    layout = tiff_layout(file)
-    named = [find_channel(name, hint) for name in layout.names]
+def _find_planes(file: Path, hint: ChannelHint) -> dict[str, Plane]:
+    """Find the channels of a file that holds several: by --channels, else by the file's own names, else RGB."""
+    layout = READERS[split_suffix(file.name)[1]].layout(file)
     if layout.planes == 1:
         raise UnreadableImage(file, "one plane, and no channel in its name; name it <id>_green.tif, or as it is")
-    if hint.order:
-        if len(hint.order) != layout.planes:
-            raise UnreadableImage(file, f"{layout.planes} planes where --channels names {len(hint.order)}")
-        return ImageSource(sample_id, "tiff", _planes(file, hint.order))
-    if any(named):
-        if len(set(named) - {None}) < sum(name is not None for name in named):
+    order: Sequence[str | None] = hint.order
+    if order and layout.planes not in (None, len(order)):
+        raise UnreadableImage(file, f"{layout.planes} planes where --channels names {len(order)}")
+    if not order:
+        order = [find_channel(name, hint) for name in layout.names]
+        if len(set(order) - {None}) < sum(name is not None for name in order):
             raise UnreadableImage(file, f"two planes of one channel by their names: {', '.join(layout.names)}")
-        return ImageSource(sample_id, "tiff", _planes(file, named))
-    if layout.colour:
-        return ImageSource(sample_id, "tiff", _planes(file, CHANNELS[:3]))
-    raise UnreadableImage(
-        file, f"{layout.planes} planes without known names; say which is which, as in --channels red,green,blue,yellow"
-    )
-
-
-def _planes(file: Path, order: Sequence[str | None]) -> dict[str, Plane]:
+    if not any(order) and layout.rgb:
+        order = CHANNELS[:3]
+    if not any(order):
+        own = f" (it calls them {', '.join(layout.names)})" if layout.names else ""
+        raise UnreadableImage(
+            file,
+            f"{layout.planes} planes without known names{own}; say which is which, as in "
+            "--channels red,green,blue,yellow",
+        )
     return {channel: Plane(file, index) for index, channel in enumerate(order) if channel is not None}
 
 
@@ -160,14 +153,6 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(f"{folder}: cannot be read as a folder of images ({error.strerror})") from None
-
-
-def _split_suffix(name: str) -> tuple[str, str]:
-    path = Path(name)
-    stem, suffix = path.stem, path.suffix.lower()
-    if suffix in TIFF and stem.lower().endswith(".ome"):
-        stem = stem[:-4]
-    return stem, suffix
 
 
 def _entry_fault(entry: os.DirEntry[str], folder: Path, sample_id: str) -> str | None:

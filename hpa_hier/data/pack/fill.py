@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from hpa_hier.data.images.png_jpeg import UnreadableImage
 from hpa_hier.data.images.read import read_image
+from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.scan import Reject
 from hpa_hier.data.pack.matching import PackRequest, Plan
 from hpa_hier.data.pack.samples import Sample, pixel_hash

@@ -1,0 +1,78 @@
+"""Reader: what a file format must offer to be read as images, and the limits that every format keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from hpa_hier.errors import UserError
+
+MAX_PIXELS = 64 << 20  # pixels of one plane; a small file can claim far more than memory holds
+MAX_BYTES = 1 << 30  # bytes of one file
+
+
+class UnreadableImage(UserError):  # noqa: N818  (a state of an image, which is listed and passed over)
+    """An image that cannot be used; the rest of a folder can."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.file = file
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is known of a file's planes before they are decoded."""
+
+    planes: int | None  # how many; None: only decoding shows it
+    names: tuple[str, ...] = ()  # of the planes, where the file has a name for each
+    rgb: bool = False  # the first three planes are red, green and blue
+
+
+class Reader(Protocol):
+    """One file format; `READERS` has a row for each of its suffixes."""
+
+    def layout(self, path: Path) -> Layout:
+        """Return how a file's planes lie, without decoding them.
+
+        Raises:
+            UnreadableImage: the file cannot be used.
+        """
+        ...
+
+    def read(self, path: Path) -> np.ndarray:
+        """Decode a file to (P, H, W) uint8 or uint16.
+
+        Raises:
+            UnreadableImage: the file is empty, truncated, damaged, too large or of another depth.
+        """
+        ...
+
+
+def check_bytes(path: Path) -> None:
+    """Refuse files that are empty, or larger than an image may be.
+
+    Raises:
+        UnreadableImage: as said, or the file cannot be read at all.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise UnreadableImage(path, f"cannot be read ({error.strerror})") from None
+    if size == 0:
+        raise UnreadableImage(path, "0 bytes")
+    if size > MAX_BYTES:
+        raise UnreadableImage(path, f"{size >> 20} MB; an image file holds at most {MAX_BYTES >> 20} MB")
+
+
+def check_pixels(path: Path, width: int, height: int) -> None:
+    """Refuse sizes that no field of view has.
+
+    Raises:
+        UnreadableImage: a side is 0, or there are more pixels than `MAX_PIXELS`.
+    """
+    if width < 1 or height < 1 or width * height > MAX_PIXELS:
+        raise UnreadableImage(path, f"claims {width} × {height} pixels; at most {MAX_PIXELS:,} are read")

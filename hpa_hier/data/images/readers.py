@@ -1,0 +1,28 @@
+"""Readers: which file format is read by what."""
+
+from __future__ import annotations
+
+from hpa_hier.data.images.png_jpeg import PngJpegReader
+from hpa_hier.data.images.reader import Reader
+from hpa_hier.data.images.tiff import TiffReader
+
+_PNG_JPEG, _TIFF = PngJpegReader(), TiffReader()
+READERS: dict[str, Reader] = {  # by suffix in lower case; the longest that fits a name counts
+    ".png": _PNG_JPEG,
+    ".jpg": _PNG_JPEG,
+    ".jpeg": _PNG_JPEG,
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".ome.tif": _TIFF,
+    ".ome.tiff": _TIFF,
+}
+
+
+def split_suffix(name: str) -> tuple[str, str]:
+    """Split a file name into its stem and the suffix that `READERS` has a row for; "" where none fits.
+
+    >>> split_suffix("a_green.PNG"), split_suffix("b.ome.tif"), split_suffix("labels.csv")
+    (('a_green', '.png'), ('b', '.ome.tif'), ('labels.csv', ''))
+    """
+    suffix = max((known for known in READERS if name.lower().endswith(known)), key=len, default="")
+    return name[: len(name) - len(suffix)], suffix
