@@ -28,7 +28,7 @@ from hpa_hier.runs.part import Part
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.batches.images import BatchSampling, PartBatches, TrainingBatches
 from hpa_hier.training.choices import ranges_of
-from hpa_hier.training.loop.module import Optimising, Training
+from hpa_hier.training.loop.module import Length, Training
 from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
 
 IMAGES, SIZE, NODES, BATCH = 2816, 64, 28, 64
@@ -70,7 +70,7 @@ def made() -> tuple[TrainingSettings, TrainingBatches, Training, PartBatches]:
     )
     network = network.to(memory_format=torch.channels_last)
     few = Part(part.rows[:64], part.present[:64], part.known[:64])
-    module = Training(network, bce, Optimising(1e-3, 1e-2, "one_cycle", 2 * len(batches)), few, 0)
+    module = Training(network, bce, settings, Length(2 * len(batches), len(batches)), few, 0)
     return settings, batches, module, PartBatches(pack, few, 64)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,11 @@ from hpa_hier.data.pack.pack import write_simulated_pack
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hpa_hier.training.plan import Plan
 
 CHANNELS = ("red", "green", "blue", "yellow")
 SIZE = 32
@@ -64,6 +70,42 @@ def write_tiny(folder: Path, count: int = 160, **changes: object) -> Path:
     path = folder / "recipe.yaml"
     path.write_text(recipe_yaml(Recipe.model_validate(recipe)))
     return path
+
+
+def train_tiny(folder: Path, **training: object) -> Plan:
+    """Train the member `leaf` of a tiny run with other training settings, in this process; return its plan."""
+    from hpa_hier.training.train_member import TrainOptions, train_member
+
+    plan = plan_tiny(folder, **training)
+    train_member(plan, TrainOptions(device="cpu", lines=False, restart=True))
+    return plan
+
+
+def plan_tiny(folder: Path, **training: object) -> Plan:
+    """Plan the training of the member `leaf` of a tiny run."""
+    from hpa_hier.members.nodes import find_member
+    from hpa_hier.runs.start import start_run
+    from hpa_hier.settings.recipe_file import load_recipe
+    from hpa_hier.training.plan import plan_training
+
+    recipe = load_recipe(str(write_tiny(folder, training=training)))
+    return plan_training(start_run(recipe), find_member(recipe, "leaf"))
+
+
+def untrained_weights(plan: Plan) -> dict[str, Tensor]:
+    """Return the weights that a training starts from."""
+    import torch
+
+    from hpa_hier.training.assemble import assemble
+
+    return assemble(plan, torch.device("cpu"), {}, "").module.network.state_dict()
+
+
+def trained_weights(plan: Plan) -> dict[str, Tensor]:
+    """Return the weights that a training kept."""
+    from safetensors.torch import load_file
+
+    return load_file(plan.folder / "model.safetensors")
 
 
 def train_command(*flags: object) -> list[str]:

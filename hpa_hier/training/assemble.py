@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import lightning.pytorch as pl
 import numpy as np
 import torch
 
@@ -22,10 +23,11 @@ from hpa_hier.training.batches.frozen import cached_features
 from hpa_hier.training.batches.images import PartBatches, TrainingBatches
 from hpa_hier.training.batches.intensity import channel_statistics
 from hpa_hier.training.batches.vectors import VectorPartBatches, Vectors, VectorTrainingBatches, feature_statistics
-from hpa_hier.training.choices import batch_sampling, loss_request_of, optimising_of
-from hpa_hier.training.loop.arcface import ArcfaceTraining, Bank, antibody_part
+from hpa_hier.training.choices import batch_sampling, loss_request_of
+from hpa_hier.training.loop.arcface import Bank, antibody_part, arcface_loss
+from hpa_hier.training.loop.averaging import MovingAverage
 from hpa_hier.training.loop.history import History, Watch
-from hpa_hier.training.loop.module import Training
+from hpa_hier.training.loop.module import Length, Training
 from hpa_hier.training.plan import Plan
 
 _WATCHED_AT_ONCE = 256  # images of the calibration part in a pass after each epoch
@@ -40,18 +42,14 @@ class Assembly:
     module: Training
     batches: TrainingBatches
     watched_batches: PartBatches
-    watch: Watch
+    length: Length
     history: History
-
-    @property
-    def epochs(self) -> int:
-        """The most epochs that the steps come to."""
-        return -(-self.watch.steps // self.batches.steps)
+    callbacks: tuple[pl.Callback, ...]  # what the trainer is to call, the history last
 
     @property
     def steps_done(self) -> int:
         """Steps of the epochs in the history."""
-        return min(self.watch.steps, len(self.history.rows) * self.batches.steps)
+        return min(self.length.steps, len(self.history.rows) * self.length.steps_per_epoch)
 
 
 def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], lines: str) -> Assembly:
@@ -74,29 +72,23 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     prevalence = (factors @ train.present) / np.maximum(factors @ train.known, 1)
     ancestry = Ancestry.from_names(plan.nodes, plan.parents)
     loss = loss_request_of(settings, plan.nodes, train, prevalence, ancestry)
-    shown = antibody_part(plan, train) if settings.head == "arcface" else train
+    shown = antibody_part(train, plan.run.pack.groups) if settings.head == "arcface" else train
     metric = (shown.present.shape[1], len(train)) if settings.head == "arcface" else (0, 0)
     nodes = Nodes(ancestry, first_guess(loss).numpy(), *metric)
     network, trained, source = _networks(plan, train, nodes, device, first=not checkpoint)
     batches, watched = _batches(plan, (shown, calibration), factors, source, device)
-    steps = settings.max_steps or settings.epochs * batches.steps
-    watch = Watch(settings.stop_on, steps)
-    history = History(plan.folder / HISTORY, watch, lines)
+    length = Length(settings.max_steps or settings.epochs * batches.steps, batches.steps)
+    history = History(plan.folder / HISTORY, Watch(settings.stop_on), length.steps, lines)
     if checkpoint:
         history.load_state_dict(checkpoint[history.state_key])
-    module = (ArcfaceTraining if settings.head == "arcface" else Training)(
-        network=trained,
-        loss=make_loss(loss),
-        optimising=optimising_of(settings, steps, batches.steps),
-        calibration=calibration,
-        seed=plan.member.seed,
-    )
-    module.watches_samples = settings.stop_on == "macro_sample_f1"
     read = plan.run.pack.images if source is None else source.vectors
-    if isinstance(module, ArcfaceTraining):
-        module.bank = Bank(train, read)
-        module.scale, module.margin = settings.arcface.scale, settings.arcface.margin
-    return Assembly(network, read, module, batches, watched, watch, history)
+    callbacks: list[pl.Callback] = [MovingAverage(settings.ema)] if settings.ema else []
+    training_loss = watched_loss = make_loss(loss)
+    if settings.head == "arcface":
+        callbacks.append(Bank(train, read))
+        training_loss = arcface_loss(settings.arcface.scale, settings.arcface.margin)
+    module = Training(trained, training_loss, settings, length, calibration, plan.member.seed, watched_loss)
+    return Assembly(network, read, module, batches, watched, length, history, (*callbacks, history))
 
 
 def _batches(

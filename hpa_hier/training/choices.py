@@ -1,4 +1,4 @@
-"""Choices: a recipe's settings as the plain values that losses, batches and optimisers take."""
+"""Choices: a recipe's settings as the plain values that losses and batches take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from hpa_hier.models.losses.choice import LossRequest
 from hpa_hier.runs.part import Part
 from hpa_hier.settings.training import AugmentSettings, TrainingSettings
 from hpa_hier.training.batches.images import BatchSampling
-from hpa_hier.training.loop.module import Optimising
 from hpa_hier.training.plan import Plan
 
 
@@ -96,20 +95,4 @@ def loss_request_of(
         weights=weights,
         options=settings.loss_options or {},
         ancestry=ancestry,
-    )
-
-
-def optimising_of(settings: TrainingSettings, steps: int, steps_an_epoch: int) -> Optimising:
-    """Return how the weights are changed over a training of `steps` optimiser steps."""
-    return Optimising(
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        schedule=settings.schedule,
-        steps=steps,
-        conditional_steps=round(settings.chain.first_stage * steps) if settings.head == "chain" else 0,
-        warmup=settings.warmup,
-        optimizer=settings.optimizer,
-        backbone_rate=settings.backbone_rate,
-        frozen_steps=settings.freeze_epochs * steps_an_epoch,
-        ema=settings.ema,
     )

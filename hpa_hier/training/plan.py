@@ -169,6 +169,8 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
             f"members.{member.name}: images: own goes with the head flat and a loss that looks at no nodes above; they "
             "would be judged on these images only"
         )
+    if settings.head == "arcface" and settings.devices * settings.nodes > 1:
+        raise UserError("training.head: arcface is trained on one device; set training.devices and training.nodes to 1")
     if settings.weights and not Path(settings.weights).is_file():
         raise UserError(f"--weights {settings.weights}: no such file")
     for node in settings.class_weights or {}:

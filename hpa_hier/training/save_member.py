@@ -99,7 +99,7 @@ def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: d
         seconds=round(history.seconds, 3),
         epochs=len(history.rows),
         best_epoch=history.best_epoch,
-        stopped="early" if steps < assembly.watch.steps else "all steps",
+        stopped="early" if steps < assembly.length.steps else "all steps",
         device=str(device),
         precision=training_precision(settings, device),
         files=checksums,

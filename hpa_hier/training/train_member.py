@@ -15,7 +15,7 @@ from hpa_hier.members.devices import find_device
 from hpa_hier.runs import manifest as files
 from hpa_hier.training.assemble import Assembly, assemble
 from hpa_hier.training.folds import check_folds, train_folds
-from hpa_hier.training.loop.checkpoint import ResumeCheckpoint, read_checkpoint, saved_facts
+from hpa_hier.training.loop.checkpoint import FORMAT, ResumeCheckpoint, read_checkpoint, saved_facts
 from hpa_hier.training.loop.stopping import StopRequest
 from hpa_hier.training.loop.trainer import (
     early_stopping,
@@ -91,17 +91,16 @@ def _train(plan: Plan, options: TrainOptions, device: torch.device, restart: boo
 
 def _fit(plan: Plan, options: TrainOptions, device: torch.device, assembly: Assembly, resume: bool) -> bool:
     """Run the trainer; return whether this process is the one that writes the member."""
-    history = assembly.history
     with StopRequest() as stop:
         callbacks = [
             *progress_bar(options.bar),
-            *early_stopping(plan.settings, assembly.watch),
-            history,
+            *early_stopping(plan.settings),
+            *assembly.callbacks,
             # Last, so that the checkpoint holds what the others have updated.
             ResumeCheckpoint(plan.checkpoint, stop, lambda: {"digest": plan.digest}),
         ]
         logger = tensorboard(plan.folder, options.tensorboard)
-        trainer = make_trainer(plan.settings, device, assembly.epochs, callbacks, logger)
+        trainer = make_trainer(plan.settings, device, assembly.length.epochs, callbacks, logger)
         trainer.fit(
             assembly.module,
             assembly.batches,
@@ -121,6 +120,11 @@ def _checkpoint_facts(plan: Plan) -> dict[str, object]:
     if not plan.checkpoint.exists():
         return {}
     checkpoint = read_checkpoint(plan.checkpoint)
+    if saved_facts(checkpoint).get("format") != FORMAT:
+        raise UserError(
+            f"{plan.checkpoint}: written by another version of hpa_hier, so it cannot be resumed; train the member "
+            f"again with `{plan.command}`"
+        )
     if saved_facts(checkpoint).get("digest") != plan.digest:
         raise UserError(
             f"{plan.checkpoint}: started with other settings, data or taxonomy, so it cannot be resumed; undo the "

@@ -19,6 +19,7 @@ from hpa_hier.training.loop.stopping import Interrupted, StopRequest
 
 SECONDS_BETWEEN = 600.0  # between two checkpoints within an epoch; there is one at each epoch's end besides
 _OURS = "hpa_hier"  # key of what we add to the library's checkpoint
+FORMAT = 2  # of what callbacks and schedules keep; raised when trainings of before could not be resumed
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -121,7 +122,7 @@ class ResumeCheckpoint(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add our facts."""
-        checkpoint[_OURS] = self._facts()
+        checkpoint[_OURS] = {"format": FORMAT, **self._facts()}
 
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self._path)

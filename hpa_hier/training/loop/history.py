@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hpa_hier.files.atomic import write_text
+from hpa_hier.training.loop.averaging import watched_network
 from hpa_hier.training.loop.module import CALIBRATION_LOSS, MACRO_F1, MACRO_SAMPLE_F1, Training
 
 COLUMNS = ("epoch", "train_loss", CALIBRATION_LOSS, MACRO_F1, "learning_rate", "seconds")
@@ -25,15 +26,14 @@ class Watch:
     """What decides which epoch is best and when training ends."""
 
     stop_on: str  # macro_f1, macro_sample_f1, loss, or none: the last epoch counts as the best
-    steps: int  # of the whole training
 
     @property
-    def figure(self) -> str:
+    def metric(self) -> str:
         """The column that is watched."""
         return {"loss": CALIBRATION_LOSS, "macro_sample_f1": MACRO_SAMPLE_F1}.get(self.stop_on, MACRO_F1)
 
-    def better(self, new: float, old: float | None) -> bool:
-        """Say whether a figure is better than the best so far."""
+    def improves(self, new: float, old: float | None) -> bool:
+        """Return whether a metric is better than the best so far."""
         if old is None or self.stop_on == "none":
             return True
         return new < old if self.stop_on == "loss" else new > old
@@ -45,11 +45,12 @@ class History(pl.Callback):
     Args:
         path: of history.csv.
         watch: what decides.
+        steps: of the whole training.
         name: the member's, for the progress lines; "" prints none.
     """
 
-    def __init__(self, path: Path, watch: Watch, name: str) -> None:
-        self._path, self._watch, self._name = path, watch, name
+    def __init__(self, path: Path, watch: Watch, steps: int, name: str) -> None:
+        self._path, self._watch, self._steps, self._name = path, watch, steps, name
         self.rows: list[dict[str, float]] = []
         self.best_epoch = 0
         self.weights: dict[str, Tensor] = {}
@@ -76,7 +77,7 @@ class History(pl.Callback):
         batch_idx: int,
     ) -> None:
         """End the training after its last step, wherever in an epoch that is."""
-        if trainer.global_step >= self._watch.steps:
+        if trainer.global_step >= self._steps:
             trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -94,9 +95,9 @@ class History(pl.Callback):
         pl_module.loss_sum.zero_()
         self.rows.append(row)
         self._spent, self._since = 0.0, now
-        if self._watch.better(row[self._watch.figure], self._best):
-            self._best, self.best_epoch = row[self._watch.figure], epoch
-            self.weights = copy_weights(pl_module.kept)
+        if self._watch.improves(row[self._watch.metric], self._best):
+            self._best, self.best_epoch = row[self._watch.metric], epoch
+            self.weights = copy_weights(watched_network(trainer))
         self.done = trainer.should_stop
         if trainer.is_global_zero:
             write_history(self._path, self.rows)

@@ -1,35 +1,66 @@
-"""The learning rate's course over a training."""
+"""Learning-rate schedules: which share of its largest rate each step gets."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-WARM_UP = 0.25  # share of the steps in which the rate rises
-START, END = 1 / 25, 1 / 10_000  # of the largest rate
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+WARM_UP = 0.25  # one_cycle: share of the steps in which the rate rises
+START, END = 1 / 25, 1 / 10_000  # one_cycle: shares of the largest rate
 
 
-def one_cycle(step: int, steps: int) -> float:
-    """Return the share of the largest learning rate at a step: up along a cosine, then down along a longer one.
+def lr_schedule(optimizer: Optimizer, name: str, steps: int, warmup: float = 0.05) -> LRScheduler | None:
+    """Return the learning-rate schedule of an optimiser, to be stepped after each of its steps.
 
-    Source: Smith & Topin, Super-convergence, 2018, with cosines for lines.
+    Args:
+        optimizer: the rate of each of its parameter groups is the largest that the group gets.
+        name: one_cycle (up along a cosine, then down along a longer one), warmup_cosine or constant.
+        steps: optimiser steps of the whole training.
+        warmup: warmup_cosine: share of the steps in which the rate rises, in [0, 1).
 
-    >>> [round(one_cycle(step, 100), 2) for step in (0, 25, 100)]
-    [0.04, 1.0, 0.0]
+    Returns:
+        The schedule; None where the rates are constant.
+
+    Source: one_cycle: Smith & Topin, Super-convergence, 2018, with cosines instead of lines.
+
+    >>> import torch
+    >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    >>> schedule = lr_schedule(optimizer, "one_cycle", steps=4)
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     rates += schedule.get_last_lr()
+    ...     optimizer.step()
+    ...     schedule.step()
+    >>> [round(rate, 2) for rate in rates]
+    [0.04, 1.0, 0.75, 0.25]
     """
-    top = max(1.0, WARM_UP * steps)
-    if step < top:
-        return _cosine(START, 1.0, step / top)
-    return _cosine(1.0, END, min(1.0, (step - top) / max(1.0, steps - top)))
+    if name == "constant":
+        return None
+    if name == "one_cycle":
+        peak = max(1.0, WARM_UP * steps)
+        return OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
+            total_steps=steps + 1,  # torch reaches the end at its last step, and no step is to be taken at the end
+            pct_start=(peak + 1) / (steps + 1),
+            cycle_momentum=False,
+            div_factor=1 / START,
+            final_div_factor=START / END,
+        )
+    # Not SequentialLR of LinearLR and CosineAnnealingLR: they count the warm-up in whole steps, and each rate from the
+    # last one, so that rounding adds up.
+    return LambdaLR(optimizer, lambda step: warmup_cosine(step, steps, warmup))
 
 
 def warmup_cosine(step: int, steps: int, warmup: float) -> float:
-    """Return the share of the largest learning rate at a step: up along a line, then down to nothing along a cosine.
+    """Return the share of the largest learning rate at a step: up along a line, then down to 0 along a cosine.
 
     Args:
         step: from 0.
         steps: of the whole training.
-        warmup: share of the steps in which the rate rises.
+        warmup: share of the steps in which the rate rises, in [0, 1).
 
     Source: Loshchilov & Hutter, SGDR, ICLR 2017, without restarts; the line: Goyal et al., 2017.
 
@@ -39,26 +70,4 @@ def warmup_cosine(step: int, steps: int, warmup: float) -> float:
     rising = warmup * steps
     if step + 1 <= rising:
         return (step + 1) / rising
-    return _cosine(1.0, 0.0, min(1.0, (step - rising) / max(1.0, steps - rising)))
-
-
-def lr_schedule(name: str, steps: int, warmup: float = 0.05, frozen_steps: int = 0) -> Callable[[int], float]:
-    """Return a learning rate's course: from a step to the share of the largest rate.
-
-    Args:
-        name: one_cycle, warmup_cosine or constant.
-        steps: of the whole training.
-        warmup: warmup_cosine: share of the steps in which the rate rises.
-        frozen_steps: first steps, in which the rate is 0 whatever the course says.
-    """
-    courses: dict[str, Callable[[int], float]] = {
-        "one_cycle": lambda step: one_cycle(step, steps),
-        "warmup_cosine": lambda step: warmup_cosine(step, steps, warmup),
-        "constant": lambda _: 1.0,
-    }
-    course = courses[name]
-    return lambda step: course(step) if step >= frozen_steps else 0.0
-
-
-def _cosine(start: float, end: float, done: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+    return (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1.0, steps - rising)))) / 2

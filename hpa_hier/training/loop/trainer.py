@@ -47,13 +47,17 @@ def is_worker_process() -> bool:
     return any(int(os.environ.get(name, "0")) > 0 for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
 
 
-def early_stopping(settings: TrainingSettings, watch: Watch) -> list[pl.Callback]:
-    """Return the callback that ends training when the watched figure has not improved for `patience` epochs."""
+def early_stopping(settings: TrainingSettings) -> list[pl.Callback]:
+    """Return the callback that ends training when the watched metric has not improved for `patience` epochs."""
     if settings.stop_on == "none":
         return []
     mode = "min" if settings.stop_on == "loss" else "max"
-    # Checked when the figures are made, not at the epoch's end: by then our checkpoint is written.
-    return [EarlyStopping(watch.figure, mode=mode, patience=settings.patience, check_on_train_epoch_end=False)]
+    # Checked once the metrics are computed, not at the epoch's end: by then our checkpoint is written.
+    return [
+        EarlyStopping(
+            Watch(settings.stop_on).metric, mode=mode, patience=settings.patience, check_on_train_epoch_end=False
+        )
+    ]
 
 
 def progress_bar(wanted: bool) -> list[pl.Callback]:
@@ -101,6 +105,8 @@ def make_trainer(
         logger: False or a logger of the library's.
     """
     several = settings.devices * settings.nodes > 1
+    # Of a backbone that is frozen for a while, processes have no gradients to exchange.
+    strategy = "auto" if not several else "ddp_find_unused_parameters_true" if settings.freeze_epochs else "ddp"
     devices: Any = settings.devices
     if device.type == "cuda" and not several:
         devices = [device.index]
@@ -108,7 +114,7 @@ def make_trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=devices,
         num_nodes=settings.nodes,
-        strategy="ddp" if several else "auto",
+        strategy=strategy,
         precision=training_precision(settings, device),
         max_epochs=epochs,
         accumulate_grad_batches=settings.accumulate,

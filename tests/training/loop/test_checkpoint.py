@@ -110,7 +110,8 @@ def test_a_sigint_in_the_middle_of_an_epoch_saves_there(folder: Path, straight: 
 
 
 HARD: dict[str, dict[str, object]] = {
-    "average": {"ema": 0.99, "schedule": "warmup_cosine", "backbone_rate": 0.1, "freeze_epochs": 1},
+    "average": {"ema": 0.99, "schedule": "warmup_cosine", "backbone_rate": 0.1},
+    "frozen": {"ema": 0.9, "freeze_epochs": 1, "schedule": "one_cycle", "epochs": 3},
     "accumulated": {"accumulate": 4, "optimizer": "sgd", "stop_on": "macro_sample_f1"},
     "mixed": {
         "augment": {"mixing": "mixup", "gamma": 0.2, "crop": 0.7, "elastic": 0.02, "only_minority": True},
@@ -160,6 +161,17 @@ def test_a_checkpoint_of_other_settings_is_refused(folder: Path, straight: Path)
     assert status == 2
     assert "started with other settings, data or taxonomy" in printed
     assert "--member leaf --restart" in printed
+
+
+def test_a_checkpoint_of_another_version_is_refused(folder: Path, straight: Path) -> None:
+    send(folder, "older", signal.SIGINT)
+    path = member_of(folder, "older") / "last.ckpt"
+    checkpoint = read_checkpoint(path)
+    checkpoint["hpa_hier"]["format"] = 1
+    torch.save(checkpoint, path)
+    status, printed = finish(folder / "refused.log", *flags_for(folder, "older"))
+    assert status == 2
+    assert "written by another version of hpa_hier, so it cannot be resumed; train the member again with" in printed
 
 
 def test_a_damaged_checkpoint_is_refused_and_says_how_to_start_anew(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from hpa_hier.training.loop.macro_f1 import best_f1, macro_f1
+from hpa_hier.training.loop.macro_f1 import best_f1, macro_f1, sample_f1
 
 
 @settings(max_examples=50, deadline=None)
@@ -38,3 +38,24 @@ def test_nodes_without_positives_are_left_out_of_the_mean() -> None:
     present = np.array([[True, False], [False, False]])
     assert macro_f1(logits, present, np.ones((2, 2), bool)) == 1.0
     assert macro_f1(logits, np.zeros((2, 2), bool), np.ones((2, 2), bool)) == 0.0
+
+
+def test_sample_f1_is_sklearns_at_each_nodes_best_threshold() -> None:
+    generator = np.random.default_rng(0)
+    logits, present = generator.normal(size=(80, 5)), generator.random((80, 5)) < 0.4
+    logits = logits + present
+    called = np.zeros_like(present)
+    for node in range(5):
+        cuts = -np.sort(-logits[:, node])  # of equally good ones, the highest
+        scores = [f1_score(present[:, node], logits[:, node] >= cut) for cut in cuts]
+        called[:, node] = logits[:, node] >= cuts[int(np.argmax(scores))]
+    told = (present | called).any(axis=1)
+    expected = f1_score(present[told], called[told], average="samples", zero_division=0)
+    assert sample_f1(logits, present, np.ones_like(present)) == pytest.approx(expected)
+
+
+def test_sample_f1_does_not_see_what_is_unknown() -> None:
+    generator = np.random.default_rng(1)
+    logits, present, known = generator.normal(size=(40, 4)), *(generator.random((2, 40, 4)) < 0.6)
+    assert sample_f1(logits, present, known) == sample_f1(logits, np.where(known, present, ~present), known)
+    assert sample_f1(logits, present, np.zeros_like(known)) == 0
