@@ -17,7 +17,8 @@ from pathlib import Path
 
 from hpa_hier.cli.command import run
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate.results import figures_of, table
+from hpa_hier.evaluate.compute import compute_results
+from hpa_hier.evaluate.describe import results_table
 from hpa_hier.files.atomic import write_text
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
 from hpa_hier.runs.run import Run
@@ -136,9 +137,9 @@ def main(arguments: list[str]) -> int:
     subprocess.run([sys.executable, "-m", "hpa_hier.train", *flags], check=True)
     folder = Path(recipe.artifacts) / recipe.run
     ensemble, _ = fit_run(Run(folder, recipe))
-    figures = figures_of(evaluate_run(Run(folder, recipe)), recipe.report)
+    results = compute_results(evaluate_run(Run(folder, recipe)), recipe.report)
     copy_run(folder, options.out, tuple(member.name for member in ensemble.members))
-    write_text(options.out / "README.md", card(options, folder, table(figures)))
+    write_text(options.out / "README.md", card(options, folder, results_table(results)))
     print(f"wrote {options.out}: {check_sizes(options.out):,} bytes")
     return 0
 

@@ -35,12 +35,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from reports_table import ALIKE, FIGURES, OWN, Row, markdown, write_heads
+from reports_table import ALIKE, METRICS, OWN, Row, markdown, write_heads
 
 from hpa_hier.cli.command import one_thread_a_process, run
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation
-from hpa_hier.evaluate.measure import measure_of, resampled
+from hpa_hier.evaluate.measure import Measured, SystemMeasure, measure_resamples
 from hpa_hier.files.atomic import read_json, write_bytes, write_json, write_text
 from hpa_hier.members.nodes import find_member
 from hpa_hier.metrics import scores as metrics
@@ -265,19 +265,21 @@ def table(found: dict[str, Evaluation], minority: list[int], settings: ReportSet
     """Measure all systems on the same resamples: each figure with its interval, and the own recipe's lead."""
     first = next(iter(found.values()))
     chosen = {name: (one, one.ensemble, _cost(one.facts["members"])) for name, one in found.items()}
-    if OWN in found and (flat := found[OWN].flat):
-        chosen[FLAT] = (found[OWN], flat, _cost(found[OWN].facts["flat_members"]))
-    measures = {name: measure_of(evaluation, one) for name, (evaluation, one, _) in chosen.items()}
-    points = {name: _figures(measure(None), minority) for name, measure in measures.items()}
-    drawn = {name: _figures(values, minority) for name, values in resampled(first, measures, settings).items()}
+    if OWN in found and (flat := found[OWN].baseline):
+        chosen[FLAT] = (found[OWN], flat, _cost(found[OWN].baseline_members))
+    measures = {name: SystemMeasure.prepare(evaluation, one) for name, (evaluation, one, _) in chosen.items()}
+    points = {name: _with_minority(measure.measure(), minority) for name, measure in measures.items()}
+    resampled = {
+        name: _with_minority(values, minority) for name, values in measure_resamples(first, measures, settings).items()
+    }
     rows = []
     for name in sorted(chosen, key=place):
         row: Row = {"system": name, **chosen[name][2]}
-        for figure in FIGURES:
-            row[figure] = _with_interval(points[name][figure], drawn[name][figure], settings)
+        for metric in METRICS:
+            row[metric] = _with_interval(points[name][metric], resampled[name][metric], settings)
             if OWN in chosen and name != OWN:
-                lead, leads = (one[OWN][figure] - one[name][figure] for one in (points, drawn))
-                row[f"{figure} lead"] = _with_interval(lead, leads, settings)
+                lead, leads = (one[OWN][metric] - one[name][metric] for one in (points, resampled))
+                row[f"{metric} lead"] = _with_interval(lead, leads, settings)
         rows.append(row)
     return rows
 
@@ -287,12 +289,12 @@ def place(name: str) -> tuple[bool, int]:
     return name.endswith(ALIKE), (*ORDER, FLAT, OWN).index(name.removesuffix(ALIKE))
 
 
-def _with_interval(point: np.ndarray, drawn: np.ndarray, settings: ReportSettings) -> list[float | None]:
-    values = (float(point), *map(float, interval(drawn, point, settings.interval)))
+def _with_interval(point: np.ndarray, resampled: np.ndarray, settings: ReportSettings) -> list[float | None]:
+    values = (float(point), *map(float, interval(resampled, point, settings.interval)))
     return [value if np.isfinite(value) else None for value in values]
 
 
-def _figures(measured: dict[str, np.ndarray], minority: list[int]) -> dict[str, np.ndarray]:
+def _with_minority(measured: Measured, minority: list[int]) -> Measured:
     return measured | {"minority_f1": metrics.mean_of_defined(measured["f1"][..., minority])}
 
 

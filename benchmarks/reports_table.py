@@ -12,10 +12,10 @@ RECIPES = Path(__file__).resolve().parents[1] / "configs" / "reports"
 OWN = "default"  # the project's own ensemble
 ALIKE = ", cut alike"  # behind a system's name: combined and cut by the own recipe's settings
 HEAD = "# Cost and score here: "
-FIGURES = ("macro_f1", "minority_f1", "sample_f1", "micro_f1", "subset_accuracy", "mean_ap")
+METRICS = ("macro_f1", "minority_f1", "sample_f1", "micro_f1", "subset_accuracy", "mean_ap")
 WORDS = ("macro F1", "minority macro F1", "sample F1", "micro F1", "subset accuracy", "mean AP")
 
-Row = dict[str, Any]  # of one system: its cost, and each figure with the ends of its interval
+Row = dict[str, Any]  # of one system: its cost, and each metric with the ends of its interval
 
 
 def markdown(rows: Sequence[Row], caption: str) -> str:
@@ -26,7 +26,7 @@ def markdown(rows: Sequence[Row], caption: str) -> str:
     lines.append("| --- | --- | --- | --- |" + " --- |" * len(WORDS))
     for row in own:
         cost = f"{row['networks']} | {row['parameters'] / 1e6:.1f} | {row['images_per_second']:,.0f}"
-        lines.append(f"| {row['system']} | {cost} | " + " | ".join(_cell(row[figure]) for figure in FIGURES) + " |")
+        lines.append(f"| {row['system']} | {cost} | " + " | ".join(_cell(row[metric]) for metric in METRICS) + " |")
     lines += _leads(f"Lead of `{OWN}` over each, paired on the same resamples", own)
     lines += _leads(f"The same where every network is combined and cut by the settings of `{OWN}`", alike)
     return "\n".join(lines) + "\n"
@@ -36,12 +36,12 @@ def _leads(title: str, rows: Sequence[Row]) -> list[str]:
     rows = [row for row in rows if "macro_f1 lead" in row]
     if not rows:
         return []
-    figures = ("macro_f1", "minority_f1", "mean_ap")
-    words = " | ".join(WORDS[FIGURES.index(figure)] for figure in figures)
+    columns = ("macro_f1", "minority_f1", "mean_ap")
+    words = " | ".join(WORDS[METRICS.index(metric)] for metric in columns)
     lines = ["", f"{title}:", "", f"| system | its macro F1 | lead in {words.replace(' | ', ' | in ')} |"]
     lines.append("| --- | --- | --- | --- | --- |")
     for row in rows:
-        cells = (_cell(row[f"{figure} lead"], sign=True) for figure in figures)
+        cells = (_cell(row[f"{metric} lead"], sign=True) for metric in columns)
         name = row["system"].removesuffix(ALIKE)
         lines.append(f"| {name} | {_cell(row['macro_f1'])} | " + " | ".join(cells) + " |")
     return lines

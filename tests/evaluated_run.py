@@ -1,4 +1,4 @@
-"""A run folder as training, fitting and evaluating leave it, with made-up answers, for tests of figures and report."""
+"""A run folder as training, fitting and evaluating leave it, with made-up answers, for tests of results and report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FLAT = ("leaf", "leaf-s1", "leaf-s2", "leaf-s3", "leaf-s4")
 
 
 def make_run(folder: Path, count: int = 400, size: int = 64, seed: int = 0, flat: bool = True) -> Path:
-    """Make a run of drawn blobs with answers that are right more often than not; returns the run folder."""
+    """Make a run of random blobs with answers that are right more often than not; returns the run folder."""
     rng = np.random.default_rng(seed)
     taxonomy = Taxonomy.load("hierarchy/hpa28.yaml")
     names = _label_sets(taxonomy, count, rng)

@@ -25,7 +25,7 @@ _FIT = """Fit the ensemble of a run on the calibration part, which no member was
 Writes <run>/ensemble/ensemble.json, and flat.json for the compute-matched flat baseline where the recipe names one."""
 _EVALUATE = """Answer for the test part with the fitted ensemble and its flat baseline, and print the results.
 
-Writes <run>/ensemble/evaluation.npz, evaluation.json and figures.json."""
+Writes <run>/ensemble/evaluation.npz, evaluation.json and results.json."""
 _PREDICT = """Predict a folder of images, a table of feature vectors, or samples that other models have scored.
 
 Writes into --out: predictions.csv (labels by name, the probability of every node), submission.csv (Id,Predicted) and
@@ -185,16 +185,16 @@ def _fit_scores(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from hpa_hier.evaluate.results import figures_of, table
-    from hpa_hier.files.atomic import write_json
+    from hpa_hier.evaluate.compute import compute_results
+    from hpa_hier.evaluate.describe import results_table
+    from hpa_hier.evaluate.results import write_results
     from hpa_hier.predict.fit_run import evaluate_run
 
     run = _open_run(options, fitted=False)
     path = evaluate_run(run)
-    figures = figures_of(path, run.recipe.report)
-    write_json(path.with_name("figures.json"), figures)
-    print(table(figures))
-    print(f"wrote {path}, and figures.json beside it")
+    results = compute_results(path, run.recipe.report)
+    print(results_table(results))
+    print(f"wrote {path} and {write_results(path.parent, results)}")
     return 0
 
 

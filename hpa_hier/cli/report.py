@@ -12,6 +12,9 @@ def main(arguments: Sequence[str]) -> int:
     """Write report/index.html of a run."""
     parser = Parser("hpa_hier.report", "Write the report of an evaluated run: report/index.html in its folder.")
     parser.add_argument("--run", metavar="NAME", help="run under artifacts/, or its folder (default: the recipe's run)")
+    parser.add_argument(
+        "--figures", choices=("pdf", "png", "svg"), help="also write each figure as a file of this form, for a paper"
+    )
     add_recipe_arguments(parser)
     options = parser.parse_args(arguments)
     one_thread_a_process()
@@ -21,6 +24,8 @@ def main(arguments: Sequence[str]) -> int:
 
     run = Run.open(options.run or "", options.config, options.sets)
     pack = run.recipe.data.pack
-    page = write_report(run.folder, run.recipe.report, Path(pack) if pack else None)
+    page, *figures = write_report(run.folder, run.recipe.report, Path(pack) if pack else None, options.figures)
     print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
+    if figures:
+        print(f"wrote {len(figures)} figures to {figures[0].parent}")
     return 0

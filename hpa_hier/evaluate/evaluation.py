@@ -1,7 +1,8 @@
-"""Evaluation: what an ensemble and its flat peer answered on the test part, read back from a run."""
+"""Evaluation: what an ensemble and its flat baseline answered on the test part, read back from a run."""
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,11 +21,12 @@ from hpa_hier.taxonomy import Taxonomy
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
 
+_OLD_PREFIX = re.compile("^flat_")  # of the baseline's arrays, in the files of older versions
 _ARRAYS = ("ids", "nodes", "targets", "known", "raw", "probs", "present", "thresholds")
 
 
 @dataclass(frozen=True)
-class Answers:
+class SystemAnswers:
     """One system's answers; rows as the evaluation's ids, columns as its nodes."""
 
     raw: Floats  # (B, N) calibrated and aggregated, before reconciling
@@ -42,10 +44,17 @@ class Evaluation:
     groups: tuple[str, ...]  # antibody of each sample; "" where unknown
     targets: Bools  # (B, N) closed
     known: Bools  # (B, N)
-    ensemble: Answers
-    flat: Answers | None  # the compute-matched mean of flat members
+    ensemble: SystemAnswers
+    baseline: SystemAnswers | None  # the compute-matched mean of flat members
     facts: Mapping[str, Any]  # evaluation.json: digests, part, simulated, members and their cost
     safe: tuple[str, ...] = ()  # each sample's safe answer, a node or "unsure"; empty where the file holds none
+
+    @property
+    def baseline_members(self) -> Mapping[str, Any]:
+        """Names of the flat baseline's members, with their cost."""
+        return next(
+            (self.facts[key] for key in ("baseline_members", "flat_members", "flat") if self.facts.get(key)), {}
+        )
 
     @property
     def leaf_columns(self) -> npt.NDArray[np.intp]:
@@ -83,22 +92,22 @@ def read_evaluation(path: Path) -> Evaluation:
     kept = next((p for p in (file.parent / "taxonomy.yaml", run / "taxonomy.yaml") if p.is_file()), None)
     if kept is None:
         raise UserError(f"{run / 'taxonomy.yaml'}: no such file; the evaluation's columns need the run's taxonomy")
-    taxonomy = Taxonomy.load(kept).without_virtual  # virtual nodes are no answers
+    taxonomy = Taxonomy.load(kept).without_virtual  # without virtual nodes, which are no answers
     columns = _columns(file, arrays["nodes"], taxonomy)
     ids = tuple(str(name) for name in arrays["ids"])
     facts_file = file.with_suffix(".json")
     facts = read_json(facts_file) if facts_file.is_file() else {}
     fitted = file.parent / "ensemble.json"
     if fitted.is_file() and facts.get("ensemble_sha256", sha256(fitted)) != sha256(fitted):  # older files have none
-        raise UserError(f"{file}: of another ensemble than {fitted.name}; run: {evaluate_command(run)}")
+        raise UserError(f"{file}: belongs to another ensemble than {fitted.name}; run: {evaluate_command(run)}")
     return Evaluation(
         taxonomy=taxonomy,
         ids=ids,
         groups=_groups(run / "split.csv", ids),
         targets=arrays["targets"][:, columns].astype(bool),
         known=arrays["known"][:, columns].astype(bool),
-        ensemble=_answers(arrays, "", columns, arrays["thresholds"]),
-        flat=_answers(arrays, "flat_", columns, arrays.get("flat_thresholds")) if "flat_present" in arrays else None,
+        ensemble=_answers(arrays, "", columns),
+        baseline=_answers(arrays, "baseline_", columns) if "baseline_present" in arrays else None,
         facts=facts,
         safe=tuple(str(name) for name in arrays.get("safe", ())),
     )
@@ -112,7 +121,7 @@ def evaluate_command(run: Path) -> str:
 def _read_arrays(file: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(file, allow_pickle=False) as stored:
-            arrays = dict(stored)
+            arrays = {_OLD_PREFIX.sub("baseline_", name): array for name, array in stored.items()}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{file}: not an evaluation ({error}); run `ensemble evaluate` again") from None
     missing = [name for name in _ARRAYS if name not in arrays]
@@ -128,7 +137,7 @@ def _read_arrays(file: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _columns(file: Path, stored: npt.NDArray[Any], taxonomy: Taxonomy) -> list[int]:
-    """Where each node of the taxonomy stands in the file."""
+    """Return the file's column of each node of the taxonomy."""
     place = {str(node): j for j, node in enumerate(stored)}
     absent = [node for node in taxonomy.nodes if node not in place]
     if absent:
@@ -136,11 +145,9 @@ def _columns(file: Path, stored: npt.NDArray[Any], taxonomy: Taxonomy) -> list[i
     return [place[node] for node in taxonomy.nodes]
 
 
-def _answers(
-    arrays: Mapping[str, npt.NDArray[Any]], prefix: str, columns: list[int], thresholds: npt.NDArray[Any] | None
-) -> Answers:
-    probs = arrays[f"{prefix}probs"]
-    return Answers(
+def _answers(arrays: Mapping[str, npt.NDArray[Any]], prefix: str, columns: list[int]) -> SystemAnswers:
+    probs, thresholds = arrays[f"{prefix}probs"], arrays.get(f"{prefix}thresholds")
+    return SystemAnswers(
         raw=arrays.get(f"{prefix}raw", probs)[:, columns],
         probs=probs[:, columns],
         present=arrays[f"{prefix}present"][:, columns].astype(bool),

@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.floating]
 
 COLOURS = {"red": (255, 40, 40), "green": (40, 255, 60), "blue": (70, 110, 255), "yellow": (255, 210, 0)}
 STAINS = {"red": "microtubules", "green": "protein", "blue": "nucleus", "yellow": "endoplasmic reticulum"}
-_LEVELS = 64  # grey steps kept in the page; more cannot be told apart and cost twice the bytes
+_LEVELS = 64  # grey steps kept in the page; more cannot be seen and cost twice the bytes
 _LARGEST = 192  # pixels, side of an image in the page
 _BRIGHTEST = 99.8  # percentile of a channel that is shown at full brightness
 
@@ -48,7 +48,9 @@ class Label:
 
     name: str
     prob: float
-    mark: str  # "right", "missed" (true, not predicted), "wrong" (predicted, not true), "untold" (predicted, not known)
+    mark: (
+        str  # "right", "missed" (true, not predicted), "wrong" (predicted, not true), "unknown" (predicted, unlabelled)
+    )
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,15 @@ class Card:
 
 @dataclass(frozen=True)
 class Shelf:
-    """A row of cards and why they stand there."""
+    """A row of cards and how they were chosen."""
 
     title: str
     words: str
     cards: list[Card]
 
 
-def shelves(evaluation: Evaluation, images: Images, number: int) -> list[Shelf]:
-    """Choose and draw the gallery: up to `number` images on each of three shelves."""
+def choose_shelves(evaluation: Evaluation, images: Images, number: int) -> list[Shelf]:
+    """Choose the gallery's images: up to `number` on each of three shelves."""
     answers, leaves = evaluation.ensemble, evaluation.leaf_columns
     targets, known = evaluation.targets[:, leaves], evaluation.known[:, leaves]
     present, probs = answers.present[:, leaves], answers.probs[:, leaves]
@@ -81,7 +83,7 @@ def shelves(evaluation: Evaluation, images: Images, number: int) -> list[Shelf]:
     chosen = (
         (
             "Best",
-            "Highest F1, the surest first; one image of each label set before any second.",
+            "Highest F1, the most confident first; one image of each label set before a second of any.",
             best(f1, loss, targets, number),
         ),
         ("Worst", "Lowest F1 of the image, the most surprising first.", worst(f1, loss, number)),
@@ -131,7 +133,7 @@ def _card(evaluation: Evaluation, images: Images, row: int, f1: float) -> Card:
     def labels(on: Bools, other: Bools, mark: str) -> list[Label]:
         chosen = [j for j in evaluation.leaf_columns if on[row, j]]
         chosen.sort(key=lambda j: -answers.probs[row, j])
-        marks = ("right" if other[row, j] else mark if evaluation.known[row, j] else "untold" for j in chosen)
+        marks = ("right" if other[row, j] else mark if evaluation.known[row, j] else "unknown" for j in chosen)
         return [
             Label(taxonomy.nodes[j], float(answers.probs[row, j]), one) for j, one in zip(chosen, marks, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""Report: one HTML file that holds a run's figures, plots and gallery, and asks nothing of any network."""
+"""Report: one HTML file that holds a run's results, figures and gallery, and asks nothing of any network."""
 
 from __future__ import annotations
 
@@ -13,22 +13,27 @@ import jinja2
 from hpa_hier import __version__
 from hpa_hier.data.pack.pack import VECTORS, Pack
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate import plots
-from hpa_hier.evaluate import results as figure
-from hpa_hier.evaluate.colours import ramp, step_of
+from hpa_hier.evaluate import describe
+from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation, run_folder
-from hpa_hier.evaluate.gallery import STAINS, Shelf, shelves
+from hpa_hier.evaluate.figures import palette
+from hpa_hier.evaluate.figures.cooccurrence import leaf_cooccurrence
+from hpa_hier.evaluate.figures.figure import DrawnFigure, ReportData, draw_figures, save_figures
+from hpa_hier.evaluate.figures.precision_recall import leaves_by_support
+from hpa_hier.evaluate.figures.table import FIGURES
+from hpa_hier.evaluate.gallery import STAINS, Shelf, choose_shelves
+from hpa_hier.evaluate.results import Estimate, NodeRow, write_results
 from hpa_hier.evaluate.training_record import ClassCount, class_counts, read_records
-from hpa_hier.files.atomic import read_json, write_json, write_text
+from hpa_hier.files.atomic import read_json, write_text
 from hpa_hier.settings.recipe import ReportSettings
 from hpa_hier.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A node of the drawn tree with the figures of its row and what hangs below it."""
+    """A node of the tree with its row of results and what is below it."""
 
-    row: Mapping[str, Any]
+    row: NodeRow
     step: int | None  # of the colour ramp, by F1
     also_under: tuple[str, ...]
     below: list[Branch]
@@ -36,7 +41,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class FromPack:
-    """Sections that need the images: empty, with the reason, where the pack is not there; no channels: vectors."""
+    """Sections that need the images: empty, with the reason, where the pack is absent; no channels: vectors."""
 
     counts: list[ClassCount]
     shelves: list[Shelf]
@@ -44,93 +49,120 @@ class FromPack:
     missing: str = ""
 
 
-def write_report(run: Path, settings: ReportSettings, pack: Path | None = None) -> Path:
-    """Write report/index.html and ensemble/figures.json of a run.
+def write_report(
+    run: Path, settings: ReportSettings, pack: Path | None = None, figures: str | None = None
+) -> list[Path]:
+    """Write report/index.html and ensemble/results.json of a run.
 
     Args:
         run: run folder with a finished evaluation.
         settings: resamples, interval level, gallery size and seed.
-        pack: where the run's pack lies now; None: where the run was trained from.
+        pack: where the run's pack is now; None: where the run was trained from.
+        figures: "pdf", "png" or "svg" writes the figures as files of this form too, into report/figures.
 
     Returns:
-        The path of the page.
+        The path of the page, then those of the figures.
     """
     run = run_folder(run)
     evaluation = read_evaluation(run)
-    figures = figure.figures_of(evaluation, settings)
-    write_json(run / "ensemble" / "figures.json", figures)
+    results = compute_results(evaluation, settings)
+    write_results(run / "ensemble", results)
+    from_pack = _from_pack(run, evaluation, settings, pack)
+    members = dict.fromkeys([*results.scope.members, *results.scope.baseline_members])
+    data = ReportData(evaluation, results, read_records(run, list(members)), from_pack.counts)
+    drawn = draw_figures(FIGURES, data)
     page = run / "report" / "index.html"
-    shown = _from_pack(run, evaluation, settings, pack)
-    write_text(page, render(run, evaluation, figures, shown))
-    return page
+    write_text(page, render(run.resolve().name, data, drawn, from_pack))
+    return [page, *(save_figures(drawn, page.parent / "figures", figures) if figures else ())]
 
 
-def render(run: Path, evaluation: Evaluation, figures: Mapping[str, Any], from_pack: FromPack) -> str:
+def render(name: str, data: ReportData, figures: list[DrawnFigure], from_pack: FromPack) -> str:
     """Fill the template; all text from files is escaped."""
-    leaves = evaluation.leaf_columns
-    what = figures["what"]
-    records = read_records(run, list(dict.fromkeys([*what["members"], *what["flat_members"]])))
-    rows = {row["node"]: row for row in figures["nodes"]}
-    by_support = sorted((row for row in figures["nodes"] if row["leaf"]), key=lambda row: -row["positives"])
+    results, evaluation, scope = data.results, data.evaluation, data.results.scope
+    rows = {row.node: row for row in results.nodes}
     template = _environment().get_template("report.html.j2")
     return template.render(
         version=__version__,
-        run=run.resolve().name,
-        figures=figures,
-        what=what,
-        context=figure.context(what),
-        headline={line["key"]: line for line in figures["headline"]},
-        levels=_by_level(figures["levels"]),
+        run=name,
+        results=results,
+        scope=scope,
+        cells=describe.describe_cells(scope),
+        context=describe.describe_scope(scope),
+        macro=results.row("macro_f1"),
         tree=[branch(evaluation.taxonomy, node, rows) for node in _roots(evaluation.taxonomy)],
-        classes=by_support,
-        reliability=plots.reliability(figures["reliability"]),
+        classes=leaves_by_support(results.nodes),
         acceptance=evaluation.facts.get("acceptance") or {"decided": False},
-        risk=plots.risk(figures["risk"], figures["safe"]),
-        matrix=plots.cooccurrence(
-            evaluation.taxonomy.leaves,
-            (evaluation.targets & evaluation.known)[:, leaves],
-            (evaluation.ensemble.present & evaluation.known)[:, leaves],
-        ),
-        records=records,
-        balanced=[f"{record.name} ({record.balance})" for record in records if record.balance != "none"],
-        costs={side: cost(what[side]) for side in ("members", "flat_members")},
+        pairs=leaf_cooccurrence(evaluation).frequent_pairs(),
+        records=data.records,
+        balanced=[f"{record.name} ({record.balance})" for record in data.records if record.balance != "none"],
+        cost=total_cost(scope.members),
+        baseline_cost=total_cost(scope.baseline_members),
         from_pack=from_pack,
         stains=STAINS,
-        ramps={theme: ramp(theme) for theme in ("light", "dark")},
+        drawn={section: [one for one in figures if one.section == section] for section in SECTIONS},
+        sections=SECTIONS,
+        themes={
+            theme: colours | {f"ramp{step}": fill for step, fill in enumerate(palette.ramp(theme))}
+            for theme, colours in (("light", palette.LIGHT), ("dark", palette.DARK))
+        },
+        steps=range(palette.STEPS),
     )
 
 
-def branch(taxonomy: Taxonomy, node: str, rows: Mapping[str, Mapping[str, Any]]) -> Branch:
-    """Build the drawn tree below a node; a node with several parents hangs where the file has it."""
+# Anchors of the page's sections with their titles in the navigation; a figure names the one that shows it.
+SECTIONS = {
+    "headline": "Headline",
+    "tree": "Tree",
+    "classes": "Classes",
+    "gallery": "Gallery",
+    "coherence": "Coherence",
+    "calibration": "Calibration",
+    "safe": "Safe answers",
+    "together": "Labels together",
+    "data": "Training data",
+    "members": "Members",
+    "counts": "All nodes",
+    "reading": "How to read this",
+}
+
+
+def branch(taxonomy: Taxonomy, node: str, rows: Mapping[str, NodeRow]) -> Branch:
+    """Build the tree below a node; a node with several parents appears where the file has it."""
     row, home = rows[node], taxonomy.node(node).home
     below = [branch(taxonomy, child, rows) for child in taxonomy.children(node) if taxonomy.node(child).home == node]
     also_under = tuple(parent for parent in taxonomy.parents(node) if parent != home)
-    return Branch(row, step_of(row["f1"]["value"]), also_under, below)
+    return Branch(row, None if row.f1.value is None else palette.ramp_step(row.f1.value), also_under, below)
 
 
 def _roots(taxonomy: Taxonomy) -> list[str]:
     return [node for node in taxonomy.nodes if taxonomy.node(node).home is None]
 
 
-def _by_level(lines: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
-    levels: dict[str, dict[str, dict[str, Any]]] = {}
-    for line in lines:
-        levels.setdefault(line["name"], {})[line["key"].split()[0]] = line
-    return levels
+@dataclass(frozen=True)
+class Cost:
+    """What networks cost to train, summed; None where it is not known of all."""
+
+    networks: int
+    images_seen: float | None
+    seconds: float | None
 
 
-def cost(members: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
-    """Add up what networks cost to train: how many, images seen, multiply by nothing hidden; None where not kept."""
+def total_cost(members: Mapping[str, Mapping[str, Any]]) -> Cost:
+    """Add up what networks cost to train.
+
+    >>> total_cost({"a": {"seconds": 2.0, "images_seen": 10}, "b": {"seconds": 3.0}})
+    Cost(networks=2, images_seen=None, seconds=5.0)
+    """
 
     def total(key: str) -> float | None:
         values = [about.get(key) for about in members.values()]
         return float(sum(v for v in values if v is not None)) if values and None not in values else None
 
-    return {"networks": float(len(members)), **{key: total(key) for key in ("images_seen", "parameters", "seconds")}}
+    return Cost(len(members), total("images_seen"), total("seconds"))
 
 
 def _from_pack(run: Path, evaluation: Evaluation, settings: ReportSettings, place: Path | None) -> FromPack:
-    """Draw what needs images; a pack that was moved away costs its sections, and the page says so."""
+    """Collect what needs images; where the pack was moved away, its sections are left out and the page says why."""
     begun = read_json(run / "run.json")
     if not isinstance(begun, dict) or not begun.keys() >= {"pack", "pack_digest"}:
         return FromPack([], [], (), missing=f"{run / 'run.json'} names no pack; it is damaged")
@@ -144,7 +176,7 @@ def _from_pack(run: Path, evaluation: Evaluation, settings: ReportSettings, plac
     counts = class_counts(run, pack, evaluation.taxonomy)
     if pack.kind == VECTORS:
         return FromPack(counts, [], ())
-    return FromPack(counts, shelves(evaluation, pack, settings.gallery), tuple(pack.channels))
+    return FromPack(counts, choose_shelves(evaluation, pack, settings.gallery), tuple(pack.channels))
 
 
 def _environment() -> jinja2.Environment:
@@ -157,24 +189,11 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": figure.shown, "bracket": figure.bracket}
-    environment.filters |= {"log_share": plots.log_share, "duration": duration}
-    environment.globals |= {"curves": plots.curves}
+    environment.filters |= {
+        "estimate": describe.format_estimate,
+        "interval": describe.format_interval,
+        "share": lambda row: describe.format_estimate(Estimate(row.right, row.low, row.high)),
+        "duration": describe.format_duration,
+    }
+    environment.globals |= {"readable_ink": palette.readable_ink}
     return environment
-
-
-def duration(seconds: float | None) -> str:
-    """Write a time for people.
-
-    >>> duration(75), duration(7260)
-    ('1 min 15 s', '2 h 1 min')
-    """
-    if seconds is None:
-        return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60 and not rest:
-        return f"{minutes} min"
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

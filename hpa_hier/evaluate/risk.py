@@ -2,72 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from hpa_hier.evaluate.evaluation import Answers, Evaluation
+from hpa_hier.evaluate.evaluation import Evaluation, SystemAnswers
+from hpa_hier.evaluate.results import RiskPoint, SafeShare
 from hpa_hier.metrics import scores as metrics
 
 _POINTS = 50  # of a curve
-_LEAF = 99  # deeper than any group
 _LEVEL = 0.95  # of the intervals
 
 
-def risk_coverage(evaluation: Evaluation, answers: Answers) -> list[dict[str, float]]:
-    """Follow each sample's most likely leaf from the surest sample down.
-
-    Returns:
-        Points with coverage, the share of samples answered, and risk, the share of these whose leaf is wrong.
-    """
+def risk_coverage(evaluation: Evaluation, answers: SystemAnswers) -> tuple[RiskPoint, ...]:
+    """Follow each sample's most likely leaf from the most confident sample down; unlabelled leaves are left out."""
     leaves = evaluation.leaf_columns
     rows = np.arange(len(answers.probs))
     best = leaves[np.argmax(answers.probs[:, leaves], axis=1)]
-    told = evaluation.known[rows, best]
-    confidence, right = answers.probs[rows, best][told], evaluation.targets[rows, best][told]
+    known = evaluation.known[rows, best]
+    confidence, right = answers.probs[rows, best][known], evaluation.targets[rows, best][known]
     if not len(right):
-        return []
+        return ()
     wrong = np.cumsum(~right[np.argsort(-confidence, kind="stable")])
     ends = np.unique(np.linspace(1, len(right), min(_POINTS, len(right))).round().astype(int))
-    return [{"coverage": float(end / len(right)), "risk": float(wrong[end - 1] / end)} for end in ends]
+    return tuple(RiskPoint(float(end / len(right)), float(wrong[end - 1] / end)) for end in ends)
 
 
-def safe_shares(evaluation: Evaluation) -> list[dict[str, Any]]:
+def safe_shares(evaluation: Evaluation) -> tuple[SafeShare, ...]:
     """Count safe answers: all together, leaves, groups of each depth, and unsure.
 
     Returns:
-        Rows with name, share of all samples, right (share of the answers that are right; None without answers) and
-        Wilson's low and high for it; nothing where the evaluation holds no safe answers.
+        Rows with Wilson intervals for the share that is right; none where the evaluation holds no safe answers.
     """
     if not evaluation.safe:
-        return []
+        return ()
     taxonomy = evaluation.taxonomy
     column = np.array([taxonomy.column.get(name, -1) for name in evaluation.safe])
-    rows = np.arange(len(column))
-    told = (column >= 0) & evaluation.known[rows, column]
-    right = told & evaluation.targets[rows, column]
-    depth = np.array([_depth(evaluation, name) for name in evaluation.safe])
-    kinds = [("all answers", column >= 0), ("leaves", depth == _LEAF)]
-    kinds += [(f"groups at depth {d}", depth == d) for d in sorted({*depth.tolist()} - {0, _LEAF}, reverse=True)]
-    return [_row(name, chosen, told, right) for name, chosen in [*kinds, ("unsure", column < 0)]]
+    answered = column >= 0
+    known = answered & evaluation.known[np.arange(len(column)), column]
+    right = known & evaluation.targets[np.arange(len(column)), column]
+    leaf = np.isin(column, evaluation.leaf_columns)
+    depth = np.array([taxonomy.depth(name) if name in taxonomy.column else 0 for name in evaluation.safe])
+    depth[leaf] = 0
+    kinds = {"all answers": answered, "leaves": leaf}
+    kinds |= {f"groups at depth {d}": depth == d for d in sorted({*depth.tolist()} - {0}, reverse=True)}
+    kinds["unsure"] = ~answered
+    return tuple(_share(name, chosen, known, right) for name, chosen in kinds.items())
 
 
-def _depth(evaluation: Evaluation, name: str) -> int:
-    taxonomy = evaluation.taxonomy
-    if name not in taxonomy.column:
-        return 0
-    return _LEAF if taxonomy.is_leaf(name) else taxonomy.depth(name)
-
-
-def _row(name: str, chosen: metrics.Bools, told: metrics.Bools, right: metrics.Bools) -> dict[str, Any]:
-    answers, hits = int((chosen & told).sum()), int((chosen & right).sum())
+def _share(name: str, chosen: metrics.Bools, known: metrics.Bools, right: metrics.Bools) -> SafeShare:
+    answers, hits = int((chosen & known).sum()), int((chosen & right).sum())
     low, high = metrics.wilson(np.array([float(hits)]), np.array([float(answers)]), _LEVEL)
-    some = answers > 0
-    return {
-        "name": name,
-        "samples": int(chosen.sum()),
-        "share": float(chosen.mean()),
-        "right": hits / answers if some else None,
-        "low": float(low[0]) if some else None,
-        "high": float(high[0]) if some else None,
-    }
+    return SafeShare(
+        name=name,
+        samples=int(chosen.sum()),
+        share=float(chosen.mean()),
+        right=hits / answers if answers else None,
+        low=float(low[0]) if answers else None,
+        high=float(high[0]) if answers else None,
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from hpa_hier.data.balance.cooccurrence import balance_factors
 from hpa_hier.data.balance.repeat import balanced_counts
@@ -21,6 +20,7 @@ from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 
 CURVES = ("train_loss", "calibration_loss", "calibration_macro_f1")
+_MISSING = ("", "nan", "inf", "-inf")
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,21 @@ class ClassCount:
 
 @dataclass(frozen=True)
 class Record:
-    """One member's training: what it answers for, what it cost, and its curves over epochs."""
+    """One member's training: what it answers for, what it cost, and its curves."""
 
     name: str
     about: dict[str, Any]  # member.json
-    history: dict[str, list[float | None]]  # column of history.csv → value per epoch
+    history: pd.DataFrame  # of history.csv: one row an epoch
     balance: str  # how its training images were balanced, as training.balance
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are recorded."""
+        return len(self.history)
+
+    def curve(self, column: str) -> pd.Series[float]:
+        """Return a column of the history by epoch; empty where it was not recorded."""
+        return self.history[column] if column in self.history else pd.Series(dtype=float)
 
 
 class Targets(Protocol):
@@ -96,28 +105,22 @@ def _balance(folder: Path) -> str:
     return (recipe.member_training(own) if own else recipe.training).balance
 
 
-def read_history(path: Path) -> dict[str, list[float | None]]:
-    """Read the curves of a history file; an empty or non-finite cell is None, an absent file has no curves.
+def read_history(path: Path) -> pd.DataFrame:
+    """Read the curves of a history file; empty and non-finite cells are NaN, an absent file has no curves.
+
+    Returns:
+        One row an epoch, one column for each of CURVES that the file holds.
 
     Raises:
         UserError: a cell is not a number.
     """
     if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
-    return {
-        key: [_cell(path, line, key, row.get(key)) for line, row in enumerate(rows, start=2)]
-        for key in CURVES
-        if rows and key in rows[0]
-    }
-
-
-def _cell(path: Path, line: int, key: str, text: str | None) -> float | None:
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        raise UserError(f"{path}:{line}: {key} is {text!r}, not a number; train the member again") from None
-    return value if math.isfinite(value) else None
+        return pd.DataFrame()
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    texts = table[[key for key in CURVES if key in table]]
+    values = texts.apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan)
+    wrong = values.isna() & ~texts.apply(lambda column: column.str.lower().isin(_MISSING))
+    for row, column in np.argwhere(wrong.to_numpy()):
+        key, text = texts.columns[column], texts.iat[row, column]
+        raise UserError(f"{path}:{row + 2}: {key} is {text!r}, not a number; train the member again")
+    return values.set_index(pd.to_numeric(table["epoch"]) if "epoch" in table else table.index + 1)

@@ -20,7 +20,7 @@ from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
-_EVALUATIONS = ("evaluation.npz", "evaluation.json", "figures.json", keep.FLAT_FILE)
+_EVALUATIONS = ("evaluation.npz", "evaluation.json", "results.json", "figures.json", keep.FLAT_FILE)
 
 
 @dataclass(frozen=True)

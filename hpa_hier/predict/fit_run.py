@@ -42,7 +42,7 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
         (folder / keep.FLAT_FILE).unlink(missing_ok=True)
     keep.save(ensemble, folder)
     if _kept_bytes(folder) != before:
-        for name in ("evaluation.npz", "evaluation.json", "figures.json"):
+        for name in ("evaluation.npz", "evaluation.json", "results.json", "figures.json"):
             (folder / name).unlink(missing_ok=True)
     return ensemble, baseline
 

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 from evaluated_run import FLAT, MEMBERS, make_run
@@ -14,8 +15,10 @@ from hpa_hier.cli import report as command
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.evaluation import read_evaluation
-from hpa_hier.evaluate.gallery import shelves
-from hpa_hier.evaluate.report import branch, cost, write_report
+from hpa_hier.evaluate.figures.table import FIGURES
+from hpa_hier.evaluate.gallery import choose_shelves
+from hpa_hier.evaluate.report import branch, total_cost, write_report
+from hpa_hier.evaluate.results import Estimate, read_results
 from hpa_hier.evaluate.training_record import class_counts, read_history
 from hpa_hier.files.atomic import read_json, write_json, write_text
 from hpa_hier.settings.recipe import ReportSettings
@@ -23,7 +26,7 @@ from hpa_hier.taxonomy import Taxonomy
 
 FEW = ReportSettings(bootstrap=40, gallery=3)
 ASKING = {"src", "srcset", "poster", "data", "action", "formaction", "background", "manifest", "ping", "cite", "href"}
-VOID = {"meta", "link", "img", "input", "br", "line", "polyline", "circle"}
+VOID = {"meta", "link", "img", "input", "br"}
 
 
 class Page(HTMLParser):
@@ -64,7 +67,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def html(run):
-    return write_report(run, FEW).read_text(encoding="utf-8")
+    return write_report(run, FEW)[0].read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -103,17 +106,16 @@ def test_every_link_inside_the_page_leads_somewhere(page):
     assert {link.removeprefix("#") for link in links} <= places
 
 
-def test_each_id_stands_once(page):
+def test_each_id_appears_once(page):
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
 
 
 def test_the_headline_says_simulated_split_positives_and_interval_in_its_own_line(page, run):
-    figures = read_json(run / "ensemble" / "figures.json")
-    what = figures["what"]
+    scope = read_results(run / "ensemble").scope
     caption = (
-        f"Simulated cells, test part of split {what['split_digest']} , {what['positives']:,} positives in "
-        f"{what['samples']:,} images; in brackets, 95 % intervals"
+        f"Simulated cells, test part of split {scope.split_digest} , {scope.positives:,} positives in "
+        f"{scope.samples:,} images; 95 % intervals in brackets"
     )
     assert caption in page.text
     assert "flat ensemble, same number of networks" in page.text
@@ -136,10 +138,10 @@ def test_the_page_holds_every_section(page):
     assert [name for name in wanted if name not in found] == []
 
 
-def test_every_node_stands_in_the_tree_once(page, run):
-    nodes = [row["node"] for row in read_json(run / "ensemble" / "figures.json")["nodes"]]
-    drawn = [a["title"].split(":")[0] for _, a in page.tags if (a.get("class") or "").startswith("node ")]
-    assert drawn == nodes
+def test_every_node_appears_in_the_tree_once(page, run):
+    nodes = [row.node for row in read_results(run / "ensemble").nodes]
+    shown = [a["title"].split(":")[0] for _, a in page.tags if (a.get("class") or "").startswith("node ")]
+    assert shown == nodes
 
 
 def test_a_node_with_two_parents_hangs_where_the_file_has_it_and_names_the_other():
@@ -154,18 +156,18 @@ tree:
   Negative: {label: 2}
 """
     taxonomy = Taxonomy.from_text(text)
-    rows = {node: {"node": node, "f1": {"value": 0.5}} for node in taxonomy.nodes}
+    rows = {node: SimpleNamespace(node=node, f1=Estimate(0.5)) for node in taxonomy.nodes}
     tree = [branch(taxonomy, node, rows) for node in ("Nucleus", "Cytoplasm", "Negative")]
-    assert [child.row["node"] for child in tree[0].below] == ["Nucleoli"]
-    assert [(child.row["node"], child.also_under) for child in tree[1].below] == [("Centrosome", ("Nucleus",))]
+    assert [child.row.node for child in tree[0].below] == ["Nucleoli"]
+    assert [(child.row.node, child.also_under) for child in tree[1].below] == [("Centrosome", ("Nucleus",))]
     assert tree[2].below == []
 
 
-def test_classes_stand_in_order_of_support(html, run):
-    rows = [row for row in read_json(run / "ensemble" / "figures.json")["nodes"] if row["leaf"]]
+def test_classes_are_in_order_of_support(html, run):
+    rows = [row for row in read_results(run / "ensemble").nodes if row.leaf]
     section = html[html.index('id="classes"') : html.index('id="gallery"')]
-    found = [int(n.replace(",", "")) for n in re.findall(r'<span class="count">([\d,]+)</span>', section)]
-    assert found == sorted((row["positives"] for row in rows), reverse=True)
+    found = [int(n.replace(",", "")) for n in re.findall(r'data-label="positives">([\d,]+)<', section)]
+    assert found == sorted((row.positives for row in rows), reverse=True)
 
 
 def test_the_gallery_has_its_images_with_a_layer_for_each_channel(page):
@@ -176,19 +178,18 @@ def test_the_gallery_has_its_images_with_a_layer_for_each_channel(page):
 
 def test_every_member_of_both_ensembles_shows_its_curves(page):
     for name in dict.fromkeys(MEMBERS + FLAT):
-        assert name in page.text
-    assert len([1 for tag, a in page.tags if tag == "polyline" and a["class"] == "train_loss"]) == 8
+        assert f"{name}: loss" in page.text
 
 
 def test_writing_the_page_twice_gives_the_same_bytes(run, html):
-    assert write_report(run, FEW).read_text(encoding="utf-8") == html
+    assert write_report(run, FEW)[0].read_text(encoding="utf-8") == html
 
 
 def test_a_name_with_markup_in_it_is_shown_and_not_obeyed(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "<img src=x onerror=alert(1)>")
     facts = read_json(copy / "ensemble" / "evaluation.json")
     write_json(copy / "ensemble" / "evaluation.json", facts | {"split_digest": "<script>alert(1)</script>"})
-    text = write_report(copy, FEW).read_text(encoding="utf-8")
+    text = write_report(copy, FEW)[0].read_text(encoding="utf-8")
     assert "<script" not in text
     assert "<img src=x" not in text
     assert "&lt;script&gt;" in text
@@ -197,18 +198,18 @@ def test_a_name_with_markup_in_it_is_shown_and_not_obeyed(run, tmp_path):
 def test_a_pack_that_moved_away_costs_its_sections_and_the_page_says_so(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     write_json(copy / "run.json", read_json(copy / "run.json") | {"pack": str(tmp_path / "gone")})
-    page = Page(write_report(copy, FEW).read_text(encoding="utf-8"))
+    page = Page(write_report(copy, FEW)[0].read_text(encoding="utf-8"))
     assert "no finished pack" in page.text
     assert "name the pack with --set data.pack=DIR" in page.text
     assert not [1 for tag, _ in page.tags if tag == "img"]
-    there = Page(write_report(copy, FEW, pack=run.parent / "pack").read_text(encoding="utf-8"))
+    there = Page(write_report(copy, FEW, pack=run.parent / "pack")[0].read_text(encoding="utf-8"))
     assert [1 for tag, _ in there.tags if tag == "img"]
 
 
 def test_another_pack_than_the_runs_is_not_shown(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     write_json(copy / "run.json", read_json(copy / "run.json") | {"pack_digest": "0123456789abcdef"})
-    assert "is another pack" in Page(write_report(copy, FEW).read_text(encoding="utf-8")).text
+    assert "is another pack" in Page(write_report(copy, FEW)[0].read_text(encoding="utf-8")).text
 
 
 def test_what_was_predicted_where_the_annotation_does_not_say_is_neither_right_nor_wrong(run):
@@ -216,11 +217,11 @@ def test_what_was_predicted_where_the_annotation_does_not_say_is_neither_right_n
     row, leaf = 0, evaluation.leaf_columns[0]
     known, present, targets = evaluation.known.copy(), evaluation.ensemble.present.copy(), evaluation.targets.copy()
     known[row, leaf], present[row, leaf], targets[row, leaf] = False, True, False
-    untold = replace(evaluation, known=known, targets=targets, ensemble=replace(evaluation.ensemble, present=present))
-    shelf = shelves(untold, Pack.open(run.parent / "pack"), len(evaluation.ids))[0]
+    unknown = replace(evaluation, known=known, targets=targets, ensemble=replace(evaluation.ensemble, present=present))
+    shelf = choose_shelves(unknown, Pack.open(run.parent / "pack"), len(evaluation.ids))[0]
     (card,) = (card for card in shelf.cards if card.id == evaluation.ids[row])
     marks = {label.name: label.mark for label in card.predicted}
-    assert marks[evaluation.taxonomy.nodes[leaf]] == "untold"
+    assert marks[evaluation.taxonomy.nodes[leaf]] == "unknown"
 
 
 def test_sides_of_different_size_are_called_unmatched(run, tmp_path, page):
@@ -229,13 +230,13 @@ def test_sides_of_different_size_are_called_unmatched(run, tmp_path, page):
     facts = read_json(copy / "ensemble" / "evaluation.json")
     facts["flat_members"].pop("leaf-s4")
     write_json(copy / "ensemble" / "evaluation.json", facts)
-    text = Page(write_report(copy, FEW).read_text(encoding="utf-8")).text
-    assert "The two sides are not matched: 5 networks here against 4 there" in text
+    text = Page(write_report(copy, FEW)[0].read_text(encoding="utf-8")).text
+    assert "not matched: 5 networks in the hierarchical ensemble, 4 in the flat one" in text
     assert "same number of networks" not in text
 
 
-def test_a_run_without_a_flat_peer_says_what_is_missing(tmp_path):
-    page = Page(write_report(make_run(tmp_path, count=120, size=16, flat=False), FEW).read_text(encoding="utf-8"))
+def test_a_run_without_a_flat_baseline_says_what_is_missing(tmp_path):
+    page = Page(write_report(make_run(tmp_path, count=120, size=16, flat=False), FEW)[0].read_text(encoding="utf-8"))
     assert "holds no flat ensemble" in page.text
 
 
@@ -247,9 +248,9 @@ def test_counts_after_balancing_are_repeated_images_and_never_fewer(run):
 
 
 def test_costs_add_up_and_an_unknown_cost_stays_unknown():
-    assert cost({"a": {"seconds": 2.0}, "b": {"seconds": 3}})["seconds"] == 5
-    assert cost({"a": {"seconds": 2.0}, "b": {}})["seconds"] is None
-    assert cost({})["networks"] == 0
+    assert total_cost({"a": {"seconds": 2.0}, "b": {"seconds": 3}}).seconds == 5
+    assert total_cost({"a": {"seconds": 2.0}, "b": {}}).seconds is None
+    assert total_cost({}).networks == 0
 
 
 def test_a_history_with_a_word_for_a_number_is_refused_with_its_line(tmp_path):
@@ -259,8 +260,11 @@ def test_a_history_with_a_word_for_a_number_is_refused_with_its_line(tmp_path):
 
 
 def test_a_history_may_hold_empty_and_infinite_cells(tmp_path):
-    write_text(tmp_path / "history.csv", "epoch,train_loss\n0,\n1,nan\n2,0.25\n")
-    assert read_history(tmp_path / "history.csv") == {"train_loss": [None, None, 0.25]}
+    write_text(tmp_path / "history.csv", "epoch,train_loss\n0,\n1,inf\n2,0.25\n")
+    history = read_history(tmp_path / "history.csv")
+    assert history.columns.tolist() == ["train_loss"]
+    assert history.train_loss.isna().tolist() == [True, True, False]
+    assert history.train_loss[2] == 0.25
 
 
 def test_the_command_ends_with_one_line_that_names_the_page(run, capsys):
@@ -269,6 +273,15 @@ def test_the_command_ends_with_one_line_that_names_the_page(run, capsys):
     out = capsys.readouterr().out.splitlines()
     assert len(out) == 1
     assert out[0].startswith(f"wrote {run / 'report' / 'index.html'} (")
+
+
+def test_the_command_writes_the_figures_as_files_where_asked(run, capsys):
+    sets = ["--set", "report.bootstrap=10", "--set", "report.gallery=0"]
+    assert command.main(["--run", str(run), "--figures", "pdf", *sets]) == 0
+    files = sorted(path.name for path in (run / "report" / "figures").iterdir())
+    assert files == sorted(f"{one.name}.pdf" for one in FIGURES)
+    assert capsys.readouterr().out.splitlines()[1] == f"wrote {len(FIGURES)} figures to {run / 'report' / 'figures'}"
+    assert (run / "report" / "figures" / files[0]).read_bytes().startswith(b"%PDF")
 
 
 def test_the_command_follows_the_recipe_kept_with_the_run(run, tmp_path):

@@ -1,0 +1,105 @@
+"""Describe: results in words and numbers, for the report and the terminal."""
+
+from __future__ import annotations
+
+from hpa_hier.evaluate.results import Estimate, Results, Row, Scope
+
+
+def describe_cells(scope: Scope) -> str:
+    """Say what kind of images were measured on."""
+    return "simulated cells" if scope.simulated else "real images"
+
+
+def describe_scope(scope: Scope) -> str:
+    """Say in one line what metrics were measured on: cells, part, split, samples, positives, interval."""
+    unit = "images" if scope.units == scope.samples else f"{scope.units:,} units (antibodies, or near-duplicate images)"
+    intervals = f"{100 * scope.interval:g} % intervals from {scope.resamples:,} resamples of {unit}"
+    return (
+        f"{describe_cells(scope)}, {scope.part} part of split {scope.split_digest or 'unknown'}: "
+        f"{scope.samples:,} images, {scope.positives:,} positives of {scope.classes} classes; "
+        + (intervals if scope.resamples else "no intervals were asked for")
+    )
+
+
+def format_estimate(estimate: Estimate | None, *, signed: bool = False, bounds: bool = True, digits: int = 3) -> str:
+    """Write a metric and its interval; a dash where it is not defined.
+
+    >>> format_estimate(Estimate(0.512, 0.48, 0.544))
+    '0.512 [0.480, 0.544]'
+    """
+    if estimate is None or estimate.value is None:
+        return "–"
+    text = _number(estimate.value, signed, digits)
+    return f"{text} {format_interval(estimate, signed=signed, digits=digits)}".rstrip() if bounds else text
+
+
+def format_interval(estimate: Estimate | None, *, signed: bool = False, digits: int = 3) -> str:
+    """Write a metric's interval alone; nothing where there is none.
+
+    >>> format_interval(Estimate(0.01, -0.02, 0.04), signed=True)
+    '[−0.020, +0.040]'
+    """
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return ""
+    return f"[{_number(estimate.low, signed, digits)}, {_number(estimate.high, signed, digits)}]"
+
+
+def _number(value: float, signed: bool, digits: int) -> str:
+    size = f"{abs(value):.{digits}f}"
+    if not float(size):  # what rounds to 0 has no sign
+        return size
+    return ("−" if value < 0 else "+" if signed else "") + size
+
+
+def format_duration(seconds: float | None) -> str:
+    """Write a time.
+
+    >>> format_duration(75), format_duration(7260)
+    ('1 min 15 s', '2 h 1 min')
+    """
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def results_table(results: Results) -> str:
+    """Lay the headline out for a terminal, with what it was measured on above it."""
+    import pandas as pd
+
+    rows = [*results.headline, *(row for level in results.levels for row in (level.f1, level.ap))]
+    lines = [_cells(row) for row in rows]
+    baseline = results.coherence.get("baseline")
+    for key, name in _COHERENCE.items():
+        ours, theirs = getattr(results.coherence["ensemble"], key), getattr(baseline, key, None)
+        lines.append([name, format_estimate(ours), format_estimate(theirs), "", ""])
+    columns = ["", "hierarchical ensemble", "flat ensemble", "difference", " "]
+    texts = {column: list(values) for column, values in zip(columns, zip(*lines, strict=True), strict=True)}
+    widths = {column: max(map(len, [column, *values])) for column, values in texts.items()}
+    text = pd.DataFrame(texts).to_string(
+        index=False, justify="left", formatters={column: f"{{:<{width}}}".format for column, width in widths.items()}
+    )
+    notes = []
+    if results.scope.left_out:
+        notes.append(f"no positives, left out of means over classes: {', '.join(results.scope.left_out)}")
+    if results.scope.uses_baseline:
+        notes.append("the aggregate was not shown to beat the flat mean, so the flat mean answers in both columns")
+    return "\n".join([describe_scope(results.scope), *(line.strip() for line in text.splitlines()), *notes])
+
+
+def _cells(row: Row) -> list[str]:
+    ours, theirs = (format_estimate(one, digits=row.digits) for one in (row.ensemble, row.baseline))
+    return [row.name, ours, theirs, format_estimate(row.difference, signed=True, digits=row.digits), row.verdict or ""]
+
+
+_COHERENCE = {
+    "edges_before": "edges inverted, before",
+    "edges_after": "edges inverted, after",
+    "samples_before": "images incoherent, before",
+    "samples_after": "images incoherent, after",
+}

@@ -1,0 +1,164 @@
+"""Figure: what a figure of the report is, its style, and how it becomes SVG in the page or a file for a paper."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hpa_hier.evaluate.evaluation import Evaluation
+from hpa_hier.evaluate.figures.palette import LIGHT, ramp
+from hpa_hier.evaluate.results import Results
+from hpa_hier.evaluate.training_record import ClassCount, Record
+from hpa_hier.files.atomic import write_bytes
+
+WIDTH = 6.2  # inches
+FORMATS = ("pdf", "png", "svg")
+
+_STYLE: dict[Any, Any] = {
+    **{"font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9},
+    **{"xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False},
+    **{"text.color": LIGHT["ink"], "axes.labelcolor": LIGHT["soft"], "axes.titlecolor": LIGHT["ink"]},
+    **{"xtick.color": LIGHT["soft"], "ytick.color": LIGHT["soft"], "axes.edgecolor": LIGHT["line"]},
+    **{"xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0, "ytick.minor.size": 0},
+    **{"axes.grid": True, "grid.color": LIGHT["line"], "grid.linewidth": 0.8, "axes.axisbelow": True},
+    **{"axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False},
+    **{"figure.facecolor": LIGHT["card"], "axes.facecolor": "none", "axes.titlelocation": "left"},
+    **{"lines.linewidth": 1.8, "lines.solid_capstyle": "round", "lines.markersize": 5},
+    **{"text.parse_math": False, "svg.fonttype": "none", "pdf.fonttype": 42, "savefig.dpi": 200},
+    **{"path.simplify": True, "axes.unicode_minus": True, "figure.constrained_layout.use": True},
+}
+_NAMELESS = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # SVG metadata that differs or asks of a network
+_UNDATED = {
+    "svg": _NAMELESS,
+    "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")),
+    "png": {"Software": None},
+}
+_VARIABLES = {colour: name for name, colour in LIGHT.items()} | {
+    colour: f"ramp{step}" for step, colour in enumerate(ramp("light"))
+}
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What figures are drawn from."""
+
+    evaluation: Evaluation
+    results: Results
+    records: Sequence[Record]  # the members' training
+    counts: Sequence[ClassCount]  # training images; empty where the pack is absent
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure of the report.
+
+    Attributes:
+        name: of its file, and the prefix of its identifiers in the page.
+        section: of the page that shows it, as the page's anchors.
+        draw: makes it; None where the data hold nothing to show.
+        describe: says in a sentence what it shows, for those who cannot see it.
+    """
+
+    name: str
+    section: str
+    draw: Callable[[ReportData], Figure | None]
+    describe: Callable[[ReportData], str]
+
+
+@dataclass(frozen=True)
+class DrawnFigure:
+    """A figure drawn from a run's data."""
+
+    name: str
+    section: str
+    figure: Figure
+    description: str
+
+    @property
+    def svg(self) -> str:
+        """The SVG element for the page."""
+        return inline_svg(self.figure, self.name, self.description)
+
+
+def draw_figures(table: Sequence[ReportFigure], data: ReportData) -> list[DrawnFigure]:
+    """Draw the figures that have something to show."""
+    drawn = []
+    with style():
+        for one in table:
+            figure = one.draw(data)
+            if figure is not None:
+                drawn.append(DrawnFigure(one.name, one.section, figure, one.describe(data)))
+    return drawn
+
+
+def save_figures(figures: Sequence[DrawnFigure], folder: Path, form: str) -> list[Path]:
+    """Write each figure as a file of the form "pdf", "png" or "svg", in the light theme on white."""
+    paths = []
+    for one in figures:
+        paths.append(folder / f"{one.name}.{form}")
+        write_bytes(paths[-1], _rendered(one.figure, form, one.name))
+    return paths
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the report's style; matplotlib's own settings are as before afterwards."""
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the page's reader may have the font
+        yield
+
+
+def inline_svg(figure: Figure, name: str, description: str) -> str:
+    """Return a figure as an SVG element whose colours are the page's CSS variables.
+
+    Args:
+        figure: drawn in the colours of palette.LIGHT and its ramp.
+        name: keeps its identifiers apart from those of other figures in the page.
+        description: read out instead of the picture.
+    """
+    text = _rendered(figure, "svg", name).decode("utf-8")
+    text = text[text.index("<svg") :]
+    used = set(re.findall(r"(?:url\(#|xlink:href=\"#)([^\")]+)", text))
+    text = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", text)
+    text = re.sub(r"(url\(#|xlink:href=\"#)", rf"\g<1>{name}-", text)
+    text = re.sub(r"#[0-9a-f]{6}\b", lambda found: _variable(found[0]), text)
+    text = re.sub(r"font: ([\d.]+)px '[^\"]*?sans-serif", r"font-size: \1px", text)
+    start = text.index(">") + 1
+    view = re.search(r'viewBox="[^"]+"', text[:start])
+    title = escape(description)
+    return f'<svg class="chart" {view[0] if view else ""} role="img"><title>{title}</title>{text[start:].strip()}'
+
+
+def _variable(colour: str) -> str:
+    return f"var(--{_VARIABLES[colour]})" if colour in _VARIABLES else colour
+
+
+def _rendered(figure: Figure, form: str, name: str) -> bytes:
+    """Return the figure's file; the same figure gives the same bytes."""
+    handle = io.BytesIO()
+    with style(), matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(handle, format=form, metadata=_UNDATED[form])
+    return handle.getvalue()
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """Return an empty figure; sizes in inches."""
+    return Figure(figsize=(width, height))
+
+
+def label_rows(axes: Axes, labels: Sequence[str]) -> None:
+    """Give a plot one row for each label, the first at the top."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", labelcolor=LIGHT["ink"])

@@ -1,0 +1,52 @@
+"""Training curves: loss and macro F1 of each member over epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hpa_hier.evaluate.figures.figure import ReportFigure, new_figure
+from hpa_hier.evaluate.figures.palette import LIGHT
+from hpa_hier.evaluate.training_record import Record
+
+
+def draw_training_curves(records: Sequence[Record]) -> Figure | None:
+    """Draw a row for each member with at least two epochs: its loss on the left, its macro F1 on the right."""
+    records = [record for record in records if record.epochs > 1]
+    if not records:
+        return None
+    figure = new_figure(0.5 + 1.45 * len(records))
+    grid = figure.subplots(len(records), 2, squeeze=False)
+    for (left, right), record in zip(grid, records, strict=True):
+        _draw(left, record, "train_loss", "training part", "soft", "--")
+        _draw(left, record, "calibration_loss", "calibration part", "ours", "-")
+        _draw(right, record, "calibration_macro_f1", None, "ours", "-")
+        right.set_ylim(bottom=0)
+        left.set_title(f"{record.name}: loss")
+        right.set_title("macro F1, calibration part")
+        for axes in (left, right):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+            axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+            best = record.about.get("best_epoch")
+            if best is not None:
+                axes.axvline(best, color=LIGHT["soft"], linewidth=0.8, linestyle=(0, (1, 3)))
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    return figure
+
+
+def _draw(axes: Axes, record: Record, column: str, label: str | None, colour: str, dashes: str) -> None:
+    values = record.curve(column)
+    axes.plot(values.index, values, color=LIGHT[colour], linestyle=dashes, linewidth=1.5, label=label)
+
+
+TRAINING_CURVES = ReportFigure(
+    name="training-curves",
+    section="members",
+    draw=lambda data: draw_training_curves(data.records),
+    describe=lambda data: "Loss and macro F1 of each member over epochs; the table has the epoch that was kept",
+)

@@ -1,0 +1,129 @@
+"""Results of a run: that they agree with the metrics, carry their intervals, and say what they were measured on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from evaluated_run import make_run
+from sklearn.metrics import average_precision_score, f1_score
+
+from hpa_hier.evaluate.compute import compute_results
+from hpa_hier.evaluate.evaluation import read_evaluation
+from hpa_hier.evaluate.results import Estimate
+from hpa_hier.settings.recipe import ReportSettings
+
+FEW = ReportSettings(bootstrap=60, gallery=3)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("results"), count=240, size=16)
+
+
+@pytest.fixture(scope="module")
+def results(run):
+    return compute_results(run, FEW)
+
+
+def test_the_headline_is_what_scikit_learn_finds_on_the_leaves(run, results):
+    evaluation = read_evaluation(run)
+    leaves = evaluation.leaf_columns
+    targets = evaluation.targets[:, leaves]
+    some = targets.any(axis=0)
+    for system, answers in (("ensemble", evaluation.ensemble), ("baseline", evaluation.baseline)):
+        present, probs = answers.present[:, leaves], answers.probs[:, leaves]
+        expected = f1_score(targets[:, some], present[:, some], average="macro", zero_division=0)
+        assert getattr(results.row("macro_f1"), system).value == pytest.approx(expected)
+        expected = average_precision_score(targets[:, some], probs[:, some], average="macro")
+        assert getattr(results.row("mean_ap"), system).value == pytest.approx(expected)
+
+
+def test_every_headline_metric_lies_in_its_interval_and_has_its_baseline_and_difference(results):
+    for row in results.headline:
+        for one in (row.ensemble, row.baseline):
+            assert 0 <= one.low <= one.value <= one.high <= 1
+        assert row.difference.value == pytest.approx(row.ensemble.value - row.baseline.value)
+        assert (row.verdict == "no clear difference") == (row.difference.low <= 0 <= row.difference.high)
+
+
+def test_a_system_compared_with_itself_differs_by_exactly_nothing(run):
+    evaluation = read_evaluation(run)
+    for row in compute_results(replace(evaluation, baseline=evaluation.ensemble), FEW).headline:
+        assert row.difference == Estimate(0.0, 0.0, 0.0)
+        assert row.verdict == "no clear difference"
+
+
+def test_lifting_and_closing_leave_no_violation(results):
+    found = results.coherence["ensemble"]
+    assert found.edges_before.value > 0
+    assert found.samples_before.value > 0
+    assert found.edges_after == found.samples_after == Estimate(0.0, 0.0, 0.0)
+
+
+def test_classes_without_positives_are_named_and_have_no_metric(results):
+    assert results.scope.left_out
+    rows = {row.node: row for row in results.nodes}
+    for leaf in results.scope.left_out:
+        assert rows[leaf].positives == 0
+        assert rows[leaf].f1.value is None
+        assert rows[leaf].ap.value is None
+
+
+def test_a_rare_class_that_was_found_every_time_is_still_uncertain(results):
+    found = [row for row in results.nodes if row.leaf and 0 < row.positives < 10 and row.fn == 0]
+    assert found
+    for row in found:
+        assert row.recall.value == row.recall.high == 1
+        assert row.recall.low < 0.8
+
+
+def test_counts_of_a_node_add_up_to_the_samples(results):
+    for row in results.nodes:
+        assert row.tp + row.fp + row.fn + row.tn == results.scope.samples
+        assert row.tp + row.fn == row.positives
+
+
+def test_the_same_seed_gives_the_same_results_and_another_seed_other_intervals(run, results):
+    assert compute_results(run, FEW) == results
+    other = compute_results(run, FEW.model_copy(update={"seed": 1})).row("macro_f1").ensemble
+    assert other.value == results.row("macro_f1").ensemble.value
+    assert other.low != results.row("macro_f1").ensemble.low
+
+
+def test_without_resamples_there_are_metrics_but_no_intervals(run):
+    macro = compute_results(run, FEW.model_copy(update={"bootstrap": 0})).row("macro_f1")
+    assert macro.ensemble.value is not None
+    assert macro.ensemble.low is None
+    assert macro.verdict is None
+
+
+def test_a_run_without_a_flat_baseline_has_results_and_no_difference(tmp_path):
+    results = compute_results(make_run(tmp_path, count=120, size=16, flat=False), FEW)
+    assert results.row("macro_f1").baseline is None
+    assert results.row("macro_f1").difference is None
+    assert results.nodes[0].baseline is None
+
+
+def test_units_are_counted_as_they_are_resampled(run, results, tmp_path):
+    assert results.scope.units == len(set(read_evaluation(run).groups)) < results.scope.samples
+    for name in ("ensemble", "taxonomy.yaml"):
+        (tmp_path / name).symlink_to(run / name)
+    assert compute_results(tmp_path, FEW).scope.units == results.scope.samples
+
+
+def test_an_ensemble_that_fell_back_to_the_flat_mean_says_so(run, results):
+    assert not results.scope.uses_baseline
+    evaluation = read_evaluation(run)
+    facts = {**evaluation.facts, "members": evaluation.baseline_members, "acceptance": {"accepted": False}}
+    assert compute_results(replace(evaluation, facts=facts), FEW).scope.uses_baseline
+
+
+def test_the_measured_levels_are_means_over_their_nodes(results):
+    for level in results.levels:
+        assert (level.f1.key, level.ap.key) == (f"f1 of {level.name}", f"ap of {level.name}")
+    leaves = [row.f1.value for row in results.nodes if row.leaf and row.f1.value is not None]
+    assert results.levels[-1].f1.ensemble.value == pytest.approx(np.mean(leaves))
+    assert json.dumps(results.levels[-1].nodes)

@@ -1,0 +1,92 @@
+"""An evaluation is read back whole, or refused with the command that makes it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from evaluated_run import make_run
+
+from hpa_hier.errors import UserError
+from hpa_hier.evaluate.evaluation import read_evaluation
+from hpa_hier.files.atomic import sha256
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("evaluation"), count=240, size=16)
+
+
+def test_the_baseline_of_old_files_is_read_under_its_old_names(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "run" / "ensemble" / "evaluation.npz"
+    arrays = dict(np.load(file, allow_pickle=False))
+    renamed = {name.replace("flat_", "baseline_"): array for name, array in arrays.items()}
+    assert renamed.keys() != arrays.keys()
+    np.savez(file, **renamed)
+    np.testing.assert_array_equal(read_evaluation(tmp_path / "run").baseline.probs, read_evaluation(run).baseline.probs)
+
+
+def test_an_evaluation_is_found_from_the_run_its_ensemble_folder_or_the_file(run):
+    paths = (run, run / "ensemble", run / "ensemble" / "evaluation.npz")
+    assert len({read_evaluation(path).ids for path in paths}) == 1
+
+
+def test_the_columns_of_the_file_may_come_in_any_order(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    file = copy / "ensemble" / "evaluation.npz"
+    arrays = dict(np.load(file, allow_pickle=False))
+    turned = {
+        name: array[..., ::-1] if array.shape[-1:] == (len(arrays["nodes"]),) and name != "member_names" else array
+        for name, array in arrays.items()
+    }
+    np.savez(file, **turned)
+    np.testing.assert_array_equal(read_evaluation(copy).ensemble.probs, read_evaluation(run).ensemble.probs)
+
+
+def test_a_run_that_was_not_evaluated_says_which_command_does_it(tmp_path):
+    with pytest.raises(UserError, match=r"no evaluation yet; run: python -m hpa_hier\.ensemble evaluate"):
+        read_evaluation(tmp_path)
+
+
+def test_a_file_that_is_no_evaluation_is_refused_with_its_name(tmp_path):
+    (tmp_path / "ensemble").mkdir()
+    (tmp_path / "ensemble" / "evaluation.npz").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(UserError, match=r"evaluation\.npz: not an evaluation"):
+        read_evaluation(tmp_path)
+
+
+def test_an_evaluation_that_lacks_a_node_of_the_taxonomy_is_refused(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    file = copy / "ensemble" / "evaluation.npz"
+    arrays = dict(np.load(file, allow_pickle=False))
+    arrays["nodes"] = np.array(["Nucleolus" if node == "Nucleus" else node for node in arrays["nodes"]])
+    np.savez(file, **arrays)
+    with pytest.raises(UserError, match="no column for node 'Nucleus'"):
+        read_evaluation(copy)
+
+
+def test_an_array_of_another_shape_is_refused(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    file = copy / "ensemble" / "evaluation.npz"
+    arrays = dict(np.load(file, allow_pickle=False))
+    arrays["probs"] = arrays["probs"][:-1]
+    np.savez(file, **arrays)
+    with pytest.raises(UserError, match=r"'probs' has shape \(\d+, 44\), but ids × nodes are"):
+        read_evaluation(copy)
+
+
+def test_an_evaluation_of_another_ensemble_is_refused(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    folder = tmp_path / "run" / "ensemble"
+    (folder / "ensemble.json").write_text("{}")
+    facts = json.loads((folder / "evaluation.json").read_text())
+    (folder / "evaluation.json").write_text(json.dumps(facts | {"ensemble_sha256": "0" * 64}))
+    with pytest.raises(
+        UserError, match=r"evaluation\.npz: belongs to another ensemble than ensemble\.json; run: python -m hpa"
+    ):
+        read_evaluation(tmp_path / "run")
+    (folder / "evaluation.json").write_text(json.dumps(facts | {"ensemble_sha256": sha256(folder / "ensemble.json")}))
+    assert read_evaluation(tmp_path / "run").ids == read_evaluation(run).ids
