@@ -103,14 +103,18 @@ def score(network, images: np.ndarray) -> np.ndarray:
 def simulated(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Simulate images with the real class counts: (B, 4, S, S) uint8, and (B, N) bool as the taxonomy's nodes."""
     from hpa_hier.data.labels.table import targets
+    from hpa_hier.simulate.field import simulate_field
     from hpa_hier.simulate.labelsets import LEAVES, draw_samples
-    from hpa_hier.simulate.write import images
     from hpa_hier.taxonomy import Taxonomy
 
     samples = draw_samples(count, seed)
     nodes = [tuple(LEAVES[label] for label in sample.labels) for sample in samples]
     present = targets(nodes, Taxonomy.load("hierarchy/hpa28.yaml")).present
-    return np.stack(list(images(samples, size, seed))).astype(np.uint8), present
+    fields = [
+        simulate_field(seed, index, size, sample.labels, antibody=sample.antibody)
+        for index, sample in enumerate(samples)
+    ]
+    return np.stack([field.image for field in fields]).astype(np.uint8), present
 
 
 def main(arguments: list[str]) -> int:

@@ -97,10 +97,11 @@ def changes() -> dict[str, Change]:
 
 def finding(cells: int) -> None:
     """Print which copies of simulated cells are found, and how many pairs of different ones are."""
+    from hpa_hier.settings.recipe import SimulateSettings
     from hpa_hier.simulate.write import write_pack
 
     with tempfile.TemporaryDirectory() as folder:
-        write_pack(Path(folder) / "pack", cells, SIDE, 0, 1.0, workers=1, taxonomy="hierarchy/hpa28.yaml")
+        write_pack(Path(folder) / "pack", SimulateSettings(count=cells, image_size=SIDE))
         pack = Pack.open(Path(folder) / "pack")
         images = pack.images(np.arange(min(cells, PLANTED)))
         began = time.process_time()

@@ -16,14 +16,14 @@ import cv2
 import numpy as np
 
 from hpa_hier.simulate.field import simulate_field
-from hpa_hier.simulate.labelsets import draw_labels
+from hpa_hier.simulate.labelsets import draw_samples
 
 FLOORS = {128: 40.0, 256: 10.0}  # fields a second and core
 
 
 def measure(size: int, seconds: float) -> tuple[float, np.ndarray]:
     """Return fields per second and the milliseconds of each field."""
-    labels = draw_labels(5000, seed=3)
+    labels = [sample.labels for sample in draw_samples(5000, seed=3)]
     simulate_field(3, 0, size, labels[0])  # caches fill outside the measurement
     took: list[float] = []
     while sum(took) < seconds:

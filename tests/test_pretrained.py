@@ -9,6 +9,7 @@ import pytest
 from hpa_hier.cli.ensemble import main
 from hpa_hier.errors import UserError
 from hpa_hier.files.shipped import pretrained_folder
+from hpa_hier.settings.recipe import SimulateSettings
 from hpa_hier.simulate.write import write_folder
 
 FOLDER = pretrained_folder()
@@ -34,7 +35,7 @@ def test_where_no_run_is_finished_it_predicts_without_yellow_and_says_what_it_le
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_folder(tmp_path / "images", 3, 64, 5)
+    write_folder(tmp_path / "images", SimulateSettings(count=3, image_size=64, seed=5))
     for yellow in (tmp_path / "images").glob("*_yellow.png"):
         yellow.unlink()
     assert main(["predict", "--images", "images", "--out", "out", "--device", "cpu"]) == 0
@@ -46,7 +47,7 @@ def test_where_no_run_is_finished_it_predicts_without_yellow_and_says_what_it_le
 
 def test_it_can_be_named_as_a_run_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_folder(tmp_path / "images", 1, 64, 5)
+    write_folder(tmp_path / "images", SimulateSettings(count=1, image_size=64, seed=5))
     assert main(["predict", "--run", "pretrained", "--images", "images", "--out", "out", "--device", "cpu"]) == 0
 
 

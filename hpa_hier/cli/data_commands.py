@@ -12,7 +12,7 @@ from hpa_hier.data.images.scan import Reject
 from hpa_hier.data.labels.problems import LISTED
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.data.pack.audit import Audit, audit
-from hpa_hier.data.pack.build import REJECTED, SIMULATED, PackReport, build_pack
+from hpa_hier.data.pack.build import REJECTED, PackReport, build_pack
 from hpa_hier.data.pack.matching import PackRequest
 from hpa_hier.data.pack.pack import VECTORS, Pack
 from hpa_hier.data.pack.vector_pack import VectorRequest, build_vectors
@@ -29,7 +29,6 @@ from hpa_hier.data.split.split import (
 )
 from hpa_hier.data.split.stratify import deviation, worst_ten
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import write_json
 from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
@@ -177,33 +176,20 @@ def simulate(options: argparse.Namespace) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from None
-    facts = (out, settings.count, settings.image_size, settings.seed, settings.imbalance)
     if options.form == "pack":
         if options.masks:
             raise UserError("--masks: a pack holds images only; write files (--as files), or leave --masks out")
         write.write_pack(
-            *facts,
+            out,
+            settings,
             workers=options.workers,
             taxonomy=recipe.taxonomy,
-            radius=settings.radius,
-            supersample=settings.supersample,
-            variety=settings.variety,
             intensity=recipe.data.intensity,
             channels=recipe.data.channels,
         )
         wrote = out
     else:
-        if not (out / "labels.csv").exists():
-            write_json(out / SIMULATED, {"note": write.NOTE, **settings.model_dump()})
-        wrote = write.write_folder(
-            *facts,
-            workers=options.workers,
-            depth=options.depth,
-            radius=settings.radius,
-            supersample=settings.supersample,
-            variety=settings.variety,
-            masks=options.masks,
-        )
+        wrote = write.write_folder(out, settings, workers=options.workers, depth=options.depth, masks=options.masks)
     print(f"wrote {wrote}: {settings.count:,} simulated images of {settings.image_size}² pixels, seed {settings.seed}")
 
 

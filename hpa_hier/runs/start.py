@@ -79,15 +79,9 @@ def _simulate(recipe: Recipe, taxonomy: Taxonomy, run: Path) -> Path:
             )
             write_pack(
                 folder,
-                settings.count,
-                settings.image_size,
-                settings.seed,
-                settings.imbalance,
+                settings,
                 workers=os.cpu_count() or 1,
                 taxonomy=recipe.taxonomy,
-                radius=settings.radius,
-                supersample=settings.supersample,
-                variety=settings.variety,
                 intensity=data.intensity,
                 channels=data.channels,
             )

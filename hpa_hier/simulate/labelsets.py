@@ -58,7 +58,12 @@ class SimulatedSample:
     """What one image shows."""
 
     labels: LabelSet  # "0".."27", ascending
-    antibody: str  # images of one antibody share their labels and their patterns' strengths
+    antibody: int  # its number; images of one antibody share their labels and their patterns' strengths
+
+    @property
+    def antibody_name(self) -> str:
+        """The antibody as tables have it."""
+        return f"antibody{self.antibody:05d}"
 
 
 @cache
@@ -109,6 +114,9 @@ def draw_samples(count: int, seed: int, imbalance: float = 1.0, floor: int = FLO
 
     Raises:
         UserError: a number out of range.
+
+    >>> [" ".join(sample.labels) for sample in draw_samples(3, seed=1)]
+    ['2 11', '4 25', '4 25']
     """
     if count < 1 or seed < 0:
         raise UserError(f"simulate: count must be at least 1 and seed at least 0, got {count} and {seed}")
@@ -117,19 +125,8 @@ def draw_samples(count: int, seed: int, imbalance: float = 1.0, floor: int = FLO
     rng = np.random.default_rng([seed, 0x1ABE1])
     groups = _groups_with_floor(rng, count, imbalance, min(floor, count // (3 * len(LEAVES))))
     order = rng.permutation(len(groups))
-    samples = [
-        SimulatedSample(groups[g][0], f"antibody{k:05d}") for k, g in enumerate(order) for _ in range(groups[g][1])
-    ]
+    samples = [SimulatedSample(groups[g][0], k) for k, g in enumerate(order) for _ in range(groups[g][1])]
     return samples[:count]
-
-
-def draw_labels(count: int, seed: int, imbalance: float = 1.0) -> list[LabelSet]:
-    """Draw the label sets of `count` images; see `draw_samples`.
-
-    >>> draw_labels(3, seed=1) == draw_labels(3, seed=1)
-    True
-    """
-    return [sample.labels for sample in draw_samples(count, seed, imbalance)]
 
 
 def _groups_with_floor(

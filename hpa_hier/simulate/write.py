@@ -2,53 +2,41 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import os
 import signal
 import threading
+import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
+from functools import cache, partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
+from joblib import Parallel, delayed
+from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import write_bytes, write_text
+from hpa_hier.files.atomic import read_json, write_bytes, write_json
+from hpa_hier.files.tables import write_table
 from hpa_hier.simulate.field import SimulatedField, simulate_field
 from hpa_hier.simulate.labelsets import LEAVES, SimulatedSample, draw_samples
 from hpa_hier.simulate.optics import CHANNELS
 
 if TYPE_CHECKING:
+    from hpa_hier.settings.recipe import SimulateSettings
     from hpa_hier.taxonomy import Taxonomy
 
 NOTE = "simulated by hpa_hier.simulate: no real cells"
-Radius = tuple[float, float]  # smallest and largest mean radius of the cells, shares of the field's side
-_Task = tuple[int, tuple[str, ...], int]  # an image's number, its labels, the number of its antibody
 _T = TypeVar("_T")
 _RADIUS = 3  # the stream of random numbers that radii come from
 _SMALLEST = 8.0  # pixels; smaller cells cannot be simulated
-_CHUNK = 8  # fields a worker simulates before it hands them over
-
-
-@dataclass(frozen=True)
-class Look:
-    """What the fields of one set have in common; as the arguments of `write_folder` and `write_pack`."""
-
-    size: int
-    seed: int
-    depth: int = 8
-    radius: Radius | None = None
-    supersample: int = 1
-    variety: float = 0.0
-    intensity: str = "depth"
+_AHEAD = 64  # fields per worker that may wait in memory
 
 
 def image_id(index: int) -> str:
@@ -57,108 +45,86 @@ def image_id(index: int) -> str:
 
 
 def write_folder(
-    out: Path,
-    count: int,
-    size: int,
-    seed: int,
-    imbalance: float = 1.0,
-    *,
-    workers: int = 1,
-    depth: int = 8,
-    radius: Radius | None = None,
-    supersample: int = 1,
-    variety: float = 0.0,
-    masks: bool = False,
+    out: Path, settings: SimulateSettings, *, workers: int = 1, depth: int = 8, masks: bool = False
 ) -> Path:
-    """Simulate `count` fields as `<id>_<channel>.png` with `labels.csv` (Id, Target, antibody) beside them.
+    """Write fields as `<id>_<channel>.png`, with `labels.csv` (Id, Target, antibody) and `simulated.json` beside them.
 
     Args:
-        out: folder, made if absent; an existing `labels.csv` in it is an error.
-        count: fields.
-        size: pixels.
-        seed: of the whole set.
-        imbalance: 1 real, 0 balanced.
+        out: folder, made if absent.
+        settings: number, size and looks of the fields.
         workers: processes; the files are the same whatever their number.
-        depth: bits, 8 or 16.
-        radius: shares of the side between which each field's cells get their mean radius, log-uniformly: from whole
-            fields of tens of cells to single cells at high zoom; None chooses one that suits the size.
-        supersample: times the side that fields are simulated at before they are shrunk; 1 for none.
-        variety: 0 to 1, how widely contrast, sharpness and compression vary; 8 bits only.
+        depth: bits a channel, 8 or 16; `settings.variety` above 0 needs 8.
         masks: also write `masks/<id>_cells.png` and `_nuclei.png` (16 bits: 0 outside, else the cell's number) and, for
             each label, `masks/<id>_place-<label>.png` (8 bits: the light of that place alone before the optics, 255
             the brightest).
 
     Returns:
         The label table, which is written last.
+
+    Raises:
+        UserError: `out` holds a finished set, or an unfinished one of other settings.
     """
-    table = out / "labels.csv"
+    import pandas as pd
+
+    from hpa_hier.data.pack.build import SIMULATED
+
+    table, about = out / "labels.csv", out / SIMULATED
     if table.exists():
         raise UserError(f"{table}: exists already; give another --out or remove the folder")
-    samples = draw_samples(count, seed, imbalance)
-    look = Look(size, seed, depth, radius, supersample, variety)
-    if masks:
-        for index, drawn in enumerate(_in_order(samples, partial(_draw_field, look), workers)):
-            _write_image(out, image_id(index), drawn.image)
-            _write_masks(out / "masks", image_id(index), drawn)
-    else:
-        for index, image in enumerate(_in_order(samples, partial(_draw, look), workers)):
-            _write_image(out, image_id(index), image)
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["Id", "Target", "antibody"])
-    rows.writerows([image_id(i), " ".join(s.labels), s.antibody] for i, s in enumerate(samples))
-    write_text(table, text.getvalue())
+    facts = {"note": NOTE, **settings.model_dump(mode="json")}
+    if about.exists() and read_json(about) != facts:
+        raise UserError(
+            f"{about}: the folder holds unfinished fields of other settings; give another --out or remove it"
+        )
+    write_json(about, facts)
+    samples = draw_samples(settings.count, settings.seed, settings.imbalance)
+    fields = _fields(samples, settings, depth)
+    files = [partial(_files, image_id(index), field, masks) for index, field in enumerate(fields)]
+    for contents in _in_order(files, workers):
+        for name, content in contents.items():
+            write_bytes(out / name, content)
+    rows = [(image_id(i), " ".join(sample.labels), sample.antibody_name) for i, sample in enumerate(samples)]
+    write_table(table, pd.DataFrame(rows, columns=["Id", "Target", "antibody"]))
     return table
 
 
 def write_pack(
     out: Path,
-    count: int,
-    size: int,
-    seed: int,
-    imbalance: float = 1.0,
+    settings: SimulateSettings,
     *,
     workers: int = 1,
-    taxonomy: str | None = None,
-    radius: Radius | None = None,
-    supersample: int = 1,
-    variety: float = 0.0,
+    taxonomy: str = "hierarchy/hpa28.yaml",
     intensity: str = "depth",
     channels: Sequence[str] = CHANNELS,
 ) -> Path:
-    """Simulate `count` fields straight into a pack of uint8 images; arguments as for `write_folder`.
+    """Write fields straight into a pack of uint8 images.
 
     Args:
         out: the pack's folder.
-        count: fields.
-        size: pixels.
-        seed: of the whole set.
-        imbalance: 1 real, 0 balanced.
-        workers: processes.
-        taxonomy: file with the 28 labels, by default hierarchy/hpa28.yaml.
-        radius: shares of the side, as for `write_folder`.
-        supersample: as for `write_folder`.
-        variety: as for `write_folder`.
+        settings: number, size and looks of the fields.
+        workers: processes; the pack is the same whatever their number.
+        taxonomy: file with the 28 labels.
         intensity: "depth", or "percentile" as `data.intensity` has it for real images.
         channels: those that the pack keeps, in this order.
 
     Returns:
         The pack's folder.
+
+    Raises:
+        UserError: the taxonomy lacks a label, or `out` holds something else.
     """
     from hpa_hier.data.pack.pack import write_simulated_pack
     from hpa_hier.taxonomy import Taxonomy
 
-    tree = Taxonomy.load(taxonomy or "hierarchy/hpa28.yaml")
-    samples = draw_samples(count, seed, imbalance)
-    nodes = [tuple(_node(tree, label) for label in sample.labels) for sample in samples]
-    look = Look(size, seed, radius=radius, supersample=supersample, variety=variety, intensity=intensity)
-    kept = [CHANNELS.index(channel) for channel in channels]
+    tree = Taxonomy.load(taxonomy)
+    samples = draw_samples(settings.count, settings.seed, settings.imbalance)
+    images = [partial(_image, field, intensity, channels) for field in _fields(samples, settings)]
     write_simulated_pack(
         out,
-        (image[kept] for image in _in_order(samples, partial(_draw, look), workers)),
-        ids=[image_id(i) for i in range(count)],
-        nodes=nodes,
-        groups=[sample.antibody for sample in samples],
+        _in_order(images, workers),
+        ids=[image_id(i) for i in range(len(samples))],
+        nodes=[tuple(_node(tree, label) for label in sample.labels) for sample in samples],
+        groups=[sample.antibody_name for sample in samples],
         channels=channels,
         taxonomy=tree,
         note=NOTE,
@@ -167,113 +133,116 @@ def write_pack(
     return out
 
 
-def images(
-    samples: list[SimulatedSample],
-    size: int,
-    seed: int,
-    *,
-    workers: int = 1,
-    depth: int = 8,
-    radius: Radius | None = None,
-    supersample: int = 1,
-    variety: float = 0.0,
-) -> Iterator[NDArray[np.generic]]:
-    """Yield the images (4, S, S) of `samples` in order, simulated by `workers` processes, with a progress bar."""
-    look = Look(size, seed, depth, radius, supersample, variety)
-    return _in_order(samples, partial(_draw, look), workers)
+def _fields(
+    samples: Sequence[SimulatedSample], settings: SimulateSettings, depth: int = 8
+) -> list[Callable[[], SimulatedField]]:
+    """Return the call that simulates each sample."""
+    return [
+        partial(
+            simulate_field,
+            settings.seed,
+            index,
+            settings.image_size,
+            sample.labels,
+            antibody=sample.antibody,
+            depth=depth,
+            radius=_draw_radius(settings, index),
+            supersample=settings.supersample,
+            variety=settings.variety,
+        )
+        for index, sample in enumerate(samples)
+    ]
 
 
-def _in_order(samples: list[SimulatedSample], draw: Callable[[_Task], _T], workers: int) -> Iterator[_T]:
-    """Yield what `draw` makes of each sample, in order, with a progress bar."""
-    tasks = [(i, sample.labels, int(sample.antibody.removeprefix("antibody"))) for i, sample in enumerate(samples)]
-    with tqdm(total=len(tasks), desc="simulating", unit="field", mininterval=0.5, disable=None) as bar:
-        if workers <= 1:
-            for task in tasks:
-                image = draw(task)
+def _draw_radius(settings: SimulateSettings, index: int) -> float | None:
+    """Draw the cells' mean radius in one field, in pixels; large and small zooms are equally likely."""
+    if settings.radius is None:
+        return None
+    smallest, largest = np.log(settings.radius)
+    radius = np.exp(np.random.default_rng([settings.seed, _RADIUS, index]).uniform(smallest, largest))
+    return float(min(max(_SMALLEST, settings.image_size * radius), settings.image_size))
+
+
+def _in_order(tasks: Sequence[Callable[[], _T]], workers: int) -> Iterator[_T]:
+    """Yield what the tasks return, in order, with a progress bar.
+
+    Tasks go to the processes in blocks: joblib computes on while nobody takes its results, and they would fill memory.
+    """
+    warnings.filterwarnings("ignore", message=".*processed by the workers have been cancelled")  # after Ctrl-C
+    block = max(1, workers) * _AHEAD
+    with (
+        tqdm(total=len(tasks), desc="simulating", unit="field", mininterval=0.5, disable=None) as bar,
+        Parallel(max(1, workers), return_as="generator") as parallel,
+    ):
+        calls = tasks
+        if workers > 1:
+            with _ctrl_c_delayed():  # this process answers for its workers, which are started here
+                list(parallel(delayed(time.sleep)(0) for _ in range(workers)))
+            calls = [partial(_in_worker, os.getpid(), task) for task in tasks]
+        for start in range(0, len(calls), block):
+            for result in parallel(delayed(call)() for call in calls[start : start + block]):
                 bar.update()  # before the yield: who takes the last image may never come back
-                yield image
-            return
-        # Forking a process that holds threads can hang; spawned workers import only this room.
-        with (
-            ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool,
-            _ctrl_c_is_ours(pool, workers),
-        ):
-            for start in range(0, len(tasks), workers * _CHUNK * 8):  # bounded: no more than these wait in memory
-                for image in pool.map(draw, tasks[start : start + workers * _CHUNK * 8], chunksize=_CHUNK):
-                    bar.update()
-                    yield image
+                yield result
 
 
 @contextmanager
-def _ctrl_c_is_ours(pool: ProcessPoolExecutor, workers: int) -> Iterator[None]:
-    """Start the workers deaf to the terminal's Ctrl-C, which this process answers for all of them."""
-    if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for _ in range(workers):  # a worker is started with each task, as long as there are fewer
-            pool.submit(_one_thread)
-        signal.signal(signal.SIGINT, before)
+def _ctrl_c_delayed() -> Iterator[None]:
+    """Hold back Ctrl-C in this process, and for good in those that it starts meanwhile."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    for tracker in (resource_tracker, loky_resource_tracker):  # their start would end the block
+        tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _draw(look: Look, task: _Task) -> NDArray[np.generic]:
-    image = _draw_field(look, task).image
-    if look.intensity == "depth":
-        return image
-    from hpa_hier.data.images.read import to_uint8
-
-    return np.stack([to_uint8(plane, look.intensity) for plane in image])
+def _in_worker(parent: int, task: Callable[[], _T]) -> _T:
+    _settle(parent)
+    return task()
 
 
-def _draw_field(look: Look, task: _Task) -> SimulatedField:
-    index, labels, antibody = task
-    return simulate_field(
-        look.seed,
-        index,
-        look.size,
-        labels,
-        antibody=antibody,
-        depth=look.depth,
-        radius=_radius(look.seed, index, look.size, look.radius) if look.radius else None,
-        supersample=look.supersample,
-        variety=look.variety,
-    )
-
-
-def _write_image(folder: Path, name: str, image: NDArray[np.generic]) -> None:
-    for channel, plane in zip(CHANNELS, image, strict=True):
-        _write_png(folder / f"{name}_{channel}.png", plane)
-
-
-def _write_masks(folder: Path, name: str, drawn: SimulatedField) -> None:
-    _write_png(folder / f"{name}_cells.png", drawn.cell_mask)
-    _write_png(folder / f"{name}_nuclei.png", drawn.nucleus_mask)
-    for label, light in drawn.places.items():
-        shown = np.rint(light * (255 / max(float(light.max()), 1e-6))).clip(0, 255).astype(np.uint8)
-        _write_png(folder / f"{name}_place-{label}.png", shown)
-
-
-def _write_png(path: Path, plane: NDArray[np.generic]) -> None:
-    _, coded = cv2.imencode(
-        ".png",
-        np.asarray(plane, dtype=np.uint8 if plane.dtype == np.uint8 else np.uint16),
-        [cv2.IMWRITE_PNG_COMPRESSION, 3],
-    )
-    write_bytes(path, coded.tobytes())
-
-
-def _radius(seed: int, index: int, size: int, radius: Radius) -> float:
-    """Draw the cells' mean radius in one field, in pixels; large and small zooms are equally likely."""
-    smallest, largest = np.log(radius)
-    drawn = np.exp(np.random.default_rng([seed, _RADIUS, index]).uniform(smallest, largest))
-    return float(min(max(_SMALLEST, size * drawn), size))
-
-
-def _one_thread() -> None:
+@cache
+def _settle(parent: int) -> None:
+    """Make this process a worker: one thread, and an end where its parent was killed."""
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _image(field: Callable[[], SimulatedField], intensity: str, channels: Sequence[str]) -> NDArray[np.uint8]:
+    image = field().image
+    if intensity != "depth":
+        from hpa_hier.data.images.read import to_uint8
+
+        image = np.stack([to_uint8(plane, intensity) for plane in image])
+    return image[[CHANNELS.index(channel) for channel in channels]].astype(np.uint8)
+
+
+def _files(name: str, simulate: Callable[[], SimulatedField], masks: bool) -> dict[str, bytes]:
+    """Return a field's files by name."""
+    field = simulate()
+    planes = {f"{name}_{channel}": plane for channel, plane in zip(CHANNELS, field.image, strict=True)}
+    if masks:
+        planes |= {f"masks/{name}_cells": field.cell_mask, f"masks/{name}_nuclei": field.nucleus_mask}
+        for label, light in field.places.items():
+            grey = np.rint(light * (255 / max(float(light.max()), 1e-6))).clip(0, 255)
+            planes[f"masks/{name}_place-{label}"] = grey.astype(np.uint8)
+    return {f"{file}.png": _png(plane) for file, plane in planes.items()}
+
+
+def _png(plane: NDArray[np.generic]) -> bytes:
+    kind = np.uint8 if plane.dtype == np.uint8 else np.uint16
+    _, encoded = cv2.imencode(".png", np.asarray(plane, dtype=kind), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    return bytes(encoded.tobytes())
 
 
 def _node(taxonomy: Taxonomy, label: str) -> str:

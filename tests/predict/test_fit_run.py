@@ -8,6 +8,7 @@ import pytest
 
 from hpa_hier.cli import train
 from hpa_hier.cli.ensemble import main
+from hpa_hier.settings.recipe import SimulateSettings
 from hpa_hier.simulate.write import write_folder
 
 RECIPE = """run: brief
@@ -29,7 +30,7 @@ def home(tmp_path_factory) -> Path:
     (home / "brief.yaml").write_text(RECIPE.format(artifacts=home / "artifacts"))
     for member in ("coarse", "leaf"):
         train.main(["--member", member, "--config", str(home / "brief.yaml"), "--device", "cpu", "--no-progress"])
-    write_folder(home / "images", count=9, size=48, seed=3, imbalance=1.0, workers=1, depth=8)
+    write_folder(home / "images", SimulateSettings(count=9, image_size=48, seed=3))
     assert main(["fit", "--config", str(home / "brief.yaml")]) == 0
     return home
 

@@ -16,7 +16,6 @@ from hpa_hier.simulate.labelsets import (
     LARGEST_GROUP,
     LEAVES,
     SMALLEST_GROUPS,
-    draw_labels,
     draw_samples,
     label_counts,
     set_counts,
@@ -49,12 +48,12 @@ def test_as_many_samples_are_drawn_as_asked_for(count: int, seed: int, imbalance
 
 
 def test_a_large_draw_has_the_real_frequencies() -> None:
-    drawn = draw_labels(30_000, seed=5)
-    have = Counter(label for labels in drawn for label in labels)
+    sets = [sample.labels for sample in draw_samples(30_000, seed=5)]
+    have = Counter(label for labels in sets for label in labels)
     for label, real in label_counts().items():
         if "+" not in label and real > 500:
             assert have[label] / 30_000 == pytest.approx(real / 31_072, rel=0.2), label
-    pairs = sum("0" in labels and "25" in labels for labels in drawn)
+    pairs = sum("0" in labels and "25" in labels for labels in sets)
     assert pairs / 30_000 == pytest.approx(3_631 / 31_072, rel=0.1)
 
 
@@ -79,7 +78,7 @@ def test_images_of_one_antibody_share_their_labels_and_are_few() -> None:
 
 
 def test_less_imbalance_gives_rare_classes_more_images() -> None:
-    rare = [Counter(x for labels in draw_labels(3000, 1, i) for x in labels)["10"] for i in (1.0, 0.5, 0.0)]
+    rare = [Counter(x for sample in draw_samples(3000, 1, i) for x in sample.labels)["10"] for i in (1.0, 0.5, 0.0)]
     assert rare[0] < rare[1] < rare[2]
 
 
@@ -92,7 +91,7 @@ def test_at_no_imbalance_each_label_has_the_same_mass_as_rarest_of_its_sets() ->
 
 
 def test_a_tiny_draw_is_not_all_rare_classes() -> None:
-    assert sum("0" in labels for labels in draw_labels(60, 2)) > 10
+    assert sum("0" in sample.labels for sample in draw_samples(60, 2)) > 10
 
 
 @pytest.mark.parametrize(

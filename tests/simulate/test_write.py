@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -13,9 +18,14 @@ from hpa_hier.cli.data import main
 from hpa_hier.data.images.read import to_uint8
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.errors import UserError
+from hpa_hier.settings.recipe import SimulateSettings
 from hpa_hier.simulate.field import simulate_field
 from hpa_hier.simulate.labelsets import LEAVES, draw_samples
-from hpa_hier.simulate.write import _radius, image_id, write_folder, write_pack
+from hpa_hier.simulate.write import _draw_radius, image_id, write_folder, write_pack
+
+
+def settings(count: int, seed: int, size: int = 48, **more: object) -> SimulateSettings:
+    return SimulateSettings(count=count, image_size=size, seed=seed, **more)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -23,10 +33,10 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_files_are_the_same_whatever_the_number_of_workers(tmp_path: Path) -> None:
-    write_folder(tmp_path / "one", 10, 48, 3, workers=1)
-    write_folder(tmp_path / "two", 10, 48, 3, workers=2)
+    write_folder(tmp_path / "one", settings(10, 3), workers=1)
+    write_folder(tmp_path / "two", settings(10, 3), workers=2)
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
-    assert len(files_of(tmp_path / "one")) == 4 * 10 + 1
+    assert len(files_of(tmp_path / "one")) == 4 * 10 + 2  # labels.csv, simulated.json
 
 
 def test_an_image_does_not_depend_on_how_many_others_are_simulated() -> None:
@@ -36,18 +46,18 @@ def test_an_image_does_not_depend_on_how_many_others_are_simulated() -> None:
 
 
 def test_the_label_table_is_the_competitions_with_the_antibody_beside(tmp_path: Path) -> None:
-    table = write_folder(tmp_path / "simulated", 4, 48, 8)
+    table = write_folder(tmp_path / "simulated", settings(4, 8))
     with table.open() as handle:
         rows = list(csv.DictReader(handle))
     samples = draw_samples(4, 8)
     assert [row["Id"] for row in rows] == [image_id(i) for i in range(4)]
     assert [tuple(row["Target"].split()) for row in rows] == [sample.labels for sample in samples]
-    assert [row["antibody"] for row in rows] == [sample.antibody for sample in samples]
+    assert [row["antibody"] for row in rows] == [sample.antibody_name for sample in samples]
 
 
 @pytest.mark.parametrize(("depth", "kind"), [(8, np.uint8), (16, np.uint16)])
 def test_channels_are_grey_pngs_of_the_depth_asked_for(tmp_path: Path, depth: int, kind: type) -> None:
-    write_folder(tmp_path, 1, 48, 8, depth=depth)
+    write_folder(tmp_path, settings(1, 8), depth=depth)
     for channel in ("red", "green", "blue", "yellow"):
         plane = cv2.imread(str(tmp_path / f"drawn-000000_{channel}.png"), cv2.IMREAD_UNCHANGED)
         assert plane.shape == (48, 48)
@@ -55,18 +65,18 @@ def test_channels_are_grey_pngs_of_the_depth_asked_for(tmp_path: Path, depth: in
 
 
 def test_a_folder_that_holds_simulated_cells_is_not_written_over(tmp_path: Path) -> None:
-    write_folder(tmp_path, 1, 48, 8)
+    write_folder(tmp_path, settings(1, 8))
     with pytest.raises(UserError, match=r"labels.csv: exists already; give another --out or remove the folder"):
-        write_folder(tmp_path, 1, 48, 9)
+        write_folder(tmp_path, settings(1, 9))
 
 
 def test_the_pack_holds_the_same_images_labels_and_antibodies_as_the_folder(tmp_path: Path) -> None:
-    pack = Pack.open(write_pack(tmp_path / "pack", 6, 48, 3))
-    write_folder(tmp_path / "folder", 6, 48, 3)
+    pack = Pack.open(write_pack(tmp_path / "pack", settings(6, 3)))
+    write_folder(tmp_path / "folder", settings(6, 3))
     samples = draw_samples(6, 3)
     assert list(pack.ids) == [image_id(i) for i in range(6)]
     assert [set(nodes) for nodes in pack.nodes] == [{LEAVES[label] for label in s.labels} for s in samples]
-    assert list(pack.groups) == [sample.antibody for sample in samples]
+    assert list(pack.groups) == [sample.antibody_name for sample in samples]
     images = pack.images(np.arange(6))
     for i, image in enumerate(images):
         for channel, plane in zip(pack.channels, image, strict=True):
@@ -76,16 +86,16 @@ def test_the_pack_holds_the_same_images_labels_and_antibodies_as_the_folder(tmp_
 
 def test_a_pack_keeps_the_channels_that_were_asked_for_in_their_order(tmp_path: Path) -> None:
     whole, part = tmp_path / "whole", tmp_path / "part"
-    write_pack(whole, 3, 48, seed=2)
-    write_pack(part, 3, 48, seed=2, channels=("blue", "green"))
+    write_pack(whole, settings(3, 2))
+    write_pack(part, settings(3, 2), channels=("blue", "green"))
     rows = np.arange(3)
     assert Pack.open(part).channels == ("blue", "green")
     np.testing.assert_array_equal(Pack.open(part).images(rows), Pack.open(whole).images(rows)[:, [2, 1]])
 
 
 def test_masks_are_written_where_they_are_asked_for_and_change_no_image(tmp_path: Path) -> None:
-    write_folder(tmp_path / "plain", 4, 48, 8)
-    write_folder(tmp_path / "masked", 4, 48, 8, masks=True, workers=2)
+    write_folder(tmp_path / "plain", settings(4, 8))
+    write_folder(tmp_path / "masked", settings(4, 8), masks=True, workers=2)
     plain, masked = files_of(tmp_path / "plain"), files_of_images(tmp_path / "masked")
     assert plain == masked
     for index, sample in enumerate(draw_samples(4, 8)):
@@ -108,13 +118,13 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def test_every_fields_cells_get_a_radius_between_the_shares_of_the_side() -> None:
-    radii = [_radius(1, index, 96, (0.1, 0.4)) for index in range(300)]
+    radii = [_draw_radius(settings(300, 1, 96, radius=(0.1, 0.4)), index) for index in range(300)]
     assert 9.6 <= min(radii) < 11 < 35 < max(radii) <= 38.4
-    assert _radius(1, 0, 40, (0.05, 0.06)) == 8.0  # no cell is smaller
+    assert _draw_radius(settings(1, 1, 40, radius=(0.05, 0.06)), 0) == 8.0  # no cell is smaller
 
 
 def test_a_range_of_radii_gives_fields_of_many_cells_and_of_few(tmp_path: Path) -> None:
-    write_folder(tmp_path, 12, 96, 8, radius=(0.09, 0.42), masks=True)
+    write_folder(tmp_path, settings(12, 8, 96, radius=(0.09, 0.42)), masks=True)
     counts = [len(np.unique(read_mask(path))) - 1 for path in (tmp_path / "masks").glob("*_cells.png")]
     assert min(counts) <= 3
     assert max(counts) >= 8
@@ -122,7 +132,7 @@ def test_a_range_of_radii_gives_fields_of_many_cells_and_of_few(tmp_path: Path) 
 
 def test_a_pack_can_have_its_intensities_stretched_as_real_images_have(tmp_path: Path) -> None:
     plain, stretched = (
-        Pack.open(write_pack(tmp_path / rule, 4, 48, 3, intensity=rule)) for rule in ("depth", "percentile")
+        Pack.open(write_pack(tmp_path / rule, settings(4, 3), intensity=rule)) for rule in ("depth", "percentile")
     )
     assert (plain.intensity, stretched.intensity) == ("depth", "percentile")
     rows = np.arange(4)
@@ -137,3 +147,46 @@ def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path, form:
         UserError, match=r"--out .*file/simulated: cannot be made \(Not a directory\); name another folder"
     ):
         main(["simulate", "--count", "1", "--as", form, "--out", str(tmp_path / "file" / "simulated")])
+
+
+def test_an_unfinished_folder_of_other_settings_is_not_filled_up(tmp_path: Path) -> None:
+    write_folder(tmp_path, settings(2, 8))
+    (tmp_path / "labels.csv").unlink()
+    with pytest.raises(UserError, match=r"simulated\.json: the folder holds unfinished fields of other settings"):
+        write_folder(tmp_path, settings(1, 8))
+    write_folder(tmp_path, settings(2, 8))
+
+
+def _running(session: int) -> list[str]:
+    """Return the commands of a session's processes that have not ended."""
+    lines = subprocess.run(["ps", "-eo", "sid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=2) for line in lines.splitlines()]
+    return [row[2] for row in rows if row[0] == str(session) and not row[1].startswith("Z")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks ps for a session's processes")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_stopped_command_leaves_neither_processes_nor_half_a_file(tmp_path: Path, number: int, status: int) -> None:
+    words = ["simulate", "--count", "4000", "--size", "64", "--workers", "2", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hpa_hier.data", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while process.poll() is None and not (tmp_path / "out" / f"{image_id(9)}_red.png").exists():
+        time.sleep(0.02)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    if number == signal.SIGINT:
+        assert errors == "interrupted\n"
+        assert not list((tmp_path / "out").glob(".*"))
+    until = time.monotonic() + 20
+    while _running(process.pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert _running(process.pid) == []

@@ -20,7 +20,7 @@ from hpa_hier.ensemble.decide.safe import safe_answers
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
-from hpa_hier.settings.recipe import EnsembleSettings, MemberSettings
+from hpa_hier.settings.recipe import EnsembleSettings, MemberSettings, SimulateSettings
 from hpa_hier.simulate.write import write_folder
 from hpa_hier.taxonomy import Taxonomy
 
@@ -173,7 +173,7 @@ def home(tmp_path_factory) -> Path:
     (home / "parts.yaml").write_text(text)
     for member in ("parts", "majority", "minority"):
         train.main(["--member", member, "--config", str(home / "parts.yaml"), "--device", "cpu", "--no-progress"])
-    write_folder(home / "images", count=5, size=48, seed=3, imbalance=1.0, workers=1, depth=8)
+    write_folder(home / "images", SimulateSettings(count=5, image_size=48, seed=3))
     return home
 
 
