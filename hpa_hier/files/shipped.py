@@ -12,23 +12,26 @@ _FOLDERS = ("hierarchy", "configs")
 _PRETRAINED = (_PACKAGE / "shipped" / "pretrained", _PACKAGE.parent / "artifacts" / "pretrained")
 
 
-def find_shipped(name: str) -> Path:
+def find_shipped(name: str, folder: str = "configs") -> Path:
     """Return the file called `name`: from the user's folder if it is there, else the copy that came with the package.
 
     Args:
-        name: a path such as ``hierarchy/hpa28.yaml``.
+        name: a path such as ``hierarchy/hpa28.yaml``, or ``hpa28`` for a file of `folder`.
+        folder: where a bare word is looked up: hierarchy or configs.
 
     Raises:
         UserError: neither exists; the message lists what is shipped.
     """
     path = Path(name)
+    bare = len(path.parts) == 1 and not path.suffix
     try:
-        if path.exists():
+        if path.is_file() or (path.exists() and not bare):
             return path
+        path = Path(folder, f"{name}.yaml") if bare else path
         if path.parts[:1] and path.parts[0] in _FOLDERS and ".." not in path.parts:
-            for home in _HOMES:
-                if (home / path).is_file():
-                    return home / path
+            for found in (path, *(home / path for home in _HOMES)):
+                if found.is_file():
+                    return found
     except (OSError, ValueError) as error:  # a name too long, or with a NUL
         raise UserError(f"{name!r}: cannot be a file's name ({error})") from None
     raise UserError(f"{name}: no such file; check the path, or use one that is shipped: {', '.join(shipped_names())}")

@@ -12,7 +12,7 @@ import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -23,6 +23,7 @@ Key: TypeAlias = "str | int"  # a mapping's key, or a list item's index
 
 MAX_BYTES = 1_000_000  # a taxonomy of all of GO's cellular components has a third of this
 MAX_DEPTH = 32  # mappings and lists inside each other
+_WIDTH = 120  # characters of a line that is written
 _MAX_DIGITS = 18  # longer runs of digits are identifiers rather than numbers, and stay text
 
 _TAB_INDENT = re.compile(r"^ *\t[ \t]*[^ \t\r\n]", re.MULTILINE)
@@ -38,7 +39,7 @@ _WORDS: dict[str, bool | None] = {
 
 @dataclass(frozen=True)
 class YamlDocument:
-    """A YAML text's value, with the line that each part of it stands on."""
+    """A YAML text's value, with the line of each part of it."""
 
     value: Value
     source: str  # the file as the user named it; errors begin with it
@@ -118,15 +119,27 @@ def parse_yaml(text: str, source: str) -> YamlDocument:
     {'answer': 'no', 'label': '012', 'share': 0.001}
     """
     _check_text(text, source)
-    reader = _Reader(source)
+    loader = _Loader(text, source)
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            reader.take(event)
+        value = loader.convert(loader.get_single_node(), ())
     except yaml.MarkedYAMLError as error:
         raise UserError(_syntax_message(error, source)) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # ValueError: "\U99999999" is no character
-        raise UserError(f"{source}:{reader.last_line}: not valid YAML ({_one_line(error)}); correct it there") from None
-    return YamlDocument(reader.value, source, reader.lines)
+        raise UserError(f"{source}:{loader.last_line}: not valid YAML ({_one_line(error)}); correct it there") from None
+    finally:
+        loader.dispose()
+    return YamlDocument(value, source, loader.lines)
+
+
+def write_yaml(value: Value) -> str:
+    """Return plain data as YAML text that `parse_yaml` reads back as the same value; innermost blocks on one line.
+
+    >>> print(write_yaml({"run": "demo", "augment": {"gain": 0.5}, "taxonomy": "012"}), end="")
+    run: demo
+    augment: {gain: 0.5}
+    taxonomy: '012'
+    """
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH)
 
 
 def _check_size(path: Path, size: int, max_bytes: int) -> None:
@@ -146,15 +159,17 @@ def _check_text(text: str, source: str) -> None:
     tab = _TAB_INDENT.search(text)
     if tab:
         line = text.count("\n", 0, tab.start()) + 1
-        raise UserError(f"{source}:{line}: a tab in the indentation; YAML needs blanks, so replace it by blanks")
+        raise UserError(f"{source}:{line}: a tab in the indentation; YAML needs spaces, so replace it by spaces")
 
 
 def _syntax_message(error: yaml.MarkedYAMLError, source: str) -> str:
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 1
+    if error.problem == "but found another document":
+        return f"{source}:{line}: a second document begins here ('---'); a file holds one, so remove it"
     problem = _one_line(error.problem or error.context or "unreadable")
     if "'\\t'" in problem:
-        return f"{source}:{line}: a tab where YAML needs blanks; replace it by blanks"
+        return f"{source}:{line}: a tab where YAML needs spaces; replace it by spaces"
     cure = "check the indentation, brackets and quotes of this line and the one before"
     if "mapping values are not allowed" in problem:
         cure = "check its indentation, and quote text that holds ': '"
@@ -166,107 +181,91 @@ def _one_line(message: object) -> str:
     return " ".join(ascii(str(message))[1:-1].replace("\\n", " ").replace("\\'", "'").replace("\\\\", "\\").split())
 
 
-@dataclass
-class _Open:
-    """A mapping or list whose end has not come yet."""
+class _Loader(yaml.SafeLoader):
+    """Composes nodes, of which none is an alias or carries an anchor or a tag, and converts them to values."""
 
-    value: dict[str, Value] | list[Value]
-    path: tuple[Key, ...]
-    key: str | None = None  # a mapping's key that waits for its value
-
-
-class _Reader:
-    """Builds values from parser events, one by one, without recursion."""
-
-    def __init__(self, source: str) -> None:
+    def __init__(self, text: str, source: str) -> None:
+        super().__init__(text)
         self.source = source
-        self.value: Value = None
         self.lines: dict[tuple[Key, ...], int] = {}
-        self.last_line = 1
-        self._stack: list[_Open] = []
-        self._documents = 0
+        self.last_line = 1  # of the node that is read
+        self._depth = 0
 
-    def take(self, event: yaml.Event) -> None:
-        """Take the next event of the YAML parser."""
-        if event.start_mark is not None:
-            self.last_line = event.start_mark.line + 1
-        if isinstance(event, yaml.DocumentStartEvent):
-            self._start_document(event)
-        elif isinstance(event, yaml.AliasEvent):
-            raise self._error(f"the alias '*{event.anchor}'; aliases are not allowed, so write the text out here")
-        elif isinstance(event, yaml.NodeEvent):
-            self._check_plain(event)
-            if isinstance(event, yaml.ScalarEvent):
-                self._scalar(event)
-            else:
-                self._start({} if isinstance(event, yaml.MappingStartEvent) else [])
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self._stack.pop()
-
-    def _start_document(self, event: yaml.DocumentStartEvent) -> None:
-        self._documents += 1
-        if self._documents > 1:
-            raise self._error("a second document begins here ('---'); a file holds one, so remove it")
+    def compose_document(self) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if event.tags:
-            raise self._error("a %TAG directive; tags are not allowed, so remove it")
+            raise self._error(event, "a %TAG directive; tags are not allowed, so remove it")
+        return super().compose_document()
 
-    def _check_plain(self, event: yaml.NodeEvent) -> None:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        self.last_line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            raise self._error(
+                event, f"the alias '*{event.anchor}'; aliases are not allowed, so write the text out here"
+            )
         if event.anchor is not None:
-            raise self._error(f"the anchor '&{event.anchor}'; anchors are not allowed, so remove it")
-        tag = getattr(event, "tag", None)
-        if tag is not None:
-            raise self._error(f"the tag {_one_line(tag)!r}; tags are not allowed, so remove it")
+            raise self._error(event, f"the anchor '&{event.anchor}'; anchors are not allowed, so remove it")
+        if event.tag is not None:
+            raise self._error(event, f"the tag {_one_line(event.tag)!r}; tags are not allowed, so remove it")
+        if isinstance(event, yaml.CollectionStartEvent) and self._depth >= MAX_DEPTH:
+            raise self._error(event, f"more than {MAX_DEPTH} levels inside each other; make the file flatter")
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
-    def _scalar(self, event: yaml.ScalarEvent) -> None:
-        bad = _CONTROL.search(event.value)
+    def convert(self, node: yaml.Node | None, path: tuple[Key, ...]) -> Value:
+        """Return a node's value, and note the lines of what is below it."""
+        if node is None:
+            return None
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.ScalarNode):
+            self._check_printable(node)
+            return plain_value(node.value) if node.style is None else node.value
+        if isinstance(node, yaml.SequenceNode):
+            return [self.convert(item, (*path, index)) for index, item in enumerate(node.value)]
+        value: dict[str, Value] = {}
+        for key, item in node.value:
+            name = self._key(key)
+            if name in value:
+                problem = f"'{_one_line(name)}' appears twice, first on line {self.lines[*path, name]}"
+                raise self._error(key, f"{problem}; rename or remove one")
+            self.lines[*path, name] = key.start_mark.line + 1
+            value[name] = self.convert(item, (*path, name))
+        return value
+
+    def _key(self, key: yaml.Node) -> str:
+        if not isinstance(key, yaml.ScalarNode):
+            raise self._error(key, "a list or mapping as a key; a key must be text")
+        if key.value == "<<" and key.style is None:
+            raise self._error(key, "the merge key '<<'; merges are not allowed, so write the fields out")
+        self._check_printable(key)
+        return str(key.value)
+
+    def _check_printable(self, node: yaml.ScalarNode) -> None:
+        bad = _CONTROL.search(node.value)
         if bad:
-            raise self._error(f"the control character {bad[0]!a} in a text; remove it")
-        inside = self._stack[-1] if self._stack else None
-        if inside is not None and isinstance(inside.value, dict) and inside.key is None:
-            self._key(inside, event)
-        else:
-            self._place(plain_value(event.value) if event.style is None else event.value)
+            raise self._error(node, f"the control character {bad[0]!a} in a text; remove it")
 
-    def _key(self, inside: _Open, event: yaml.ScalarEvent) -> None:
-        key = event.value
-        if key == "<<" and event.style is None:
-            raise self._error("the merge key '<<'; merges are not allowed, so write the fields out")
-        path = (*inside.path, key)
-        if path in self.lines:
-            first = self.lines[path]
-            raise self._error(f"'{_one_line(key)}' stands here twice, first on line {first}; rename or remove one")
-        self.lines[path] = self.last_line
-        inside.key = key
+    def _error(self, at: yaml.Event | yaml.Node, problem: str) -> UserError:
+        assert at.start_mark is not None
+        return UserError(f"{self.source}:{at.start_mark.line + 1}: {problem}")
 
-    def _start(self, value: dict[str, Value] | list[Value]) -> None:
-        inside = self._stack[-1] if self._stack else None
-        if inside is not None and isinstance(inside.value, dict) and inside.key is None:
-            raise self._error("a list or mapping as a key; a key must be text")
-        if len(self._stack) >= MAX_DEPTH:
-            raise self._error(f"more than {MAX_DEPTH} levels inside each other; make the file flatter")
-        path = self._place(value)
-        self._stack.append(_Open(value, path))
 
-    def _place(self, value: Value) -> tuple[Key, ...]:
-        """Put a value where the parser stands and return its path."""
-        if not self._stack:
-            self.value = value
-            self.lines[()] = self.last_line
-            return ()
-        inside = self._stack[-1]
-        if isinstance(inside.value, list):
-            path = (*inside.path, len(inside.value))
-            self.lines[path] = self.last_line
-            inside.value.append(value)
-            return path
-        assert inside.key is not None
-        path = (*inside.path, inside.key)
-        inside.value[inside.key] = value
-        inside.key = None
-        return path
+class _Dumper(yaml.SafeDumper):
+    """Writes what other readers, too, take for the same: text that looks like something else is quoted."""
 
-    def _error(self, problem: str) -> UserError:
-        return UserError(f"{self.source}:{self.last_line}: {problem}")
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    bare = plain_value(text) == text
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if bare else "'")
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def plain_value(text: str) -> Value:

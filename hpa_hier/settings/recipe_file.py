@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from hpa_hier.errors import UserError
 from hpa_hier.files.shipped import find_shipped
 from hpa_hier.files.spelling import did_you_mean
-from hpa_hier.files.yaml_file import Key, Value, YamlDocument, parse_yaml, plain_value, read_yaml
+from hpa_hier.files.yaml_file import Key, Value, YamlDocument, parse_yaml, read_yaml, write_yaml
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.renamed import find_old_names, translate_settings
 from hpa_hier.settings.training import TrainingSettings
@@ -60,7 +60,7 @@ def load_recipe(config: str | None, sets: Sequence[str] = ()) -> Recipe:
 
 def recipe_yaml(recipe: Recipe) -> str:
     """Return a recipe with all its settings as YAML, which `load_recipe` reads back as the same recipe."""
-    return _write_yaml(recipe.model_dump(mode="json"))
+    return write_yaml(recipe.model_dump(mode="json"))
 
 
 def _is_saved(source: str) -> bool:
@@ -176,56 +176,3 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield kind
-
-
-def _write_yaml(value: object) -> str:
-    """Return YAML text of plain data that `parse_yaml` reads back as the same value."""
-    if not isinstance(value, dict):
-        return _inline(value) + "\n"
-    return "\n".join(_block(value, "")) + "\n" if value else "{}\n"
-
-
-def _block(mapping: dict[str, Any], indent: str) -> Iterator[str]:
-    for key, value in mapping.items():
-        name = _inline_text(str(key))
-        if isinstance(value, dict) and value:
-            yield f"{indent}{name}:"
-            yield from _block(value, indent + "  ")
-        elif isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
-            yield f"{indent}{name}:"
-            yield from (f"{indent}  - {_inline(item)}" for item in value)
-        else:
-            yield f"{indent}{name}: {_inline(value)}"
-
-
-def _inline(value: object) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_inline_text(str(key))}: {_inline(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int | float):
-        return repr(value)
-    return _inline_text(str(value))
-
-
-def _inline_text(text: str) -> str:
-    """Return text bare where that reads back as itself, else in double quotes."""
-    if re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text) and plain_value(text) == text and not _yaml_1_1_word(text):
-        return text
-    escaped = "".join(_escape(sign) for sign in text)
-    return f'"{escaped}"'
-
-
-def _yaml_1_1_word(text: str) -> bool:
-    """Say whether older readers would take the text for a truth value; it is quoted for their sake."""
-    return text.lower() in ("y", "n", "yes", "no", "on", "off")
-
-
-def _escape(sign: str) -> str:
-    if sign in '"\\':
-        return "\\" + sign
-    if sign.isprintable():
-        return sign
-    return {"\n": "\\n", "\t": "\\t"}.get(sign, f"\\U{ord(sign):08x}")

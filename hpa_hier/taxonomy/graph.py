@@ -2,35 +2,74 @@
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.files.yaml_file import YamlDocument
-from hpa_hier.taxonomy.tree import Node
+from hpa_hier.taxonomy.node import Node
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A node with where it stands in the file."""
+    """A node with its place in the file."""
 
     node: Node
-    path: tuple[str, ...]
-    children: int
-    also_under: tuple[str, ...]
+    path: tuple[str, ...]  # the keys that lead to it
+    children: int  # below it in the file
+    also_under: tuple[str, ...] = ()
+
+    def below(self, parents: Iterable[str]) -> Entry:
+        """Return the entry with further parents."""
+        return replace(self, node=replace(self.node, parents=(*self.node.parents, *parents)))
+
+
+def build_graph(nodes: Iterable[Node]) -> nx.DiGraph[str]:
+    """Return the graph of the nodes' names, with an edge from each parent to each of its children.
+
+    Nodes, and the children of each, come in the order given.
+    """
+    import networkx as nx  # 0.2 s
+
+    nodes, graph = tuple(nodes), nx.DiGraph()
+    graph.add_nodes_from(node.name for node in nodes)
+    graph.add_edges_from((parent, node.name) for node in nodes for parent in node.parents)
+    return graph
+
+
+def sort_parents_first(document: YamlDocument, entries: list[Entry]) -> dict[str, Node]:
+    """Return the nodes in the file's order, each moved down as far as its second parents ask for.
+
+    Raises:
+        UserError: some nodes are above each other; the message names the cycle.
+    """
+    import networkx as nx
+
+    nodes = {entry.node.name: entry.node for entry in entries}
+    graph, place = build_graph(nodes.values()), {name: index for index, name in enumerate(nodes)}
+    try:
+        return {name: nodes[name] for name in nx.lexicographical_topological_sort(graph, place.__getitem__)}
+    except nx.NetworkXUnfeasible:
+        steps = nx.find_cycle(graph.reverse())
+    paths, second = {e.node.name: e.path for e in entries}, {(e.node.name, up) for e in entries for up in e.also_under}
+    named = " is under ".join(repr(name) for name in (*(name for name, _ in steps), steps[0][0]))
+    first = next(name for name, parent in steps if (name, parent) in second)
+    raise document.error(f"a cycle: {named}; take one of these out of 'also_under'", *paths[first], "also_under")
 
 
 def check_names(document: YamlDocument, entries: list[Entry]) -> None:
-    """Refuse names that are the same in any case: tables may write them in any."""
+    """Refuse names that differ only in case: tables may write them in any."""
     seen: dict[str, Entry] = {}
     for entry in entries:
         first = seen.setdefault(entry.node.name.casefold(), entry)
         if first is not entry:
             spelled = "" if first.node.name == entry.node.name else f" (as '{first.node.name}')"
             raise document.error(
-                f"the name '{entry.node.name}' stands on line {document.line(*first.path)} already{spelled}; "
+                f"the name '{entry.node.name}' is already on line {document.line(*first.path)}{spelled}; "
                 "rename one, or list its second parent in 'also_under'",
                 *entry.path,
             )
@@ -63,35 +102,8 @@ def check_labels(document: YamlDocument, entries: list[Entry]) -> None:
             )
 
 
-def with_second_parents(document: YamlDocument, entries: list[Entry]) -> list[Entry]:
-    """Return the entries with the parents that `also_under` names added after the file's own."""
-    by_name = {entry.node.name: entry for entry in entries}
-    for entry in entries:
-        for index, parent in enumerate(entry.also_under):
-            problem = _second_parent_problem(entry, parent, index, by_name)
-            if problem:
-                raise document.error(f"'{entry.node.name}' is also_under {problem}", *entry.path, "also_under", index)
-    return [replace(e, node=replace(e.node, parents=(*e.node.parents, *e.also_under))) for e in entries]
-
-
-def _second_parent_problem(entry: Entry, parent: str, index: int, by_name: dict[str, Entry]) -> str | None:
-    if parent == entry.node.name:
-        return "itself; remove that"
-    if parent not in by_name:
-        return (
-            f"'{parent}', which is no node of the tree{did_you_mean(parent, by_name) or '; name a group of the tree'}"
-        )
-    if not by_name[parent].children and not by_name[parent].node.open:
-        return f"'{parent}', which is a leaf; name a group"
-    if parent in entry.node.parents:
-        return f"'{parent}', below which it stands already; remove that"
-    if parent in entry.also_under[:index]:
-        return f"'{parent}' twice; remove one"
-    return None
-
-
 def check_open(document: YamlDocument, entries: list[Entry]) -> None:
-    """Refuse an open node that nothing stands below, neither in the file nor by `also_under`."""
+    """Refuse an open node with nothing below it, neither in the file nor by `also_under`."""
     above = {parent for entry in entries for parent in entry.node.parents}
     for entry in entries:
         if entry.node.open and entry.node.name not in above:
@@ -102,41 +114,52 @@ def check_open(document: YamlDocument, entries: list[Entry]) -> None:
             )
 
 
-def parents_first(document: YamlDocument, entries: list[Entry]) -> dict[str, Node]:
-    """Return the nodes in the file's order, each moved down as far as its second parents ask for."""
-    place = {entry.node.name: index for index, entry in enumerate(entries)}
-    children: dict[str, list[str]] = {name: [] for name in place}
-    waiting = {entry.node.name: len(entry.node.parents) for entry in entries}
+def add_second_parents(document: YamlDocument, entries: list[Entry]) -> list[Entry]:
+    """Return the entries with the parents that `also_under` names added after the file's own."""
+    by_name = {entry.node.name: entry for entry in entries}
     for entry in entries:
-        for parent in entry.node.parents:
-            children[parent].append(entry.node.name)
-    ready = [index for index, entry in enumerate(entries) if not entry.node.parents]
-    ordered: dict[str, Node] = {}
-    while ready:
-        node = entries[heapq.heappop(ready)].node
-        ordered[node.name] = node
-        for child in children[node.name]:
-            waiting[child] -= 1
-            if not waiting[child]:
-                heapq.heappush(ready, place[child])
-    if len(ordered) < len(entries):
-        raise _cycle_error(document, entries, ordered)
-    return ordered
+        for index, parent in enumerate(entry.also_under):
+            problem = _second_parent_problem(entry, parent, index, by_name)
+            if problem:
+                raise document.error(f"'{entry.node.name}' is also_under {problem}", *entry.path, "also_under", index)
+    return [entry.below(entry.also_under) for entry in entries]
 
 
-def _cycle_error(document: YamlDocument, entries: list[Entry], ordered: dict[str, Node]) -> UserError:
-    """Follow parents that never became ready until one comes again: that is a cycle."""
-    stuck = {entry.node.name: entry for entry in entries if entry.node.name not in ordered}
-    walk = [next(iter(stuck))]
-    while True:
-        above = next(parent for parent in stuck[walk[-1]].node.parents if parent in stuck)
-        if above in walk:
-            break
-        walk.append(above)
-    cycle = [*walk[walk.index(above) :], above]
-    guilty = next(name for name, parent in pairwise(cycle) if parent in stuck[name].also_under)
-    return document.error(
-        f"a cycle: {' is under '.join(map(repr, cycle))}; take one of these out of 'also_under'",
-        *stuck[guilty].path,
-        "also_under",
-    )
+def _second_parent_problem(entry: Entry, parent: str, index: int, by_name: Mapping[str, Entry]) -> str | None:
+    if parent == entry.node.name:
+        return "itself; remove that"
+    if parent not in by_name:
+        hint = did_you_mean(parent, by_name) or "; name a group of the tree"
+        return f"'{parent}', which is no node of the tree{hint}"
+    if not by_name[parent].children and not by_name[parent].node.open:
+        return f"'{parent}', which is a leaf; name a group"
+    if parent in entry.node.parents:
+        return f"'{parent}', which is already above it; remove that"
+    if parent in entry.also_under[:index]:
+        return f"'{parent}' twice; remove one"
+    return None
+
+
+def add_virtual_nodes(document: YamlDocument, entries: list[Entry], virtual: Mapping[str, list[str]]) -> list[Entry]:
+    """Return the entries with virtual nodes before them, each a further parent of its leaves.
+
+    Args:
+        document: for errors.
+        entries: of the tree.
+        virtual: name → leaves, as the field `virtual` has them.
+    """
+    leaves = {entry.node.name for entry in entries if not entry.children}
+    names = {entry.node.name.casefold() for entry in entries}
+    for name, below in virtual.items():
+        if name.casefold() in names:
+            problem = f"the virtual node '{name}' has the name of a node of the tree; rename one"
+            raise document.error(problem, "virtual", name)
+        for index, leaf in enumerate(below):
+            where = ("virtual", name, index)
+            if leaf not in leaves:
+                raise document.error(f"'{leaf}' is no leaf of the tree{did_you_mean(leaf, leaves)}", *where)
+            if leaf in below[:index]:
+                raise document.error(f"'{leaf}' is listed twice in '{name}'; remove one", *where)
+    made = [Entry(Node(name, (), 1, virtual=True), ("virtual", name), len(below)) for name, below in virtual.items()]
+    above = {leaf: [name for name, below in virtual.items() if leaf in below] for leaf in leaves}
+    return made + [entry.below(above.get(entry.node.name, ())) for entry in entries]

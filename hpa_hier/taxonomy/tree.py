@@ -2,72 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import text_digest
+from hpa_hier.files.shipped import find_shipped
 from hpa_hier.files.spelling import did_you_mean
+from hpa_hier.files.yaml_file import read_text
+from hpa_hier.taxonomy.graph import build_graph
+from hpa_hier.taxonomy.load import ALL, add_virtual_text, parse_taxonomy
+from hpa_hier.taxonomy.node import Node
 
-ALL = "all"  # as a level: every node of the tree
+if TYPE_CHECKING:
+    import networkx as nx
+
 PARTITION = "partition"  # as a level: the virtual nodes
-
-
-@dataclass(frozen=True)
-class Node:
-    """One node as the file gives it. A node with a label and nothing below it is a leaf; others are groups."""
-
-    name: str
-    parents: tuple[str, ...]  # the node it stands below in the file, then those of also_under; () at the top
-    depth: int  # 1 at the top of the tree, along the file's indentation
-    label: str | None = None  # what the annotation file calls it; every leaf has one, open groups may
-    go: str | None = None  # Gene Ontology id
-    description: str = ""
-    open: bool = False  # a group that may be annotated without any known leaf below it
-    virtual: bool = False  # a further parent of leaves that is asked about but never an answer, as `has_minority`
-
-    @property
-    def home(self) -> str | None:
-        """The node that it stands below in the file; None at the top."""
-        return self.parents[0] if self.depth > 1 else None
 
 
 @dataclass(frozen=True, eq=False)
 class Taxonomy:
-    """A checked label tree, or a graph where nodes stand below several parents.
+    """A checked label tree, or a graph where nodes have several parents.
 
     `Taxonomy.load` and `Taxonomy.from_text` make one. Wherever an array has one column for each node, the columns are
     in the order of `nodes`.
 
-    >>> taxonomy = Taxonomy.load("hierarchy/hpa28.yaml")
+    >>> taxonomy = Taxonomy.load("hpa28")
     >>> taxonomy.level("coarse")
     ('Nucleus', 'Cytoplasm', 'Secretory')
     >>> taxonomy.ancestors("Lysosomes")
     ('Secretory', 'Vesicles')
+
+    Attributes:
+        name: of the taxonomy.
+        description: "" where there is none.
+        source: the file as errors name it.
+        text: the file's content, to be saved beside what was made with it; `from_text` reads it back as the same.
+        depths: level → its depth, top first; None: the leaves.
+        entries: name → node; every node after all of its parents.
     """
 
     name: str
     description: str
-    source: str  # the file as errors name it
-    text: str = field(repr=False)  # the file's content, verbatim, to be saved beside what was made with it
-    depths: Mapping[str, int | None] = field(repr=False)  # level → depth of its cut, top first; None: the leaves
-    entries: Mapping[str, Node] = field(repr=False)  # name → node; every node after all of its parents
+    source: str
+    text: str = field(repr=False)
+    depths: Mapping[str, int | None] = field(repr=False)
+    entries: Mapping[str, Node] = field(repr=False)
 
     @classmethod
     def load(cls, path: Path | str) -> Taxonomy:
-        """Read a taxonomy file; a shipped one is found by its name from any folder.
+        """Read a taxonomy file.
+
+        Args:
+            path: the file, or a shipped one's name such as ``hpa28`` or ``hierarchy/hpa28.yaml``, from any folder.
 
         Raises:
             UserError: with the file, the line and what to do.
         """
-        from hpa_hier.files.shipped import find_shipped
-        from hpa_hier.files.yaml_file import read_text
-
-        found = find_shipped(str(path))
+        found = find_shipped(str(path), "hierarchy")
         return cls.from_text(read_text(found), str(found))
 
     @classmethod
@@ -75,12 +72,36 @@ class Taxonomy:
         """Read a taxonomy from YAML text.
 
         Args:
-            text: the file's content.
+            text: a file's content.
             source: what errors call it.
-        """
-        from hpa_hier.taxonomy.load import parse_taxonomy  # load builds on this module
 
-        return parse_taxonomy(text, source)
+        Raises:
+            UserError: with the source, the line and what to do.
+        """
+        parsed = parse_taxonomy(text, source)
+        return cls(parsed.name, parsed.description, source, text, parsed.depths, parsed.nodes)
+
+    def with_virtual(self, nodes: Mapping[str, Sequence[str]]) -> Taxonomy:
+        """Return this taxonomy with further virtual nodes, after those it has; its `text` holds them too.
+
+        Args:
+            nodes: name of a virtual node → the leaves that it is a further parent of.
+
+        Raises:
+            UserError: a name is taken, or what is listed is no leaf.
+
+        >>> halves = Taxonomy.load("hpa28").with_virtual({"has_rare": ["Rods & rings", "Endosomes"]})
+        >>> halves.level("partition"), halves.ancestors("Endosomes")
+        (('has_rare',), ('has_rare', 'Secretory', 'Vesicles'))
+        """
+        taken = {name.casefold() for name in self.nodes}
+        for name, leaves in nodes.items():
+            if name.casefold() in taken:
+                raise UserError(f"{self.source}: a node is already called '{name}'; rename it, or add no virtual node")
+            for leaf in leaves:
+                if not self.is_leaf(leaf):
+                    raise UserError(f"{self.source}: '{leaf}' is no leaf, so '{name}' cannot be above it")
+        return self.from_text(add_virtual_text(self.text, self.source, nodes), self.source)
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
@@ -127,12 +148,9 @@ class Taxonomy:
         return {node: index for index, node in enumerate(self.nodes)}
 
     @cached_property
-    def _children(self) -> Mapping[str, tuple[str, ...]]:
-        children: dict[str, list[str]] = {node: [] for node in self.nodes}
-        for node in self.entries.values():
-            for parent in node.parents:
-                children[parent].append(node.name)
-        return {node: tuple(below) for node, below in children.items()}
+    def graph(self) -> nx.DiGraph[str]:
+        """The nodes' names as a graph, with an edge from each parent to each of its children."""
+        return build_graph(self.entries.values())
 
     @cached_property
     def closure(self) -> np.ndarray:
@@ -147,14 +165,11 @@ class Taxonomy:
     @cached_property
     def bottom_up(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
         """Each group's column with its children's columns, deepest group first: no group before a group below it."""
-        longest: dict[str, int] = {}
-        for name, node in self.entries.items():
-            longest[name] = 1 + max((longest[parent] for parent in node.parents), default=0)
-        groups = [node for node in self.nodes if self._children[node]]
-        groups.sort(key=lambda node: -longest[node])
-        return tuple(
-            (self.column[node], tuple(self.column[child] for child in self._children[node])) for node in groups
-        )
+        import networkx as nx
+
+        generations = [sorted(names, key=self.column.__getitem__) for names in nx.topological_generations(self.graph)]
+        groups = [name for names in reversed(generations) for name in names if not self.is_leaf(name)]
+        return tuple((self.column[group], tuple(map(self.column.__getitem__, self.graph[group]))) for group in groups)
 
     def node(self, name: str) -> Node:
         """Return a node's entry.
@@ -173,24 +188,32 @@ class Taxonomy:
 
     def children(self, node: str) -> tuple[str, ...]:
         """Return the nodes right below, in the order of `nodes`."""
-        return self._children[self.node(node).name]
+        return tuple(self.graph[self.node(node).name])
 
     def ancestors(self, node: str) -> tuple[str, ...]:
         """Return all nodes above, in the order of `nodes`, without the node itself."""
-        return self._named(self.closure[self._index(node)], without=node)
+        import networkx as nx
+
+        return self._in_order(nx.ancestors(self.graph, self.node(node).name))
 
     def descendants(self, node: str) -> tuple[str, ...]:
         """Return all nodes below, in the order of `nodes`, without the node itself."""
-        return self._named(self.closure[:, self._index(node)], without=node)
+        import networkx as nx
+
+        return self._in_order(nx.descendants(self.graph, self.node(node).name))
 
     def leaves_below(self, node: str) -> tuple[str, ...]:
         """Return the leaves below a node, in the order of `nodes`; a leaf's are itself."""
-        return tuple(name for name in self._named(self.closure[:, self._index(node)]) if self.is_leaf(name))
+        return tuple(name for name in (node, *self.descendants(node)) if self.is_leaf(name))
 
     def level(self, name: str) -> tuple[str, ...]:
-        """Return the nodes of a level: those at its depth, and the leaves that stand higher up; of `all`, every node.
+        """Return the nodes of a level: those at its depth, and the leaves higher up.
 
         Depth is counted along the file's indentation; second parents do not change it.
+
+        Args:
+            name: a level of the file; ``all`` for every node; ``partition`` for the virtual nodes, where there are any
+                and the file has no level of this name.
 
         Raises:
             UserError: the taxonomy has no such level; the message lists those it has.
@@ -216,7 +239,7 @@ class Taxonomy:
         )
 
     def group(self, name: str) -> tuple[str, ...]:
-        """Return the leaves below a group, at whatever depth the group stands.
+        """Return the leaves below a group of any depth.
 
         Raises:
             UserError: the name is no node's or a leaf's; the message lists the top groups.
@@ -231,8 +254,8 @@ class Taxonomy:
         return self.leaves_below(name)
 
     def is_leaf(self, node: str) -> bool:
-        """Say whether nothing stands below a node."""
-        return not self._children[self.node(node).name]
+        """Say whether nothing is below a node."""
+        return not self.graph[self.node(node).name]
 
     def is_open(self, node: str) -> bool:
         """Say whether a group may be annotated without any known leaf below it."""
@@ -292,11 +315,7 @@ class Taxonomy:
     @cached_property
     def _labels_below(self) -> Mapping[str, list[str]]:
         """Of each node, the labels of the leaves below, sorted; a leaf's own."""
-        labels: dict[str, list[str]] = {node: [] for node in self.nodes}
-        for leaf in self.leaves:
-            for above in np.flatnonzero(self.closure[self.column[leaf]]):
-                labels[self.nodes[above]].append(self.label(leaf))
-        return {node: sorted(below) for node, below in labels.items()}
+        return {node: sorted(map(self.label, self.leaves_below(node))) for node in self.nodes}
 
     @cached_property
     def _open_texts(self) -> Mapping[str, str]:
@@ -315,11 +334,5 @@ class Taxonomy:
     def _by_name(self) -> Mapping[str, str]:
         return {name.casefold(): name for name in self.entries}
 
-    def _index(self, node: str) -> int:
-        return self.column[self.node(node).name]
-
     def _in_order(self, nodes: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(nodes, key=self.column.__getitem__))
-
-    def _named(self, mask: np.ndarray, without: str | None = None) -> tuple[str, ...]:
-        return tuple(self.nodes[index] for index in np.flatnonzero(mask) if self.nodes[index] != without)

@@ -50,8 +50,8 @@ def test_every_part_knows_its_line() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\na: 2", "x.yaml:2: 'a' stands here twice, first on line 1; rename or remove one"),
-        ("1: a\n'1': b", "x.yaml:2: '1' stands here twice, first on line 1; rename or remove one"),
+        ("a: 1\na: 2", "x.yaml:2: 'a' appears twice, first on line 1; rename or remove one"),
+        ("1: a\n'1': b", "x.yaml:2: '1' appears twice, first on line 1; rename or remove one"),
         ("a: &x 1", "x.yaml:1: the anchor '&x'; anchors are not allowed, so remove it"),
         ("a:\n  - 1\n  - *x", "x.yaml:3: the alias '*x'; aliases are not allowed, so write the text out here"),
         ("a: {}\nb:\n  <<: {c: 1}", "x.yaml:3: the merge key '<<'; merges are not allowed, so write the fields out"),
@@ -61,9 +61,9 @@ def test_every_part_knows_its_line() -> None:
         ("a: 1\n---\nb: 2", "x.yaml:2: a second document begins here ('---'); a file holds one, so remove it"),
         ("[a, b]: 1", "x.yaml:1: a list or mapping as a key; a key must be text"),
         ("{{a: 1}: 2}", "x.yaml:1: a list or mapping as a key; a key must be text"),
-        ("a:\n\tb: 1", "x.yaml:2: a tab in the indentation; YAML needs blanks, so replace it by blanks"),
-        ("a:\n  \tb: 1", "x.yaml:2: a tab in the indentation; YAML needs blanks, so replace it by blanks"),
-        ("a: 1\nb:\tc: 2", "x.yaml:2: a tab where YAML needs blanks; replace it by blanks"),
+        ("a:\n\tb: 1", "x.yaml:2: a tab in the indentation; YAML needs spaces, so replace it by spaces"),
+        ("a:\n  \tb: 1", "x.yaml:2: a tab in the indentation; YAML needs spaces, so replace it by spaces"),
+        ("a: 1\nb:\tc: 2", "x.yaml:2: a tab where YAML needs spaces; replace it by spaces"),
         ("a: [1, 2\nb: 3", "x.yaml:2: not valid YAML (expected ',' or ']', but got ':'); check the indentation"),
         ("a: 'open", "x.yaml:1: not valid YAML (found unexpected end of stream); check the indentation, brackets and quotes"),
         ("a: 1\n b: 2", "x.yaml:2: not valid YAML (mapping values are not allowed here); check its indentation"),

@@ -134,7 +134,7 @@ def test_a_shipped_recipe_asks_for_levels_and_groups_that_its_taxonomy_has(name:
         ),
         ("split: {seed: -4}\n", "x.yaml:1: split.seed must be greater than or equal to 0, got -4"),
         ("- a\n", "x.yaml:1: a recipe holds settings such as 'run: demo'"),
-        ("run: a\nrun: b\n", "x.yaml:2: 'run' stands here twice, first on line 1; rename or remove one"),
+        ("run: a\nrun: b\n", "x.yaml:2: 'run' appears twice, first on line 1; rename or remove one"),
     ],
 )
 def test_a_mistake_is_named_with_its_line_and_what_was_got(tmp_path: Path, text: str, message: str) -> None:
@@ -194,7 +194,7 @@ def test_a_members_training_overrides_only_what_it_names(tmp_path: Path) -> None
     assert recipe.member_training(recipe.members[0].model_copy(update={"training": {}})) == recipe.training
 
 
-@pytest.mark.parametrize("name", ["configs/default.yaml", "configs/demo.yaml"])
+@pytest.mark.parametrize("name", [name for name in shipped_names() if name.startswith("configs/")])
 def test_a_recipe_written_and_read_is_the_same(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     assert recipe_of(tmp_path, recipe_yaml(recipe)) == recipe

@@ -31,9 +31,9 @@ def test_the_small_tree_is_sound() -> None:
 
 # (line to replace, what stands there instead, the message)
 BREAKS = {
-    "duplicate_key": (8, "    Nucleoplasm: {label: 2}", "h.yaml:8: 'Nucleoplasm' stands here twice, first on line 7; rename or remove one"),
-    "duplicate_name": (10, "    Nucleoli: {label: 25}", "h.yaml:10: the name 'Nucleoli' stands on line 8 already; rename one, or list its second parent in 'also_under'"),
-    "duplicate_name_in_another_case": (10, "    nucleoli: {label: 25}", "h.yaml:10: the name 'nucleoli' stands on line 8 already (as 'Nucleoli'); rename one"),
+    "duplicate_key": (8, "    Nucleoplasm: {label: 2}", "h.yaml:8: 'Nucleoplasm' appears twice, first on line 7; rename or remove one"),
+    "duplicate_name": (10, "    Nucleoli: {label: 25}", "h.yaml:10: the name 'Nucleoli' is already on line 8; rename one, or list its second parent in 'also_under'"),
+    "duplicate_name_in_another_case": (10, "    nucleoli: {label: 25}", "h.yaml:10: the name 'nucleoli' is already on line 8 (as 'Nucleoli'); rename one"),
     "duplicate_label": (10, "    Cytosol: {label: 2}", "h.yaml:10: label 2 belongs to both 'Nucleoli' (line 8) and 'Cytosol'; give one of them another label"),
     "duplicate_label_as_text": (10, "    Cytosol: {label: '2'}", "h.yaml:10: label 2 belongs to both 'Nucleoli' (line 8) and 'Cytosol'"),
     "label_that_is_another_nodes_name": (10, "    Cytosol: {label: nucleoli}", "h.yaml:10: the label nucleoli of 'Cytosol' is also the name of another node (line 8); change one, for a table could mean either"),
@@ -45,23 +45,23 @@ BREAKS = {
     "list_as_a_node": (10, "    Cytosol: [label]", "h.yaml:10: unknown field 'Cytosol' in 'Cytoplasm'; the fields are"),
     "node_at_the_top_without_fields": (17, "  Negative: 18", "h.yaml:17: the node 'Negative' must hold fields or nodes, got 18; a leaf is written such as 'Nucleoplasm: {label: 0}'"),
     "unknown_field_of_the_file": (2, "descriptio: x", "h.yaml:2: unknown field 'descriptio'; did you mean 'description'?"),
-    "node_outside_the_tree": (2, "Nucleoplasm: {label: 0}", "h.yaml:2: unknown field 'Nucleoplasm'; the fields are taxonomy, description, levels, tree, virtual, and nodes stand below 'tree'"),
-    "level_deeper_than_the_tree": (3, "levels: {coarse: 1, fine: 4}", "h.yaml:3: unknown level: 'fine' is at depth 4, which the tree has not; give 1 to 3, or 'leaves'"),
-    "level_at_depth_0": (3, "levels: {coarse: 0}", "h.yaml:3: unknown level: 'coarse' is at depth 0, which the tree has not; give 1 to 3, or 'leaves'"),
+    "node_outside_the_tree": (2, "Nucleoplasm: {label: 0}", "h.yaml:2: unknown field 'Nucleoplasm'; the fields are taxonomy, description, levels, tree, virtual, and nodes belong below 'tree'"),
+    "level_deeper_than_the_tree": (3, "levels: {coarse: 1, fine: 4}", "h.yaml:3: level 'fine' is at depth 4, which the tree does not have; give 1 to 3, or 'leaves'"),
+    "level_at_depth_0": (3, "levels: {coarse: 0}", "h.yaml:3: level 'coarse' is at depth 0, which the tree does not have; give 1 to 3, or 'leaves'"),
     "level_that_is_a_word": (3, "levels: {coarse: top}", "h.yaml:3: level 'coarse' must be a depth such as 1, or 'leaves', got 'top'"),
     "level_that_is_a_truth_value": (3, "levels: {coarse: true}", "h.yaml:3: level 'coarse' must be a depth such as 1, or 'leaves', got true"),
     "levels_out_of_order": (3, "levels: {fine: 2, coarse: 1}", "h.yaml:3: level 'coarse' at depth 1 is not below the level before it, at depth 2; order levels from top to bottom, each depth once"),
-    "level_after_the_leaves": (3, "levels: {leaf: leaves, coarse: 1}", "h.yaml:3: level 'coarse' stands after the leaves; order levels from top to bottom"),
+    "level_after_the_leaves": (3, "levels: {leaf: leaves, coarse: 1}", "h.yaml:3: level 'coarse' comes after the leaves; order levels from top to bottom"),
     "level_name_that_is_no_word": (3, "levels: {the top: 1}", "h.yaml:3: the level name 'the top' must be of letters, digits, dots and dashes"),
     "no_levels": (3, "levels: {}", "h.yaml:3: 'levels' must be such as {coarse: 1, leaf: leaves}, got a mapping"),
     "levels_as_a_list": (3, "levels: [coarse, leaf]", "h.yaml:3: 'levels' must be such as {coarse: 1, leaf: leaves}, got the list"),
     "name_of_the_file_is_no_word": (1, "taxonomy: my tree", "h.yaml:1: 'taxonomy' must be a name of letters, digits, dots and dashes, got 'my tree'"),
     "name_of_the_file_is_missing": (1, "", "h.yaml:2: the field 'taxonomy' is missing; add a name such as 'taxonomy: hpa28'"),
-    "levels_are_missing": (3, "", "h.yaml:1: the field 'levels' is missing; add the cuts of the tree such as 'levels: {coarse: 1, leaf: leaves}'"),
+    "levels_are_missing": (3, "", "h.yaml:1: the field 'levels' is missing; add the levels of the tree such as 'levels: {coarse: 1, leaf: leaves}'"),
     "label_of_a_wrong_type": (10, "    Cytosol: {label: [1]}", "h.yaml:10: 'label' must be a whole number or a text, got the list [1]; quote a text"),
     "label_that_is_nothing": (10, "    Cytosol: {label: }", "h.yaml:10: 'label' must be a whole number or a text, got nothing; quote a text"),
     "label_that_is_a_truth_value": (10, "    Cytosol: {label: true}", "h.yaml:10: 'label' must be a whole number or a text, got true; quote a text"),
-    "label_with_a_blank": (10, "    Cytosol: {label: a b}", "h.yaml:10: the label 'a b' must be a word without blanks, commas, bars, semicolons and quotes"),
+    "label_with_a_space": (10, "    Cytosol: {label: a b}", "h.yaml:10: the label 'a b' must be a word without spaces, commas, '|', semicolons and quotes"),
     "open_of_a_wrong_type": (14, "      open: maybe", "h.yaml:14: 'open' must be true or false, got 'maybe'") ,
     "go_that_is_none": (6, "    go: 5634", "h.yaml:6: 'go' must be such as GO:0005654, got 5634"),
     "description_of_a_wrong_type": (2, "description: [a]", "h.yaml:2: 'description' must be a text, got the list ['a']; quote it"),
@@ -69,23 +69,23 @@ BREAKS = {
     "also_under_an_unknown_node": (10, "    Cytosol: {label: 25, also_under: [Nucles]}", "h.yaml:10: 'Cytosol' is also_under 'Nucles', which is no node of the tree; did you mean 'Nucleus'?"),
     "also_under_itself": (6, "    also_under: [Nucleus]", "h.yaml:6: 'Nucleus' is also_under itself; remove that"),
     "also_under_a_leaf": (10, "    Cytosol: {label: 25, also_under: [Nucleoli]}", "h.yaml:10: 'Cytosol' is also_under 'Nucleoli', which is a leaf; name a group"),
-    "also_under_its_own_parent": (10, "    Cytosol: {label: 25, also_under: [Cytoplasm]}", "h.yaml:10: 'Cytosol' is also_under 'Cytoplasm', below which it stands already; remove that"),
+    "also_under_its_own_parent": (10, "    Cytosol: {label: 25, also_under: [Cytoplasm]}", "h.yaml:10: 'Cytosol' is also_under 'Cytoplasm', which is already above it; remove that"),
     "also_under_twice": (10, "    Cytosol: {label: 25, also_under: [Nucleus, Nucleus]}", "h.yaml:10: 'Cytosol' is also_under 'Nucleus' twice; remove one"),
     "reserved_name": (10, "    open: {label: 25}", "h.yaml:10: 'open' is a field's name and cannot name a node; rename the node"),
     "reserved_name_at_the_top": (17, "  label: {label: none}", "h.yaml:17: 'label' is a field's name and cannot name a node; rename the node"),
     "label_on_a_group": (6, "    label: 77", "h.yaml:6: 'Nucleus' has both a label and nodes below it; move the label to a leaf below it, or add 'open: true'"),
     "open_leaf": (10, "    Cytosol: {label: 25, open: true}", "h.yaml:10: 'open' on the leaf 'Cytosol'; only groups can be open, so remove it or put nodes below"),
-    "name_with_a_slash": (10, "    Cyto/sol: {label: 25}", "h.yaml:10: the node name 'Cyto/sol' holds a slash; names become table columns, so rename it"),
-    "name_with_a_comma": (10, "    'Cyto, sol': {label: 25}", "h.yaml:10: the node name 'Cyto, sol' holds a comma"),
-    "name_with_a_bar": (10, "    Cyto|sol: {label: 25}", "h.yaml:10: the node name 'Cyto|sol' holds a bar"),
-    "name_with_a_semicolon": (10, "    Cyto;sol: {label: 25}", "h.yaml:10: the node name 'Cyto;sol' holds a semicolon"),
-    "name_with_a_line_end": (10, '    "Cyto\\nsol": {label: 25}', "h.yaml:10: the node name 'Cyto\\nsol' holds a line end"),
-    "name_with_a_leading_blank": (10, "    ' Cytosol': {label: 25}", "h.yaml:10: the node name ' Cytosol' begins or ends with a blank"),
-    "name_with_a_trailing_blank": (10, "    'Cytosol ': {label: 25}", "h.yaml:10: the node name 'Cytosol ' begins or ends with a blank"),
-    "name_with_a_sign_that_cannot_be_seen": (10, '    "Cyto\\u200bsol": {label: 25}', "h.yaml:10: the node name 'Cyto\\u200bsol' holds a sign that cannot be seen"),
+    "name_with_a_slash": (10, "    Cyto/sol: {label: 25}", "h.yaml:10: the node name 'Cyto/sol' contains a slash; names become table columns, so rename it"),
+    "name_with_a_comma": (10, "    'Cyto, sol': {label: 25}", "h.yaml:10: the node name 'Cyto, sol' contains a comma"),
+    "name_with_a_bar": (10, "    Cyto|sol: {label: 25}", "h.yaml:10: the node name 'Cyto|sol' contains a '|'"),
+    "name_with_a_semicolon": (10, "    Cyto;sol: {label: 25}", "h.yaml:10: the node name 'Cyto;sol' contains a semicolon"),
+    "name_with_a_line_end": (10, '    "Cyto\\nsol": {label: 25}', "h.yaml:10: the node name 'Cyto\\nsol' contains a line end"),
+    "name_with_a_leading_space": (10, "    ' Cytosol': {label: 25}", "h.yaml:10: the node name ' Cytosol' begins or ends with a space"),
+    "name_with_a_trailing_space": (10, "    'Cytosol ': {label: 25}", "h.yaml:10: the node name 'Cytosol ' begins or ends with a space"),
+    "name_with_a_non_printing_character": (10, '    "Cyto\\u200bsol": {label: 25}', "h.yaml:10: the node name 'Cyto\\u200bsol' contains a non-printing character"),
     "empty_name": (10, "    '': {label: 25}", "h.yaml:10: the node name '' is empty"),
     "long_name": (10, f"    {'C' * 101}: {{label: 25}}", f"h.yaml:10: the node name '{'C' * 100}…' has 101 characters, more than 100"),
-    "tab": (10, "\tCytosol: {label: 25}", "h.yaml:10: a tab in the indentation; YAML needs blanks, so replace it by blanks"),
+    "tab": (10, "\tCytosol: {label: 25}", "h.yaml:10: a tab in the indentation; YAML needs spaces, so replace it by spaces"),
     "anchor": (10, "    Cytosol: &c {label: 25}", "h.yaml:10: the anchor '&c'; anchors are not allowed"),
 }  # fmt: skip
 
@@ -172,9 +172,13 @@ def test_a_name_that_no_file_has_lists_what_is_shipped() -> None:
 def test_a_shipped_taxonomy_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert len(Taxonomy.load("hierarchy/hpa28.yaml").leaves) == 28
+    assert len(Taxonomy.load("hpa28").leaves) == 28
     (tmp_path / "hierarchy").mkdir()
     (tmp_path / "hierarchy" / "hpa28.yaml").write_text(SMALL)
     assert Taxonomy.load("hierarchy/hpa28.yaml").name == "small"  # the user's own file goes first
+    assert Taxonomy.load("hpa28").name == "small"
+    (tmp_path / "hpa28").mkdir()
+    assert Taxonomy.load("hpa28").name == "small"  # a folder is no taxonomy
 
 
 def test_an_int_like_label_keeps_its_spelling() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -233,7 +235,7 @@ def test_the_text_is_kept_verbatim(hpa28: Taxonomy) -> None:
 
 def test_the_level_all_is_every_node_and_no_level_may_take_its_name(hpa28: Taxonomy) -> None:
     assert hpa28.level("all") == hpa28.nodes
-    with pytest.raises(UserError, match="a level cannot be called 'all', which stands for every node; rename it"):
+    with pytest.raises(UserError, match="a level cannot be called 'all', which means every node; rename it"):
         Taxonomy.from_text(SMALL.replace("levels: {coarse: 1", "levels: {all: 1"))
 
 
@@ -251,3 +253,65 @@ def test_a_graph_of_four_thousand_nodes_is_read_closed_and_compared_in_seconds()
     assert (taxonomy.close(present).sum(axis=0) >= present.sum(axis=0)).all()
     assert len({taxonomy.meaning(node) for node in taxonomy.nodes}) == 4000
     assert time.process_time() - began < 10  # seconds of this process, about 2 on an idle core
+
+
+def _same(one: Taxonomy, other: Taxonomy) -> bool:
+    return one.entries == other.entries and one.nodes == other.nodes and one.depths == other.depths
+
+
+SMALL_AS_FLOW = (
+    "{taxonomy: flow, levels: {leaf: leaves}, tree: {Nucleus: {Nucleoli: {label: 2}, Nucleoplasm: {label: '02'}}}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("plain", SMALL),
+        ("flow style", SMALL_AS_FLOW),
+        ("an end mark", SMALL + "...\n"),
+        ("a start mark", "---\n" + SMALL),
+        ("virtual nodes of its own", SMALL + "virtual:\n  has_nuclear: [Nucleoli, Nucleoplasm]\n"),
+        ("virtual nodes of its own, before the tree", "virtual: {has_nuclear: [Nucleoli]}\n" + SMALL),
+        (
+            "virtual nodes in flow style",
+            SMALL_AS_FLOW.replace("{taxonomy", "{virtual: {has_nuclear: [Nucleoli]}, taxonomy"),
+        ),
+        ("an empty field for virtual nodes", SMALL + "virtual:\n"),
+    ],
+)
+def test_virtual_nodes_are_added_to_any_file_and_saved_with_it(kind: str, text: str) -> None:
+    before = Taxonomy.from_text(text)
+    after = before.with_virtual({"has_rare": ["Nucleoli"], "has_other": ["Nucleoplasm", "Nucleoli"]})
+    assert after.virtual == (*before.virtual, "has_rare", "has_other"), kind
+    assert after.level("partition") == after.virtual
+    assert after.group("has_other") == tuple(leaf for leaf in before.leaves if leaf in ("Nucleoplasm", "Nucleoli"))
+    assert after.without_virtual.nodes == before.without_virtual.nodes
+    assert [after.meaning(node) for node in before.nodes] == [before.meaning(node) for node in before.nodes]
+    assert [after.level(level) for level in before.levels] == [before.level(level) for level in before.levels]
+    assert _same(Taxonomy.from_text(after.text), after)
+
+
+@QUICK
+@given(graphs(), st.data())
+def test_any_taxonomy_with_virtual_nodes_is_saved_as_it_is(tree: dict, data: st.DataObject) -> None:
+    before = Taxonomy.from_text(tree_text(tree))
+    chosen = st.lists(st.sampled_from(before.leaves), min_size=1, unique=True)
+    after = before.with_virtual({"first": data.draw(chosen)}).with_virtual({"second": data.draw(chosen)})
+    assert after.virtual == ("first", "second")
+    assert after.without_virtual.entries == before.entries
+    assert _same(Taxonomy.from_text(after.text), after)
+
+
+def test_a_virtual_node_that_cannot_be_added_is_refused(hpa28: Taxonomy) -> None:
+    with pytest.raises(
+        UserError, match=r"hpa28\.yaml: a node is already called 'nucleus'; rename it, or add no virtual"
+    ):
+        hpa28.with_virtual({"nucleus": ["Nucleoli"]})
+    with pytest.raises(UserError, match=r"hpa28\.yaml: 'Nucleus' is no leaf, so 'has_rare' cannot be above it"):
+        hpa28.with_virtual({"has_rare": ["Nucleus"]})
+
+
+def test_importing_the_taxonomy_imports_no_graph_library() -> None:
+    code = "import sys, hpa_hier.taxonomy; print(sorted({'networkx', 'pandas', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"

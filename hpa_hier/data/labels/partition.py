@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from hpa_hier.errors import UserError
 from hpa_hier.settings.recipe import PartitionSettings
 from hpa_hier.taxonomy import Taxonomy
-from hpa_hier.taxonomy.virtual import virtual_block
 
 PARTITION_FILE = "partition.json"  # in a run's folder
 
@@ -58,7 +57,7 @@ def add_partition_nodes(taxonomy: Taxonomy, partition: Mapping[str, Sequence[str
         partition: leaves of `majority` and `minority`; an empty side gets no node.
     """
     sides = {virtual_node(side): leaves for side, leaves in partition.items() if leaves}
-    return Taxonomy.from_text(f"{taxonomy.text.rstrip()}\n{virtual_block(sides)}", taxonomy.source)
+    return taxonomy.with_virtual(sides)
 
 
 def virtual_node(side: str) -> str:

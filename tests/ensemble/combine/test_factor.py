@@ -128,8 +128,8 @@ def test_a_level_has_no_images_of_its_own():
         ("virtual: {has_x: []}", r"t.yaml:5: 'has_x' must list leaves, got an empty list"),
         ("virtual: {has_x: [Nucleolii]}", r"t.yaml:5: 'Nucleolii' is no leaf of the tree; did you mean 'Nucleoli'"),
         ("virtual: {has_x: [Nucleus]}", r"t.yaml:5: 'Nucleus' is no leaf of the tree"),
-        ("virtual: {has_x: [Nucleoli, Nucleoli]}", r"t.yaml:5: 'Nucleoli' stands below 'has_x' twice; remove one"),
-        ("virtual: {nucleus: [Nucleoli]}", r"t.yaml:5: the virtual node 'nucleus' is called as a node of the tree"),
+        ("virtual: {has_x: [Nucleoli, Nucleoli]}", r"t.yaml:5: 'Nucleoli' is listed twice in 'has_x'; remove one"),
+        ("virtual: {nucleus: [Nucleoli]}", r"t.yaml:5: the virtual node 'nucleus' has the name of a node of the tree"),
     ],
 )
 def test_a_wrong_virtual_node_is_named_with_its_line(block, message):

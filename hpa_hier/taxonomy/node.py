@@ -1,0 +1,24 @@
+"""One node of a taxonomy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node as the file gives it. A node with a label and nothing below it is a leaf; others are groups."""
+
+    name: str
+    parents: tuple[str, ...]  # the node above it in the file, then those of also_under; () at the top
+    depth: int  # 1 at the top of the tree, along the file's indentation
+    label: str | None = None  # what the annotation file calls it; every leaf has one, open groups may
+    go: str | None = None  # Gene Ontology id
+    description: str = ""
+    open: bool = False  # a group that may be annotated without any known leaf below it
+    virtual: bool = False  # a further parent of leaves that is asked about but never an answer, as `has_minority`
+
+    @property
+    def home(self) -> str | None:
+        """The node above it in the file; None at the top."""
+        return self.parents[0] if self.depth > 1 else None
