@@ -122,7 +122,11 @@ def test_no_way_in_for_code_from_a_file() -> None:
     assert wrong == []
 
 
+HEAVY = ("torch", "pandas", "cv2", "sklearn", "matplotlib", "scipy", "numpy", "pydantic", "networkx", "joblib")
 COMMAND_LINES = [
+    ["hpa_hier"],
+    *(["hpa_hier", name] for name in ("demo", "taxonomy", "data", "train", "ensemble", "report")),
+    ["hpa_hier", "data", "pack"],
     ["hpa_hier.demo"],
     ["hpa_hier.train"],
     ["hpa_hier.report"],
@@ -144,9 +148,9 @@ def test_help_needs_no_heavy_library(command: list[str]) -> None:
         f"    runpy.run_module({command[0]!r}, run_name='__main__', alter_sys=True)\n"
         "except SystemExit as end:\n"
         "    status = end.code\n"
-        "heavy = [m for m in ('torch', 'pandas', 'cv2', 'sklearn', 'matplotlib', 'scipy') if m in sys.modules]\n"
+        f"heavy = [m for m in {HEAVY} if m in sys.modules]\n"
         "sys.exit(status or (f'{heavy}' if heavy else 0))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "usage: python -m " + command[0] in done.stdout
+    assert "usage: python -m " + " ".join(command) in done.stdout

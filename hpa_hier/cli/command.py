@@ -1,4 +1,4 @@
-"""What every command shares: recipe flags, exit statuses, and errors without a traceback."""
+"""What every command shares: its parser, types of flags, exit statuses, and errors without a traceback."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from hpa_hier import __version__
 from hpa_hier.errors import UserError
+from hpa_hier.files.spelling import did_you_mean
 
-_PROGRAM = "python -m "
+CHANNELS = ("red", "green", "blue", "yellow")  # as in data.images.channels, which --help need not import
 EXIT_USER = 2  # a user's mistake
 EXIT_INTERRUPTED = 130  # Ctrl-C, after saving
 
@@ -32,22 +34,93 @@ _CURES = {
 }
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser with the version flag, errors of one line, and no abbreviated flags."""
+def typed_program(command: str) -> str:
+    """Return how the user called a command: by `hpa-hier`, or as a module.
 
-    def __init__(self, prog: str, description: str, **settings: object) -> None:
+    >>> typed_program("train")
+    'python -m hpa_hier.train'
+    """
+    script = Path(sys.argv[0])
+    if script.stem == "hpa-hier":
+        return f"hpa-hier {command}".strip()
+    if script.name == "__main__.py" and script.parent.name == "hpa_hier":
+        return f"python -m hpa_hier {command}".strip()
+    return f"python -m hpa_hier.{command}"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser with the version flag, errors of one line, no abbreviated flags, and listed sub-commands.
+
+    Attributes:
+        summaries: sub-command → what it does, in a line.
+    """
+
+    def __init__(self, command: str = "", description: str = "", *, prog: str = "", **settings: object) -> None:
         super().__init__(
-            prog=prog if prog.startswith(_PROGRAM) else _PROGRAM + prog,  # a command's commands come with it
+            prog=prog or typed_program(command),
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
             **settings,  # type: ignore[arg-type]
         )
         self.add_argument("--version", action="version", version=f"hpa_hier {__version__}")
+        self.summaries: dict[str, str] = {}
+        self._commands: argparse._SubParsersAction[Parser] | None = None
+
+    def add_command(self, name: str, description: str) -> Parser:
+        """Add a sub-command; the first line of its description is its line in this parser's help."""
+        if self._commands is None:
+            self._commands = self.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+        self.summaries[name] = description.splitlines()[0]
+        return self._commands.add_parser(name, help=self.summaries[name], description=description)
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """Parse arguments; a misspelt sub-command is answered with the one that was probably meant."""
+        words = sys.argv[1:] if args is None else list(args)
+        if self.summaries and words and not words[0].startswith("-") and words[0] not in self.summaries:
+            self.error(f"no command {words[0]!r}{did_you_mean(words[0], self.summaries)}")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the flags in one line, and exit with the status of a user's mistake."""
-        self.exit(EXIT_USER, f"error: {message}; {self.prog} --help lists what there is\n")
+        joint = "" if message.endswith("?") else ";"
+        self.exit(EXIT_USER, f"error: {message}{joint} {self.prog} --help lists what there is\n")
+
+
+def whole_number(low: int = 0, high: int | None = None) -> Callable[[str], int]:
+    """Return a flag's type: a whole number within bounds.
+
+    >>> whole_number(1)("12")
+    12
+    """
+    bounds = f"from {low}" + ("" if high is None else f" to {high}")
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= (int(text) if high is None else high):
+            raise argparse.ArgumentTypeError(f"must be a whole number {bounds}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def path(text: str) -> Path:
+    """Read a flag's file or folder, which an empty text does not name."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"must name a file or a folder, got {text!r}")
+    return Path(text)
+
+
+def channels(text: str) -> tuple[str, ...]:
+    """Read a flag's list of channels.
+
+    >>> channels("yellow, red")
+    ('yellow', 'red')
+    """
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        if name not in CHANNELS:
+            raise argparse.ArgumentTypeError(f"{name!r} is no channel; the channels are {', '.join(CHANNELS)}")
+    return names
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +133,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         dest="sets",
-        help="change one setting of the recipe, as in --set training.epochs=5; may be repeated",
+        help="change a setting of the recipe, as in --set training.epochs=5; may be given several times",
     )
 
 
@@ -74,7 +147,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends quietly
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks one of our signs shows "?"
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows "?"
     try:
         status = main(sys.argv[1:]) or 0
     except UserError as error:

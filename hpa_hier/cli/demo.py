@@ -9,82 +9,110 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process
 from hpa_hier.errors import UserError
-from hpa_hier.settings.recipe import Recipe
-from hpa_hier.settings.recipe_file import load_recipe
+from hpa_hier.files.shell import Flag, command
+
+if TYPE_CHECKING:
+    from hpa_hier.settings.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command of the way, and the file that shows that it is finished."""
+    """One command of the way.
+
+    Attributes:
+        title: what it does.
+        line: the command, as a person would type it.
+        output: the file that shows that it is finished; None where the command itself knows what is left to do.
+        seconds: what it took on two cores, for the time left.
+    """
 
     title: str
-    arguments: tuple[str, ...]  # what follows `python -m`
-    finished: Path | None  # None: the command itself knows what is left to do
+    line: str
+    output: Path | None
+    seconds: float
 
 
-def steps(recipe: Recipe, recipe_arguments: Sequence[str]) -> tuple[Step, ...]:
+def list_steps(recipe: Recipe, config: str, sets: Sequence[str]) -> tuple[Step, ...]:
     """List the commands from simulated cells to a report, in order.
 
     Args:
-        recipe: the recipe that `recipe_arguments` name.
-        recipe_arguments: the --config and --set flags, handed on to every command that takes a recipe.
+        recipe: the recipe that `config` and `sets` name.
+        config: recipe file, given to every command.
+        sets: changes to its settings, given to every command.
     """
     home = Path(recipe.artifacts) / recipe.run
-    images, pack = home / "images", home / "pack"
-    shared = (*recipe_arguments, "--set", f"data.pack={pack}")
-    source = ("--images", str(images), "--labels", str(images / "labels.csv"))
+    images, pack, split = home / "images", home / "pack", home / "split.csv"
+    table = images / "labels.csv"
+    own: dict[str, Flag] = {"config": config, "set": tuple(sets)}
+    packed: dict[str, Flag] = {"config": config, "set": (*sets, f"data.pack={pack}")}
+    fields, steps = recipe.simulate.count / 4000, (recipe.training.max_steps or 1500) * len(recipe.members) / 12000
     return (
+        Step("simulate cells", command("data", "simulate", **own, out=images), table, 27 * fields),
         Step(
-            "simulate cells",
-            ("hpa_hier.data", "simulate", *recipe_arguments, "--out", str(images)),
-            images / "labels.csv",
+            "pack images and labels",
+            command("data", "pack", images=images, labels=table, **own, out=pack),
+            pack / "pack.json",
+            3 * fields,
         ),
-        Step("pack", ("hpa_hier.data", "pack", *source, *recipe_arguments, "--out", str(pack)), pack / "pack.json"),
-        Step(
-            "split",
-            ("hpa_hier.data", "split", "--pack", str(pack), *recipe_arguments, "--out", str(home / "split.csv")),
-            home / "split.csv",
-        ),
-        Step("train", ("hpa_hier.train", "--all", *shared), None),
-        Step("fit the ensemble", ("hpa_hier.ensemble", "fit", *shared), None),
-        Step("evaluate on the test part", ("hpa_hier.ensemble", "evaluate", *shared), None),
-        Step("report", ("hpa_hier.report", *shared), None),
+        Step("split into parts", command("data", "split", pack=pack, **own, out=split), split, 2),
+        Step(f"train {len(recipe.members)} networks", command("train", "--all", **packed), None, 5 + 395 * steps),
+        Step("fit the ensemble", command("ensemble", "fit", **packed), None, 5),
+        Step("evaluate on the test part", command("ensemble", "evaluate", **packed), None, 4),
+        Step("write the report", command("report", **packed), None, 2),
     )
+
+
+def parser() -> Parser:
+    """Build the command's parser."""
+    whole = Parser("demo", "Run the whole way on simulated cells: simulate, pack, split, train, fit, evaluate, report.")
+    add_recipe_arguments(whole)
+    return whole
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run every step that is not finished, each as the command a person would type."""
-    parser = Parser(
-        "hpa_hier.demo", "Run the whole way on simulated cells: simulate, pack, split, train, fit, evaluate, report."
-    )
-    add_recipe_arguments(parser)
-    options = parser.parse_args(arguments)
-    config = options.config or "configs/demo.yaml"
-    recipe_arguments = ["--config", config]
-    for setting in options.sets:
-        recipe_arguments += ["--set", setting]
-    recipe = load_recipe(config, options.sets)
+    options = parser().parse_args(arguments)
     one_thread_a_process()
-    began = time.monotonic()
-    for step in steps(recipe, recipe_arguments):
+    from hpa_hier.settings.recipe_file import load_recipe
+
+    config = options.config or "configs/demo.yaml"
+    recipe = load_recipe(config, options.sets)
+    steps = list_steps(recipe, config, options.sets)
+    began, expected = time.monotonic(), 0.0
+    for number, step in enumerate(steps, 1):
+        head = f"== step {number} of {len(steps)}: {step.title}"
+        if step.output is not None and step.output.exists():
+            print(f"{head}: finished already ({step.output})", flush=True)
+            continue
+        pace = (time.monotonic() - began) / expected if expected else 1.0
+        left = describe_time_left(pace * sum(one.seconds for one in steps[number - 1 :]))
+        print(f"{head}, {left}\n$ {step.line}", flush=True)
         _perform(step)
+        expected += step.seconds
     report = Path(recipe.artifacts) / recipe.run / "report" / "index.html"
     print(f"demo finished in {time.monotonic() - began:.0f} s; open {report}")
     return 0
 
 
+def describe_time_left(seconds: float) -> str:
+    """Say how long the rest will take.
+
+    >>> describe_time_left(200.0), describe_time_left(20.0)
+    ('about 3 min left', 'less than a minute left')
+    """
+    return f"about {round(seconds / 60)} min left" if seconds >= 60 else "less than a minute left"
+
+
 def _perform(step: Step) -> None:
-    if step.finished is not None and step.finished.exists():
-        print(f"== {step.title}: finished already ({step.finished})", flush=True)
-        return
-    print(f"== {step.title}\n$ python -m {shlex.join(step.arguments)}", flush=True)
-    status = subprocess.run([sys.executable, "-m", *step.arguments], check=False).returncode
+    words = shlex.split(step.line)[1:]  # without `python`: this very Python runs it
+    status = subprocess.run([sys.executable, *words], check=False).returncode
     if status in (130, -2):
         raise KeyboardInterrupt
     if status:
         raise UserError(
-            f"the step '{step.title}' ended with status {status}; mend what it says above, then run this again"
+            f"the step '{step.title}' ended with status {status}; fix what it says above, then run this again"
         )

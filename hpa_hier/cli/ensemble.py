@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process
+from hpa_hier.cli.command import Parser, add_recipe_arguments, channels, one_thread_a_process, path, whole_number
 from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 _MEMBER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LEFT_OUT = 1  # exit status: finished, but some images could not be read
 
-_FIT = """Fit the ensemble of a run on the calibration part, which no member was trained on; or on --scores tables.
+_FIT = """Fit the ensemble of a run on its calibration part, or on --scores tables.
 
 Writes <run>/ensemble/ensemble.json, and flat.json for the compute-matched flat baseline where the recipe names one."""
-_EVALUATE = """Answer for the test part with the fitted ensemble and its flat baseline, and print the results.
+_EVALUATE = """Evaluate the fitted ensemble and its flat baseline on the test part.
 
 Writes <run>/ensemble/evaluation.npz, evaluation.json and results.json."""
 _PREDICT = """Predict a folder of images, a table of feature vectors, or samples that other models have scored.
@@ -33,19 +33,11 @@ rejected.csv (images that could not be read, with reasons). Exit status 1 where 
 _EXPLAIN = """Print one image's way down the tree: members, calibration, reconciliation, thresholds."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Build the parser of all four sub-commands."""
-    whole = Parser(
-        "hpa_hier.ensemble", "Turn members' scores into one calibrated, coherent set of labels for each image."
-    )
-    commands = whole.add_subparsers(dest="command", required=True, metavar="fit | evaluate | predict | explain")
+    whole = Parser("ensemble", "Turn members' scores into one calibrated, coherent set of labels for each image.")
     for name, description in (("fit", _FIT), ("evaluate", _EVALUATE), ("predict", _PREDICT), ("explain", _EXPLAIN)):
-        one = commands.add_parser(
-            name,
-            prog=f"hpa_hier.ensemble {name}",
-            description=description,
-            help=description.splitlines()[0],
-        )
+        one = whole.add_command(name, description)
         default = "the recipe's run" if name in ("fit", "evaluate") else "the run whose ensemble was fitted last"
         if name == "explain":
             one.add_argument("id", metavar="ID", help="the image's id")
@@ -57,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         if name == "predict":
             _add_predict_arguments(one)
         if name == "explain":
-            one.add_argument("--all", action="store_true", dest="every_node", help="the members' say for every node")
+            one.add_argument("--all", action="store_true", dest="every_node", help="every node's score by each member")
         add_recipe_arguments(one)
     return whole
 
@@ -75,8 +67,11 @@ def _add_score_arguments(one: argparse.ArgumentParser, name: str) -> None:
     if name == "predict":
         return
     group.add_argument("--score-kind", choices=("probs", "logits"), help="what the tables hold; it is never guessed")
-    group.add_argument("--labels", metavar="CSV", type=Path, help="labels of the samples to fit on")
-    group.add_argument("--taxonomy", metavar="YAML", help="the label tree (default: the recipe's)")
+    group.add_argument("--labels", metavar="CSV", type=path, help="labels of the samples to fit on")
+    group.add_argument("--taxonomy", metavar="YAML", help="label tree (default: the recipe's)")
+    group.add_argument(
+        "--on-problem", choices=("stop", "skip"), help="rows of --labels that cannot be used (default: stop)"
+    )
 
 
 def _named_file(text: str) -> tuple[str, Path]:
@@ -87,39 +82,42 @@ def _named_file(text: str) -> tuple[str, Path]:
 
 
 def _add_image_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--images", metavar="DIR", type=Path, help="folder of images")
+    one.add_argument("--images", metavar="DIR", type=path, help="folder of images")
     one.add_argument(
-        "--channels", metavar="LIST", help="which channel is where, as red,green,blue,yellow, if names do not say"
+        "--channels", metavar="TEXT", help="which channel is where, as red,green,blue,yellow, if names do not say"
     )
     one.add_argument(
         "--may-be-missing",
-        metavar="LIST",
-        default="",
-        help="channels that an image may lack; they are zeros (default: those that training images lacked)",
+        type=channels,
+        metavar="CHANNELS",
+        default=(),
+        help="channels that an image may lack; they are filled with zeros (default: those that training images lacked)",
     )
     one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 
 
 def _add_predict_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument(
-        "--vectors", metavar="FILE", type=Path, help="feature vectors, as `data pack --vectors` takes them"
+        "--vectors", metavar="FILE", type=path, help="feature vectors, as `data pack --vectors` takes them"
     )
-    one.add_argument("--ids", metavar="FILE", type=Path, help="ids of a .npy file's rows, one a line")
-    one.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the tables, made where absent")
+    one.add_argument("--ids", metavar="FILE", type=path, help="ids of the rows of a .npy file, one per line")
+    one.add_argument("--out", metavar="DIR", type=path, required=True, help="folder for the tables, made if absent")
     one.add_argument("--overwrite", action="store_true", help="replace tables that are in --out already")
-    one.add_argument("--batch-size", metavar="N", type=_positive, default=64, help="images at a time (default: 64)")
+    one.add_argument(
+        "--batch-size", metavar="N", type=whole_number(1), default=64, help="images at a time (default: 64)"
+    )
     one.add_argument(
         "--threads",
         metavar="N",
-        type=_positive,
+        type=whole_number(1),
         default=min(8, os.cpu_count() or 1),
-        help="that decode images (default: %(default)s)",
+        help="images decoded at a time (default: %(default)s)",
     )
     one.add_argument(
         "--on-problem",
         choices=("skip", "stop"),
         default="skip",
-        help="an image that cannot be read: go on with the rest (default), or stop and write nothing",
+        help="an image that cannot be read: skip it (default), or stop and write nothing",
     )
 
 
@@ -133,7 +131,7 @@ def main(arguments: Sequence[str]) -> int:
 def _fit(options: argparse.Namespace) -> int:
     if options.scores:
         return _fit_scores(options)
-    given = [flag for flag in ("score_kind", "labels", "taxonomy") if getattr(options, flag)]
+    given = [flag for flag in ("score_kind", "labels", "taxonomy", "on_problem") if getattr(options, flag)]
     if given:
         raise UserError(f"--{given[0].replace('_', '-')} goes with --scores; add the tables, or leave it out")
     from hpa_hier.ensemble.accept import describe_acceptance
@@ -177,7 +175,13 @@ def _fit_scores(options: argparse.Namespace) -> int:
     folder = Path(recipe.artifacts) / (options.run or recipe.run)
     if options.run and len(Path(options.run).parts) > 1:
         folder = Path(options.run)
-    request = FitRequest(tuple(options.scores), options.score_kind, options.labels, options.taxonomy or recipe.taxonomy)
+    request = FitRequest(
+        tuple(options.scores),
+        options.score_kind,
+        options.labels,
+        options.taxonomy or recipe.taxonomy,
+        options.on_problem or "stop",
+    )
     for line in fit_tables(folder, request, recipe.ensemble):
         print(line)
     print(f"wrote {folder / 'ensemble' / 'ensemble.json'}")
@@ -277,11 +281,4 @@ def _images(options: argparse.Namespace) -> FolderRequest | None:
 
     if options.images is None:
         return None
-    may_be_missing = tuple(part.strip() for part in options.may_be_missing.split(",") if part.strip())
-    return FolderRequest(options.images, options.channels, may_be_missing)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
-    return int(text)
+    return FolderRequest(options.images, options.channels, options.may_be_missing)

@@ -8,15 +8,20 @@ from pathlib import Path
 from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write report/index.html of a run."""
-    parser = Parser("hpa_hier.report", "Write the report of an evaluated run: report/index.html in its folder.")
-    parser.add_argument("--run", metavar="NAME", help="run under artifacts/, or its folder (default: the recipe's run)")
-    parser.add_argument(
+def parser() -> Parser:
+    """Build the command's parser."""
+    whole = Parser("report", "Write the report of an evaluated run: report/index.html in its folder.")
+    whole.add_argument("--run", metavar="NAME", help="run under artifacts/, or its folder (default: the recipe's run)")
+    whole.add_argument(
         "--figures", choices=("pdf", "png", "svg"), help="also write each figure as a file of this form, for a paper"
     )
-    add_recipe_arguments(parser)
-    options = parser.parse_args(arguments)
+    add_recipe_arguments(whole)
+    return whole
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write report/index.html of a run."""
+    options = parser().parse_args(arguments)
     one_thread_a_process()
 
     from hpa_hier.evaluate.report import write_report

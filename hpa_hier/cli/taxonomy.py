@@ -6,10 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, one_thread_a_process
+from hpa_hier.cli.command import Parser, one_thread_a_process, path
 
 if TYPE_CHECKING:
     from hpa_hier.taxonomy.draw import Counts, Style
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; 0 when the file is sound, whatever became stale."""
-    options = _parse(arguments)
+    options = parser().parse_args(arguments)
     one_thread_a_process()
     from hpa_hier.taxonomy.draw import draw, level_lines
     from hpa_hier.taxonomy.tree import Taxonomy
@@ -41,26 +40,19 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = Parser("hpa_hier.taxonomy", "Check a taxonomy file, and draw it.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="check")
-    check = commands.add_parser(
-        "check",
-        help="check a file and draw its tree",
-        description="Check a taxonomy file and draw its tree; with labels, also the number of images at each node.",
+def parser() -> Parser:
+    """Build the parser of the sub-command."""
+    whole = Parser("taxonomy", "Check a taxonomy file, and draw it.")
+    check = whole.add_command(
+        "check", "Check a taxonomy file and draw its tree; with labels, also the number of images at each node."
     )
     check.add_argument("file", metavar="FILE", help="the taxonomy, such as hierarchy/hpa28.yaml")
-    check.add_argument("--labels", metavar="CSV", type=Path, help="a label table: count its images at each node")
+    check.add_argument("--labels", metavar="CSV", type=path, help="a label table: count its images at each node")
     check.add_argument(
-        "--on-problem",
-        choices=("stop", "skip"),
-        default="stop",
-        help="at unknown labels and such in the table: stop (default), or leave those rows out and list them",
+        "--on-problem", choices=("stop", "skip"), default="stop", help="rows that cannot be used (default: stop)"
     )
-    check.add_argument(
-        "--run", metavar="RUN", help="a run's name or folder: say which of its members are stale under this file"
-    )
-    return parser.parse_args(arguments)
+    check.add_argument("--run", metavar="NAME|DIR", help="list this run's members that are stale under this file")
+    return whole
 
 
 def _style() -> Style:

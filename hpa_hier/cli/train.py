@@ -8,7 +8,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import EXIT_INTERRUPTED, EXIT_USER, Parser, add_recipe_arguments, one_thread_a_process
+from hpa_hier.cli.command import (
+    EXIT_INTERRUPTED,
+    EXIT_USER,
+    Parser,
+    add_recipe_arguments,
+    one_thread_a_process,
+    whole_number,
+)
 from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,10 +23,10 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Train a member: a network that answers for some nodes of the label tree.
 
-  python -m hpa_hier.train --level coarse
-  python -m hpa_hier.train --group Nucleus --device cuda:0
-  python -m hpa_hier.train --partition minority --seed 1
-  python -m hpa_hier.train --all --config configs/demo.yaml
+  %(prog)s --level coarse
+  %(prog)s --group Nucleus --device cuda:0
+  %(prog)s --partition minority --seed 1
+  %(prog)s --all --config configs/demo.yaml
 
 Where the recipe names no pack, demo images are simulated first. A finished member is kept, an unfinished
 one is resumed; --restart trains it again. Ctrl-C saves and stops."""
@@ -27,7 +34,7 @@ one is resumed; --restart trains it again. Ctrl-C saves and stops."""
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    flags = _parser().parse_args(arguments)
+    flags = parser().parse_args(arguments)
     if flags.seed is not None and (flags.all or flags.member):
         raise UserError("--seed: a member of the recipe has its own; change it with --set members.NAME.seed=N")
     if flags.jobs and not flags.all:
@@ -42,29 +49,40 @@ def main(arguments: Sequence[str]) -> int:
     return _train_one(flags, recipe, _member(flags, recipe))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser("hpa_hier.train", _DESCRIPTION)
-    what = parser.add_argument_group("what to train (one of these)").add_mutually_exclusive_group(required=True)
+def parser() -> Parser:
+    """Build the command's parser."""
+    whole = Parser("train", _DESCRIPTION)
+    what = whole.add_argument_group("what to train (one of these)").add_mutually_exclusive_group(required=True)
     what.add_argument("--level", metavar="NAME", help="the nodes of a level, such as coarse or leaf; or all")
     what.add_argument("--group", metavar="NAME", help="the leaves below a group, such as Nucleus")
     what.add_argument("--partition", choices=["majority", "minority"], help="the leaves with many, or few, images")
     what.add_argument("--member", metavar="NAME", help="a member of the recipe")
     what.add_argument("--all", action="store_true", help="every member of the recipe, side by side")
-    how = parser.add_argument_group("how")
-    how.add_argument("--seed", type=_seed, metavar="N", help="seed of a --level, --group or --partition (default: 0)")
+    how = whole.add_argument_group("how")
+    how.add_argument(
+        "--seed",
+        type=whole_number(0, (1 << 32) - 1),
+        metavar="N",
+        help="seed of a --level, --group or --partition (default: 0)",
+    )
     how.add_argument("--data", metavar="PACK", help="folder of a pack (default: the recipe's, or simulated cells)")
     how.add_argument("--run", metavar="NAME", help="folder under artifacts/ (default: the recipe's)")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     how.add_argument("--restart", action="store_true", help="discard what has been trained, and train again")
     how.add_argument(
         "--jobs",
-        type=_positive,
+        type=whole_number(1),
         metavar="N",
         help="with --all: members trained at a time (default: one per GPU or core)",
     )
-    how.add_argument("--threads", type=_positive, default=1, metavar="N", help="CPU threads per member (default: 1)")
     how.add_argument(
-        "--folds", type=_folds, metavar="K", help="train K networks, each without one of K folds; averaged at inference"
+        "--threads", type=whole_number(1), default=1, metavar="N", help="CPU threads per member (default: 1)"
+    )
+    how.add_argument(
+        "--folds",
+        type=whole_number(2, 20),
+        metavar="K",
+        help="train K networks, each without one of K folds; averaged at inference",
     )
     how.add_argument("--weights", metavar="FILE", help="safetensors file that initialises the backbone")
     how.add_argument(
@@ -72,26 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--tensorboard", action="store_true", help="also write curves for TensorBoard")
     how.add_argument("--no-progress", action="store_true", help="print only the last line")
-    add_recipe_arguments(parser)
-    return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
-    return int(text)
-
-
-def _folds(text: str) -> int:
-    if not text.isdecimal() or not 2 <= int(text) <= 20:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 2 to 20, got {text!r}")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 1 << 32:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 4294967295, got {text!r}")
-    return int(text)
+    add_recipe_arguments(whole)
+    return whole
 
 
 def _sets(flags: argparse.Namespace) -> list[str]:

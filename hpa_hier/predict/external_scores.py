@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hpa_hier.data.labels.problems import OnProblem
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import describe_verdict, fit_accepted
@@ -32,12 +33,14 @@ class FitRequest:
         kind: probs or logits, of all tables.
         labels: label table of the samples to fit on.
         taxonomy: file of the label tree.
+        on_problem: at rows of the label table that cannot be used: stop, or skip them.
     """
 
     tables: tuple[tuple[str, Path], ...]
     kind: ScoreKind
     labels: Path
     taxonomy: str
+    on_problem: OnProblem = "stop"
 
 
 def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> list[str]:
@@ -53,7 +56,7 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         raise UserError(f"ensemble.{name}: score tables hold no images; set it to none for --scores")
     taxonomy = Taxonomy.load(request.taxonomy)
     tables = _read(request.tables, request.kind, taxonomy)
-    labels = read_labels(request.labels, taxonomy)
+    labels = read_labels(request.labels, taxonomy, request.on_problem)
     truth = Truth(labels.ids, *_targets(labels.nodes, taxonomy))
     scored = {sample for one in tables for sample in one.ids}
     both = [sample for sample in labels.ids if sample in scored]
@@ -87,6 +90,7 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
     return [
         f"fitted {accepted.ensemble.aggregate} over {', '.join(sorted(one.name for one in tables))} "
         f"on {len(joined.ids):,} samples",
+        *(f"  left out: {problem}" for problem in labels.problems),
         *(f"  {line}" for line in describe_coverage(tables, len(joined.ids), taxonomy, joined.available)),
         *_unused(labels.ids, scored, len(joined.unanswered)),
         f"  {describe_verdict(accepted.verdict)}",

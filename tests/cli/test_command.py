@@ -46,7 +46,7 @@ def test_what_the_system_refuses_names_the_file_and_a_cure(
 
 def test_a_wrong_flag_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        Parser("hpa_hier.report", "Draw.").parse_args(["--colour"])
+        Parser("report", "Draw.").parse_args(["--colour"])
     assert end.value.code == 2
     said = capsys.readouterr().err
     assert said == ("error: unrecognized arguments: --colour; python -m hpa_hier.report --help lists what there is\n")

@@ -124,8 +124,8 @@ def test_each_wrong_flag_has_its_message(tmp_path, images, flags, message):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--size", "5"], "'5' must be a whole number of pixels from 16 to 2048"),
-        (["--threads", "0"], "'0' must be a whole number from 1"),
+        (["--size", "5"], "must be a whole number from 16 to 2048, got '5'"),
+        (["--threads", "0"], "must be a whole number from 1, got '0'"),
         (["--may-be-missing", "mauve"], "'mauve' is no channel; the channels are red, green, blue, yellow"),
     ],
 )

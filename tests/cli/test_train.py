@@ -26,9 +26,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def test_help_comes_without_torch() -> None:
-    code = (
-        "import sys, hpa_hier.cli.train as t; t._parser().format_help(); print({'torch', 'numpy'} & set(sys.modules))"
-    )
+    code = "import sys, hpa_hier.cli.train as t; t.parser().format_help(); print({'torch', 'numpy'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"
 

@@ -20,7 +20,7 @@ def test_any_group_run_and_setting_come_back_from_the_parser_of_train(group: str
     line = command("train", group=group, run=run, set=(f"taxonomy={change}", "training.epochs=1"), seed=3, restart=True)
     words = shlex.split(line)
     assert words[:3] == ["python", "-m", "hpa_hier.train"]
-    parsed = train._parser().parse_args(words[3:])
+    parsed = train.parser().parse_args(words[3:])
     assert (parsed.group, parsed.run, parsed.seed, parsed.restart) == (group, run, 3, True)
     assert parsed.sets == [f"taxonomy={change}", "training.epochs=1"]
 

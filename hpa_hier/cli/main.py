@@ -1,0 +1,49 @@
+"""The command `hpa-hier`: takes the first word for a command and gives it the rest of the line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from hpa_hier.cli.command import Parser, run
+from hpa_hier.files.spelling import did_you_mean
+
+COMMANDS = ("demo", "taxonomy", "data", "train", "ensemble", "report")  # each a file of this room
+_DESCRIPTION = "Find where in the cell a protein is, with a hierarchical ensemble of networks."
+
+
+def main() -> NoReturn:
+    """Run the program's arguments and exit with their status."""
+    run(dispatch)
+
+
+def dispatch(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        _parser().print_help()
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        if name.startswith("-"):
+            _parser().parse_args(arguments)
+        _parser().error(f"no command {name!r}{did_you_mean(name, COMMANDS)}")
+    sys.argv[1:] = rest  # what a command prints to be typed again
+    status: int = import_module(f"hpa_hier.cli.{name}").main(rest)
+    return status
+
+
+def _parser() -> Parser:
+    return Parser("", _DESCRIPTION, usage="%(prog)s COMMAND [FLAGS]", epilog=_list_commands())
+
+
+def _list_commands() -> str:
+    """Return every command with what it does, a line each."""
+    rows: list[tuple[str, str]] = []
+    for name in COMMANDS:
+        parser = import_module(f"hpa_hier.cli.{name}").parser()
+        own = [(name, str(parser.description).splitlines()[0])]
+        rows += [(f"{name} {command}", summary) for command, summary in parser.summaries.items()] or own
+    width = max(len(name) for name, _ in rows)
+    return "commands:\n" + "\n".join(f"  {name:{width}}  {summary}" for name, summary in rows)
