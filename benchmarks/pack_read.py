@@ -24,7 +24,8 @@ import numpy as np
 
 from hpa_hier.data.images.png_jpeg import PngJpegReader
 from hpa_hier.data.images.read import resize
-from hpa_hier.data.pack.pack import Pack, write_simulated_pack
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.taxonomy import Taxonomy
 
 CHANNELS = ("red", "green", "blue", "yellow")

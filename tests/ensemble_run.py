@@ -9,7 +9,8 @@ import numpy as np
 from ensemble_cases import draw_members, draw_truth
 
 from hpa_hier import __version__
-from hpa_hier.data.pack.pack import Pack, write_simulated_pack
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.files.atomic import sha256, write_json, write_text
 from hpa_hier.runs.manifest import FORMAT, Manifest, write_manifest

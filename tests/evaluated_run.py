@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.pack.pack import Pack, write_simulated_pack
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.data.split.split import make_split, write_split
 from hpa_hier.files.atomic import write_json, write_text, write_with
 from hpa_hier.settings.recipe import SplitSettings

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpa_hier.data.pack.pack import write_simulated_pack
+from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.taxonomy import Taxonomy

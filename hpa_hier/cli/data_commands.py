@@ -12,9 +12,10 @@ from hpa_hier.data.images.scan import Reject
 from hpa_hier.data.labels.problems import LISTED
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.data.pack.audit import Audit, audit
-from hpa_hier.data.pack.build import REJECTED, PackReport, build_pack
+from hpa_hier.data.pack.build import PackReport, build_pack
 from hpa_hier.data.pack.matching import PackRequest
-from hpa_hier.data.pack.pack import VECTORS, Pack
+from hpa_hier.data.pack.pack import ImagePack, Pack
+from hpa_hier.data.pack.pack_file import REJECTED
 from hpa_hier.data.pack.vector_pack import VectorRequest, build_vectors
 from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, refuse_foreign_pairs, write_pairs
 from hpa_hier.data.split.split import (
@@ -144,7 +145,7 @@ def balance(options: argparse.Namespace) -> None:
 def look_through(options: argparse.Namespace) -> None:
     """Audit a pack."""
     opened = Pack.open(options.pack)
-    if opened.kind == VECTORS:
+    if not isinstance(opened, ImagePack):
         raise UserError(f"--pack {options.pack}: holds vectors, and an audit looks at images")
     taxonomy = Taxonomy.load(options.taxonomy) if options.taxonomy else opened.taxonomy
     if options.pairs:
@@ -162,7 +163,7 @@ def look_through(options: argparse.Namespace) -> None:
     if options.pairs:
         write_pairs(options.pairs, found.near, dict(zip(kept.ids, kept.parts, strict=True)) if kept else {})
         print(f"wrote {options.pairs}: {len(found.near):,} pairs of images that look the same")
-    print(f"looked through {options.pack}: {len(opened):,} images of {_shape(opened)}, digest {opened.digest}")
+    print(f"looked through {options.pack}: {len(opened):,} images of {opened.describe()}, digest {opened.digest}")
 
 
 def simulate(options: argparse.Namespace) -> None:
@@ -228,8 +229,9 @@ def _tell_pack(report: PackReport) -> None:
         print(f"{report.reused_shards} of {len(opened.shards)} shards were finished by an earlier run")
     rejected = f"; {len(report.rejects):,} left out, see {opened.path / REJECTED}" if report.rejects else ""
     verb = "finished already" if report.reused else "wrote"
-    what = "vectors" if opened.kind == VECTORS else "images"
-    print(f"{verb} {opened.path}: {len(opened):,} {what} of {_shape(opened)}, digest {opened.digest}{rejected}")
+    print(
+        f"{verb} {opened.path}: {len(opened):,} {opened.kind} of {opened.describe()}, digest {opened.digest}{rejected}"
+    )
 
 
 def _list_rejects(rejects: Sequence[Reject]) -> None:
@@ -237,12 +239,6 @@ def _list_rejects(rejects: Sequence[Reject]) -> None:
         print(f"left out {reject.id} {reject.file}: {reject.reason}".replace(" :", ":"), file=sys.stderr)
     if len(rejects) > LISTED:
         print(f"… and {len(rejects) - LISTED:,} more", file=sys.stderr)
-
-
-def _shape(opened: Pack) -> str:
-    if opened.kind == VECTORS:
-        return f"{len(opened.channels):,} features"
-    return f"{len(opened.channels)} × {opened.size} × {opened.size} ({', '.join(opened.channels)})"
 
 
 def _split_table(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequence[float]) -> list[str]:

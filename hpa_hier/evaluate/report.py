@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from hpa_hier import __version__
-from hpa_hier.data.pack.pack import VECTORS, Pack
+from hpa_hier.data.pack.pack import Pack, VectorPack
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate import describe
 from hpa_hier.evaluate.compute import compute_results
@@ -174,7 +174,7 @@ def _from_pack(run: Path, evaluation: Evaluation, settings: ReportSettings, plac
         other = f"{pack.path} is another pack ({pack.digest}) than the run's ({begun['pack_digest']})"
         return FromPack([], [], (), missing=f"{other}; name the run's own with --set data.pack=DIR")
     counts = class_counts(run, pack, evaluation.taxonomy)
-    if pack.kind == VECTORS:
+    if isinstance(pack, VectorPack):
         return FromPack(counts, [], ())
     return FromPack(counts, choose_shelves(evaluation, pack, settings.gallery), tuple(pack.channels))
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from hpa_hier.data.pack.pack import VECTORS
+from hpa_hier.data.pack.pack_file import VECTORS
 from hpa_hier.errors import UserError
 from hpa_hier.members.devices import find_device
 from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hpa_hier.data.pack.pack import VECTORS, Pack
+from hpa_hier.data.pack.pack import ImagePack, Pack
 from hpa_hier.data.split.fingerprint import turn_images
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import text_digest
@@ -150,7 +150,7 @@ def score_held_out(folder: Path, manifest: Manifest, pack: Pack, tta: Tta, devic
 
     A member of folds is scored as it was in training: each sample by the network that did not see it.
     """
-    if pack.kind == VECTORS:
+    if not isinstance(pack, ImagePack):
         raise UserError(_NO_IMAGES)
     path = folder / tta.file(manifest)
     if path.exists():
@@ -166,7 +166,7 @@ def score_held_out(folder: Path, manifest: Manifest, pack: Pack, tta: Tta, devic
     return path
 
 
-def _score_again(folder: Path, pack: Pack, tta: Tta, device: str) -> HeldOutScores:
+def _score_again(folder: Path, pack: ImagePack, tta: Tta, device: str) -> HeldOutScores:
     scores = read_scores(folder / SCORES)
     member = load_with_tta(folder, device, tta)
     rows = pack.find_rows(scores.ids)

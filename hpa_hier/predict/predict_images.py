@@ -129,7 +129,7 @@ def explain_sample(run: Run, sample: str, folder: FolderRequest | None, options:
             "for an image of yours add --images DIR"
         )
     row = int(pack.find_rows([sample])[0])
-    image = (pack.vectors if pack.kind == "vectors" else pack.images)(np.array([row]))
+    image = pack.read(np.array([row]))
     settings = fitted_settings(ensemble)
     held = [load_scores(scores_path(run, record, settings), record.name) for record in records]
     if all(sample in scores.ids for scores in held):

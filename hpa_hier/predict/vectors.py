@@ -12,8 +12,6 @@ from hpa_hier.predict.predict_images import load_scorers
 from hpa_hier.predict.tables import refuse_existing, writing
 from hpa_hier.runs.run import Run
 
-_KIND, _FILLED = "vectors", "mean"  # as packs and members call them
-
 
 def predict_vectors(
     run: Run, device: str, table: tuple[Path, Path | None], out: Path, options: tuple[int, bool]
@@ -33,6 +31,7 @@ def predict_vectors(
     Raises:
         UserError: there are no members, they take images, or the table has other features than they were trained on.
     """
+    from hpa_hier.data.pack.pack_file import FILLED, VECTORS
     from hpa_hier.data.pack.vector_table import order_features, read_vectors, refuse_missing_values
 
     batch_size, overwrite = options
@@ -41,11 +40,11 @@ def predict_vectors(
     inputs: Any = ensemble.about.get("images") or {}
     if not inputs:
         raise UserError(f"{run.folder}: its ensemble was fitted on score tables alone; use --scores, not --vectors")
-    if inputs.get("kind") != _KIND:
+    if inputs.get("kind") != VECTORS:
         raise UserError(f"{run.folder}: its members take images, not vectors; use --images DIR")
     read = read_vectors(*table)
     values = order_features(read, inputs["channels"])
-    if inputs["intensity"] != _FILLED:
+    if inputs["intensity"] != FILLED:
         refuse_missing_values(read.source, values, read.ids, inputs["channels"])
     scorers = load_scorers(run, ensemble, device)
     with writing(out, ensemble.taxonomy) as tables:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hpa_hier.data.labels.partition import PARTITION_FILE, add_partition_nodes, virtual_node
 from hpa_hier.data.labels.table import Targets
-from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.pack.pack import ImagePack, Pack, VectorPack
 from hpa_hier.data.split.split import Split, read_split
 from hpa_hier.ensemble import ensemble_file
 from hpa_hier.ensemble.ensemble import Ensemble
@@ -106,7 +106,7 @@ class Run:
         return {side: tuple(kept[side]) for side in ("majority", "minority")}
 
     @cached_property
-    def pack(self) -> Pack:
+    def pack(self) -> ImagePack | VectorPack:
         """The pack: the recipe's where it is there, else the one that the run was begun with."""
         named = self.recipe.data.pack
         path = named if named and Path(named).is_dir() else self.facts and self.facts.pack

@@ -113,7 +113,7 @@ def write_pack(
     Raises:
         UserError: the taxonomy lacks a label, or `out` holds something else.
     """
-    from hpa_hier.data.pack.pack import write_simulated_pack
+    from hpa_hier.data.pack.simulated_pack import write_simulated_pack
     from hpa_hier.taxonomy import Taxonomy
 
     tree = Taxonomy.load(taxonomy)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hpa_hier.data.balance.cooccurrence import balance_factors
-from hpa_hier.data.pack.pack import VECTORS
+from hpa_hier.data.pack.pack import ImagePack, VectorPack
 from hpa_hier.errors import UserError
 from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole
 from hpa_hier.models.heads.ancestry import Ancestry
@@ -81,7 +81,7 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     history = History(plan.folder / HISTORY, Watch(settings.stop_on), length.steps, lines)
     if checkpoint:
         history.load_state_dict(checkpoint[history.state_key])
-    read = plan.run.pack.images if source is None else source.vectors
+    read = plan.run.pack.read if source is None else source.vectors
     callbacks: list[pl.Callback] = [MovingAverage(settings.ema)] if settings.ema else []
     training_loss = watched_loss = make_loss(loss)
     if settings.head == "arcface":
@@ -100,6 +100,7 @@ def _batches(
     if source is not None:
         watched = VectorPartBatches(source, calibration, _WATCHED_AT_ONCE, dealing.world)
         return VectorTrainingBatches(source, train, factors, dealing), watched
+    assert isinstance(pack, ImagePack)  # a pack of vectors is its own source
     watched_images = PartBatches(pack, calibration, _WATCHED_AT_ONCE, dealing.world)
     return TrainingBatches(pack, train, factors, dealing), watched_images
 
@@ -114,8 +115,8 @@ def _networks(
     """
     settings, pack = plan.settings, plan.run.pack
     torch.manual_seed(plan.member.seed)
-    if pack.kind == VECTORS:
-        backbone = backbone_of(settings, pack.channels, pack.size, start=first)
+    if isinstance(pack, VectorPack):
+        backbone = backbone_of(settings, pack.features, pack.facts.size, start=first)
         network = whole(settings, backbone, nodes, feature_statistics(pack, train.rows))
         return network, network, pack
     statistics = channel_statistics(pack, train.rows)

@@ -59,7 +59,7 @@ def batch_sampling(plan: Plan, factors: np.ndarray, on_device: bool) -> BatchSam
     return BatchSampling(
         seed=plan.member.seed,
         batch_size=settings.batch_size,
-        ranges=ranges_of(augment, pack.channels),
+        ranges=ranges_of(augment, pack.facts.channels),
         on_device=on_device,
         world=settings.devices * settings.nodes,
         sizes=settings.sizes,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from hpa_hier.data.pack.pack import VECTORS, Pack
+from hpa_hier.data.pack.pack import Pack, VectorPack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, text_digest
 from hpa_hier.files.shell import command
@@ -126,7 +126,7 @@ def with_ancestors(nodes: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
 
 def _check_kind(settings: TrainingSettings, pack: Pack) -> None:
     """Refuse a backbone that cannot look at what the pack holds, and settings that only images have."""
-    if pack.kind != VECTORS:
+    if not isinstance(pack, VectorPack):
         if settings.backbone == MLP:
             raise UserError(
                 f"training.backbone: mlp takes vectors, and {pack.path} holds images; name small_cnn or a timm model"

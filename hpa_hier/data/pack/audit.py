@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.data.split.duplicates import find_identical
 from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, find_near_duplicates, pairs_across_parts
 from hpa_hier.data.split.split import Split
@@ -31,7 +31,7 @@ class Audit:
     near_across_parts: tuple[NearPair, ...]  # those that are in different parts of the split
 
 
-def audit(pack: Pack, taxonomy: Taxonomy, split: Split | None = None, distance: int = DISTANCE) -> Audit:
+def audit(pack: ImagePack, taxonomy: Taxonomy, split: Split | None = None, distance: int = DISTANCE) -> Audit:
     """Go through every image of a pack.
 
     Args:
@@ -63,7 +63,7 @@ def audit(pack: Pack, taxonomy: Taxonomy, split: Split | None = None, distance: 
     )
 
 
-def _odd_images(pack: Pack) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+def _odd_images(pack: ImagePack) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Return the ids of images with a constant channel, by channel, and those of nearly black images."""
     constant: dict[str, list[str]] = {}
     dark: list[str] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,14 @@ from filelock import FileLock, Timeout
 from hpa_hier.data.images.scan import Reject
 from hpa_hier.data.pack.fill import STATE, fill_shards
 from hpa_hier.data.pack.matching import PackRequest, Plan, make_plan
-from hpa_hier.data.pack.pack import CLAIM, Pack, PackFacts, claim_folder, finish_pack
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.pack.pack_file import CLAIM, PACK, REJECTED, PackFacts, claim_folder, finish_pack
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, sha256, write_text
-from hpa_hier.files.csv_file import csv_text, read_csv
+from hpa_hier.files.atomic import read_json, sha256
+from hpa_hier.files.tables import read_table, write_table
 
 SIMULATED = "simulated.json"  # beside simulated images, so that nobody takes them for real ones
-REJECTED = "rejected.csv"
-_HEADER = ("id", "file", "reason")
+_REJECT_COLUMNS = ("id", "file", "reason")
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,10 @@ def build_pack(request: PackRequest, threads: int = 2) -> PackReport:
     plan = make_plan(request)
     make_folder(request.out)
     with lock_folder(request.out):
-        if (request.out / "pack.json").exists():
-            return _finished(request, plan)
+        if (request.out / PACK).exists():
+            report = open_finished(request.out, plan.digest)
+            _clear(request.out)
+            return report
         try:
             return _pack(request, plan, threads)
         except OSError as error:  # reading images reports its own
@@ -64,8 +66,7 @@ def _pack(request: PackRequest, plan: Plan, threads: int) -> PackReport:
     if not samples:
         first = next(f"{reject.file}: {reject.reason}" for part in parts for reject in part.rejects)
         raise UserError(f"{request.images}: none of {len(plan.samples)} samples could be packed; first: {first}")
-    rows = ((reject.id, reject.file, reject.reason) for reject in rejects)
-    write_text(request.out / REJECTED, csv_text(_HEADER, rows))
+    write_rejects(request.out, rejects)
     shards = [part.shard for part in parts if part.shard.rows]
     finish_pack(request.out, _facts(request, plan), samples, shards, request.taxonomy)
     _clear(request.out)
@@ -81,7 +82,14 @@ def _facts(request: PackRequest, plan: Plan) -> PackFacts:
         "request": plan.digest,
     }
     note = str(read_json(simulated).get("note", "")) if simulated.is_file() else ""
-    return PackFacts(request.channels, request.size, request.intensity, simulated.is_file(), note, sources)
+    return PackFacts(
+        channels=request.channels,
+        size=request.size,
+        intensity=request.intensity,
+        simulated=simulated.is_file(),
+        note=note,
+        sources=sources,
+    )
 
 
 def make_folder(out: Path) -> None:
@@ -108,15 +116,27 @@ def lock_folder(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _finished(request: PackRequest, plan: Plan) -> PackReport:
-    pack = Pack.open(request.out)
-    if pack.facts.sources.get("request") != plan.digest:
+def open_finished(out: Path, digest: str) -> PackReport:
+    """Open the pack that an earlier run of the same request finished.
+
+    Raises:
+        UserError: it was made by another request.
+    """
+    pack = Pack.open(out)
+    if pack.facts.sources.get("request") != digest:
         raise UserError(
-            f"{request.out}: holds a pack of other images, labels or settings; name another folder, or remove this one"
+            f"{out}: holds a pack of other samples, labels or settings; name another folder, or remove this one"
         )
-    _clear(request.out)
-    rejects = tuple(Reject(*row) for row in read_csv(request.out / REJECTED).rows)
+    table = read_table(out / REJECTED, _REJECT_COLUMNS)
+    rejects = tuple(Reject(*row) for row in table[list(_REJECT_COLUMNS)].itertuples(index=False))
     return PackReport(pack, rejects, len(pack.shards), reused=True)
+
+
+def write_rejects(out: Path, rejects: Sequence[Reject]) -> None:
+    """Write `rejected.csv`."""
+    import pandas as pd
+
+    write_table(out / REJECTED, pd.DataFrame(rejects, columns=_REJECT_COLUMNS))
 
 
 def _begin(request: PackRequest, plan: Plan) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 import cv2
 import numpy as np
+from joblib import Parallel, delayed
+from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from hpa_hier.data.images.read import read_image
@@ -34,6 +35,9 @@ class Part:
     reused: bool = False  # finished by an earlier run
 
 
+_PARTS = TypeAdapter(Part)  # as the file beside each shard holds it
+
+
 def fill_shards(request: PackRequest, plan: Plan, threads: int) -> list[Part]:
     """Read every planned sample and write the shards; those that an earlier run finished are kept.
 
@@ -48,22 +52,19 @@ def fill_shards(request: PackRequest, plan: Plan, threads: int) -> list[Part]:
     cv2.setNumThreads(1)  # a thread for each image is faster than several threads for one
     parts: list[Part] = []
     with (
-        ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool,
         tqdm(total=count, desc="pack", unit="image", disable=None) as bar,
+        Parallel(threads, prefer="threads", return_as="generator") as pool,  # in order, and ended by Ctrl-C
     ):
-        try:
-            for number, start in enumerate(range(0, count, step)):
-                rows = range(start, min(start + step, count))
-                part = _finished_part(request.out, number)
-                if part is None:
-                    outcomes = pool.map(_reader(request, plan, buffer, start), rows)
-                    part = _write(request.out, number, buffer, _collect(plan, rows, _counted(outcomes, bar), buffer))
-                else:
-                    bar.update(len(rows))
-                parts.append(part)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for number, start in enumerate(range(0, count, step)):
+            rows = range(start, min(start + step, count))
+            part = _finished_part(request.out, number)
+            if part is None:
+                read = _reader(request, plan, buffer, start)
+                outcomes = _count(pool(delayed(read)(row) for row in rows), bar)
+                part = _write(request.out, number, buffer, _collect(plan, rows, outcomes, buffer))
+            else:
+                bar.update(len(rows))
+            parts.append(part)
     return parts
 
 
@@ -82,9 +83,15 @@ def _reader(request: PackRequest, plan: Plan, buffer: np.ndarray, start: int) ->
     return read
 
 
-def _collect(
-    plan: Plan, rows: range, outcomes: Iterable[_Outcome], buffer: np.ndarray
-) -> tuple[tuple[Sample, ...], tuple[Reject, ...]]:
+@dataclass(frozen=True)
+class _Collected:
+    """What became of the rows of one shard."""
+
+    samples: tuple[Sample, ...]
+    rejects: tuple[Reject, ...]
+
+
+def _collect(plan: Plan, rows: range, outcomes: Iterable[_Outcome], buffer: np.ndarray) -> _Collected:
     """Take the outcomes in order, closing the gaps that rejected images leave in the buffer."""
     samples: list[Sample] = []
     rejects: list[Reject] = []
@@ -97,15 +104,14 @@ def _collect(
             buffer[kept] = buffer[place]
         planned = plan.samples[row]
         samples.append(Sample(planned.source.id, planned.nodes, planned.group, pixel_hash(buffer[kept]), outcome))
-    return tuple(samples), tuple(rejects)
+    return _Collected(tuple(samples), tuple(rejects))
 
 
-def _write(folder: Path, number: int, images: np.ndarray, part: tuple[tuple[Sample, ...], tuple[Reject, ...]]) -> Part:
+def _write(folder: Path, number: int, images: np.ndarray, found: _Collected) -> Part:
     """Write a shard, and after it the note that it is finished."""
-    samples, rejects = part
-    finished = Part(write_shard(folder, number, images[: len(samples)]), samples, rejects)
-    write_json(_state(folder, number), {key: value for key, value in asdict(finished).items() if key != "reused"})
-    return finished
+    part = Part(write_shard(folder, number, images[: len(found.samples)]), found.samples, found.rejects)
+    write_json(_state(folder, number), _PARTS.dump_python(part, mode="json", exclude={"reused"}))
+    return part
 
 
 def _finished_part(folder: Path, number: int) -> Part | None:
@@ -113,19 +119,19 @@ def _finished_part(folder: Path, number: int) -> Part | None:
     state = _state(folder, number)
     if not state.is_file():
         return None
-    known = read_json(state)
-    shard = Shard(**known["shard"])
-    if not (folder / shard.file).is_file() or sha256(folder / shard.file) != shard.sha256:
+    try:
+        part = replace(_PARTS.validate_python(read_json(state)), reused=True)
+    except ValidationError:
         return None
-    samples = tuple(Sample(**{**s, "nodes": tuple(s["nodes"]), "filled": tuple(s["filled"])}) for s in known["samples"])
-    return Part(shard, samples, tuple(Reject(**reject) for reject in known["rejects"]), reused=True)
+    path = folder / part.shard.file
+    return part if path.is_file() and sha256(path) == part.shard.sha256 else None
 
 
 def _state(folder: Path, number: int) -> Path:
     return folder / shard_name(number).replace(".npy", ".json")
 
 
-def _counted(outcomes: Iterable[_Outcome], bar: tqdm[NoReturn]) -> Iterator[_Outcome]:
+def _count(outcomes: Iterable[_Outcome], bar: tqdm[NoReturn]) -> Iterator[_Outcome]:
     for outcome in outcomes:
         bar.update(1)
         yield outcome

@@ -1,48 +1,28 @@
-"""Pack: labelled images at one size as uint8 memory maps, or feature vectors as float32 ones, read back by row."""
+"""Pack: labelled samples as memory maps, read back by row: images as uint8 at one size, feature vectors as float32."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.labels.table import Targets, is_valid_id, targets
-from hpa_hier.data.pack.samples import HEADER, Sample, pixel_hash, samples_csv
-from hpa_hier.data.pack.shard import SHARD_STEM, Shard, Shards, rows_per_shard, write_shard
+from hpa_hier.data.labels.table import Targets, targets
+from hpa_hier.data.pack.pack_file import FILLED, TAXONOMY, VECTORS, PackFacts, pack_digest, read_pack_file
+from hpa_hier.data.pack.samples import SAMPLES, Sample, read_samples
+from hpa_hier.data.pack.shard import Shard, Shards
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, sha256, text_digest, write_json, write_text
-from hpa_hier.files.csv_file import read_csv
+from hpa_hier.files.atomic import sha256
 from hpa_hier.taxonomy import Taxonomy
 
-IMAGES, VECTORS = "images", "vectors"  # kinds of pack
-GAPLESS = "as given"  # a vector pack without missing values
-FILLED = "mean"  # a vector pack whose missing values (NaN) count as the training part's mean
-CLAIM = "request.json"  # there while a pack is being written
-_NAMES = ("samples.csv", "taxonomy.yaml", "rejected.csv", f"{SHARD_STEM}.npy", f"{SHARD_STEM}.json")
-FORMAT = 1  # of pack.json; raised when older readers could not read it
-
 
 @dataclass(frozen=True)
-class PackFacts:
-    """What `pack.json` says about a pack as a whole."""
-
-    channels: tuple[str, ...]  # of vectors: the names of the features
-    size: int  # pixels, side of each image; 1 for vectors
-    intensity: str  # rule that converted intensities to 8 bits: "depth" or "percentile"; of vectors: GAPLESS or FILLED
-    simulated: bool
-    note: str
-    sources: Mapping[str, str]  # where the images and labels came from, and the labels' SHA-256
-    kind: str = IMAGES
-
-
-@dataclass(frozen=True)
-class Pack:
-    """A finished pack."""
+class Pack(ABC):
+    """A finished pack of either kind."""
 
     path: Path
     facts: PackFacts
@@ -50,56 +30,40 @@ class Pack:
     shards: tuple[Shard, ...]
     digest: str  # 16 hex digits over pixels, ids, labels, groups, channels, size and intensity rule
 
-    @classmethod
-    def open(cls, path: Path | str) -> Pack:
+    @staticmethod
+    def open(path: Path | str) -> ImagePack | VectorPack:
         """Open a finished pack and check that its files are the ones it was finished with.
 
         Raises:
             UserError: the folder is no finished pack, or its files were changed.
         """
         path = Path(path)
-        if not (path / "pack.json").is_file():
+        known = read_pack_file(path)
+        samples = read_samples(path / SAMPLES)
+        if known.digest != pack_digest(path, known.facts, known.shards):
+            raise UserError(f"{path / SAMPLES}: was edited after packing; edit the label table and pack again")
+        if len(samples) != sum(shard.rows for shard in known.shards):
             raise UserError(
-                f"{path}: no finished pack (pack.json is missing); `python -m hpa_hier.data pack` makes one"
+                f"{path}: samples.csv lists {len(samples)} images, the shards hold another number; pack again"
             )
-        known = read_json(path / "pack.json")
-        if not isinstance(known, dict) or known.get("format") != FORMAT:
-            raise UserError(f"{path / 'pack.json'}: not a pack of format {FORMAT}; pack the images again")
-        try:
-            facts = PackFacts(**{**known["facts"], "channels": tuple(known["facts"]["channels"])})
-            shards = tuple(Shard(**shard) for shard in known["shards"])
-            digest = str(known["digest"])
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{path / 'pack.json'}: was edited ({error}); pack the images again") from None
-        pack = cls(path, facts, _read_samples(path / "samples.csv"), shards, digest)
-        if pack.digest != _digest(path, facts, shards):
-            raise UserError(f"{path / 'samples.csv'}: was edited after packing; edit the label table and pack again")
-        if len(pack) != sum(shard.rows for shard in shards):
-            raise UserError(f"{path}: samples.csv lists {len(pack)} images, the shards hold another number; pack again")
-        return pack
+        kind = VectorPack if known.facts.kind == VECTORS else ImagePack
+        return kind(path, known.facts, samples, known.shards, known.digest)
+
+    @abstractmethod
+    def read(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Copy the samples at `rows` (B,) out of the memory maps, into `out` where it is given."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return what a sample is, as in "4 × 128 × 128 (red, green, blue, yellow)"."""
 
     def __len__(self) -> int:
         return len(self.samples)
 
     @property
-    def channels(self) -> tuple[str, ...]:
-        """The channels kept, in the order of axis C."""
-        return self.facts.channels
-
-    @property
-    def size(self) -> int:
-        """Side of each image in pixels."""
-        return self.facts.size
-
-    @property
     def kind(self) -> str:
         """`images`, or `vectors`."""
         return self.facts.kind
-
-    @property
-    def intensity(self) -> str:
-        """The rule that converted intensities to 8 bits."""
-        return self.facts.intensity
 
     @property
     def simulated(self) -> bool:
@@ -129,17 +93,11 @@ class Pack:
     @cached_property
     def taxonomy(self) -> Taxonomy:
         """The taxonomy that the pack was made with."""
-        return Taxonomy.load(self.path / "taxonomy.yaml")
+        return Taxonomy.load(self.path / TAXONOMY)
 
     @cached_property
     def _row(self) -> dict[str, int]:
         return {sample_id: row for row, sample_id in enumerate(self.ids)}
-
-    @cached_property
-    def _content(self) -> Shards:
-        if self.kind == VECTORS:
-            return Shards(self.path, self.shards, (len(self.channels),), np.float32)
-        return Shards(self.path, self.shards, (len(self.channels), self.size, self.size))
 
     def find_rows(self, ids: Sequence[str]) -> np.ndarray:
         """Return the rows (B,) int64 of samples.
@@ -155,22 +113,6 @@ class Pack:
             )
         return np.fromiter((self._row[sample_id] for sample_id in ids), np.int64, count=len(ids))
 
-    def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Copy images out of the memory maps.
-
-        Args:
-            rows: (B,) row numbers.
-            out: (B, C, S, S) uint8 buffer to fill and return; None makes a new one.
-
-        Returns:
-            (B, C, S, S) uint8, axis C as `channels`.
-        """
-        return self._content.gather(rows, out)
-
-    def vectors(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Copy vectors of a pack that holds such: (B, F) float32, axis F as `channels`; gaps are NaN."""
-        return self._content.gather(rows, out)
-
     def find_damaged(self) -> tuple[str, ...]:
         """Return the shards whose content is no longer what it was when the pack was finished; reads them whole."""
         return tuple(shard.file for shard in self.shards if sha256(self.path / shard.file) != shard.sha256)
@@ -178,10 +120,12 @@ class Pack:
     def targets(self, taxonomy: Taxonomy, below: str = "unknown") -> Targets:
         """Return closed targets and what is known, (B, N) bool each, columns as `taxonomy.nodes`.
 
-        `below` says whether nodes below an annotated group are unknown or absent, where none of them is annotated.
-
         A taxonomy of the pack's own name is matched by label, so that a renamed leaf keeps its images; another one is
         matched by name.
+
+        Args:
+            taxonomy: gives the columns.
+            below: whether nodes below an annotated group are "unknown" or "absent", where none of them is annotated.
 
         Raises:
             UserError: an annotated node has no counterpart in `taxonomy`.
@@ -202,107 +146,72 @@ class Pack:
         return node if node in taxonomy.column else None
 
 
-def claim_folder(out: Path, known: dict[str, str]) -> None:
-    """Mark a folder as one that a pack is being written into; nothing but an unfinished pack's own is replaced there.
+@dataclass(frozen=True)
+class ImagePack(Pack):
+    """Images of one size."""
 
-    Raises:
-        UserError: files that a pack would replace are there, and no pack was begun.
-    """
-    if not (out / CLAIM).exists():
-        there = sorted(path.name for name in _NAMES for path in out.glob(name))
-        if there:
-            raise UserError(f"{out}: holds {there[0]}, which a pack would replace; name an empty folder with --out")
-    write_json(out / CLAIM, known)
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels kept, in the order of axis C."""
+        return self.facts.channels
 
+    @property
+    def size(self) -> int:
+        """Side of each image in pixels."""
+        return self.facts.size
 
-def remove_shards(out: Path) -> None:
-    """Remove the shards that an earlier attempt left in a claimed folder."""
-    for stale in (*out.glob(f"{SHARD_STEM}.npy"), *out.glob(f"{SHARD_STEM}.json")):
-        stale.unlink()
+    @property
+    def intensity(self) -> str:
+        """The rule that converted intensities to 8 bits."""
+        return self.facts.intensity
 
+    @cached_property
+    def _content(self) -> Shards:
+        return Shards(self.path, self.shards, (len(self.channels), self.size, self.size))
 
-def finish_pack(
-    folder: Path, facts: PackFacts, samples: Sequence[Sample], shards: Sequence[Shard], taxonomy: Taxonomy
-) -> None:
-    """Write `samples.csv`, `taxonomy.yaml` and, last of all, `pack.json`, which makes the pack finished."""
-    write_text(folder / "samples.csv", samples_csv(samples))
-    write_text(folder / "taxonomy.yaml", taxonomy.text)
-    filled = Counter(channel for sample in samples for channel in sample.filled)
-    known = {
-        "format": FORMAT,
-        "digest": _digest(folder, facts, shards),
-        "count": len(samples),
-        "filled": dict(filled),
-        "facts": asdict(facts),
-        "taxonomy": taxonomy.name,
-        "shards": [asdict(shard) for shard in shards],
-    }
-    write_json(folder / "pack.json", known)
+    def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Copy images out of the memory maps.
 
+        Args:
+            rows: (B,) row numbers.
+            out: (B, C, S, S) uint8 buffer to fill and return; None makes a new one.
 
-def write_simulated_pack(
-    out: Path,
-    images: Iterable[np.ndarray],
-    ids: Sequence[str],
-    nodes: Sequence[Sequence[str]],
-    groups: Sequence[str],
-    channels: Sequence[str],
-    taxonomy: Taxonomy,
-    note: str,
-    intensity: str = "depth",
-) -> None:
-    """Write simulated images as a pack, in one pass over `images`.
+        Returns:
+            (B, C, S, S) uint8, axis C as `channels`.
+        """
+        return self._content.gather(rows, out)
 
-    Args:
-        out: folder to fill.
-        images: (C, S, S) uint8 each, in the order of `ids`.
-        ids: sample ids.
-        nodes: annotated node names of each sample.
-        groups: keys that must not cross a split; "" where there is none.
-        channels: names along axis C.
-        taxonomy: the words that `nodes` are in.
-        note: what was simulated, kept in `pack.json`.
-        intensity: rule by which `images` were converted to 8 bits, "depth" or "percentile".
+    read = images
 
-    Raises:
-        UserError: `out` already holds a finished pack.
-    """
-    if (out / "pack.json").exists():
-        raise UserError(f"{out}: already holds a finished pack; name another folder, or remove this one")
-    out.mkdir(parents=True, exist_ok=True)
-    claim_folder(out, {"note": note})
-    remove_shards(out)
-    stream = iter(images)
-    samples: list[Sample] = []
-    shards: list[Shard] = []
-    size = 0
-    while len(samples) < len(ids):
-        first = next(stream)
-        size = first.shape[-1]
-        rows = min(rows_per_shard(len(ids), len(channels), size), len(ids) - len(samples))
-        block = np.stack([first, *islice(stream, rows - 1)])
-        for image in block:
-            i = len(samples)
-            samples.append(Sample(ids[i], tuple(nodes[i]), groups[i], pixel_hash(image), ()))
-        shards.append(write_shard(out, len(shards), block))
-    facts = PackFacts(tuple(channels), size, intensity, simulated=True, note=note, sources={})
-    finish_pack(out, facts, samples, shards, taxonomy)
-    (out / CLAIM).unlink(missing_ok=True)
+    def describe(self) -> str:
+        """Return channels and size."""
+        return f"{len(self.channels)} × {self.size} × {self.size} ({', '.join(self.channels)})"
 
 
-def _digest(folder: Path, facts: PackFacts, shards: Sequence[Shard]) -> str:
-    parts = [*facts.channels, str(facts.size), facts.intensity]
-    parts += [VECTORS] if facts.kind == VECTORS else []
-    parts += [sha256(folder / "samples.csv")]
-    return text_digest(*parts, *(shard.sha256 for shard in shards))
+@dataclass(frozen=True)
+class VectorPack(Pack):
+    """Feature vectors."""
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features, in the order of axis F."""
+        return self.facts.channels
 
-def _read_samples(path: Path) -> tuple[Sample, ...]:
-    table = read_csv(path)
-    if table.header != HEADER:
-        raise UserError(f"{path}:1: the header is {','.join(table.header)}; a pack has {','.join(HEADER)}")
-    samples = tuple(Sample.of(row) for row in table.rows)
-    for sample, line in zip(samples, table.lines, strict=True):
-        if not is_valid_id(sample.id):
-            raise UserError(f"{path}:{line}: {sample.id!r} is no sample id")
-    return samples
+    @property
+    def has_gaps(self) -> bool:
+        """Whether values may be missing: NaN, which counts as the training part's mean."""
+        return self.facts.intensity == FILLED
+
+    @cached_property
+    def _content(self) -> Shards:
+        return Shards(self.path, self.shards, (len(self.features),), np.float32)
+
+    def vectors(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Copy the vectors at `rows` (B,) as (B, F) float32, axis F as `features`; gaps are NaN."""
+        return self._content.gather(rows, out)
+
+    read = vectors
+
+    def describe(self) -> str:
+        """Return how many features there are."""
+        return f"{len(self.features):,} features"

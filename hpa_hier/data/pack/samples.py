@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.files.csv_file import csv_text
+from hpa_hier.data.labels.table import is_valid_id
+from hpa_hier.errors import UserError
+from hpa_hier.files.tables import read_table, write_table
 
-HEADER = ("id", "nodes", "group", "pixels", "filled")
+SAMPLES = "samples.csv"
+_COLUMNS = ("id", "nodes", "group", "pixels", "filled")
 _BETWEEN = "|"  # no node name holds it
 
 
@@ -24,23 +28,35 @@ class Sample:
     pixels: str  # 16 hex digits of the packed pixels; equal ones are duplicates
     filled: tuple[str, ...]  # channels that the image lacks, zeros in the pack
 
-    @classmethod
-    def of(cls, row: Sequence[str]) -> Sample:
-        """Make a sample of a row of `samples.csv`."""
-        sample_id, nodes, group, pixels, filled = row
-        return cls(sample_id, _parts(nodes), group, pixels, _parts(filled))
+
+def write_samples(path: Path, samples: Iterable[Sample]) -> None:
+    """Write `samples.csv`."""
+    import pandas as pd
+
+    rows = [(s.id, _BETWEEN.join(s.nodes), s.group, s.pixels, _BETWEEN.join(s.filled)) for s in samples]
+    write_table(path, pd.DataFrame(rows, columns=_COLUMNS))
 
 
-def samples_csv(samples: Iterable[Sample]) -> str:
-    """Return the text of `samples.csv`."""
-    return csv_text(
-        HEADER,
-        ((s.id, _BETWEEN.join(s.nodes), s.group, s.pixels, _BETWEEN.join(s.filled)) for s in samples),
-    )
+def read_samples(path: Path) -> tuple[Sample, ...]:
+    """Read `samples.csv`.
+
+    Raises:
+        UserError: it is absent, lacks a column, or holds what is no id.
+    """
+    frame = read_table(path, _COLUMNS)
+    for line, sample_id in enumerate(frame["id"], start=2):
+        if not is_valid_id(sample_id):
+            raise UserError(f"{path}:{line}: {sample_id!r} is no sample id")
+    rows = zip(*(frame[column] for column in _COLUMNS), strict=True)
+    return tuple(Sample(i, _parts(nodes), group, pixels, _parts(filled)) for i, nodes, group, pixels, filled in rows)
 
 
 def pixel_hash(image: np.ndarray) -> str:
-    """Return 16 hex digits that differ where any pixel of a (C, S, S) uint8 image does."""
+    """Return 16 hex digits that differ where any pixel of a (C, S, S) uint8 image does.
+
+    >>> pixel_hash(np.zeros((1, 2, 2), np.uint8))
+    '16c63b66d2e4d9c9'
+    """
     return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).hexdigest()
 
 

@@ -11,14 +11,14 @@ import numpy as np
 from hpa_hier.data.images.scan import Reject
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.data.labels.table import LabelTable, read_labels
-from hpa_hier.data.pack.build import REJECTED, PackReport, lock_folder, make_folder
+from hpa_hier.data.pack.build import PackReport, lock_folder, make_folder, open_finished, write_rejects
 from hpa_hier.data.pack.matching import CURE
-from hpa_hier.data.pack.pack import (
-    CLAIM,
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.pack.pack_file import (
     FILLED,
     GAPLESS,
+    PACK,
     VECTORS,
-    Pack,
     PackFacts,
     claim_folder,
     finish_pack,
@@ -28,8 +28,7 @@ from hpa_hier.data.pack.samples import Sample, pixel_hash
 from hpa_hier.data.pack.shard import Shard, rows_per_shard, write_shard
 from hpa_hier.data.pack.vector_table import VectorTable, read_vectors, refuse_missing_values
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import sha256, text_digest, write_text
-from hpa_hier.files.csv_file import csv_text, read_csv
+from hpa_hier.files.atomic import sha256, text_digest
 from hpa_hier.taxonomy import Taxonomy
 
 
@@ -64,8 +63,8 @@ def build_vectors(request: VectorRequest) -> PackReport:
             raise UserError(f"{path}: no such file")
     make_folder(request.out)
     with lock_folder(request.out):
-        if (request.out / "pack.json").exists():
-            return _finished(request)
+        if (request.out / PACK).exists():
+            return open_finished(request.out, request.digest)
         table = read_vectors(request.vectors, request.ids)
         labels = read_labels(request.labels, request.taxonomy, on_problem="skip")
         rejects = _mismatches(request, table, labels)
@@ -82,9 +81,7 @@ def build_vectors(request: VectorRequest) -> PackReport:
         )
         facts = _facts(table.features, request.fill, "", _sources(request))
         claim_folder(request.out, {"digest": request.digest})
-        write_text(
-            request.out / REJECTED, csv_text(("id", "file", "reason"), ((r.id, r.file, r.reason) for r in rejects))
-        )
+        write_rejects(request.out, rejects)
         _write(request.out, table.values[[row[name] for name in samples.ids]], samples, facts, request.taxonomy)
         return PackReport(Pack.open(request.out), rejects, 0, reused=False)
 
@@ -117,8 +114,6 @@ def write_vector_pack(
     Raises:
         UserError: `out` already holds a finished pack, or values are missing or infinite.
     """
-    if (out / "pack.json").exists():
-        raise UserError(f"{out}: already holds a finished pack; name another folder, or remove this one")
     values = np.asarray(vectors, dtype=np.float32)
     if values.shape != (len(ids), len(features)):
         raise UserError(f"{out}: vectors of shape {values.shape} for {len(ids)} ids and {len(features)} features")
@@ -126,7 +121,6 @@ def write_vector_pack(
         raise UserError(f"{out}: {int(np.isinf(values).sum()):,} values are infinite or too large for float32")
     if not fill:
         refuse_missing_values(out, values, ids, features)
-    out.mkdir(parents=True, exist_ok=True)
     claim_folder(out, {"note": note})
     samples = _Samples(tuple(ids), tuple(map(tuple, nodes)), tuple(groups))
     _write(out, values, samples, _facts(features, fill, note, {}), taxonomy)
@@ -140,8 +134,15 @@ class _Samples:
 
 
 def _facts(features: Sequence[str], fill: bool, note: str, sources: dict[str, str]) -> PackFacts:
-    rule = FILLED if fill else GAPLESS
-    return PackFacts(tuple(features), 1, rule, simulated=False, note=note, sources=sources, kind=VECTORS)
+    return PackFacts(
+        channels=tuple(features),
+        size=1,
+        intensity=FILLED if fill else GAPLESS,
+        simulated=False,
+        note=note,
+        sources=sources,
+        kind=VECTORS,
+    )
 
 
 def _write(out: Path, values: np.ndarray, samples: _Samples, facts: PackFacts, taxonomy: Taxonomy) -> None:
@@ -152,7 +153,6 @@ def _write(out: Path, values: np.ndarray, samples: _Samples, facts: PackFacts, t
         shards.append(write_shard(out, len(shards), np.ascontiguousarray(values[start : start + step])))
     rows = zip(samples.ids, samples.nodes, samples.groups, map(pixel_hash, values), strict=True)
     finish_pack(out, facts, [Sample(i, names, group, digest, ()) for i, names, group, digest in rows], shards, taxonomy)
-    (out / CLAIM).unlink(missing_ok=True)
 
 
 def _sources(request: VectorRequest) -> dict[str, str]:
@@ -162,16 +162,6 @@ def _sources(request: VectorRequest) -> dict[str, str]:
         "labels_sha256": sha256(request.labels),
         "request": request.digest,
     }
-
-
-def _finished(request: VectorRequest) -> PackReport:
-    pack = Pack.open(request.out)
-    if pack.facts.sources.get("request") != request.digest:
-        raise UserError(
-            f"{request.out}: holds a pack of other samples, labels or settings; name another folder, or remove this one"
-        )
-    rejects = tuple(Reject(*row) for row in read_csv(request.out / REJECTED).rows)
-    return PackReport(pack, rejects, len(pack.shards), reused=True)
 
 
 def _mismatches(request: VectorRequest, table: VectorTable, labels: LabelTable) -> tuple[Reject, ...]:

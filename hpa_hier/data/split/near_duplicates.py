@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.pack.pack import VECTORS, Pack
+from hpa_hier.data.pack.pack import ImagePack, Pack
 from hpa_hier.data.split.fingerprint import TURNS, fingerprints, likeness, thumbnails, turn_codes, turn_images
 from hpa_hier.data.split.hamming import find_close_pairs
 from hpa_hier.errors import UserError
@@ -46,7 +46,7 @@ def find_near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = 
     Raises:
         UserError: the pack holds vectors.
     """
-    if pack.kind == VECTORS:
+    if not isinstance(pack, ImagePack):
         raise UserError(f"{pack.path}: holds vectors, and near-duplicates are images; leave split.near_duplicates out")
     firsts = {sample.pixels: row for row, sample in reversed(list(enumerate(pack.samples)))}
     rows, codes = _codes(pack, np.array(sorted(firsts.values()), dtype=np.int64))
@@ -56,7 +56,7 @@ def find_near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = 
             *(side.tolist() for side in find_close_pairs(asked, codes, distance)), strict=True
         ):
             found[ask, answer] = min(found.get((ask, answer), (distance + 1, 0)), (bits, turn))
-    return tuple(_checked(pack, rows, found))
+    return tuple(_keep_alike(pack, rows, found))
 
 
 def pairs_across_parts(pairs: Iterable[NearPair], part: Mapping[str, str]) -> tuple[NearPair, ...]:
@@ -77,7 +77,7 @@ def write_pairs(path: Path, pairs: Sequence[NearPair], part: Mapping[str, str]) 
     write_text(path, csv_text(_HEADER, rows))
 
 
-def _codes(pack: Pack, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _codes(pack: ImagePack, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of images with contrast, and their fingerprints."""
     kept, codes = [], []
     for first in range(0, len(rows), _CHUNK):
@@ -89,7 +89,7 @@ def _codes(pack: Pack, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([np.zeros(0, np.int64), *kept]), np.concatenate([np.zeros(0, np.uint64), *codes])
 
 
-def _checked(pack: Pack, rows: np.ndarray, found: dict[tuple[int, int], tuple[int, int]]) -> Iterable[NearPair]:
+def _keep_alike(pack: ImagePack, rows: np.ndarray, found: dict[tuple[int, int], tuple[int, int]]) -> Iterable[NearPair]:
     """Keep the pairs that look alike, too."""
     pairs = sorted(found)
     for first in range(0, len(pairs), _CHUNK):

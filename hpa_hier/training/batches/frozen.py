@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import replacing, text_digest
 from hpa_hier.members.score import prepare_for_scoring, score
@@ -41,7 +41,9 @@ class CachedFeatures:
         return np.asarray(self._array[rows])
 
 
-def cached_features(folder: Path, pack: Pack, network: Network, features: int, device: torch.device) -> CachedFeatures:
+def cached_features(
+    folder: Path, pack: ImagePack, network: Network, features: int, device: torch.device
+) -> CachedFeatures:
     """Return a backbone's features of every sample of a pack, computed at most once.
 
     Args:
@@ -59,7 +61,7 @@ def cached_features(folder: Path, pack: Pack, network: Network, features: int, d
     return CachedFeatures(path, (len(pack), features))
 
 
-def _write(path: Path, pack: Pack, network: Network, features: int, device: torch.device) -> None:
+def _write(path: Path, pack: ImagePack, network: Network, features: int, device: torch.device) -> None:
     prepare_for_scoring(network, device)
     with replacing(path) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=(len(pack), features))
@@ -70,7 +72,7 @@ def _write(path: Path, pack: Pack, network: Network, features: int, device: torc
         del array
 
 
-def _digest(pack: Pack, network: Network, device: torch.device) -> str:
+def _digest(pack: ImagePack, network: Network, device: torch.device) -> str:
     """Hash what the features follow from: pixels, normalisation, backbone, and what kind of device computes them."""
     parts = [pack.digest, device.type, type(network.backbone).__qualname__]
     weights = {"mean": network.mean, "std": network.std, **network.backbone.state_dict()}

@@ -21,9 +21,10 @@ from hpa_hier.data.pack import shard
 from hpa_hier.data.pack.audit import audit
 from hpa_hier.data.pack.build import build_pack
 from hpa_hier.data.pack.matching import PackRequest
-from hpa_hier.data.pack.pack import Pack, write_simulated_pack
+from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.samples import Sample
 from hpa_hier.data.pack.shard import rows_per_shard
+from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.data.split.duplicates import join_groups
 from hpa_hier.data.split.split import make_split, split_pack
 from hpa_hier.errors import UserError
@@ -200,7 +201,7 @@ def test_another_request_into_the_same_folder_is_refused(tmp_path, change):
         write_sample(tmp_path / "images", "s0", seed=99)
     if change == "label":
         (tmp_path / "labels.csv").write_text("Id,Target\ns0,1\ns1,1\ns2,1\n")
-    with pytest.raises(UserError, match="holds a pack of other images, labels or settings; name another folder"):
+    with pytest.raises(UserError, match="holds a pack of other samples, labels or settings; name another folder"):
         build_pack(request(tmp_path, size=20 if change == "size" else 16))
 
 
@@ -405,7 +406,7 @@ def test_an_edited_pack_json_is_noticed(tmp_path, key):
     simulated(tmp_path / "pack", [np.zeros((4, 16, 16), np.uint8)], [""])
     file = tmp_path / "pack" / "pack.json"
     file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != key}))
-    with pytest.raises(UserError, match=rf"pack.json: was edited \('{key}'\); pack the images again"):
+    with pytest.raises(UserError, match=rf"pack.json: was edited \({key}: Field required\); pack the images again"):
         Pack.open(tmp_path / "pack")
 
 

@@ -119,7 +119,7 @@ def command(home: Path, *words: object) -> subprocess.CompletedProcess[str]:
 def test_a_table_comes_back_from_the_pack_as_it_went_in(home: Path) -> None:
     pack = Pack.open(home / "pack")
     vectors, leaves = make_vectors(240)
-    assert (pack.kind, pack.channels, len(pack)) == ("vectors", FEATURES, 240)
+    assert (pack.kind, pack.features, len(pack)) == ("vectors", FEATURES, 240)
     np.testing.assert_array_equal(pack.vectors(pack.find_rows(["s003", "s000"])), vectors[[3, 0]].astype(np.float32))
     assert {*pack.nodes[7]} == {*leaves[7]}
     assert build_vectors(request(home)).reused
@@ -130,7 +130,7 @@ def test_an_array_with_ids_makes_the_pack_of_the_same_numbers(home: Path, tmp_pa
     (tmp_path / "ids.txt").write_text("\n".join(f"s{i:03d}" for i in range(240)) + "\n")
     options = {"vectors": tmp_path / "v.npy", "ids": tmp_path / "ids.txt", "out": tmp_path / "pack"}
     pack = build_vectors(request(home, **options)).pack
-    assert pack.channels == ("f0", "f1", "f2", "f3", "f4")
+    assert pack.features == ("f0", "f1", "f2", "f3", "f4")
     assert [shard.sha256 for shard in pack.shards] == [shard.sha256 for shard in Pack.open(home / "pack").shards]
 
 
@@ -160,7 +160,7 @@ def test_fit_evaluate_report_and_predict_take_vectors_as_they_take_images(
     assert ensemble(["evaluate", "--config", str(home / "recipe.yaml")]) == 0
     report(["--run", str(fitted)])
     page = (fitted / "report" / "index.html").read_text()
-    assert "The samples are feature vectors, of which there is no picture." in page
+    assert "The samples are feature vectors, so there are no images to show." in page
     table, out = str(home / "vectors.csv"), str(tmp_path / "out")
     assert ensemble(["predict", "--run", str(fitted), "--vectors", table, "--out", out]) == 0
     assert "240 vectors" in capsys.readouterr().out

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from hpa_hier.cli.data import main
 from hpa_hier.data.pack.audit import audit
-from hpa_hier.data.pack.pack import Pack, write_simulated_pack
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.data.pack.vector_pack import write_vector_pack
 from hpa_hier.data.split.fingerprint import fingerprints, likeness, thumbnails, turn_codes, turn_images
 from hpa_hier.data.split.hamming import find_close_pairs

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from tiny_run import CHANNELS, SIZE, TAXONOMY, write_tiny
 
-from hpa_hier.data.pack.pack import write_simulated_pack
+from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.errors import UserError
 from hpa_hier.members.neighbours import find_neighbours
 from hpa_hier.members.nodes import find_member

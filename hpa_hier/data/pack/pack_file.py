@@ -1,0 +1,121 @@
+"""pack.json: what a finished pack is; written last of its files, so that it makes the pack finished."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hpa_hier.data.pack.samples import SAMPLES, Sample, write_samples
+from hpa_hier.data.pack.shard import SHARD_STEM, Shard
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json, sha256, text_digest, write_json, write_text
+from hpa_hier.taxonomy import Taxonomy
+
+PACK, TAXONOMY, REJECTED = "pack.json", "taxonomy.yaml", "rejected.csv"
+CLAIM = "request.json"  # there while a pack is being written
+VECTORS: Literal["vectors"] = "vectors"  # kind of pack; the other one is "images"
+GAPLESS = "as given"  # vectors without missing values
+FILLED = "mean"  # vectors whose missing values (NaN) count as the training part's mean
+FORMAT: Literal[1] = 1  # of pack.json; raised when older readers could not read it
+_NAMES = (SAMPLES, TAXONOMY, REJECTED, f"{SHARD_STEM}.npy", f"{SHARD_STEM}.json")
+
+
+class PackFacts(BaseModel):
+    """What holds for a pack as a whole."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channels: tuple[str, ...]  # of vectors: the names of the features
+    size: int  # pixels, side of each image; 1 in the file of a pack of vectors
+    intensity: str  # rule that converted intensities to 8 bits: depth or percentile; of vectors: GAPLESS or FILLED
+    simulated: bool
+    note: str
+    sources: dict[str, str]  # where the images and labels came from, and the labels' SHA-256
+    kind: Literal["images", "vectors"] = "images"
+
+
+class PackFile(BaseModel):
+    """What pack.json holds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1]
+    digest: str  # 16 hex digits over pixels, ids, labels, groups, channels, size and intensity rule
+    count: int = 0
+    filled: dict[str, int] = {}  # channel → images that lack it
+    facts: PackFacts
+    taxonomy: str = ""  # its name
+    shards: tuple[Shard, ...]
+
+
+def read_pack_file(folder: Path) -> PackFile:
+    """Read pack.json.
+
+    Raises:
+        UserError: the folder is no finished pack, or the file is of another format or was edited.
+    """
+    path = folder / PACK
+    if not path.is_file():
+        raise UserError(f"{folder}: no finished pack ({PACK} is missing); `python -m hpa_hier.data pack` makes one")
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path}: not a pack of format {FORMAT}; pack the images again")
+    try:
+        return PackFile.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: was edited ({where}: {first['msg']}); pack the images again") from None
+
+
+def finish_pack(
+    folder: Path, facts: PackFacts, samples: Sequence[Sample], shards: Sequence[Shard], taxonomy: Taxonomy
+) -> None:
+    """Write `samples.csv`, `taxonomy.yaml` and, last of all, `pack.json`; the folder is no longer claimed then."""
+    write_samples(folder / SAMPLES, samples)
+    write_text(folder / TAXONOMY, taxonomy.text)
+    filled = dict(Counter(channel for sample in samples for channel in sample.filled))
+    pack = PackFile(
+        format=FORMAT,
+        digest=pack_digest(folder, facts, shards),
+        count=len(samples),
+        filled=filled,
+        facts=facts,
+        taxonomy=taxonomy.name,
+        shards=tuple(shards),
+    )
+    write_json(folder / PACK, pack.model_dump(mode="json"))
+    (folder / CLAIM).unlink(missing_ok=True)
+
+
+def pack_digest(folder: Path, facts: PackFacts, shards: Sequence[Shard]) -> str:
+    """Return 16 hex digits over all that members learn from."""
+    parts = [*facts.channels, str(facts.size), facts.intensity]
+    parts += [VECTORS] if facts.kind == VECTORS else []
+    return text_digest(*parts, sha256(folder / SAMPLES), *(shard.sha256 for shard in shards))
+
+
+def claim_folder(out: Path, content: dict[str, str]) -> None:
+    """Mark a folder as one that a pack is being written into; nothing but an unfinished pack's own is replaced there.
+
+    Raises:
+        UserError: a finished pack is there, or files that a pack would replace are, and no pack was begun.
+    """
+    if (out / PACK).exists():
+        raise UserError(f"{out}: already holds a finished pack; name another folder, or remove this one")
+    out.mkdir(parents=True, exist_ok=True)
+    if not (out / CLAIM).exists():
+        there = sorted(path.name for name in _NAMES for path in out.glob(name))
+        if there:
+            raise UserError(f"{out}: holds {there[0]}, which a pack would replace; name an empty folder with --out")
+    write_json(out / CLAIM, content)
+
+
+def remove_shards(out: Path) -> None:
+    """Remove the shards that an earlier attempt left in a claimed folder."""
+    for stale in (*out.glob(f"{SHARD_STEM}.npy"), *out.glob(f"{SHARD_STEM}.json")):
+        stale.unlink()

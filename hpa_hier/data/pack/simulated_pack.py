@@ -1,0 +1,60 @@
+"""Simulated packs: images that come from a generator, not from a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from hpa_hier.data.pack.pack_file import PackFacts, claim_folder, finish_pack, remove_shards
+from hpa_hier.data.pack.samples import Sample, pixel_hash
+from hpa_hier.data.pack.shard import Shard, rows_per_shard, write_shard
+from hpa_hier.taxonomy import Taxonomy
+
+
+def write_simulated_pack(
+    out: Path,
+    images: Iterable[np.ndarray],
+    ids: Sequence[str],
+    nodes: Sequence[Sequence[str]],
+    groups: Sequence[str],
+    channels: Sequence[str],
+    taxonomy: Taxonomy,
+    note: str,
+    intensity: str = "depth",
+) -> None:
+    """Write simulated images as a pack, in one pass over `images`.
+
+    Args:
+        out: folder to fill.
+        images: (C, S, S) uint8 each, in the order of `ids`.
+        ids: sample ids.
+        nodes: annotated node names of each sample.
+        groups: keys that must not cross a split; "" where there is none.
+        channels: names along axis C.
+        taxonomy: the words that `nodes` are in.
+        note: what was simulated, kept in `pack.json`.
+        intensity: rule by which `images` were converted to 8 bits, "depth" or "percentile".
+
+    Raises:
+        UserError: `out` already holds a finished pack.
+    """
+    claim_folder(out, {"note": note})
+    remove_shards(out)
+    stream = iter(images)
+    samples: list[Sample] = []
+    shards: list[Shard] = []
+    size = 0
+    while len(samples) < len(ids):
+        first = next(stream)
+        size = first.shape[-1]
+        rows = min(rows_per_shard(len(ids), len(channels), size), len(ids) - len(samples))
+        block = np.stack([first, *islice(stream, rows - 1)])
+        for image in block:
+            i = len(samples)
+            samples.append(Sample(ids[i], tuple(nodes[i]), groups[i], pixel_hash(image), ()))
+        shards.append(write_shard(out, len(shards), block))
+    facts = PackFacts(channels=tuple(channels), size=size, intensity=intensity, simulated=True, note=note, sources={})
+    finish_pack(out, facts, samples, shards, taxonomy)
