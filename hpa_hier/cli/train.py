@@ -152,7 +152,7 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings
         line = train_member(plan, request)
     except Interrupted:
         if not is_worker_process():
-            print(f"stopped; all is saved in {plan.folder}. To resume: {_resume_command()}", file=sys.stderr)
+            print(f"stopped, everything is saved in {plan.folder}. To resume: {_resume_command()}", file=sys.stderr)
         return EXIT_INTERRUPTED
     if line:
         print(line)
@@ -165,8 +165,7 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str]) -
     if not recipe.members:
         raise UserError("--all: the recipe lists no members; add some under `members`, or name one with --level")
     opened = start_run(recipe, named=bool(flags.config))  # once, before several would each simulate the demo cells
-    from hpa_hier.training.job import Job
-    from hpa_hier.training.side_by_side import train_side_by_side
+    from hpa_hier.training.side_by_side import Job, train_side_by_side
 
     jobs = [
         Job(
@@ -182,7 +181,7 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str]) -
     results = train_side_by_side(jobs, _slots(flags))
     finished = sum(result.status == 0 for result in results)
     if any(result.status == EXIT_INTERRUPTED for result in results) or len(results) < len(jobs):
-        print(f"stopped; all is saved. To resume: {_resume_command()}", file=sys.stderr)
+        print(f"stopped, everything is saved. To resume: {_resume_command()}", file=sys.stderr)
         return EXIT_INTERRUPTED
     print(f"{finished} of {len(jobs)} members finished, in {opened.folder / 'members'}")
     if finished == len(jobs):

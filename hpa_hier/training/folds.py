@@ -1,24 +1,25 @@
-"""Folds: a member trained once for each fold, scored on the samples it has not seen, and kept as one member."""
+"""Folds: a member is trained once per fold, scored on the samples it has not seen, and kept as one member."""
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from safetensors.torch import load_file, save
 
 from hpa_hier.data.split.split import Split
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, write_bytes, write_text
+from hpa_hier.files.tables import read_table
 from hpa_hier.members.scores_file import fold_folder, merge_scores, read_scores, write_scores
 from hpa_hier.runs import manifest as files
 from hpa_hier.runs.manifest import Manifest, check_files, read_manifest, write_manifest
 from hpa_hier.settings.recipe_file import recipe_yaml
+from hpa_hier.training.loop.history import write_history
 from hpa_hier.training.plan import Plan
 
 
@@ -32,47 +33,54 @@ def fold_split(split: Split, fold: int) -> Split:
 
 
 def fold_plan(plan: Plan, fold: int) -> Plan:
-    """Return the training of one fold's network, in a folder of its own below the member's."""
+    """Return the training of one fold's network, in its own folder below the member's."""
     run = plan.run.with_split(fold_split(plan.run.split, fold))
     settings = plan.settings.model_copy(update={"folds": 0})
     return replace(plan, run=run, settings=settings, folder=fold_folder(plan.folder, fold))
 
 
 def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool) -> str:
-    """Train a network for each fold and put them together.
+    """Train one network per fold and combine them into one member.
 
     Args:
         plan: with `folds` set.
-        train: trains one network to its finished folder, or leaves a finished one alone.
-        lines: say which fold is trained.
+        train: trains one network, unless it is finished.
+        lines: print which fold is trained.
 
     Returns:
         One line that says what was trained and where it is.
 
     Raises:
-        UserError: the split has other folds, several devices are asked for, or a fold was trained otherwise before.
+        UserError: a fold was trained with other settings or data before.
     """
     for fold in range(plan.settings.folds):
         if lines:
             print(f"{plan.member.name}: fold {fold + 1} of {plan.settings.folds}", file=sys.stderr)
         train(fold_plan(plan, fold))
-    return _keep(plan)
+    return _write_member(plan)
 
 
 def check_folds(plan: Plan) -> None:
-    """Raise the UserError of folds that the split has not, or of several devices."""
+    """Refuse folds that the split does not have, and several devices.
+
+    Raises:
+        UserError: says which it is.
+    """
     folds, there = plan.settings.folds, len({fold for fold in plan.run.split.folds if fold >= 0})
     if folds != there:
         raise UserError(
             f"training.folds: {folds}, but {plan.run.folder / 'split.csv'} has {there or 'no'} folds; "
-            f"begin another run with split.folds: {folds} (--folds {folds} --run NAME)"
+            f"start another run with split.folds: {folds} (--folds {folds} --run NAME)"
         )
     if plan.settings.devices * plan.settings.nodes > 1:
-        raise UserError("training.folds: folds are trained one after another on one device; set devices and nodes to 1")
+        raise UserError(
+            "training.folds: folds are trained one after another on one device; set training.devices and "
+            "training.nodes to 1"
+        )
 
 
-def _keep(plan: Plan) -> str:
-    """Write the member that answers with the mean of its folds' logits, the manifest last."""
+def _write_member(plan: Plan) -> str:
+    """Write the member whose logits are the mean of its folds' logits, the manifest last."""
     folders = [fold_folder(plan.folder, fold) for fold in range(plan.settings.folds)]
     manifests = [read_manifest(folder) for folder in folders]
     for fold, (folder, manifest) in enumerate(zip(folders, manifests, strict=True)):
@@ -95,7 +103,7 @@ def _keep(plan: Plan) -> str:
     return (
         f"{plan.member.name}: {len(plan.nodes)} nodes, {len(folders)} folds in "
         f"{sum(manifest.seconds for manifest in manifests):.0f} s, {held_out:,} samples scored by the network that "
-        f"did not see them; written to {plan.folder}"
+        f"has not seen them; written to {plan.folder}"
     )
 
 
@@ -111,25 +119,16 @@ def _check_fold(plan: Plan, fold: int, folder: Path, manifest: Manifest) -> None
 
 
 def _write_history(path: Path, paths: Sequence[Path]) -> int:
-    """Write the mean of the folds' histories, as far as all of them go; return how many epochs that is."""
-    tables = [list(csv.DictReader(io.StringIO(one.read_text(encoding="utf-8")))) for one in paths]
-    rows = [
-        {key: _mean([row[key] for row in epoch]) for key in epoch[0]} for epoch in zip(*tables, strict=False)
-    ]  # early stopping ends folds after different epochs
-    text = io.StringIO()
-    writer = csv.DictWriter(text, tables[0][0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-    return len(rows)
-
-
-def _mean(cells: Sequence[str]) -> str:
-    return f"{np.mean([float(cell) for cell in cells]):.6g}" if all(cells) else ""
+    """Write the mean of the folds' histories over the epochs that all of them have; return how many those are."""
+    tables = [read_table(one) for one in paths]
+    epochs = min(map(len, tables))  # early stopping ends folds after different epochs
+    means = np.mean([table[:epochs].astype(float) for table in tables], axis=0)
+    write_history(path, pd.DataFrame(means, columns=tables[0].columns))
+    return epochs
 
 
 def _manifest(plan: Plan, manifests: Sequence[Manifest], epochs: int, checksums: dict[str, str]) -> Manifest:
-    """Return the manifest of all folds as one member; costs are sums, epochs those that all folds have."""
+    """Return the manifest of the folds as one member: costs are summed, epochs are those that all folds have."""
     best = round(sum(manifest.best_epoch for manifest in manifests) / len(manifests))
     return manifests[0].model_copy(
         update={

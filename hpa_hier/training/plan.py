@@ -1,4 +1,4 @@
-"""What a training comes to before it starts: nodes, settings, and what has been trained already."""
+"""What is known of a training before it starts: nodes, settings, and what has been trained already."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from hpa_hier.taxonomy import Taxonomy
 
 CHECKPOINT = "last.ckpt"  # of an unfinished training
 
-# Settings that are off unless asked for, and would do nothing without images, or without a backbone that is trained.
+# Settings that are off by default, and have no effect without images, or without a backbone that is trained.
 _OF_IMAGES = ("frozen", "pretrained", "weights", "pooling")
 _OF_TRAINED_BACKBONES = ("dense", "sizes", "augment.mixing", "augment.only_minority", "augment.drop_channels")
 
@@ -40,7 +40,7 @@ class Plan:
     settings: TrainingSettings  # the recipe's, with the member's own over them
     nodes: tuple[str, ...]
     meanings: dict[str, str]  # node → digest of what it means
-    weights_sha256: str | None  # of the file that the backbone starts from
+    weights_sha256: str | None  # of the file that initialises the backbone
     folder: Path
 
     @property
@@ -83,7 +83,7 @@ class Plan:
 
 
 def plan_training(run: Run, member: MemberSettings) -> Plan:
-    """Work out a member's nodes and settings.
+    """Return a member's training: its nodes, settings and folder.
 
     Raises:
         UserError: unknown level or group, wrong settings, or a weights file that is not there or not the one meant.
@@ -92,19 +92,19 @@ def plan_training(run: Run, member: MemberSettings) -> Plan:
     _check_kind(settings, run.pack)
     nodes = Selector.from_settings(member).nodes(run.taxonomy, run.partition)
     if settings.several_levels:
-        nodes = with_ancestors(nodes, run.taxonomy)
+        nodes = add_ancestors(nodes, run.taxonomy)
     return Plan(
         run=run,
         member=member,
         settings=settings,
         nodes=nodes,
         meanings={node: run.taxonomy.meaning(node) for node in nodes},
-        weights_sha256=_verified(settings),
+        weights_sha256=_hash_weights(settings),
         folder=run.member_folder(member.name),
     )
 
 
-def _verified(settings: TrainingSettings) -> str | None:
+def _hash_weights(settings: TrainingSettings) -> str | None:
     """Return the SHA-256 of the weights file; None where there is none."""
     if not settings.weights:
         return None
@@ -118,41 +118,40 @@ def _verified(settings: TrainingSettings) -> str | None:
     return found
 
 
-def with_ancestors(nodes: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
-    """Return nodes with all nodes above them, in the taxonomy's order."""
+def add_ancestors(nodes: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
+    """Return nodes and all nodes above them, in the taxonomy's order."""
     above = np.any(taxonomy.closure[[taxonomy.column[node] for node in nodes]], axis=0)
     return tuple(node for node, wanted in zip(taxonomy.nodes, above, strict=True) if wanted)
 
 
 def _check_kind(settings: TrainingSettings, pack: Pack) -> None:
-    """Refuse a backbone that cannot look at what the pack holds, and settings that only images have."""
+    """Refuse a backbone that does not fit the pack, and settings without effect on what it holds."""
     if not isinstance(pack, VectorPack):
         if settings.backbone == MLP:
             raise UserError(
                 f"training.backbone: mlp takes vectors, and {pack.path} holds images; name small_cnn or a timm model"
             )
         if settings.frozen:
-            _refuse(settings, _OF_TRAINED_BACKBONES, "goes with a backbone that is trained, not frozen")
+            _refuse(settings, _OF_TRAINED_BACKBONES, "has no effect on a frozen backbone")
         return
     if settings.backbone != MLP:
         raise UserError(
-            f"training.backbone: {settings.backbone!r} looks at images, and {pack.path} holds vectors; "
+            f"training.backbone: {settings.backbone!r} takes images, and {pack.path} holds vectors; "
             "set it to mlp (--set training.backbone=mlp)"
         )
-    _refuse(settings, (*_OF_IMAGES, *_OF_TRAINED_BACKBONES), f"goes with images, and {pack.path} holds vectors")
+    _refuse(settings, (*_OF_IMAGES, *_OF_TRAINED_BACKBONES), f"has no effect on vectors, which {pack.path} holds")
 
 
 def _refuse(settings: TrainingSettings, names: Sequence[str], why: str) -> None:
-    """Refuse settings that are not at their defaults, where they would change nothing."""
+    """Refuse settings other than their defaults; not all that are set, as a run's config.yaml names every setting."""
     default = TrainingSettings()
     for name in names:
-        of = attrgetter(name)
-        if of(settings) != of(default):
+        if attrgetter(name)(settings) != attrgetter(name)(default):
             raise UserError(f"training.{name}: {why}; leave it out")
 
 
 def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy) -> TrainingSettings:
-    """Return a member's training settings; what can be known to be wrong without images is said here.
+    """Return a member's training settings, with all checks that need no images.
 
     Raises:
         UserError: unknown level or group, wrong settings, or a weights file that is not there.
@@ -166,8 +165,8 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
         raise UserError(f"members.{member.name}.training.{where}: {first['msg']}, got {first['input']!r}") from None
     if member.images == "own" and settings.several_levels:
         raise UserError(
-            f"members.{member.name}: images: own goes with the head flat and a loss that looks at no nodes above; they "
-            "would be judged on these images only"
+            f"members.{member.name}: images: own needs head flat and a loss that ignores the nodes above, since those "
+            "would be trained on these images only"
         )
     if settings.head == "arcface" and settings.devices * settings.nodes > 1:
         raise UserError("training.head: arcface is trained on one device; set training.devices and training.nodes to 1")
@@ -179,24 +178,24 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
             raise UserError(f"training.class_weights: {taxonomy.source} has no node '{node}'{near}")
     if settings.frozen and settings.backbone != MLP and not (settings.weights or settings.pretrained):
         raise UserError(
-            f"training.frozen: the backbone of '{member.name}' would stay untrained; set training.pretrained, or name "
+            f"training.frozen: the backbone of '{member.name}' would stay untrained; set training.pretrained or "
             "training.weights"
         )
     return settings
 
 
 def read_finished(plan: Plan) -> Manifest | None:
-    """Return the manifest of the member that has been trained already under this name, if one has.
+    """Return the manifest of the finished member of this name; None where there is none.
 
     Raises:
-        UserError: it answers for other nodes than are asked for now, or for nodes that mean something else by now.
+        UserError: it answers for other nodes, or the meaning of its nodes has changed.
     """
     if not (plan.folder / MANIFEST).exists():
         return None
     manifest = read_manifest(plan.folder)
     was = training_of(manifest)
     closed = plan.settings.several_levels
-    # Another head or loss may bring or lose the nodes above; that is a difference of settings, not of meaning.
+    # Another head or loss may add or drop the nodes above; that is a difference of settings, not of meaning.
     stale = changed_nodes(manifest, plan) if was.several_levels == closed else ""
     if stale:
         raise UserError(
@@ -207,7 +206,7 @@ def read_finished(plan: Plan) -> Manifest | None:
 
 
 def changed_nodes(manifest: Manifest, plan: Plan) -> str:
-    """Name the nodes whose meaning is not what a finished member was trained with; "" where there are none."""
+    """List the nodes whose meaning has changed since a member was trained; "" where none has."""
     trained = {manifest.meanings[node] for node in manifest.nodes}
     wanted = set(plan.meanings.values())
     changed = [node for node in plan.nodes if plan.meanings[node] not in trained]
@@ -217,7 +216,7 @@ def changed_nodes(manifest: Manifest, plan: Plan) -> str:
 
 
 def describe_differences(manifest: Manifest, plan: Plan) -> str:
-    """Say which settings a finished member was trained with that are others now; "" where none."""
+    """Describe the settings that have changed since a member was trained; "" where none has."""
     now = plan.settings.model_dump(mode="json")
     then = training_of(manifest).model_dump(mode="json")
     pairs = [(key, then[key], value) for key, value in now.items()]

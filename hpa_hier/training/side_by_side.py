@@ -1,4 +1,8 @@
-"""Members side by side: one process each, as many at a time as there are GPUs or cores."""
+"""Members side by side: one process each, as many at a time as there are GPUs or cores.
+
+Not by joblib, whose workers take one task after another: here each process has one device and one log file of its own,
+a killed one takes no other with it, and Ctrl-C has all of them save before they end.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,27 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from hpa_hier.errors import UserError
-from hpa_hier.training.job import Job
-from hpa_hier.training.loop.stopping import Interrupted, stop_with_parent
+from hpa_hier.members.nodes import find_member
+from hpa_hier.runs.start import start_run
+from hpa_hier.settings.recipe_file import load_recipe
+from hpa_hier.training.loop.stopping import Interrupted, SignalCounter, stop_with_parent
+from hpa_hier.training.plan import plan_training
+from hpa_hier.training.train_member import TrainOptions, train_member
 
-_POLL = 0.1  # seconds between two looks at the children
-_DONE, _FAILED, _USER, _INTERRUPTED = 0, 1, 2, 130  # exit statuses of a child
+_POLL = 0.1  # seconds between two looks at the processes
+_DONE, _FAILED, _USER, _INTERRUPTED = 0, 1, 2, 130  # exit statuses of a process
+
+
+@dataclass(frozen=True)
+class Job:
+    """One member's training in a process of its own."""
+
+    name: str
+    config: str | None  # recipe file, as --config
+    sets: tuple[str, ...]  # changes to it, as --set
+    restart: bool
+    threads: int
+    log: Path  # everything that the process prints
 
 
 @dataclass(frozen=True)
@@ -33,11 +53,18 @@ class Result:
     line: str  # one line for the user
 
 
-def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> list[Result]:
-    """Train members, each in a process of its own, one on each slot at a time.
+@dataclass(frozen=True)
+class _Running:
+    job: Job
+    slot: str
+    process: BaseProcess
 
-    A member that fails leaves the others alone. At Ctrl-C all of them are asked to save and stop, once; at a second one
-    they are left no time.
+
+def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> list[Result]:
+    """Train members, each in a process of its own, one per slot at a time.
+
+    A member that fails does not stop the others. At Ctrl-C all of them are asked to save and stop; at a second one they
+    are stopped at once.
 
     Args:
         jobs: in the order in which they are started.
@@ -48,54 +75,32 @@ def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> list[Result
     """
     context = _context()
     waiting, free = deque(jobs), deque(slots)
-    running: dict[str, tuple[BaseProcess, Job, str]] = {}
+    running: dict[str, _Running] = {}
     results: dict[str, Result] = {}
-    asked = 0
-    with _Ears() as ears:
-        while running or (waiting and not ears.heard):
-            if ears.heard > asked:
-                asked = ears.heard
-                _pass_on([process for process, _, _ in running.values()])
-            while waiting and free and not ears.heard:
+    passed_on = 0
+    with SignalCounter("stopping all members, and saving; once more stops them at once") as stop:
+        while running or (waiting and not stop.requested):
+            if stop.count > passed_on:
+                passed_on = stop.count
+                _terminate([one.process for one in running.values()])
+            while waiting and free and not stop.requested:
                 job, slot = waiting.popleft(), free.popleft()
-                running[job.name] = (_start(context, job, slot), job, slot)
-            for name in [name for name, (process, _, _) in running.items() if not process.is_alive()]:
-                process, job, slot = running.pop(name)
-                free.append(slot)
-                results[name] = _result(job, process, asked=ears.heard > 0)
+                running[job.name] = _Running(job, slot, _start(context, job, slot))
+            for name in [name for name, one in running.items() if not one.process.is_alive()]:
+                ended = running.pop(name)
+                free.append(ended.slot)
+                results[name] = _result(ended.job, ended.process, stop.requested)
                 print(results[name].line, file=sys.stderr, flush=True)
             time.sleep(_POLL)
     return [results[job.name] for job in jobs if job.name in results]
 
 
-class _Ears:
-    """Counts the SIGINTs and SIGTERMs that this process gets, instead of falling over them."""
-
-    def __init__(self) -> None:
-        self.heard = 0
-        self._before: dict[signal.Signals, object] = {}
-
-    def __enter__(self) -> _Ears:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._hear)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _hear(self, number: int, frame: object) -> None:
-        self.heard += 1
-        if self.heard == 1:
-            os.write(sys.stderr.fileno(), b"\nstopping all members, and saving; once more leaves at once\n")
-
-
 def _context() -> BaseContext:
-    """Return the way of starting processes: forked from a server that has imported all once, where there is that."""
+    """Return how processes are started: where possible, forked from a server that has imported everything once."""
     if "forkserver" in mp.get_all_start_methods():
         context = mp.get_context("forkserver")
-        context.set_forkserver_preload(["hpa_hier.training.train_member", "hpa_hier.training.job"])
-        # The server imports for seconds; a Ctrl-C of the terminal would end it then. It inherits that it is deaf to it.
+        context.set_forkserver_preload(["hpa_hier.training.side_by_side"])
+        # The server imports for seconds, during which a Ctrl-C would end it; it inherits that it ignores SIGINT.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         forkserver.ensure_running()
         signal.signal(signal.SIGINT, before)
@@ -105,22 +110,22 @@ def _context() -> BaseContext:
 
 def _start(context: BaseContext, job: Job, slot: str) -> BaseProcess:
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{job.name}: training on {slot}, log in {job.log}", file=sys.stderr, flush=True)
-    process: BaseProcess = context.Process(target=_child, args=(job, slot), name=job.name)  # type: ignore[attr-defined]
+    print(f"{job.name}: training on {slot}, log: {job.log}", file=sys.stderr, flush=True)
+    process: BaseProcess = context.Process(target=_work, args=(job, slot), name=job.name)  # type: ignore[attr-defined]
     process.start()
     return process
 
 
-def _pass_on(processes: Sequence[BaseProcess]) -> None:
+def _terminate(processes: Sequence[BaseProcess]) -> None:
     for process in processes:
         if process.pid is not None and process.is_alive():
             os.kill(process.pid, signal.SIGTERM)
 
 
-def _result(job: Job, process: BaseProcess, asked: bool) -> Result:
+def _result(job: Job, process: BaseProcess, stop_requested: bool) -> Result:
     process.join()
     status = process.exitcode if process.exitcode is not None else _FAILED
-    if asked and status == -signal.SIGTERM:  # it was asked before it listened, or twice
+    if stop_requested and status == -signal.SIGTERM:  # before it counted signals, or the second one
         status = _INTERRUPTED
     last = _last_line(job.log)
     if status == _DONE:
@@ -130,20 +135,20 @@ def _result(job: Job, process: BaseProcess, asked: bool) -> Result:
     elif status == _INTERRUPTED:
         line = f"{job.name}: stopped"
     elif status < 0:
-        line = f"{job.name}: failed, ended by {signal.Signals(-status).name}; its log is {job.log}"
+        line = f"{job.name}: failed, killed by {signal.Signals(-status).name}; log: {job.log}"
     else:
-        line = f"{job.name}: failed ({last}); its log is {job.log}"
+        line = f"{job.name}: failed ({last}); log: {job.log}"
     return Result(job.name, status, line)
 
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "its log is empty"
 
 
-def _child(job: Job, slot: str) -> None:
-    """Train one member; what it prints goes to its log, how it ended is the exit status."""
-    # A group of its own, so that the terminal's Ctrl-C comes once, from the parent, and not twice.
+def _work(job: Job, slot: str) -> None:
+    """Train one member in this process; print to its log, and return how it ended as the exit status."""
+    # A group of its own, so that the terminal's Ctrl-C comes from the parent alone.
     if hasattr(os, "setpgrp"):
         os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -151,14 +156,12 @@ def _child(job: Job, slot: str) -> None:
     with job.log.open("w", encoding="utf-8", buffering=1) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-        sys.exit(_run(job, slot))
+        sys.exit(_exit_status(job, slot))
 
 
-def _run(job: Job, slot: str) -> int:
-    from hpa_hier.training.job import train_one
-
+def _exit_status(job: Job, slot: str) -> int:
     try:
-        print(train_one(job, slot), flush=True)
+        print(_train(job, slot), flush=True)
     except UserError as error:
         print(f"error: {error}", flush=True)
         return _USER
@@ -169,3 +172,15 @@ def _run(job: Job, slot: str) -> int:
         sys.stderr.flush()
         return _FAILED
     return _DONE
+
+
+def _train(job: Job, device: str) -> str:
+    """Train a member as `train --member NAME` does; return the line that it ends with."""
+    recipe = load_recipe(job.config, job.sets)
+    plan = plan_training(start_run(recipe, named=bool(job.config)), find_member(recipe, job.name))
+    # Where Lightning starts further processes for this member, it repeats this command.
+    command = Path(__file__).resolve().parents[1] / "train.py"
+    flags = ["--member", job.name, "--device", device, "--threads", str(job.threads)]
+    config = ["--config", job.config] if job.config else []
+    sys.argv = [str(command), *flags, *config, *(word for change in job.sets for word in ("--set", change))]
+    return train_member(plan, TrainOptions(device=device, restart=job.restart, threads=job.threads))

@@ -16,7 +16,7 @@ from hpa_hier.runs import manifest as files
 from hpa_hier.training.assemble import Assembly, assemble
 from hpa_hier.training.folds import check_folds, train_folds
 from hpa_hier.training.loop.checkpoint import FORMAT, ResumeCheckpoint, read_checkpoint, saved_facts
-from hpa_hier.training.loop.stopping import StopRequest
+from hpa_hier.training.loop.stopping import SignalCounter
 from hpa_hier.training.loop.trainer import (
     early_stopping,
     is_worker_process,
@@ -91,7 +91,7 @@ def _train(plan: Plan, options: TrainOptions, device: torch.device, restart: boo
 
 def _fit(plan: Plan, options: TrainOptions, device: torch.device, assembly: Assembly, resume: bool) -> bool:
     """Run the trainer; return whether this process is the one that writes the member."""
-    with StopRequest() as stop:
+    with SignalCounter("stopping after this step, and saving; once more stops at once", most=1) as stop:
         callbacks = [
             *progress_bar(options.bar),
             *early_stopping(plan.settings),

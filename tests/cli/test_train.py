@@ -131,7 +131,7 @@ def test_a_killed_member_takes_none_with_it(tmp_path: Path) -> None:
     victim = _process_that_writes(history.with_name("train.log"), history)
     os.kill(victim, signal.SIGKILL)
     printed, _ = process.communicate(timeout=120)
-    assert "leaf: failed, ended by SIGKILL" in printed
+    assert "leaf: failed, killed by SIGKILL" in printed
     assert "3 of 4 members finished" in printed
     assert process.returncode == 1
 
@@ -150,7 +150,7 @@ def test_ctrl_c_on_all_saves_and_leaves_no_child_behind(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 130, printed
-    assert "stopped; all is saved. To resume: python -m hpa_hier.train --config" in printed
+    assert "stopped, everything is saved. To resume: python -m hpa_hier.train --config" in printed
     assert "leaf: stopped" in printed
     assert not any(_alive(child) for child in children)
     assert {path.parent.name for path in members.glob("*/last.ckpt")} == {"coarse", "leaf"}

@@ -133,7 +133,7 @@ def test_folds_trained_under_different_settings_are_not_put_together(tmp_path: P
 def test_a_split_without_folds_is_named(plan: Plan) -> None:
     split = replace(plan.run.split, folds=(-1,) * len(plan.run.split))
     other = replace(plan, run=plan.run.with_split(split), folder=plan.folder.parent / "other")
-    with pytest.raises(UserError, match=r"training\.folds: 3, but .*split\.csv has no folds; begin another run with"):
+    with pytest.raises(UserError, match=r"training\.folds: 3, but .*split\.csv has no folds; start another run with"):
         train_member(other, QUIET)
 
 

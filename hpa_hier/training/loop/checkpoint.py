@@ -15,7 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_with
 from hpa_hier.training.batches.images import PartBatches, TrainingBatches
-from hpa_hier.training.loop.stopping import Interrupted, StopRequest
+from hpa_hier.training.loop.stopping import Interrupted, SignalCounter
 
 SECONDS_BETWEEN = 600.0  # between two checkpoints within an epoch; there is one at each epoch's end besides
 _OURS = "hpa_hier"  # key of what we add to the library's checkpoint
@@ -79,7 +79,7 @@ class ResumeCheckpoint(pl.Callback):
     def __init__(
         self,
         path: Path,
-        stop: StopRequest,
+        stop: SignalCounter,
         facts: Callable[[], dict[str, Any]],
         seconds_between: float = SECONDS_BETWEEN,
     ) -> None:
@@ -93,18 +93,12 @@ class ResumeCheckpoint(pl.Callback):
         training.rank = watched.rank = trainer.global_rank
         training.seek(trainer.global_step)
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object, **__: object) -> None:
         """Save within an epoch, when asked to stop or when a checkpoint is due."""
-        if trainer.should_stop or batch_idx + 1 >= trainer.num_training_batches:
+        done = trainer.fit_loop.batch_idx + 1
+        if trainer.should_stop or done >= trainer.num_training_batches:
             return
-        if (batch_idx + 1) % trainer.accumulate_grad_batches:  # checkpoints hold no gradients
+        if done % trainer.accumulate_grad_batches:  # checkpoints hold no gradients
             return
         stopping = self._must_stop(trainer)
         if stopping or time.monotonic() - self._saved_at > self._seconds_between:

@@ -1,9 +1,7 @@
-"""History: one row an epoch, and the weights of the best one."""
+"""History: a row of metrics per epoch, and the weights of the best one."""
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 import time
 from dataclasses import dataclass
@@ -11,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import pandas as pd
 import torch
 from torch import Tensor
 
-from hpa_hier.files.atomic import write_text
+from hpa_hier.files.tables import write_table
 from hpa_hier.training.loop.averaging import watched_network
 from hpa_hier.training.loop.module import CALIBRATION_LOSS, MACRO_F1, MACRO_SAMPLE_F1, Training
-
-COLUMNS = ("epoch", "train_loss", CALIBRATION_LOSS, MACRO_F1, "learning_rate", "seconds")
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Watch:
 
 
 class History(pl.Callback):
-    """Writes history.csv after each epoch and holds the best weights; all of it goes into the checkpoint.
+    """Writes history.csv after each epoch and keeps the best weights; checkpoints hold both.
 
     Args:
         path: of history.csv.
@@ -56,26 +53,19 @@ class History(pl.Callback):
         self.weights: dict[str, Tensor] = {}
         self.done = False
         self._best: float | None = None
-        self._spent = 0.0  # seconds of the epoch under way, from before an interruption
+        self._spent = 0.0  # seconds of this epoch before an interruption
         self._since = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """Seconds of training in all, interruptions left out."""
+        """Seconds of training, without interruptions."""
         return sum(row["seconds"] for row in self.rows)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._since = time.monotonic()
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object, **__: object) -> None:
         """End the training after its last step, wherever in an epoch that is."""
         if trainer.global_step >= self._steps:
             trainer.should_stop = True
@@ -100,8 +90,8 @@ class History(pl.Callback):
             self.weights = copy_weights(watched_network(trainer))
         self.done = trainer.should_stop
         if trainer.is_global_zero:
-            write_history(self._path, self.rows)
-            self._tell(trainer, row)
+            write_history(self._path, pd.DataFrame(self.rows))
+            self._print(trainer, row)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a resumed training needs."""
@@ -115,12 +105,12 @@ class History(pl.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up where `state_dict` was written."""
+        """Restore what `state_dict` returned."""
         self.rows, self._best = list(state_dict["rows"]), state_dict["best"]
         self.best_epoch, self.weights = state_dict["best_epoch"], state_dict["weights"]
         self.done, self._spent = state_dict["done"], state_dict["spent"]
 
-    def _tell(self, trainer: pl.Trainer, row: dict[str, float]) -> None:
+    def _print(self, trainer: pl.Trainer, row: dict[str, float]) -> None:
         if self._name:
             print(
                 f"{self._name}: epoch {row['epoch']:.0f} of {trainer.max_epochs}, train loss {row['train_loss']:.4f}, "
@@ -134,12 +124,6 @@ def copy_weights(network: torch.nn.Module) -> dict[str, Tensor]:
     return {name: weights.detach().cpu().clone() for name, weights in network.state_dict().items()}
 
 
-def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Write history.csv: one row an epoch, with the columns of COLUMNS, and the watched figure where it is another."""
-    text = io.StringIO()
-    more = [name for name in rows[0] if name not in COLUMNS] if rows else []
-    writer = csv.DictWriter(text, [*COLUMNS[:-1], *more, COLUMNS[-1]], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: value if name == "epoch" else f"{value:.6g}" for name, value in row.items()})
-    write_text(path, text.getvalue())
+def write_history(path: Path, rows: pd.DataFrame) -> None:
+    """Write history.csv: a row per epoch; six digits are enough for curves."""
+    write_table(path, rows.map("{:.6g}".format))

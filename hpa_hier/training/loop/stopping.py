@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a request to stop, which training honours after the current step."""
+"""Ctrl-C and SIGTERM: a request to stop, which is honoured when it suits the training."""
 
 from __future__ import annotations
 
@@ -17,17 +17,30 @@ class Interrupted(Exception):  # noqa: N818 - no error: everything is saved
     """Training was asked to stop, and has saved all that it needs to resume."""
 
 
-class StopRequest:
-    """Notes the first SIGINT or SIGTERM; a second one ends the process at once.
+class SignalCounter:
+    """Counts SIGINT and SIGTERM instead of being ended by them; a context that restores the handlers of before.
 
-    A context manager around a training; it restores the previous handlers at the end.
+    Does nothing outside of the main thread, where Python handles no signals.
+
+    Args:
+        message: printed at the first signal.
+        most: signals that are counted; one more ends the process at once. 0: as many as there are.
+
+    Attributes:
+        count: signals so far.
     """
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, message: str, most: int = 0) -> None:
+        self.count = 0
+        self._message, self._most = message, most
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> StopRequest:
+    @property
+    def requested(self) -> bool:
+        """Whether a stop was asked for."""
+        return self.count > 0
+
+    def __enter__(self) -> SignalCounter:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.getsignal(number) for number in _SIGNALS}
             self.listen()
@@ -46,15 +59,16 @@ class StopRequest:
                 signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        for listened in _SIGNALS:
-            signal.signal(listened, signal.SIG_DFL)
-        # Not print: a signal may come in the middle of another print.
-        os.write(sys.stderr.fileno(), b"\nstopping after this step, and saving; once more leaves at once\n")
+        self.count += 1
+        if self.count == self._most:
+            for counted in _SIGNALS:
+                signal.signal(counted, signal.SIG_DFL)
+        if self.count == 1:  # not print: a signal may come in the middle of another print
+            os.write(sys.stderr.fileno(), f"\n{self._message}\n".encode())
 
 
 def stop_with_parent() -> None:
-    """Request a stop when the parent process is gone, so that no orphaned training runs on."""
+    """Send this process a SIGTERM when its parent is gone, so that no orphaned training runs on."""
     parent = parent_process()
     if parent is None:
         return

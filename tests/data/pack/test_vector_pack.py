@@ -323,13 +323,13 @@ def test_vectors_and_rows_that_do_not_match_stop_or_are_left_out(home: Path, tmp
     [
         (
             {"backbone": "small_cnn"},
-            "training.backbone: 'small_cnn' looks at images, and .* holds vectors; set it to mlp",
+            "training.backbone: 'small_cnn' takes images, and .* holds vectors; set it to mlp",
         ),
-        ({"frozen": True}, "training.frozen: goes with images, and .* holds vectors; leave it out"),
-        ({"augment": {"drop_channels": {"red": 0.5}}}, r"training.augment.drop_channels: goes with images"),
-        ({"augment": {"mixing": "mixup"}}, r"training.augment.mixing: goes with images"),
-        ({"sizes": [32, 64]}, r"training.sizes: goes with images"),
-        ({"pooling": "max"}, r"training.pooling: goes with images"),
+        ({"frozen": True}, "training.frozen: has no effect on vectors, which .* holds; leave it out"),
+        ({"augment": {"drop_channels": {"red": 0.5}}}, r"training.augment.drop_channels: has no effect on vectors"),
+        ({"augment": {"mixing": "mixup"}}, r"training.augment.mixing: has no effect on vectors"),
+        ({"sizes": [32, 64]}, r"training.sizes: has no effect on vectors"),
+        ({"pooling": "max"}, r"training.pooling: has no effect on vectors"),
     ],
 )
 def test_what_only_images_have_is_refused_for_vectors(home: Path, training: dict[str, object], message: str) -> None:

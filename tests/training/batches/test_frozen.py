@@ -103,5 +103,5 @@ def test_kept_features_that_are_damaged_are_said_to_be(tmp_path: Path) -> None:
 def test_what_varies_images_is_refused_where_features_are_kept(
     plans: dict[str, Plan], training: dict[str, object]
 ) -> None:
-    with pytest.raises(UserError, match="goes with a backbone that is trained, not frozen; leave it out"):
+    with pytest.raises(UserError, match="has no effect on a frozen backbone; leave it out"):
         plan_training(plans["flat"].run, MemberSettings(name="new", level="leaf", training=training))
