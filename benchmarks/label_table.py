@@ -36,11 +36,11 @@ from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.metrics.ranking import Ranked
 from hpa_hier.models.backbones.mlp import Mlp
 from hpa_hier.models.heads.ancestry import Ancestry
-from hpa_hier.models.heads.chain import Chain
-from hpa_hier.models.heads.flat import Flat
-from hpa_hier.models.heads.levels import LevelsRnn
+from hpa_hier.models.heads.build import HeadData, build_head
+from hpa_hier.models.heads.head import Head
 from hpa_hier.models.losses.elementwise import bce
 from hpa_hier.settings.recipe import EnsembleSettings
+from hpa_hier.settings.training import MlpSettings, TrainingSettings
 from hpa_hier.taxonomy import Taxonomy
 
 FEATURES, NUISANCE, HIDDEN, BATCH = 96, 12, 192, 512
@@ -100,9 +100,9 @@ def draw_world(table: np.ndarray, follows: bool, seed: int) -> World:
 class Net(nn.Module):
     """Hidden layers and a head."""
 
-    def __init__(self, head: nn.Module) -> None:
+    def __init__(self, head: Head) -> None:
         super().__init__()
-        self.backbone, self.head = Mlp(FEATURES, HIDDEN, 1, 0.2), head
+        self.backbone, self.head = Mlp(FEATURES, MlpSettings(hidden=HIDDEN, layers=1, dropout=0.2)), head
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn (B, FEATURES) into (B, n) logits."""
@@ -127,7 +127,9 @@ def train(world: World, nodes: tuple[str, ...], kind: str, job: tuple[int, int],
         rows = rows[world.present[rows][:, columns].any(axis=1)]
     x, y = world.features[rows], torch.from_numpy(world.present[rows][:, columns]).float()
     told = torch.from_numpy(parents_present(world, rows, nodes)).float()
-    net = Net(head_of(kind, nodes, world.taxonomy, y.mean(dim=0).numpy()))
+    ancestry = Ancestry.from_names(nodes, {node: world.taxonomy.parents(node) for node in nodes})
+    settings = TrainingSettings.model_validate({"head": kind, "dropout": 0.0, "levels": {"hidden": 64}})
+    net = Net(build_head(settings, HIDDEN, HeadData(ancestry, y.mean(dim=0).numpy())))
     steps = epochs * (len(rows) // BATCH)
     optimiser = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
@@ -137,7 +139,7 @@ def train(world: World, nodes: tuple[str, ...], kind: str, job: tuple[int, int],
         chosen = order[(step % (len(rows) // BATCH)) * BATCH :][:BATCH]
         known = torch.ones_like(y[chosen])
         if kind == "chain" and step < steps // 2:
-            logits = net.head.conditional(net.backbone(x[chosen]))  # type: ignore[operator,union-attr]
+            logits = net.head.training_logits(net.backbone(x[chosen]), first_stage=True)
             known = told[chosen]
         else:
             logits = net(x[chosen])
@@ -157,18 +159,6 @@ def parents_present(world: World, rows: np.ndarray, nodes: tuple[str, ...]) -> n
         above = [world.taxonomy.column[parent] for parent in world.taxonomy.parents(node) if parent in nodes]
         told[:, j] = present[:, above].all(axis=1)
     return told
-
-
-def head_of(kind: str, nodes: tuple[str, ...], taxonomy: Taxonomy, prevalence: np.ndarray) -> nn.Module:
-    """Build one of this project's heads."""
-    ancestry = Ancestry.from_names(nodes, {node: taxonomy.parents(node) for node in nodes})
-    if kind == "chain":
-        return Chain(HIDDEN, ancestry, prevalence, 0.0)
-    if kind == "levels":
-        levels = LevelsRnn(HIDDEN, ancestry.levels, 64, 0.2)
-        levels.start_at(prevalence)
-        return levels
-    return Flat(HIDDEN, prevalence, 0.0)
 
 
 def networks(world: World, seed: int, epochs: int) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:

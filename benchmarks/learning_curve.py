@@ -58,7 +58,7 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     from hpa_hier.models.backbones.small_cnn import SmallCnn
     from hpa_hier.models.heads.flat import Flat
     from hpa_hier.models.losses.elementwise import bce
-    from hpa_hier.models.network import Network
+    from hpa_hier.models.network import Network, Normalise
     from hpa_hier.settings.training import AugmentSettings
     from hpa_hier.simulate.optics import CHANNELS
     from hpa_hier.training.choices import ranges_of
@@ -70,7 +70,7 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     if start is not None:
         fill_from_file(backbone, start, CHANNELS, "mean")
     mean, std = images.mean(axis=(0, 2, 3)), images.std(axis=(0, 2, 3))
-    network = Network(backbone, Flat(backbone.num_features, present.mean(axis=0), 0.1), mean, std)
+    network = Network(backbone, Flat(backbone.num_features, present.mean(axis=0), 0.1), Normalise(mean, std))
     network = network.to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.003, weight_decay=0.01)
     course = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: one_cycle(step, steps))
@@ -82,7 +82,7 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
         batch = to_tensor(warp(images[rows], drawn.matrices, np.empty((len(rows), side, side, 4), np.uint8)))
         targets = torch.from_numpy(present[rows].astype(np.float32))
         with torch.autocast("cpu", torch.bfloat16):
-            logits = network(batch, torch.from_numpy(drawn.gain))
+            logits = network.training_logits(batch, torch.from_numpy(drawn.gain))
         loss = bce(logits.float(), targets, torch.ones_like(targets))
         optimiser.zero_grad()
         loss.backward()

@@ -22,7 +22,7 @@ import torch
 from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.models.heads.flat import Flat
 from hpa_hier.models.losses.elementwise import bce
-from hpa_hier.models.network import Network
+from hpa_hier.models.network import Network, Normalise
 from hpa_hier.models.precision import precision_for
 from hpa_hier.runs.part import Part
 from hpa_hier.settings.training import TrainingSettings
@@ -66,7 +66,7 @@ def made() -> tuple[TrainingSettings, TrainingBatches, Training, PartBatches]:
     torch.manual_seed(0)
     backbone = SmallCnn(4, 16)
     network = Network(
-        backbone, Flat(backbone.num_features, np.full(NODES, 0.1), 0.1), np.full(4, 127.0), np.full(4, 74.0)
+        backbone, Flat(backbone.num_features, np.full(NODES, 0.1), 0.1), Normalise(np.full(4, 127.0), np.full(4, 74.0))
     )
     network = network.to(memory_format=torch.channels_last)
     few = Part(part.rows[:64], part.present[:64], part.known[:64])

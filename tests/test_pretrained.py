@@ -52,19 +52,15 @@ def test_it_can_be_named_as_a_run_from_anywhere(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_training_starts_from_its_leaf_member() -> None:
-    from hpa_hier.models.backbones.create import BackboneRequest, build_backbone
+    from hpa_hier.models.backbones.create import build_backbone
+    from hpa_hier.settings.training import TrainingSettings
     from hpa_hier.training.shipped_weights import shipped_weights_settings
 
     settings = shipped_weights_settings()
     assert settings["training.backbone"] == "small_cnn"
-    request = BackboneRequest(
-        name=settings["training.backbone"],
-        channels=("red", "green", "blue", "yellow"),
-        image_size=64,
-        width=int(settings["training.width"]),
-        weights=Path(settings["training.weights"]),
-    )
-    backbone, _ = build_backbone(request)
+    values = {key.removeprefix("training."): value for key, value in settings.items()}
+    training = TrainingSettings.model_validate({**values, "width": int(values["width"])})
+    backbone = build_backbone(training, ("red", "green", "blue", "yellow"), 64).module
     from safetensors.torch import load_file
 
     kept = load_file(settings["training.weights"])

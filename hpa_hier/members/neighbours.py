@@ -12,7 +12,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_text
 from hpa_hier.files.csv_file import csv_text, read_csv
 from hpa_hier.members.score import Member, score
-from hpa_hier.models.network import Network, head_that_votes
+from hpa_hier.models.heads.arcface import find_vote
 from hpa_hier.runs.manifest import BANK, check_files
 
 _HEADER = ("id", "annotated")
@@ -53,9 +53,9 @@ def find_neighbours(folder: Path, member: Member, images: np.ndarray) -> list[li
     check_files(folder, member.manifest, (BANK,))
     rows = read_csv(folder / BANK).rows
     network = member.network
-    head = head_that_votes(network)
+    head = find_vote(network)
     width = head.bank.shape[1]
-    embedded = score(lambda batch: head.embedding(_features(network, batch)), images, width, member.device)
+    embedded = score(lambda batch: head.embedding(network.final_features(batch)), images, width, member.device)
     with torch.inference_mode():
         similarity, places = (
             side.cpu().numpy() for side in head.neighbours(torch.from_numpy(embedded).to(member.device))
@@ -67,12 +67,3 @@ def find_neighbours(folder: Path, member: Member, images: np.ndarray) -> list[li
         ]
         for near, which in zip(similarity, places.tolist(), strict=True)
     ]
-
-
-def _features(network: Network, batch: torch.Tensor) -> torch.Tensor:
-    """Return what stands before the voting head: features of features, where the backbone is frozen."""
-    features = network.features(batch)
-    head = network.head
-    while isinstance(head, Network):
-        features, head = head.features(features), head.head
-    return features

@@ -1,10 +1,11 @@
-"""A finished member that scores images."""
+"""A trained member that scores images, or vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,15 +15,15 @@ from safetensors.torch import load_file
 from hpa_hier.data.pack.pack_file import VECTORS
 from hpa_hier.errors import UserError
 from hpa_hier.members.devices import find_device
-from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole
-from hpa_hier.models.averaged import Averaged
-from hpa_hier.models.heads.ancestry import Ancestry
-from hpa_hier.models.network import Network
-from hpa_hier.runs.manifest import WEIGHTS, Manifest, check_files, read_manifest, training_of
+from hpa_hier.members.networks import build_network
+from hpa_hier.models.heads.head import Head
+from hpa_hier.runs.manifest import WEIGHTS, Manifest, check_files, read_manifest
 
 # Every pass through a network has this many images, the last filled up with zeros: kernels are chosen by shape, and
 # with one shape an image gets the same logits, bit for bit, alone or among others.
 COMPUTE_BATCH = 32
+
+_Module = TypeVar("_Module", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Member:
     """A network with the names of its columns."""
 
     manifest: Manifest
-    network: Network
+    network: Head  # (B, C, H, W) uint8, or (B, F) float32 → (B, n) logits
     device: torch.device
 
     @classmethod
@@ -75,7 +76,7 @@ class Member:
         return self.manifest.image_size
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Score images, or vectors; a sample's row is the same whatever samples stand beside it.
+        """Score images, or vectors; a sample's row does not depend on the other samples.
 
         Args:
             images: (B, C, S, S) uint8, axis C as `channels`, S as `size`; for a member of vectors, (B, F) float32.
@@ -98,24 +99,7 @@ class Member:
         return score(self.network, images, len(self.nodes), self.device)
 
 
-def build_network(manifest: Manifest) -> Network:
-    """Build a member's network, or the mean of its folds' networks, its weights still untrained."""
-    return Averaged([_single(manifest) for _ in range(manifest.folds)]) if manifest.folds else _single(manifest)
-
-
-def _single(manifest: Manifest) -> Network:
-    settings = training_of(manifest).model_copy(update={"backbone": manifest.backbone, "width": manifest.width})
-    nodes = Nodes(Ancestry.from_names(manifest.nodes, manifest.parents), np.full(len(manifest.nodes), 0.5))
-    backbone, features = backbone_of(settings, manifest.channels, manifest.image_size, start=False)
-    # Each fold's own statistics are in its weights, which take the place of these.
-    statistics = np.array(manifest.mean), np.array(manifest.std)
-    if settings.frozen:
-        head = on_features(settings, features, nodes, (np.zeros(features), np.ones(features)))
-        return Network(backbone, head, *statistics)
-    return whole(settings, (backbone, features), nodes, statistics)
-
-
-def prepare_for_scoring(network: Network, device: torch.device) -> Network:
+def prepare_for_scoring(network: _Module, device: torch.device) -> _Module:
     """Put a network on a device for scoring."""
     return network.eval().to(device).to(memory_format=torch.channels_last)
 

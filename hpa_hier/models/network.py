@@ -2,114 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpa_hier.models.heads.ancestry import Ancestry
-from hpa_hier.models.heads.arcface import NeighbourVote
-from hpa_hier.models.losses.max_constraint import Lifted
+from hpa_hier.models.heads.head import Head
 
 
-class Network(nn.Module):
-    """A normalisation, a backbone, what stands between, and a head.
-
-    The mean and standard deviation of each channel travel with the weights, so that nobody who scores with them has to
-    know how the images were normalised in training.
+class Normalise(nn.Module):
+    """Give each channel mean 0 and standard deviation 1.
 
     Args:
-        backbone: (B, C, H, W) normalised → (B, F).
-        head: (B, G) → (B, n) logits.
         mean: (C,) intensity of each channel over the training part, 0..255.
         std: (C,) likewise.
-        top: (B, F) → (B, G), new layers that learn at the head's rate; None: G is F.
+
+    >>> Normalise(np.array([10.0]), np.array([2.0]))(torch.tensor([[[[14]]]], dtype=torch.uint8)).flatten()
+    tensor([2.])
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, backbone: nn.Module, head: nn.Module, mean: np.ndarray, std: np.ndarray, top: nn.Module | None = None
-    ) -> None:
+    def __init__(self, mean: np.ndarray, std: np.ndarray) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.top = top or nn.Identity()
-        self.head = head
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(1, -1, 1, 1))
         # A channel that is the same everywhere, as one filled with zeros, must not be divided by zero.
         self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).clamp(min=1.0).reshape(1, -1, 1, 1))
 
     def forward(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
-        """Score images.
-
-        Args:
-            images: (B, C, H, W) uint8.
-            gain: (B, C) factor on each channel's intensity, as augmentation draws it; None is 1.
-
-        Returns:
-            (B, n) logits.
-        """
-        logits: Tensor = self.head(self.features(images, gain))
-        return logits.float()
-
-    def unlifted(self, images: Tensor) -> Tensor:
-        """Return (B, n) logits as losses take them: of a head that lifts its answers, those before."""
-        head = self.head.head if isinstance(self.head, Lifted) else self.head
-        logits: Tensor = head(self.features(images))
-        return logits.float()
-
-    def lifted(self, logits: Tensor) -> Tensor:
-        """Return what the network answers where its head said `logits` (B, n)."""
-        return self.head.lift(logits) if isinstance(self.head, Lifted) else logits
-
-    def conditional(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
-        """Return (B, n) logits of each node given its parents; only a chain head has them."""
-        logits: Tensor = self.head.conditional(self.features(images, gain))  # type: ignore[operator]
-        return logits
-
-    def conditional_targets(self, present: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn (B, n) closed targets and what is known into those of `conditional`, as the chain's ancestry has it."""
-        ancestry: Ancestry = self.head.ancestry  # type: ignore[assignment]
-        return ancestry.conditional_targets(present, known)
-
-    def features(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
-        """Return the (B, G) features that the head looks at."""
+        """Turn (B, C, H, W) uint8 images into float32, their intensities multiplied by `gain` (B, C) before."""
         # One multiplication and one addition a pixel: (x·gain − mean) / std = x·(gain / std) − mean / std.
         scale = 1.0 / self.std if gain is None else gain[:, :, None, None] / self.std
-        normalised = torch.addcmul(-self.mean / self.std, images.float(), scale)
-        features: Tensor = self.top(self.backbone(normalised))
-        return features
+        return torch.addcmul(-self.mean / self.std, images.float(), scale)
 
 
-class VectorNetwork(Network):
-    """A standardisation, a backbone and a head, for samples that are feature vectors.
+class Standardise(nn.Module):
+    """Give each feature of vectors mean 0 and standard deviation 1; a gap (NaN) counts as the mean.
 
     Args:
-        backbone: (B, F) standardised → (B, G).
-        head: (B, G) → (B, n) logits.
         mean: (F,) of each feature over the training part.
         std: (F,) likewise, positive.
+
+    >>> Standardise(np.array([1.0, 2.0]), np.array([2.0, 1.0]))(torch.tensor([[3.0, torch.nan]]))
+    tensor([[1., 0.]])
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, mean: np.ndarray, std: np.ndarray) -> None:
-        nn.Module.__init__(self)  # the images' own normalisation has other shapes and limits
-        self.backbone = backbone
-        self.top = nn.Identity()
-        self.head = head
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: np.ndarray, std: np.ndarray) -> None:
+        super().__init__()
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(1, -1))
         self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).reshape(1, -1))
 
-    def features(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
-        """Return the backbone's features of (B, F) float32 vectors; a gap (NaN) counts as the training part's mean."""
-        standardised = torch.nan_to_num((images.float() - self.mean) / self.std, nan=0.0)
-        features: Tensor = self.backbone(standardised)
+    def forward(self, vectors: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Turn (B, F) vectors into standardised ones; vectors have no gain."""
+        return torch.nan_to_num((vectors.float() - self.mean) / self.std, nan=0.0)
+
+
+class Network(Head):
+    """A normalisation, a backbone, new layers above it, and a head, which may be a network again.
+
+    The normalisation travels with the weights, so that nobody who scores with them has to know how the samples were
+    normalised in training.
+
+    Args:
+        backbone: (B, C, H, W) or (B, F) normalised → (B, G).
+        head: (B, G), or what `top` makes of it, → (B, n) logits.
+        normalise: samples, and a gain of each channel or None → float32.
+        top: new layers that learn at the head's rate; None: none.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, head: Head, normalise: Normalise | Standardise, top: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.top = top or nn.Identity()
+        self.head = head
+        self.normalise = normalise
+        self.register_state_dict_post_hook(_move_statistics_up)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_move_statistics_down)  # type: ignore[no-untyped-call]
+
+    def features(self, samples: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Return the features that the head looks at.
+
+        Args:
+            samples: (B, C, H, W) uint8, or (B, F) float32 vectors.
+            gain: (B, C) factor on each channel's intensity, as augmentation draws it; None is 1.
+        """
+        features: Tensor = self.top(self.backbone(self.normalise(samples, gain)))
         return features
 
+    def logits(self, samples: Tensor) -> Tensor:
+        """Turn samples into (B, n) float32 logits as losses take them."""
+        return self.head.logits(self.features(samples)).float()
 
-def head_that_votes(network: Network) -> NeighbourVote:
-    """Return a network's voting head; that of a frozen backbone stands on its head's own layers."""
-    head = network.head
-    while isinstance(head, Network):
-        head = head.head
-    assert isinstance(head, NeighbourVote)
-    return head
+    def answers(self, logits: Tensor) -> Tensor:
+        """Turn (B, n) `logits` into those that are answered."""
+        return self.head.answers(logits)
+
+    def training_logits(self, samples: Tensor, gain: Tensor | None = None, *, first_stage: bool = False) -> Tensor:
+        """Turn samples into the float32 logits that a training step's loss takes."""
+        return self.head.training_logits(self.features(samples, gain), first_stage=first_stage).float()
+
+    def training_targets(self, present: Tensor, known: Tensor, *, first_stage: bool = False) -> tuple[Tensor, Tensor]:
+        """Turn (B, n) closed targets, and what of them is known, into those of `training_logits`."""
+        return self.head.training_targets(present, known, first_stage=first_stage)
+
+    def final_features(self, samples: Tensor) -> Tensor:
+        """Return the features that the last head sees, through the networks in between."""
+        return self.head.final_features(self.features(samples))
+
+
+class Averaged(Head):
+    """The mean of the answers of networks for the same nodes, summed in their order.
+
+    Args:
+        networks: at least one.
+    """
+
+    def __init__(self, networks: Sequence[Head]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def logits(self, samples: Tensor) -> Tensor:
+        """Turn samples into (B, n) logits."""
+        first, *rest = self.networks
+        total: Tensor = first(samples)
+        for network in rest:
+            total = total + network(samples)
+        return total / len(self.networks)
+
+
+# In a member's weights, mean and standard deviation are the network's own.
+def _move_statistics_up(network: nn.Module, weights: dict[str, Any], prefix: str, _: object) -> None:
+    for name in ("mean", "std"):
+        weights[prefix + name] = weights.pop(f"{prefix}normalise.{name}")
+
+
+def _move_statistics_down(network: nn.Module, weights: dict[str, Any], prefix: str, *_: object) -> None:
+    for name in ("mean", "std"):
+        if prefix + name in weights:
+            weights[f"{prefix}normalise.{name}"] = weights.pop(prefix + name)

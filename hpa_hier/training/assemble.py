@@ -13,17 +13,19 @@ import torch
 from hpa_hier.data.balance.cooccurrence import balance_factors
 from hpa_hier.data.pack.pack import ImagePack, VectorPack
 from hpa_hier.errors import UserError
-from hpa_hier.members.networks import Nodes, backbone_of, on_features, whole
+from hpa_hier.members.networks import add_head, build_on_features
+from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.models.heads.ancestry import Ancestry
-from hpa_hier.models.losses.choice import first_guess, make_loss
-from hpa_hier.models.network import Network
+from hpa_hier.models.heads.build import HeadData
+from hpa_hier.models.losses.table import LOSSES
+from hpa_hier.models.network import Network, Normalise, Standardise
 from hpa_hier.runs.manifest import HISTORY
 from hpa_hier.runs.part import Part
 from hpa_hier.training.batches.frozen import cached_features
 from hpa_hier.training.batches.images import PartBatches, TrainingBatches
 from hpa_hier.training.batches.intensity import channel_statistics
 from hpa_hier.training.batches.vectors import VectorPartBatches, Vectors, VectorTrainingBatches, feature_statistics
-from hpa_hier.training.choices import batch_sampling, loss_request_of
+from hpa_hier.training.choices import batch_sampling, collect_loss_data
 from hpa_hier.training.loop.arcface import Bank, antibody_part, arcface_loss
 from hpa_hier.training.loop.averaging import MovingAverage
 from hpa_hier.training.loop.history import History, Watch
@@ -71,11 +73,11 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     # the share of an epoch as it is dealt out: what is repeated is met more often
     prevalence = (factors @ train.present) / np.maximum(factors @ train.known, 1)
     ancestry = Ancestry.from_names(plan.nodes, plan.parents)
-    loss = loss_request_of(settings, plan.nodes, train, prevalence, ancestry)
+    rule, data = LOSSES[settings.loss], collect_loss_data(settings, plan.nodes, train, prevalence, ancestry)
     shown = antibody_part(train, plan.run.pack.groups) if settings.head == "arcface" else train
     metric = (shown.present.shape[1], len(train)) if settings.head == "arcface" else (0, 0)
-    nodes = Nodes(ancestry, first_guess(loss).numpy(), *metric)
-    network, trained, source = _networks(plan, train, nodes, device, first=not checkpoint)
+    head_data = HeadData(ancestry, rule.first_guess(data).numpy(), *metric)
+    network, trained, source = _networks(plan, train, head_data, device, first=not checkpoint)
     batches, watched = _batches(plan, (shown, calibration), factors, source, device)
     length = Length(settings.max_steps or settings.epochs * batches.steps, batches.steps)
     history = History(plan.folder / HISTORY, Watch(settings.stop_on), length.steps, lines)
@@ -83,7 +85,7 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
         history.load_state_dict(checkpoint[history.state_key])
     read = plan.run.pack.read if source is None else source.vectors
     callbacks: list[pl.Callback] = [MovingAverage(settings.ema)] if settings.ema else []
-    training_loss = watched_loss = make_loss(loss)
+    training_loss = watched_loss = rule.make(data)
     if settings.head == "arcface":
         callbacks.append(Bank(train, read))
         training_loss = arcface_loss(settings.arcface.scale, settings.arcface.margin)
@@ -106,7 +108,7 @@ def _batches(
 
 
 def _networks(
-    plan: Plan, train: Part, nodes: Nodes, device: torch.device, first: bool
+    plan: Plan, train: Part, data: HeadData, device: torch.device, first: bool
 ) -> tuple[Network, Network, Vectors | None]:
     """Build the network, the part of it that is trained, and where that reads vectors; None: it reads images.
 
@@ -116,16 +118,15 @@ def _networks(
     settings, pack = plan.settings, plan.run.pack
     torch.manual_seed(plan.member.seed)
     if isinstance(pack, VectorPack):
-        backbone = backbone_of(settings, pack.features, pack.facts.size, start=first)
-        network = whole(settings, backbone, nodes, feature_statistics(pack, train.rows))
+        backbone = build_backbone(settings, pack.features, pack.facts.size, start=first)
+        network = add_head(settings, backbone, data, Standardise(*feature_statistics(pack, train.rows)))
         return network, network, pack
-    statistics = channel_statistics(pack, train.rows)
-    backbone = backbone_of(settings, pack.channels, pack.size, start=first or settings.frozen)
+    normalise = Normalise(*channel_statistics(pack, train.rows))
+    backbone = build_backbone(settings, pack.channels, pack.size, start=first or settings.frozen)
     if not settings.frozen:
-        network = whole(settings, backbone, nodes, statistics).to(memory_format=torch.channels_last)
+        network = add_head(settings, backbone, data, normalise).to(memory_format=torch.channels_last)
         return network, network, None
-    bare = Network(backbone[0], torch.nn.Identity(), *statistics).to(memory_format=torch.channels_last)
-    kept = cached_features(plan.run.folder / "features", pack, bare, backbone[1], device)
-    trained = on_features(settings, backbone[1], nodes, feature_statistics(kept, train.rows))
-    bare.head = trained
-    return bare, trained, kept
+    kept = cached_features(plan.run.folder / "features", pack, normalise, backbone, device)
+    standardise = Standardise(*feature_statistics(kept, train.rows))
+    trained = build_on_features(settings, backbone.features, data, standardise)
+    return Network(backbone.module, trained, normalise), trained, kept

@@ -12,7 +12,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.models.augment.mixing import Mixing
 from hpa_hier.models.augment.warp import Ranges
 from hpa_hier.models.heads.ancestry import Ancestry
-from hpa_hier.models.losses.choice import LossRequest
+from hpa_hier.models.losses.loss import LossData
 from hpa_hier.runs.part import Part
 from hpa_hier.settings.training import AugmentSettings, TrainingSettings
 from hpa_hier.training.batches.images import BatchSampling
@@ -81,18 +81,17 @@ def _minority(plan: Plan) -> np.ndarray:
     return carries
 
 
-def loss_request_of(
+def collect_loss_data(
     settings: TrainingSettings, nodes: Sequence[str], train: Part, prevalence: np.ndarray, ancestry: Ancestry
-) -> LossRequest:
-    """Return the recipe's loss for these nodes with the training part's counts."""
+) -> LossData:
+    """Return what the recipe's loss may look at: these nodes, and the training part's counts."""
     weights = None
     if settings.class_weights:
         weights = torch.tensor([settings.class_weights.get(node, float("nan")) for node in nodes])
-    return LossRequest(
-        name=settings.loss,
+    return LossData(
         prevalence=torch.from_numpy(prevalence),
         positives=torch.from_numpy((train.present & train.known).sum(axis=0)),
         weights=weights,
-        options=settings.loss_options or {},
+        numbers=settings.loss_options or {},
         ancestry=ancestry,
     )

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from tiny_run import finish, one_thread, train, train_command, write_tiny
 
 from hpa_hier.files.atomic import sha256
-from hpa_hier.models.backbones.create import BackboneRequest, build_backbone
+from hpa_hier.models.backbones.create import build_backbone
+from hpa_hier.settings.training import TrainingSettings
 
 LONG = {"epochs": 40, "batch_size": 4}  # too long to end before a test has done what it wants
 
@@ -77,7 +78,7 @@ def test_a_users_mistake_is_told_in_two_lines_and_ends_with_2(
 def test_weights_are_taken_with_the_right_checksum_and_refused_with_another(recipe: Path, tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     channels = ("red", "green", "blue", "yellow")
-    save_file(build_backbone(BackboneRequest("small_cnn", channels, 32, width=8))[0].state_dict(), file)
+    save_file(build_backbone(TrainingSettings(width=8), channels, 32).module.state_dict(), file)
     right = sha256(file)
     wrong = f"{(int(right[:8], 16) + 1) % (1 << 32):08x}"
     flags = ("--config", recipe, "--device", "cpu", "--no-progress", "--level", "leaf", "--weights", file, "--set")

@@ -16,7 +16,7 @@ from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import COMPUTE_BATCH, Member, score
 from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.models.heads.flat import Flat
-from hpa_hier.models.network import Network
+from hpa_hier.models.network import Network, Normalise
 from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
@@ -39,7 +39,7 @@ def test_logits_are_the_same_bits_whatever_the_batch_size_and_order(size: int, c
     torch.manual_seed(0)
     backbone = SmallCnn(channels, width)
     head = Flat(backbone.num_features, np.full(28, 0.1), 0.0)
-    network = Network(backbone, head, np.full(channels, 90.0), np.full(channels, 50.0)).eval()
+    network = Network(backbone, head, Normalise(np.full(channels, 90.0), np.full(channels, 50.0))).eval()
     network = network.to(memory_format=torch.channels_last)
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (2 * COMPUTE_BATCH + 5, channels, size, size), dtype=np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,21 +11,27 @@ import torch
 from safetensors.torch import save_file
 
 from hpa_hier.errors import UserError
-from hpa_hier.models.backbones.create import BackboneRequest, build_backbone
+from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.models.backbones.pretrained import stem_filters
 from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.models.heads.flat import Flat
-from hpa_hier.models.network import Network
+from hpa_hier.models.network import Network, Normalise
 from hpa_hier.models.precision import precision_for
+from hpa_hier.settings.training import TrainingSettings
 
 RGBY = ("red", "green", "blue", "yellow")
+
+
+def build(name: str, channels: tuple[str, ...], size: int, **settings: Any) -> tuple[Any, int]:
+    built = build_backbone(TrainingSettings(backbone=name, **settings), channels, size)
+    return built.module, built.features
 
 
 def network(channels: int = 4, nodes: int = 3) -> Network:
     torch.manual_seed(0)
     backbone = SmallCnn(channels, 8)
     head = Flat(backbone.num_features, np.full(nodes, 0.3), dropout=0.0)
-    return Network(backbone, head, np.full(channels, 40.0), np.full(channels, 20.0)).eval()
+    return Network(backbone, head, Normalise(np.full(channels, 40.0), np.full(channels, 20.0))).eval()
 
 
 @pytest.mark.parametrize("size", [32, 33, 47, 64, 128])
@@ -51,26 +58,26 @@ def test_the_normalisation_is_that_of_the_formula() -> None:
     seen = []
     built = network()
     built.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    built(images, gain)
+    built.training_logits(images, gain)
     expected = (images.float() * gain[:, :, None, None] - 40) / 20
     torch.testing.assert_close(seen[0], expected)
 
 
 def test_a_channel_that_is_the_same_everywhere_does_not_make_nan() -> None:
-    built = Network(SmallCnn(1, 8), Flat(128, np.array([0.5]), 0.0), np.zeros(1), np.zeros(1))
+    built = Network(SmallCnn(1, 8), Flat(128, np.array([0.5]), 0.0), Normalise(np.zeros(1), np.zeros(1)))
     assert torch.isfinite(built(torch.zeros(2, 1, 32, 32, dtype=torch.uint8))).all()
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "mobilenetv4_conv_small", "vit_tiny_patch16_224"])
 @pytest.mark.parametrize("channels", [RGBY, ("green",)])
 def test_timm_models_take_any_number_of_channels_and_say_their_features(name: str, channels: tuple[str, ...]) -> None:
-    backbone, features = build_backbone(BackboneRequest(name, channels, 64))
+    backbone, features = build(name, channels, 64)
     assert backbone.eval()(torch.zeros(1, len(channels), 64, 64)).shape == (1, features)
 
 
 def test_an_unknown_backbone_is_answered_with_the_nearest_names() -> None:
-    with pytest.raises(UserError, match=r"training\.backbone: no model 'resnet1800'; did you mean .*resnet18"):
-        build_backbone(BackboneRequest("resnet1800", RGBY, 64))
+    with pytest.raises(UserError, match=r"training\.backbone: no model 'resnet1800'; did you mean 'resnet1"):
+        build("resnet1800", RGBY, 64)
 
 
 @pytest.mark.parametrize("fourth", ["mean", "green", "zero"])
@@ -89,9 +96,9 @@ def test_a_grey_image_gives_the_mean_fourth_channel_the_response_that_rgb_had() 
 
 
 def test_weights_of_a_three_channel_model_fill_a_four_channel_one(tmp_path: Path) -> None:
-    source, _ = build_backbone(BackboneRequest("resnet10t", ("red", "green", "blue"), 64))
+    source, _ = build("resnet10t", ("red", "green", "blue"), 64)
     save_file(source.state_dict(), tmp_path / "w.safetensors")
-    filled, _ = build_backbone(BackboneRequest("resnet10t", RGBY, 64, weights=tmp_path / "w.safetensors"))
+    filled, _ = build("resnet10t", RGBY, 64, weights=str(tmp_path / "w.safetensors"))
     source.eval()
     filled.eval()
     image = torch.rand(1, 1, 64, 64)
@@ -103,18 +110,18 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"--weights .*w\.safetensors: no weights 'stem\..*'; the file holds another model"
     ):
-        build_backbone(BackboneRequest("small_cnn", RGBY, 64, weights=tmp_path / "w.safetensors"))
+        build("small_cnn", RGBY, 64, weights=str(tmp_path / "w.safetensors"))
 
 
 def test_weights_that_could_hold_programs_are_not_opened(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"only \.safetensors files are read"):
-        build_backbone(BackboneRequest("small_cnn", RGBY, 64, weights=tmp_path / "w.pt"))
+        build("small_cnn", RGBY, 64, weights=str(tmp_path / "w.pt"))
 
 
 def test_weights_that_are_damaged_are_refused(tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
     with pytest.raises(UserError, match=r"--weights .*w\.safetensors: "):
-        build_backbone(BackboneRequest("small_cnn", RGBY, 64, weights=tmp_path / "w.safetensors"))
+        build("small_cnn", RGBY, 64, weights=str(tmp_path / "w.safetensors"))
 
 
 def test_pretrained_weights_without_a_network_are_answered_with_the_flag_for_a_file(
@@ -133,12 +140,12 @@ def test_pretrained_weights_without_a_network_are_answered_with_the_flag_for_a_f
     with pytest.raises(
         UserError, match=r"weights of resnet18 could not be fetched \(ConnectionError\).*--weights FILE"
     ):
-        build_backbone(BackboneRequest("resnet18", RGBY, 64, pretrained=True))
+        build("resnet18", RGBY, 64, pretrained=True)
 
 
 def test_small_cnn_has_nothing_on_the_hub() -> None:
     with pytest.raises(UserError, match="small_cnn has no pretrained weights on the hub; name --weights FILE"):
-        build_backbone(BackboneRequest("small_cnn", RGBY, 64, pretrained=True))
+        build("small_cnn", RGBY, 64, pretrained=True)
 
 
 @pytest.mark.parametrize(

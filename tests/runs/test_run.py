@@ -255,10 +255,10 @@ def test_the_calibration_loss_of_lifted_answers_is_that_of_what_they_were_before
     plan = plan_training(run, MemberSettings(name="new", group="Inside", training={"loss": "max_constraint"}))
     network = assemble(plan, torch.device("cpu"), {}, "").network.eval()
     images = torch.from_numpy(run.pack.images(np.arange(8)))
-    bare = network.unlifted(images)
+    bare = network.logits(images)
     bare[:, 0] = -9.0
-    assert (network.lifted(bare)[:, 0] == bare[:, 1:].amax(dim=1)).all()
-    torch.testing.assert_close(network.lifted(network.unlifted(images)), network(images), rtol=0, atol=0)
+    assert (network.answers(bare)[:, 0] == bare[:, 1:].amax(dim=1)).all()
+    torch.testing.assert_close(network.answers(network.logits(images)), network(images), rtol=0, atol=0)
 
 
 def test_another_head_under_a_finished_members_name_is_a_difference_of_settings(copy: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,95 +12,99 @@ import torch
 from torch import nn
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.models.backbones.mlp import Mlp
 from hpa_hier.models.backbones.pooled import Pooled
 from hpa_hier.models.backbones.pretrained import fill_from_file, fill_from_hub
 from hpa_hier.models.backbones.report_networks import REPORT_NETWORKS, ReportCnn
 from hpa_hier.models.backbones.small_cnn import SmallCnn
+from hpa_hier.settings.training import TrainingSettings
 
 SMALL_CNN = "small_cnn"
 MLP = "mlp"  # the one backbone for vectors
 
 
 @dataclass(frozen=True)
-class BackboneRequest:
-    """What is asked of a backbone."""
+class Backbone:
+    """A backbone with the number of its features."""
 
-    name: str  # small_cnn, a report's network, mlp, or any timm model name
-    channels: tuple[str, ...]  # of the images, or the features of the vectors, by name and in order
-    image_size: int  # pixels, side of the square input; some models are built for one size
-    width: int = 32  # small_cnn: channels of the first stage
-    hidden: int = 256  # mlp: width of each layer
-    layers: int = 2  # mlp
-    dropout: float = 0.0  # mlp
-    input_dropout: float = 0.0  # mlp
-    pretrained: bool = False
-    weights: Path | None = None  # a local safetensors file instead of the hub
-    fourth_channel: str = "mean"  # mean, green or zero: the stem's filters for channels that are not red, green, blue
-    pooling: str = "own"  # own, or a pooling's name
+    module: nn.Module  # (B, C, H, W) normalised, or (B, F) standardised → (B, features)
+    features: int
 
 
-def build_backbone(request: BackboneRequest) -> tuple[nn.Module, int]:
-    """Build a backbone; return it with the number of its features.
+def build_backbone(
+    settings: TrainingSettings, channels: Sequence[str], image_size: int, *, start: bool = True
+) -> Backbone:
+    """Build the backbone that the settings name.
+
+    Args:
+        settings: of the member.
+        channels: of the images, or the features of the vectors, by name and in order.
+        image_size: pixels, side of the square images; some models are built for one size.
+        start: whether it starts from the weights that the settings name; else they are loaded later.
 
     Raises:
-        UserError: unknown name, pretrained weights that cannot be had or do not fit.
+        UserError: unknown name, pretrained weights that cannot be had or do not fit, or a size of `settings.sizes`
+            that it does not take.
+
+    >>> build_backbone(TrainingSettings(width=8), ("red", "green"), 64).features
+    128
     """
-    channels = len(request.channels)
-    if request.name == MLP:
-        return _mlp(request)
-    if request.name == SMALL_CNN or request.name in REPORT_NETWORKS:
-        own = _own_model(request, channels)
-        if request.weights is not None:
-            fill_from_file(own, request.weights, request.channels, request.fourth_channel)
-        elif request.pretrained:
-            raise UserError(
-                f"training.pretrained: {request.name} has no pretrained weights on the hub; name --weights FILE"
-            )
-        return own, own.num_features
-    model = _timm_model(request.name, channels, request.image_size)
-    features = int(getattr(model, "head_hidden_size", None) or model.num_features)
-    built: nn.Module = model
-    if request.pooling != "own":
-        built = pooled = Pooled(model, (request.name, request.pooling), channels, request.image_size)
-        features = pooled.num_features
-    if request.weights is not None:
-        fill_from_file(model, request.weights, request.channels, request.fourth_channel)
-    elif request.pretrained:
-        fill_from_hub(model, request.name, request.channels, request.fourth_channel)
-    return built, features
+    name = settings.backbone
+    if name == MLP:
+        return _mlp(settings, len(channels))
+    own = name == SMALL_CNN or name in REPORT_NETWORKS
+    model = _own_model(settings, len(channels), image_size) if own else _timm_model(name, len(channels), image_size)
+    built, features = model, int(getattr(model, "head_hidden_size", None) or model.num_features)
+    if not own and settings.pooling != "own":
+        built = Pooled(model, name, settings.pooling, len(channels), image_size)
+        features = built.num_features
+    if start:
+        _load_weights(model, settings, channels, own)
+        check_sizes(built, settings, len(channels))
+    return Backbone(built, features)
 
 
-def check_sizes(backbone: nn.Module, request: BackboneRequest, sizes: Sequence[int]) -> None:
+def check_sizes(backbone: nn.Module, settings: TrainingSettings, channels: int) -> None:
     """Refuse sizes that a backbone cannot take, before the first step.
 
     Raises:
         UserError: it is built for one size, or a size is too small for it.
     """
     backbone.eval()
-    for size in sizes:
+    for size in settings.sizes:
         try:
             with torch.no_grad():
-                backbone(torch.zeros(1, len(request.channels), size, size))
+                backbone(torch.zeros(1, channels, size, size))
         except (AssertionError, RuntimeError):
             raise UserError(
-                f"training.sizes: {request.name} does not take images of {size}×{size} pixels here; leave sizes out, "
-                "or take small_cnn or another convolutional backbone"
+                f"training.sizes: {settings.backbone} does not take images of {size}×{size} pixels here; leave sizes "
+                "out, or take small_cnn or another convolutional backbone"
             ) from None
     backbone.train()
 
 
-def _mlp(request: BackboneRequest) -> tuple[nn.Module, int]:
-    if request.pretrained or request.weights is not None:
+def _load_weights(model: nn.Module, settings: TrainingSettings, channels: Sequence[str], own: bool) -> None:
+    name = settings.backbone
+    if settings.weights:
+        fill_from_file(model, Path(settings.weights), channels, settings.fourth_channel)
+    elif settings.pretrained and own:
+        raise UserError(f"training.pretrained: {name} has no pretrained weights on the hub; name --weights FILE")
+    elif settings.pretrained:
+        fill_from_hub(model, name, channels, settings.fourth_channel)
+
+
+def _mlp(settings: TrainingSettings, features: int) -> Backbone:
+    if settings.pretrained or settings.weights:
         raise UserError("training.pretrained and training.weights: the backbone mlp starts from nothing; unset them")
-    mlp = Mlp(len(request.channels), request.hidden, request.layers, request.dropout, request.input_dropout)
-    return mlp, mlp.num_features
+    mlp = Mlp(features, settings.mlp)
+    return Backbone(mlp, mlp.num_features)
 
 
-def _own_model(request: BackboneRequest, channels: int) -> SmallCnn | ReportCnn:
-    if request.name == SMALL_CNN:
-        return SmallCnn(channels, request.width, request.pooling)
-    return REPORT_NETWORKS[request.name](channels, request.image_size, request.pooling)
+def _own_model(settings: TrainingSettings, channels: int, image_size: int) -> SmallCnn | ReportCnn:
+    if settings.backbone == SMALL_CNN:
+        return SmallCnn(channels, settings.width, settings.pooling)
+    return REPORT_NETWORKS[settings.backbone](channels, image_size, settings.pooling)
 
 
 def _timm_model(name: str, channels: int, image_size: int) -> Any:  # noqa: ANN401 - timm's models have no common type
@@ -110,17 +113,11 @@ def _timm_model(name: str, channels: int, image_size: int) -> Any:  # noqa: ANN4
         import timm
 
         if not timm.is_model(name):
-            raise UserError(
-                f"training.backbone: no model {name!r}; {_nearest(name, [*REPORT_NETWORKS, *timm.list_models()])}"
-            )
-        settings: dict[str, Any] = {"in_chans": channels, "num_classes": 0, "pretrained": False}
+            near = did_you_mean(name, [*REPORT_NETWORKS, *timm.list_models()])
+            raise UserError(f"training.backbone: no model {name!r}{near or '; use small_cnn or a timm model name'}")
+        options: dict[str, Any] = {"in_chans": channels, "num_classes": 0, "pretrained": False}
         try:
             # Models with learnt positions are built for one size; the others do not know the setting.
-            return timm.create_model(name, img_size=image_size, **settings)
+            return timm.create_model(name, img_size=image_size, **options)
         except TypeError:
-            return timm.create_model(name, **settings)
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"did you mean {', '.join(near)}?" if near else "use small_cnn or a timm model name, as resnet18"
+            return timm.create_model(name, **options)

@@ -7,6 +7,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from hpa_hier.settings.training import MlpSettings
+
 
 def dense_layers(features: int, widths: Sequence[int]) -> nn.Sequential:
     """Build rectified dense layers of these widths on `features` numbers."""
@@ -21,19 +23,16 @@ class Mlp(nn.Module):
 
     Args:
         features: F, numbers of a sample.
-        hidden: width of each layer.
-        layers: how many; 0 hands the features on as they are.
-        dropout: share of each layer's outputs left out in training.
-        input_dropout: share of the inputs left out in training.
+        settings: widths and dropouts; without layers, the features are passed on as they are.
     """
 
-    def __init__(self, features: int, hidden: int, layers: int, dropout: float, input_dropout: float = 0.0) -> None:
+    def __init__(self, features: int, settings: MlpSettings) -> None:
         super().__init__()
-        widths = [features, *[hidden] * layers]
-        self.inputs = nn.Dropout(input_dropout)
+        widths = [features, *[settings.hidden] * settings.layers]
+        self.inputs = nn.Dropout(settings.input_dropout)
         self.layers = nn.Sequential()
         for before, after in pairwise(widths):
-            self.layers.extend((nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)))
+            self.layers.extend((nn.Linear(before, after), nn.ReLU(), nn.Dropout(settings.dropout)))
         self.num_features = widths[-1]
 
     def forward(self, vectors: Tensor) -> Tensor:

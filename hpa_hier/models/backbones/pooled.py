@@ -1,4 +1,4 @@
-"""A timm model with another pooling: its maps as they come out of the last stage, pooled as the recipe says."""
+"""A timm model with another pooling: its maps as they come out of the last stage, pooled as the settings say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from hpa_hier.errors import UserError
-from hpa_hier.models.backbones.pooling import build_pooling
+from hpa_hier.models.backbones.pooling import POOLINGS
 
 
 class Pooled(nn.Module):
@@ -20,7 +20,8 @@ class Pooled(nn.Module):
 
     Args:
         trunk: the timm model, with `forward_features`.
-        request: name of the model and of the pooling, for messages and building.
+        name: of the model, for messages.
+        pooling: name of the pooling.
         channels: C of the images.
         size: pixels, side of the images that the maps are looked at with.
 
@@ -28,9 +29,8 @@ class Pooled(nn.Module):
         UserError: the model ends in tokens, not in maps.
     """
 
-    def __init__(self, trunk: Any, request: tuple[str, str], channels: int, size: int) -> None:  # noqa: ANN401 - timm's
+    def __init__(self, trunk: Any, name: str, pooling: str, channels: int, size: int) -> None:  # noqa: ANN401 - timm's
         super().__init__()
-        name, pooling = request
         self._last = getattr(trunk, "output_fmt", "NCHW") == "NHWC"
         self.trunk = trunk
         if pooling == "spp":
@@ -41,7 +41,8 @@ class Pooled(nn.Module):
                 f"training.pooling: {pooling!r} pools maps, and {name} ends in tokens; set it to own, or take a "
                 "convolutional backbone"
             )
-        self.pooling, self.num_features = build_pooling(pooling, shape[-1 if self._last else 1])
+        self.pooling = POOLINGS[pooling](shape[-1 if self._last else 1])
+        self.num_features = self.pooling.num_features
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (B, C, H, W) normalised images into (B, num_features)."""

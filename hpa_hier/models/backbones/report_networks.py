@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from hpa_hier.errors import UserError
 from hpa_hier.models.backbones.mlp import dense_layers
-from hpa_hier.models.backbones.pooling import build_pooling
+from hpa_hier.models.backbones.pooling import POOLINGS
 
 
 class ReportCnn(nn.Module):
@@ -19,7 +19,8 @@ class ReportCnn(nn.Module):
         name: for messages.
         maps: (B, C, H, W) → (B, F, h, w).
         dense: widths of the dense layers below the head.
-        shape: C and the side of the images that flattening is built for, pixels.
+        channels: C of the images.
+        size: pixels, side of the images that flattening is built for.
         pooling: own, which flattens and so takes one size only, or a pooling's name.
 
     Raises:
@@ -27,19 +28,20 @@ class ReportCnn(nn.Module):
     """
 
     def __init__(
-        self, name: str, maps: nn.Module, dense: tuple[int, ...], shape: tuple[int, int], pooling: str
+        self, name: str, maps: nn.Module, dense: Sequence[int], channels: int, size: int, pooling: str
     ) -> None:
         super().__init__()
-        self.name, (channels, self.size) = name, shape
+        self.name, self.size = name, size
         self.maps = maps
         count, side = _map_of(name, maps, channels, self.size)
         self.flattens = pooling == "own"
         if self.flattens:
-            pooled: tuple[nn.Module, int] = nn.Flatten(), count * side**2
+            self.pooling: nn.Module = nn.Flatten()
+            vectors = count * side**2
         else:
-            pooled = build_pooling(pooling, count)
-        self.pooling, before = pooled
-        self.dense = dense_layers(before, dense)
+            self.pooling = pooled = POOLINGS[pooling](count)
+            vectors = pooled.num_features
+        self.dense = dense_layers(vectors, dense)
         self.num_features = dense[-1]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -65,7 +67,7 @@ def two_conv_cnn(channels: int, size: int, pooling: str = "own") -> ReportCnn:
         *(nn.Conv2d(channels, 32, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2)),
         *(nn.Conv2d(32, 64, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2)),
     )
-    return ReportCnn("two_conv_cnn", maps, (128,), (channels, size), pooling)
+    return ReportCnn("two_conv_cnn", maps, (128,), channels, size, pooling)
 
 
 def four_conv_cnn(channels: int, size: int, pooling: str = "own") -> ReportCnn:
@@ -82,7 +84,7 @@ def four_conv_cnn(channels: int, size: int, pooling: str = "own") -> ReportCnn:
         layers += [nn.Conv2d(before, width, 3), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         layers += [nn.MaxPool2d(2), nn.Dropout(0.25)]
         before = width
-    return ReportCnn("four_conv_cnn", nn.Sequential(*layers), (512, 128), (channels, size), pooling)
+    return ReportCnn("four_conv_cnn", nn.Sequential(*layers), (512, 128), channels, size, pooling)
 
 
 REPORT_NETWORKS: dict[str, Callable[[int, int, str], ReportCnn]] = {

@@ -7,13 +7,13 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from hpa_hier.errors import UserError
-from hpa_hier.models.backbones.pooling import build_pooling
+from hpa_hier.models.backbones.pooling import POOLINGS
 
 MIN_SIZE = 32  # pixels; below it the last stage has nothing left to pool
 
 
 class SmallCnn(nn.Module):
-    """Four stages of two 3×3 convolutions; mean and maximum pooled over all places, unless told otherwise.
+    """Four stages of two 3×3 convolutions; mean and maximum pooled over all places, unless another pooling is named.
 
     The mean says how much of a pattern there is, the maximum whether it is there at all: a rod or a centrosome fills
     few pixels of an image.
@@ -31,7 +31,8 @@ class SmallCnn(nn.Module):
         self.stages = nn.Sequential(
             *(_Stage(before, after, pool=place > 0) for place, (before, after) in enumerate(pairwise((width, *widths))))
         )
-        self.pooling, self.num_features = build_pooling("avg_max" if pooling == "own" else pooling, widths[-1])
+        self.pooling = POOLINGS["avg_max" if pooling == "own" else pooling](widths[-1])
+        self.num_features = self.pooling.num_features
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (B, C, H, W) normalised images into (B, num_features)."""

@@ -1,10 +1,9 @@
-"""Metric learning: features turned so that images of one antibody lie together, and a vote of the nearest ones."""
+"""ArcFace: features turned so that images of one antibody lie together, and a vote of the nearest neighbours."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,41 +11,47 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hpa_hier.models.heads.head import Head
+from hpa_hier.settings.training import ArcfaceSettings
+
 _PRIOR = 0.05  # weight of the prevalence beside all neighbours' 1
 
 
-@dataclass(frozen=True)
-class ArcfaceRequest:
-    """What is asked of a head that votes."""
+class NeighbourVote(Head):
+    """Embeddings on a sphere: in training their cosines to each antibody's centre, else the nearest samples' vote.
 
-    features: int  # F, columns of the backbone's output
-    prevalence: np.ndarray  # (n,) share of training images with each node
-    antibodies: int  # A, that are told apart in training; 0 where weights are loaded later
-    samples: int  # T, that are remembered; 0 likewise
-    dropout: float
-    embedding: int  # E
-    neighbours: int
-    temperature: float  # difference in similarity that makes a neighbour count e times as much
-
-
-class NeighbourVote(nn.Module):
-    """Embeddings on a sphere: in training their cosines to each antibody's centre, else the nearest samples' vote."""
+    Args:
+        features: F, columns of what it sees.
+        prevalence: (n,) share of training images with each node.
+        dropout: share of features left out in training.
+        settings: widths, neighbours and temperature.
+        antibodies: A, that are told apart in training; 0 where weights are loaded later.
+        samples: T, that are remembered; 0 likewise.
+    """
 
     bank: Tensor
     present: Tensor
     known: Tensor
     prevalence: Tensor
 
-    def __init__(self, request: ArcfaceRequest) -> None:
+    def __init__(
+        self,
+        features: int,
+        prevalence: np.ndarray,
+        dropout: float,
+        settings: ArcfaceSettings,
+        antibodies: int = 0,
+        samples: int = 0,
+    ) -> None:
         super().__init__()
-        self._neighbours, self._temperature = request.neighbours, request.temperature
-        n, E = len(request.prevalence), request.embedding
-        self.embed = nn.Sequential(nn.Dropout(request.dropout), nn.Linear(request.features, E), nn.BatchNorm1d(E))
-        self.centres = nn.Parameter(torch.randn(request.antibodies, E))
-        self.register_buffer("bank", torch.zeros(request.samples, E))
-        self.register_buffer("present", torch.zeros(request.samples, n, dtype=torch.bool))
-        self.register_buffer("known", torch.zeros(request.samples, n, dtype=torch.bool))
-        self.register_buffer("prevalence", torch.as_tensor(request.prevalence, dtype=torch.float32))
+        self._neighbours, self._temperature = settings.neighbours, settings.temperature
+        n, E = len(prevalence), settings.embedding
+        self.embed = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, E), nn.BatchNorm1d(E))
+        self.centres = nn.Parameter(torch.randn(antibodies, E))
+        self.register_buffer("bank", torch.zeros(samples, E))
+        self.register_buffer("present", torch.zeros(samples, n, dtype=torch.bool))
+        self.register_buffer("known", torch.zeros(samples, n, dtype=torch.bool))
+        self.register_buffer("prevalence", torch.as_tensor(prevalence, dtype=torch.float32))
 
     def embedding(self, features: Tensor) -> Tensor:
         """Return (B, E) embeddings of length 1 of (B, F) features."""
@@ -57,19 +62,20 @@ class NeighbourVote(nn.Module):
         for name, value in (("bank", bank), ("present", present), ("known", known)):
             getattr(self, name).copy_(value)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return (B, A) cosines in training, (B, n) logits otherwise."""
-        embedded = self.embedding(features)
-        if self.training:
-            return _cosines(embedded, functional.normalize(self.centres, dim=1))
-        similarity, nearest = self.neighbours(embedded)
+    def logits(self, features: Tensor) -> Tensor:
+        """Turn (B, F) features into (B, n) logits: the vote of the nearest remembered samples, by similarity."""
+        similarity, rows = self.neighbours(self.embedding(features))
         weight = torch.softmax(similarity / self._temperature, dim=1)[:, :, None]
-        told = weight * self.known[nearest]
-        share = (told * self.present[nearest]).sum(dim=1) + _PRIOR * self.prevalence
-        return torch.logit(share / (told.sum(dim=1) + _PRIOR), eps=1e-6)
+        known = weight * self.known[rows]
+        share = (known * self.present[rows]).sum(dim=1) + _PRIOR * self.prevalence
+        return torch.logit(share / (known.sum(dim=1) + _PRIOR), eps=1e-6)
+
+    def training_logits(self, features: Tensor, *, first_stage: bool = False) -> Tensor:
+        """Turn (B, F) features into (B, A) cosines to each antibody's centre."""
+        return _cosines(self.embedding(features), functional.normalize(self.centres, dim=1))
 
     def neighbours(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the cosines (B, K) of the samples nearest to (B, E) embeddings, nearest first, and their places."""
+        """Return the cosines (B, K) of the samples nearest to (B, E) embeddings, nearest first, and their rows."""
         found = _cosines(embedded, self.bank).topk(min(self._neighbours, len(self.bank)), dim=1)
         return found.values, found.indices
 
@@ -82,6 +88,11 @@ class NeighbourVote(nn.Module):
             if prefix + "centres" in state:
                 self.centres = nn.Parameter(torch.empty_like(state[prefix + "centres"], device=self.centres.device))
         super()._load_from_state_dict(state, prefix, *rest)
+
+
+def find_vote(network: nn.Module) -> NeighbourVote:
+    """Return the voting head within a network."""
+    return next(module for module in network.modules() if isinstance(module, NeighbourVote))
 
 
 def _cosines(vectors: Tensor, others: Tensor) -> Tensor:

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from hpa_hier.models.heads.ancestry import Ancestry, argmax_rows
+from hpa_hier.models.heads.head import Head
 
 
-class Chain(nn.Module):
+class Chain(Head):
     """The logit of a node given all of its parents, and of the node itself: log p = log q + min over parents of log p.
 
     No node is more likely than any of its parents, by construction. Training goes in two stages, first on
-    `conditional` where the parents are present, then on what `forward` returns.
+    `conditional` where the parents are present, then on `logits`.
 
     Args:
         features: F, columns of the backbone's output.
@@ -51,7 +52,7 @@ class Chain(nn.Module):
         logits: Tensor = self.linear(self.dropout(features))
         return logits.float()  # half precision could not tell apart probabilities near 1 on the way down
 
-    def forward(self, features: Tensor) -> Tensor:
+    def logits(self, features: Tensor) -> Tensor:
         """Turn (B, F) features into (B, n) logits, no node's above a parent's."""
         conditional = self.conditional(features).T.index_select(0, self.order)  # a node's samples side by side
         done = conditional[: len(self.ancestry.levels[0])]
@@ -60,6 +61,14 @@ class Chain(nn.Module):
             here = conditional[len(done) : len(done) + len(above)]
             done = torch.cat([done, joint_logit(here, _least(done, above))])
         return done.index_select(0, self.back).T
+
+    def training_logits(self, features: Tensor, *, first_stage: bool = False) -> Tensor:
+        """Return `conditional` logits in the first stage, `logits` in the second."""
+        return self.conditional(features) if first_stage else self.logits(features)
+
+    def training_targets(self, present: Tensor, known: Tensor, *, first_stage: bool = False) -> tuple[Tensor, Tensor]:
+        """Return targets given the parents in the first stage, as they are in the second."""
+        return self.ancestry.conditional_targets(present, known) if first_stage else (present, known)
 
 
 def _least(logits: Tensor, rows: Tensor) -> Tensor:

@@ -9,9 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hpa_hier.models.heads.ancestry import Ancestry
+from hpa_hier.models.heads.head import Head
+from hpa_hier.settings.training import LevelsSettings
+
 
 class LevelsRnn(nn.Module):
-    """A GRU that goes down the levels and is told, at each, what it has said of the level above.
+    """A GRU that goes down the levels; at each, what it predicted for the level above is fed back.
 
     h₀ = tanh(W f); at level k, h_k = GRU([f, E_k σ(ℓ_{k−1})], h_{k−1}) and ℓ_k = W_k h_k. What is fed back are the
     probabilities that were predicted, in training too, never the true ones, which would not be there later.
@@ -34,6 +38,7 @@ class LevelsRnn(nn.Module):
         self.levels = tuple(map(tuple, levels))
         self.start = nn.Linear(features, hidden)
         self.cell = nn.GRUCell(features + hidden, hidden)
+        # `told` is the name in old members' weights
         self.told = nn.ModuleList(nn.Linear(len(level), hidden, bias=False) for level in self.levels[:-1])
         self.answer = nn.ModuleList(nn.Linear(hidden, len(level)) for level in self.levels)
         self.dropout = nn.Dropout(node_dropout)
@@ -46,23 +51,23 @@ class LevelsRnn(nn.Module):
         bias = torch.from_numpy(np.log(share / (1 - share)))
         with torch.no_grad():
             for level, answer in zip(self.levels, self.answer, strict=True):
-                answer.weight.mul_(0.1)  # type: ignore[operator]
-                answer.bias.copy_(bias[list(level)])  # type: ignore[operator]
+                answer.get_parameter("weight").mul_(0.1)
+                answer.get_parameter("bias").copy_(bias[list(level)])
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn (B, F) into (B, n) logits."""
         state = torch.tanh(self.start(features))
         width = features.shape[1]
         from_features = functional.linear(features, self.cell.weight_ih[:, :width], self.cell.bias_ih)
-        from_told = torch.zeros_like(from_features)  # nothing is above the first level
-        said = []
+        from_above = torch.zeros_like(from_features)  # nothing is above the first level
+        logits: list[Tensor] = []
         for depth, answer in enumerate(self.answer):
-            state = self._step(from_features + from_told, state)
-            said.append(answer(state))
+            state = self._step(from_features + from_above, state)
+            logits.append(answer(state))
             if depth < len(self.told):
-                told = self.told[depth](self.dropout(torch.sigmoid(said[-1])))
-                from_told = functional.linear(told, self.cell.weight_ih[:, width:])
-        return torch.cat(said, dim=1)[:, self.back]
+                fed_back = self.told[depth](self.dropout(torch.sigmoid(logits[-1])))
+                from_above = functional.linear(fed_back, self.cell.weight_ih[:, width:])
+        return torch.cat(logits, dim=1)[:, self.back]
 
     def _step(self, inputs: Tensor, state: Tensor) -> Tensor:
         """Do what the cell does, with its weights, but given the sum of its inputs: the features' share is the same."""
@@ -71,3 +76,28 @@ class LevelsRnn(nn.Module):
         update = torch.sigmoid(update + kept_update)
         proposed = torch.tanh(new + torch.sigmoid(reset + kept_reset) * kept_new)
         return proposed + update * (state - proposed)
+
+
+class Levels(Head, nn.Sequential):
+    """The head of `LevelsRnn`, after dropout; the two are "0" and "1" in members' weights.
+
+    Args:
+        features: F, columns of what it sees.
+        ancestry: of the n nodes, whose depths are the time steps.
+        prevalence: (n,) share of training images with each node, for the first guess.
+        dropout: share of features left out in training.
+        settings: width and dropout of what is fed back.
+    """
+
+    def __init__(
+        self, features: int, ancestry: Ancestry, prevalence: np.ndarray, dropout: float, settings: LevelsSettings
+    ) -> None:
+        rnn = LevelsRnn(features, ancestry.levels, settings.hidden, settings.node_dropout)
+        rnn.start_at(prevalence)
+        nn.Sequential.__init__(self, nn.Dropout(dropout), rnn)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Turn (B, F) features into (B, n) logits."""
+        for module in self:
+            features = module(features)
+        return features

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hpa_hier.models.losses.elementwise import Loss, known_mean
+from hpa_hier.models.losses.elementwise import MAX_WEIGHT, class_weighted
+from hpa_hier.models.losses.loss import Loss, LossData, LossRule, known_mean
 
 
 def class_balanced_weight(positives: Tensor, most: float, beta: float = 0.9999) -> Tensor:
     """Weigh nodes by one over their effective number of images, (1 − beta^n) / (1 − beta).
 
     Images of one class overlap in what they show: the effective number grows ever slower with n. The weight is bounded,
-    since n runs over three orders of magnitude, and its mean is 1, so that rates of learning stay as with bce.
+    since n runs over three orders of magnitude, and its mean is 1, so that learning rates stay as with bce.
 
     Args:
         positives: (n,) training images with each node.
@@ -118,3 +119,21 @@ def log_odds(prevalence: Tensor) -> Tensor:
     tensor([ 0.0000, -9.2102])
     """
     return torch.logit(prevalence, eps=1e-4)
+
+
+def _class_balanced(data: LossData) -> Loss:
+    return class_weighted(class_balanced_weight(data.positives, MAX_WEIGHT, **data.numbers))
+
+
+def _guess_before_shift(data: LossData) -> Tensor:
+    # A head that started at the prevalence would count it twice, and spend its first hundreds of steps on the way back.
+    return torch.sigmoid((1 - data.numbers.get("tau", 1.0)) * log_odds(data.prevalence))
+
+
+LOSSES = {
+    "class_balanced": LossRule(_class_balanced),
+    "distribution_balanced": LossRule(
+        lambda data: distribution_balanced(data.positives, data.prevalence, **data.numbers)
+    ),
+    "logit_adjusted": LossRule(lambda data: logit_adjusted(data.prevalence, **data.numbers), _guess_before_shift),
+}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (logits, present, known), (B, n) each → scalar
+from hpa_hier.models.losses.loss import Loss, LossData, LossRule, known_mean
 
 MAX_WEIGHT = 20.0  # the largest weight of a positive in weighted_bce; n runs from 11 to 12,885 in the real table
 
@@ -71,7 +71,7 @@ def frequency_weight(prevalence: Tensor) -> Tensor:
 def class_weighted(weights: Tensor) -> Loss:
     """Make a cross entropy in which all entries of a node, positive and negative, weigh `weights` (n,).
 
-    It is the mean of weight × entropy, not divided by the weights' sum: rates of learning stay comparable with bce
+    It is the mean of weight × entropy, not divided by the weights' sum: learning rates stay comparable with bce
     where the weights are about 1 on average.
 
     >>> class_weighted(torch.tensor([2.0]))(torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
@@ -122,7 +122,7 @@ def soft_f1(smooth: float = 1.0) -> Loss:
         smooth: images added to both sides of each node's fraction. A node without a positive in the batch has F1 0
             whatever is answered; with `smooth` it is smooth / (smooth + calls), so that wrong calls still cost.
 
-    Nodes of which the batch tells nothing are left out.
+    Nodes without a known entry in the batch are left out.
 
     >>> soft_f1(0)(torch.zeros(2, 1), torch.tensor([[1.0], [0.0]]), torch.ones(2, 1))
     tensor(0.5000)
@@ -133,12 +133,28 @@ def soft_f1(smooth: float = 1.0) -> Loss:
         hits = (called * present).sum(dim=0)
         both = called.sum(dim=0) + (present * known).sum(dim=0)
         f1 = (2 * hits + smooth) / (both + smooth).clamp(min=1e-8)
-        told = (known.sum(dim=0) > 0).to(logits)
-        return ((1 - f1) * told).sum() / told.sum().clamp(min=1)
+        in_batch = (known.sum(dim=0) > 0).to(logits)
+        return ((1 - f1) * in_batch).sum() / in_batch.sum().clamp(min=1)
 
     return loss
 
 
-def known_mean(losses: Tensor, known: Tensor) -> Tensor:
-    """Return the mean of (B, n) losses over the entries that are known; 0 where none is."""
-    return (losses * known).sum() / known.sum().clamp(min=1)
+def _weighted(data: LossData) -> Loss:
+    weights = frequency_weight(data.prevalence.float())
+    by_hand = data.weights
+    return weighted_bce(weights if by_hand is None else torch.where(by_hand.isnan(), weights, by_hand))
+
+
+def _class_weighted(data: LossData) -> Loss:
+    assert data.weights is not None  # the settings are checked for it
+    return class_weighted(data.weights.nan_to_num(1.0))
+
+
+LOSSES = {
+    "bce": LossRule(lambda _: bce),
+    "focal": LossRule(lambda data: partial(focal, gamma=data.numbers.get("gamma", 2.0))),
+    "weighted_bce": LossRule(_weighted),
+    "class_weighted": LossRule(_class_weighted),
+    "asymmetric": LossRule(lambda data: asymmetric(**data.numbers)),
+    "soft_f1": LossRule(lambda data: soft_f1(**data.numbers)),
+}

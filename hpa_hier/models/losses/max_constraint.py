@@ -1,4 +1,4 @@
-"""Max constraint: a node is as likely as the likeliest node below it; the loss that trains for that, and the lift."""
+"""Max constraint: the loss of a network whose answers are lifted."""
 
 from __future__ import annotations
 
@@ -6,53 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpa_hier.models.heads.ancestry import Ancestry, argmax_rows
-
-
-class Lift(nn.Module):
-    """Raise every node's logit to the largest among itself and all nodes below.
-
-    Bottom up over the edges of the graph, never (B, n, n): memory goes with B × (nodes + edges of a level).
-
-    >>> Lift(Ancestry(((), (0,), (0,))))(torch.tensor([[-1.0, 2.0, 0.5]]))
-    tensor([[2.0000, 2.0000, 0.5000]])
-    """
-
-    def __init__(self, ancestry: Ancestry) -> None:
-        super().__init__()
-        children: list[list[int]] = [[] for _ in range(len(ancestry))]
-        for child, above in enumerate(ancestry.parents):
-            for parent in above:
-                children[parent].append(child)
-        self._steps = 0
-        for level in ancestry.levels[::-1]:
-            # Groups with about as many children go together, so that filling up to the most of them wastes little.
-            alike: dict[int, list[int]] = {}
-            for group in level:
-                if children[group]:
-                    alike.setdefault(len(children[group]).bit_length(), []).append(group)
-            for groups in alike.values():
-                most = 1 + max(len(children[group]) for group in groups)
-                rows = [[*children[group], *[group] * (most - len(children[group]))] for group in groups]
-                self.register_buffer(f"groups{self._steps}", torch.tensor(groups), persistent=False)
-                self.register_buffer(f"candidates{self._steps}", torch.tensor(rows), persistent=False)
-                self._steps += 1
-
-    def forward(self, logits: Tensor) -> Tensor:
-        """Turn (B, n) logits into (B, n), no node's below that of a node under it."""
-        return logits.gather(1, self.likeliest(logits))
-
-    @torch.no_grad()
-    def likeliest(self, logits: Tensor) -> Tensor:
-        """Return (B, n) int64: for each node the column with the largest logit, of itself and the nodes below."""
-        values = logits.T.contiguous()  # a node's samples side by side: four times as fast
-        winner = torch.arange(len(values), device=logits.device)[:, None].repeat(1, len(logits))
-        for step in range(self._steps):
-            groups, candidates = self.get_buffer(f"groups{step}"), self.get_buffer(f"candidates{step}")
-            best = argmax_rows(values, candidates)
-            winner[groups] = winner.gather(0, best)
-            values[groups] = values.gather(0, best)
-        return winner.T
+from hpa_hier.models.heads.ancestry import Ancestry
+from hpa_hier.models.heads.lift import Lift
+from hpa_hier.models.losses.loss import Loss, LossData, LossRule, known_mean
 
 
 class MaxConstraint(nn.Module):
@@ -78,18 +34,12 @@ class MaxConstraint(nn.Module):
         true = functional.softplus(-logits.gather(1, true_below))
         false = functional.softplus(logits.gather(1, any_below))
         losses = present * true + (1 - present) * false
-        return (losses * known).sum() / known.sum().clamp(min=1)
+        return known_mean(losses, known)
 
 
-class Lifted(nn.Module):
-    """A head whose answers are lifted, but not in training, where the loss does that itself."""
+def _max_constraint(data: LossData) -> Loss:
+    assert data.ancestry is not None  # every member knows its nodes' places
+    return MaxConstraint(data.ancestry)
 
-    def __init__(self, head: nn.Module, ancestry: Ancestry) -> None:
-        super().__init__()
-        self.head = head
-        self.lift = Lift(ancestry)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Turn (B, F) features into (B, n) logits."""
-        logits: Tensor = self.head(features)
-        return logits if self.training else self.lift(logits)
+LOSSES = {"max_constraint": LossRule(_max_constraint, lifts=True)}

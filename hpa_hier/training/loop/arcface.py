@@ -12,9 +12,9 @@ from torch import Tensor
 from hpa_hier.errors import UserError
 from hpa_hier.members.score import score
 from hpa_hier.metrics.groups import number_units
-from hpa_hier.models.heads.arcface import arcface
-from hpa_hier.models.losses.elementwise import Loss
-from hpa_hier.models.network import Network, head_that_votes
+from hpa_hier.models.heads.arcface import arcface, find_vote
+from hpa_hier.models.losses.loss import Loss
+from hpa_hier.models.network import Network
 from hpa_hier.runs.part import Part
 
 _AT_ONCE = 256  # images read into memory at a time
@@ -39,12 +39,12 @@ class Bank(pl.Callback):
 
     def fill(self, network: Network) -> None:
         """Embed every sample with a network in evaluation mode, and have its head remember them."""
-        head = head_that_votes(network)
+        head = find_vote(network)
         device, width = head.bank.device, head.bank.shape[1]
         rows = self._part.rows
         embedded = [
             score(
-                lambda batch: head.embedding(network.features(batch)),
+                lambda batch: head.embedding(network.final_features(batch)),
                 self._read(rows[first : first + _AT_ONCE]),
                 width,
                 device,

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from hpa_hier.errors import UserError
 from hpa_hier.models.augment.warp import apply_gamma, warp_batch
-from hpa_hier.models.losses.elementwise import Loss
+from hpa_hier.models.losses.loss import Loss
 from hpa_hier.models.network import Network
 from hpa_hier.runs.part import Part
 from hpa_hier.settings.training import TrainingSettings
@@ -72,7 +72,7 @@ class Training(pl.LightningModule):
         super().__init__()
         self.network, self._loss, self._watched_loss = network, loss, watched_loss or loss
         self._settings, self._length, self._calibration, self._seed = settings, length, calibration, seed
-        self._conditional_steps = round(settings.chain.first_stage * length.steps) if settings.head == "chain" else 0
+        self._first_stage_steps = round(settings.chain.first_stage * length.steps) if settings.head == "chain" else 0
         self._batches_per_step = settings.accumulate * settings.devices * settings.nodes
         self._known_share: Tensor | float = 0.0  # sum over the batches of the step under way
         self._scored: list[Tensor] = []
@@ -103,12 +103,9 @@ class Training(pl.LightningModule):
             images = images.contiguous(memory_format=torch.channels_last)
         if batch.gamma is not None:
             images = apply_gamma(images, batch.gamma)
-        present, known = batch.present, batch.known
-        if self.global_step < self._conditional_steps:
-            logits = self.network.conditional(images, batch.gain)
-            present, known = self.network.conditional_targets(present, known)
-        else:
-            logits = self.network(images, batch.gain)
+        first = self.global_step < self._first_stage_steps
+        present, known = self.network.training_targets(batch.present, batch.known, first_stage=first)
+        logits = self.network.training_logits(images, batch.gain, first_stage=first)
         loss = self._loss(logits, present, known)
         self.loss_sum.add_(loss.detach())
         if self._batches_per_step == 1:
@@ -129,7 +126,7 @@ class Training(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score one batch of the calibration part."""
-        self._scored.append(self.network.unlifted(batch.images))
+        self._scored.append(self.network.logits(batch.images))
 
     def on_validation_epoch_end(self) -> None:
         """Compute the watched metrics over the whole part at once."""
@@ -147,7 +144,7 @@ class Training(pl.LightningModule):
                 f"training diverged: the calibration loss is {float(loss)} after epoch {self.current_epoch + 1}; "
                 f"lower training.learning_rate from {self._settings.learning_rate:g}"
             )
-        scored = self.network.lifted(logits).cpu().numpy()
+        scored = self.network.answers(logits).cpu().numpy()
         self.watched = {CALIBRATION_LOSS: float(loss), MACRO_F1: macro_f1(scored, present, known)}
         if self._settings.stop_on == "macro_sample_f1":
             self.watched[MACRO_SAMPLE_F1] = (self.watched[MACRO_F1] + sample_f1(scored, present, known)) / 2

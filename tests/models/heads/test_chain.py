@@ -14,11 +14,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from hpa_hier.models.heads.ancestry import Ancestry
+from hpa_hier.models.heads.build import HeadData, build_head
 from hpa_hier.models.heads.chain import Chain, joint_logit
-from hpa_hier.models.heads.flat import HeadRequest, build_head
+from hpa_hier.models.heads.flat import Flat
 from hpa_hier.models.heads.levels import LevelsRnn
+from hpa_hier.models.heads.lift import Lift, Lifted
 from hpa_hier.models.losses.elementwise import bce
-from hpa_hier.models.losses.max_constraint import Lift, Lifted, MaxConstraint
+from hpa_hier.models.losses.max_constraint import MaxConstraint
+from hpa_hier.settings.training import TrainingSettings
 
 CASES = settings(max_examples=200, deadline=None)
 
@@ -147,7 +150,7 @@ def test_the_max_constraint_of_a_mixed_image_is_between_those_of_its_two() -> No
 def test_an_untrained_chain_and_an_untrained_rnn_guess_the_prevalence() -> None:
     ancestry, prevalence = Ancestry(((), (0,), (1,), (0,))), np.array([0.5, 0.3, 0.1, 0.2])
     for name in ("chain", "levels", "flat"):
-        head = build_head(HeadRequest(name, 6, prevalence, ancestry)).eval()
+        head = build_head(TrainingSettings(head=name), 6, HeadData(ancestry, prevalence)).eval()
         probs = torch.sigmoid(head(torch.zeros(1, 6)))[0].detach().numpy()
         np.testing.assert_allclose(probs, prevalence, rtol=1e-4 if name != "levels" else 0.2)
 
@@ -193,10 +196,12 @@ def test_the_max_constraint_has_finite_gradients_at_loud_logits(ancestry: Ancest
 
 def test_a_lifted_head_leaves_training_to_its_loss() -> None:
     ancestry = Ancestry(((), (0,)))
-    head = Lifted(torch.nn.Identity(), ancestry)
-    logits = torch.tensor([[-1.0, 2.0]])
-    assert torch.equal(head.train()(logits), logits)
-    assert head.eval()(logits).tolist() == [[2.0, 2.0]]
+    flat = Flat(3, np.array([0.2, 0.9]), 0.0)
+    head, features = Lifted(flat, ancestry), torch.zeros(1, 3)
+    logits = head.training_logits(features)
+    assert torch.equal(logits, flat(features))
+    assert logits[0, 0] < logits[0, 1]
+    assert head(features).tolist() == [[logits[0, 1]] * 2]
 
 
 @pytest.mark.parametrize("nodes", [600, 4000])

@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, log_loss
 
 from hpa_hier.models.losses.balanced import class_balanced_weight, distribution_balanced, logit_adjusted
-from hpa_hier.models.losses.choice import LossRequest, first_guess, make_loss
 from hpa_hier.models.losses.elementwise import (
     MAX_WEIGHT,
-    Loss,
     asymmetric,
     bce,
     class_weighted,
@@ -22,6 +20,8 @@ from hpa_hier.models.losses.elementwise import (
     soft_f1,
     weighted_bce,
 )
+from hpa_hier.models.losses.loss import Loss, LossData
+from hpa_hier.models.losses.table import LOSSES
 
 NAMES = [
     *("bce", "focal", "weighted_bce", "class_weighted", "asymmetric", "class_balanced"),
@@ -33,7 +33,8 @@ POSITIVES = torch.tensor([5, 60, 300, 900])
 def named(name: str, options: dict[str, float] | None = None, weights: torch.Tensor | None = None) -> Loss:
     if name == "class_weighted" and weights is None:
         weights = torch.tensor([4.0, 2.0, 1.0, 0.5])
-    return make_loss(LossRequest(name, POSITIVES.double() / 1000, POSITIVES, weights, options or {}))
+    data = LossData(POSITIVES.double() / 1000, POSITIVES, weights=weights, numbers=options or {})
+    return LOSSES[name].make(data)
 
 
 def drawn(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -164,10 +165,10 @@ def test_the_logit_adjusted_loss_is_bce_of_shifted_logits_and_tau_0_is_bce() -> 
 
 def test_an_untrained_head_guesses_the_prevalence_once_and_not_twice() -> None:
     shares = POSITIVES.double() / 1000
-    adjusted = LossRequest("logit_adjusted", shares, POSITIVES)
-    guess = torch.logit(first_guess(adjusted))
+    data = LossData(shares, POSITIVES)
+    guess = torch.logit(LOSSES["logit_adjusted"].first_guess(data))
     torch.testing.assert_close(torch.sigmoid(guess + torch.logit(shares)), shares)
-    torch.testing.assert_close(first_guess(LossRequest("bce", shares, POSITIVES)), shares, rtol=0, atol=0)
+    assert LOSSES["bce"].first_guess(data) is shares
 
 
 def test_soft_f1_of_certain_answers_is_one_less_sklearns_macro_f1() -> None:

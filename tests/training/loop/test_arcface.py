@@ -18,7 +18,7 @@ from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import Member
 from hpa_hier.members.scores_file import load_scores
 from hpa_hier.models.backbones.small_cnn import SmallCnn
-from hpa_hier.models.heads.arcface import ArcfaceRequest, NeighbourVote, arcface
+from hpa_hier.models.heads.arcface import NeighbourVote, arcface
 from hpa_hier.models.network import Network
 from hpa_hier.predict.fit_run import fit_run
 from hpa_hier.predict.predict_images import explain_sample
@@ -26,6 +26,7 @@ from hpa_hier.runs.manifest import BANK
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe import MemberSettings
 from hpa_hier.settings.recipe_file import load_recipe
+from hpa_hier.settings.training import ArcfaceSettings
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.training.loop.arcface import Bank
 from hpa_hier.training.plan import Plan, plan_training
@@ -93,9 +94,9 @@ def test_the_loss_falls_all_the_way_as_a_sample_comes_nearer_to_its_own_centre()
     assert (np.diff(losses) < 0).all()
 
 
-def head(samples: int = 3, **changes: float) -> NeighbourVote:
-    facts = {"antibodies": 2, "dropout": 0.0, "embedding": 2, "neighbours": 2, "temperature": 0.1, **changes}
-    vote = NeighbourVote(ArcfaceRequest(features=2, prevalence=np.array([0.5, 0.1]), samples=samples, **facts)).eval()
+def head(samples: int = 3, neighbours: int = 2) -> NeighbourVote:
+    settings = ArcfaceSettings(embedding=2, neighbours=neighbours, temperature=0.1)
+    vote = NeighbourVote(2, np.array([0.5, 0.1]), 0.0, settings, antibodies=2, samples=samples).eval()
     vote.embed = torch.nn.Sequential()  # features are embeddings
     return vote
 
@@ -116,7 +117,7 @@ def test_the_vote_is_that_of_the_nearest_samples_weighted_by_likeness() -> None:
 def test_cosines_are_in_whole_precision_where_the_network_is_in_half() -> None:
     vote = head(samples=1).train()
     with torch.autocast("cpu", torch.bfloat16):
-        assert vote(torch.randn(4, 2)).dtype == torch.float32
+        assert vote.training_logits(torch.randn(4, 2)).dtype == torch.float32
         assert vote.neighbours(torch.randn(4, 2).bfloat16())[0].dtype == torch.float32
 
 

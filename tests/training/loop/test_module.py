@@ -17,7 +17,7 @@ from hpa_hier.models.augment.warp import Ranges
 from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.models.heads.flat import Flat
 from hpa_hier.models.losses.elementwise import bce
-from hpa_hier.models.network import Network
+from hpa_hier.models.network import Network, Normalise
 from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.runs.part import Part
 from hpa_hier.runs.start import start_run
@@ -35,7 +35,7 @@ def make_training(backbone: torch.nn.Module | None = None, **settings: object) -
     torch.manual_seed(0)
     backbone = backbone or SmallCnn(2, 8)
     head = Flat(8 if isinstance(backbone, torch.nn.Sequential) else backbone.num_features, np.full(3, 0.2), 0.0)
-    network = Network(backbone, head, np.full(2, 40.0), np.full(2, 20.0))
+    network = Network(backbone, head, Normalise(np.full(2, 40.0), np.full(2, 20.0)))
     nothing = np.zeros((4, 3), bool)
     length, watched = Length(10, 5), Part(np.arange(4), nothing, ~nothing)
     return Training(network, bce, TrainingSettings.model_validate(settings), length, watched, 0)

@@ -1,0 +1,42 @@
+"""What a loss is, what it may look at when it is made, and what the table of losses holds of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from hpa_hier.models.heads.ancestry import Ancestry
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (logits, present, known), (B, n) each → scalar
+
+
+@dataclass(frozen=True)
+class LossData:
+    """What losses may depend on beside a batch."""
+
+    prevalence: Tensor  # (n,) float64 share of an epoch's images with each node
+    positives: Tensor  # (n,) training images with each node
+    ancestry: Ancestry | None = None  # which nodes are above which
+    weights: Tensor | None = None  # (n,) by hand; NaN where none is given
+    numbers: Mapping[str, float] = field(default_factory=dict)  # the loss's own, where not the defaults
+
+
+@dataclass(frozen=True)
+class LossRule:
+    """A loss by its name: how it is made, and what else follows from it."""
+
+    make: Callable[[LossData], Loss]
+    first_guess: Callable[[LossData], Tensor] = lambda data: data.prevalence  # (n,) what an untrained head should say
+    lifts: bool = False  # whether answers are lifted: each node's to the largest at or below it
+
+
+def known_mean(losses: Tensor, known: Tensor) -> Tensor:
+    """Return the mean of (B, n) losses over the entries that are known; 0 where none is.
+
+    >>> import torch
+    >>> known_mean(torch.tensor([[1.0, 5.0]]), torch.tensor([[1.0, 0.0]]))
+    tensor(1.)
+    """
+    return (losses * known).sum() / known.sum().clamp(min=1)
