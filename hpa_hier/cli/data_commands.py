@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
-from hpa_hier.data.images.scan import Reject
 from hpa_hier.data.labels.problems import LISTED
-from hpa_hier.data.labels.table import read_labels, targets
+from hpa_hier.data.labels.table import LabelTable, read_labels, targets
 from hpa_hier.data.pack.audit import Audit, audit
 from hpa_hier.data.pack.build import PackReport, build_pack
 from hpa_hier.data.pack.matching import PackRequest
@@ -61,7 +61,7 @@ def pack(options: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         print(f"\ninterrupted; the same command goes on from the last finished shard in {options.out}", file=sys.stderr)
         raise
-    _tell_pack(report)
+    _print_pack(report)
 
 
 def _pack_vectors(options: argparse.Namespace, taxonomy: Taxonomy) -> None:
@@ -77,7 +77,7 @@ def _pack_vectors(options: argparse.Namespace, taxonomy: Taxonomy) -> None:
         fill=options.fill == "mean",
         on_problem=options.on_problem,
     )
-    _tell_pack(build_vectors(request))
+    _print_pack(build_vectors(request))
 
 
 def split(options: argparse.Namespace) -> None:
@@ -98,20 +98,17 @@ def split(options: argparse.Namespace) -> None:
         opened = Pack.open(options.pack)
         nodes, kept = opened.nodes, split_pack(opened, recipe.split)
     else:
-        taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
-        table = read_labels(options.labels, taxonomy, options.on_problem)
-        for problem in table.problems:
-            print(f"left out: {problem}", file=sys.stderr)
+        table = _read_labels(options, Taxonomy.load(options.taxonomy or recipe.taxonomy))
         nodes, kept = table.nodes, make_split(table.ids, annotation_matrix(table.nodes), table.groups, recipe.split)
     write_split(options.out, kept, recipe.split)
-    print("\n".join(_split_table(nodes, kept, recipe.split.fractions)))
+    print(_describe_split(nodes, kept, recipe.split.fractions))
     print(f"wrote {options.out}: {len(kept):,} samples, digest {kept.digest}")
 
 
 def balance(options: argparse.Namespace) -> None:
     """Plan how often images are repeated, and show what that does to each class."""
     recipe = _recipe(options, {"--most": ("training.balance_most", options.most)})
-    from hpa_hier.data.balance import tables as tables
+    from hpa_hier.data.balance import tables
     from hpa_hier.data.balance.cooccurrence import Goal, plan_balance
 
     tables.refuse_foreign_tables(options.out)
@@ -121,9 +118,7 @@ def balance(options: argparse.Namespace) -> None:
         ids, present = opened.ids, opened.targets(taxonomy).present
     else:
         taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
-        table = read_labels(options.labels, taxonomy, options.on_problem)
-        for problem in table.problems:
-            print(f"left out: {problem}", file=sys.stderr)
+        table = _read_labels(options, taxonomy)
         ids, present = table.ids, targets(table.nodes, taxonomy).present
     if options.split:
         train = set(read_split(options.split).part_ids("train"))
@@ -142,7 +137,7 @@ def balance(options: argparse.Namespace) -> None:
     print(f"wrote {options.out}: {tables.TABLE}, {tables.FACTORS}, {tables.CHART}")
 
 
-def look_through(options: argparse.Namespace) -> None:
+def audit_pack(options: argparse.Namespace) -> None:
     """Audit a pack."""
     opened = Pack.open(options.pack)
     if not isinstance(opened, ImagePack):
@@ -153,24 +148,24 @@ def look_through(options: argparse.Namespace) -> None:
     kept = read_split(options.split) if options.split else None
     if kept is not None and (strange := len({*opened.ids} - {*kept.ids})):
         raise UserError(
-            f"{options.split}: knows {strange:,} of {len(opened):,} images of {options.pack} not; give their split"
+            f"{options.split}: lacks {strange:,} of the {len(opened):,} images of {options.pack}; give their split"
         )
     found = audit(opened, taxonomy, kept, DISTANCE if options.near_duplicates is None else options.near_duplicates)
-    width = max(map(len, found.counts))
-    for leaf, count in found.counts.items():
-        print(f"{leaf:{width}} {count:8,} {count / len(opened):7.2%}")
+    counts = pd.Series(found.counts)
+    frame = pd.DataFrame({"images": counts, "share": counts / len(opened)})
+    print(frame.to_string(formatters={"images": "{:,}".format, "share": "{:.2%}".format}))
     print("\n".join(_findings(found, split_given=kept is not None)))
     if options.pairs:
         write_pairs(options.pairs, found.near, dict(zip(kept.ids, kept.parts, strict=True)) if kept else {})
         print(f"wrote {options.pairs}: {len(found.near):,} pairs of images that look the same")
-    print(f"looked through {options.pack}: {len(opened):,} images of {opened.describe()}, digest {opened.digest}")
+    print(f"checked {options.pack}: {len(opened):,} images of {opened.describe()}, digest {opened.digest}")
 
 
 def simulate(options: argparse.Namespace) -> None:
     """Simulate cells."""
     flags = {f"--{name}": (f"simulate.{name}", getattr(options, name)) for name in ("count", "seed", "imbalance")}
     recipe = _recipe(options, {**flags, "--size": ("simulate.image_size", options.size)})
-    from hpa_hier.simulate import write
+    from hpa_hier.simulate.write import write_folder, write_pack
 
     settings, out = recipe.simulate, options.out
     try:
@@ -180,7 +175,7 @@ def simulate(options: argparse.Namespace) -> None:
     if options.form == "pack":
         if options.masks:
             raise UserError("--masks: a pack holds images only; write files (--as files), or leave --masks out")
-        write.write_pack(
+        wrote = write_pack(
             out,
             settings,
             workers=options.workers,
@@ -188,9 +183,8 @@ def simulate(options: argparse.Namespace) -> None:
             intensity=recipe.data.intensity,
             channels=recipe.data.channels,
         )
-        wrote = out
     else:
-        wrote = write.write_folder(out, settings, workers=options.workers, depth=options.depth, masks=options.masks)
+        wrote = write_folder(out, settings, workers=options.workers, depth=options.depth, masks=options.masks)
     print(f"wrote {wrote}: {settings.count:,} simulated images of {settings.image_size}² pixels, seed {settings.seed}")
 
 
@@ -198,7 +192,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "pack": pack,
     "split": split,
     "balance": balance,
-    "audit": look_through,
+    "audit": audit_pack,
     "simulate": simulate,
 }
 
@@ -220,63 +214,68 @@ def _recipe(options: argparse.Namespace, flags: Mapping[str, tuple[str, str | No
         raise UserError(message) from None
 
 
-def _tell_pack(report: PackReport) -> None:
-    opened = report.pack
-    _list_rejects(report.rejects)
-    for channel, count in opened.filled.items():
-        print(f"channel {channel} is missing in {count:,} of {len(opened):,} images and is zeros there")
-    if report.reused_shards and not report.reused:
-        print(f"{report.reused_shards} of {len(opened.shards)} shards were finished by an earlier run")
-    rejected = f"; {len(report.rejects):,} left out, see {opened.path / REJECTED}" if report.rejects else ""
-    verb = "finished already" if report.reused else "wrote"
-    print(
-        f"{verb} {opened.path}: {len(opened):,} {opened.kind} of {opened.describe()}, digest {opened.digest}{rejected}"
-    )
+def _read_labels(options: argparse.Namespace, taxonomy: Taxonomy) -> LabelTable:
+    """Read --labels, and list the rows that --on-problem skip leaves out."""
+    table = read_labels(options.labels, taxonomy, options.on_problem)
+    for problem in table.problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    return table
 
 
-def _list_rejects(rejects: Sequence[Reject]) -> None:
+def _print_pack(report: PackReport) -> None:
+    packed, rejects = report.pack, report.rejects
     for reject in rejects[:LISTED]:
         print(f"left out {reject.id} {reject.file}: {reject.reason}".replace(" :", ":"), file=sys.stderr)
     if len(rejects) > LISTED:
         print(f"… and {len(rejects) - LISTED:,} more", file=sys.stderr)
+    for channel, count in packed.filled.items():
+        print(f"channel {channel} is missing in {count:,} of {len(packed):,} images and filled with zeros there")
+    if report.reused_shards and not report.reused:
+        print(f"{report.reused_shards} of {len(packed.shards)} shards were finished by an earlier run")
+    left_out = f"; {len(rejects):,} left out, see {packed.path / REJECTED}" if rejects else ""
+    verb = "finished already" if report.reused else "wrote"
+    print(
+        f"{verb} {packed.path}: {len(packed):,} {packed.kind} of {packed.describe()}, digest {packed.digest}{left_out}"
+    )
 
 
-def _split_table(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequence[float]) -> list[str]:
-    """Return lines: each label's images and parts, then the deviations beside those of a random split."""
+def _describe_split(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequence[float]) -> str:
+    """Return each label's images in each part as a table, then the deviations beside those of a random split."""
     present = annotation_matrix(nodes)
     names = sorted({name for annotation in nodes for name in annotation})
     part = np.array([PARTS.index(name) for name in kept.parts])
-    off = deviation(present, part, len(PARTS))
-    width = max(map(len, names))
-    lines = [f"{'':{width}} {'images':>8} {'train':>8} {'calibration':>11} {'test':>8}  largest deviation"]
-    for j in np.argsort(-present.sum(axis=0), kind="stable"):
-        counts = [int(present[part == p, j].sum()) for p in range(len(PARTS))]
-        lines.append(f"{names[j]:{width}} {sum(counts):8,} {_counts(counts)} {off[j]:18.1%}")
-    sizes = [int((part == p).sum()) for p in range(len(PARTS))]
-    lines.append(f"{'all images':{width}} {sum(sizes):8,} {_counts(sizes)}")
-    lacking = [name for j, name in enumerate(names) if {*part[present[:, j]].tolist()} != {*range(len(PARTS))}]
-    if lacking:
-        lines.append(f"not in every part, for want of images or groups: {', '.join(lacking)}")
+    deviations = deviation(present, part, len(PARTS))
+    counts = pd.DataFrame(present, columns=names).groupby(part).sum().reindex(range(len(PARTS)), fill_value=0).T
+    frame = counts.set_axis(PARTS, axis=1).assign(**{"images": counts.sum(axis=1), "largest deviation": deviations})
+    frame = frame.sort_values("images", ascending=False, kind="stable")
+    frame.loc["all images"] = [*np.bincount(part, minlength=len(PARTS)), len(part), np.nan]
+    whole = dict.fromkeys(("images", *PARTS), "{:,.0f}".format)
+    lines = [
+        frame.to_string(
+            columns=[*whole, "largest deviation"], formatters=whole, float_format="{:.1%}".format, na_rep=""
+        )
+    ]
+    if (lacking := (counts == 0).any(axis=1)).any():
+        lines.append(f"not in every part, because images or groups are too few: {', '.join(counts.index[lacking])}")
     units = number_units(kept.groups)
-    if len(set(kept.groups) - {""}):
-        lines.append(f"{int(units.max()) + 1:,} groups, each in one part")
+    total = int(units.max()) + 1
+    if set(kept.groups) - {""}:
+        lines.append(f"{total:,} groups, each in one part")
     rng = np.random.default_rng(0)
-    draws = [rng.choice(len(PARTS), size=int(units.max()) + 1, p=np.asarray(fractions))[units] for _ in range(5)]
-    random = float(np.mean([worst_ten(deviation(present, drawn, len(PARTS))) for drawn in draws]))
-    lines.append(f"mean deviation of the ten worst labels: {worst_ten(off):.1%} (random splits: {random:.1%})")
-    return lines
-
-
-def _counts(parts: Sequence[int]) -> str:
-    return f"{parts[0]:8,} {parts[1]:11,} {parts[2]:8,}"
+    random_parts = [rng.choice(len(PARTS), size=total, p=np.asarray(fractions))[units] for _ in range(5)]
+    random = float(np.mean([worst_ten(deviation(present, one, len(PARTS))) for one in random_parts]))
+    lines.append(f"mean deviation of the ten worst labels: {worst_ten(deviations):.1%} (random splits: {random:.1%})")
+    return "\n".join(lines)
 
 
 def _findings(found: Audit, *, split_given: bool) -> list[str]:
     lines = [f"{file}: its bytes have changed since it was packed; pack the images again" for file in found.damaged]
-    lines += [f"channel {c} missing, zeros instead: {_some(ids)}" for c, ids in found.filled.items()]
+    lines += [f"channel {c} missing, filled with zeros: {_some(ids)}" for c, ids in found.filled.items()]
     lines += [f"channel {c} constant: {_some(ids)}" for c, ids in found.constant.items()]
     if found.dark:
-        lines.append(f"nearly black, as 12 bits kept in 16 look; try --intensity percentile: {_some(found.dark)}")
+        lines.append(
+            f"nearly black, as 12 bits stored in 16 are; pack with --intensity percentile: {_some(found.dark)}"
+        )
     lines += [f"identical images: {', '.join(ids)}" for ids in found.duplicates[:LISTED]]
     lines += [_pair(pair) for pair in found.near[:LISTED]]
     if len(found.near) > LISTED:
@@ -288,8 +287,8 @@ def _findings(found: Audit, *, split_given: bool) -> list[str]:
 
 
 def _pair(pair: NearPair) -> str:
-    turned = ", turned or flipped" if pair.turn else ""
-    return f"look the same: {pair.id}, {pair.other} ({pair.bits} bits apart, likeness {pair.likeness:.2f}{turned})"
+    turned = ", rotated or flipped" if pair.turn else ""
+    return f"look the same: {pair.id}, {pair.other} ({pair.bits} bits apart, similarity {pair.likeness:.2f}{turned})"
 
 
 def _some(ids: Sequence[str]) -> str:

@@ -55,12 +55,12 @@ def test_pack_split_and_audit_follow_each_other(tmp_path, images, capsys):
     assert f"wrote {pack}: 30 images of 4 × 16 × 16 (red, green, blue, yellow), digest " in capsys.readouterr().out
     main(["split", "--pack", pack, "--out", split, "--fractions", "0.6,0.2,0.2", "--folds", "2", "--seed", "3"])
     out = capsys.readouterr().out
-    assert "not in every part, for want of images or groups: Actin filaments" in out
+    assert "not in every part, because images or groups are too few: Actin filaments" in out
     assert f"wrote {split}: 30 samples, digest {read_split(Path(split)).digest}" in out
     main(["audit", "--pack", pack, "--split", split])
     out = capsys.readouterr().out
     assert "identical images in different parts of the split: 0" in out
-    assert f"looked through {pack}: 30 images" in out
+    assert f"checked {pack}: 30 images" in out
     main(["pack", *images, "--size", "16", "--out", pack])
     assert f"finished already {pack}: 30 images" in capsys.readouterr().out
 
@@ -231,7 +231,7 @@ def test_an_audit_against_another_packs_split_is_refused(tmp_path, images):
         ["simulate", "--count", "8", "--size", "32", "--workers", "1", "--as", "pack", "--out", str(tmp_path / "other")]
     )
     main(["split", "--pack", str(tmp_path / "other"), "--out", str(tmp_path / "other.csv")])
-    with pytest.raises(UserError, match=r"other\.csv: knows 30 of 30 images of .*pack not; give their split"):
+    with pytest.raises(UserError, match=r"other\.csv: lacks 30 of the 30 images of .*pack; give their split"):
         main(["audit", "--pack", str(tmp_path / "pack"), "--split", str(tmp_path / "other.csv")])
 
 
