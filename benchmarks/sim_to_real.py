@@ -15,7 +15,6 @@ its level; chance is a random order. Intervals are bootstrap over images. Costs 
 from __future__ import annotations
 
 import argparse
-import csv
 import tempfile
 from collections.abc import Callable
 from math import comb
@@ -29,7 +28,7 @@ from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.bootstrap import interval, resamples
-from hpa_hier.predict.predict_images import FolderRequest, PredictRequest, predict_folder
+from hpa_hier.predict.predictor import Predictor
 from hpa_hier.runs.find import PRETRAINED
 from hpa_hier.runs.run import Run
 from hpa_hier.taxonomy import Taxonomy
@@ -109,17 +108,6 @@ def crop_lower(images: Path, share: float, out: Path) -> Path:
     return out
 
 
-def predicted(path: Path, taxonomy: Taxonomy) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read predictions.csv: id → (N,) probabilities and (N,) bool decisions, columns as taxonomy.nodes."""
-    found = {}
-    with path.open(newline="", encoding="utf-8") as handle:
-        for row in csv.DictReader(handle):
-            probs = np.array([float(row[node]) for node in taxonomy.nodes])
-            on = {*row["labels"].split("|"), *row["groups"].split("|")}
-            found[row["id"]] = probs, np.array([node in on for node in taxonomy.nodes])
-    return found
-
-
 def main(arguments: list[str]) -> int:
     """Predict, compare, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,15 +127,14 @@ def main(arguments: list[str]) -> int:
     if not 0 <= options.crop_lower < 0.9:
         raise UserError(f"--crop-lower must be a share from 0 to 0.9, got {options.crop_lower}")
     run = Run.open(options.run or PRETRAINED)
-    taxonomy = run.ensemble.taxonomy
+    taxonomy = run.ensemble.taxonomy.without_virtual
     labels = read_labels(options.labels, taxonomy)
     with tempfile.TemporaryDirectory() as temporary:
         cropped = Path(temporary) / "cropped"
         cropped.mkdir()
         images = crop_lower(options.images, options.crop_lower, cropped) if options.crop_lower else options.images
-        request = PredictRequest(FolderRequest(images, None, missing), Path(temporary) / "out")
-        predict_folder(run, "cpu", request)
-        answers = predicted(Path(temporary) / "out" / "predictions.csv", taxonomy)
+        found = Predictor.load(run).predict(images, may_be_missing=missing)
+    answers = {sample: (found.probs[row], found.present[row]) for row, sample in enumerate(found.ids)}
     rows = [(i, sample) for i, sample in enumerate(labels.ids) if sample in answers]
     if not rows:
         raise UserError(f"{options.labels}: none of its {len(labels)} ids is an image of {options.images}")

@@ -14,7 +14,8 @@ from hpa_hier.cli.command import Parser, add_recipe_arguments, channels, one_thr
 from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
-    from hpa_hier.predict.predict_images import FolderRequest
+    from hpa_hier.predict.inputs import Samples
+    from hpa_hier.predict.predictor import Predictor
     from hpa_hier.runs.run import Run
 
 _MEMBER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -163,7 +164,7 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _fit_scores(options: argparse.Namespace) -> int:
-    from hpa_hier.predict.external_scores import FitRequest, fit_tables
+    from hpa_hier.predict.fit_tables import FitRequest, fit_tables
     from hpa_hier.settings.recipe_file import load_recipe
 
     for flag in ("score_kind", "labels"):
@@ -176,7 +177,7 @@ def _fit_scores(options: argparse.Namespace) -> int:
     if options.run and len(Path(options.run).parts) > 1:
         folder = Path(options.run)
     request = FitRequest(
-        tuple(options.scores),
+        _tables(options),
         options.score_kind,
         options.labels,
         options.taxonomy or recipe.taxonomy,
@@ -203,54 +204,61 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from hpa_hier.predict.predict_images import PredictRequest, predict_folder
+    from hpa_hier.predict.predictor import Predictor
+    from hpa_hier.predict.tables import check_free, open_tables
 
     if sum(map(bool, (options.scores, options.images, options.vectors))) != 1:
         raise UserError("predict needs --images DIR, --vectors FILE or --scores NAME=FILE.csv …; give one of them")
     if options.ids and not options.vectors:
         raise UserError("--ids goes with --vectors FILE.npy; leave it out")
-    run = _open_run(options, fitted=True)
-    if options.scores:
-        from hpa_hier.predict.external_scores import predict_tables
-
-        lines, lost = predict_tables(run, options.scores, options.out, options.overwrite)
-        print("\n".join(lines))
-        return _LEFT_OUT if lost else 0
-    began = time.monotonic()
-    if options.vectors:
-        return _predict_vectors(options, run, began)
-    images = _images(options)
-    assert images is not None  # --images is required
-    request = PredictRequest(
-        images, options.out, options.batch_size, options.threads, options.on_problem == "stop", options.overwrite
-    )
-    told = predict_folder(run, options.device, request)
-    seconds = time.monotonic() - began
-    left_out = f", {told.left_out} left out (see rejected.csv)" if told.left_out else ""
-    print(
-        f"wrote {options.out / 'predictions.csv'} and submission.csv: {told.done:,} images in {seconds:.1f} s{left_out}"
-    )
-    return _LEFT_OUT if told.left_out else 0
-
-
-def _predict_vectors(options: argparse.Namespace, run: Run, began: float) -> int:
-    from hpa_hier.predict.vectors import predict_vectors
-
     given = "channels" if options.channels else "may-be-missing" if options.may_be_missing else ""
-    if given:
+    if options.vectors and given:
         raise UserError(f"--{given}: goes with --images; vectors have no channels, leave it out")
-    table, how = (options.vectors, options.ids), (options.batch_size, options.overwrite)
-    done = predict_vectors(run, options.device, table, options.out, how)
-    seconds = time.monotonic() - began
-    print(f"wrote {options.out / 'predictions.csv'} and submission.csv: {done:,} vectors in {seconds:.1f} s")
-    return 0
+    run = _open_run(options, fitted=True)
+    began = time.monotonic()
+    check_free(options.out, options.overwrite)
+    predictor = Predictor.load(run, options.device)
+    if options.scores:
+        answers = predictor.predict(_tables(options))
+        answers.to_csv(options.out, options.overwrite)
+        for line in answers.warnings:
+            print(f"  {line}")
+        return _say_written(options.out, len(answers), "samples", len(answers.rejected))
+    if options.vectors:
+        from hpa_hier.data.pack.vector_table import read_vectors
+
+        samples = predictor.open_vectors(read_vectors(options.vectors, options.ids), options.batch_size)
+    else:
+        samples = _images(options, predictor)
+    from tqdm import tqdm
+
+    done, kind = 0, "vectors" if options.vectors else "images"
+    with (
+        open_tables(options.out, run.ensemble.taxonomy) as tables,
+        tqdm(total=samples.total, unit=kind[:-1], desc="predict", disable=None) as progress,
+    ):
+        for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
+            tables.add(answers)
+            done += len(answers)
+            progress.update(len(answers))
+        tables.reject(sorted(samples.rejected))
+    took = f" in {time.monotonic() - began:.1f} s"
+    return _say_written(options.out, done, kind + took, len(samples.rejected))
+
+
+def _say_written(out: Path, done: int, what: str, left_out: int) -> int:
+    """Say what predict has written, and return the exit status."""
+    ending = f", {left_out} left out (see rejected.csv)" if left_out else ""
+    print(f"wrote {out / 'predictions.csv'} and submission.csv: {done:,} {what}{ending}")
+    return _LEFT_OUT if left_out else 0
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from hpa_hier.predict.predict_images import explain_sample
+    from hpa_hier.predict.predictor import Predictor
 
-    run = _open_run(options, fitted=True)
-    print(explain_sample(run, options.id, _images(options), (options.device, options.every_node)))
+    predictor = Predictor.load(_open_run(options, fitted=True), options.device)
+    images = _images(options, predictor, only=options.id) if options.images else None
+    print(predictor.explain(options.id, images, options.every_node))
     return 0
 
 
@@ -276,9 +284,15 @@ def _open_run(options: argparse.Namespace, fitted: bool) -> Run:
     return Run.open(name or "", options.config, options.sets)
 
 
-def _images(options: argparse.Namespace) -> FolderRequest | None:
-    from hpa_hier.predict.predict_images import FolderRequest
+def _images(options: argparse.Namespace, predictor: Predictor, only: str | None = None) -> Samples:
+    speed = {"batch_size": options.batch_size, "threads": options.threads} if only is None else {}
+    return predictor.open_images(options.images, options.channels, options.may_be_missing, only=only, **speed)
 
-    if options.images is None:
-        return None
-    return FolderRequest(options.images, options.channels, options.may_be_missing)
+
+def _tables(options: argparse.Namespace) -> dict[str, Path]:
+    """Return the score tables by the names that their models were given."""
+    names = [name for name, _ in options.scores]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"--scores {twice[0]}=…: two tables are called '{twice[0]}'; names must differ")
+    return dict(options.scores)

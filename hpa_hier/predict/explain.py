@@ -11,6 +11,7 @@ from scipy.special import expit
 from hpa_hier.ensemble.combine.blend import BLEND
 from hpa_hier.ensemble.ensemble import Ensemble, Prediction
 from hpa_hier.ensemble.scores.scores import Scores, align
+from hpa_hier.metrics.arrays import Bools
 from hpa_hier.taxonomy import Taxonomy
 
 _RUNNERS_UP = 3  # most likely leaves whose members' say is shown though they are not present
@@ -31,7 +32,13 @@ class Known:
     filled: tuple[str, ...] = ()
 
 
-def explain(ensemble: Ensemble, members: Sequence[Scores], known: Known, every_node: bool = False) -> str:
+def explain(
+    ensemble: Ensemble,
+    members: Sequence[Scores],
+    known: Known,
+    every_node: bool = False,
+    available: Bools | None = None,
+) -> str:
     """Tell how an image's labels came about.
 
     Args:
@@ -39,13 +46,14 @@ def explain(ensemble: Ensemble, members: Sequence[Scores], known: Known, every_n
         members: its members' scores of this one image.
         known: what else there is to say.
         every_node: show the members' say for all nodes, not only for those present and the most likely leaves.
+        available: (E, 1) which member knows the image; None: all do.
 
     Returns:
         Three blocks of lines: the answer; the tree with what reconciliation changed and what the thresholds ask for;
         and each member's say.
     """
     scored = align(members)
-    prediction = ensemble.predict(scored)
+    prediction = ensemble.predict(scored, available)
     blocks = [
         _heading(ensemble, prediction, known),
         _tree(ensemble, prediction),

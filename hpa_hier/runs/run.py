@@ -17,6 +17,7 @@ from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json
 from hpa_hier.files.shell import Flag, command
+from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.runs.facts import RUN_FILE, RunFacts, read_run_facts
 from hpa_hier.runs.find import find_run
 from hpa_hier.runs.manifest import MANIFEST
@@ -77,6 +78,11 @@ class Run:
     def facts(self) -> RunFacts | None:
         """What the run was begun with; None where no training has begun here, as in the bundled run."""
         return read_run_facts(self.folder)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its members learned from simulated cells only, as those of the bundled run did."""
+        return self.facts.simulated if self.facts else self.folder == pretrained_folder()
 
     @cached_property
     def recipe_taxonomy(self) -> Taxonomy:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,9 +25,11 @@ from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_text
 from hpa_hier.predict import fit_run as held_out
-from hpa_hier.predict import predict_images as images
+from hpa_hier.predict import predictor
+from hpa_hier.predict.answers import Answers
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
-from hpa_hier.predict.tables import safe_cell, writing
+from hpa_hier.predict.inputs import InputSpec
+from hpa_hier.predict.tables import open_tables, safe_cell
 from hpa_hier.runs.find import find_newest
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import EnsembleSettings, SplitSettings
@@ -41,7 +44,7 @@ def small(tmp_path, monkeypatch) -> SmallRun:
     monkeypatch.chdir(tmp_path)
     scorers = {name: MeanOfPixels(scores) for name, scores in run.members.items()}
     monkeypatch.setattr(
-        images,
+        predictor,
         "load_scorers",
         lambda run, ensemble, device: {member.name: scorers[member.name] for member in ensemble.members},
     )
@@ -288,10 +291,8 @@ def test_a_missing_channel_is_zeros_where_the_flag_allows_it_and_is_said(small, 
     write_images(tmp_path / "images", 2, ("red", "green", "blue"))
     assert predict(small, "out", "--may-be-missing", "yellow") == 0
     assert [row["filled"] for row in rows(tmp_path / "out" / "predictions.csv")] == ["yellow", "yellow"]
-    with pytest.raises(
-        UserError, match="--may-be-missing pink: the members know the channels red, green, blue, yellow"
-    ):
-        predict(small, "other", "--may-be-missing", "pink")
+    with pytest.raises(UserError, match="--may-be-missing red: the members know the channels green, blue"):
+        InputSpec("images", ("green", "blue"), 16, "depth").allowed(["red"])
 
 
 def test_results_that_are_there_are_not_replaced_unasked(small, tmp_path):
@@ -308,7 +309,7 @@ def test_results_that_are_there_are_not_replaced_unasked(small, tmp_path):
 
 def test_a_crash_leaves_no_half_table(small, tmp_path):
     def crash() -> None:
-        with writing(tmp_path / "out", small.taxonomy) as tables:
+        with open_tables(tmp_path / "out", small.taxonomy) as tables:
             tables.reject([("a", "b", "c")])
             raise RuntimeError("disk full")
 
@@ -363,8 +364,8 @@ def test_an_open_group_without_a_leaf_below_it_is_submitted_by_its_label(tmp_pat
     nothing = np.zeros((2, 3), bool)
     plain = EnsembleSettings(calibrate="none", aggregate="mean", refine=False, thresholds="fixed")
     ensemble = fit([scores], Truth(scores.ids, nothing, ~nothing), taxonomy, plain)
-    with writing(tmp_path, taxonomy) as tables:
-        tables.add(ensemble.predict([scores]), [(), ()])
+    with open_tables(tmp_path, taxonomy) as tables:
+        tables.add(Answers(ensemble, ensemble.predict([scores]), (scores,), ((), ())))
     assert rows(tmp_path / "submission.csv")[0] == {"Id": "a", "Predicted": "17"}
     assert rows(tmp_path / "predictions.csv")[0]["fallback"] == ""
     assert rows(tmp_path / "predictions.csv")[1]["fallback"] in ("Lysosomes", "Cytosol")
@@ -377,8 +378,8 @@ def test_the_fallback_lies_below_the_groups_that_are_present(tmp_path):
     present = np.array([[True, False, False, False, False], [False] * 5])
     unsure = SafeAnswers(np.array([-1, -1]), np.zeros(2))
     prediction = Prediction(("a", "b"), taxonomy.nodes, probs, probs, np.full(5, 0.5), present, unsure)
-    with writing(tmp_path, taxonomy) as tables:
-        tables.add(prediction, [(), ()])
+    with open_tables(tmp_path, taxonomy) as tables:
+        tables.add(Answers(SimpleNamespace(taxonomy=taxonomy), prediction, (), ((), ())))
     assert [row["fallback"] for row in rows(tmp_path / "predictions.csv")] == ["Nucleoplasm", "Golgi"]
     assert [row["Predicted"] for row in rows(tmp_path / "submission.csv")] == ["0", "7"]
 
@@ -437,7 +438,7 @@ def test_help_needs_no_heavy_library():
 
 def test_the_ensemble_needs_no_torch():
     code = (
-        "import sys, hpa_hier.predict.predict_images, hpa_hier.predict.fit_run, hpa_hier.ensemble.fit\n"
+        "import sys, hpa_hier.predict.predictor, hpa_hier.predict.fit_run, hpa_hier.ensemble.fit\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

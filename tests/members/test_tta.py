@@ -17,7 +17,7 @@ from hpa_hier.members.score import Member
 from hpa_hier.members.scores_file import load_scores
 from hpa_hier.members.tta import Tta, TtaMember, augmented_copies, load_with_tta, score_held_out
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
-from hpa_hier.predict.predict_images import FolderRequest, PredictRequest, explain_sample, load_scorers, predict_folder
+from hpa_hier.predict.predictor import Predictor, load_scorers
 from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.runs.run import Run
 from hpa_hier.runs.start import start_run
@@ -144,12 +144,11 @@ def test_an_ensemble_is_fitted_on_the_views_that_it_predicts_with(run: Run, tmp_
     np.testing.assert_array_equal(scorer.logits(images), held.logits)
     with np.load(evaluate_run(Run(run.folder, recipe))) as evaluation:
         assert sorted(evaluation["ids"].tolist()) == sorted(held.ids)
-    assert "held-out image" in explain_sample(Run(run.folder, recipe), held.ids[0], None, ("cpu", False))
+    assert "held-out image" in Predictor.load(Run(run.folder, recipe)).explain(held.ids[0])
     for place in range(2):
         for channel, plane in zip(run.pack.channels, images[place], strict=True):
             cv2.imwrite(str(tmp_path / f"{held.ids[place]}_{channel}.png"), plane)
-    said = predict_folder(Run(run.folder, recipe), "cpu", PredictRequest(FolderRequest(tmp_path), tmp_path / "out"))
-    assert said.done == 2
+    assert len(Predictor.load(Run(run.folder, recipe)).predict(tmp_path)) == 2
 
 
 def test_copies_of_folds_are_scored_by_the_network_that_did_not_see_the_sample(run: Run) -> None:
@@ -172,10 +171,10 @@ def test_copies_of_folds_are_scored_by_the_network_that_did_not_see_the_sample(r
 
 
 def test_score_tables_cannot_be_looked_at_from_other_sides(tmp_path: Path) -> None:
-    from hpa_hier.predict.external_scores import FitRequest as TableRequest
-    from hpa_hier.predict.external_scores import fit_tables
+    from hpa_hier.predict.fit_tables import FitRequest as TableRequest
+    from hpa_hier.predict.fit_tables import fit_tables
 
     settings = Recipe.model_validate({"ensemble": {"tta": "d4"}}).ensemble
-    request = TableRequest((("a", tmp_path / "a.csv"),), "logits", tmp_path / "labels.csv", "hierarchy/hpa28.yaml")
+    request = TableRequest({"a": tmp_path / "a.csv"}, "logits", tmp_path / "labels.csv", "hierarchy/hpa28.yaml")
     with pytest.raises(UserError, match=r"ensemble\.tta: score tables hold no images; set it to none for --scores"):
         fit_tables(tmp_path, request, settings)

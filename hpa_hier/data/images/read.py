@@ -65,7 +65,7 @@ def read_image(
                 file, f"{plane.shape[1]} × {plane.shape[0]} pixels, another channel {shape[1]} × {shape[0]}"
             )
         shape = plane.shape
-        image[c] = _pad(to_uint8(_scale(plane, size), intensity), size)
+        image[c] = convert_plane(plane, size, intensity)
     return Reading(image, missing)
 
 
@@ -92,6 +92,23 @@ def _plane(plane: Plane, decoded: dict[Path, np.ndarray]) -> np.ndarray:
 def resize(plane: np.ndarray, size: int) -> np.ndarray:
     """Resize a plane (H, W) to (size, size): shrink by area or enlarge linearly, then pad with zeros to a square."""
     return _pad(_scale(plane, size), size)
+
+
+def convert_plane(plane: np.ndarray, size: int, intensity: str) -> np.ndarray:
+    """Convert one channel as read_image does: resize, convert to 8 bits by the rule, pad with zeros to a square.
+
+    Args:
+        plane: (H, W) uint8 or uint16.
+        size: S, pixels.
+        intensity: "depth" or "percentile".
+
+    Returns:
+        (S, S) uint8.
+
+    >>> convert_plane(np.full((2, 4), 65535, np.uint16), 4, "depth")[:, 0].tolist()
+    [0, 255, 255, 0]
+    """
+    return _pad(to_uint8(_scale(plane, size), intensity), size)
 
 
 def _scale(plane: np.ndarray, size: int) -> np.ndarray:

@@ -74,10 +74,36 @@ def scan(folder: Path | str, channels: str | None = None) -> Scan:
     Raises:
         UserError: there is no such folder, it holds no image, or `channels` cannot be understood.
     """
-    folder, hint = Path(folder), parse_hint(channels)
+    folder = Path(folder)
+    found = _scan(_entries(folder), parse_hint(channels), folder)
+    if not found.sources and not found.rejects:
+        suffixes = ", ".join(READERS)
+        raise UserError(
+            f"{folder}: no image among {len(found.ignored)} entries; {suffixes} are read, sub-folders are not entered"
+        )
+    return found
+
+
+def scan_files(files: Sequence[Path | str], channels: str | None = None) -> Scan:
+    """Find the samples among files by their names, as `scan` does in a folder.
+
+    Args:
+        files: one for each channel of a sample, or RGB files or many-channel TIFFs; from any folders.
+        channels: as for `scan`.
+
+    Raises:
+        UserError: no file is an image, or `channels` cannot be understood.
+    """
+    found = _scan([Path(file) for file in files], parse_hint(channels), None)
+    if not found.sources and not found.rejects:
+        raise UserError(f"no image among {len(files)} files; {', '.join(READERS)} are read")
+    return found
+
+
+def _scan(entries: Sequence[os.DirEntry[str] | Path], hint: ChannelHint, folder: Path | None) -> Scan:
     found: dict[str, _Found] = {}
     ignored: list[str] = []
-    for entry in _entries(folder):
+    for entry in entries:
         stem, suffix = split_suffix(entry.name)
         if entry.name.startswith(".") or not suffix:
             ignored.append(entry.name)
@@ -93,14 +119,9 @@ def scan(folder: Path | str, channels: str | None = None) -> Scan:
         if fault is not None:
             sample.fault = sample.fault or Reject(sample_id, entry.name, fault)
         elif channel is None:
-            sample.whole = Path(entry.path)
+            sample.whole = Path(entry)
         else:
-            sample.channels[channel] = Path(entry.path)
-    if not found:
-        suffixes = ", ".join(READERS)
-        raise UserError(
-            f"{folder}: no image among {len(ignored)} entries; {suffixes} are read, sub-folders are not entered"
-        )
+            sample.channels[channel] = Path(entry)
     return _settle(found, ignored, hint)
 
 
@@ -155,9 +176,9 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise UserError(f"{folder}: cannot be read as a folder of images ({error.strerror})") from None
 
 
-def _entry_fault(entry: os.DirEntry[str], folder: Path, sample_id: str) -> str | None:
-    if entry.is_symlink():
-        target = Path(os.path.realpath(entry.path))
+def _entry_fault(entry: os.DirEntry[str] | Path, folder: Path | None, sample_id: str) -> str | None:
+    if folder is not None and entry.is_symlink():
+        target = Path(os.path.realpath(entry))
         if not target.is_relative_to(os.path.realpath(folder)):
             return f"a link that leaves the folder, to {target}"
     if entry.is_dir():

@@ -47,15 +47,24 @@ def read_vectors(path: Path, ids: Path | None = None) -> VectorTable:
         if ids is not None:
             raise UserError(f"--ids {ids}: goes with a .npy file; the ids of {path} are its first column")
         table = _read_numbers(path) or _read_cells(path)
+    check_vectors(table)
+    return table
+
+
+def check_vectors(table: VectorTable) -> None:
+    """Refuse ids that are bad or double, and infinite values.
+
+    Raises:
+        UserError: naming the first.
+    """
     _check_ids(table)
     infinite = np.isinf(table.values)
     if infinite.any():
         row, column = np.argwhere(infinite)[0]
         raise UserError(
-            f"{path}: {int(infinite.sum()):,} values are infinite or too large for float32, the first is "
+            f"{table.source}: {int(infinite.sum()):,} values are infinite or too large for float32, the first is "
             f"'{table.features[column]}' of {table.ids[row]}; fix them"
         )
-    return table
 
 
 def refuse_missing_values(source: object, values: np.ndarray, ids: Sequence[str], features: Sequence[str]) -> None:

@@ -175,7 +175,7 @@ def test_fit_evaluate_report_and_predict_take_vectors_as_they_take_images(
 
 def test_members_of_vectors_refuse_images_and_tables_of_other_features(fitted: Path, tmp_path: Path) -> None:
     run = ["predict", "--run", str(fitted), "--out", str(tmp_path / "out")]
-    with pytest.raises(UserError, match="the members take vectors, not images; predict with --vectors FILE"):
+    with pytest.raises(UserError, match="the members take vectors, not images; use --vectors FILE"):
         ensemble([*run, "--images", str(tmp_path)])
     (tmp_path / "other.csv").write_text("id,length,width,mass,charge,height\na,1,2,3,4,5\n")
     with pytest.raises(UserError, match=r"other\.csv: 5 features, not the 5 that the .* trained on; it has no 'age'"):

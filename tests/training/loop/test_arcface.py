@@ -21,7 +21,7 @@ from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.models.heads.arcface import NeighbourVote, arcface
 from hpa_hier.models.network import Network
 from hpa_hier.predict.fit_run import fit_run
-from hpa_hier.predict.predict_images import explain_sample
+from hpa_hier.predict.predictor import Predictor
 from hpa_hier.runs.manifest import BANK
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe import MemberSettings
@@ -180,7 +180,7 @@ def test_a_member_of_its_own_images_names_those_that_it_remembers(tmp_path: Path
 
 def test_the_evidence_stands_beside_the_answer(plan: Plan) -> None:
     fit_run(plan.run)
-    said = explain_sample(plan.run, plan.run.split.part_ids("test")[0], None, ("cpu", False))
+    said = Predictor.load(plan.run).explain(plan.run.split.part_ids("test")[0])
     assert "nearest    training images, as 'leaf' sees them" in said
     assert len(said[said.index("nearest ") :].splitlines()) == 6
 

@@ -1,8 +1,8 @@
-"""Outside scores: an ensemble fitted on and used with nothing but other models' score tables."""
+"""Fitting an ensemble on nothing but other models' score tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,13 +11,12 @@ from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import describe_verdict, fit_accepted
 from hpa_hier.ensemble.fit import fit_data
-from hpa_hier.ensemble.scores.score_table import ScoreKind, describe_coverage, join_tables, read_scores
-from hpa_hier.ensemble.scores.scores import Scores, Truth
+from hpa_hier.ensemble.scores.score_table import ScoreKind, describe_coverage, join_tables
+from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools
 from hpa_hier.predict.held_out_table import write_held_out
-from hpa_hier.predict.tables import refuse_existing, writing
-from hpa_hier.runs.run import Run
+from hpa_hier.predict.score_tables import read_tables
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
@@ -36,7 +35,7 @@ class FitRequest:
         on_problem: at rows of the label table that cannot be used: stop, or skip them.
     """
 
-    tables: tuple[tuple[str, Path], ...]
+    tables: Mapping[str, Path]
     kind: ScoreKind
     labels: Path
     taxonomy: str
@@ -55,7 +54,7 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         name = "tta_sizes" if settings.tta == "none" else "tta"
         raise UserError(f"ensemble.{name}: score tables hold no images; set it to none for --scores")
     taxonomy = Taxonomy.load(request.taxonomy)
-    tables = _read(request.tables, request.kind, taxonomy)
+    tables = read_tables(request.tables, request.kind, taxonomy)
     labels = read_labels(request.labels, taxonomy, request.on_problem)
     truth = Truth(labels.ids, *_targets(labels.nodes, taxonomy))
     scored = {sample for one in tables for sample in one.ids}
@@ -96,61 +95,6 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         f"  {describe_verdict(accepted.verdict)}",
         *([f"  {figures}"] if figures else []),
     ]
-
-
-def predict_tables(run: Run, files: Sequence[tuple[str, Path]], out: Path, overwrite: bool) -> tuple[list[str], int]:
-    """Predict all samples of the score tables and write the three tables.
-
-    Returns:
-        What there is to say, and how many samples were left out because no model answers for one of the leaves.
-
-    Raises:
-        UserError: a table is wrong, or the tables are not those of the models that the ensemble was fitted on.
-    """
-    refuse_existing(out, overwrite)
-    ensemble = run.ensemble
-    kind = ensemble.about.get("score_kind")
-    if kind not in ("probs", "logits"):
-        raise UserError(
-            f"{run.folder}: its ensemble was fitted on members of its own, not on score tables; use --images DIR"
-        )
-    wanted, got = sorted(member.name for member in ensemble.members), sorted(name for name, _ in files)
-    if wanted != got:
-        raise UserError(f"{run.folder}: its ensemble combines {', '.join(wanted)}; got --scores of {', '.join(got)}")
-    taxonomy = ensemble.taxonomy
-    tables = _read(files, "probs" if kind == "probs" else "logits", taxonomy)
-    order = {member.name: member.calibration.nodes for member in ensemble.members}
-    tables = [_in_order(one, order[one.name]) for one in tables]
-    joined = join_tables(tables, taxonomy)
-    prediction = ensemble.predict(joined.members, joined.available)
-    with writing(out, taxonomy) as written:
-        written.add(prediction, [()] * len(prediction.ids))
-        written.reject((sample, "", f"no table answers for the leaf '{leaf}'") for sample, leaf in joined.unanswered)
-    left_out = len(joined.unanswered)
-    ending = f", {left_out} left out (see rejected.csv)" if left_out else ""
-    lines = [f"  {line}" for line in describe_coverage(tables, len(prediction.ids), taxonomy, joined.available)]
-    done = f"wrote {out / 'predictions.csv'} and submission.csv: {len(prediction.ids):,} samples{ending}"
-    return [*lines, done], left_out
-
-
-def _read(files: Sequence[tuple[str, Path]], kind: ScoreKind, taxonomy: Taxonomy) -> list[Scores]:
-    names = [name for name, _ in files]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"--scores {twice[0]}=…: two tables are called '{twice[0]}'; names must differ")
-    return sorted((read_scores(name, path, kind, taxonomy) for name, path in files), key=lambda one: one.name)
-
-
-def _in_order(scores: Scores, nodes: tuple[str, ...]) -> Scores:
-    """Bring columns into the order that the ensemble knows them in."""
-    if set(scores.nodes) != set(nodes):
-        differing = sorted(set(scores.nodes) ^ set(nodes))[0]
-        raise UserError(
-            f"table '{scores.name}' has other columns than when the ensemble was fitted, such as '{differing}'; "
-            "give the same ones, or fit again"
-        )
-    columns = [scores.nodes.index(node) for node in nodes]
-    return Scores(scores.name, scores.ids, nodes, scores.logits[:, columns])
 
 
 def _targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy) -> tuple[Bools, Bools]:

@@ -1,0 +1,272 @@
+"""Inputs: what an ensemble's members take, and samples of any form read as that, batch by batch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpa_hier.ensemble.ensemble import Ensemble
+from hpa_hier.errors import UserError
+from hpa_hier.predict.answers import Rejected
+
+if TYPE_CHECKING:  # reading images imports an image library, which other uses of the ensemble do without
+    import pandas as pd
+
+    from hpa_hier.data.images.read import Reading
+    from hpa_hier.data.images.scan import ImageSource, Scan
+    from hpa_hier.data.pack.vector_table import VectorTable
+
+_BATCHES_AHEAD = 1  # batches read while one is being answered for
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What samples must be like for an ensemble's members.
+
+    Attributes:
+        kind: images or vectors.
+        channels: of images, along axis C; of vectors, the names of the features.
+        size: pixels, side of the images; 1 for vectors.
+        intensity: rule by which images become 8 bits, depth or percentile; of vectors, "mean" where gaps are filled.
+        may_be_missing: channels that an image may lack; they are zeros.
+    """
+
+    kind: str
+    channels: tuple[str, ...]
+    size: int
+    intensity: str
+    may_be_missing: tuple[str, ...] = ()
+
+    @classmethod
+    def from_ensemble(cls, ensemble: Ensemble) -> InputSpec | None:
+        """Return what the members of an ensemble take; None where it was fitted on score tables alone."""
+        about: Any = ensemble.about.get("images")
+        if not about:
+            return None
+        return cls(
+            about.get("kind", "images"),
+            tuple(about["channels"]),
+            int(about["size"]),
+            str(about["intensity"]),
+            tuple(about["may_be_missing"]),
+        )
+
+    def allowed(self, also: Sequence[str]) -> tuple[str, ...]:
+        """Return the channels that may be missing, with further ones.
+
+        Raises:
+            UserError: one is no channel of the members.
+        """
+        unknown = sorted(set(also) - set(self.channels))
+        if unknown:
+            raise UserError(
+                f"--may-be-missing {unknown[0]}: the members know the channels {', '.join(self.channels)}; "
+                "name some of these"
+            )
+        return (*self.may_be_missing, *also)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples that were read together.
+
+    Attributes:
+        ids: B sample ids.
+        values: (B, C, S, S) uint8 images, or (B, F) float32 vectors.
+        filled: for each sample, the channels that it lacks.
+        rejected: samples that could not be read.
+    """
+
+    ids: tuple[str, ...]
+    values: np.ndarray
+    filled: tuple[tuple[str, ...], ...]
+    rejected: tuple[Rejected, ...] = ()
+
+
+@dataclass
+class Samples:
+    """Samples that wait to be read.
+
+    Attributes:
+        source: where they are from, for people.
+        total: how many, without those that cannot be read by what is known already.
+        batches: reads them, once.
+        rejected: those that cannot be read; more may be found on the way.
+    """
+
+    source: str
+    total: int
+    batches: Iterator[Batch]
+    rejected: list[Rejected] = field(default_factory=list)
+
+    @property
+    def first(self) -> str:
+        """The first of the rejected, for people."""
+        sample, file, reason = min(self.rejected)
+        return f"first: {file} ({sample}): {reason}"
+
+    def refuse_rejected(self) -> None:
+        """Raise the UserError of samples that cannot be read, where there are any."""
+        if self.rejected:
+            raise UserError(
+                f"{self.first}; {len(self.rejected)} such among {self.total} images so far, nothing was written; "
+                "fix them, or predict the rest with --on-problem skip"
+            )
+
+
+def read_files(scan: Scan, spec: InputSpec, allowed: Sequence[str], batch_size: int, threads: int) -> Iterator[Batch]:
+    """Read images in threads, one batch ahead of the one that is handed out.
+
+    Args:
+        scan: which files hold the samples.
+        spec: what images must be like.
+        allowed: channels that may be missing.
+        batch_size: samples a batch.
+        threads: that read and decode at the same time.
+    """
+    from hpa_hier.data.images.read import read_image
+
+    read: Callable[[ImageSource], Reading] = partial(
+        read_image, size=spec.size, channels=spec.channels, intensity=spec.intensity, may_be_missing=allowed
+    )
+    waiting: deque[tuple[Sequence[ImageSource], list[Future[Reading]]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(scan.sources), batch_size):
+            chunk = scan.sources[start : start + batch_size]
+            waiting.append((chunk, [pool.submit(read, source) for source in chunk]))
+            if len(waiting) > _BATCHES_AHEAD:
+                yield _collect(*waiting.popleft())
+        while waiting:
+            yield _collect(*waiting.popleft())
+
+
+def read_array(
+    images: np.ndarray, ids: Sequence[str], channels: str | None, spec: InputSpec, allowed: Sequence[str], rows: int
+) -> Iterator[Batch]:
+    """Convert an array of images as files are: each channel resized, padded to a square, and brought to 8 bits.
+
+    Args:
+        images: (B, C, H, W) uint8 or uint16.
+        ids: B sample ids.
+        channels: names along axis C, such as ``green,blue`` or ``blue,-,green``; None: those of the members.
+        spec: what images must be like.
+        allowed: channels that may be missing.
+        rows: images a batch.
+
+    Raises:
+        UserError: another shape or type, channels that do not fit, or a channel lacks that may not.
+    """
+    from hpa_hier.data.images.channels import parse_hint
+    from hpa_hier.data.images.read import convert_plane
+
+    order = parse_hint(channels).order if channels else spec.channels
+    if images.ndim != 4 or images.dtype not in (np.uint8, np.uint16):
+        raise UserError(
+            f"an array of images has shape (B, C, H, W) and type uint8 or uint16, got {images.dtype} of shape "
+            f"{images.shape}; add a batch axis with array[None], or convert it"
+        )
+    if len(order) != images.shape[1]:
+        names = ", ".join(name or "-" for name in order)
+        raise UserError(
+            f"an array of {images.shape[1]} channels, where {len(order)} are named ({names}); name them in order, as "
+            "in channels='red,green,blue,yellow'"
+        )
+    missing = tuple(channel for channel in spec.channels if channel not in order)
+    refused = [channel for channel in missing if channel not in allowed]
+    if refused:
+        raise UserError(
+            f"an array without {', '.join(refused)}; may_be_missing={refused!r} allows it, and zeros stand for it"
+        )
+    plane = {channel: order.index(channel) for channel in spec.channels if channel in order}
+    for first in range(0, len(images), rows):
+        some = images[first : first + rows]
+        values = np.zeros((len(some), len(spec.channels), spec.size, spec.size), np.uint8)
+        for row, image in enumerate(some):
+            for c, channel in enumerate(spec.channels):
+                if channel in plane:
+                    values[row, c] = convert_plane(image[plane[channel]], spec.size, spec.intensity)
+        yield Batch(tuple(ids[first : first + rows]), values, (missing,) * len(some))
+
+
+def table_of_frame(frame: pd.DataFrame) -> VectorTable:
+    """Return vectors of a data frame: ids as index, one column of numbers a feature.
+
+    Raises:
+        UserError: a column holds no numbers, values are infinite, or ids are bad or double.
+    """
+    from hpa_hier.data.pack.vector_table import VectorTable, check_vectors
+
+    for name, kind in frame.dtypes.items():
+        if kind.kind not in "fiub":
+            raise UserError(f"a data frame: the column '{name}' is of type {kind}, not of numbers; ids are the index")
+    ids, features = (tuple(map(str, labels)) for labels in (frame.index, frame.columns))
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, which is refused
+        table = VectorTable("a data frame", ids, features, frame.to_numpy(np.float64).astype(np.float32))
+    check_vectors(table)
+    return table
+
+
+def read_vectors(table: VectorTable, spec: InputSpec, rows: int) -> Iterator[Batch]:
+    """Give out vectors in batches, features in the order of the members.
+
+    Raises:
+        UserError: other features than the members were trained on, or missing values where they know none.
+    """
+    from hpa_hier.data.pack.pack_file import FILLED
+    from hpa_hier.data.pack.vector_table import order_features, refuse_missing_values
+
+    values = order_features(table, spec.channels)
+    if spec.intensity != FILLED:
+        refuse_missing_values(table.source, values, table.ids, spec.channels)
+    for first in range(0, len(values), rows):
+        some = values[first : first + rows]
+        yield Batch(table.ids[first : first + rows], some, ((),) * len(some))
+
+
+def scan_images(images: Path | str | Sequence[Path | str], channels: str | None, only: str | None = None) -> Scan:
+    """Find the samples of a folder, or among files.
+
+    Args:
+        images: a folder, or files.
+        channels: which channel is where, as the user says it; None: found from names.
+        only: id of the one sample that is wanted.
+
+    Raises:
+        UserError: there are no images, or not the one that is wanted.
+    """
+    from hpa_hier.data.images.scan import scan, scan_files
+
+    found = scan(images, channels) if isinstance(images, (str, Path)) else scan_files(images, channels)
+    if only is None:
+        return found
+    wanted = tuple(source for source in found.sources if source.id == only)
+    if not wanted:
+        reason = next((f": {one.file}: {one.reason}" for one in found.rejects if one.id == only), "")
+        there = ", ".join(source.id for source in found.sources[:3]) or "none"
+        where = images if isinstance(images, (str, Path)) else "the files"
+        raise UserError(f"{where}: no readable image '{only}'{reason}; the first ids here: {there}")
+    return found._replace(sources=wanted, rejects=())
+
+
+def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]]) -> Batch:
+    from hpa_hier.data.images.reader import UnreadableImage
+
+    ids, images, filled, rejected = [], [], [], []
+    for source, reading in zip(chunk, readings, strict=True):
+        try:
+            image, missing = reading.result()
+        except UnreadableImage as error:
+            rejected.append(Rejected(source.id, error.file.name, error.reason))
+            continue
+        ids.append(source.id)
+        images.append(image)
+        filled.append(tuple(missing))
+    stacked = np.stack(images) if images else np.empty((0, 0, 0, 0), np.uint8)
+    return Batch(tuple(ids), stacked, tuple(filled), tuple(rejected))

@@ -1,0 +1,301 @@
+"""Predictor: a fitted ensemble with its members, which answers for images, vectors and other models' scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from hpa_hier.ensemble.ensemble import Ensemble
+from hpa_hier.ensemble.scores.scores import Scores, align
+from hpa_hier.errors import UserError
+from hpa_hier.members.scores_file import load_scores
+from hpa_hier.predict.answers import Answers, Rejected, join_answers
+from hpa_hier.predict.held_out import fitted_settings, scores_path
+from hpa_hier.predict.inputs import (
+    Batch,
+    InputSpec,
+    Samples,
+    read_array,
+    read_files,
+    read_vectors,
+    scan_images,
+    table_of_frame,
+)
+from hpa_hier.predict.score_tables import answer_tables
+from hpa_hier.runs.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpa_hier.data.pack.vector_table import VectorTable
+
+_NEIGHBOURS = 5  # training images named
+_SIMULATED = "its members learned from simulated cells only; do not rely on its answers"
+
+
+class Scorer(Protocol):
+    """A member that can score samples."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """What it answers for."""
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Return (B, n) logits of (B, C, S, S) images, or of (B, F) vectors, the same for one in any batch."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A run's fitted ensemble, ready to answer.
+
+    Attributes:
+        run: the run.
+        device: where members are put: auto, cpu, cuda, cuda:N or mps.
+    """
+
+    run: Run
+    device: str = "cpu"
+
+    @classmethod
+    def load(cls, run: Run | str | Path, device: str = "cpu") -> Predictor:
+        """Load the ensemble of a run.
+
+        Args:
+            run: the run, its name under artifacts/, its folder, or ``pretrained`` for the bundled one.
+            device: auto, cpu, cuda, cuda:N or mps.
+
+        Raises:
+            UserError: there is no such run, it has no fitted ensemble, or a member was trained again since.
+        """
+        predictor = cls(run if isinstance(run, Run) else Run.open(run), device)
+        if predictor.spec is not None:
+            predictor.run.check_unchanged(predictor.ensemble)
+        return predictor
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The fitted ensemble."""
+        return self.run.ensemble
+
+    @cached_property
+    def spec(self) -> InputSpec | None:
+        """What samples must be like; None where the ensemble takes score tables."""
+        return InputSpec.from_ensemble(self.ensemble)
+
+    @cached_property
+    def scorers(self) -> Mapping[str, Scorer]:
+        """The members, by name, loaded when they are first asked for."""
+        return load_scorers(self.run, self.ensemble, self.device)
+
+    def predict(
+        self,
+        samples: Path | str | Sequence[Path | str] | np.ndarray | pd.DataFrame | Mapping[str, Path],
+        *,
+        ids: Sequence[str] | None = None,
+        channels: str | None = None,
+        may_be_missing: Sequence[str] = (),
+        batch_size: int = 64,
+        threads: int = 2,
+    ) -> Answers:
+        """Answer for samples.
+
+        Args:
+            samples: a folder of images, a list of image files, an array (B, C, H, W) of uint8 or uint16; for an
+                ensemble on vectors, a data frame with ids as index; for one on score tables, a file for each model.
+            ids: of an array's images; None: 0, 1, 2 and so on.
+            channels: which channel is where, if names do not say: an order such as ``red,green,blue`` or names such as
+                ``red=tubulin,green=gfp``; for an array, the names along axis C.
+            may_be_missing: channels that images may lack, beside those that training images lacked.
+            batch_size: images at a time; the answers do not depend on it.
+            threads: that read and decode images.
+
+        Returns:
+            The answers; images that cannot be read are in `rejected`.
+
+        Raises:
+            UserError: nothing can be read, or the samples are not what the members take.
+        """
+        if isinstance(samples, Mapping):
+            return answer_tables(self.ensemble, samples, str(self.run.folder))
+        if isinstance(samples, np.ndarray):
+            opened = self.open_array(samples, ids, channels, may_be_missing, batch_size)
+        elif isinstance(samples, (str, Path, Sequence)):
+            opened = self.open_images(samples, channels, may_be_missing, batch_size=batch_size, threads=threads)
+        else:
+            opened = self.open_vectors(table_of_frame(samples), batch_size)
+        return join_answers([*self.stream(opened)], opened.rejected)
+
+    def open_images(
+        self,
+        images: Path | str | Sequence[Path | str],
+        channels: str | None = None,
+        may_be_missing: Sequence[str] = (),
+        *,
+        only: str | None = None,
+        batch_size: int = 64,
+        threads: int = 2,
+    ) -> Samples:
+        """Find the images of a folder, or of a list of files, for `stream`; arguments as for `predict`.
+
+        `only` is the id of the one image that is wanted.
+        """
+        source = f"{len(images)} files" if isinstance(images, Sequence) and not isinstance(images, str) else str(images)
+        spec = self._spec("images", source)
+        allowed = spec.allowed(may_be_missing)
+        scan = scan_images(images, channels, only)
+        rejected = [Rejected(one.id, one.file, one.reason) for one in scan.rejects]
+        return Samples(source, len(scan.sources), read_files(scan, spec, allowed, batch_size, threads), rejected)
+
+    def open_array(
+        self,
+        images: np.ndarray,
+        ids: Sequence[str] | None = None,
+        channels: str | None = None,
+        may_be_missing: Sequence[str] = (),
+        batch_size: int = 64,
+    ) -> Samples:
+        """Take an array of images for `stream`; arguments as for `predict`."""
+        source = "an array of images"
+        spec = self._spec("images", source)
+        names = tuple(map(str, range(len(images)) if ids is None else ids))
+        if len(names) != len(images) or len(set(names)) != len(names):
+            raise UserError(f"ids: {len(names)}, {len(set(names))} of them different, for {len(images)} images")
+        allowed = spec.allowed(may_be_missing)
+        return Samples(source, len(images), read_array(images, names, channels, spec, allowed, batch_size))
+
+    def open_vectors(self, table: VectorTable, batch_size: int = 64) -> Samples:
+        """Take a table of vectors for `stream`."""
+        spec = self._spec("vectors", table.source)
+        return Samples(table.source, len(table.ids), read_vectors(table, spec, batch_size))
+
+    def stream(self, samples: Samples, stop: bool = False) -> Iterator[Answers]:
+        """Answer for samples batch by batch: memory stays the same however many there are.
+
+        Args:
+            samples: opened; those that cannot be read are added to their `rejected`.
+            stop: raise an error at the first sample that cannot be read.
+
+        Raises:
+            UserError: none can be read.
+        """
+        done = 0
+        if stop:
+            samples.refuse_rejected()
+        for batch in samples.batches:
+            samples.rejected += batch.rejected
+            if stop:
+                samples.refuse_rejected()
+            if batch.ids:
+                done += len(batch.ids)
+                yield self._answer(batch, samples.source)
+        if not done:
+            raise UserError(
+                f"{samples.source}: none of {len(samples.rejected)} images can be predicted; {samples.first}"
+            )
+
+    def explain(self, sample: str, images: Samples | None = None, every_node: bool = False) -> str:
+        """Tell how the answer for one image came about, with the training images nearest to it where members vote.
+
+        Args:
+            sample: its id.
+            images: from `open_images` with `only`; None: the image is one of the run's own pack.
+            every_node: show what members say of all nodes.
+        """
+        if images is None:
+            answers, values = self._answer_own(sample)
+        else:
+            batch = next(images.batches)
+            images.rejected += batch.rejected
+            images.refuse_rejected()
+            answers, values = self._answer(batch, f"image of {images.source}"), batch.values
+        return answers.explain(sample, every_node) + self._describe_neighbours(values)
+
+    def _spec(self, kind: str, source: str) -> InputSpec:
+        """Return what samples must be like, where they are of the kind that the members take."""
+        flag = {"images": "--images DIR", "vectors": "--vectors FILE"}
+        if self.spec is None:
+            raise UserError(
+                f"{source}: the ensemble was fitted on score tables alone; use --scores, not {flag[kind].split()[0]}"
+            )
+        if self.spec.kind != kind:
+            raise UserError(f"{source}: the members take {self.spec.kind}, not {kind}; use {flag[self.spec.kind]}")
+        return self.spec
+
+    def _answer(self, batch: Batch, source: str) -> Answers:
+        scores = tuple(
+            Scores(
+                member.name,
+                batch.ids,
+                tuple(self.scorers[member.name].nodes),
+                self.scorers[member.name].logits(batch.values).astype(np.float64),
+            ).renamed(member.renamed)
+            for member in self.ensemble.members
+        )
+        return self._answers(scores, batch.filled, source)
+
+    def _answers(self, scores: Sequence[Scores], filled: tuple[tuple[str, ...], ...], source: str) -> Answers:
+        ensemble = self.ensemble
+        about = f"{self.run.folder}: {len(ensemble.members)} members, {ensemble.aggregate}, {ensemble.reconcile}"
+        return Answers(
+            ensemble,
+            ensemble.predict(scores),
+            align(scores),
+            filled,
+            source=f"{about}; {source}",
+            notes=(_SIMULATED,) if self.run.simulated else (),
+        )
+
+    def _answer_own(self, sample: str) -> tuple[Answers, np.ndarray]:
+        """Answer for a sample of the run's pack: by its held-out scores where there are any; return its values too."""
+        records = self.run.check_unchanged(self.ensemble)
+        self.run.check_pack(records)
+        pack = self.run.pack
+        if sample not in pack.ids:
+            raise UserError(
+                f"{sample}: no image of {pack.path} has this id, the first is {pack.ids[0]}; "
+                "for an image of yours add --images DIR"
+            )
+        row = int(pack.find_rows([sample])[0])
+        values = pack.read(np.array([row]))
+        filled = (tuple(pack.samples[row].filled),)
+        settings = fitted_settings(self.ensemble)
+        held = [load_scores(scores_path(self.run, record, settings), record.name) for record in records]
+        if all(sample in scores.ids for scores in held):
+            renamed = {member.name: member.renamed for member in self.ensemble.members}
+            scores = [one.take([sample]).renamed(renamed[one.name]) for one in held]
+            answers = self._answers(scores, filled, "held-out image")
+        else:
+            where = "image that the members were trained on, so more certain than a new one"
+            answers = self._answer(Batch((sample,), values, filled), where)
+        return replace(answers, annotated={sample: pack.nodes[row]}), values
+
+    def _describe_neighbours(self, values: np.ndarray) -> str:
+        """Name the training images that members which vote found nearest to one image; "" where no member votes."""
+        blocks = []
+        for record in self.run.check_unchanged(self.ensemble):
+            if record.manifest.head != "arcface":
+                continue
+            from hpa_hier.members.neighbours import find_neighbours, has_neighbours  # imports torch
+            from hpa_hier.members.score import Member
+
+            if not has_neighbours(member := Member.load(record.folder, self.device)):
+                continue
+            (found,) = find_neighbours(record.folder, member, values)
+            lines = [f"nearest    training images, as '{record.name}' sees them"]
+            lines += [f"  {one.similarity:6.3f}  {one.id}  {', '.join(one.annotated)}" for one in found[:_NEIGHBOURS]]
+            blocks.append("\n".join(lines))
+        return "".join(f"\n\n{block}" for block in blocks)
+
+
+def load_scorers(run: Run, ensemble: Ensemble, device: str) -> dict[str, Scorer]:
+    """Load an ensemble's members, checked to be those that it was fitted with."""
+    from hpa_hier.members.tta import Tta, load_with_tta  # imports torch
+
+    run.check_unchanged(ensemble)
+    tta = Tta.from_settings(fitted_settings(ensemble))
+    return {member.name: load_with_tta(run.member_folder(member.name), device, tta) for member in ensemble.members}
