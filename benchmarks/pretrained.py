@@ -1,10 +1,10 @@
-"""Make the small ensemble that comes with the package: train on simulated cells, fit, copy, write its card.
+"""Make the bundled ensemble: train on simulated cells, fit, copy, write its card.
 
     python benchmarks/pretrained.py [--jobs N] [--device auto] [--real DIR --labels CSV [--crop-lower 0.08]]
 
 The recipe is configs/pretrained.yaml; the result goes to artifacts/pretrained. With --real the card gets the table of
-benchmarks/sim_to_real.py on those images. About a quarter of an hour on one CPU core; a training that was cut off is
-gone on with.
+benchmarks/sim_to_real.py on those images. About a quarter of an hour on one CPU core; an interrupted
+training is resumed.
 """
 
 from __future__ import annotations
@@ -27,56 +27,57 @@ from hpa_hier.settings.recipe_file import load_recipe
 CONFIG = "configs/pretrained.yaml"
 MEMBER_FILES = ("member.json", "model.safetensors", "config.yaml", "taxonomy.yaml", "history.csv")
 LOOKS = "six"  # times that scores on the dictionary were read in making what is shipped, this one included
-START = (
-    "The leaf members are initialised from the previously shipped backbones (also trained on simulated data), "
-    "the others from the new leaf member's. "
-)
+START = """The leaf members are initialised from the previously shipped backbones (also trained on simulated data), the
+others from the new leaf member's.
+"""
 LARGEST_MEMBER, LARGEST = 1_500_000, 5_000_000  # bytes
 
-CARD = """# The ensemble that comes with the package
+CARD = """# The bundled ensemble
 
 {members} small networks ({parameters:,} parameters each, {megabytes:.1f} MB in all) for images of {size}² pixels, with
 the calibration and thresholds that make one ensemble of them. `python -m hpa_hier.ensemble predict --images DIR
---out DIR` uses it when no run is named and none is finished; `python -m hpa_hier.train --init pretrained` starts from
-its leaf member.
+--out DIR` uses it when no run is named and none is finished; `python -m hpa_hier.train --init pretrained` initialises
+a network from its leaf member.
 
-## What it was trained on
+## What was it trained on?
 
 **Simulated cells only**: {count:,} fields that `hpa_hier.simulate` made ({recipe}),
-{parts}.
-It has seen no microscope image. Cells' mean radius goes from {smallest:.0%} to {largest:.0%} of the side, labels are
-drawn as if all classes were equally frequent, and the yellow channel is dropped in {dropped:.0%} of the training
-images, because many sets lack it. Fields are simulated at {supersample} times the side and shrunk, their contrast,
-sharpness and compression vary at `simulate.variety` {variety:g}, and intensities are converted to 8 bits by the
-{intensity} rule, as in prediction. {start}Passes over the training part: {passes}.
+{parts}. It has seen no microscope image.
 
+Cells' mean radius is {smallest:.0%} to {largest:.0%} of the side, and all classes are about equally frequent. The
+yellow channel is dropped in {dropped:.0%} of the training images, because many sets of real images lack it. Fields are
+simulated at {supersample} times the side and shrunk; contrast, sharpness and compression vary (`simulate.variety`
+{variety:g}); intensities are converted to 8 bits by the {intensity} rule, as in prediction.
+{start}
+Passes over the training part: {passes}.
 `python benchmarks/pretrained.py` makes it again.
 
-On simulated images that no member was trained on (the test part; **simulated**):
+## How good is it on simulated images?
+
+On the test part, which no member was trained on:
 
 ```
 {simulated}
 ```
 
-## On real images
+## How good is it on real images?
 
 {real}
 
-## What it must not be used for
+## What must it not be used for?
 
 - **No answer about a protein, a patient or a treatment may rest on it.** It is there to try the system before any
   training.
 - Its probabilities are calibrated on simulated cells with all classes alike, so on real images they are **not**
-  calibrated, and its thresholds are not those for your images' class frequencies.
-- It does not tell tissue from cells, or a failed stain from a real one; on images other than fluorescent single layers
-  of cells with microtubules in red, the protein in green and nuclei in blue it says something all the same.
-- It is no baseline: train members on your own images before comparing anything with it.
+  calibrated, and its thresholds do not fit your images' class frequencies.
+- It cannot tell tissue from cells, or a failed stain from a real one. It answers for any image, also for images that
+  are not fluorescent single layers of cells with microtubules in red, the protein in green and nuclei in blue.
+- It is no baseline: train members on your own images before you compare anything with it.
 """
 
-REAL = """`python benchmarks/sim_to_real.py` on {title}{crop};
-trained on none of them. These images were looked at while the simulation was improved, and their scores were
-read {looks} times, as docs/simulate.md tells, so expect somewhat less on images that nobody has looked at. Group F1
-counts the ensemble's own decisions, top-k its ranking:
+REAL = """`python benchmarks/sim_to_real.py` on {title}{crop}.
+None was trained on, but they were looked at while the simulation was improved, and their scores were read {looks}
+times during development: expect less on other images. Group F1 counts the ensemble's own decisions, top-k its ranking.
 
 {table}"""
 
@@ -153,7 +154,7 @@ def card(options: argparse.Namespace, folder: Path, simulated: str) -> str:
     manifests = [read_manifest(path) for path in sorted((options.out / "members").iterdir())]
     split = read_split(folder / "split.csv")
     parts = ", ".join(f"{len(split.part_ids(part)):,} for {part}" for part in PARTS)
-    passes = "; ".join(f"{one.name}: {one.epochs} passes, {one.seconds:.0f} s on {one.device}" for one in manifests)
+    passes = ", ".join(f"{one.name} {one.epochs} ({one.seconds:.0f} s)" for one in manifests)
     radius = recipe.simulate.radius or (0.0, 0.0)
     return CARD.format(
         members=len(manifests),

@@ -143,7 +143,7 @@ def main(arguments: list[str]) -> int:
     answered = np.stack([answers[sample][1] for _, sample in rows])
     if options.each:
         print(each(taxonomy, [sample for _, sample in rows], present, probs))
-    lines = [("figure", "value", f"{LEVEL:.0%} interval", "chance"), *table_of(taxonomy, present, probs, answered)]
+    lines = [("metric", "value", f"{LEVEL:.0%} interval", "chance"), *table_of(taxonomy, present, probs, answered)]
     lines.insert(1, ("---",) * 4)
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     print(

@@ -27,7 +27,7 @@ def test_each_member_has_at_most_a_megabyte_and_a_half_and_all_have_five() -> No
 def test_its_card_says_what_it_saw_and_what_it_must_not_be_used_for() -> None:
     assert FOLDER is not None
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for words in ("Simulated cells only", "## On real images", "## What it must not be used for"):
+    for words in ("Simulated cells only", "## How good is it on real images?", "## What must it not be used for?"):
         assert words in card
 
 

@@ -286,13 +286,16 @@ def test_a_folder_without_a_readable_image_writes_nothing(small, tmp_path):
     assert not any((tmp_path / "out").iterdir())
 
 
-def test_a_missing_channel_is_zeros_where_the_flag_allows_it_and_is_said(small, tmp_path):
+def test_a_missing_channel_is_zeros_where_the_flag_allows_it_and_is_said(small, tmp_path, capsys):
     fit_run(small.run)
     write_images(tmp_path / "images", 2, ("red", "green", "blue"))
     assert predict(small, "out", "--may-be-missing", "yellow") == 0
     assert [row["filled"] for row in rows(tmp_path / "out" / "predictions.csv")] == ["yellow", "yellow"]
     with pytest.raises(UserError, match="--may-be-missing red: the members know the channels green, blue"):
         InputSpec("images", ("green", "blue"), 16, "depth").allowed(["red"])
+    with pytest.raises(SystemExit):
+        predict(small, "other", "--may-be-missing", "pink")
+    assert "'pink' is no channel; the channels are red, green, blue, yellow" in capsys.readouterr().err
 
 
 def test_results_that_are_there_are_not_replaced_unasked(small, tmp_path):
