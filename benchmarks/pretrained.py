@@ -137,8 +137,10 @@ def main(arguments: list[str]) -> int:
     flags = ["--all", "--config", CONFIG, "--jobs", str(options.jobs), "--device", options.device]
     subprocess.run([sys.executable, "-m", "hpa_hier.train", *flags], check=True)
     folder = Path(recipe.artifacts) / recipe.run
-    ensemble, _ = fit_run(Run(folder, recipe))
-    results = compute_results(evaluate_run(Run(folder, recipe)), recipe.report)
+    trained = Run(folder, recipe)
+    ensemble, _ = fit_run(trained)
+    evaluate_run(trained)
+    results = compute_results(trained.evaluation, recipe.report)
     copy_run(folder, options.out, tuple(member.name for member in ensemble.members))
     write_text(options.out / "README.md", card(options, folder, results_table(results)))
     print(f"wrote {options.out}: {check_sizes(options.out):,} bytes")

@@ -39,12 +39,12 @@ from reports_table import ALIKE, METRICS, OWN, Row, markdown, write_heads
 
 from hpa_hier.cli.command import one_thread_a_process, run
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation
 from hpa_hier.evaluate.measure import Measured, SystemMeasure, measure_resamples
 from hpa_hier.files.atomic import read_json, write_bytes, write_json, write_text
 from hpa_hier.members.nodes import find_member
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.bootstrap import interval
+from hpa_hier.runs.evaluation import Evaluation, read_evaluation
 from hpa_hier.settings.recipe import EnsembleSettings, Recipe, ReportSettings
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy

@@ -10,10 +10,12 @@ from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.data.split.split import make_split, write_split
 from hpa_hier.files.atomic import write_json, write_text, write_with
+from hpa_hier.runs.manifest import Manifest, write_manifest
 from hpa_hier.settings.recipe import SplitSettings
 from hpa_hier.taxonomy import Taxonomy
 
 MEMBERS = ("coarse", "majority", "minority", "leaf", "leaf-s1")
+CHANNELS = ("red", "green", "blue", "yellow")
 FLAT = ("leaf", "leaf-s1", "leaf-s2", "leaf-s3", "leaf-s4")
 
 
@@ -25,8 +27,7 @@ def make_run(folder: Path, count: int = 400, size: int = 64, seed: int = 0, flat
     ids = [f"cell-{k:05d}" for k in range(count)]
     groups = [f"HPA{k // 2:06d}" for k in range(count)]
     images = (_blobs(rng, size) for _ in range(count))
-    channels = ("red", "green", "blue", "yellow")
-    write_simulated_pack(folder / "pack", images, ids, names, groups, channels, taxonomy, "blobs for a test")
+    write_simulated_pack(folder / "pack", images, ids, names, groups, CHANNELS, taxonomy, "blobs for a test")
     pack = Pack.open(folder / "pack")
     run = folder / "run"
     targets = pack.targets(taxonomy)
@@ -73,26 +74,48 @@ def _blobs(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _write_member(folder: Path, k: int, taxonomy: Taxonomy, rng: np.random.Generator) -> None:
-    nodes = list(taxonomy.level("coarse") if folder.name == "coarse" else taxonomy.leaves)
-    about = {
-        "name": folder.name,
-        "selector": {"level": "leaf"},
-        "nodes": nodes,
-        "seed": k,
-        "backbone": "small_cnn",
-        "parameters": 123_456 + k,
-        "images_seen": 40_000,
-        "seconds": 71.5 + k,
-        "best_epoch": 17,
-        "stopped": "patience",
-    }
-    write_json(folder / "member.json", about)
+    nodes = taxonomy.level("coarse") if folder.name == "coarse" else taxonomy.leaves
+    write_manifest(
+        folder,
+        Manifest(
+            format=1,
+            version="0",
+            name=folder.name,
+            selector={"level": "leaf"},
+            nodes=nodes,
+            meanings={},
+            taxonomy=taxonomy.name,
+            seed=k,
+            head="flat",
+            backbone="small_cnn",
+            width=16,
+            channels=CHANNELS,
+            image_size=64,
+            intensity="depth",
+            mean=(0.0,) * 4,
+            std=(1.0,) * 4,
+            pack_digest="",
+            split_digest="",
+            settings={"balance": "none"},
+            weights_sha256=None,
+            parameters=123_456 + k,
+            images_seen=40_000,
+            steps=1_250,
+            seconds=71.5 + k,
+            epochs=20,
+            best_epoch=17,
+            stopped="early",
+            device="cpu",
+            precision="32",
+            files={},
+        ),
+    )
     epochs = 20
     train = 0.7 * np.exp(-np.arange(epochs) / 6) + 0.05 + rng.normal(0, 0.004, epochs)
     held = train + 0.05 + np.linspace(0, 0.06, epochs)
     score = 0.6 * (1 - np.exp(-np.arange(epochs) / 7)) + rng.normal(0, 0.01, epochs)
     lines = ["epoch,train_loss,calibration_loss,calibration_macro_f1,learning_rate,seconds"]
-    lines += [f"{e},{train[e]:.5f},{held[e]:.5f},{score[e]:.5f},0.001,3.5" for e in range(epochs)]
+    lines += [f"{e + 1},{train[e]:.5f},{held[e]:.5f},{score[e]:.5f},0.001,3.5" for e in range(epochs)]
     write_text(folder / "history.csv", "\n".join(lines) + "\n")
 
 

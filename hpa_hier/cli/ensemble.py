@@ -197,7 +197,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     run = _open_run(options, fitted=False)
     path = evaluate_run(run)
-    results = compute_results(path, run.recipe.report)
+    results = compute_results(run.evaluation, run.recipe.report)
     print(results_table(results))
     print(f"wrote {path} and {write_results(path.parent, results)}")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process
 
@@ -28,8 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     from hpa_hier.runs.run import Run
 
     run = Run.open(options.run or "", options.config, options.sets)
-    pack = run.recipe.data.pack
-    page, *figures = write_report(run.folder, run.recipe.report, Path(pack) if pack else None, options.figures)
+    page, *figures = write_report(run, options.figures)
     print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
     if figures:
         print(f"wrote {len(figures)} figures to {figures[0].parent}")

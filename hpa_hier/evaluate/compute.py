@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from hpa_hier.evaluate.evaluation import Evaluation, SystemAnswers, read_evaluation
 from hpa_hier.evaluate.measure import Measured, SystemMeasure, level_key, measure_resamples
 from hpa_hier.evaluate.results import (
     Coherence,
@@ -28,6 +26,7 @@ from hpa_hier.evaluate.risk import risk_coverage, safe_shares
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.bootstrap import interval
 from hpa_hier.metrics.groups import number_units
+from hpa_hier.runs.evaluation import Evaluation, SystemAnswers
 from hpa_hier.settings.recipe import ReportSettings
 
 Floats = npt.NDArray[np.floating]
@@ -87,18 +86,17 @@ class _System:
         return [Estimate(*map(_plain, values)) for values in zip(points, low, high, strict=True)]
 
 
-def compute_results(source: Evaluation | Path, settings: ReportSettings | None = None) -> Results:
+def compute_results(evaluation: Evaluation, settings: ReportSettings | None = None) -> Results:
     """Compute every metric of an evaluation.
 
     Args:
-        source: an evaluation, or the path of one (run folder, ensemble folder or evaluation.npz).
+        evaluation: what the systems answered, and the truth.
         settings: resamples, interval level and seed; the defaults where None.
 
     Returns:
         The results; the same evaluation and settings give the same numbers.
     """
     settings = settings or ReportSettings()
-    evaluation = source if isinstance(source, Evaluation) else read_evaluation(source)
     answers = {"ensemble": evaluation.ensemble}
     if evaluation.baseline:
         answers["baseline"] = evaluation.baseline

@@ -89,7 +89,7 @@ def results_table(results: Results) -> str:
         notes.append(f"no positives, left out of means over classes: {', '.join(results.scope.left_out)}")
     if results.scope.uses_baseline:
         notes.append("the aggregate was not shown to beat the flat mean, so the flat mean answers in both columns")
-    return "\n".join([describe_scope(results.scope), *(line.strip() for line in text.splitlines()), *notes])
+    return "\n".join([describe_scope(results.scope), *(line.rstrip() for line in text.splitlines()), *notes])
 
 
 def _cells(row: Row) -> list[str]:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hpa_hier.evaluate.evaluation import Evaluation
 from hpa_hier.metrics import scores as metrics
+from hpa_hier.runs.evaluation import Evaluation
 
 Bytes = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.integer]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hpa_hier.evaluate.evaluation import Evaluation, SystemAnswers
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.bootstrap import resamples
 from hpa_hier.metrics.groups import number_units
+from hpa_hier.runs.evaluation import Evaluation, SystemAnswers
 from hpa_hier.settings.recipe import ReportSettings
 
 Floats = npt.NDArray[np.floating]

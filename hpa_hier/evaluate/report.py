@@ -11,11 +11,10 @@ from typing import Any
 import jinja2
 
 from hpa_hier import __version__
-from hpa_hier.data.pack.pack import Pack, VectorPack
+from hpa_hier.data.pack.pack import VectorPack
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate import describe
 from hpa_hier.evaluate.compute import compute_results
-from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation, run_folder
 from hpa_hier.evaluate.figures import palette
 from hpa_hier.evaluate.figures.cooccurrence import leaf_cooccurrence
 from hpa_hier.evaluate.figures.figure import DrawnFigure, ReportData, draw_figures, save_figures
@@ -24,8 +23,8 @@ from hpa_hier.evaluate.figures.table import FIGURES
 from hpa_hier.evaluate.gallery import STAINS, Shelf, choose_shelves
 from hpa_hier.evaluate.results import Estimate, NodeRow, write_results
 from hpa_hier.evaluate.training_record import ClassCount, class_counts, read_records
-from hpa_hier.files.atomic import read_json, write_text
-from hpa_hier.settings.recipe import ReportSettings
+from hpa_hier.files.atomic import write_text
+from hpa_hier.runs.run import Run
 from hpa_hier.taxonomy import Taxonomy
 
 
@@ -49,30 +48,24 @@ class FromPack:
     missing: str = ""
 
 
-def write_report(
-    run: Path, settings: ReportSettings, pack: Path | None = None, figures: str | None = None
-) -> list[Path]:
+def write_report(run: Run, figures: str | None = None) -> list[Path]:
     """Write report/index.html and ensemble/results.json of a run.
 
     Args:
-        run: run folder with a finished evaluation.
-        settings: resamples, interval level, gallery size and seed.
-        pack: where the run's pack is now; None: where the run was trained from.
+        run: evaluated; its recipe's `report` has the resamples, the interval, the gallery's size and the seed.
         figures: "pdf", "png" or "svg" writes the figures as files of this form too, into report/figures.
 
     Returns:
         The path of the page, then those of the figures.
     """
-    run = run_folder(run)
-    evaluation = read_evaluation(run)
-    results = compute_results(evaluation, settings)
-    write_results(run / "ensemble", results)
-    from_pack = _from_pack(run, evaluation, settings, pack)
+    results = compute_results(run.evaluation, run.recipe.report)
+    write_results(run.ensemble_folder, results)
+    from_pack = _from_pack(run)
     members = dict.fromkeys([*results.scope.members, *results.scope.baseline_members])
-    data = ReportData(evaluation, results, read_records(run, list(members)), from_pack.counts)
+    data = ReportData(run.evaluation, results, read_records(run, members), from_pack.counts)
     drawn = draw_figures(FIGURES, data)
-    page = run / "report" / "index.html"
-    write_text(page, render(run.resolve().name, data, drawn, from_pack))
+    page = run.folder / "report" / "index.html"
+    write_text(page, render(run.folder.resolve().name, data, drawn, from_pack))
     return [page, *(save_figures(drawn, page.parent / "figures", figures) if figures else ())]
 
 
@@ -161,22 +154,19 @@ def total_cost(members: Mapping[str, Mapping[str, Any]]) -> Cost:
     return Cost(len(members), total("images_seen"), total("seconds"))
 
 
-def _from_pack(run: Path, evaluation: Evaluation, settings: ReportSettings, place: Path | None) -> FromPack:
+def _from_pack(run: Run) -> FromPack:
     """Collect what needs images; where the pack was moved away, its sections are left out and the page says why."""
-    begun = read_json(run / "run.json")
-    if not isinstance(begun, dict) or not begun.keys() >= {"pack", "pack_digest"}:
-        return FromPack([], [], (), missing=f"{run / 'run.json'} names no pack; it is damaged")
     try:
-        pack = Pack.open(place or Path(str(begun["pack"])))
+        pack, facts = run.pack, run.facts
     except UserError as error:
         return FromPack([], [], (), missing=f"{error}; name the pack with --set data.pack=DIR")
-    if pack.digest != begun["pack_digest"]:
-        other = f"{pack.path} is another pack ({pack.digest}) than the run's ({begun['pack_digest']})"
+    if facts and pack.digest != facts.pack_digest:
+        other = f"{pack.path} is another pack ({pack.digest}) than the run's ({facts.pack_digest})"
         return FromPack([], [], (), missing=f"{other}; name the run's own with --set data.pack=DIR")
-    counts = class_counts(run, pack, evaluation.taxonomy)
+    counts = class_counts(run, run.evaluation.taxonomy)
     if isinstance(pack, VectorPack):
         return FromPack(counts, [], ())
-    return FromPack(counts, choose_shelves(evaluation, pack, settings.gallery), tuple(pack.channels))
+    return FromPack(counts, choose_shelves(run.evaluation, pack, run.recipe.report.gallery), tuple(pack.channels))
 
 
 def _environment() -> jinja2.Environment:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpa_hier.evaluate.evaluation import Evaluation, SystemAnswers
 from hpa_hier.evaluate.results import RiskPoint, SafeShare
 from hpa_hier.metrics import scores as metrics
+from hpa_hier.runs.evaluation import Evaluation, SystemAnswers
 
 _POINTS = 50  # of a curve
 _LEVEL = 0.95  # of the intervals

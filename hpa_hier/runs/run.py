@@ -18,6 +18,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json
 from hpa_hier.files.shell import Flag, command
 from hpa_hier.files.shipped import pretrained_folder
+from hpa_hier.runs.evaluation import Evaluation, read_evaluation
 from hpa_hier.runs.facts import RUN_FILE, RunFacts, read_run_facts
 from hpa_hier.runs.find import find_run
 from hpa_hier.runs.manifest import MANIFEST
@@ -224,6 +225,15 @@ class Run:
         """The fitted flat baseline; None where the recipe named none."""
         there = (self.ensemble_folder / ensemble_file.FLAT_FILE).is_file()
         return ensemble_file.load(self.ensemble_folder, ensemble_file.FLAT_FILE) if there else None
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """What the ensemble and its flat baseline answered on the test part.
+
+        Raises:
+            UserError: the ensemble was not evaluated, or the files do not belong together.
+        """
+        return read_evaluation(self.folder)
 
     def check_fresh(self, records: Sequence[MemberRecord], taxonomy: Taxonomy) -> None:
         """Refuse members whose columns mean something else under `taxonomy`.

@@ -11,8 +11,8 @@ from evaluated_run import make_run
 from sklearn.metrics import average_precision_score, f1_score
 
 from hpa_hier.evaluate.compute import compute_results
-from hpa_hier.evaluate.evaluation import read_evaluation
 from hpa_hier.evaluate.results import Estimate
+from hpa_hier.runs.evaluation import read_evaluation
 from hpa_hier.settings.recipe import ReportSettings
 
 FEW = ReportSettings(bootstrap=60, gallery=3)
@@ -25,7 +25,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(run):
-    return compute_results(run, FEW)
+    return compute_results(read_evaluation(run), FEW)
 
 
 def test_the_headline_is_what_scikit_learn_finds_on_the_leaves(run, results):
@@ -87,21 +87,21 @@ def test_counts_of_a_node_add_up_to_the_samples(results):
 
 
 def test_the_same_seed_gives_the_same_results_and_another_seed_other_intervals(run, results):
-    assert compute_results(run, FEW) == results
-    other = compute_results(run, FEW.model_copy(update={"seed": 1})).row("macro_f1").ensemble
+    assert compute_results(read_evaluation(run), FEW) == results
+    other = compute_results(read_evaluation(run), FEW.model_copy(update={"seed": 1})).row("macro_f1").ensemble
     assert other.value == results.row("macro_f1").ensemble.value
     assert other.low != results.row("macro_f1").ensemble.low
 
 
 def test_without_resamples_there_are_metrics_but_no_intervals(run):
-    macro = compute_results(run, FEW.model_copy(update={"bootstrap": 0})).row("macro_f1")
+    macro = compute_results(read_evaluation(run), FEW.model_copy(update={"bootstrap": 0})).row("macro_f1")
     assert macro.ensemble.value is not None
     assert macro.ensemble.low is None
     assert macro.verdict is None
 
 
 def test_a_run_without_a_flat_baseline_has_results_and_no_difference(tmp_path):
-    results = compute_results(make_run(tmp_path, count=120, size=16, flat=False), FEW)
+    results = compute_results(read_evaluation(make_run(tmp_path, count=120, size=16, flat=False)), FEW)
     assert results.row("macro_f1").baseline is None
     assert results.row("macro_f1").difference is None
     assert results.nodes[0].baseline is None
@@ -111,7 +111,7 @@ def test_units_are_counted_as_they_are_resampled(run, results, tmp_path):
     assert results.scope.units == len(set(read_evaluation(run).groups)) < results.scope.samples
     for name in ("ensemble", "taxonomy.yaml"):
         (tmp_path / name).symlink_to(run / name)
-    assert compute_results(tmp_path, FEW).scope.units == results.scope.samples
+    assert compute_results(read_evaluation(tmp_path), FEW).scope.units == results.scope.samples
 
 
 def test_an_ensemble_that_fell_back_to_the_flat_mean_says_so(run, results):

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,17 +15,17 @@ from evaluated_run import FLAT, MEMBERS, make_run
 from hpa_hier.cli import report as command
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate.evaluation import read_evaluation
 from hpa_hier.evaluate.figures.table import FIGURES
 from hpa_hier.evaluate.gallery import choose_shelves
 from hpa_hier.evaluate.report import branch, total_cost, write_report
 from hpa_hier.evaluate.results import Estimate, read_results
 from hpa_hier.evaluate.training_record import class_counts, read_history
 from hpa_hier.files.atomic import read_json, write_json, write_text
-from hpa_hier.settings.recipe import ReportSettings
+from hpa_hier.runs.run import Run
 from hpa_hier.taxonomy import Taxonomy
 
-FEW = ReportSettings(bootstrap=40, gallery=3)
+FEW = ["report.bootstrap=40", "report.gallery=3"]
+GALLERY = 3
 ASKING = {"src", "srcset", "poster", "data", "action", "formaction", "background", "manifest", "ping", "cite", "href"}
 VOID = {"meta", "link", "img", "input", "br"}
 
@@ -67,12 +68,17 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def html(run):
-    return write_report(run, FEW)[0].read_text(encoding="utf-8")
+    return write(run)
 
 
 @pytest.fixture(scope="module")
 def page(html):
     return Page(html)
+
+
+def write(folder: Path, *sets: str) -> str:
+    """Write the report of a run and return the page."""
+    return write_report(Run.open(folder, sets=[*FEW, *sets]))[0].read_text(encoding="utf-8")
 
 
 def test_every_tag_closes_in_order(page):
@@ -172,7 +178,7 @@ def test_classes_are_in_order_of_support(html, run):
 
 def test_the_gallery_has_its_images_with_a_layer_for_each_channel(page):
     layers = [attributes["class"] for tag, attributes in page.tags if tag == "img"]
-    assert len(layers) == 3 * FEW.gallery * 4
+    assert len(layers) == 3 * GALLERY * 4
     assert set(layers) == {"layer-red", "layer-green", "layer-blue", "layer-yellow"}
 
 
@@ -182,14 +188,14 @@ def test_every_member_of_both_ensembles_shows_its_curves(page):
 
 
 def test_writing_the_page_twice_gives_the_same_bytes(run, html):
-    assert write_report(run, FEW)[0].read_text(encoding="utf-8") == html
+    assert write(run) == html
 
 
 def test_a_name_with_markup_in_it_is_shown_and_not_obeyed(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "<img src=x onerror=alert(1)>")
     facts = read_json(copy / "ensemble" / "evaluation.json")
     write_json(copy / "ensemble" / "evaluation.json", facts | {"split_digest": "<script>alert(1)</script>"})
-    text = write_report(copy, FEW)[0].read_text(encoding="utf-8")
+    text = write(copy)
     assert "<script" not in text
     assert "<img src=x" not in text
     assert "&lt;script&gt;" in text
@@ -198,22 +204,22 @@ def test_a_name_with_markup_in_it_is_shown_and_not_obeyed(run, tmp_path):
 def test_a_pack_that_moved_away_costs_its_sections_and_the_page_says_so(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     write_json(copy / "run.json", read_json(copy / "run.json") | {"pack": str(tmp_path / "gone")})
-    page = Page(write_report(copy, FEW)[0].read_text(encoding="utf-8"))
+    page = Page(write(copy))
     assert "no finished pack" in page.text
     assert "name the pack with --set data.pack=DIR" in page.text
     assert not [1 for tag, _ in page.tags if tag == "img"]
-    there = Page(write_report(copy, FEW, pack=run.parent / "pack")[0].read_text(encoding="utf-8"))
+    there = Page(write(copy, f"data.pack={run.parent / 'pack'}"))
     assert [1 for tag, _ in there.tags if tag == "img"]
 
 
 def test_another_pack_than_the_runs_is_not_shown(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     write_json(copy / "run.json", read_json(copy / "run.json") | {"pack_digest": "0123456789abcdef"})
-    assert "is another pack" in Page(write_report(copy, FEW)[0].read_text(encoding="utf-8")).text
+    assert "is another pack" in Page(write(copy)).text
 
 
 def test_what_was_predicted_where_the_annotation_does_not_say_is_neither_right_nor_wrong(run):
-    evaluation = read_evaluation(run)
+    evaluation = Run.open(run).evaluation
     row, leaf = 0, evaluation.leaf_columns[0]
     known, present, targets = evaluation.known.copy(), evaluation.ensemble.present.copy(), evaluation.targets.copy()
     known[row, leaf], present[row, leaf], targets[row, leaf] = False, True, False
@@ -230,18 +236,18 @@ def test_sides_of_different_size_are_called_unmatched(run, tmp_path, page):
     facts = read_json(copy / "ensemble" / "evaluation.json")
     facts["flat_members"].pop("leaf-s4")
     write_json(copy / "ensemble" / "evaluation.json", facts)
-    text = Page(write_report(copy, FEW)[0].read_text(encoding="utf-8")).text
+    text = Page(write(copy)).text
     assert "not matched: 5 networks in the hierarchical ensemble, 4 in the flat one" in text
     assert "same number of networks" not in text
 
 
 def test_a_run_without_a_flat_baseline_says_what_is_missing(tmp_path):
-    page = Page(write_report(make_run(tmp_path, count=120, size=16, flat=False), FEW)[0].read_text(encoding="utf-8"))
+    page = Page(write(make_run(tmp_path, count=120, size=16, flat=False)))
     assert "holds no flat ensemble" in page.text
 
 
 def test_counts_after_balancing_are_repeated_images_and_never_fewer(run):
-    counts = class_counts(run, Pack.open(run.parent / "pack"), Taxonomy.load(run / "taxonomy.yaml"))
+    counts = class_counts(Run.open(run), Taxonomy.load(run / "taxonomy.yaml"))
     assert all(row.after >= row.before for row in counts)
     assert [row.before for row in counts] == sorted((row.before for row in counts), reverse=True)
     assert any(row.after > row.before for row in counts)

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
-from hpa_hier.evaluate.evaluation import Evaluation
 from hpa_hier.evaluate.figures.figure import ReportFigure, new_figure
 from hpa_hier.evaluate.figures.palette import LIGHT, STEPS, ramp
+from hpa_hier.runs.evaluation import Evaluation
 
 Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]

@@ -16,11 +16,11 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hpa_hier.evaluate.evaluation import Evaluation
 from hpa_hier.evaluate.figures.palette import LIGHT, ramp
 from hpa_hier.evaluate.results import Results
-from hpa_hier.evaluate.training_record import ClassCount, Record
+from hpa_hier.evaluate.training_record import ClassCount, TrainingRecord
 from hpa_hier.files.atomic import write_bytes
+from hpa_hier.runs.evaluation import Evaluation
 
 WIDTH = 6.2  # inches
 FORMATS = ("pdf", "png", "svg")
@@ -55,7 +55,7 @@ class ReportData:
 
     evaluation: Evaluation
     results: Results
-    records: Sequence[Record]  # the members' training
+    records: Sequence[TrainingRecord]  # the members' training
     counts: Sequence[ClassCount]  # training images; empty where the pack is absent
 
 

@@ -10,10 +10,10 @@ from matplotlib.ticker import MaxNLocator
 
 from hpa_hier.evaluate.figures.figure import ReportFigure, new_figure
 from hpa_hier.evaluate.figures.palette import LIGHT
-from hpa_hier.evaluate.training_record import Record
+from hpa_hier.evaluate.training_record import TrainingRecord
 
 
-def draw_training_curves(records: Sequence[Record]) -> Figure | None:
+def draw_training_curves(records: Sequence[TrainingRecord]) -> Figure | None:
     """Draw a row for each member with at least two epochs: its loss on the left, its macro F1 on the right."""
     records = [record for record in records if record.epochs > 1]
     if not records:
@@ -30,16 +30,14 @@ def draw_training_curves(records: Sequence[Record]) -> Figure | None:
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
             axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
-            best = record.about.get("best_epoch")
-            if best is not None:
-                axes.axvline(best, color=LIGHT["soft"], linewidth=0.8, linestyle=(0, (1, 3)))
+            axes.axvline(record.manifest.best_epoch, color=LIGHT["soft"], linewidth=0.8, linestyle=(0, (1, 3)))
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
 
 
-def _draw(axes: Axes, record: Record, column: str, label: str | None, colour: str, dashes: str) -> None:
+def _draw(axes: Axes, record: TrainingRecord, column: str, label: str | None, colour: str, dashes: str) -> None:
     values = record.curve(column)
     axes.plot(values.index, values, color=LIGHT[colour], linestyle=dashes, linewidth=1.5, label=label)
 

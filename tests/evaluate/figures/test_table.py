@@ -10,7 +10,7 @@ from hpa_hier.evaluate import report
 from hpa_hier.evaluate.figures.figure import ReportData, ReportFigure, new_figure
 from hpa_hier.evaluate.figures.table import FIGURES
 from hpa_hier.evaluate.report import SECTIONS, write_report
-from hpa_hier.settings.recipe import ReportSettings
+from hpa_hier.runs.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_every_figure_has_a_name_of_its_own_and_a_section_of_the_page():
 def test_a_new_figure_is_one_row_and_appears_in_its_section_and_as_a_file(run, monkeypatch, section):
     new = ReportFigure(SIZES.name, section, SIZES.draw, SIZES.describe)
     monkeypatch.setattr(report, "FIGURES", (new,))
-    page, file = write_report(run, ReportSettings(bootstrap=0, gallery=0), figures="svg")
+    page, file = write_report(Run.open(run, sets=["report.bootstrap=0", "report.gallery=0"]), figures="svg")
     assert file == run / "report" / "figures" / "sizes.svg"
     text = page.read_text(encoding="utf-8")
     part = text[text.index(f'<section id="{section}">') :]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from hpa_hier.evaluate.figures.training_curves import draw_training_curves
-from hpa_hier.evaluate.training_record import Record
+from hpa_hier.evaluate.training_record import TrainingRecord
 
 
-def record(**columns: list[float]) -> Record:
+def record(**columns: list[float]) -> TrainingRecord:
     history = pd.DataFrame(columns)
-    return Record("leaf", {"best_epoch": 2}, history.set_index(history.index + 1), "none")
+    manifest = SimpleNamespace(name="leaf", best_epoch=2)
+    return TrainingRecord(manifest, history.set_index(history.index + 1))
 
 
 def test_each_curve_has_its_values_over_epochs_from_one():

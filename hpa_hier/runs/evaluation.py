@@ -69,25 +69,16 @@ class Evaluation:
         return np.array(pairs, dtype=np.intp).reshape(-1, 2)
 
 
-def run_folder(path: Path) -> Path:
-    """Find the run that `path` belongs to: the run itself, its ensemble folder, or its evaluation.npz."""
-    folder = path.parent if path.suffix == ".npz" else path
-    return folder.parent if folder.name == "ensemble" else folder
-
-
-def read_evaluation(path: Path) -> Evaluation:
-    """Read a run's evaluation.
-
-    Args:
-        path: run folder, its ensemble folder, or evaluation.npz.
+def read_evaluation(run: Path) -> Evaluation:
+    """Read the evaluation that a run's folder holds.
 
     Raises:
         UserError: there is no evaluation, or its files do not belong together.
     """
-    run = run_folder(path)
-    file = path if path.suffix == ".npz" else run / "ensemble" / "evaluation.npz"
+    file = run / "ensemble" / "evaluation.npz"
+    again = command("ensemble", "evaluate", run=run)
     if not file.is_file():
-        raise UserError(f"{file}: no evaluation yet; run: {evaluate_command(run)}")
+        raise UserError(f"{file}: no evaluation yet; run: {again}")
     arrays = _read_arrays(file)
     kept = next((p for p in (file.parent / "taxonomy.yaml", run / "taxonomy.yaml") if p.is_file()), None)
     if kept is None:
@@ -99,7 +90,9 @@ def read_evaluation(path: Path) -> Evaluation:
     facts = read_json(facts_file) if facts_file.is_file() else {}
     fitted = file.parent / "ensemble.json"
     if fitted.is_file() and facts.get("ensemble_sha256", sha256(fitted)) != sha256(fitted):  # older files have none
-        raise UserError(f"{file}: belongs to another ensemble than {fitted.name}; run: {evaluate_command(run)}")
+        raise UserError(
+            f"{file}: belongs to another ensemble than {fitted.name}; run: {command('ensemble', 'evaluate', run=run)}"
+        )
     return Evaluation(
         taxonomy=taxonomy,
         ids=ids,
@@ -111,11 +104,6 @@ def read_evaluation(path: Path) -> Evaluation:
         facts=facts,
         safe=tuple(str(name) for name in arrays.get("safe", ())),
     )
-
-
-def evaluate_command(run: Path) -> str:
-    """Return the command that evaluates a run's ensemble, with the run named so that it is found."""
-    return command("ensemble", "evaluate", run=run)
 
 
 def _read_arrays(file: Path) -> dict[str, npt.NDArray[Any]]:

@@ -10,8 +10,8 @@ import pytest
 from evaluated_run import make_run
 
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate.evaluation import read_evaluation
 from hpa_hier.files.atomic import sha256
+from hpa_hier.runs.evaluation import read_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +27,6 @@ def test_the_baseline_of_old_files_is_read_under_its_old_names(run, tmp_path):
     assert renamed.keys() != arrays.keys()
     np.savez(file, **renamed)
     np.testing.assert_array_equal(read_evaluation(tmp_path / "run").baseline.probs, read_evaluation(run).baseline.probs)
-
-
-def test_an_evaluation_is_found_from_the_run_its_ensemble_folder_or_the_file(run):
-    paths = (run, run / "ensemble", run / "ensemble" / "evaluation.npz")
-    assert len({read_evaluation(path).ids for path in paths}) == 1
 
 
 def test_the_columns_of_the_file_may_come_in_any_order(run, tmp_path):
