@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation
 
 from hpa_hier.cli.command import one_thread_a_process, run
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation
 from hpa_hier.evaluate.measure import Measured, SystemMeasure, measure_resamples
 from hpa_hier.files.atomic import write_text
 from hpa_hier.metrics.bootstrap import interval
