@@ -23,7 +23,7 @@ from hpa_hier.training.loop.trainer import (
     make_trainer,
     progress_bar,
     silence_lightning,
-    tensorboard,
+    tensorboard_logger,
 )
 from hpa_hier.training.plan import CHECKPOINT, Plan, describe_differences, read_finished
 from hpa_hier.training.save_member import save_member
@@ -99,7 +99,7 @@ def _fit(plan: Plan, options: TrainOptions, device: torch.device, assembly: Asse
             # Last, so that the checkpoint holds what the others have updated.
             ResumeCheckpoint(plan.checkpoint, stop, lambda: {"digest": plan.digest}),
         ]
-        logger = tensorboard(plan.folder, options.tensorboard)
+        logger = tensorboard_logger(plan.folder, options.tensorboard)
         trainer = make_trainer(plan.settings, device, assembly.length.epochs, callbacks, logger)
         trainer.fit(
             assembly.module,

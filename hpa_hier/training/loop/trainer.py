@@ -1,4 +1,4 @@
-"""The trainer library's Trainer, set up for one member."""
+"""Lightning's Trainer, set up for one member."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CHATTER = (
 
 
 def silence_lightning() -> None:
-    """Silence what the trainer library says of itself; our own lines say what a user can act on."""
+    """Silence Lightning's own messages; this package prints what a user can act on."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _CHATTER:
@@ -43,7 +43,7 @@ def silence_lightning() -> None:
 
 
 def is_worker_process() -> bool:
-    """Say whether this process was started by another one of the same training, to share its epochs."""
+    """Return whether this process was started by another one of the same distributed training."""
     return any(int(os.environ.get(name, "0")) > 0 for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
 
 
@@ -61,11 +61,11 @@ def early_stopping(settings: TrainingSettings) -> list[pl.Callback]:
 
 
 def progress_bar(wanted: bool) -> list[pl.Callback]:
-    """Return the bar over an epoch's steps, drawn ten times an epoch at most on fast ones."""
+    """Return the progress bar over an epoch's steps; [] where none is wanted."""
     return [TQDMProgressBar(refresh_rate=10, leave=False)] if wanted else []
 
 
-def tensorboard(folder: Path, wanted: bool) -> Any:  # noqa: ANN401 - False is the library's word for no logger
+def tensorboard_logger(folder: Path, wanted: bool) -> Any:  # noqa: ANN401 - False is Lightning's word for no logger
     """Return the TensorBoard logger, or False.
 
     Raises:
@@ -78,11 +78,11 @@ def tensorboard(folder: Path, wanted: bool) -> Any:  # noqa: ANN401 - False is t
     try:
         return TensorBoardLogger(folder, name="", version="tensorboard")
     except ModuleNotFoundError:
-        raise UserError("--tensorboard: not installed; pip install 'hpa-hier[tensorboard]' brings it") from None
+        raise UserError("--tensorboard: not installed; run pip install 'hpa-hier[tensorboard]'") from None
 
 
 def training_precision(settings: TrainingSettings, device: torch.device) -> Precision:
-    """Return the arithmetic of a training; what stands on a frozen backbone is as small as an mlp."""
+    """Return the precision of a training; the layers on a frozen backbone are as small as an mlp."""
     if settings.precision == "auto":
         return precision_for(device, MLP if settings.frozen else settings.backbone)
     return settings.precision
@@ -100,12 +100,12 @@ def make_trainer(
     Args:
         settings: devices, nodes and precision.
         device: of the first process.
-        epochs: the most there may be.
-        callbacks: in the order in which they hear of events.
-        logger: False or a logger of the library's.
+        epochs: at most.
+        callbacks: in the order in which they are called.
+        logger: a Lightning logger, or False.
     """
     several = settings.devices * settings.nodes > 1
-    # Of a backbone that is frozen for a while, processes have no gradients to exchange.
+    # While a backbone is frozen, processes have no gradients of it to exchange.
     strategy = "auto" if not several else "ddp_find_unused_parameters_true" if settings.freeze_epochs else "ddp"
     devices: Any = settings.devices
     if device.type == "cuda" and not several:
@@ -127,6 +127,6 @@ def make_trainer(
         enable_progress_bar=any(isinstance(callback, TQDMProgressBar) for callback in callbacks),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        sync_batchnorm=several and device.type == "cuda",  # there is none for processors
+        sync_batchnorm=several and device.type == "cuda",  # CPUs have none
         enable_autolog_hparams=False,
     )
