@@ -83,7 +83,7 @@ class Run:
     @property
     def simulated(self) -> bool:
         """Whether its members learned from simulated cells only, as those of the bundled run did."""
-        return self.facts.simulated if self.facts else self.folder == pretrained_folder()
+        return self.facts.simulated if self.facts else self.folder.resolve() == pretrained_folder()
 
     @cached_property
     def recipe_taxonomy(self) -> Taxonomy:
