@@ -120,7 +120,7 @@ class TrainingSettings(Settings):
     schedule: Literal["one_cycle", "warmup_cosine", "constant"] = "one_cycle"
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05  # warmup_cosine: share of the steps in which the rate rises
     backbone_rate: Annotated[float, Field(gt=0)] = 1.0  # the backbone's learning rate, share of the head's
-    freeze_epochs: Annotated[int, Field(ge=0)] = 0  # first epochs, in which the backbone's weights stand still
+    freeze_epochs: Annotated[int, Field(ge=0)] = 0  # first epochs, in which the backbone does not change
     accumulate: Positive = 1  # batches whose gradients make one optimiser step
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the weights' moving average, which is kept; 0: none
     stop_on: Literal["macro_f1", "macro_sample_f1", "loss", "none"] = "macro_f1"  # watched on the calibration part
