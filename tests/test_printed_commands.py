@@ -16,7 +16,7 @@ import pytest
 
 from hpa_hier.cli.main import COMMANDS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "artifacts").rglob("README.md"))]
 START = re.compile(r"(?:python -m hpa_hier[. ]|(?<![\w/-])hpa-hier )(?=[a-z])")
 
@@ -84,7 +84,7 @@ def test_every_command_line_on_a_page_is_parsed(page: Path) -> None:
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     blocks = "\n".join(re.findall(r"^```[a-z]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
     for line in re.findall(r"^(?:\$ )?((?:python -m hpa_hier|hpa-hier)[. ].*)$", blocks, re.MULTILINE):
-        words = shlex.split(line.partition("   ")[0].replace("[", "").replace("]", ""), comments=True)
+        words = shlex.split(line.replace("[", "").replace("]", ""), comments=True)
         words = words[1:] if words[0] == "hpa-hier" else " ".join(words[2:]).replace("hpa_hier.", "", 1).split()
         if "…" not in line and "..." not in line:
             import_module(f"hpa_hier.cli.{words[0]}").parser().parse_args(words[1:])
