@@ -17,7 +17,7 @@ import numpy as np
 
 from hpa_hier.data.balance.cooccurrence import Goal, plan_balance
 from hpa_hier.data.balance.repeat import balanced_counts, copy_factors
-from hpa_hier.data.balance.tables import counts_by_method, write_tables
+from hpa_hier.data.balance.tables import balance_table, write_tables
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.taxonomy import Taxonomy
 
@@ -60,7 +60,8 @@ def main() -> None:
             short = ", ".join(f"{taxonomy.leaves[label]} {plan.after[label]:,}" for label in plan.short)
             print(f"    {took:.1f} s" + (f"; impossible for {short}" if short else ""))
             if options.out and (target, bound) == (1000, 0.15):
-                write_tables(options.out, table.ids, taxonomy.leaves, plan, counts_by_method(present, plan))
+                chart = balance_table(taxonomy.leaves, present, plan)
+                write_tables(options.out, table.ids, taxonomy.leaves, chart, plan)
 
 
 if __name__ == "__main__":

@@ -118,8 +118,8 @@ def balance(options: argparse.Namespace) -> None:
         ids, present = opened.ids, opened.targets(taxonomy).present
     else:
         taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
-        table = _read_labels(options, taxonomy)
-        ids, present = table.ids, targets(table.nodes, taxonomy).present
+        labels = _read_labels(options, taxonomy)
+        ids, present = labels.ids, targets(labels.nodes, taxonomy).present
     if options.split:
         train = set(read_split(options.split).part_ids("train"))
         rows = [row for row, sample in enumerate(ids) if sample in train]
@@ -131,9 +131,9 @@ def balance(options: argparse.Namespace) -> None:
     target = options.target or round(settings.balance_target * len(ids))
     default = Goal.for_all(present, target, settings.balance_bound, settings.balance_most)
     plan = plan_balance(present, tables.parse_goal(present, taxonomy, options.bound, default))
-    counted = tables.counts_by_method(present, plan)
-    print("\n".join(tables.describe_plan(taxonomy.leaves, plan, counted)))
-    tables.write_tables(options.out, ids, taxonomy.leaves, plan, counted)
+    table = tables.balance_table(taxonomy.leaves, present, plan)
+    print(tables.describe_plan(table, plan, taxonomy.leaves))
+    tables.write_tables(options.out, ids, taxonomy.leaves, table, plan)
     print(f"wrote {options.out}: {tables.TABLE}, {tables.FACTORS}, {tables.CHART}")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +13,11 @@ from hpa_hier.data.balance.cooccurrence import BalancePlan, Goal
 from hpa_hier.data.balance.repeat import balanced_counts, copy_factors, repeat_factors
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import refuse_foreign, write_text
-from hpa_hier.files.csv_file import csv_text
+from hpa_hier.files.tables import write_table
 from hpa_hier.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLE, FACTORS, CHART = "balance.csv", "factors.csv", "balance.svg"
 
@@ -49,27 +53,32 @@ def parse_goal(present: np.ndarray, taxonomy: Taxonomy, bounds: Sequence[str], d
     return Goal(default.target, bound, default.most)
 
 
-def counts_by_method(present: np.ndarray, plan: BalancePlan) -> dict[str, np.ndarray]:
-    """Return each way of balancing → (L,) int64 images of each label; the plan comes last."""
+def balance_table(names: Sequence[str], present: np.ndarray, plan: BalancePlan) -> pd.DataFrame:
+    """Return each class's images under each way of balancing, and its growth under the plan; most images first.
+
+    Args:
+        names: the L classes.
+        present: (B, L) bool, which of them each image carries.
+        plan: for these images.
+    """
+    import pandas as pd
+
     others = {"repeat factors": repeat_factors(present), "copying the rare": copy_factors(present, plan.goal.target)}
-    counted = {name: balanced_counts(present, factors)[1] for name, factors in others.items()}
-    return {"before": plan.before, **counted, "this plan": plan.after}
+    counts = {name: balanced_counts(present, factors)[1] for name, factors in others.items()}
+    columns = {"before": plan.before, **counts, "this plan": plan.after, "growth": plan.growth}
+    return pd.DataFrame(columns, index=list(names)).iloc[np.argsort(-plan.before, kind="stable")]
 
 
-def describe_plan(names: Sequence[str], plan: BalancePlan, counted: Mapping[str, np.ndarray]) -> list[str]:
-    """Return the table that the command prints, most images first, then what could not be reached and why."""
-    width = max(map(len, names))
-    heads = " ".join(f"{way:>16}" for way in counted)
-    said = [f"{'':{width}} {heads}   growth"]
-    for label in np.argsort(-plan.before, kind="stable").tolist():
-        cells = " ".join(f"{int(values[label]):16,}" for values in counted.values())
-        said.append(f"{names[label]:{width}} {cells} {plan.growth[label]:8.1%}")
+def describe_plan(table: pd.DataFrame, plan: BalancePlan, names: Sequence[str]) -> str:
+    """Return what the command prints: the table, the size of an epoch, what cannot be reached and why."""
+    formats = {column: "{:.1%}" if column == "growth" else "{:,}" for column in table}
     repeated = int((plan.factors > 1).sum())
-    said.append(
+    epoch = (
         f"{len(plan.factors):,} images become {int(plan.factors.sum()):,}; {repeated:,} of them are repeated, "
         f"up to {int(plan.factors.max(initial=1))} times"
     )
-    return said + [_why_short(names, plan, place) for place in range(len(plan.short))]
+    lines = table.to_string(formatters={column: text.format for column, text in formats.items()})
+    return "\n".join([lines, epoch, *(_why_short(names, plan, place) for place in range(len(plan.short)))])
 
 
 def _why_short(names: Sequence[str], plan: BalancePlan, place: int) -> str:
@@ -85,20 +94,19 @@ def _why_short(names: Sequence[str], plan: BalancePlan, place: int) -> str:
 
 def refuse_foreign_tables(folder: Path) -> None:
     """Refuse to replace anything but an earlier plan's files."""
-    for name, first in ((TABLE, "class,before,"), (FACTORS, "id,factor,weight"), (CHART, "<svg")):
+    for name, first in ((TABLE, "class,before,"), (FACTORS, "id,factor,weight"), (CHART, "<")):
         refuse_foreign(folder / name, first)
 
 
 def write_tables(
-    folder: Path, ids: Sequence[str], names: Sequence[str], plan: BalancePlan, counted: Mapping[str, np.ndarray]
+    folder: Path, ids: Sequence[str], names: Sequence[str], table: pd.DataFrame, plan: BalancePlan
 ) -> None:
-    """Write balance.csv (classes), factors.csv (images) and balance.svg."""
+    """Write balance.csv (classes in the order of `names`), factors.csv (images) and balance.svg."""
+    import pandas as pd
+
     folder.mkdir(parents=True, exist_ok=True)
-    columns = [name.replace(" ", "_") for name in counted]
-    rows = (
-        [names[j], *(int(values[j]) for values in counted.values()), f"{plan.growth[j]:.4f}"] for j in range(len(names))
-    )
-    write_text(folder / TABLE, csv_text(("class", *columns, "growth"), rows))
-    factors = zip(ids, plan.factors.tolist(), (f"{weight:.4f}" for weight in plan.weights), strict=True)
-    write_text(folder / FACTORS, csv_text(("id", "factor", "weight"), factors))
-    write_text(folder / CHART, balance_chart(names, counted, plan.goal.target))
+    classes = table.loc[list(names)].assign(growth=lambda rows: rows["growth"].map("{:.4f}".format))
+    write_table(folder / TABLE, classes.rename(columns=lambda name: name.replace(" ", "_")).reset_index(names="class"))
+    weights = [f"{weight:.4f}" for weight in plan.weights]
+    write_table(folder / FACTORS, pd.DataFrame({"id": ids, "factor": plan.factors, "weight": weights}))
+    write_text(folder / CHART, balance_chart(table, plan.goal.target))

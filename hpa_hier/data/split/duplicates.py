@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import networkx as nx
 
 from hpa_hier.data.pack.samples import Sample
 
 
 def find_identical(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
-    """Return the ids of samples whose packed pixels are all alike, one tuple for each such picture."""
+    """Return the ids of samples whose packed pixels are all alike, one tuple for each such image."""
     alike: dict[str, list[str]] = {}
     for sample in samples:
         alike.setdefault(sample.pixels, []).append(sample.id)
@@ -20,34 +18,31 @@ def find_identical(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
 
 
 def join_groups(samples: Sequence[Sample], alike: Sequence[tuple[str, str]] = ()) -> tuple[str, ...]:
-    """Return (B,) groups, those joined that hold an identical picture, or two that look alike.
+    """Return (B,) groups, joined where they share an identical image, or hold two that look alike.
 
-    Joined groups are named after all of them, as in "10580+20011"; twins without a group after their pixels; a sample
-    with neither group nor twin has "".
+    Joined groups are named after all of them, as in "10580+20011"; identical images without a group after their
+    pixels; a sample with neither group nor duplicate has "".
 
     Args:
         samples: B of them.
         alike: pairs of ids of samples that must stay together besides, such as near-duplicates.
+
+    >>> cells = [Sample("a", (), "1", "x", ()), Sample("b", (), "", "x", ()), Sample("c", (), "2", "y", ())]
+    >>> join_groups(cells), join_groups(cells, [("b", "c")])
+    (('1', '1', '2'), ('1+2', '1+2', '1+2'))
     """
-    row_of = {sample.id: row for row, sample in enumerate(samples)} if alike else {}
-    keys: dict[tuple[str, str], int] = {}
-    edges = [
-        (i, keys.setdefault(key, len(keys)))
-        for i, sample in enumerate(samples)
-        for key in (("group", sample.group), ("pixels", sample.pixels))
-        if key[1]
-    ]
-    B = len(samples)
-    size = B + len(keys)
-    ends = [(i, B + key) for i, key in edges] + [(row_of[one], row_of[other]) for one, other in alike]
-    row, column = (np.array(side, dtype=np.int64) for side in zip(*ends, strict=True))
-    graph = coo_array((np.ones(len(ends), dtype=np.int8), (row, column)), shape=(size, size))
-    _, component = connected_components(graph, directed=False)
-    members: dict[int, list[Sample]] = {}
-    for sample, number in zip(samples, component[:B].tolist(), strict=True):
-        members.setdefault(number, []).append(sample)
-    names = {number: _name(together) for number, together in members.items()}
-    return tuple(names[number] for number in component[:B].tolist())
+    row_of = {sample.id: row for row, sample in enumerate(samples)}
+    graph = nx.Graph((row_of[one], row_of[other]) for one, other in alike)
+    for row, sample in enumerate(samples):  # joined through what they share
+        graph.add_edge(row, ("pixels", sample.pixels))
+        if sample.group:
+            graph.add_edge(row, ("group", sample.group))
+    groups = [""] * len(samples)
+    for component in nx.connected_components(graph):
+        rows = sorted(node for node in component if isinstance(node, int))
+        for row in rows:
+            groups[row] = _name([samples[row] for row in rows])
+    return tuple(groups)
 
 
 def _name(together: Sequence[Sample]) -> str:

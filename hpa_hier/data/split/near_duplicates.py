@@ -12,8 +12,8 @@ from hpa_hier.data.pack.pack import ImagePack, Pack
 from hpa_hier.data.split.fingerprint import TURNS, fingerprints, likeness, thumbnails, turn_codes, turn_images
 from hpa_hier.data.split.hamming import find_close_pairs
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import refuse_foreign, write_text
-from hpa_hier.files.csv_file import csv_text
+from hpa_hier.files.atomic import refuse_foreign
+from hpa_hier.files.tables import write_table
 
 DISTANCE = 11  # bits that two fingerprints may differ in
 ALIKE = 0.8  # correlation of thumbnails from which a pair is one; different fields stay far below
@@ -71,10 +71,12 @@ def refuse_foreign_pairs(path: Path) -> None:
 
 def write_pairs(path: Path, pairs: Sequence[NearPair], part: Mapping[str, str]) -> None:
     """Write pairs as CSV, with the part of each id that `part` knows."""
-    rows = (
+    import pandas as pd
+
+    rows = [
         (p.id, p.other, p.bits, p.turn, f"{p.likeness:.3f}", part.get(p.id, ""), part.get(p.other, "")) for p in pairs
-    )
-    write_text(path, csv_text(_HEADER, rows))
+    ]
+    write_table(path, pd.DataFrame(rows, columns=_HEADER))
 
 
 def _codes(pack: ImagePack, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.data.pack.pack import Pack
@@ -15,13 +16,13 @@ from hpa_hier.data.split.duplicates import join_groups
 from hpa_hier.data.split.near_duplicates import find_near_duplicates
 from hpa_hier.data.split.stratify import stratify
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, refuse_foreign, text_digest, write_json, write_text
-from hpa_hier.files.csv_file import csv_text, read_csv
+from hpa_hier.files.atomic import read_json, refuse_foreign, text_digest, write_json
+from hpa_hier.files.tables import read_table, write_table
 from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import SplitSettings
 
 PARTS = ("train", "calibration", "test")
-_HEADER = ("id", "part", "fold", "group")
+_COLUMNS = ("id", "part", "fold", "group")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,19 @@ class Split:
     def part_ids(self, part: str) -> tuple[str, ...]:
         """Return the ids of a part, in the order of `ids`."""
         return tuple(i for i, name in zip(self.ids, self.parts, strict=True) if name == part)
+
+
+class SplitFile(BaseModel):
+    """What split.json holds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str  # of the split beside it
+    seed: int = 0
+    fractions: dict[str, float] = {}  # share of each part
+    folds: int = 0
+    counts: dict[str, int] = {}  # samples of each part
+    groups: int = 0
 
 
 def split(present: np.ndarray, groups: Sequence[str], fractions: Sequence[float], seed: int = 0) -> np.ndarray:
@@ -125,25 +139,26 @@ def refuse_foreign_split(path: Path) -> None:
     """
     if path.suffix == ".json":
         raise UserError(f"--out {path}: the digest is kept in a .json beside the table; name a .csv file")
-    refuse_foreign(path, ",".join(_HEADER))
+    refuse_foreign(path, ",".join(_COLUMNS))
     refuse_foreign(path.with_suffix(".json"), '{\n "digest":')
 
 
 def write_split(path: Path, kept: Split, settings: SplitSettings) -> None:
     """Write `split.csv` and, beside it, `split.json` with digest, seed, fractions and counts."""
-    folds = ("" if fold < 0 else fold for fold in kept.folds)
-    write_text(path, csv_text(_HEADER, zip(kept.ids, kept.parts, folds, kept.groups, strict=True)))
-    write_json(
-        path.with_suffix(".json"),
-        {
-            "digest": kept.digest,
-            "seed": settings.seed,
-            "fractions": dict(zip(PARTS, settings.fractions, strict=True)),
-            "folds": settings.folds,
-            "counts": {part: len(kept.part_rows(part)) for part in PARTS},
-            "groups": len({group for group in kept.groups if group}),
-        },
+    import pandas as pd
+
+    folds = ["" if fold < 0 else fold for fold in kept.folds]
+    columns = (kept.ids, kept.parts, folds, kept.groups)
+    write_table(path, pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)), dtype=object))
+    facts = SplitFile(
+        digest=kept.digest,
+        seed=settings.seed,
+        fractions=dict(zip(PARTS, settings.fractions, strict=True)),
+        folds=settings.folds,
+        counts={part: len(kept.part_rows(part)) for part in PARTS},
+        groups=len({group for group in kept.groups if group}),
     )
+    write_json(path.with_suffix(".json"), facts.model_dump())
 
 
 def read_split(path: Path) -> Split:
@@ -152,18 +167,16 @@ def read_split(path: Path) -> Split:
     Raises:
         UserError: a row is wrong, a group crosses parts, or the file is not the one that the digest belongs to.
     """
-    table = read_csv(path)
-    if table.header != _HEADER:
-        raise UserError(f"{path}:1: the header is {','.join(table.header)}; a split has {','.join(_HEADER)}")
-    for row, line in zip(table.rows, table.lines, strict=True):
-        if not is_valid_id(row[0]):
-            raise UserError(f"{path}:{line}: {row[0]!r} is no sample id")
-        if row[1] not in PARTS:
-            raise UserError(f"{path}:{line}: part {row[1]!r} is none of {', '.join(PARTS)}")
-        if row[2] and not row[2].isdecimal():
-            raise UserError(f"{path}:{line}: fold {row[2]!r} is no whole number; leave it empty where there is none")
-    columns = list(zip(*table.rows, strict=True)) or [(), (), (), ()]
-    kept = Split(columns[0], columns[1], columns[3], tuple(int(fold) if fold else -1 for fold in columns[2]))
+    table = read_table(path, _COLUMNS)
+    ids, parts, folds, groups = (table[column].tolist() for column in _COLUMNS)
+    for line, (sample_id, part, fold) in enumerate(zip(ids, parts, folds, strict=True), start=2):
+        if not is_valid_id(sample_id):
+            raise UserError(f"{path}:{line}: {sample_id!r} is no sample id")
+        if part not in PARTS:
+            raise UserError(f"{path}:{line}: part {part!r} is none of {', '.join(PARTS)}")
+        if fold and not fold.isdecimal():
+            raise UserError(f"{path}:{line}: fold {fold!r} is no whole number; leave it empty where there is none")
+    kept = Split(tuple(ids), tuple(parts), tuple(groups), tuple(int(fold) if fold else -1 for fold in folds))
     _check(path, kept)
     return kept
 
@@ -179,11 +192,18 @@ def _check(path: Path, kept: Split) -> None:
     if any(fold >= 0 for fold in kept.folds):
         _check_folds(path, kept)
     beside = path.with_suffix(".json")
-    if beside.exists() and (recorded := read_json(beside).get("digest")) != kept.digest:
+    if beside.exists() and (recorded := _read_split_file(beside).digest) != kept.digest:
         raise UserError(
             f"{path}: digest {kept.digest} is not the {recorded} of {beside.name}; "
             "the split was edited. Write it again with data split"
         )
+
+
+def _read_split_file(path: Path) -> SplitFile:
+    try:
+        return SplitFile.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: no split.json ({error.errors()[0]['msg']}); write the split again") from None
 
 
 def _check_folds(path: Path, kept: Split) -> None:

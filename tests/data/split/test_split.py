@@ -185,7 +185,7 @@ def test_the_digest_is_of_who_is_where_not_of_the_order(tmp_path):
         (
             "id,part,fold,group",
             "id,part,fold,antibody",
-            "the header is id,part,fold,antibody; a split has id,part,fold,group",
+            "split.csv: no column 'group'; it has id, part, fold, antibody",
         ),
     ],
 )
