@@ -222,8 +222,10 @@ class Bench:
     def predict(self, held: list[Scores], unseen: list[Scores]) -> Prediction:
         """Fit an ensemble of kinds on the validation part, and apply it."""
         ensemble = fit(held, self.truth, self.data.taxonomy, self.recipe.ensemble)
-        if len(held) > 1:
-            _tell("weights: " + ", ".join(f"{member.name} {member.weights.max():.2f}" for member in ensemble.members))
+        weights = ensemble.combiner.aggregate.weights
+        if len(held) > 1 and weights is not None:
+            largest = dict(zip((member.name for member in ensemble.members), weights.max(axis=1), strict=True))
+            _tell("weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in largest.items()))
         return ensemble.predict(unseen)
 
     def figures(self, said: Prediction) -> dict[str, float]:

@@ -1,12 +1,12 @@
-"""Thresholds: the time of all six selectors on the real label table, beside a grid over scikit-learn's f1_score.
+"""Thresholds: the time of every rule on the real label table, beside a grid over scikit-learn's f1_score.
 
     python benchmarks/thresholds.py --labels train.csv [--classes 2] [--bootstrap] [--stack]
 
 Real label vectors (31,072 x 28), drawn probabilities. The grid tries 99 thresholds on the first --classes classes, in
 the same run, and its ratio is to `f1` on the same classes: nothing is extrapolated. Processor seconds, the best of
-five. --bootstrap also times each selector with 200 resamples for its interval; --stack the fit of each aggregate on
-the scores of nine members, on all samples, without folds. On two cores that others were using too (2026-11): fixed 1,
-global 94, f1 56, prevalence 46, plugin 61, bagged 97 ms.
+five. --bootstrap also times each rule with 200 resamples for its interval; --stack the fit of each aggregate on
+the scores of nine members, on all samples, without folds. On two cores under other load: f1 56, plugin 61,
+bagged 97 ms.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from few_labels import read_table
 from scipy.special import expit
 from sklearn.metrics import f1_score
 
-from hpa_hier.ensemble.decide.threshold_rules import f1_thresholds
-from hpa_hier.ensemble.decide.thresholds import ThresholdPlan, fit_thresholds
+from hpa_hier.data.labels.table import Targets
+from hpa_hier.ensemble.decide.rule import ThresholdOptions, ThresholdRule
+from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS, f1_thresholds
+from hpa_hier.ensemble.decide.thresholds import fit_thresholds
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.metrics.ranking import Ranked
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
-
-RULES = ("fixed", "global", "f1", "prevalence", "plugin", "bagged")
 
 
 def seconds(work: Callable[[], object], times: int = 5) -> float:
@@ -82,14 +82,15 @@ def main(arguments: list[str]) -> int:
     probs, known = expit(logits), np.ones_like(present)
     nodes = tuple(map(str, range(present.shape[1])))
 
-    def choose(plan: ThresholdPlan) -> object:
-        return fit_thresholds(nodes, probs, (present, known), range(len(nodes)), plan)
+    def choose(rule: ThresholdRule, resamples: int) -> object:
+        options = ThresholdOptions(range(len(nodes)), resamples=resamples)
+        return fit_thresholds(rule, nodes, probs, Targets(present, known), options)
 
-    for rule in RULES:
-        took = seconds(lambda rule=rule: choose(ThresholdPlan(rule, bootstrap=0)))  # type: ignore[misc]
-        line = f"{rule:11} {1e3 * took:6.0f} ms"
+    for name, rule in THRESHOLDS.items():
+        took = seconds(lambda rule=rule: choose(rule, 0))  # type: ignore[misc]
+        line = f"{name:11} {1e3 * took:6.0f} ms"
         if options.bootstrap:
-            line += f"   with 200 resamples {seconds(lambda rule=rule: choose(ThresholdPlan(rule)), 1):5.1f} s"  # type: ignore[misc]
+            line += f"   with 200 resamples {seconds(lambda rule=rule: choose(rule, 200), 1):5.1f} s"  # type: ignore[misc]
         print(line, flush=True)
     few = slice(0, options.classes)
     ours = seconds(lambda: f1_thresholds(Ranked.of(probs[:, few], present[:, few], known[:, few])))

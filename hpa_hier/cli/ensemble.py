@@ -144,8 +144,6 @@ def _fit(options: argparse.Namespace) -> int:
     where = "outside the test part, out of fold" if ensemble.about["folds"] else "of the calibration part"
     samples = f"{ensemble.about['samples']:,} images {where}"
     print(f"fitted {ensemble.aggregate} and {ensemble.reconcile} over {members} on {samples}")
-    for one in ensemble.gates:
-        print(f"  gate {ensemble.taxonomy.nodes[one.group]}: gamma {one.gamma:.3f}")
     limits = ensemble.thresholds
     small = sum(rule == "prevalence" for rule in limits.rules)
     if small and run.recipe.ensemble.thresholds == "f1":

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from hpa_hier.ensemble.decide.thresholds import INTERVAL
 from hpa_hier.ensemble.ensemble import Ensemble
-from hpa_hier.ensemble.fit import FitData, OutOfFold, cross_fit
-from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.ensemble.fit import OutOfFold, cross_fit
+from hpa_hier.ensemble.scores.fit_data import FitData
+from hpa_hier.ensemble.verdict import (
+    ClassMetric,
+    ClassRow,
+    Comparison,
+    Interval,
+    IntervalPair,
+    Pair,
+    Verdict,
+)
+from hpa_hier.metrics.arrays import Floats
+from hpa_hier.metrics.bootstrap import interval, resamples
+from hpa_hier.metrics.groups import number_units
+from hpa_hier.metrics.scores import average_precision, count, f1, mean_of_defined
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
 _RESAMPLES = 400
-_MOST_ENTRIES = 1 << 22  # weights held at a time
-METRICS = ("mean_ap", "macro_f1")
+_LEVEL = 0.95  # of the intervals of metrics
 
 
 @dataclass(frozen=True)
@@ -27,13 +36,13 @@ class Accepted:
     Attributes:
         ensemble: the aggregate, or the mean where the aggregate was not shown to be better.
         uses_baseline: whether it is the mean, of the baseline's members where there is a baseline.
-        verdict: for people and for the report: what was compared, differences with bounds, and each class's metrics.
+        verdict: what was compared.
         baseline: the mean of the baseline's members, used or not; None where there is no baseline.
     """
 
     ensemble: Ensemble
     uses_baseline: bool
-    verdict: dict[str, Any]
+    verdict: Verdict
     baseline: Ensemble | None
 
 
@@ -53,18 +62,23 @@ def fit_accepted(given: FitData, baseline: FitData | None, taxonomy: Taxonomy, s
     plain = settings.model_copy(update={"aggregate": "mean", "reconcile": "lift"})
     ensemble, ours = cross_fit(given, taxonomy, settings)
     if baseline is None and plain == settings:
-        return Accepted(ensemble, True, {"decided": False, "why": "the aggregate is the mean itself"}, None)
+        return Accepted(ensemble, True, Verdict(why="the aggregate is the mean itself"), None)
     mean, theirs = cross_fit(given if baseline is None else baseline, taxonomy, plain)
     flat = None if baseline is None else mean
     if ours is None or theirs is None:
         why = "no folds: the setting is 0 or samples are too few; the aggregate is used unchecked"
-        return Accepted(ensemble, False, {"decided": False, "why": why}, flat)
+        return Accepted(ensemble, False, Verdict(why=why), flat)
     verdict = compare(ours, theirs, taxonomy, settings.accept)
-    better = bool(verdict["accepted"])
-    return Accepted(ensemble if better else mean, not better, verdict, flat)
+    return Accepted(ensemble if verdict.accepted else mean, not verdict.accepted, verdict, flat)
 
 
-def compare(ours: OutOfFold, theirs: OutOfFold, taxonomy: Taxonomy, confidence: float) -> dict[str, Any]:
+def describe_acceptance(ensemble: Ensemble) -> str:
+    """Describe how an ensemble came to be accepted, from what is kept with it."""
+    kept = ensemble.about.get("acceptance")
+    return Verdict.from_json(kept if isinstance(kept, dict) else {"why": "nothing was kept about it"}).describe()
+
+
+def compare(ours: OutOfFold, theirs: OutOfFold, taxonomy: Taxonomy, confidence: float) -> Verdict:
     """Compare two systems out of fold, paired, on the leaves.
 
     Args:
@@ -72,158 +86,76 @@ def compare(ours: OutOfFold, theirs: OutOfFold, taxonomy: Taxonomy, confidence: 
         theirs: of the mean, for the same samples.
         taxonomy: names the leaves.
         confidence: in (0, 1), of the one-sided bounds.
-
-    Returns:
-        accepted, differences with lower bounds, and a table with each class's metrics, which decides nothing.
     """
-    leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
-    systems = [_Measured.of(one, leaves) for one in (ours, theirs)]
-    drawn = [_Drawn.of(one, ours.units) for one in systems]
-    apart = {name: drawn[0].over_classes(name) - drawn[1].over_classes(name) for name in METRICS}
-    if np.isnan([one[0] for one in apart.values()]).any():
-        return {"decided": False, "accepted": False, "why": "no leaf is known to have a positive; the mean is used"}
-    differences = {name: float(apart[name][0]) for name in METRICS}
+    leaves = np.array([taxonomy.column[leaf] for leaf in taxonomy.leaves])
+    one, other = (_Measured.measure(system, leaves, ours.units) for system in (ours, theirs))
+    differences = {"mean_ap": one.mean_ap - other.mean_ap, "macro_f1": one.macro_f1 - other.macro_f1}
+    if any(np.isnan(values[0]) for values in differences.values()):
+        return Verdict(accepted=False, why="no leaf is known to have a positive; the mean is used")
     # Bounds of a paired difference are not moved as those of a metric, since what both lose in a resample cancels; but
     # no difference is surer than itself.
-    lower = {name: float(np.nanquantile(apart[name][1:], 1 - confidence).clip(max=apart[name][0])) for name in METRICS}
-    upper = {name: float(np.nanquantile(apart[name][1:], confidence)) for name in METRICS}
-    accepted = max(lower.values()) > 0 and min(upper.values()) >= 0
+    lower = {n: float(np.nanquantile(v[1:], 1 - confidence).clip(max=v[0])) for n, v in differences.items()}
+    upper = {n: float(np.nanquantile(v[1:], confidence)) for n, v in differences.items()}
     positives = (ours.truth.present & ours.truth.known)[:, leaves].sum(axis=0)
-    return {
-        "decided": True,
-        "accepted": bool(accepted),
-        "confidence": confidence,
-        "difference": differences,
-        "lower": lower,
-        "upper": upper,
-        "ensemble": {name: _with_interval(drawn[0].over_classes(name)) for name in METRICS},
-        "mean": {name: float(drawn[1].over_classes(name)[0]) for name in METRICS},
-        "classes": [
-            {"node": leaf, "positives": int(n), "ap": _row(drawn, "ap", j), "f1": _row(drawn, "f1", j)}
-            for j, (leaf, n) in enumerate(zip(taxonomy.leaves, positives, strict=True))
-        ],
-    }
-
-
-def describe_acceptance(ensemble: Ensemble) -> str:
-    """Describe how an ensemble came to be accepted, from what is kept with it."""
-    verdict = ensemble.about.get("acceptance")
-    return describe_verdict(verdict if isinstance(verdict, dict) else {"why": "nothing was kept about it"})
-
-
-def describe_verdict(verdict: Mapping[str, Any]) -> str:
-    """Describe a verdict in one line."""
-    if not verdict.get("decided"):
-        return f"not compared with the mean: {verdict.get('why')}"
-    shown = ", ".join(
-        f"{words} {verdict['difference'][name]:+.4f} (at least {verdict['lower'][name]:+.4f} "
-        f"with {100 * verdict['confidence']:g} % confidence)"
-        for name, words in (("mean_ap", "mean AP"), ("macro_f1", "macro F1"))
+    comparison = Comparison(
+        confidence=confidence,
+        difference=Pair(**{n: float(v[0]) for n, v in differences.items()}),
+        lower=Pair(**lower),
+        upper=Pair(**upper),
+        ensemble=IntervalPair(mean_ap=_with_interval(one.mean_ap), macro_f1=_with_interval(one.macro_f1)),
+        mean=Pair(mean_ap=float(other.mean_ap[0]), macro_f1=float(other.macro_f1[0])),
+        classes=tuple(
+            ClassRow(
+                node=leaf,
+                positives=int(positives[j]),
+                ap=_class_metric(one.ap[:, j], other.ap[:, j]),
+                f1=_class_metric(one.f1[:, j], other.f1[:, j]),
+            )
+            for j, leaf in enumerate(taxonomy.leaves)
+        ),
     )
-    if verdict["accepted"]:
-        return f"accepted against the mean, out of fold: {shown}"
-    return f"not shown to beat the mean, so the mean is used instead; out of fold: {shown}"
+    return Verdict(accepted=max(lower.values()) > 0 and min(upper.values()) >= 0, comparison=comparison)
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """A system's answers on L leaves, ready to be measured on resamples: arrays (B, L)."""
-
-    probs: Floats
-    present: Bools
-    targets: Bools
-    known: Bools
-
-    @classmethod
-    def of(cls, one: OutOfFold, leaves: list[int]) -> _Measured:
-        truth = one.truth
-        return cls(one.probs[:, leaves], one.present[:, leaves], truth.present[:, leaves], truth.known[:, leaves])
-
-    def f1(self, weights: Floats) -> Floats:
-        """F1 (R, L) on resamples (R, B); NaN for a leaf without positives."""
-        hits = weights @ (self.present & self.targets & self.known).astype(np.float32)
-        called = weights @ (self.present & self.known).astype(np.float32)
-        true = weights @ (self.targets & self.known).astype(np.float32)
-        return np.where(true > 0, 2 * hits / np.maximum(called + true, 1), np.nan)
-
-    def ap(self, weights: Floats) -> Floats:
-        """Average precision (R, L) on resamples (R, B); NaN for a leaf without positives."""
-        columns = []
-        for j in range(self.probs.shape[1]):
-            order = np.argsort(-self.probs[:, j], kind="stable")
-            drawn = weights[:, order]
-            hit = drawn * (self.targets & self.known)[order, j]
-            found, reached = np.cumsum(hit, axis=1), np.cumsum(drawn * self.known[order, j], axis=1)
-            ranked = self.probs[order, j]
-            ends = np.append(ranked[1:] != ranked[:-1], True)  # equal probabilities are one step
-            found, reached = found[:, ends], reached[:, ends]
-            total = (np.diff(found, axis=1, prepend=0) * found / np.maximum(reached, 1)).sum(axis=1)
-            columns.append(np.where(found[:, -1] > 0, total / np.maximum(found[:, -1], 1), np.nan))
-        return np.stack(columns, axis=1)
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """A system's metrics for every leaf, (1 + R, L): on all samples, and on R resamples."""
+    """A system's metrics for every leaf, (1 + R, L): on all samples, and on R resamples of whole units."""
 
     ap: Floats
     f1: Floats
 
     @classmethod
-    def of(cls, one: _Measured, units: tuple[str, ...]) -> _Drawn:
-        whole: Floats = np.ones((1, len(one.probs)))
-        chunks: list[Floats] = [whole, *_resamples(units, len(one.probs))]
-        return cls(np.concatenate([one.ap(c) for c in chunks]), np.concatenate([one.f1(c) for c in chunks]))
+    def measure(cls, one: OutOfFold, leaves: np.ndarray, units: tuple[str, ...]) -> _Measured:
+        probs, present = one.probs[:, leaves], one.present[:, leaves]
+        targets, known = one.truth.present[:, leaves], one.truth.known[:, leaves]
+        unit = number_units(units, by_name=True)
+        weights = [np.ones((1, len(probs))), *resamples(unit, _RESAMPLES, np.random.default_rng(0))]
+        return cls(
+            np.concatenate([average_precision(probs, targets, known, chunk) for chunk in weights]),
+            np.concatenate([f1(count(present, targets, known, chunk)) for chunk in weights]),
+        )
 
-    def over_classes(self, metric: str) -> Floats:
-        """Mean AP or macro F1, (1 + R,)."""
-        return _mean(self.ap if metric == "mean_ap" else self.f1)
+    @property
+    def mean_ap(self) -> Floats:
+        """(1 + R,)."""
+        return np.asarray(mean_of_defined(self.ap))
 
-
-def _resamples(units: tuple[str, ...], size: int) -> Iterator[Floats]:
-    """Draw whole units with replacement; (R, B) weights in chunks."""
-    names = [name or f"\0{row}" for row, name in enumerate(units)]
-    _, unit = np.unique(names, return_inverse=True)
-    many = int(unit.max()) + 1
-    rng = np.random.default_rng(0)
-    at_once = max(1, _MOST_ENTRIES // max(1, size))
-    for start in range(0, _RESAMPLES, at_once):
-        number = min(at_once, _RESAMPLES - start)
-        drawn = np.stack([np.bincount(rng.integers(0, many, many), minlength=many) for _ in range(number)])
-        yield drawn[:, unit].astype(np.float32)
+    @property
+    def macro_f1(self) -> Floats:
+        """(1 + R,)."""
+        return np.asarray(mean_of_defined(self.f1))
 
 
-def _mean(values: Floats) -> Floats:
-    """Mean over the last axis without NaN; NaN where nothing is left."""
-    some = ~np.isnan(values)
-    count = some.sum(axis=-1)
-    mean: Floats = np.where(count, np.where(some, values, 0.0).sum(axis=-1) / np.maximum(count, 1), np.nan)
-    return mean
+def _class_metric(ours: Floats, theirs: Floats) -> ClassMetric:
+    one = _with_interval(ours)
+    return ClassMetric(ensemble=one.value, mean=_rounded(theirs[0]), low=one.low, high=one.high)
 
 
-def _row(drawn: list[_Drawn], metric: str, leaf: int) -> dict[str, float | None]:
-    ours, theirs = (getattr(one, metric)[:, leaf] for one in drawn)
-    interval = _with_interval(ours)
-    return {"ensemble": interval["value"], "mean": _number(theirs[0]), "low": interval["low"], "high": interval["high"]}
+def _with_interval(values: Floats) -> Interval:
+    """The metric on all samples, values[0], and its interval over the resamples behind it, in [0, 1]."""
+    low, high = np.clip(interval(values[1:], values[0], _LEVEL), 0.0, 1.0)
+    return Interval(value=_rounded(values[0]), low=_rounded(low), high=_rounded(high))
 
 
-def _with_interval(values: Floats) -> dict[str, float | None]:
-    """A metric on all samples, and its bootstrap interval: None where a leaf has no positives."""
-    low, high = (_bound(values, quantile) for quantile in INTERVAL)
-    return {"value": _number(values[0]), "low": _number(low), "high": _number(high)}
-
-
-def _bound(values: Floats, quantile: float) -> float:
-    """A quantile of resampled metrics, moved so that their median is the metric itself, values[0]; NaN is left out.
-
-    A resample lacks positives of rare classes, so its metrics lie lower or higher than those of the whole: unmoved
-    bounds need not even hold the metric.
-    """
-    drawn = values[1:][~np.isnan(values[1:])]
-    if not len(drawn):
-        return float("nan")
-    return float(np.clip(np.quantile(drawn, quantile) - np.median(drawn) + values[0], 0.0, 1.0))
-
-
-def _number(value: float) -> float | None:
+def _rounded(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 6)

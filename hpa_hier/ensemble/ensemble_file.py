@@ -1,39 +1,90 @@
-"""Keeping: an ensemble as one JSON file with names in it, its taxonomy beside it, and its network where it has one."""
+"""Ensemble files: an ensemble as one JSON file with names in it, its taxonomy and its network beside it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from hpa_hier import __version__
-from hpa_hier.ensemble.calibrate.isotonic import Curve
-from hpa_hier.ensemble.calibrate.platt import Calibration
-from hpa_hier.ensemble.combine.reconcile import Gate
-from hpa_hier.ensemble.combine.rnn import Rnn, columns_by_depth
+from hpa_hier.ensemble.calibrate.calibrations import CALIBRATIONS
+from hpa_hier.ensemble.combine.aggregate import Layout, Tensors, coverage
+from hpa_hier.ensemble.combine.aggregates import AGGREGATES
+from hpa_hier.ensemble.combine.reconcile import RECONCILERS
+from hpa_hier.ensemble.combiner import Combiner
 from hpa_hier.ensemble.decide.thresholds import Thresholds
+from hpa_hier.ensemble.decision import Decision
 from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember
+from hpa_hier.ensemble.rules import choose
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, sha256, text_digest, write_bytes, write_json, write_text
 from hpa_hier.files.shell import command
-from hpa_hier.metrics.arrays import Floats
-from hpa_hier.settings.renamed import CHOICES, translate_settings
+from hpa_hier.settings.renamed import CHOICES, REMOVED_CHOICES, translate_settings
 from hpa_hier.taxonomy import Taxonomy
 
-FORMAT = 3
-_READABLE = (2, 3)  # 2 has no network and no conditional members
+FORMAT: Final = 4
 FILE = "ensemble.json"
 FLAT_FILE = "flat.json"  # the compute-matched baseline, fitted the same way
-NETWORK = "rnn.safetensors"  # of the aggregate rnn
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _Member(_Strict):
+    sha256: str
+    renamed: dict[str, str]
+    given: str = ""  # the node whose probability its answers are multiplied by
+
+
+class _Calibration(_Strict):
+    rule: str
+    nodes: dict[str, dict[str, Any]]
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    rule: str
+
+
+class _Tensors(_Strict):
+    file: str
+    sha256: str
+
+
+class _Threshold(_Strict):
+    value: float
+    rule: str
+    low: float | None
+    high: float | None
+    positives: int
+    safe: float | None  # None: the node is never a safe answer
+
+
+class EnsembleFile(_Strict):
+    """What ensemble.json holds."""
+
+    format: Literal[4]
+    version: str  # of hpa_hier
+    taxonomy: str  # name of the label tree
+    taxonomy_digest: str | None  # of the taxonomy.yaml beside it; older files have none
+    about: dict[str, Any]
+    members: dict[str, _Member]
+    calibrations: dict[str, _Calibration]  # by member
+    aggregate: _Rule
+    tensors: _Tensors | None = None
+    reconcile: _Rule
+    thresholds: dict[str, _Threshold]  # by node
 
 
 def save(ensemble: Ensemble, folder: Path, file: str = FILE) -> Path:
-    """Write an ensemble and its taxonomy; the JSON file comes last, so where it stands the folder is whole.
+    """Write an ensemble and its taxonomy; the JSON file comes last, so where it is the folder is whole.
 
     Args:
         ensemble: a fitted one.
@@ -44,15 +95,16 @@ def save(ensemble: Ensemble, folder: Path, file: str = FILE) -> Path:
         The JSON file's path.
     """
     write_text(folder / "taxonomy.yaml", ensemble.taxonomy.text)
-    path, network = folder / file, folder / NETWORK
-    content = to_json(ensemble)
-    if ensemble.rnn:
-        write_bytes(network, save_tensors(dict(ensemble.rnn.weights)))
-        content["rnn"] = {"file": NETWORK, "sha256": sha256(network)}
-    write_json(path, content)
-    if file == FILE and not ensemble.rnn:
-        network.unlink(missing_ok=True)
-    return path
+    tensors, network = ensemble.combiner.aggregate.tensors, folder / f"{ensemble.aggregate}.safetensors"
+    if tensors:
+        write_bytes(network, save_tensors(dict(tensors)))
+    kept = _Tensors(file=network.name, sha256=sha256(network)) if tensors else None
+    write_json(folder / file, to_file(ensemble, kept).model_dump(mode="json", exclude_none=False))
+    if file == FILE:
+        for other in folder.glob("*.safetensors"):
+            if kept is None or other != network:
+                other.unlink()
+    return folder / file
 
 
 def load(folder: Path, file: str = FILE) -> Ensemble:
@@ -62,26 +114,28 @@ def load(folder: Path, file: str = FILE) -> Ensemble:
         UserError: a file is absent, broken, of another format, or does not fit its taxonomy.
     """
     path = folder / file
+    again = f"fit it again: {fit_command(folder.parent)}"
     if not path.is_file():
         raise UserError(f"{path}: no such file; fit the ensemble: {fit_command(folder.parent)}")
     content = read_json(path)
     taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
-    again = fit_command(folder.parent)
-    if not isinstance(content, dict) or content.get("format") not in _READABLE:
-        raise UserError(f"{path}: not an ensemble of format {FORMAT}; fit it again: {again}")
+    if not isinstance(content, dict) or content.get("format") not in (2, 3, FORMAT):
+        raise UserError(f"{path}: not an ensemble of format {FORMAT}; {again}")
     digest = text_digest(taxonomy.text)
-    if content.get("taxonomy_digest", digest) != digest:  # older files have none
-        raise UserError(
-            f"{path}: was fitted under another {folder / 'taxonomy.yaml'} than stands there; fit it again: {again}"
-        )
+    if (content.get("taxonomy_digest") or digest) != digest:
+        raise UserError(f"{path}: was fitted under another {folder / 'taxonomy.yaml'} than is there now; {again}")
     try:
-        ensemble = _from_json(content, taxonomy)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"{path}: does not fit {folder / 'taxonomy.yaml'} or is broken ({type(error).__name__}: {error}); "
-            f"fit it again: {again}"
-        ) from None
-    return replace(ensemble, rnn=_network(content["rnn"], ensemble, folder)) if content.get("rnn") else ensemble
+        kept = EnsembleFile.model_validate(content if content["format"] == FORMAT else _translate(content))
+        return _from_file(kept, taxonomy, _read_tensors(kept, folder, again))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {again}") from None
+    except KeyError as error:
+        raise UserError(f"{path}: does not fit {folder / 'taxonomy.yaml'}: {error} is missing; {again}") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: is broken ({type(error).__name__}: {error}); {again}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}; {again}" if str(path) not in str(error) else str(error)) from None
 
 
 def fit_command(run: Path) -> str:
@@ -89,115 +143,103 @@ def fit_command(run: Path) -> str:
     return command("ensemble", "fit", run=run)
 
 
-def _network(kept: dict[str, Any], ensemble: Ensemble, folder: Path) -> Rnn:
-    path = folder / NETWORK
-    if not path.is_file() or sha256(path) != kept.get("sha256"):
-        what = "does not match the checksum in" if path.is_file() else "missing, and needed by"
-        raise UserError(f"{path}: {what} ensemble.json; fit it again: {fit_command(folder.parent)}")
-    nodes = ensemble.taxonomy
-    return Rnn(columns_by_depth(len(nodes.nodes), nodes.bottom_up), ensemble.covers, load_tensors(path.read_bytes()))
-
-
-def to_json(ensemble: Ensemble) -> dict[str, Any]:
+def to_file(ensemble: Ensemble, tensors: _Tensors | None = None) -> EnsembleFile:
     """Return an ensemble as plain names and numbers."""
-    nodes = ensemble.taxonomy.nodes
-    limits = ensemble.thresholds
-    return {
-        "format": FORMAT,
-        "version": __version__,
-        "taxonomy": ensemble.taxonomy.name,
-        "taxonomy_digest": text_digest(ensemble.taxonomy.text),
-        "about": ensemble.about,
-        "members": {member.name: _member_to_json(member, nodes) for member in ensemble.members},
-        "offset": {node: float(value) for node, value in zip(nodes, ensemble.offset, strict=True)},
-        "aggregate": ensemble.aggregate,
-        "reconcile": ensemble.reconcile,
-        "gamma": {nodes[one.group]: one.gamma for one in ensemble.gates},
-        "thresholds": {
-            node: {
-                "value": float(limits.values[j]),
-                "rule": limits.rules[j],
-                "low": _number(limits.low[j]),
-                "high": _number(limits.high[j]),
-                "positives": int(limits.positives[j]),
-                "safe": None if math.isinf(ensemble.safe[j]) else float(ensemble.safe[j]),
-            }
-            for j, node in enumerate(limits.nodes)
+    combiner, decision = ensemble.combiner, ensemble.decision
+    safe = [None if math.isinf(value) else float(value) for value in decision.safe]
+    thresholds = decision.thresholds.to_json()
+    return EnsembleFile(
+        format=FORMAT,
+        version=__version__,
+        taxonomy=ensemble.taxonomy.name,
+        taxonomy_digest=text_digest(ensemble.taxonomy.text),
+        about=ensemble.about,
+        members={
+            one.name: _Member(sha256=one.digest, renamed=one.renamed, given=combiner.factors.get(one.name, ""))
+            for one in ensemble.members
         },
-    }
-
-
-def _member_to_json(member: EnsembleMember, nodes: tuple[str, ...]) -> dict[str, Any]:
-    calibration = member.calibration
-    return {
-        "sha256": member.digest,
-        "renamed": member.renamed,
-        "given": member.given,
-        "calibration": {
-            node: {"slope": float(calibration.slope[j]), "offset": float(calibration.offset[j])}
-            | ({"curve": asdict(calibration.curves[j])} if calibration.curves else {})
-            for j, node in enumerate(calibration.nodes)
+        calibrations={
+            name: _Calibration(rule=one.name, nodes=one.to_json()) for name, one in combiner.calibrations.items()
         },
-        "weights": {node: float(weight) for node, weight in zip(nodes, member.weights, strict=True) if weight},
-    }
-
-
-def _from_json(content: dict[str, Any], taxonomy: Taxonomy) -> Ensemble:
-    members = tuple(_member_from_json(name, kept, taxonomy) for name, kept in sorted(content["members"].items()))
-    gates = tuple(_gate(group, float(gamma), taxonomy) for group, gamma in content["gamma"].items())
-    limits = content["thresholds"]
-    if set(limits) != set(taxonomy.nodes):
-        raise ValueError(f"thresholds for other nodes, such as '{sorted(set(limits) ^ set(taxonomy.nodes))[0]}'")
-    rows = [limits[node] for node in taxonomy.nodes]
-    thresholds = Thresholds(
-        taxonomy.nodes,
-        np.array([float(row["value"]) for row in rows]),
-        tuple(str(row["rule"]) for row in rows),
-        np.array([_float(row["low"]) for row in rows]),
-        np.array([_float(row["high"]) for row in rows]),
-        np.array([int(row["positives"]) for row in rows], dtype=np.int64),
+        aggregate=_Rule(rule=combiner.aggregate.name, **combiner.aggregate.to_json(combiner.layout)),
+        tensors=tensors,
+        reconcile=_Rule(rule=combiner.reconciler.name, **combiner.reconciler.to_json(ensemble.taxonomy)),
+        thresholds={
+            node: _Threshold(**row, safe=value) for (node, row), value in zip(thresholds.items(), safe, strict=True)
+        },
     )
-    offset = np.array([float(content["offset"][node]) for node in taxonomy.nodes])
-    safe = np.array([math.inf if row["safe"] is None else float(row["safe"]) for row in rows])
-    aggregate = str(content["aggregate"])
-    rules = CHOICES.get(("ensemble.aggregate", aggregate), aggregate), str(content["reconcile"])
-    ensemble = Ensemble(taxonomy, members, offset, *rules, gates, thresholds, safe)
+
+
+def _from_file(kept: EnsembleFile, taxonomy: Taxonomy, tensors: Tensors) -> Ensemble:
+    if set(kept.thresholds) != set(taxonomy.nodes):
+        other = sorted(set(kept.thresholds) ^ set(taxonomy.nodes))[0]
+        raise ValueError(f"thresholds for other nodes than the taxonomy's, such as '{other}'")
+    names = sorted(kept.members)
+    calibrations = {
+        name: choose(CALIBRATIONS, one.rule, "calibrate").from_json(one.nodes)
+        for name, one in ((name, kept.calibrations[name]) for name in names)
+    }
+    factors = {name: kept.members[name].given for name in names if kept.members[name].given}
+    for node in factors.values():
+        taxonomy.column[node]  # a node that the taxonomy does not have is a KeyError, which `load` reports
+    covers = coverage([one.nodes for one in calibrations.values()], taxonomy.column)
+    rule = choose(AGGREGATES, kept.aggregate.rule, "aggregate")
+    aggregate = rule.from_json(kept.aggregate.model_extra or {}, tensors, Layout(tuple(names), covers, taxonomy))
+    reconcile = choose(RECONCILERS, kept.reconcile.rule, "reconcile")
+    reconciler = reconcile.from_json(kept.reconcile.model_extra or {}, taxonomy)
+    rows = {node: kept.thresholds[node] for node in taxonomy.nodes}
+    thresholds = Thresholds.from_json({node: row.model_dump() for node, row in rows.items()})
+    safe = np.array([math.inf if row.safe is None else row.safe for row in rows.values()])
+    members = tuple(EnsembleMember(name, kept.members[name].renamed, kept.members[name].sha256) for name in names)
+    combiner = Combiner(taxonomy, calibrations, factors, aggregate, reconciler)
+    return Ensemble(taxonomy, members, combiner, Decision(taxonomy, thresholds, safe), kept.about)
+
+
+def _read_tensors(kept: EnsembleFile, folder: Path, again: str) -> Tensors:
+    if kept.tensors is None:
+        return {}
+    path = folder / Path(kept.tensors.file).name
+    if not path.is_file() or sha256(path) != kept.tensors.sha256:
+        what = "does not match the checksum in" if path.is_file() else "missing, and needed by"
+        raise UserError(f"{path}: {what} ensemble.json; {again}")
+    tensors: Tensors = load_tensors(path.read_bytes())
+    return tensors
+
+
+def _translate(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what format 2 or 3 held as format 4: they had calibrations and weights below each member.
+
+    Raises:
+        UserError: probabilities were made coherent by a rule that was removed.
+    """
+    if content["reconcile"] != "lift":
+        raise UserError(f"was fitted with ensemble.reconcile: {content['reconcile']}, which was removed")
+    members, aggregate = content["members"], content["aggregate"]
+    removed = REMOVED_CHOICES.get(("ensemble.aggregate", aggregate), (aggregate,))[0]  # all were weighted sums
+    rule = {"rule": CHOICES.get(("ensemble.aggregate", aggregate), removed)}
+    offset = {} if aggregate == "blend" else {"offset": content["offset"]}
     about = dict(content["about"])
     if "settings" in about:
         about["settings"] = translate_settings(about["settings"], "ensemble")
-    return replace(ensemble, about=about)
-
-
-def _member_from_json(name: str, kept: dict[str, Any], taxonomy: Taxonomy) -> EnsembleMember:
-    calibration = Calibration(
-        tuple(kept["calibration"]),
-        np.array([float(row["slope"]) for row in kept["calibration"].values()]),
-        np.array([float(row["offset"]) for row in kept["calibration"].values()]),
-        tuple(_curve(row["curve"]) for row in kept["calibration"].values() if "curve" in row),
-    )
-    weights: Floats = np.zeros(len(taxonomy.nodes))
-    for node, weight in kept["weights"].items():
-        weights[taxonomy.column[node]] = float(weight)
-    for node in calibration.nodes:
-        taxonomy.column[node]  # a node the taxonomy has not is a KeyError, told by `load`
-    given = str(kept.get("given", ""))
-    if given:
-        taxonomy.column[given]
-    return EnsembleMember(name, calibration, weights, dict(kept["renamed"]), str(kept["sha256"]), given)
-
-
-def _curve(kept: dict[str, Any]) -> Curve:
-    return Curve(tuple(map(float, kept["knots"])), tuple(map(float, kept["heights"])), float(kept["share"]))
-
-
-def _gate(group: str, gamma: float, taxonomy: Taxonomy) -> Gate:
-    leaves = tuple(taxonomy.column[leaf] for leaf in taxonomy.leaves_below(group))
-    return Gate(taxonomy.column[group], leaves, gamma)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
-
-
-def _float(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+    return {
+        "format": FORMAT,
+        "version": content["version"],
+        "taxonomy": content["taxonomy"],
+        "taxonomy_digest": content.get("taxonomy_digest"),
+        "about": about,
+        "members": {
+            name: {"sha256": one["sha256"], "renamed": one["renamed"], "given": one.get("given", "")}
+            for name, one in members.items()
+        },
+        "calibrations": {
+            name: {
+                "rule": "isotonic" if any("curve" in row for row in one["calibration"].values()) else "platt",
+                "nodes": one["calibration"],
+            }
+            for name, one in members.items()
+        },
+        "aggregate": rule | {"weights": {name: one["weights"] for name, one in members.items()}} | offset,
+        "tensors": content.get("rnn"),
+        "reconcile": {"rule": "lift"},
+        "thresholds": content["thresholds"],
+    }

@@ -89,10 +89,24 @@ def _ends(ranked: Floats) -> Bools:
     return ends
 
 
-def f1_curve(ranked: Ranked) -> Floats:
-    """Return (N, B) the F1 of calling the samples up to each one present; -1 where no threshold can lie behind it."""
-    found = np.cumsum(ranked.hits, axis=1)
-    reached = np.cumsum(ranked.counted, axis=1)
-    f1 = 2.0 * found / np.maximum(reached + found[:, -1:], 1)
-    f1[~ranked.ends] = -1.0
-    return f1
+def f1_curve(ranked: Ranked, weights: NDArray[np.float32] | None = None) -> NDArray[np.floating]:
+    """Sweep all thresholds of each node: the F1 of calling the samples up to each one present.
+
+    Args:
+        ranked: the samples of N nodes.
+        weights: of one node alone: (R, B) how often each ranked sample stands in each resample; None: once.
+
+    Returns:
+        F1 (N, B), or (R, B) with weights; -1 where no threshold can lie behind the sample. Without positives none is
+        above 0.
+
+    >>> probs, present = np.array([[0.9], [0.5], [0.5]]), np.array([[True], [True], [False]])
+    >>> f1_curve(Ranked.of(probs, present, np.ones_like(present))).round(3)
+    array([[ 0.667, -1.   ,  0.8  ]])
+    """
+    hits, counted = (
+        (ranked.hits, ranked.counted) if weights is None else (ranked.hits * weights, ranked.counted * weights)
+    )
+    found, reached = np.cumsum(hits, axis=1), np.cumsum(counted, axis=1)
+    f1 = np.multiply(2.0, found) / np.maximum(np.add(reached, found[:, -1:]), 1)
+    return np.where(ranked.ends, f1, -1.0)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from hpa_hier.ensemble.combine.blend import BLEND
 from hpa_hier.ensemble.ensemble import Ensemble, Prediction
 from hpa_hier.ensemble.scores.scores import Scores, align
 from hpa_hier.metrics.arrays import Bools
@@ -97,12 +96,7 @@ def _tree(ensemble: Ensemble, prediction: Prediction) -> list[str]:
         needs = f"≥ {prediction.thresholds[j]:.3f}{interval}"
         notes = "; ".join(_notes(ensemble, prediction, node))
         lines.append(f"{branch + mark + ' ' + node:<{width}}  {numbers}    {needs:<21} {notes}".rstrip())
-    network = ", and what the network down the levels adds" if ensemble.rnn else ""
-    added = "probabilities" if ensemble.aggregate == BLEND else "logits"
-    lines.append(
-        f"● present, ○ not; together: the members' calibrated {added}, weighed and added{network}; needs: threshold "
-        "(its interval)"
-    )
+    lines.append(f"● present, ○ not; together: {ensemble.combiner.aggregate.summary}; needs: threshold (its interval)")
     return lines
 
 
@@ -111,14 +105,13 @@ def _notes(ensemble: Ensemble, prediction: Prediction, node: str) -> Iterator[st
     taxonomy = ensemble.taxonomy
     j = taxonomy.column[node]
     raw, prob, present = prediction.raw[0], prediction.probs[0], prediction.present[0]
-    if not ensemble.answered[j]:
+    if not ensemble.combiner.layout.covers[:, j].any():
         yield "= largest child"
     if prob[j] > raw[j]:
         children = [child for child in taxonomy.children(node) if prob[taxonomy.column[child]] == prob[j]]
         yield f"raised to {children[0]}"
     if prob[j] < raw[j] and taxonomy.is_leaf(node):
-        gates = [f"{taxonomy.nodes[one.group]} γ {one.gamma:.2f}" for one in ensemble.gates if j in one.leaves]
-        yield f"lowered by gate {', '.join(gates)}" if gates else f"lowered by {ensemble.reconcile} to what is above"
+        yield f"lowered by {ensemble.reconcile}"
     if present[j] and prob[j] < prediction.thresholds[j]:
         below = [child for child in taxonomy.children(node) if present[taxonomy.column[child]]]
         yield f"on because {below[0]} is"
@@ -129,7 +122,8 @@ def _notes(ensemble: Ensemble, prediction: Prediction, node: str) -> Iterator[st
 
 def _says(ensemble: Ensemble, prediction: Prediction, scored: Sequence[Scores], every_node: bool) -> list[str]:
     taxonomy = ensemble.taxonomy
-    calibrated = ensemble.calibrated(scored)
+    calibrated = ensemble.combiner.calibrate(scored)
+    covers, weights = ensemble.combiner.layout.covers, ensemble.combiner.aggregate.weights
     width = max(len(member.name) for member in ensemble.members)
     lines = [f"{'what each member says':<{width + 5}}{'its logit':>15}   {'calibrated':>15}"]
     lines.append("─" * (len(lines[0]) + 14))
@@ -141,13 +135,14 @@ def _says(ensemble: Ensemble, prediction: Prediction, scored: Sequence[Scores], 
             f"{node}: {prediction.probs[0, j]:.3f}, needs {prediction.thresholds[j]:.3f} "
             f"({rule}, fitted on {positives:,} positives): {verdict}"
         )
-        if not ensemble.answered[j]:
+        if not covers[:, j].any():
             lines.append("    no member answers; the largest of its children")
-        for member, scores, wide in zip(ensemble.members, scored, calibrated, strict=True):
-            if node in scores.nodes:
-                logit, calibrated_logit = scores.logits[0, scores.nodes.index(node)], wide[0, j]
-                weight = f"weight {member.weights[j]:.2f}" if member.weights[j] else "not used"
-                lines.append(f"    {member.name:<{width}} {_both(logit)}   {_both(calibrated_logit)}   {weight}")
+        for row in map(int, np.flatnonzero(covers[:, j])):
+            scores = scored[row]
+            logit, calibrated_logit = scores.logits[0, scores.nodes.index(node)], calibrated[row][0, j]
+            weight = "" if weights is None else f"weight {weights[row, j]:.2f}" if weights[row, j] else "not used"
+            line = f"    {scores.name:<{width}} {_both(logit)}   {_both(calibrated_logit)}   {weight}"
+            lines.append(line.rstrip())
     return lines
 
 

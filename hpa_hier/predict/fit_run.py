@@ -8,7 +8,7 @@ from pathlib import Path
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.ensemble import Ensemble
-from hpa_hier.ensemble.fit import FitData, fit_data
+from hpa_hier.ensemble.scores.fit_data import FitData, fit_data
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.files.atomic import sha256
 from hpa_hier.predict.evaluation_file import facts_of, write_evaluation
@@ -34,7 +34,7 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
         _fit_data(run, ours, truth), _fit_data(run, flat, truth) if flat else None, run.taxonomy, settings
     )
     ensemble = _describe_members(accepted.ensemble, flat if flat and accepted.uses_baseline else ours, run)
-    ensemble = replace(ensemble, about=ensemble.about | {"acceptance": accepted.verdict})
+    ensemble = replace(ensemble, about=ensemble.about | {"acceptance": accepted.verdict.to_json()})
     baseline = _describe_members(accepted.baseline, flat, run) if accepted.baseline and flat else None
     if baseline:
         keep.save(baseline, folder, keep.FLAT_FILE)

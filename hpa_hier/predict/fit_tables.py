@@ -9,8 +9,8 @@ from pathlib import Path
 from hpa_hier.data.labels.problems import OnProblem
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.ensemble import ensemble_file as keep
-from hpa_hier.ensemble.accept import describe_verdict, fit_accepted
-from hpa_hier.ensemble.fit import fit_data
+from hpa_hier.ensemble.accept import fit_accepted
+from hpa_hier.ensemble.scores.fit_data import fit_data
 from hpa_hier.ensemble.scores.score_table import ScoreKind, describe_coverage, join_tables
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
@@ -80,7 +80,7 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         "samples": len(joined.ids),
         "score_kind": request.kind,
         "settings": settings.model_dump(mode="json"),
-        "acceptance": accepted.verdict,
+        "acceptance": accepted.verdict.to_json(),
     }
     for name in _EVALUATIONS:
         (run / "ensemble" / name).unlink(missing_ok=True)
@@ -92,7 +92,7 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         *(f"  left out: {problem}" for problem in labels.problems),
         *(f"  {line}" for line in describe_coverage(tables, len(joined.ids), taxonomy, joined.available)),
         *_unused(labels.ids, scored, len(joined.unanswered)),
-        f"  {describe_verdict(accepted.verdict)}",
+        f"  {accepted.verdict.describe()}",
         *([f"  {figures}"] if figures else []),
     ]
 

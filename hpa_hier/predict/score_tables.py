@@ -41,8 +41,8 @@ def answer_tables(ensemble: Ensemble, files: Mapping[str, Path], source: str) ->
     if wanted != got:
         raise UserError(f"{source}: its ensemble combines {', '.join(wanted)}; got --scores of {', '.join(got)}")
     tables = read_tables(files, kind, ensemble.taxonomy)
-    order = {member.name: member.calibration.nodes for member in ensemble.members}
-    joined = join_tables([_in_order(one, order[one.name]) for one in tables], ensemble.taxonomy)
+    calibrations = ensemble.combiner.calibrations
+    joined = join_tables([_in_order(one, calibrations[one.name].nodes) for one in tables], ensemble.taxonomy)
     return Answers(
         ensemble,
         ensemble.predict(joined.members, joined.available),

@@ -12,6 +12,7 @@ from filelock import FileLock
 from hpa_hier.data.labels.partition import PARTITION_FILE, divide
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.split.split import split_pack, write_split
+from hpa_hier.ensemble.rules import check_rules
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import text_digest, write_json, write_text
 from hpa_hier.runs.facts import RUN_FILE, RunFacts, read_run_facts
@@ -31,8 +32,9 @@ def start_run(recipe: Recipe, named: bool = True) -> Run:
         named: the user named it; a run that has a recipe keeps it otherwise.
 
     Raises:
-        UserError: the run was begun with another pack, split or set of labels.
+        UserError: the run was begun with another pack, split or set of labels, or the recipe names no rule.
     """
+    check_rules(recipe.ensemble)
     folder = Path(recipe.artifacts) / recipe.run
     taxonomy = Taxonomy.load(recipe.taxonomy)
     folder.mkdir(parents=True, exist_ok=True)

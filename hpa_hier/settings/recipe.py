@@ -111,12 +111,13 @@ class EnsembleSettings(Settings):
     tta_sizes: tuple[
         Annotated[int, Field(ge=16, le=2048)], ...
     ] = ()  # pixels, sides of the augmented images; (): the members'
-    calibrate: Literal["platt", "temperature", "isotonic", "none"] = "temperature"
+    # each of these four is a row of a table of rules in hpa_hier/ensemble, where it is checked
+    calibrate: str = "temperature"  # temperature, platt, isotonic, none
     shrink_positives: Annotated[float, Field(ge=0)] = 50.0  # positives at which a node's own slope counts half
-    aggregate: Literal["mean", "concat", "logistic_stack", "rnn", "blend"] = "logistic_stack"
+    aggregate: str = "logistic_stack"  # logistic_stack, mean, concat, blend, rnn
     refine: bool = True  # mean, concat: a slope and an offset for every node of the sum
-    reconcile: Literal["lift"] = "lift"
-    thresholds: Literal["fixed", "f1", "plugin", "bagged"] = "bagged"
+    reconcile: str = "lift"  # lift
+    thresholds: str = "bagged"  # bagged, plugin, f1, fixed
     fixed_threshold: Fraction = 0.5
     hand_thresholds: dict[str, Fraction] = Field(default_factory=dict)  # node → value set by hand
     small_class_positives: Annotated[int, Field(ge=0)] = 20  # below: prevalence for f1, plugin for bagged

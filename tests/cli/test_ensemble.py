@@ -114,10 +114,14 @@ def test_a_broken_ensemble_file_is_a_users_error(small):
     path = small.folder / "ensemble" / "ensemble.json"
     content = json.loads(path.read_text())
     for broken, message in (
-        ({**content, "format": 0}, "not an ensemble of format 3; fit it again"),
-        ({**content, "thresholds": {}}, "thresholds for other nodes, such as 'Centrosome'"),
-        ({key: content[key] for key in content if key != "members"}, "KeyError: 'members'"),
-        ([], "not an ensemble of format 3"),
+        ({**content, "format": 0}, "not an ensemble of format 4; fit it again"),
+        ({**content, "thresholds": {}}, "thresholds for other nodes than the taxonomy's, such as 'Centrosome'"),
+        (
+            {key: content[key] for key in content if key != "members"},
+            "ensemble.json: members: Field required; fit it again",
+        ),
+        ([], "not an ensemble of format 4"),
+        ({**content, "aggregate": {"rule": "meen"}}, "there is no 'meen'; did you mean 'mean'.* fit it again"),
     ):
         path.write_text(json.dumps(broken))
         with pytest.raises(UserError, match=message):
@@ -159,7 +163,7 @@ def test_a_renamed_leaf_is_followed(small):
     ensemble, _ = fit_run(small.run)
     leaf = next(member for member in ensemble.members if member.name == "leaf")
     assert leaf.renamed == {"Nuclear speckles": "Speckles"}
-    assert "Speckles" in leaf.calibration.nodes
+    assert "Speckles" in ensemble.combiner.calibrations["leaf"].nodes
 
 
 # evaluate

@@ -10,8 +10,7 @@ import pytest
 from ensemble_cases import SEEDS, draw_members, draw_truth, random_graph, random_taxonomy
 from hypothesis import HealthCheck, given, settings
 
-from hpa_hier.ensemble.combine.reconcile import Gate, gate, lift
-from hpa_hier.ensemble.decide.close import close, decide
+from hpa_hier.ensemble.combine.reconcile import lift
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.settings.recipe import EnsembleSettings
@@ -52,47 +51,16 @@ def test_lift_never_lowers_and_changes_nothing_the_second_time(seed):
 
 @pure
 @given(SEEDS)
-def test_decisions_are_coherent_under_any_thresholds(seed):
-    rng = np.random.default_rng(seed)
-    graph = random_graph(rng)
-    probs, thresholds = rng.random((7, graph.size)), rng.random(graph.size)
-    decided = decide(lift(probs, graph.order), thresholds)
-    closed = close(decided, graph.order)
-    assert graph.violations(closed) == 0
-    assert (closed[:, graph.leaves] == decided[:, graph.leaves]).all()
-    assert (close(closed, graph.order) == closed).all()
-
-
-@pure
-@given(SEEDS)
-def test_a_gate_and_a_lift_are_coherent_and_never_raise_a_leaf(seed):
-    rng = np.random.default_rng(seed)
-    graph = random_graph(rng)
-    probs = rng.random((7, graph.size))
-    tops = [node for node, above in enumerate(graph.parents) if not above and node not in graph.leaves]
-    gates = [Gate(top, tuple(_leaves_below(graph, top)), float(rng.random())) for top in tops]
-    gated = gate(probs, gates)
-    assert (gated[:, graph.leaves] <= probs[:, graph.leaves]).all()
-    assert graph.violations(lift(gated, graph.order)) == 0
-
-
-@pure
-@given(SEEDS)
-def test_gates_with_gamma_zero_change_no_bit(seed):
-    rng = np.random.default_rng(seed)
-    graph = random_graph(rng)
-    probs = rng.random((7, graph.size))
-    gates = [Gate(group, tuple(_leaves_below(graph, group)), 0.0) for group, _ in graph.order]
-    assert gate(probs, gates).tobytes() == probs.tobytes()
-
-
-@pure
-@given(SEEDS)
-def test_closing_by_steps_is_closing_by_the_matrix(seed):
+def test_closed_decisions_are_coherent_and_leave_leaves_as_they_are(seed):
     rng = np.random.default_rng(seed)
     taxonomy = random_taxonomy(rng)
-    present = rng.random((9, len(taxonomy.nodes))) < 0.2
-    assert (close(present, taxonomy.bottom_up) == taxonomy.close(present)).all()
+    decided = rng.random((9, len(taxonomy.nodes))) < 0.2
+    closed = taxonomy.close(decided)
+    for node in range(len(taxonomy.nodes)):
+        assert (closed[:, [node]] <= closed[:, taxonomy.closure[node]]).all()
+    leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
+    assert (closed[:, leaves] == decided[:, leaves]).all()
+    assert (taxonomy.close(closed) == closed).all()
 
 
 @whole
@@ -104,7 +72,6 @@ def test_order_of_members_and_rows_does_not_matter(seed):
     shuffled = [_rows(scores, case.rng.permutation(rows)) for scores in case.rng.permutation(np.array(case.members))]
     again = fit(shuffled, _truth_rows(case.truth, rows), case.taxonomy, case.settings)
     assert again.thresholds.values.tobytes() == first.thresholds.values.tobytes()
-    assert again.gates == first.gates
     one, other = first.predict(case.members), again.predict([_rows(s, rows) for s in reversed(case.members)])
     assert other.probs.tobytes() == one.probs[rows].tobytes()
     assert other.present.tobytes() == one.present[rows].tobytes()
@@ -192,16 +159,6 @@ def _truth_rows(truth: Truth, rows: np.ndarray) -> Truth:
     return Truth(tuple(truth.ids[i] for i in rows), truth.present[rows], truth.known[rows])
 
 
-def _leaves_below(graph, top: int) -> list[int]:
-    below, children = {top}, dict(graph.order)
-    waiting = [top]
-    while waiting:
-        fresh = [child for child in children.get(waiting.pop(), ()) if child not in below]
-        below.update(fresh)
-        waiting.extend(fresh)
-    return [leaf for leaf in graph.leaves if leaf in below]
-
-
 @whole
 @given(SEEDS)
 def test_invariants_relabelling_the_taxonomy_permutes_the_result(seed):
@@ -228,7 +185,7 @@ def test_invariants_no_violation_after_lift_and_closure_under_any_thresholds(see
     case = Case(seed, reconcile="lift")
     prediction = case.fitted().predict(case.members)
     anything = case.rng.random(len(case.taxonomy.nodes))
-    closed = close(decide(prediction.probs, anything), case.taxonomy.bottom_up)
+    closed = case.taxonomy.close(prediction.probs >= anything)
     above = case.taxonomy.closure
     for node in range(len(case.taxonomy.nodes)):
         assert (closed[:, [node]] <= closed[:, above[node]]).all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
@@ -10,15 +9,21 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import compare
-from hpa_hier.ensemble.calibrate.platt import platt, temperature
+from hpa_hier.ensemble.calibrate.platt import Platt
+from hpa_hier.ensemble.calibrate.temperature import Temperature
+from hpa_hier.ensemble.combine.aggregate import MemberLogits
 from hpa_hier.ensemble.combine.blend import blend, blend_weights
 from hpa_hier.ensemble.combine.factor import apply_factors
-from hpa_hier.ensemble.combine.stack import Lesson, convex_weights
-from hpa_hier.ensemble.decide.thresholds import ThresholdPlan, fit_thresholds
-from hpa_hier.ensemble.fit import OutOfFold, cross_fit, fit, fit_data
+from hpa_hier.ensemble.decide.rule import ThresholdOptions
+from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS
+from hpa_hier.ensemble.decide.thresholds import fit_thresholds
+from hpa_hier.ensemble.fit import OutOfFold, cross_fit, fit
+from hpa_hier.ensemble.scores.fit_data import fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
+from hpa_hier.ensemble.verdict import Verdict
 from hpa_hier.errors import UserError
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.settings.recipe import EnsembleSettings
@@ -53,26 +58,13 @@ def test_a_blend_weighs_by_what_a_member_says_and_not_by_how_much_it_covers() ->
     noise = rng.normal(-1.5, 1.5, good.shape)
     covers = np.ones((2, 10), bool)
     covers[1, :9] = False  # the good member answers for one node alone
-    weights = blend_weights(Lesson(np.stack([noise, good]), covers, present, np.ones_like(present)))
-    alone = blend_weights(
-        Lesson(np.stack([noise, good])[:, :, 9:], covers[:, 9:], present[:, 9:], present[:, 9:] | True)
-    )
+    both, available = np.stack([noise, good]), np.ones((2, 2000), bool)
+    weights = blend_weights(MemberLogits(both, covers, available), Targets(present, present | True))
+    last = MemberLogits(both[:, :, 9:], covers[:, 9:], available)
+    alone = blend_weights(last, Targets(present[:, 9:], present[:, 9:] | True))
     np.testing.assert_allclose(weights[:, 9], alone[:, 0], atol=0.01)
     assert weights[1, 9] > 0.95
     assert (blend([noise, good], weights)[:, 0] == expit(noise[:, 0])).all()
-
-
-@pytest.mark.parametrize(("scale", "centre"), [(1.0, -1.0), (1.0, -5.0), (3.0, -5.0)])
-def test_convex_weights_are_the_best_ones_on_rare_classes_too(scale: float, centre: float) -> None:
-    rng = np.random.default_rng(0)
-    true = rng.normal(centre, 2, (1500, 6))
-    present = rng.random(true.shape) < expit(true)
-    logits = np.stack([scale * (true + rng.normal(0, noise, true.shape)) for noise in (0.3, 1, 2)])
-    lesson = Lesson(logits, np.ones((3, 6), bool), present, np.ones_like(present))
-    found = log_loss(np.einsum("ebn,en->bn", logits, convex_weights(lesson, shrink=0.0)), present)
-    steps = [one for one in itertools.product(np.linspace(0, 1, 21), repeat=2) if sum(one) <= 1]
-    tried = [log_loss(np.einsum("ebn,e->bn", logits, (a, b, 1 - a - b)), present) for a, b in steps]
-    assert found < 1.01 * min(tried)
 
 
 def test_samples_of_which_a_member_says_nothing_teach_nothing_about_its_nodes() -> None:
@@ -86,8 +78,9 @@ def test_samples_of_which_a_member_says_nothing_teach_nothing_about_its_nodes() 
     untold = truth.known.copy()
     untold[100:, [TREE.column[group] for group in TREE.groups]] = False
     masked = cross_fit(fit_data([coarse, leaf], Truth(truth.ids, truth.present, untold), available), TREE, settings)[0]
-    np.testing.assert_allclose(ensemble.offset, masked.offset, atol=1e-9)
-    np.testing.assert_allclose(ensemble.members[0].weights, masked.members[0].weights, atol=1e-9)
+    one, other = ensemble.combiner.aggregate, masked.combiner.aggregate
+    np.testing.assert_allclose(one.offset, other.offset, atol=1e-9)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(one.weights[0], other.weights[0], atol=1e-9)  # type: ignore[index]
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -99,7 +92,8 @@ def test_acceptance_takes_equal_probabilities_as_one_step_as_the_figures_do(firs
     truth = Truth(tuple(f"s{i:02d}" for i in range(20)), present, np.ones_like(present))
     verdict = compare(*[OutOfFold(truth, ("",) * 20, probs, probs > 1)] * 2, TREE, 0.8)
     expected = metrics.average_precision(probs, present, np.ones_like(present))[LEAF].mean()
-    assert verdict["mean"]["mean_ap"] == pytest.approx(expected) == pytest.approx(0.1)
+    assert verdict.comparison is not None
+    assert verdict.comparison.mean.mean_ap == pytest.approx(expected) == pytest.approx(0.1)
 
 
 def test_the_interval_of_a_figure_told_by_fit_holds_the_figure() -> None:
@@ -114,8 +108,13 @@ def test_the_interval_of_a_figure_told_by_fit_holds_the_figure() -> None:
     present = taxonomy.close(present)
     probs = expit(np.where(present, 1.0, -1.0) + rng.normal(0, 1.5, present.shape))
     truth = Truth(tuple(f"s{i:03d}" for i in range(300)), present, np.ones_like(present))
-    told = compare(*[OutOfFold(truth, ("",) * 300, probs, probs > 0.8)] * 2, taxonomy, 0.8)["ensemble"]["mean_ap"]
-    assert told["low"] < told["value"] < told["high"]
+    verdict = compare(*[OutOfFold(truth, ("",) * 300, probs, probs > 0.8)] * 2, taxonomy, 0.8)
+    assert verdict.comparison is not None
+    found = verdict.comparison.ensemble.mean_ap
+    assert found.low is not None
+    assert found.value is not None
+    assert found.high is not None
+    assert found.low < found.value < found.high
 
 
 @pytest.mark.parametrize("positives", [0, 1])
@@ -125,17 +124,19 @@ def test_a_comparison_without_positives_is_none_and_one_with_few_can_be_written(
     probs = np.random.default_rng(0).random(present.shape)
     truth = Truth(tuple(f"s{i:02d}" for i in range(40)), present, np.ones_like(present))
     verdict = compare(*[OutOfFold(truth, ("",) * 40, probs, probs > 0.5)] * 2, TREE, 0.8)
-    json.dumps(verdict, allow_nan=False)
-    assert verdict["decided"] is bool(positives)
+    kept = verdict.to_json()
+    json.dumps(kept, allow_nan=False)
+    assert kept["decided"] is bool(positives)
+    assert Verdict.from_json(kept) == verdict
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 def test_a_calibration_finds_its_slope_whatever_the_scores_are_counted_in(scale: float) -> None:
     truth, leaf = drawn(800)
-    known = np.ones((800, 4), bool)
-    for method in (temperature, platt):
-        found = method(TREE.leaves, leaf.logits * scale, truth.present[:, LEAF], known, 50.0)
-        plain = method(TREE.leaves, leaf.logits, truth.present[:, LEAF], known, 50.0)
+    targets = Targets(truth.present[:, LEAF], np.ones((800, 4), bool))
+    for method in (Temperature, Platt):
+        found = method.fit(TREE.leaves, leaf.logits * scale, targets, 50.0)
+        plain = method.fit(TREE.leaves, leaf.logits, targets, 50.0)
         np.testing.assert_allclose(found.slope * scale, plain.slope, rtol=0.01)
 
 
@@ -144,19 +145,20 @@ def test_a_bagged_threshold_sees_the_best_cut_behind_equal_probabilities() -> No
     probs = np.concatenate([np.full(hits + others, prob) for prob, hits, others in counts])[:, None]
     present = np.concatenate([np.arange(hits + others) < hits for _, hits, others in counts])[:, None]
     for rule in ("f1", "bagged"):  # F1 is 0.87 behind the first step and 0.95 behind the second
-        plan = ThresholdPlan(rule, bootstrap=0)
-        assert 0.1 < fit_thresholds(("a",), probs, (present, present | True), [0], plan).values[0] <= 0.5, rule
+        options, targets = ThresholdOptions([0], resamples=0), Targets(present, present | True)
+        assert 0.1 < fit_thresholds(THRESHOLDS[rule], ("a",), probs, targets, options).values[0] <= 0.5, rule
 
 
 def test_an_interval_of_a_threshold_draws_units_whole() -> None:
     rng = np.random.default_rng(0)
     probs = rng.random((40, 1))
     present = rng.random((40, 1)) < probs
-    for rule in ("f1", "bagged", "prevalence", "plugin", "global"):
-        plan = ThresholdPlan(rule, small_class=2)
-        many, truth = probs.repeat(10, axis=0), (present.repeat(10, axis=0), present.repeat(10, axis=0) | True)
-        alone = fit_thresholds(("a",), many, truth, [0], plan)
-        whole = fit_thresholds(("a",), many, truth, [0], plan, np.arange(40).repeat(10))
+    for rule, small_class in (("f1", 2), ("bagged", 2), ("f1", 1000), ("plugin", 2)):
+        options = ThresholdOptions([0], small_class=small_class)
+        many = probs.repeat(10, axis=0)
+        targets = Targets(present.repeat(10, axis=0), np.ones_like(many, bool))
+        alone = fit_thresholds(THRESHOLDS[rule], ("a",), many, targets, options)
+        whole = fit_thresholds(THRESHOLDS[rule], ("a",), many, targets, options, np.arange(40).repeat(10))
         assert whole.values == alone.values
         apart, together = (float((found.high - found.low)[0]) for found in (alone, whole))
         assert together > 1.2 * apart, rule

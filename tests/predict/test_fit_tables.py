@@ -249,7 +249,7 @@ def test_a_network_down_the_levels_is_fitted_and_used_from_tables_alone(tables):
         tables.fit("--set", "ensemble.aggregate=rnn", "--set", "ensemble.folds=2", "--set", "ensemble.accept=0.01") == 0
     )
     kept = json.loads((tables.home / "run/ensemble/ensemble.json").read_text())
-    assert (kept["aggregate"] == "rnn") == (tables.home / "run/ensemble/rnn.safetensors").is_file()
+    assert (kept["aggregate"]["rule"] == "rnn") == (tables.home / "run/ensemble/rnn.safetensors").is_file()
     assert kept["about"]["acceptance"]["decided"]
     assert tables.predict() == 0
     assert len(read(tables.home / "out" / "predictions.csv")) == 40

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.optimize import isotonic_regression
 from scipy.special import logit
 
-from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.data.labels.table import Targets
+from hpa_hier.ensemble.calibrate.calibration import Calibration
+from hpa_hier.ensemble.calibrate.platt import Platt, count_fewer, platt_goals
+from hpa_hier.metrics.arrays import Floats
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,56 @@ class Curve:
     share: float
 
     def bend(self, logits: Floats, line: Floats) -> Floats:
-        """Return the calibrated logits (B,) of logits (B,), given those of the line."""
+        """Return the calibrated logits (B,) of logits (B,), given those of the line.
+
+        >>> Curve((0.0, 1.0), (0.0, 4.0), 0.5).bend(np.array([0.5]), np.array([1.0]))
+        array([1.5])
+        """
         if not self.share:
             return line
         return (1 - self.share) * line + self.share * np.interp(logits, self.knots, self.heights)
 
 
-def isotonic(logits: Floats, present: Bools, known: Bools, shrink: float) -> tuple[Curve, ...]:
+@dataclass(frozen=True)
+class Isotonic(Calibration):
+    """Platt's line, bent by a rising curve for each node, the more so the more positives there are."""
+
+    name: ClassVar[str] = "isotonic"
+
+    curves: tuple[Curve, ...] = ()
+
+    @classmethod
+    def fit(cls, nodes: tuple[str, ...], logits: Floats, targets: Targets, shrink: float) -> Self:
+        """Fit line and curves; `shrink` is the number of positives at which a node's own slope and curve count half."""
+        line = Platt.fit(nodes, logits, targets, shrink)
+        return cls(nodes, line.slope, line.offset, fit_curves(logits, targets, shrink))
+
+    def apply(self, logits: Floats) -> Floats:
+        """Return calibrated logits (B, n) of logits (B, n), columns as `nodes`."""
+        line = super().apply(logits)
+        for j, curve in enumerate(self.curves):
+            line[:, j] = curve.bend(logits[:, j], line[:, j])
+        return line
+
+    def to_json(self) -> dict[str, Any]:
+        """Return slopes, offsets and curves by node."""
+        lines = super().to_json().items()
+        return {node: {**line, "curve": asdict(curve)} for (node, line), curve in zip(lines, self.curves, strict=True)}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        """Return the rule as it was fitted."""
+        line = Platt.from_json(kept)
+        curves = [row["curve"] for row in kept.values()]
+        return cls(
+            line.nodes,
+            line.slope,
+            line.offset,
+            tuple(Curve(tuple(one["knots"]), tuple(one["heights"]), float(one["share"])) for one in curves),
+        )
+
+
+def fit_curves(logits: Floats, targets: Targets, shrink: float) -> tuple[Curve, ...]:
     """Fit a rising curve for every node by pooling adjacent violators.
 
     Goals are Platt's, so that no height is infinite. A curve counts n / (n + shrink), n the rarer of the node's
@@ -40,27 +88,26 @@ def isotonic(logits: Floats, present: Bools, known: Bools, shrink: float) -> tup
 
     Args:
         logits: (B, n).
-        present: (B, n) targets.
-        known: (B, n); where False the sample does not count.
+        targets: (B, n); where not known, the sample does not count.
         shrink: positives at which the curve counts half.
 
     Returns:
         One curve a node.
     """
-    return tuple(_curve(logits[:, j][known[:, j]], present[:, j][known[:, j]], shrink) for j in range(logits.shape[1]))
+    goals, fewer = platt_goals(targets), count_fewer(targets)
+    return tuple(
+        _curve(logits[known, j], goals[known, j], fewer[j] / (fewer[j] + shrink))
+        if fewer[j]
+        else Curve((0.0,), (0.0,), 0.0)
+        for j, known in enumerate(targets.known.T)
+    )
 
 
-def _curve(logits: Floats, present: Bools, shrink: float) -> Curve:
-    positives, negatives = int(present.sum()), int((~present).sum())
-    fewer = min(positives, negatives)
-    if not fewer:
-        return Curve((0.0,), (0.0,), 0.0)
-    goals = np.where(present, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+def _curve(logits: Floats, goals: Floats, share: float) -> Curve:
     places, which, counts = np.unique(logits, return_inverse=True, return_counts=True)
     means = np.bincount(which, weights=goals) / counts  # equal logits get equal probabilities
     fitted = isotonic_regression(means, weights=counts.astype(np.float64))
     starts = fitted.blocks[:-1]
-    sizes = np.diff(fitted.blocks)
-    knots = np.add.reduceat(places, starts) / sizes
+    knots = np.add.reduceat(places, starts) / np.diff(fitted.blocks)
     heights = logit(np.clip(fitted.x[starts], 1e-9, 1 - 1e-9))
-    return Curve(tuple(map(float, knots)), tuple(map(float, heights)), fewer / (fewer + shrink))
+    return Curve(tuple(map(float, knots)), tuple(map(float, heights)), float(share))

@@ -1,101 +1,153 @@
-"""Aggregation: one logit for every node, as a weighted sum over the members that answer for it."""
+"""Aggregates: what every rule that makes one probability of the members' logits has in common."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hpa_hier.ensemble.scores.scores import Scores
+from hpa_hier.data.labels.table import Targets
 from hpa_hier.metrics.arrays import Bools, Floats, Order
+from hpa_hier.settings.recipe import EnsembleSettings
+from hpa_hier.taxonomy import Taxonomy
+
+Tensors = Mapping[str, NDArray[np.float32]]
+Levels = tuple[tuple[int, ...], ...]  # columns of the nodes by depth, top first
 
 
-def coverage(members: Sequence[Scores], column: Mapping[str, int]) -> Bools:
-    """Say which member answers for which node.
+@dataclass(frozen=True)
+class MemberLogits:
+    """Members' calibrated logits of the same samples.
+
+    Attributes:
+        values: (E, B, N); anything finite where a member does not answer.
+        covers: (E, N) which member answers for which node.
+        available: (E, B) which member scored which sample.
+    """
+
+    values: Floats
+    covers: Bools
+    available: Bools
+
+    @classmethod
+    def fill(cls, values: Floats, covers: Bools, available: Bools) -> MemberLogits:
+        """Put the mean of the other members' logits where a member did not score a sample; 0 where nobody answers.
+
+        >>> one, other = [[1.0]], [[3.0]]
+        >>> MemberLogits.fill(np.array([one, other]), np.ones((2, 1), bool), np.array([[False], [True]])).values.ravel()
+        array([3., 3.])
+        """
+        if not available.all():
+            answers = available[:, :, None] & covers[:, None, :]
+            mean = np.where(answers, values, 0.0).sum(axis=0) / np.maximum(answers.sum(axis=0), 1)
+            values = np.where(available[:, :, None], values, mean)
+        return cls(values, covers, available)
+
+    @property
+    def answered(self) -> Bools:
+        """Which nodes some member answers for, (N,); (B, N) where that differs by sample."""
+        if self.available.all():
+            return np.asarray(self.covers.any(axis=0))
+        # booleans as numbers, since their product is fast
+        return self.available.T.astype(np.float32) @ self.covers.astype(np.float32) > 0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What rows and columns of a fitted aggregate are called.
+
+    Attributes:
+        members: E names.
+        covers: (E, N) which member answers for which node.
+        taxonomy: its nodes are the N columns.
+    """
+
+    members: tuple[str, ...]
+    covers: Bools
+    taxonomy: Taxonomy
+
+    def by_name(self, values: Floats) -> dict[str, dict[str, float]]:
+        """Name the values (E, N) that are not 0."""
+        return {
+            member: {node: float(value) for node, value in zip(self.taxonomy.nodes, row, strict=True) if value}
+            for member, row in zip(self.members, values, strict=True)
+        }
+
+    def as_array(self, kept: Mapping[str, Mapping[str, float]]) -> Floats:
+        """Return named values as an array (E, N), 0 elsewhere.
+
+        Raises:
+            KeyError: of a member or a node that there is not.
+        """
+        values = np.zeros((len(self.members), len(self.taxonomy.nodes)))
+        for row, member in enumerate(self.members):
+            for node, value in kept[member].items():
+                values[row, self.taxonomy.column[node]] = float(value)
+        return values
+
+
+class Aggregate(ABC):
+    """A fitted rule. A new one is a class like this in a file of its own, and a row in `aggregates.AGGREGATES`."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]  # what becomes of the members' answers, for `explain`
+    uses_factors: ClassVar[bool] = True  # whether conditional members are multiplied by their missing factor first
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, logits: MemberLogits, targets: Targets, taxonomy: Taxonomy, settings: EnsembleSettings) -> Self:
+        """Fit the rule.
+
+        Args:
+            logits: of the members.
+            targets: (B, N); what is not known, or nobody answers for, is not `known`.
+            taxonomy: the label tree; its nodes are the columns.
+            settings: of the ensemble.
+        """
+
+    @abstractmethod
+    def apply(self, logits: MemberLogits) -> Floats:
+        """Return probabilities (B, N); a row is the same to the last bit in any batch."""
+
+    @abstractmethod
+    def to_json(self, layout: Layout) -> dict[str, Any]:
+        """Return what the rule was fitted to, by names."""
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, kept: Mapping[str, Any], tensors: Tensors, layout: Layout) -> Self:
+        """Return the rule as it was fitted; it answers the same to the last bit."""
+
+    @property
+    def weights(self) -> Floats | None:
+        """What each member counts for each node, (E, N); None where the rule has no such weights."""
+        return None
+
+    @property
+    def tensors(self) -> Tensors:
+        """Parameters of a network, by name; none for most rules."""
+        return {}
+
+
+def coverage(members: Sequence[Sequence[str]], column: Mapping[str, int]) -> Bools:
+    """Return (E, N) which member answers for which node.
 
     Args:
-        members: E members.
+        members: the nodes of each of E members.
         column: node name to column, as taxonomy.column.
 
-    Returns:
-        (E, N).
+    >>> coverage([("a",), ("a", "b")], {"a": 0, "b": 1})
+    array([[ True, False],
+           [ True,  True]])
     """
     covers = np.zeros((len(members), len(column)), bool)
-    for row, scores in enumerate(members):
-        covers[row, [column[node] for node in scores.nodes]] = True
+    for row, nodes in enumerate(members):
+        covers[row, [column[node] for node in nodes]] = True
     return covers
-
-
-def mean_weights(covers: Bools) -> Floats:
-    """Weigh all members that answer for a node alike.
-
-    Args:
-        covers: (E, N) from `coverage`.
-
-    Returns:
-        (E, N); columns sum to 1, or to 0 where nobody answers.
-
-    >>> mean_weights(np.array([[True, True], [True, False]]))
-    array([[0.5, 1. ],
-           [0.5, 0. ]])
-    """
-    weights: Floats = covers / np.maximum(covers.sum(axis=0), 1)
-    return weights
-
-
-def concat_weights(covers: Bools) -> Floats:
-    """Take each node from the most specialised member that answers for it: the one with the fewest nodes.
-
-    Members equally specialised share the weight. The macro F1 of a concatenation is the class-count-weighted mean
-    of its parts', so it gains only where a part beats the others on its own classes.
-
-    Args:
-        covers: (E, N) from `coverage`.
-
-    Returns:
-        (E, N); columns sum to 1, or to 0 where nobody answers.
-
-    >>> concat_weights(np.array([[True, True], [True, False]]))
-    array([[0., 1.],
-           [1., 0.]])
-    """
-    breadth = np.where(covers, covers.sum(axis=1, keepdims=True), covers.shape[1] + 1)
-    return mean_weights(covers & (breadth == breadth.min(axis=0)))
-
-
-WEIGHTS: Mapping[str, Callable[[Bools], Floats]] = {"mean": mean_weights, "concat": concat_weights}
-
-
-def combine(logits: Sequence[Floats], weights: Floats) -> Floats:
-    """Add up the members' logits, each node with its own weights.
-
-    Args:
-        logits: E arrays (B, N), calibrated; anything finite where a member does not answer.
-        weights: (E, N), 0 where a member does not answer.
-
-    Returns:
-        (B, N). A node with one member of weight 1 gets that member's logit to the last bit.
-    """
-    total = np.zeros_like(logits[0])
-    for one, weight in zip(logits, weights, strict=True):
-        total += one * weight
-    return total
-
-
-def fill_absent(logits: Floats, covers: Bools, available: Bools) -> Floats:
-    """Let a member that does not know a sample say what the other members say on average.
-
-    Args:
-        logits: (E, B, N) calibrated.
-        covers: (E, N) which member answers for which node.
-        available: (E, B) which member knows which sample.
-
-    Returns:
-        (E, B, N); unchanged where a member knows the sample. 0 where nobody answers.
-    """
-    said = available[:, :, None] & covers[:, None, :]
-    mean = np.where(said, logits, 0.0).sum(axis=0) / np.maximum(said.sum(axis=0), 1)
-    return np.where(available[:, :, None], logits, mean)
 
 
 def fill_from_children(probs: Floats, answered: Bools, order: Order) -> Floats:
@@ -108,6 +160,9 @@ def fill_from_children(probs: Floats, answered: Bools, order: Order) -> Floats:
 
     Returns:
         (B, N); answered columns unchanged.
+
+    >>> fill_from_children(np.array([[0.0, 0.7]]), np.array([False, True]), [(0, (1,))])
+    array([[0.7, 0.7]])
     """
     filled = probs.copy()
     for group, children in order:

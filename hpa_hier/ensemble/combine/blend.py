@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
-from hpa_hier.ensemble.combine.stack import Lesson
+from hpa_hier.data.labels.table import Targets
+from hpa_hier.ensemble.combine.aggregate import Aggregate, Layout, MemberLogits, Tensors
 from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.settings.recipe import EnsembleSettings
+from hpa_hier.taxonomy import Taxonomy
 
-BLEND = "blend"  # the aggregate's name
 _STEPS = 1000
 _DONE = 1e-6  # change of a weight at which the steps end
 _TINY = 1e-30  # in the place of 0 where all weights that an entry has are gone
-_LEAST = 1e-6  # probability that is taken for none
+_SMALLEST = 1e-6  # probability that is taken for none
 
 
-def blend(logits: Sequence[Floats], weights: Floats) -> Floats:
+@dataclass(frozen=True)
+class Blend(Aggregate):
+    """Weights (E, N) of the members' probabilities."""
+
+    name: ClassVar[str] = "blend"
+    summary: ClassVar[str] = "the members' calibrated probabilities, weighted and added"
+
+    shares: Floats
+
+    @property
+    def weights(self) -> Floats:
+        """What each member's probability of each node is multiplied by, (E, N)."""
+        return self.shares
+
+    @classmethod
+    def fit(cls, logits: MemberLogits, targets: Targets, taxonomy: Taxonomy, settings: EnsembleSettings) -> Self:
+        """Fit one weight a member."""
+        return cls(blend_weights(logits, targets))
+
+    def apply(self, logits: MemberLogits) -> Floats:
+        """Return probabilities (B, N)."""
+        return blend(logits.values, self.shares)
+
+    def to_json(self, layout: Layout) -> dict[str, Any]:
+        """Return weights by member and node."""
+        return {"weights": layout.by_name(self.shares)}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any], tensors: Tensors, layout: Layout) -> Self:
+        """Return the blend as it was fitted."""
+        return cls(layout.as_array(kept["weights"]))
+
+
+def blend(logits: Sequence[Floats] | Floats, weights: Floats) -> Floats:
     """Return the weighted mean of probabilities.
 
     A mean of probabilities keeps each member's doubt where a mean of logits sharpens it, so that probabilities of
@@ -39,7 +77,7 @@ def blend(logits: Sequence[Floats], weights: Floats) -> Floats:
     return total
 
 
-def blend_weights(lesson: Lesson) -> Floats:
+def blend_weights(logits: MemberLogits, targets: Targets) -> Floats:
     """Find the weights of smallest log loss over all nodes together; each node's are those of its members, scaled to 1.
 
     The log loss of a mixture has one minimum, and expectation maximisation walks down to it: a member's weight is its
@@ -47,40 +85,44 @@ def blend_weights(lesson: Lesson) -> Floats:
     1, and it counts for as often as it would have been drawn before one that answers.
 
     Args:
-        lesson: what to fit on.
+        logits: of the members.
+        targets: (B, N).
 
     Returns:
         (E, N); columns sum to 1, or to 0 where nobody answers.
 
     Source: expectation maximisation for mixing proportions, Dempster, Laird & Rubin, 1977.
     """
-    given, answering = [], []
-    for logits, covers in zip(lesson.logits, lesson.covers, strict=True):
-        # The probability that a member gave to what was the case; nothing where it does not answer.
-        true = expit(np.where(lesson.present, logits, -logits)).clip(_LEAST)
-        given.append(np.where(covers, true, 0.0).astype(np.float32)[lesson.known])
-        answering.append(np.broadcast_to(covers, true.shape)[lesson.known])
-    shares, answers = np.stack(given), np.stack(answering)  # (E, entries)
+    shares, answers = _entries(logits, targets)
     # Entries that one member alone answers for, or where all are all but right, tell nothing apart, and are most of
     # them: they count as one.
-    telling = (answers.sum(axis=0) > 1) & (np.where(answers, shares, 1).min(axis=0) <= 1 - 1e-3)
-    alike = int((answers.any(axis=0) & ~telling).sum())
-    shares, answers = shares[:, telling], answers[:, telling].astype(np.float32)
+    informative = (answers.sum(axis=0) > 1) & (np.where(answers, shares, 1).min(axis=0) <= 1 - 1e-3)
+    uninformative = int((answers.any(axis=0) & ~informative).sum())
+    shares, answers = shares[:, informative], answers[:, informative].astype(np.float32)
     weight = np.full(len(shares), 1 / len(shares))
-    for _ in range(_STEPS if telling.any() else 0):
+    for _ in range(_STEPS if informative.any() else 0):
         small = weight.astype(np.float32)
         drawn = (shares / np.maximum(small @ shares, _TINY)).sum(axis=1, dtype=np.float64)
         before = ((1 - answers) / np.maximum(small @ answers, _TINY)).sum(axis=1, dtype=np.float64)
-        found = weight * (drawn + before + alike)
+        found = weight * (drawn + before + uninformative)
         found /= found.sum()
         change, weight = np.abs(found - weight).max(), found
         if change < _DONE:
             break
-    return _per_node(weight, lesson.covers)
+    return _per_node(weight, logits.covers)
+
+
+def _entries(logits: MemberLogits, targets: Targets) -> tuple[NDArray[np.float32], Bools]:
+    """Return, (E, entries), the probability that members gave to what was the case, and which of them answer."""
+    shares, answering = [], []
+    for values, covers in zip(logits.values, logits.covers, strict=True):
+        true = expit(np.where(targets.present, values, -values)).clip(_SMALLEST)
+        shares.append(np.where(covers, true, 0.0).astype(np.float32)[targets.known])
+        answering.append(np.broadcast_to(covers, true.shape)[targets.known])
+    return np.stack(shares), np.stack(answering)
 
 
 def _per_node(weight: Floats, covers: Bools) -> Floats:
     """Spread members' weights (E,) over the nodes that they answer for, (E, N)."""
     shares = np.where(covers, weight[:, None], 0.0)
-    weights: Floats = shares / np.maximum(shares.sum(axis=0), 1e-12)
-    return weights
+    return np.asarray(shares / np.maximum(shares.sum(axis=0), 1e-12))

@@ -1,57 +1,92 @@
-"""The network down the levels: what a GRU over the members' scores adds to their mean, level by level."""
+"""RNN: what a GRU that goes down the levels of the tree over the members' scores adds to their mean."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from hpa_hier.ensemble.combine.stack import Lesson
-from hpa_hier.metrics.arrays import Bools, Floats, Order
-
-Weights = Mapping[str, NDArray[np.float32]]
+from hpa_hier.data.labels.table import Targets
+from hpa_hier.ensemble.combine.aggregate import Aggregate, Layout, Levels, MemberLogits, Tensors
+from hpa_hier.ensemble.combine.mean import Mean
+from hpa_hier.metrics.arrays import Floats, Order
+from hpa_hier.settings.recipe import EnsembleSettings
+from hpa_hier.taxonomy import Taxonomy
 
 _LARGEST = 8.0  # logits are cut off here before the network sees them
 
 
 @dataclass(frozen=True)
-class Rnn:
-    """A trained network, as arrays.
+class Rnn(Aggregate):
+    """A mean, and a network that adds to it.
+
+    It starts as one that adds nothing, is trained briefly and with strong weight decay, and must win its place beside
+    the mean out of fold like any aggregate: held-out samples are few.
 
     Attributes:
+        mean: the sum that the network adds to.
         levels: columns of the nodes by depth, top first.
-        inputs: (E, N) which member's logits of which nodes it is shown.
-        weights: its parameters by name.
+        parameters: of the network, by name.
     """
 
-    levels: tuple[tuple[int, ...], ...]
-    inputs: Bools
-    weights: Weights = field(repr=False)
+    name: ClassVar[str] = "rnn"
+    summary: ClassVar[str] = f"{Mean.summary}, and what the network down the levels adds"
 
-    def add(self, logits: Sequence[Floats], total: Floats) -> Floats:
-        """Add to the members' sum what the network says beside it.
+    mean: Mean
+    levels: Levels
+    parameters: Tensors = field(repr=False)
 
-        Args:
-            logits: E arrays (B, N), calibrated.
-            total: (B, N) the weighted sum of these.
+    @property
+    def weights(self) -> Floats:
+        """Those of the mean, (E, N)."""
+        return self.mean.weights
 
-        Returns:
-            (B, N); a row is the same to the last bit in any batch.
-        """
-        from hpa_hier.ensemble.combine.rnn_network import said  # imports torch, which other aggregates do without
+    @property
+    def tensors(self) -> Tensors:
+        """The network's parameters."""
+        return self.parameters
 
-        return total + said(self, features(logits, self.inputs), total)
+    @classmethod
+    def fit(cls, logits: MemberLogits, targets: Targets, taxonomy: Taxonomy, settings: EnsembleSettings) -> Self:
+        """Fit the mean, then train the network; the same scores give the same network."""
+        from hpa_hier.ensemble.combine.rnn_network import train  # imports torch, which other aggregates do without
+
+        mean = Mean.fit(logits, targets, taxonomy, settings)
+        levels = columns_by_depth(len(taxonomy.nodes), taxonomy.bottom_up)
+        counted = targets.known & logits.covers.any(axis=0)
+        goals = Targets(targets.present, counted)
+        return cls(mean, levels, train(levels, features(logits), mean.logits(logits), goals))
+
+    def apply(self, logits: MemberLogits) -> Floats:
+        """Return probabilities (B, N)."""
+        from hpa_hier.ensemble.combine.rnn_network import correct  # imports torch, which other aggregates do without
+
+        total = self.mean.logits(logits)
+        probs: Floats = expit(total + correct(self.levels, self.parameters, features(logits), total))
+        return probs
+
+    def to_json(self, layout: Layout) -> dict[str, Any]:
+        """Return the mean; the network's parameters are `tensors`."""
+        return self.mean.to_json(layout)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any], tensors: Tensors, layout: Layout) -> Self:
+        """Return mean and network as they were fitted."""
+        levels = columns_by_depth(len(layout.taxonomy.nodes), layout.taxonomy.bottom_up)
+        return cls(Mean.from_json(kept, {}, layout), levels, tensors)
 
 
-def features(logits: Sequence[Floats], inputs: Bools) -> NDArray[np.float32]:
+def features(logits: MemberLogits) -> NDArray[np.float32]:
     """Lay out what the network is shown: all members' logits side by side, (B, F), cut off and scaled to [-1, 1]."""
-    shown = [one[:, nodes] for one, nodes in zip(logits, inputs, strict=True)]
+    shown = [one[:, nodes] for one, nodes in zip(logits.values, logits.covers, strict=True)]
     return np.asarray(np.clip(np.concatenate(shown, axis=1) / _LARGEST, -1, 1), np.float32)
 
 
-def columns_by_depth(size: int, order: Order) -> tuple[tuple[int, ...], ...]:
+def columns_by_depth(size: int, order: Order) -> Levels:
     """Return the columns by depth along the longest way down, top first.
 
     >>> columns_by_depth(4, [(1, (2, 3)), (0, (1, 2))])
@@ -62,22 +97,3 @@ def columns_by_depth(size: int, order: Order) -> tuple[tuple[int, ...], ...]:
         for child in children:
             depth[child] = max(depth[child], depth[group] + 1)
     return tuple(tuple(j for j in range(size) if depth[j] == d) for d in range(max(depth) + 1))
-
-
-def fit_rnn(lesson: Lesson, total: Floats, order: Order) -> Rnn:
-    """Train the network on held-out scores; the same scores give the same network.
-
-    It starts as one that adds nothing, is trained briefly and with strong weight decay, and must win its place beside
-    the mean out of fold like any aggregate: held-out samples are few.
-
-    Args:
-        lesson: the members' calibrated logits and the targets.
-        total: (B, N) their refined mean, which the network adds to.
-        order: (group, children) columns, deepest group first.
-    """
-    from hpa_hier.ensemble.combine.rnn_network import trained  # imports torch, which other aggregates do without
-
-    levels = columns_by_depth(lesson.covers.shape[1], order)
-    shown = features(list(lesson.logits), lesson.covers)
-    counted = lesson.known & lesson.covers.any(axis=0)
-    return trained(Rnn(levels, lesson.covers.copy(), {}), shown, total, (lesson.present, counted))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hpa_hier.ensemble.combine.rnn import Rnn
-from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.data.labels.table import Targets
+from hpa_hier.ensemble.combine.aggregate import Levels, Tensors
+from hpa_hier.metrics.arrays import Floats
 from hpa_hier.models.heads.levels import LevelsRnn
 
 _HIDDEN = 32  # width of the recurrent state
@@ -37,53 +37,55 @@ class CorrectingRnn(LevelsRnn):
         assert total is not None
         state = torch.tanh(self.start(features))
         told = torch.zeros_like(state)  # nothing is above the first level
-        said = []
+        answers = []
         for depth, answer in enumerate(self.answer):
             state = self.cell(torch.cat([features, told], dim=1), state)
-            said.append(answer(state))
+            answers.append(answer(state))
             if depth < len(self.told):
-                logits = said[-1] + total[:, list(self.levels[depth])]
+                logits = answers[-1] + total[:, list(self.levels[depth])]
                 told = self.told[depth](self.dropout(torch.sigmoid(logits)))
-        return torch.cat(said, dim=1)[:, self.back]
+        return torch.cat(answers, dim=1)[:, self.back]
 
 
-def said(rnn: Rnn, features: NDArray[np.float32], total: Floats) -> Floats:
+def correct(levels: Levels, parameters: Tensors, features: NDArray[np.float32], total: Floats) -> Floats:
     """Return what a trained network adds, (B, N); a row is the same to the last bit in any batch.
 
     Args:
-        rnn: the trained network.
+        levels: columns of the nodes by depth, top first.
+        parameters: of the network, by name.
         features: (B, F) from `rnn.features`.
         total: (B, N) the members' sum.
     """
-    network = _network(rnn)
-    network.load_state_dict({name: torch.from_numpy(values.copy()) for name, values in rnn.weights.items()})
+    network = _network(levels, features.shape[1])
+    network.load_state_dict({name: torch.from_numpy(values.copy()) for name, values in parameters.items()})
     network.eval()
     added = np.empty_like(total)
     with torch.inference_mode(), _one_thread():
         for first in range(0, len(total), _PASS):
             rows = slice(first, min(first + _PASS, len(total)))
-            answers = network(_filled(features[rows]), _filled(total[rows]))
+            answers = network(_fill_up(features[rows]), _fill_up(total[rows]))
             added[rows] = answers.numpy()[: rows.stop - first]
     return added
 
 
-def trained(untrained: Rnn, features: NDArray[np.float32], total: Floats, truth: tuple[Bools, Bools]) -> Rnn:
-    """Train a network on held-out scores.
+def train(levels: Levels, features: NDArray[np.float32], total: Floats, targets: Targets) -> Tensors:
+    """Train a network on held-out scores and return its parameters.
 
     Args:
-        untrained: levels and inputs.
+        levels: columns of the nodes by depth, top first.
         features: (B, F) from `rnn.features`.
         total: (B, N) the members' sum.
-        truth: targets and what counts, (B, N) each.
+        targets: (B, N); what is not known does not count.
     """
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(_SEED)
-        network = _network(untrained)
+        network = _network(levels, features.shape[1])
         for answer in network.answer:  # it begins by adding nothing
             nn.init.zeros_(answer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(answer.bias)  # type: ignore[arg-type]
         shown, sums = torch.from_numpy(features), torch.from_numpy(total.astype(np.float32))
-        present, counted = (torch.from_numpy(part.astype(np.float32)) for part in truth)
+        present = torch.from_numpy(targets.present.astype(np.float32))
+        counted = torch.from_numpy(targets.known.astype(np.float32))
         optimiser = torch.optim.AdamW(network.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, _STEPS)
         for _ in range(_STEPS):
@@ -96,8 +98,7 @@ def trained(untrained: Rnn, features: NDArray[np.float32], total: Floats, truth:
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
-    weights = {name: values.detach().numpy().astype(np.float32) for name, values in network.state_dict().items()}
-    return replace(untrained, weights=weights)
+    return {name: values.detach().numpy().astype(np.float32) for name, values in network.state_dict().items()}
 
 
 @contextmanager
@@ -111,11 +112,11 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _network(rnn: Rnn) -> CorrectingRnn:
-    return CorrectingRnn(int(rnn.inputs.sum()), rnn.levels, _HIDDEN, _NODE_DROPOUT)
+def _network(levels: Levels, inputs: int) -> CorrectingRnn:
+    return CorrectingRnn(inputs, levels, _HIDDEN, _NODE_DROPOUT)
 
 
-def _filled(rows: NDArray[np.floating]) -> Tensor:
+def _fill_up(rows: NDArray[np.floating]) -> Tensor:
     whole = np.zeros((_PASS, rows.shape[1]), np.float32)
     whole[: len(rows)] = rows
     return torch.from_numpy(whole)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hpa_hier.data.labels.table import Targets
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.metrics.ranking import Ranked
 from hpa_hier.taxonomy import Taxonomy
@@ -27,7 +28,7 @@ class SafeAnswers:
     confidence: Floats
 
 
-def safe_thresholds(probs: Floats, present: Bools, known: Bools, precision: float) -> Floats:
+def safe_thresholds(probs: Floats, targets: Targets, precision: float) -> Floats:
     """Find what a node's probability must reach so that those that reach it are right often enough.
 
     The share that is right is counted as hits / (k + 1) among the k most likely samples: one error is assumed that
@@ -35,14 +36,13 @@ def safe_thresholds(probs: Floats, present: Bools, known: Bools, precision: floa
 
     Args:
         probs: (B, N) held out from what they were fitted on.
-        present: (B, N) targets.
-        known: (B, N); where False the sample does not count.
+        targets: (B, N); where not known, the sample does not count.
         precision: in (0, 1), the share that must be right.
 
     Returns:
         (N,) the lowest such thresholds; infinite where there is none.
     """
-    ranked = Ranked.of(probs, present, known)
+    ranked = Ranked.of(probs, targets.present, targets.known)
     share = np.cumsum(ranked.hits, axis=1) / (np.cumsum(ranked.counted, axis=1) + 1)
     enough = (share >= precision) & ranked.ends & ranked.counted
     last = enough.shape[1] - np.argmax(enough[:, ::-1], axis=1)

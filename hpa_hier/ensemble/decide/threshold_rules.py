@@ -1,95 +1,147 @@
-"""Threshold rules: from each node's ranked samples to its threshold."""
+"""The threshold rules `fixed`, `f1`, `plugin` and `bagged`, and the table of rules."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpa_hier.ensemble.decide.rule import Choice, Resamples, ThresholdOptions, ThresholdRule
 from hpa_hier.metrics.arrays import Floats
 from hpa_hier.metrics.ranking import Ranked, f1_curve
 
+_HALF_BAGGED = 100.0  # positives at which the mean F1 threshold over resamples counts half beside the plugin one
+_BAGS = 100  # resamples of a bagged threshold where no interval is asked for
+_FAR = 0.1  # F1 that a rank of a bagged threshold may lie below the best of all samples
+_PLACES = 64  # ranks that a bagged threshold looks at, at most
 
-def f1_thresholds(ranked: Ranked) -> Floats:
-    """Return each node's threshold of largest F1, (N,), exactly; the highest among equals.
 
-    A node without positives gets one that no sample reaches.
+class Fixed(ThresholdRule):
+    """One value for all nodes, whatever the samples."""
+
+    name: ClassVar[str] = "fixed"
+
+    def fit(self, ranked: Ranked, options: ThresholdOptions) -> Choice:
+        """Return the value."""
+        number = len(ranked.probs)
+        return Choice(np.full(number, options.fixed), (self.name,) * number)
+
+    def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
+        """Return the value for each resample."""
+        return np.broadcast_to(choice.values, (len(resamples.weights), len(choice.values)))
+
+
+class F1(ThresholdRule):
+    """The threshold of largest F1; nodes with few positives get the prevalence threshold."""
+
+    name: ClassVar[str] = "f1"
+
+    def fit(self, ranked: Ranked, options: ThresholdOptions) -> Choice:
+        """Choose the thresholds exactly."""
+        positives = ranked.hits.sum(axis=1)
+        small = (positives < options.small_class) | (positives == 0)
+        values = np.where(small, prevalence_thresholds(ranked), f1_thresholds(ranked))
+        return Choice(values, tuple("prevalence" if one else self.name for one in small))
+
+    def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
+        """Choose each node's threshold again, without sorting again."""
+        ranked = _ranked(resamples)
+        refits = {self.name: f1_thresholds, "prevalence": prevalence_thresholds}
+        columns = [
+            refits[rule](ranked.rows([node]), resamples.weights[:, ranked.order[node]])
+            for node, rule in enumerate(choice.rules)
+        ]
+        return np.stack(columns, axis=1)
+
+
+class Plugin(ThresholdRule):
+    """Half the F1 that the probabilities expect, pulled towards the leaves' mean where positives are few."""
+
+    name: ClassVar[str] = "plugin"
+
+    def fit(self, ranked: Ranked, options: ThresholdOptions) -> Choice:
+        """Choose the thresholds; no target is looked at but to count positives."""
+        positives = ranked.hits.sum(axis=1)
+        values = _shrink_to_leaves(plugin_thresholds(ranked), positives, options)
+        return Choice(values, (self.name,) * len(values))
+
+    def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
+        """Choose the thresholds again."""
+        ranked = _ranked(resamples)
+        own = plugin_thresholds(ranked, resamples.weights)
+        return _shrink_to_leaves(own, ranked.hits.sum(axis=1), options)
+
+
+class Bagged(Plugin):
+    """The plugin threshold, moved towards the mean of F1 thresholds over resamples where positives are many."""
+
+    name: ClassVar[str] = "bagged"
+
+    def fit(self, ranked: Ranked, options: ThresholdOptions) -> Choice:
+        """Choose the thresholds; nodes with few positives keep the plugin one."""
+        values, positives = super().fit(ranked, options).values, ranked.hits.sum(axis=1)
+        enough = (positives >= options.small_class) & (positives > 0)
+        for node in map(int, np.flatnonzero(enough)):
+            share = positives[node] / (positives[node] + _HALF_BAGGED)
+            values[node] += share * (_bags(ranked.rows([node]), options).mean() - values[node])
+        return Choice(values, tuple(self.name if one else Plugin.name for one in enough))
+
+    def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
+        """Choose the thresholds again."""
+        ranked, draws = _ranked(resamples), super().refit(resamples, choice, options)
+        for node in (node for node, rule in enumerate(choice.rules) if rule == self.name):
+            row, weights = ranked.rows([node]), resamples.weights[:, ranked.order[node]]
+            bags = f1_thresholds(row, weights) if resamples.whole_units else _bags(row, options)
+            positives = ranked.hits[node].sum()
+            draws[:, node] += positives / (positives + _HALF_BAGGED) * (bags - draws[:, node])
+        return draws
+
+
+THRESHOLDS: dict[str, ThresholdRule] = {rule.name: rule for rule in (Bagged(), Plugin(), F1(), Fixed())}
+
+
+def f1_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None) -> Floats:
+    """Return each node's threshold of largest F1, exactly; the highest among equals.
+
+    Args:
+        ranked: the samples of N nodes.
+        weights: of one node alone: (R, B) how often each ranked sample stands in each resample; None: once.
+
+    Returns:
+        (N,), or (R,) with weights. A node without positives gets one that no sample reaches.
 
     >>> probs, present = np.array([[0.9], [0.8], [0.4], [0.2]]), np.array([[True], [True], [False], [False]])
     >>> f1_thresholds(Ranked.of(probs, present, np.ones_like(present))).round(3)
     array([0.6])
     """
-    best = np.argmax(f1_curve(ranked), axis=1)
-    return ranked.thresholds_at(np.where(ranked.hits.any(axis=1), best + 1, 0))
+    f1 = f1_curve(ranked, weights)
+    ranks = np.where(f1.max(axis=1) > 0, np.argmax(f1, axis=1) + 1, 0)
+    return ranked.thresholds_at(ranks if weights is None else ranks[None]).reshape(ranks.shape)
 
 
-def prevalence_thresholds(ranked: Ranked) -> Floats:
-    """Return the thresholds (N,) that call as many samples present as carry the node.
+def prevalence_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None) -> Floats:
+    """Return the thresholds that call as many samples present as carry the node.
 
     The number called present is the nearest to that wanted which a threshold can give; the smaller of two equally
     near. Only samples with a known answer count.
+
+    Args:
+        ranked: the samples of N nodes.
+        weights: of one node alone: (R, B) how often each ranked sample stands in each resample; None: once.
+
+    Returns:
+        (N,), or (R,) with weights.
     """
-    reached = np.cumsum(ranked.counted, axis=1)
-    wanted = ranked.hits.sum(axis=1, keepdims=True)
-    distance = np.abs(reached - wanted).astype(np.float64)
-    distance[~ranked.ends] = np.inf
-    return ranked.thresholds_at(np.argmin(np.concatenate([wanted, distance], axis=1), axis=1))
+    times = 1 if weights is None else weights
+    reached = np.cumsum(ranked.counted * times, axis=1)
+    wanted = (ranked.hits * times).sum(axis=1, keepdims=True)
+    distance = np.where(ranked.ends, np.abs(reached - wanted).astype(np.float64), np.inf)
+    ranks = np.argmin(np.concatenate([wanted, distance], axis=1), axis=1)
+    return ranked.thresholds_at(ranks if weights is None else ranks[None]).reshape(ranks.shape)
 
 
-def global_threshold(ranked: Ranked, nodes: Sequence[int]) -> float:
-    """Return the one threshold of largest macro F1 over `nodes`, exactly.
-
-    Walking down all probabilities of all nodes, each step changes one node's F1; the sum of the changes so far is
-    the macro F1 there. Nodes without positives are left out; 0.5 where none has any.
-    """
-    return float(Walk.of(ranked, nodes).best(None))
-
-
-@dataclass(frozen=True)
-class Walk:
-    """The way down all probabilities of all nodes that have positives.
-
-    Attributes:
-        ranked: these nodes' samples.
-        order: places in the flattened `ranked`, by falling probability.
-        probs: the probabilities in that order.
-    """
-
-    ranked: Ranked
-    order: NDArray[np.intp]
-    probs: Floats
-
-    @classmethod
-    def of(cls, ranked: Ranked, nodes: Sequence[int]) -> Walk:
-        """Sort the way once; where `best` is asked for resamples, it stays the same."""
-        chosen = ranked.rows([node for node in nodes if ranked.hits[node].any()])
-        probs = chosen.probs.ravel()
-        order = np.argsort(-probs, kind="stable")  # keeps each node's own steps in their order, and likes sorted runs
-        return cls(chosen, order, probs[order])
-
-    def best(self, times: NDArray[np.float32] | None) -> float:
-        """Return the threshold of largest macro F1 where sample b stands times[b] times; None: once."""
-        ranked = self.ranked
-        if not ranked.hits.size:
-            return 0.5
-        drawn: NDArray[np.floating] | bool = True if times is None else times[ranked.order]
-        found = np.cumsum(ranked.hits * drawn, axis=1, dtype=np.float64)
-        reached = np.cumsum(ranked.counted * drawn, axis=1, dtype=np.float64)
-        positives = np.maximum(found[:, -1:], 1)  # a node without positives in the resample has F1 0 throughout
-        reached += positives
-        found /= reached
-        found[:, 1:] -= found[:, :-1].copy()  # from here on what each step changes
-        total = np.cumsum(found.ravel()[self.order])
-        total[:-1][self.probs[:-1] == self.probs[1:]] = -np.inf
-        best = int(np.argmax(total))
-        outside = self.probs[best + 1] if best + 1 < len(self.probs) else 0.0
-        middle = outside + (self.probs[best] - outside) / 2
-        return float(middle if middle > outside else self.probs[best])
-
-
-def plugin_thresholds(ranked: Ranked, times: NDArray[np.float32] | None = None) -> Floats:
+def plugin_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None) -> Floats:
     """Return half the best F1 that the probabilities themselves expect: the best threshold where they are calibrated.
 
     The F1 expected of calling the k most likely samples present is 2 * (their probabilities' sum) / (k + all
@@ -97,17 +149,21 @@ def plugin_thresholds(ranked: Ranked, times: NDArray[np.float32] | None = None) 
 
     Args:
         ranked: the samples, N nodes.
-        times: (R, B) how often each sample stands in each resample; None: once.
+        weights: (R, B) how often each sample stands in each resample; None: once.
 
     Returns:
-        (N,), or (R, N) with times; in [0, 0.5].
+        (N,), or (R, N) with weights; in [0, 0.5].
 
     Source: Lipton, Elkan & Narayanaswamy, Optimal thresholding of classifiers to maximize F1, ECML 2014.
+
+    >>> probs = np.array([[0.9], [0.1]])
+    >>> plugin_thresholds(Ranked.of(probs, probs > 0.5, np.ones_like(probs, bool)))
+    array([0.45])
     """
-    if times is None:
+    if weights is None:
         return _half_expected_f1(ranked.probs, ranked.counted.astype(np.float64))
     columns = [
-        _half_expected_f1(probs, times[:, order] * counted)
+        _half_expected_f1(probs, weights[:, order] * counted)
         for probs, order, counted in zip(ranked.probs, ranked.order, ranked.counted, strict=True)
     ]
     return np.stack(columns, axis=1)
@@ -117,5 +173,39 @@ def _half_expected_f1(probs: Floats, weights: NDArray[np.floating]) -> Floats:
     expected = np.cumsum(probs * weights, axis=-1)
     reached = np.cumsum(weights, axis=-1)
     whole = reached + expected[..., -1:]
-    best: Floats = np.max(expected / np.where(whole > 0, whole, 1.0), axis=-1)
-    return best
+    return np.asarray(np.max(expected / np.where(whole > 0, whole, 1.0), axis=-1))
+
+
+def _shrink_to_leaves(own: Floats, positives: NDArray[np.integer], options: ThresholdOptions) -> Floats:
+    """Pull thresholds (..., N) towards their mean over the leaves, the more so the fewer positives there are."""
+    share = positives / np.maximum(positives + options.small_class, 1)
+    pooled = own[..., list(options.leaves)].mean(axis=-1, keepdims=True)
+    shrunk: Floats = share * own + (1 - share) * pooled
+    return np.maximum(shrunk, np.finfo(np.float64).tiny)  # a probability of 0 reaches no threshold
+
+
+def _ranked(resamples: Resamples) -> Ranked:
+    return Ranked.of(resamples.probs, resamples.targets.present, resamples.targets.known, ordered=True)
+
+
+def _bags(row: Ranked, options: ThresholdOptions) -> Floats:
+    """F1 thresholds (R,) of one node on R resamples, each sample standing in each about once (Poisson's numbers).
+
+    The best rank is that of a positive, and near the best of all samples in every resample; so some places around that
+    are enough, and what lies between two of them is drawn as one number. Time does not grow with the samples.
+    """
+    f1 = f1_curve(row)[0]
+    ends = np.flatnonzero(row.ends[0])
+    fresh = np.diff(np.cumsum(row.hits[0])[ends], prepend=0) > 0  # equals are one step, that holds a positive or none
+    behind = ends[fresh & (f1[ends] >= f1.max() - _FAR)]
+    places = behind[np.unique(np.linspace(0, len(behind) - 1, _PLACES).round().astype(int))]
+    hits, others = (
+        np.diff(np.concatenate([[0], np.cumsum(which)[places], [which.sum()]]))
+        for which in (row.hits[0], row.counted[0] & ~row.hits[0])
+    )
+    rng = np.random.default_rng(options.seed)
+    shape = (options.resamples or _BAGS, len(places) + 1)
+    found = np.cumsum(rng.poisson(hits, shape), axis=1)
+    reached = found + np.cumsum(rng.poisson(others, shape), axis=1)
+    drawn_f1 = 2 * found[:, :-1] / np.maximum(reached[:, :-1] + found[:, -1:], 1)
+    return np.asarray(row.thresholds_at(places[np.argmax(drawn_f1, axis=1)][None] + 1)[0])

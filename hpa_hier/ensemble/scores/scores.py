@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hpa_hier.data.labels.table import Targets
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools, Floats
 
@@ -69,6 +70,11 @@ class Truth:
     ids: tuple[str, ...]
     present: Bools
     known: Bools
+
+    @property
+    def targets(self) -> Targets:
+        """What is known, without the ids."""
+        return Targets(self.present, self.known)
 
     def take(self, ids: Sequence[str]) -> Truth:
         """Return the rows of these ids, in this order."""

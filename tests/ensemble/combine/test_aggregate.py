@@ -8,7 +8,8 @@ from ensemble_cases import SEEDS, random_graph
 from hypothesis import given, settings
 from sklearn.metrics import f1_score
 
-from hpa_hier.ensemble.combine.aggregate import WEIGHTS, combine, concat_weights, fill_from_children, mean_weights
+from hpa_hier.ensemble.combine.aggregate import fill_from_children
+from hpa_hier.ensemble.combine.weighted_sum import combine, concat_weights, mean_weights
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.settings.recipe import EnsembleSettings
@@ -21,7 +22,7 @@ often = settings(max_examples=200, deadline=None)
 @given(SEEDS)
 def test_weights_of_a_node_sum_to_one_and_go_only_to_members_that_answer(seed):
     covers = np.random.default_rng(seed).random((4, 9)) < 0.4
-    for rule in WEIGHTS.values():
+    for rule in (mean_weights, concat_weights):
         weights = rule(covers)
         assert weights.sum(axis=0) == pytest.approx(covers.any(axis=0).astype(float))
         assert (weights[~covers] == 0).all()

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ensemble_cases import SEEDS
 from hypothesis import given, settings
 from sklearn.metrics import f1_score as sklearn_f1
 
-from hpa_hier.ensemble.decide.by_hand import set_by_hand
-from hpa_hier.ensemble.decide.threshold_rules import f1_thresholds, global_threshold, prevalence_thresholds
-from hpa_hier.ensemble.decide.thresholds import ThresholdPlan, fit_thresholds
+from hpa_hier.data.labels.table import Targets
+from hpa_hier.ensemble.decide.rule import ThresholdOptions
+from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS, f1_thresholds, prevalence_thresholds
+from hpa_hier.ensemble.decide.thresholds import Thresholds, fit_thresholds
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.ranking import Ranked
 
 often = settings(max_examples=200, deadline=None)
+
+
+def choose(rule: str, probs: np.ndarray, present: np.ndarray, known: np.ndarray, **options: float) -> Thresholds:
+    """Fit thresholds of nodes a, b, …, all of them leaves."""
+    nodes = tuple("abcdefgh"[: probs.shape[1]])
+    chosen = ThresholdOptions(range(len(nodes)), **options)  # type: ignore[arg-type]
+    return fit_thresholds(THRESHOLDS[rule], nodes, probs, Targets(present, known), chosen)
 
 
 @often
@@ -28,22 +38,6 @@ def test_the_f1_threshold_is_the_best_of_all_thresholds(seed):
         if y.any():
             best = max(f1_score(y, p >= t) for t in [*np.unique(p)])
             assert f1_score(y, p >= values[node]) == pytest.approx(best, abs=1e-12)
-
-
-@often
-@given(SEEDS)
-def test_the_global_threshold_is_the_best_of_all_thresholds(seed):
-    probs, present, known = drawn(seed)
-    nodes = list(range(probs.shape[1]))
-    counted = [node for node in nodes if (present & known)[:, node].any()]
-    if not counted:
-        return
-
-    def macro(t: float) -> float:
-        return float(np.mean([f1_score(present[known[:, j], j], probs[known[:, j], j] >= t) for j in counted]))
-
-    found = global_threshold(Ranked.of(probs, present, known), nodes)
-    assert macro(found) == pytest.approx(max(macro(t) for t in np.unique(probs[:, counted])), abs=1e-12)
 
 
 @often
@@ -78,31 +72,26 @@ def test_neighbours_in_floating_point_are_parted():
 
 def test_a_small_class_gets_the_prevalence_threshold():
     probs, present, known = drawn(3, size=200)
-    fitted = fit_thresholds(("a", "b"), probs[:, :2], (present[:, :2], known[:, :2]), [0, 1], ThresholdPlan("f1"))
+    fitted = choose("f1", probs[:, :2], present[:, :2], known[:, :2])
     assert fitted.rules == tuple("prevalence" if n < 20 else "f1" for n in fitted.positives)
-    all_small = fit_thresholds(
-        ("a", "b"), probs[:, :2], (present[:, :2], known[:, :2]), [0, 1], ThresholdPlan("f1", small_class=1000)
-    )
+    all_small = choose("f1", probs[:, :2], present[:, :2], known[:, :2], small_class=1000)
     assert all_small.rules == ("prevalence", "prevalence")
 
 
 def test_a_class_never_seen_needs_more_than_the_largest_probability_seen():
     probs = np.array([[0.1], [0.6]])
     nothing, known = np.zeros((2, 1), bool), np.ones((2, 1), bool)
-    for rule in ("f1", "prevalence"):
-        fitted = fit_thresholds(("a",), probs, (nothing, known), [0], ThresholdPlan(rule, small_class=0))
-        assert fitted.values[0] == pytest.approx(0.8)
-        assert fitted.rules == ("prevalence",)
+    fitted = choose("f1", probs, nothing, known, small_class=0)
+    assert fitted.values[0] == pytest.approx(0.8)
+    assert fitted.rules == ("prevalence",)
 
 
-@pytest.mark.parametrize("rule", ["f1", "prevalence", "global", "fixed"])
+@pytest.mark.parametrize("rule", ["f1", "plugin", "bagged", "fixed"])
 def test_an_interval_is_seeded_and_holds_its_threshold_more_often_than_not(rule):
     rng = np.random.default_rng(0)
     probs = rng.random((400, 5))
     present, known = rng.random((400, 5)) < probs**2, np.ones((400, 5), bool)
-    plan = ThresholdPlan(rule, fixed=0.3, bootstrap=60, seed=4)
-    fitted = fit_thresholds(tuple("abcde"), probs, (present, known), range(5), plan)
-    again = fit_thresholds(tuple("abcde"), probs, (present, known), range(5), plan)
+    fitted, again = (choose(rule, probs, present, known, fixed=0.3, resamples=60, seed=4) for _ in range(2))
     assert (fitted.low == again.low).all()
     assert (fitted.low <= fitted.high).all()
     assert ((fitted.low <= fitted.values) & (fitted.values <= fitted.high)).mean() > 0.5
@@ -114,12 +103,9 @@ def test_the_bootstrap_of_a_threshold_is_a_fit_on_the_resample():
     rng = np.random.default_rng(1)
     probs = rng.random((50, 1))
     present, known = rng.random((50, 1)) < probs, np.ones((50, 1), bool)
-    plan = ThresholdPlan("f1", small_class=0, bootstrap=1, seed=9)
-    fitted = fit_thresholds(("a",), probs, (present, known), [0], plan)
+    fitted = choose("f1", probs, present, known, small_class=0, resamples=1, seed=9)
     rows = np.random.default_rng(9).integers(50, size=50)
-    alone = fit_thresholds(
-        ("a",), probs[rows], (present[rows], known[rows]), [0], ThresholdPlan("f1", small_class=0, bootstrap=0)
-    )
+    alone = choose("f1", probs[rows], present[rows], known[rows], small_class=0, resamples=0)
     y, p = present[rows, 0], probs[rows, 0]
     assert f1_score(y, p >= fitted.low[0]) == pytest.approx(f1_score(y, p >= alone.values[0]))
 
@@ -150,20 +136,17 @@ def rank_one(probs: list[float], present: list[int]) -> Ranked:
 
 def test_a_threshold_by_hand_takes_the_place_of_a_fitted_one_and_leaves_the_others():
     probs, present, known = drawn(3)
-    nodes = tuple(f"node{j}" for j in range(probs.shape[1]))
-    fitted = fit_thresholds(nodes, probs, (present, known), list(range(len(nodes))), ThresholdPlan("f1", bootstrap=20))
-    mine = set_by_hand(fitted, {"node1": 0.35})
+    fitted = choose("f1", probs, present, known, resamples=20)
+    mine = fitted.set_by_hand({"b": 0.35})
     assert mine.values[1] == 0.35
     assert mine.rules[1] == "hand"
     assert np.isnan([mine.low[1], mine.high[1]]).all()
-    others = [j for j in range(len(nodes)) if j != 1]
+    others = [0, 2, 3]
     np.testing.assert_array_equal(mine.values[others], fitted.values[others])
     assert [mine.rules[j] for j in others] == [fitted.rules[j] for j in others]
 
 
 def test_a_threshold_by_hand_for_no_node_is_refused():
-    probs, present, known = drawn(3)
-    nodes = tuple(f"node{j}" for j in range(probs.shape[1]))
-    fitted = fit_thresholds(nodes, probs, (present, known), list(range(len(nodes))), ThresholdPlan("fixed"))
+    fitted = replace(choose("fixed", *drawn(3)), nodes=("node0", "node1", "node2", "node3"))
     with pytest.raises(UserError, match="hand_thresholds: no node is called 'nodee1'; did you mean 'node1'"):
-        set_by_hand(fitted, {"nodee1": 0.35})
+        fitted.set_by_hand({"nodee1": 0.35})

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ensemble_cases import SEEDS, draw_members, draw_truth, random_graph, random_taxonomy
+from ensemble_cases import SEEDS, draw_members, draw_truth, random_taxonomy
 from hypothesis import given, settings
 from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
+from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
-from hpa_hier.ensemble.calibrate.isotonic import isotonic
-from hpa_hier.ensemble.calibrate.platt import temperature
-from hpa_hier.ensemble.combine.reconcile import chain, lift, lower
-from hpa_hier.ensemble.combine.stack import Lesson, convex_weights, ridge
+from hpa_hier.ensemble.calibrate.isotonic import fit_curves
+from hpa_hier.ensemble.calibrate.temperature import Temperature
+from hpa_hier.ensemble.combine.aggregate import MemberLogits
+from hpa_hier.ensemble.combine.logistic_stack import LogisticStack
+from hpa_hier.ensemble.decide.rule import ThresholdOptions
 from hpa_hier.ensemble.decide.safe import UNSURE, safe_answers, safe_thresholds
-from hpa_hier.ensemble.decide.threshold_rules import plugin_thresholds
-from hpa_hier.ensemble.decide.thresholds import ThresholdPlan, fit_thresholds
-from hpa_hier.ensemble.fit import cross_fit, fit, fit_data
+from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS, plugin_thresholds
+from hpa_hier.ensemble.decide.thresholds import fit_thresholds
+from hpa_hier.ensemble.fit import cross_fit, fit
 from hpa_hier.ensemble.folds import assign_folds
+from hpa_hier.ensemble.scores.fit_data import fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.metrics.ranking import Ranked
 from hpa_hier.settings.recipe import EnsembleSettings
@@ -40,32 +43,20 @@ def flat_case(seed: int, size: int, leaves: int = 4) -> tuple[np.random.Generato
     return rng, taxonomy, Truth(ids, closed, np.ones_like(closed)), present
 
 
-def lesson(seed: int, unknown: float = 0.1) -> Lesson:
+@often
+@given(SEEDS)
+def test_invariants_the_stack_is_finite_and_weighs_only_members_that_answer(seed):
     rng = np.random.default_rng(seed)
     covers = rng.random((3, 5)) < 0.7
     present = rng.random((60, 5)) < rng.uniform(0, 0.5, 5)
-    logits = np.where(covers[:, None, :], 2 * present - 1 + rng.normal(size=(3, 60, 5)), 0.0)
-    return Lesson(logits, covers, present, rng.random(present.shape) >= unknown)
-
-
-@often
-@given(SEEDS)
-def test_invariants_convex_weights_are_convex_and_only_members_that_answer_have_some(seed):
-    one = lesson(seed)
-    weights = convex_weights(one, 50.0)
-    assert (weights >= 0).all()
-    assert (weights[~one.covers] == 0).all()
-    assert weights.sum(axis=0) == pytest.approx(one.covers.any(axis=0).astype(float))
-
-
-@often
-@given(SEEDS)
-def test_invariants_ridge_is_finite_and_weighs_only_members_that_answer(seed):
-    one = lesson(seed)
-    stacked = ridge(one)
-    assert np.isfinite(stacked.weights).all()
-    assert np.isfinite(stacked.offset).all()
-    assert (stacked.weights[~one.covers] == 0).all()
+    values = np.where(covers[:, None, :], 2 * present - 1 + rng.normal(size=(3, 60, 5)), 0.0)
+    logits = MemberLogits(values, covers, np.ones((3, 60), bool))
+    targets = Targets(present, rng.random(present.shape) >= 0.1)
+    tree = random_taxonomy(rng)  # which the stack does not look at
+    stack = LogisticStack.fit(logits, targets, tree, QUICK)
+    assert np.isfinite(stack.weights).all()
+    assert np.isfinite(stack.offset).all()
+    assert (stack.weights[~covers] == 0).all()
 
 
 @pytest.mark.parametrize("aggregate", ["logistic_stack"])
@@ -94,8 +85,8 @@ def test_invariants_one_planted_better_member_is_taken(aggregate, seed):
     members = [Scores(f"m{e}", truth.ids, taxonomy.leaves, logits) for e, logits in enumerate([*weak, strong])]
     chosen = QUICK.model_copy(update={"aggregate": aggregate, "calibrate": "none"})
     accepted = fit_accepted(fit_data(members, truth), None, taxonomy, chosen)
-    assert accepted.verdict["accepted"]
-    weights = np.array([member.weights[1:] for member in accepted.ensemble.members])
+    assert accepted.verdict.accepted
+    weights = accepted.ensemble.combiner.aggregate.weights[:, 1:]
     assert (weights[3] > 2 * np.abs(weights[:3]).max(axis=0)).all()
 
 
@@ -114,8 +105,8 @@ def test_an_aggregate_that_is_not_better_falls_back_to_the_mean():
     accepted = fit_accepted(fit_data(members, truth), None, taxonomy, QUICK.model_copy(update={"aggregate": "concat"}))
     assert accepted.uses_baseline
     assert accepted.ensemble.aggregate == "mean"
-    assert accepted.verdict["accepted"] is False
-    assert accepted.verdict["difference"]["mean_ap"] < 0
+    assert accepted.verdict.accepted is False
+    assert accepted.verdict.comparison.difference.mean_ap < 0
 
 
 def test_what_is_reported_was_not_fitted_on():
@@ -148,22 +139,6 @@ def test_invariants_folds_keep_units_together_and_deal_rare_labels_out(seed):
 
 @often
 @given(SEEDS)
-def test_invariants_min_and_chain_are_coherent_and_never_raise(seed):
-    rng = np.random.default_rng(seed)
-    graph = random_graph(rng)
-    probs, answered = rng.random((7, graph.size)), np.ones(graph.size, bool)
-    for rule in (lower, chain):
-        lowered = rule(probs, answered, graph.order)
-        assert graph.violations(lowered) == 0
-        assert (lowered <= probs).all()
-    once = lower(probs, answered, graph.order)
-    assert lower(once, answered, graph.order).tobytes() == once.tobytes()
-    lifted = lift(probs, graph.order)
-    assert lower(lifted, answered, graph.order).tobytes() == lifted.tobytes()
-
-
-@often
-@given(SEEDS)
 def test_plugin_threshold_is_half_the_best_f1_that_the_probabilities_expect(seed):
     probs = np.random.default_rng(seed).random((30, 2)) ** 3
     everything = np.ones_like(probs, bool)
@@ -180,7 +155,9 @@ def test_thresholds_of_new_rules_have_intervals_and_say_the_rule(rule):
     rng = np.random.default_rng(0)
     probs = rng.random((400, 3))
     present = rng.random(probs.shape) < probs * [1, 0.5, 0.01]
-    limits = fit_thresholds(("a", "b", "c"), probs, (present, np.ones_like(present)), (0, 1, 2), ThresholdPlan(rule))
+    limits = fit_thresholds(
+        THRESHOLDS[rule], ("a", "b", "c"), probs, Targets(present, np.ones_like(present)), ThresholdOptions((0, 1, 2))
+    )
     assert limits.rules == (rule, rule, "plugin")
     assert (limits.low <= limits.values + 1e-9).all()
     assert (limits.values <= limits.high + 1e-9).all()
@@ -190,10 +167,11 @@ def test_temperature_keeps_the_order_and_finds_the_scale():
     rng = np.random.default_rng(0)
     true = rng.normal(0, 2, (4000, 3))
     present = rng.random(true.shape) < expit(true)
-    found = temperature(("a", "b", "c"), true * 4, present, np.ones_like(present), 50.0)
+    found = Temperature.fit(("a", "b", "c"), true * 4, Targets(present, np.ones_like(present)), 50.0)
     assert found.slope == pytest.approx(np.full(3, 0.25), rel=0.05)
     assert (found.offset == 0).all()
-    sure = temperature(("a",), np.array([[-1.0], [1.0]]), np.array([[False], [True]]), np.ones((2, 1), bool), 50.0)
+    two = Targets(np.array([[False], [True]]), np.ones((2, 1), bool))
+    sure = Temperature.fit(("a",), np.array([[-1.0], [1.0]]), two, 50.0)
     assert np.isfinite(sure.slope).all()
 
 
@@ -201,7 +179,7 @@ def test_isotonic_curves_are_those_of_the_reference():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(300, 1))
     present = rng.random(logits.shape) < expit(2 * logits)
-    (curve,) = isotonic(logits, present, np.ones_like(present), 0.0)
+    (curve,) = fit_curves(logits, Targets(present, np.ones_like(present)), 0.0)
     n = present.sum()
     goals = np.where(present[:, 0], (n + 1) / (n + 2), 1 / (300 - n + 2))
     reference = IsotonicRegression().fit(logits[:, 0], goals).predict(logits[:, 0])
@@ -232,7 +210,7 @@ def test_invariants_safe_thresholds_meet_their_precision_where_they_were_found(s
     rng = np.random.default_rng(seed)
     probs = rng.random((80, 4)).round(2)
     present, known = rng.random(probs.shape) < probs, rng.random(probs.shape) < 0.9
-    limits = safe_thresholds(probs, present, known, 0.8)
+    limits = safe_thresholds(probs, Targets(present, known), 0.8)
     for j in np.flatnonzero(np.isfinite(limits)):
         reached = (probs[:, j] >= limits[j]) & known[:, j]
         assert present[reached, j].mean() >= 0.8

@@ -1,0 +1,66 @@
+"""Temperature: all logits of a member divided by one number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Self
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from hpa_hier.data.labels.table import Targets
+from hpa_hier.ensemble.calibrate.calibration import Calibration
+from hpa_hier.metrics.arrays import Floats
+
+SMALLEST_SLOPE = 1e-3  # calibration never turns a member's order round, nor flattens it
+_SCALE_LIMIT = 10.0  # root mean square of scores from which they are no logits, and bounds go by their own unit
+_STEEPEST = 100.0  # slope of a temperature that separable logits would drive to infinity
+
+
+class Temperature(Calibration):
+    """One slope for all nodes, that of smallest log loss, and no offset.
+
+    Source: Guo et al., On calibration of modern neural networks, ICML 2017.
+    """
+
+    name: ClassVar[str] = "temperature"
+
+    @classmethod
+    def fit(cls, nodes: tuple[str, ...], logits: Floats, targets: Targets, shrink: float) -> Self:
+        """Fit the slope; `shrink` is not used: one number for all nodes has positives enough."""
+        x, present = logits[targets.known], targets.present[targets.known]
+        scale = root_mean_square(x)
+        x = x / scale
+
+        def rise(slope: float) -> float:
+            return float(((expit(slope * x) - present) * x).sum())
+
+        slope = root_of_rising(rise, smallest_slope(scale), _STEEPEST * max(scale, 1.0), min(scale, _SCALE_LIMIT))
+        return cls(nodes, np.full(len(nodes), slope / scale), np.zeros(len(nodes)))
+
+
+def smallest_slope(scale: float) -> float:
+    """Return the smallest slope of logits that were divided by their root mean square."""
+    return SMALLEST_SLOPE * min(scale, _SCALE_LIMIT)
+
+
+def root_mean_square(values: Floats) -> float:
+    """Return the root mean square; 1 where it is 0 or there are no values."""
+    return float(np.sqrt((values**2).mean())) or 1.0 if values.size else 1.0
+
+
+def root_of_rising(function: Callable[[float], float], low: float, high: float, guess: float) -> float:
+    """Return where a rising function is 0; `low` or `high` where it is not between them.
+
+    >>> round(root_of_rising(lambda x: x**3 - 8, 0.1, 100.0, 1.0), 9)
+    2.0
+    """
+    below = above = min(max(guess, low), high)
+    while below > low and function(below) > 0:
+        above, below = below, max(low, below / 4)
+    while above < high and function(above) < 0:
+        below, above = above, min(high, above * 4)
+    if function(below) >= 0:
+        return below
+    return above if function(above) <= 0 else float(brentq(function, below, above, xtol=1e-12, rtol=1e-14))

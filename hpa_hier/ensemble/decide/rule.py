@@ -1,0 +1,80 @@
+"""Threshold rules: what all rules that choose thresholds have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpa_hier.data.labels.table import Targets
+from hpa_hier.metrics.arrays import Floats
+from hpa_hier.metrics.ranking import Ranked
+
+
+@dataclass(frozen=True)
+class ThresholdOptions:
+    """What rules may ask for.
+
+    Attributes:
+        leaves: columns of the leaves.
+        fixed: the value of the rule `fixed`.
+        small_class: nodes with fewer positives get the prevalence threshold under `f1`, the plugin one under `bagged`;
+            the positives at which a plugin threshold's own value counts half.
+        resamples: for a threshold's interval; 0 for none.
+        seed: of the resamples.
+    """
+
+    leaves: Sequence[int]
+    fixed: float = 0.5
+    small_class: int = 20
+    resamples: int = 200
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Thresholds (N,) and the name of the rule behind each: a rule may leave some nodes to another one."""
+
+    values: Floats
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Held-out samples, and how often each stands in each of R resamples.
+
+    Attributes:
+        probs: (B, N).
+        targets: (B, N).
+        weights: (R, B) whole numbers.
+        whole_units: whether samples were drawn in groups, so that they are not independent.
+    """
+
+    probs: Floats
+    targets: Targets
+    weights: NDArray[np.float32]
+    whole_units: bool
+
+    def rankings(self) -> Iterator[Ranked]:
+        """Yield the ranked samples of each resample."""
+        for weights in self.weights:
+            rows = np.repeat(np.arange(len(weights)), weights.astype(np.intp))
+            yield Ranked.of(self.probs[rows], self.targets.present[rows], self.targets.known[rows])
+
+
+class ThresholdRule(ABC):
+    """A rule. A new one is a class like this in a file of its own, and a row in `threshold_rules.THRESHOLDS`."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def fit(self, ranked: Ranked, options: ThresholdOptions) -> Choice:
+        """Choose every node's threshold on ranked samples."""
+
+    def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
+        """Choose thresholds again on resamples, (R, N); nodes follow the rule that chose them on all samples."""
+        return np.stack([self.fit(ranked, options).values for ranked in resamples.rankings()])

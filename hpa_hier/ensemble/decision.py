@@ -1,0 +1,75 @@
+"""Decision: from probabilities to labels that never contradict the tree, and to safe answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpa_hier.data.labels.table import Targets
+from hpa_hier.ensemble.decide.rule import ThresholdOptions
+from hpa_hier.ensemble.decide.safe import SafeAnswers, safe_answers, safe_thresholds
+from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS
+from hpa_hier.ensemble.decide.thresholds import Thresholds, fit_thresholds
+from hpa_hier.ensemble.rules import choose
+from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.settings.recipe import EnsembleSettings
+from hpa_hier.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Labels and safe answers of B samples; present is (B, N)."""
+
+    present: Bools
+    safe: SafeAnswers
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Thresholds, closure under the tree (the true-path rule), and safe answers; each sample on its own.
+
+    Attributes:
+        taxonomy: the label tree; all columns are as its nodes.
+        thresholds: one for every node.
+        safe: (N,) what a node's probability must reach to be a safe answer; infinite where none is.
+    """
+
+    taxonomy: Taxonomy
+    thresholds: Thresholds
+    safe: Floats
+
+    @classmethod
+    def fit(
+        cls,
+        probs: Floats,
+        targets: Targets,
+        taxonomy: Taxonomy,
+        settings: EnsembleSettings,
+        units: NDArray[np.int64] | None = None,
+    ) -> Self:
+        """Fit on probabilities that were not fitted on the same samples.
+
+        Args:
+            probs: (B, N) reconciled.
+            targets: (B, N).
+            taxonomy: the label tree.
+            settings: the rule, its options, and the precision of safe answers.
+            units: (B,) numbers of what is resampled whole for thresholds' intervals; None: each sample alone.
+
+        Raises:
+            UserError: a rule is unknown, or a threshold set by hand is for no node.
+        """
+        leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
+        options = ThresholdOptions(leaves, settings.fixed_threshold, settings.small_class_positives, settings.bootstrap)
+        rule = choose(THRESHOLDS, settings.thresholds, "thresholds")
+        thresholds = fit_thresholds(rule, taxonomy.nodes, probs, targets, options, units)
+        safe = safe_thresholds(probs, targets, settings.safe_precision)
+        return cls(taxonomy, thresholds.set_by_hand(settings.hand_thresholds), safe)
+
+    def decide(self, probs: Floats) -> Decided:
+        """Decide for probabilities (B, N): labels that are closed under the tree under any thresholds."""
+        present = self.taxonomy.close(self.thresholds.apply(probs))
+        return Decided(present, safe_answers(probs, self.safe, self.taxonomy, present))

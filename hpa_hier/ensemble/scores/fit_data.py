@@ -1,0 +1,64 @@
+"""Fit data: members' scores and the truth, in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hpa_hier.ensemble.scores.scores import Scores, Truth, align
+from hpa_hier.metrics.arrays import Bools
+
+
+@dataclass(frozen=True)
+class FitData:
+    """What an ensemble is fitted on; rows of all parts belong together.
+
+    Attributes:
+        members: E members' scores of the same B samples, by name.
+        available: (E, B) which member scored which sample.
+        truth: targets of these samples.
+        units: B names of what must not be split between folds; "" stands alone.
+    """
+
+    members: tuple[Scores, ...]
+    available: Bools
+    truth: Truth
+    units: tuple[str, ...]
+
+    def rows(self, chosen: Bools) -> FitData:
+        """Return these samples alone; chosen is (B,)."""
+        index = np.flatnonzero(chosen)
+        ids = tuple(self.truth.ids[i] for i in index)
+        members = tuple(replace(scores, ids=ids, logits=scores.logits[index]) for scores in self.members)
+        truth = Truth(ids, self.truth.present[index], self.truth.known[index])
+        return FitData(members, self.available[:, index], truth, tuple(self.units[i] for i in index))
+
+    def without_factors(self) -> FitData:
+        """Take what members answer as it is, also where they saw one node's images only."""
+        return replace(self, members=tuple(replace(scores, given="") for scores in self.members))
+
+
+def fit_data(
+    members: Sequence[Scores], truth: Truth, available: Bools | None = None, units: Sequence[str] | None = None
+) -> FitData:
+    """Put samples into the order of their ids and members into that of their names, so that sums do not depend on it.
+
+    Args:
+        members: E members' scores of the same samples, in any order.
+        truth: targets of at least these samples.
+        available: (E, B) which member scored which sample, rows as `members`, columns as the first member's ids; None:
+            all scored all.
+        units: for each of truth's samples, what it belongs to, as its antibody; None: each stands alone.
+    """
+    ids = sorted(members[0].ids) if members else []
+    scored = align(members, ids)
+    if available is None:
+        known = np.ones((len(scored), len(ids)), bool)
+    else:
+        names, place = [one.name for one in members], {sample: i for i, sample in enumerate(members[0].ids)}
+        order = [names.index(scores.name) for scores in scored]
+        known = available[order][:, [place[sample] for sample in ids]]
+    unit = dict(zip(truth.ids, units, strict=True)) if units else {}
+    return FitData(scored, known, truth.take(ids), tuple(unit.get(sample, "") for sample in ids))
