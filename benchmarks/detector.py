@@ -21,10 +21,10 @@ import numpy as np
 from scipy.stats import rankdata
 
 from hpa_hier.cli.command import run
+from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.errors import UserError
 from hpa_hier.simulate.field import simulate_field
 from hpa_hier.simulate.labelsets import draw_samples
-from hpa_hier.simulate.optics import CHANNELS
 
 QUANTILES = (1, 10, 25, 50, 75, 90, 99, 99.9)  # per cent
 FOLDS, RINGS = 5, 10

@@ -16,9 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.simulate.field import simulate_field
 from hpa_hier.simulate.labelsets import draw_samples
-from hpa_hier.simulate.optics import CHANNELS
 
 QUANTILES = (25, 50, 75, 90, 95, 99, 99.9)  # per cent
 

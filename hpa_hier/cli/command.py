@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from hpa_hier import __version__
+from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
 
-CHANNELS = ("red", "green", "blue", "yellow")  # as in data.images.channels, which --help need not import
 EXIT_USER = 2  # a user's mistake
 EXIT_INTERRUPTED = 130  # Ctrl-C, after saving
 

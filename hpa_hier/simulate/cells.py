@@ -29,14 +29,14 @@ class CellLine:
     lobes: float  # relative amplitude of the nucleus outline's waves
     spacing: float  # distance of neighbours' centres over the sum of their radii; below 1 they touch
     chromatin: float  # contrast of the nuclear stain's texture
-    nucleoli: float  # mean number a nucleus
+    nucleoli: float  # mean number per nucleus
     size_spread: float  # standard deviation of the logarithm of cells' radii
     organiser_over: float  # share of cells whose organising centre lies above or below the nucleus, seen on it
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is asked of the cells: dividing ones or ones that touch, by the labels; their size, by the caller."""
+class Needs:
+    """What the cells must show: dividing ones or ones that touch, for the labels; their size, for the caller."""
 
     metaphase: bool = False  # a cell with a spindle
     parting: bool = False  # a pair at the end of a division
@@ -63,19 +63,19 @@ class Cells:
 
     @property
     def micron(self) -> float:
-        """Pixels a micrometre."""
+        """Pixels per micrometre."""
         return self.line.radius / MICRONS
 
 
-def draw_line(rng: np.random.Generator, size: int, wanted: Wanted) -> CellLine:
-    """Make up a cell line that shows at least a cell or two and at most some tens in a field of `size` pixels."""
-    crowd = wanted.metaphase or wanted.parting or wanted.touching  # leaves room for another cell
+def draw_cell_line(rng: np.random.Generator, size: int, needs: Needs) -> CellLine:
+    """Draw a cell line that shows at least a cell or two and at most some tens in a field of `size` pixels."""
+    crowd = needs.metaphase or needs.parting or needs.touching  # leaves room for another cell
     largest = (0.27 if crowd else 0.38) * size
     # Small fields hold few cells because organelles need pixels; large ones range from single cells to tens.
     smallest = max(0.055 * size, min(0.75 * largest, 19.0))
-    radius = wanted.radius or np.exp(rng.uniform(np.log(smallest), np.log(largest)))
+    radius = needs.radius or np.exp(rng.uniform(np.log(smallest), np.log(largest)))
     long = rng.random() < 0.35
-    spacing = rng.uniform(0.6, 0.8) if wanted.touching or rng.random() < 0.5 else rng.uniform(0.78, 1.25)
+    spacing = rng.uniform(0.6, 0.8) if needs.touching or rng.random() < 0.5 else rng.uniform(0.78, 1.25)
     return CellLine(
         radius=float(radius),
         elongation=float(rng.uniform(1.6, 2.8) if long else rng.uniform(1.0, 1.5)),
@@ -93,7 +93,7 @@ def draw_line(rng: np.random.Generator, size: int, wanted: Wanted) -> CellLine:
     )
 
 
-def wavy(rng: np.random.Generator, count: int, roughness: float, elongation: float, axis: Floats) -> Floats:
+def draw_outlines(rng: np.random.Generator, count: int, roughness: float, elongation: float, axis: Floats) -> Floats:
     """Draw closed smooth outlines of mean radius about 1.
 
     Returns:
@@ -126,19 +126,19 @@ def radius_at(outline: Floats, cell: NDArray[np.intp], angle: Floats) -> Floats:
     return np.asarray(outline[cell, (angle * (ANGLES / (2 * np.pi))).astype(np.intp) % ANGLES])
 
 
-def draw_cells(rng: np.random.Generator, size: int, wanted: Wanted) -> Cells:
+def draw_cells(rng: np.random.Generator, size: int, needs: Needs) -> Cells:
     """Draw a cell line and its cells over a field of `size` pixels; cells at the edge are cut by it."""
-    line = draw_line(rng, size, wanted)
-    ground = _place(rng, size, line, wanted)
+    line = draw_cell_line(rng, size, needs)
+    ground = _place(rng, size, line, needs)
     centre, scale, axis = np.array(ground.centre), np.array(ground.radius), np.array(ground.axis)
     state, partner = np.array(ground.state), np.array(ground.partner)
     count = len(centre)
     rounded = state != INTERPHASE
-    outline = wavy(rng, count, line.roughness, line.elongation, axis)
+    outline = draw_outlines(rng, count, line.roughness, line.elongation, axis)
     outline *= _corners(rng, line, axis)
-    outline[rounded] = wavy(rng, int(rounded.sum()), 0.03, 1.1, axis[rounded])
+    outline[rounded] = draw_outlines(rng, int(rounded.sum()), 0.03, 1.1, axis[rounded])
     outline *= scale[:, None]
-    shape = wavy(rng, count, line.lobes, min(line.elongation, 1.6) ** 0.7, axis + rng.normal(0, 0.15, count))
+    shape = draw_outlines(rng, count, line.lobes, min(line.elongation, 1.6) ** 0.7, axis + rng.normal(0, 0.15, count))
     nuclear_radius = np.minimum(line.nucleus * scale, 0.75 * outline.min(axis=1)) * rng.uniform(0.9, 1.1, count)
     nuclear_radius[state == PARTING] *= 0.8
     nuclear_radius[state == METAPHASE] = 0.0
@@ -184,10 +184,10 @@ class _Ground:
         return np.asarray((apart - apart_by * (radius + np.array(self.radius))).min(axis=1))
 
 
-def _place(rng: np.random.Generator, size: int, line: CellLine, wanted: Wanted) -> _Ground:
+def _place(rng: np.random.Generator, size: int, line: CellLine, needs: Needs) -> _Ground:
     """Lay cells at random, none too near another: those that the labels ask for, one at rest, then others."""
     ground = _Ground()
-    _lay_dividing(rng, size, line, wanted, ground)
+    _lay_dividing(rng, size, line, needs, ground)
     # A field of dividing cells alone would hide most labels: one cell at rest lies well inside, in the freest spot.
     candidates = rng.uniform(0.25, 0.75, (1 if not ground.centre else 40, 2)) * size
     common = rng.uniform(0, np.pi)
@@ -208,17 +208,17 @@ def _place(rng: np.random.Generator, size: int, line: CellLine, wanted: Wanted) 
     return ground
 
 
-def _lay_dividing(rng: np.random.Generator, size: int, line: CellLine, wanted: Wanted, ground: _Ground) -> None:
+def _lay_dividing(rng: np.random.Generator, size: int, line: CellLine, needs: Needs, ground: _Ground) -> None:
     """Lay a parting pair and a cell in metaphase, wholly inside the field, where asked for or by chance."""
     by_chance = 0.06 if size > 6 * line.radius else 0.0
-    if wanted.parting or rng.random() < by_chance:
+    if needs.parting or rng.random() < by_chance:
         axis = rng.uniform(0, 2 * np.pi)
         radius = min(0.72 * line.radius, size / 5)
         middle = rng.uniform(1.6 * radius, size - 1.6 * radius, 2)
         step = radius * rng.uniform(1.08, 1.3) * np.array([np.cos(axis), np.sin(axis)])
         ground.add(middle - step, radius, axis, PARTING, partner=1)
         ground.add(middle + step, radius, axis, PARTING, partner=0)
-    if wanted.metaphase:
+    if needs.metaphase:
         radius = min(0.8 * line.radius, size / 3.5)
         candidates = rng.uniform(radius, size - radius, (1 if not ground.centre else 40, 2))
         best = candidates[ground.room(candidates, radius, 1.0).argmax()]

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from hpa_hier.errors import UserError
 from hpa_hier.simulate import stains
-from hpa_hier.simulate.cells import INTERPHASE, Wanted, draw_cells
+from hpa_hier.simulate.cells import INTERPHASE, Needs, draw_cells
 from hpa_hier.simulate.geometry import Scene, make_scene
 from hpa_hier.simulate.labelsets import LEAVES
 from hpa_hier.simulate.optics import draw_optics, expose
 from hpa_hier.simulate.patterns import PATTERNS
-from hpa_hier.simulate.processing import draw_processing, process
+from hpa_hier.simulate.processing import draw_processing, process_image
 from hpa_hier.simulate.splat import Map, noise
 
 SMALLEST, LARGEST = 32, 2048  # pixels, sides of a field
@@ -54,11 +54,11 @@ def simulate_field(
         size: pixels, side of the field, 32 to 2048.
         labels: places of the protein, "0".."27".
         antibody: number of the antibody; images of one antibody share their patterns' strengths.
-        depth: bits a channel, 8 or 16.
+        depth: bits per channel, 8 or 16.
         radius: pixels, mean radius of the cells, 8 to the field's side; None chooses one that suits the field.
         supersample: the field is simulated at this many times the side, and then shrunk by area, as real images
             are: finer detail, at the cost of a larger field.
-        variety: 0 for pictures as the microscope gives them, to 1 for contrast, sharpness and compression that vary
+        variety: 0 for images as the microscope gives them, to 1 for contrast, sharpness and compression that vary
             more than nature's; only with 8 bits.
 
     Returns:
@@ -70,24 +70,24 @@ def simulate_field(
     >>> simulate_field(1, 0, 64, ["0", "25"]).image.shape
     (4, 64, 64)
     """
-    labels = _checked(size, labels, depth, radius)
+    labels = _check_labels(size, labels, depth, radius)
     _check_look(size, depth, supersample, variety)
     rng = np.random.default_rng([seed, 1, index])
     strengths = draw_strengths(np.random.default_rng([seed, 2, index if antibody is None else antibody]), labels)
     side = size * supersample
-    field = _render(rng, side, strengths, depth, _wanted(labels, radius and radius * supersample))
+    field = _render(rng, side, strengths, depth, _needs(labels, radius and radius * supersample))
     if supersample > 1:
-        field = _shrunk(field, size)
+        field = _shrink(field, size)
     if variety == 0:
         return field
     how = draw_processing(np.random.default_rng([seed, _PROCESSING, index]), variety)
-    return replace(field, image=process(field.image.astype(np.uint8), how))
+    return replace(field, image=process_image(field.image.astype(np.uint8), how))
 
 
 def _render(
-    rng: np.random.Generator, size: int, strengths: dict[str, float], depth: int, wanted: Wanted
+    rng: np.random.Generator, size: int, strengths: dict[str, float], depth: int, needs: Needs
 ) -> SimulatedField:
-    scene = make_scene(rng, draw_cells(rng, size, wanted), size)
+    scene = make_scene(rng, draw_cells(rng, size, needs), size)
     red = stains.red(scene, rng)
     places = draw_places(scene, rng, strengths)
     light = {
@@ -102,7 +102,7 @@ def _render(
     return SimulatedField(image, tuple(strengths), cells, nuclei, places)
 
 
-def _shrunk(field: SimulatedField, size: int) -> SimulatedField:
+def _shrink(field: SimulatedField, size: int) -> SimulatedField:
     """Shrink a field's images by area; its masks keep the cell in the middle of each new pixel."""
     step = field.image.shape[-1] // size
     middle = slice(step // 2, None, step)
@@ -128,7 +128,9 @@ def draw_places(scene: Scene, rng: np.random.Generator, strengths: dict[str, flo
     places = {}
     for label, strength in strengths.items():
         each = _brightness(scene, rng)
-        places[label] = np.float32(strength) * PATTERNS[LEAVES[label]](scene, rng) * scene.of_cells(each, outside=1.0)
+        places[label] = (
+            np.float32(strength) * PATTERNS[LEAVES[label]](scene, rng) * scene.paint_cells(each, outside=1.0)
+        )
     return places
 
 
@@ -153,12 +155,12 @@ def green(scene: Scene, rng: np.random.Generator, places: Mapping[str, Map]) -> 
     return np.asarray(total + background + rng.beta(1, 12) * scene.nucleus * flecks, np.float32)
 
 
-def _wanted(labels: tuple[str, ...], radius: float | None) -> Wanted:
+def _needs(labels: tuple[str, ...], radius: float | None) -> Needs:
     """What the labels need to be seen: a spindle needs a dividing cell, a bridge two, junctions cells that touch."""
-    return Wanted(metaphase="17" in labels, parting="16" in labels, touching="22" in labels, radius=radius)
+    return Needs(metaphase="17" in labels, parting="16" in labels, touching="22" in labels, radius=radius)
 
 
-def _checked(size: int, labels: Iterable[str], depth: int, radius: float | None) -> tuple[str, ...]:
+def _check_labels(size: int, labels: Iterable[str], depth: int, radius: float | None) -> tuple[str, ...]:
     given = tuple(labels)
     unknown = [label for label in given if label not in LEAVES]
     if unknown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -50,7 +51,7 @@ class Scene:
 
     @property
     def micron(self) -> float:
-        """Pixels a micrometre."""
+        """Pixels per micrometre."""
         return self.cells.micron
 
     @property
@@ -84,7 +85,7 @@ class Scene:
     @cached_property
     def dividing(self) -> Map:
         """1 in cells in metaphase."""
-        return self.of_cells(self.cells.state == METAPHASE)
+        return self.paint_cells(self.cells.state == METAPHASE)
 
     @cached_property
     def rim(self) -> Map:
@@ -105,8 +106,8 @@ class Scene:
         lowest = cv2.erode(np.where(self.owner < 0, np.int16(32000), self.owner), window)
         return ((lowest < highest) & (highest >= 0) & (lowest < 32000)).astype(np.float32)
 
-    def of_cells(self, values: NDArray[np.generic], outside: float = 0.0) -> Map:
-        """Spread one value a cell (n,) over the cells' pixels."""
+    def paint_cells(self, values: NDArray[np.generic], outside: float = 0.0) -> Map:
+        """Spread one value per cell (n,) over the cells' pixels."""
         table = np.append(np.asarray(values, np.float32), np.float32(outside))
         return np.asarray(table[self.owner])
 
@@ -123,7 +124,7 @@ def make_scene(rng: np.random.Generator, cells: Cells, size: int) -> Scene:
         reach,
         beyond,
         microtubules,
-        _stained(rng, microtubules),
+        _draw_stain(rng, microtubules),
         centre,
         radius,
         nucleoli * np.clip(0.5 - beyond, 0, 1),
@@ -143,12 +144,12 @@ def _rasterise(cells: Cells, size: int) -> tuple[NDArray[np.int16], Map, Map]:
         x1, y1 = np.minimum(np.ceil(cells.centre[i] + far) + 1, size).astype(int)
         if x1 <= x0 or y1 <= y0:
             continue
-        here = (slice(y0, y1), slice(x0, x1))
-        own_reach, _ = _relative(cells.centre[i], cells.outline[i], (x0, y0, x1, y1))
+        here, box = (slice(y0, y1), slice(x0, x1)), _Box(x0, y0, x1, y1)
+        own_reach, _ = _distances(cells.centre[i], cells.outline[i], box)
         score = own_reach
         outside_nucleus = None
         if cells.nucleus_outline[i, 0] > 0:
-            nuclear, outside_nucleus = _relative(cells.nucleus_centre[i], cells.nucleus_outline[i], (x0, y0, x1, y1))
+            nuclear, outside_nucleus = _distances(cells.nucleus_centre[i], cells.nucleus_outline[i], box)
             score = np.where(nuclear < 1, nuclear - 1, own_reach)
         wins = score < best[here]
         best[here][wins] = score[wins]
@@ -158,8 +159,17 @@ def _rasterise(cells: Cells, size: int) -> tuple[NDArray[np.int16], Map, Map]:
     return owner, reach, beyond
 
 
-def _relative(centre: Floats, outline: Floats, box: tuple[int, int, int, int]) -> tuple[Map, Map]:
-    """Distance from a centre over the outline's radius there, and pixels beyond the outline, for a box of pixels."""
+class _Box(NamedTuple):
+    """A rectangle of pixels; its last column and row are x1 - 1 and y1 - 1."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+
+def _distances(centre: Floats, outline: Floats, box: _Box) -> tuple[Map, Map]:
+    """Return distances from a centre over the outline's radius there, and pixels beyond the outline, in a box."""
     x0, y0, x1, y1 = box
     dx = np.repeat(np.arange(x0, x1, dtype=np.float32)[None] - np.float32(centre[0]), y1 - y0, axis=0)
     dy = np.repeat(np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(centre[1]), x1 - x0, axis=1)
@@ -190,7 +200,7 @@ def disc(rng: np.random.Generator, count: int, largest: float = 1.0) -> NDArray[
 
 
 def clip_to_cell(points: NDArray[np.float64], cell: NDArray[np.intp], owner: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Say which points of curves (F, T, 2) come before the curve first leaves its cell: (F, T)."""
+    """Return which points of curves (F, T, 2) come before the curve first leaves its cell: (F, T)."""
     size = owner.shape[0]
     column = np.rint(points[..., 0]).astype(np.intp)
     row = np.rint(points[..., 1]).astype(np.intp)
@@ -207,7 +217,7 @@ def wander(rng: np.random.Generator, start: Floats, heading: Floats, steps: int,
         rng: source of the bends.
         start: (F, 2), in the units of `step`.
         heading: (F,) radians.
-        steps: points a curve.
+        steps: points per curve.
         step: distance between points.
         bend: radians, spread of the direction after `steps` steps.
     """
@@ -247,7 +257,7 @@ def _draw_microtubules(rng: np.random.Generator, cells: Cells, owner: NDArray[np
     return Curves(points, alive, cell)
 
 
-def _stained(rng: np.random.Generator, curves: Curves) -> Floats:
+def _draw_stain(rng: np.random.Generator, curves: Curves) -> Floats:
     """Draw how unevenly filaments take the stain, as antibodies do: from one to the next, and along each."""
     each = rng.gamma(2.0, 0.5, len(curves.cell))
     number = np.repeat(np.arange(len(curves.cell)), curves.alive.sum(axis=1))

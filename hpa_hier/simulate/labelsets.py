@@ -1,4 +1,4 @@
-"""Label sets as they stand in the real table: which places one protein is found in, and how often."""
+"""Label sets as in the real table: which places one protein is found in, and how often."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def draw_samples(count: int, seed: int, imbalance: float = 1.0, floor: int = FLO
     Args:
         count: images.
         seed: of the draw; the same seed gives the same list.
-        imbalance: 1 real, 0 balanced, in between in between, above 1 steeper.
+        imbalance: 1 real, 0 balanced, above 1 steeper than real.
         floor: images of each class, at least; lowered where count < 84 × floor.
 
     Raises:
@@ -123,35 +124,36 @@ def draw_samples(count: int, seed: int, imbalance: float = 1.0, floor: int = FLO
     if not 0 <= imbalance <= 3:
         raise UserError(f"simulate: imbalance must be from 0 (balanced) to 3 (1 is the real table's), got {imbalance}")
     rng = np.random.default_rng([seed, 0x1ABE1])
-    groups = _groups_with_floor(rng, count, imbalance, min(floor, count // (3 * len(LEAVES))))
+    groups = _draw_antibodies(rng, count, imbalance, min(floor, count // (3 * len(LEAVES))))
     order = rng.permutation(len(groups))
-    samples = [SimulatedSample(groups[g][0], k) for k, g in enumerate(order) for _ in range(groups[g][1])]
+    samples = [SimulatedSample(groups[g].labels, k) for k, g in enumerate(order) for _ in range(groups[g].images)]
     return samples[:count]
 
 
-def _groups_with_floor(
-    rng: np.random.Generator, count: int, imbalance: float, floor: int
-) -> list[tuple[LabelSet, int]]:
-    """Antibodies as (labels, images), `count` images in all, each class at least `floor` of them."""
+class _Antibody(NamedTuple):
+    labels: LabelSet
+    images: int
+
+
+def _draw_antibodies(rng: np.random.Generator, count: int, imbalance: float, floor: int) -> list[_Antibody]:
+    """Draw antibodies with `count` images in all, at least `floor` of them of each class."""
     sets = list(set_counts())
     weights = set_weights(imbalance)
     chosen = rng.choice(len(sets), size=count, p=weights)
     sizes = rng.integers(1, LARGEST_GROUP + 1, size=count)
-    groups = [(sets[i], int(n)) for i, n in zip(chosen, sizes, strict=True)]
-    rare = _rare_groups(rng, groups, count, floor)
+    groups = [_Antibody(sets[i], int(n)) for i, n in zip(chosen, sizes, strict=True)]
+    rare = _add_rare(rng, groups, count, floor)
     left = count - sum(images for _, images in rare)
     for labels, images in groups:
         if left <= 0:
             break
-        rare.append((labels, min(images, left)))
+        rare.append(_Antibody(labels, min(images, left)))
         left -= images
     return rare
 
 
-def _rare_groups(
-    rng: np.random.Generator, groups: list[tuple[LabelSet, int]], count: int, floor: int
-) -> list[tuple[LabelSet, int]]:
-    """Antibodies to add for the classes that the plain draw leaves below `floor` images."""
+def _add_rare(rng: np.random.Generator, groups: list[_Antibody], count: int, floor: int) -> list[_Antibody]:
+    """Draw antibodies for the classes that the plain draw leaves below `floor` images."""
     have: Counter[str] = Counter()
     left = count
     for labels, images in groups:
@@ -159,13 +161,13 @@ def _rare_groups(
             break
         have.update({label: min(images, left) for label in labels})
         left -= images
-    added: list[tuple[LabelSet, int]] = []
+    added: list[_Antibody] = []
     size = max(1, min(LARGEST_GROUP, floor // SMALLEST_GROUPS))
     for label in sorted(LEAVES, key=lambda name: (label_counts()[name], int(name))):
         holding = [labels for labels in set_counts() if label in labels]
         weights = np.array([set_counts()[labels] for labels in holding], dtype=float)
         while have[label] < floor:
             labels = holding[rng.choice(len(holding), p=weights / weights.sum())]
-            added.append((labels, size))
+            added.append(_Antibody(labels, size))
             have.update(dict.fromkeys(labels, size))
     return added

@@ -8,14 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.simulate.splat import Map, blur, noise
-
-CHANNELS = ("red", "green", "blue", "yellow")
 
 # Brightness that a channel's highlights reach, as a share of full scale: median and spread (of the logarithm), chosen
 # so that simulated fields have the quantiles of real competition images (benchmarks/simulate_statistics.py).
 HIGHLIGHT = {"red": (1.05, 0.40), "green": (0.62, 0.45), "blue": (0.85, 0.40), "yellow": (0.78, 0.45)}
-FEWEST = {"red": 20, "green": 15, "blue": 50, "yellow": 20}  # photons at full scale in the noisiest pictures
+FEWEST = {"red": 20, "green": 15, "blue": 50, "yellow": 20}  # photons at full scale in the noisiest images
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def draw_optics(rng: np.random.Generator, size: int) -> Optics:
 
 
 def expose(rng: np.random.Generator, light: dict[str, Map], optics: Optics, depth: int) -> NDArray[np.generic]:
-    """Take the picture.
+    """Return what the camera writes.
 
     Args:
         rng: source of the noise.

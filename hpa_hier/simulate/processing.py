@@ -1,4 +1,4 @@
-"""Processing: what becomes of a picture after it was taken: contrast, sharpness, weak channels, compression.
+"""Processing: what happens to an image after it was taken: contrast, sharpness, weak channels, compression.
 
 Real images have been through hands and programs before they are looked at. Training on simulated cells for use on real
 images varies all of it more than nature does (`simulate.variety`).
@@ -19,7 +19,7 @@ CHANNELS = 4
 
 @dataclass(frozen=True)
 class Processing:
-    """How one picture was processed; None and 0 leave it alone."""
+    """How one image was processed; 0 leaves it as it is."""
 
     gamma: NDArray[np.float64]  # (4,) exponent of each channel's intensity; below 1 lifts what is dark
     black: NDArray[np.float64]  # (4,) share of full scale that is cut away below
@@ -31,11 +31,11 @@ class Processing:
 
 
 def draw_processing(rng: np.random.Generator, variety: float) -> Processing:
-    """Make up a processing.
+    """Draw how an image is processed.
 
     Args:
-        rng: source of chance.
-        variety: from 0, which leaves all as it is, to 1, wider than nature.
+        rng: source of randomness.
+        variety: from 0, which changes nothing, to 1, wider than nature.
     """
     saturated = np.where(rng.random(CHANNELS) < 0.4, np.exp(rng.uniform(0, 1.4, CHANNELS)), 1.0)
     weak = np.where(rng.random(CHANNELS) < (0.15, 0.05, 0.05, 0.1), rng.uniform(0.05, 0.5, CHANNELS), 1.0)
@@ -55,8 +55,8 @@ def draw_processing(rng: np.random.Generator, variety: float) -> Processing:
     )
 
 
-def process(image: NDArray[np.uint8], how: Processing) -> NDArray[np.uint8]:
-    """Process a picture.
+def process_image(image: NDArray[np.uint8], how: Processing) -> NDArray[np.uint8]:
+    """Process an image.
 
     Args:
         image: (4, S, S) uint8, red, green, blue, yellow.
@@ -89,7 +89,7 @@ def _edges(light: Map, sharpen: float) -> Map:
 
 
 def _colour_jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Compress red, green and blue (3, S, S) as one picture, which mixes their detail a little."""
+    """Compress red, green and blue (3, S, S) as one image, which mixes their detail a little."""
     _, coded = cv2.imencode(
         ".jpg", np.ascontiguousarray(picture[::-1].transpose(1, 2, 0)), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )

@@ -1,4 +1,4 @@
-"""How often each set of labels stands in the 2018 Human Protein Atlas competition's training table.
+"""How often each set of labels occurs in the 2018 Human Protein Atlas competition's training table.
 
 Source: the competition's `train.csv` as kept by github.com/pudae/kaggle-hpa (BSD-2): 31,072 images, 577 sets. Only the
 counts are kept: `count: sets with that count`, the labels of a set joined by `+`. Counts of single labels and of pairs

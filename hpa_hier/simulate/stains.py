@@ -18,7 +18,7 @@ def blue(scene: Scene, rng: np.random.Generator) -> Map:
     contrast = scene.cells.line.chromatin
     texture = np.clip(1 + contrast * (0.7 * fine + 0.6 * coarse), 0.15, 3)
     bright = np.exp(rng.normal(0, 0.15, len(scene.cells))) * np.where(scene.cells.state == 0, 1.0, 1.5)
-    nuclei = scene.nucleus * texture * (1 - 0.55 * scene.nucleoli) * scene.of_cells(bright)
+    nuclei = scene.nucleus * texture * (1 - 0.55 * scene.nucleoli) * scene.paint_cells(bright)
     return np.asarray(0.75 * nuclei + _plates(scene, rng), np.float32)
 
 
@@ -27,14 +27,14 @@ def red(scene: Scene, rng: np.random.Generator) -> Map:
     bright = np.exp(rng.normal(0, rng.uniform(0.15, 0.6), len(scene.cells)))
     haze = rng.uniform(0.03, 0.18) * scene.cytoplasm + 0.02 * scene.nucleus
     dividing = 1.2 * spindles(scene, rng) + 1.2 * bridges(scene)
-    resting = (0.7 * filaments(scene) * scene.thickness + haze) * scene.of_cells(bright)
+    resting = (0.7 * filaments(scene) * scene.thickness + haze) * scene.paint_cells(bright)
     return np.asarray(resting + dividing, np.float32)
 
 
 def yellow(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw the reticulum."""
     bright = np.exp(rng.normal(0, rng.uniform(0.15, 0.6), len(scene.cells)))
-    return reticulum(scene, rng) * scene.of_cells(bright)
+    return reticulum(scene, rng) * scene.paint_cells(bright)
 
 
 def _plates(scene: Scene, rng: np.random.Generator) -> Map:

@@ -21,12 +21,12 @@ from joblib.externals.loky.backend import resource_tracker as loky_resource_trac
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, write_bytes, write_json
 from hpa_hier.files.tables import write_table
 from hpa_hier.simulate.field import SimulatedField, simulate_field
 from hpa_hier.simulate.labelsets import LEAVES, SimulatedSample, draw_samples
-from hpa_hier.simulate.optics import CHANNELS
 
 if TYPE_CHECKING:
     from hpa_hier.settings.recipe import SimulateSettings
@@ -53,7 +53,7 @@ def write_folder(
         out: folder, made if absent.
         settings: number, size and looks of the fields.
         workers: processes; the files are the same whatever their number.
-        depth: bits a channel, 8 or 16; `settings.variety` above 0 needs 8.
+        depth: bits per channel, 8 or 16; `settings.variety` above 0 needs 8.
         masks: also write `masks/<id>_cells.png` and `_nuclei.png` (16 bits: 0 outside, else the cell's number) and, for
             each label, `masks/<id>_place-<label>.png` (8 bits: the light of that place alone before the optics, 255
             the brightest).

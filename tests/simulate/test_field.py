@@ -13,19 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpa_hier.errors import UserError
-from hpa_hier.simulate.cells import METAPHASE, PARTING, Cells, Wanted, draw_cells
+from hpa_hier.simulate.cells import METAPHASE, PARTING, Cells, Needs, draw_cells
 from hpa_hier.simulate.field import draw_places, draw_strengths, green, simulate_field
 from hpa_hier.simulate.geometry import Scene, make_scene
 from hpa_hier.simulate.labelsets import LEAVES
 from hpa_hier.simulate.optics import CHANNELS, draw_optics, expose
 from hpa_hier.simulate.patterns import PATTERNS
-from hpa_hier.simulate.processing import draw_processing, process
+from hpa_hier.simulate.processing import draw_processing, process_image
 from hpa_hier.taxonomy import Taxonomy
 
 
-def scene_of(seed: int, size: int = 96, wanted: Wanted | None = None) -> Scene:
+def scene_of(seed: int, size: int = 96, needs: Needs | None = None) -> Scene:
     rng = np.random.default_rng(seed)
-    return make_scene(rng, draw_cells(rng, size, wanted or Wanted(True, True, True)), size)
+    return make_scene(rng, draw_cells(rng, size, needs or Needs(True, True, True)), size)
 
 
 def pattern(leaf: str, seed: int = 3, scene: Scene | None = None) -> np.ndarray:
@@ -109,32 +109,32 @@ def _share(drawn: np.ndarray, where: np.ndarray) -> float:
 
 @pytest.mark.parametrize("leaf", ["Nucleoplasm", "Nucleoli", "Nucleoli fibrillar center", "Nuclear speckles"])
 def test_places_in_the_nucleus_lie_in_the_nucleus(leaf: str) -> None:
-    scene = scene_of(5, wanted=Wanted())
+    scene = scene_of(5, needs=Needs())
     assert _share(pattern(leaf, 5, scene), scene.beyond < 1.5) > 0.9
 
 
 @pytest.mark.parametrize("leaf", ["Peroxisomes", "Mitochondria", "Cytosol", "Endoplasmic reticulum", "Lipid droplets"])
 def test_places_in_the_cytoplasm_lie_outside_the_nucleus(leaf: str) -> None:
-    scene = scene_of(5, wanted=Wanted())
+    scene = scene_of(5, needs=Needs())
     drawn = pattern(leaf, 5, scene)
     assert _share(drawn, (scene.beyond > -1.0) & (scene.owner >= 0)) > 0.7
 
 
 def test_the_plasma_membrane_is_brightest_at_the_rim() -> None:
-    scene = scene_of(6, wanted=Wanted())
+    scene = scene_of(6, needs=Needs())
     drawn = pattern("Plasma membrane", 6, scene)
     assert drawn[(scene.rim > 0) & (scene.rim <= 1)].mean() > 2 * drawn[scene.rim > 4].mean()
 
 
 def test_junctions_show_where_cells_touch_and_nowhere_else() -> None:
-    scene = scene_of(7, wanted=Wanted(touching=True))
+    scene = scene_of(7, needs=Needs(touching=True))
     drawn = pattern("Cell junctions", 7, scene)
     assert scene.contact.sum() > 10
     assert drawn[scene.contact > 0].mean() > 3 * drawn[(scene.contact == 0) & (scene.owner >= 0)].mean()
 
 
 def test_a_spindle_and_a_bridge_have_the_cells_they_need() -> None:
-    cells = draw_cells(np.random.default_rng(8), 64, Wanted(metaphase=True, parting=True))
+    cells = draw_cells(np.random.default_rng(8), 64, Needs(metaphase=True, parting=True))
     assert (cells.state == METAPHASE).sum() >= 1
     pair = np.flatnonzero(cells.state == PARTING)
     assert cells.partner[pair].tolist() == pair[::-1].tolist()
@@ -144,7 +144,7 @@ def test_a_spindle_and_a_bridge_have_the_cells_they_need() -> None:
 @given(st.integers(0, 10_000), st.booleans(), st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_cells_keep_their_distance_and_one_at_rest_lies_inside(seed: int, metaphase: bool, parting: bool) -> None:
-    cells = draw_cells(np.random.default_rng(seed), 96, Wanted(metaphase, parting, False))
+    cells = draw_cells(np.random.default_rng(seed), 96, Needs(metaphase, parting, False))
     resting = np.flatnonzero(cells.state == 0)
     assert ((cells.centre[resting] > 0) & (cells.centre[resting] < 96)).all(axis=1).any()
     assert _nuclei_are_inside(cells)
@@ -163,7 +163,7 @@ def test_strengths_belong_to_the_antibody_and_the_brightest_is_one() -> None:
 
 
 def test_green_is_brighter_in_the_place_than_without_it() -> None:
-    scene = scene_of(12, wanted=Wanted())
+    scene = scene_of(12, needs=Needs())
     rng = np.random.default_rng(1)
     drawn = green(scene, rng, draw_places(scene, rng, {"0": 1.0}))
     assert drawn[scene.beyond < -2].mean() > 4 * drawn[scene.beyond > 3].mean()
@@ -237,14 +237,14 @@ def test_variety_changes_the_picture_and_not_what_is_in_it() -> None:
 
 def test_without_variety_processing_leaves_a_picture_alone() -> None:
     image = np.random.default_rng(0).integers(0, 256, (4, 32, 32), dtype=np.uint8)
-    assert (process(image, draw_processing(np.random.default_rng(1), 0.0)) == image).all()
+    assert (process_image(image, draw_processing(np.random.default_rng(1), 0.0)) == image).all()
 
 
 def test_an_absent_channel_shows_a_faint_copy_of_the_others() -> None:
     image = np.zeros((4, 32, 32), np.uint8)
     image[1, 8:16] = 200
     still = draw_processing(np.random.default_rng(1), 0.0)
-    done = process(image, replace(still, ghost=np.array([0.05, 0.0, 0.0, 0.0])))
+    done = process_image(image, replace(still, ghost=np.array([0.05, 0.0, 0.0, 0.0])))
     assert done[0, 8:16].min() == done[0].max() == 10
     assert (done[1:] == image[1:]).all()
 

@@ -1,4 +1,4 @@
-"""Patterns: how a protein at each of the 28 places looks, one function a class, called by the leaf's name.
+"""Patterns: how a protein at each of the 28 places looks, one function per class, called by the leaf's name.
 
 Each takes the scene and a generator, and returns (S, S) intensities: about 1 where the place is, 0 elsewhere.
 """

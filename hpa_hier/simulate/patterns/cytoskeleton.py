@@ -184,7 +184,7 @@ def _unit(angle: Floats) -> Floats:
 
 
 def _own(points: Floats, cell: np.ndarray, scene: Scene) -> np.ndarray:
-    """Say which points (F, T, 2) lie in their own cell."""
+    """Return which points (F, T, 2) lie in their own cell."""
     at = np.clip(np.rint(points), 0, scene.size - 1).astype(np.intp)
     seen = (points > -0.5).all(axis=2) & (points < scene.size - 0.5).all(axis=2)
     return np.asarray(seen & (scene.owner[at[..., 1], at[..., 0]] == cell[:, None]))

@@ -64,14 +64,14 @@ def speckles(scene: Scene, rng: np.random.Generator) -> Map:
 
 
 def bodies(scene: Scene, rng: np.random.Generator) -> Map:
-    """Draw two to twelve small round spots a nucleus, on next to nothing."""
+    """Draw two to twelve small round spots per nucleus, on next to nothing."""
     points = _in_nuclei(scene, rng, int(rng.integers(2, 14)))
     spots = dots(points, rng.uniform(0.5, 1.1, len(points)), rng.uniform(0.3, 0.5) * scene.micron, scene.size)
     return np.asarray(spots + rng.uniform(0.01, 0.12) * scene.nucleus, np.float32)
 
 
 def _in_nuclei(scene: Scene, rng: np.random.Generator, mean: int) -> Points:
-    """Draw about `mean` points in each nucleus, outside its nucleoli where a second throw helps: (K, 2)."""
+    """Draw about `mean` points in each nucleus, outside its nucleoli where a second draw helps: (K, 2)."""
     resting = np.flatnonzero(scene.cells.state == INTERPHASE)
     cell = np.repeat(resting, np.maximum(1, rng.poisson(mean, len(resting))))
     points = in_nucleus(scene.cells, cell, disc(rng, len(cell), 0.9))
