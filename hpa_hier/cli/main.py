@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
@@ -29,7 +28,6 @@ def dispatch(arguments: Sequence[str]) -> int:
         if name.startswith("-"):
             _parser().parse_args(arguments)
         _parser().error(f"no command {name!r}{did_you_mean(name, COMMANDS)}")
-    sys.argv[1:] = rest  # what a command prints to be typed again
     status: int = import_module(f"hpa_hier.cli.{name}").main(rest)
     return status
 

@@ -14,6 +14,7 @@ from hpa_hier.cli.command import (
     Parser,
     add_recipe_arguments,
     one_thread_a_process,
+    typed_program,
     whole_number,
 )
 from hpa_hier.errors import UserError
@@ -44,9 +45,10 @@ def main(arguments: Sequence[str]) -> int:
 
     sets = _sets(flags)
     recipe = load_recipe(flags.config, sets)
+    resume = _resume_command(arguments)
     if flags.all:
-        return _train_all(flags, recipe, sets)
-    return _train_one(flags, recipe, _member(flags, recipe))
+        return _train_all(flags, recipe, sets, resume)
+    return _train_one(flags, recipe, _member(flags, recipe), resume)
 
 
 def parser() -> Parser:
@@ -112,7 +114,7 @@ def _sets(flags: argparse.Namespace) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """Write text as a YAML string, lest a path such as 2024 be read as a number."""
+    """Return text as a YAML string, so that a path such as 2024 is not read as a number."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -122,13 +124,15 @@ def _member(flags: argparse.Namespace, recipe: Recipe) -> MemberSettings:
     if flags.member:
         return find_member(recipe, flags.member)
     if flags.level:
-        return select_member(recipe, Selector("level", flags.level), flags.seed or 0)
-    if flags.group:
-        return select_member(recipe, Selector("group", flags.group), flags.seed or 0)
-    return select_member(recipe, Selector("partition", flags.partition), flags.seed or 0)
+        selector = Selector("level", flags.level)
+    elif flags.group:
+        selector = Selector("group", flags.group)
+    else:
+        selector = Selector("partition", flags.partition)
+    return select_member(recipe, selector, flags.seed or 0)
 
 
-def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings) -> int:
+def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings, resume: str) -> int:
     from hpa_hier.runs.start import start_run
     from hpa_hier.taxonomy import Taxonomy
     from hpa_hier.training.plan import plan_training, resolve_settings
@@ -140,7 +144,7 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings
     from hpa_hier.training.train_member import TrainOptions, train_member
 
     lines = not flags.no_progress
-    request = TrainOptions(
+    options = TrainOptions(
         device=flags.device,
         restart=flags.restart,
         lines=lines,
@@ -149,17 +153,17 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings
         threads=flags.threads,
     )
     try:
-        line = train_member(plan, request)
+        line = train_member(plan, options)
     except Interrupted:
         if not is_worker_process():
-            print(f"stopped, everything is saved in {plan.folder}. To resume: {_resume_command()}", file=sys.stderr)
+            print(f"stopped, everything is saved in {plan.folder}. To resume: {resume}", file=sys.stderr)
         return EXIT_INTERRUPTED
     if line:
         print(line)
     return 0
 
 
-def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str]) -> int:
+def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str], resume: str) -> int:
     from hpa_hier.runs.start import start_run
 
     if not recipe.members:
@@ -181,7 +185,7 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str]) -
     results = train_side_by_side(jobs, _slots(flags))
     finished = sum(result.status == 0 for result in results)
     if any(result.status == EXIT_INTERRUPTED for result in results) or len(results) < len(jobs):
-        print(f"stopped, everything is saved. To resume: {_resume_command()}", file=sys.stderr)
+        print(f"stopped, everything is saved. To resume: {resume}", file=sys.stderr)
         return EXIT_INTERRUPTED
     print(f"{finished} of {len(jobs)} members finished, in {opened.folder / 'members'}")
     if finished == len(jobs):
@@ -190,7 +194,7 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str]) -
 
 
 def _slots(flags: argparse.Namespace) -> list[str]:
-    """Return the device of each process that may run at a time."""
+    """Return the devices of the processes that run at a time."""
     from hpa_hier.members.devices import find_device
 
     device = find_device(flags.device)
@@ -205,8 +209,8 @@ def _slots(flags: argparse.Namespace) -> list[str]:
     return [str(device)] * (flags.jobs or 1)
 
 
-def _resume_command() -> str:
+def _resume_command(arguments: Sequence[str]) -> str:
     """Return the command that resumes what this one started."""
     import shlex
 
-    return shlex.join(["python", "-m", "hpa_hier.train", *(word for word in sys.argv[1:] if word != "--restart")])
+    return f"{typed_program('train')} {shlex.join(word for word in arguments if word != '--restart')}"

@@ -157,7 +157,7 @@ def test_ctrl_c_on_all_saves_and_leaves_no_child_behind(tmp_path: Path) -> None:
     assert {path.parent.name for path in members.glob("*/last.ckpt")} == {"coarse", "leaf"}
 
 
-def test_tensorboard_files_are_written_where_they_are_wished(recipe: Path, tmp_path: Path) -> None:
+def test_tensorboard_files_are_written_where_they_are_asked_for(recipe: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     flags = ("--config", recipe, "--level", "leaf", "--device", "cpu", "--tensorboard")
     assert finish(tmp_path / "log", *flags)[0] == 0

@@ -150,7 +150,7 @@ class Training(pl.LightningModule):
             self.watched[MACRO_SAMPLE_F1] = (self.watched[MACRO_F1] + sample_f1(scored, present, known)) / 2
         self.log_dict(self.watched)
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401 - the library's own union of forms
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of forms
         """Return the optimiser, without decay of biases and norms, and the learning-rate schedule."""
         settings = self._settings
         groups = _groups(self.network, settings.weight_decay)

@@ -25,7 +25,7 @@ _CHATTER = (
     ".*ended before the epoch ended and your dataloader.*",
     ".*smaller than the logging interval.*",
     ".*all_gather is deprecated.*",
-    ".*when logging on epoch level in distributed setting.*",  # our figures are of the whole part in every process
+    ".*when logging on epoch level in distributed setting.*",  # every process computes the metrics of the whole part
     ".*isinstance.*LeafSpec.*",
     ".*GPU available but not used.*",
     ".*MPS available but not used.*",

@@ -149,8 +149,8 @@ def test_antibodies_alone_teach_where_the_protein_is(plan: Plan) -> None:
     test = load_scores(plan.folder / "scores.npz", "leaf", "test")
     truth = plan.run.part("test", plan.nodes)
     order = [test.ids.index(sample) for sample in plan.run.split.part_ids("test")]
-    told = test.logits[order].argmax(axis=1)
-    assert (told == truth.present.argmax(axis=1)).mean() > 0.7
+    called = test.logits[order].argmax(axis=1)
+    assert (called == truth.present.argmax(axis=1)).mean() > 0.7
 
 
 def test_the_nearest_images_are_of_the_train_part_and_are_named(plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""Stopping and going on: whatever ends a training, the weights come out as if nothing had."""
+"""Stopping and resuming: whatever ends a training, the weights are those of one that never stopped."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def outcome(member: Path) -> tuple[str, str, list[list[str]]]:
 
 
 def wait_for_an_epoch(history: Path) -> None:
-    """Wait until the history and then the checkpoint are written anew, and a little, into the epoch that follows."""
+    """Wait until the history and then the checkpoint are written again, and a little, into the epoch that follows."""
     before = written(history)
     deadline = time.monotonic() + 60
     # On a busy machine the epoch's checkpoint takes its time: before it is written, a signal still counts for its end.
@@ -174,7 +174,7 @@ def test_a_checkpoint_of_another_version_is_refused(folder: Path, straight: Path
     assert "written by another version of hpa_hier, so it cannot be resumed; train the member again with" in printed
 
 
-def test_a_damaged_checkpoint_is_refused_and_says_how_to_start_anew(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_refused_and_says_how_to_start_again(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     torch.save({"weights": torch.arange(4096)}, path)
     content = bytearray(path.read_bytes())

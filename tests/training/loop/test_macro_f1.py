@@ -1,4 +1,4 @@
-"""The watched figure: against scikit-learn at every threshold there is."""
+"""The watched F1: against scikit-learn at every threshold there is."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_sample_f1_is_sklearns_at_each_nodes_best_threshold() -> None:
         cuts = -np.sort(-logits[:, node])  # of equally good ones, the highest
         scores = [f1_score(present[:, node], logits[:, node] >= cut) for cut in cuts]
         called[:, node] = logits[:, node] >= cuts[int(np.argmax(scores))]
-    told = (present | called).any(axis=1)
-    expected = f1_score(present[told], called[told], average="samples", zero_division=0)
+    counts = (present | called).any(axis=1)
+    expected = f1_score(present[counts], called[counts], average="samples", zero_division=0)
     assert sample_f1(logits, present, np.ones_like(present)) == pytest.approx(expected)
 
 

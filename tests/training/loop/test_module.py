@@ -136,10 +136,10 @@ def test_a_device_that_warps_itself_sees_the_loss_that_the_processor_sees() -> N
     module = make_training().eval()
     losses = []
     for on_device in (False, True):
-        dealing = BatchSampling(0, 8, ranges, on_device, sizes=(32, 48), mixing=Mixing("union_mean", 1.0))
-        dealt = TrainingBatches(Smooth(), Part(np.arange(24), *_labels(24)), np.ones(24, np.int64), dealing)
+        sampling = BatchSampling(0, 8, ranges, on_device, sizes=(32, 48), mixing=Mixing("union_mean", 1.0))
+        batches = TrainingBatches(Smooth(), Part(np.arange(24), *_labels(24)), np.ones(24, np.int64), sampling)
         # The library's own way onto a device must leave the batch a batch.
-        moved = [move_data_to_device(batch, torch.device("cpu")) for batch in dealt]
+        moved = [move_data_to_device(batch, torch.device("cpu")) for batch in batches]
         losses.append([module.training_step(batch, 0).item() for batch in moved])
     np.testing.assert_allclose(losses[0], losses[1], rtol=0.01)
     assert len(set(losses[0])) == 3
