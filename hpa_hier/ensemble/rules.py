@@ -39,7 +39,7 @@ def choose(table: Mapping[str, _Rule], name: str, setting: str) -> _Rule:
     """
     if name not in table:
         raise UserError(
-            f"ensemble.{setting}: there is no {name!r}{did_you_mean(name, table)}; choose one of {', '.join(table)}"
+            f"ensemble.{setting}: there is no {name!r}; choose one of {', '.join(table)}{did_you_mean(name, table)}"
         )
     return table[name]
 

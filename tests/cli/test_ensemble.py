@@ -121,7 +121,10 @@ def test_a_broken_ensemble_file_is_a_users_error(small):
             "ensemble.json: members: Field required; fit it again",
         ),
         ([], "not an ensemble of format 4"),
-        ({**content, "aggregate": {"rule": "meen"}}, "there is no 'meen'; did you mean 'mean'.* fit it again"),
+        (
+            {**content, "aggregate": {"rule": "meen"}},
+            "there is no 'meen'; choose .* did you mean 'mean'.* fit it again",
+        ),
     ):
         path.write_text(json.dumps(broken))
         with pytest.raises(UserError, match=message):
