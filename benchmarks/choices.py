@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from hpa_hier.evaluate.evaluation import Evaluation, read_evaluation
 
 from hpa_hier.cli.command import one_thread_a_process, run
 from hpa_hier.errors import UserError
@@ -31,6 +30,7 @@ from hpa_hier.evaluate.measure import Measured, SystemMeasure, measure_resamples
 from hpa_hier.files.atomic import write_text
 from hpa_hier.metrics.bootstrap import interval
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
+from hpa_hier.runs.evaluation import Evaluation, read_evaluation
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import ReportSettings
 from hpa_hier.settings.recipe_file import load_recipe

@@ -83,7 +83,7 @@ def read_set(paths: dict[str, Path]) -> DataSet:
     for other in files.values():
         if [name.casefold() for name in other.features] != [name.casefold() for name in train.features]:
             raise UserError(f"{other.source}: has other attributes than {train.source}; the files are of two data sets")
-    graph = ClassGraph.of(train.classes, [name for row in train.annotations for name in row], train.source)
+    graph = ClassGraph.from_entries(train.classes, [name for row in train.annotations for name in row], train.source)
     taxonomy = graph.taxonomy("hmc")
     ids, nodes = [], []
     for part, file in files.items():

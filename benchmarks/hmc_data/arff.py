@@ -15,6 +15,9 @@ from hpa_hier.files.spelling import did_you_mean
 MAX_BYTES = 1 << 30
 _NUMERIC = ("numeric", "real", "integer")
 _ATTRIBUTE = re.compile(r"""@attribute\s+(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|(\S+))\s+(.*)""", re.I | re.S)
+_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_COMMENT = re.compile(rf"""((?:{_QUOTED}|[^%'"])*?)\s+%.*""", re.S)  # behind a type
+_PAIR = re.compile(rf"(?:(?<=\s)(?:{_QUOTED})|[^,])+")  # of a sparse row: number and value, which may be quoted
 _CELL = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^,]*?))\s*(?:,|$)""")
 
 
@@ -53,7 +56,7 @@ def read_arff(path: Path) -> Arff:
     named is 0 or the first nominal value). A sample's classes are separated by `@`.
 
     Raises:
-        UserError: the file is absent or no such file; with the line where there is one.
+        UserError: the file is absent or not ARFF; with the line where there is one.
     """
     lines = _text(path).splitlines()
     attributes, first = _header(path, lines)
@@ -64,7 +67,7 @@ def read_arff(path: Path) -> Arff:
     rows = [(number, line.strip()) for number, line in enumerate(lines[first:], first + 1)]
     rows = [(number, line) for number, line in rows if line and not line.startswith("%")]
     if not rows:
-        raise UserError(f"{path}: no sample stands below @DATA")
+        raise UserError(f"{path}: there is no sample below @DATA")
     values = np.zeros((len(rows), len(features)), np.float32)
     annotations = []
     for i, (number, line) in enumerate(rows):
@@ -97,12 +100,14 @@ def _header(path: Path, lines: list[str]) -> tuple[list[_Attribute], int]:
         keyword = text.split(None, 1)[0].casefold() if text else ""
         if keyword == "@data":
             if not attributes:
-                raise UserError(f"{path}:{number}: @DATA stands before any @ATTRIBUTE")
+                raise UserError(f"{path}:{number}: @DATA comes before any @ATTRIBUTE")
             return attributes, number
         if keyword == "@attribute":
             attributes.append(_attribute(text, f"{path}:{number}"))
         elif keyword and keyword != "@relation" and not keyword.startswith("%"):
-            raise UserError(f"{path}:{number}: {text[:40]!r} is no ARFF; a header holds @RELATION and @ATTRIBUTE lines")
+            raise UserError(
+                f"{path}:{number}: {text[:40]!r} is not ARFF; a header holds @RELATION and @ATTRIBUTE lines"
+            )
     raise UserError(f"{path}: no @DATA line; an ARFF file has one between its header and its samples")
 
 
@@ -110,7 +115,7 @@ def _attribute(text: str, where: str) -> _Attribute:
     match = _ATTRIBUTE.fullmatch(text)
     if not match:
         raise UserError(f"{where}: {text[:40]!r} lacks a name or a type, as in `@ATTRIBUTE width numeric`")
-    name, kind = _unquoted(match[1], match[2], match[3]), match[4].strip()
+    name, kind = _unquoted(match[1], match[2], match[3]), _COMMENT.sub(r"\1", match[4]).strip()
     word = kind.split(None, 1)[0].casefold()
     if kind.startswith("{"):
         if not kind.endswith("}"):
@@ -143,7 +148,7 @@ def _features(attributes: list[_Attribute]) -> tuple[tuple[str, ...], list[int]]
 
 
 def _cells(text: str) -> Iterator[str]:
-    """Split at commas that stand in no quotes."""
+    """Split at commas outside quotes."""
     if "'" not in text and '"' not in text:
         yield from (cell.strip() for cell in text.split(","))
         return
@@ -184,12 +189,14 @@ def _sparse(line: str, attributes: list[_Attribute], where: str) -> list[str]:
             cells[place] = ""
     if not line.endswith("}"):
         raise UserError(f"{where}: a sparse row that is not closed by a brace")
-    for pair in line[1:-1].split(","):
-        index, _, value = pair.strip().partition(" ")
-        if not index and not value:
+    for pair in _PAIR.findall(line[1:-1]):
+        index, value = (*pair.split(None, 1), "", "")[:2]
+        if not index:
             continue
         if not index.isdecimal() or int(index) >= len(attributes):
-            raise UserError(f"{where}: {index!r} is no attribute's number; they run from 0 to {len(attributes) - 1}")
+            raise UserError(
+                f"{where}: {index!r} is not an attribute's number; they run from 0 to {len(attributes) - 1}"
+            )
         cells[int(index)] = next(_cells(value), "")
     return cells
 
@@ -223,7 +230,9 @@ def _number(cell: str, name: str, where: str) -> float:
     try:
         value = float(cell)
     except ValueError:
-        raise UserError(f"{where}: {cell[:40]!r} is no number, as {name!r} wants; a missing value is `?`") from None
+        raise UserError(
+            f"{where}: {cell[:40]!r} is not a number, which {name!r} needs; a missing value is `?`"
+        ) from None
     if not abs(value) < 3e38:
         raise UserError(f"{where}: {name!r} is {cell}; values must be finite, and a missing one is `?`")
     return value

@@ -8,19 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import networkx as nx
+
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.taxonomy import Taxonomy
 
 ROOT = "root"  # the top of everything, in any case; it is no node, since every sample has it
-_NO_NAME = re.compile(r"[^A-Za-z0-9_.:+-]+")  # signs that part the cells of tables, or cannot be flags
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.:+-]+")  # characters that separate cells of tables, or cannot be in flags
 _FIELDS = ("label", "go", "description", "open", "also_under")  # of taxonomy files, so that no node can be called so
 _LONGEST = 80  # characters of a name
 
 
 @dataclass(frozen=True)
 class ClassGraph:
-    """Classes with what stands above them.
+    """Classes with their parents.
 
     Attributes:
         parents: of each class, as written in the data; () at the top. Without the root.
@@ -33,7 +35,7 @@ class ClassGraph:
     roots: tuple[str, ...]
 
     @classmethod
-    def of(cls, entries: Sequence[str], annotated: Sequence[str], source: str) -> ClassGraph:
+    def from_entries(cls, entries: Sequence[str], annotated: Sequence[str], source: str) -> ClassGraph:
         """Read the entries of a class attribute.
 
         They are whole paths (`01/01/03`: every beginning of a path is a class) or edges (`parent/child`, a child may
@@ -48,11 +50,11 @@ class ClassGraph:
         Raises:
             UserError: a cycle, an edge from a class to itself, or nothing but the root.
 
-        >>> ClassGraph.of(["root/a", "root/b", "a/c", "b/c"], ["c", "a"], "x.arff").parents
+        >>> ClassGraph.from_entries(["root/a", "root/b", "a/c", "b/c"], ["c", "a"], "x.arff").parents
         {'a': (), 'b': (), 'c': ('a', 'b')}
         """
         paths = any(entry.count("/") > 1 for entry in entries) or any("/" in name.strip("/") for name in annotated)
-        above = _of_paths(entries) if paths else _of_edges(entries, source)
+        above = _read_paths(entries) if paths else _read_edges(entries, source)
         roots = _roots(above, paths)
         parents = {
             name: tuple(one for one in over if one not in roots) for name, over in above.items() if name not in roots
@@ -75,7 +77,7 @@ class ClassGraph:
             return None
         alike = self._in_any_case.get(written.casefold(), ())
         if len(alike) != 1:
-            raise KeyError(f"{name!r} is no class of the attribute{did_you_mean(written, self.parents)}")
+            raise KeyError(f"{name!r} is not a class of the attribute{did_you_mean(written, self.parents)}")
         return alike[0]
 
     @cached_property
@@ -100,43 +102,36 @@ class ClassGraph:
         return names
 
     @cached_property
-    def depths(self) -> dict[str, int]:
-        """Each class's depth along its shortest way from the top, 1 at the top."""
-        depths: dict[str, int] = {}
-        here, depth = [name for name, over in self.parents.items() if not over], 1
-        children = self._children
-        while here:
-            depths.update(dict.fromkeys(here, depth))
-            here = list(dict.fromkeys(low for name in here for low in children[name] if low not in depths))
-            depth += 1
-        return depths
+    def graph(self) -> nx.DiGraph:
+        """Edges from each class to those right below it."""
+        return _graph(self.parents)
 
     @cached_property
-    def _children(self) -> dict[str, list[str]]:
-        children: dict[str, list[str]] = {name: [] for name in self.parents}
-        for name, over in self.parents.items():
-            for parent in over:
-                children[parent].append(name)
-        return children
+    def depths(self) -> dict[str, int]:
+        """Each class's depth along its shortest way from the top, 1 at the top."""
+        top = [name for name, over in self.parents.items() if not over]
+        return {name: depth for depth, layer in enumerate(nx.bfs_layers(self.graph, top), 1) for name in layer}
 
     def taxonomy(self, name: str) -> Taxonomy:
         """Return the taxonomy, with a level for each depth, `all` its groups open: any class may be annotated."""
-        names, depths, children = self.names, self.depths, self._children
+        names, depths, graph = self.names, self.depths, self.graph
         lines = [f"taxonomy: {name}", "levels:"]
         lines += [f"  depth{depth}: {depth}" for depth in range(1, max(depths.values()) + 1)]
         lines += ["  leaf: leaves", "tree:"]
-        # Each class stands in the file below the first of its highest parents, and names the others.
+        # Each class is written below the first of its highest parents, and names the others.
         home = {one: min(over, key=depths.__getitem__) for one, over in self.parents.items() if over}
         waiting = [one for one in reversed(list(self.parents)) if one not in home]
         while waiting:
             one = waiting.pop()
             indent = "  " * depths[one]
             lines.append(f"{indent}{json.dumps(names[one])}:")
-            lines.append(f"{indent}  " + ("open: true" if children[one] else f"label: {json.dumps(names[one])}"))
+            lines.append(
+                f"{indent}  " + ("open: true" if graph.out_degree(one) else f"label: {json.dumps(names[one])}")
+            )
             others = [names[parent] for parent in self.parents[one] if parent != home.get(one)]
             if others:
                 lines.append(f"{indent}  also_under: {json.dumps(others)}")
-            waiting.extend(low for low in reversed(children[one]) if home[low] == one)
+            waiting.extend(low for low in reversed(list(graph.successors(one))) if home[low] == one)
         return Taxonomy.from_text("\n".join(lines) + "\n", f"classes of {name}")
 
 
@@ -145,7 +140,7 @@ def _steps(entry: str) -> list[str]:
     return steps[1:] if len(steps) > 1 and steps[0].casefold() == ROOT else steps
 
 
-def _of_paths(entries: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _read_paths(entries: Sequence[str]) -> dict[str, tuple[str, ...]]:
     parents: dict[str, tuple[str, ...]] = {}
     for entry in entries:
         steps = _steps(entry)
@@ -154,13 +149,13 @@ def _of_paths(entries: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return parents
 
 
-def _of_edges(entries: Sequence[str], source: str) -> dict[str, tuple[str, ...]]:
+def _read_edges(entries: Sequence[str], source: str) -> dict[str, tuple[str, ...]]:
     parents: dict[str, list[str]] = {}
     for entry in entries:
         parent, slash, child = (part.strip() for part in entry.partition("/"))
         if slash and parent and child:
             if parent == child:
-                raise UserError(f"{source}: the class {child!r} stands below itself")
+                raise UserError(f"{source}: the class {child!r} is its own parent")
             parents.setdefault(parent, [])
             over = parents.setdefault(child, [])
             if parent not in over:
@@ -177,20 +172,15 @@ def _roots(parents: Mapping[str, tuple[str, ...]], paths: bool) -> set[str]:
     return called or (top if not paths and len(top) == 1 and len(parents) > 1 else set())
 
 
+def _graph(parents: Mapping[str, tuple[str, ...]]) -> nx.DiGraph:
+    graph = nx.DiGraph()
+    graph.add_nodes_from(parents)
+    graph.add_edges_from((parent, child) for child, over in parents.items() for parent in over)
+    return graph
+
+
 def _refuse_cycles(parents: Mapping[str, tuple[str, ...]], source: str) -> None:
-    waiting = {name: len(over) for name, over in parents.items()}
-    children: dict[str, list[str]] = {name: [] for name in parents}
-    for name, over in parents.items():
-        for parent in over:
-            children[parent].append(name)
-    ready = [name for name, count in waiting.items() if not count]
-    done = 0
-    while ready:
-        done += 1
-        for child in children[ready.pop()]:
-            waiting[child] -= 1
-            if not waiting[child]:
-                ready.append(child)
-    if done < len(parents):
-        stuck = next(name for name, count in waiting.items() if count)
-        raise UserError(f"{source}: the classes around {stuck!r} stand below one another in a cycle; remove an edge")
+    graph = _graph(parents)
+    if not nx.is_directed_acyclic_graph(graph):
+        cycle = [parent for parent, _ in nx.find_cycle(graph)]
+        raise UserError(f"{source}: the classes {' → '.join([*cycle, cycle[0]])} form a cycle; remove an edge")
