@@ -1,4 +1,4 @@
-"""Recipes: every setting, its default, its unit and its check; those of training stand in `training_config`."""
+"""Recipes: every setting, its default, its unit and its check; those of training are in `training`."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hpa_hier.settings.base import Channel, Fraction, Positive, Seed, Settings, Share
+from hpa_hier.settings.base import Channel, Count, Folds, Fraction, Positive, Seed, Settings, Share, Side, Word, setting
 from hpa_hier.settings.training import TrainingSettings
 
 
 class DataSettings(Settings):
     """Which images, and how they become a pack."""
 
-    pack: str | None = None  # folder of a finished pack; None: the demo cells are simulated
-    image_size: Annotated[int, Field(ge=16, le=2048)] = 256  # pixels, side of the square image kept in the pack
-    channels: tuple[Channel, ...] = ("red", "green", "blue", "yellow")  # kept, in this order
-    may_be_missing: tuple[Channel, ...] = ()  # channels that an image may lack; they are filled with zeros
-    intensity: Literal["depth", "percentile"] = (
-        "depth"  # to 8 bits: by bit depth, or each channel's 0.1..99.9 percentiles
+    pack: str | None = setting(None, "folder of a finished pack; null: cells are simulated and packed first")
+    image_size: Side = setting(256, "side of the square images kept in a pack", "pixels")
+    channels: tuple[Channel, ...] = setting(
+        ("red", "green", "blue", "yellow"),
+        "channels that are kept, in this order: microtubules, protein, nucleus, endoplasmic reticulum",
     )
-    # where a group is annotated and nothing below it, the nodes below are not told (unknown) or absent
-    below_annotation: Literal["unknown", "absent"] = "unknown"
+    may_be_missing: tuple[Channel, ...] = setting((), "channels that an image may lack; they are filled with zeros")
+    intensity: Literal["depth", "percentile"] = setting(
+        "depth", "how intensities become 8 bits: by the file's bit depth, or by each channel's 0.1 and 99.9 percentiles"
+    )
+    below_annotation: Literal["unknown", "absent"] = setting(
+        "unknown", "nodes below an annotated group of which none is annotated: unknown (masked in training), or absent"
+    )
 
     @field_validator("channels")
     @classmethod
@@ -33,15 +37,19 @@ class DataSettings(Settings):
 
 
 class SimulateSettings(Settings):
-    """The simulated cells that stand in where no data is named."""
+    """The simulated cells that are used where data.pack is null."""
 
-    count: Positive = 4000  # images
-    image_size: Annotated[int, Field(ge=32, le=1024)] = 64  # pixels
-    imbalance: Annotated[float, Field(ge=0, le=1)] = 1.0  # 1: the real table's class counts; 0: all classes alike
-    radius: tuple[Fraction, Fraction] | None = None  # cells' mean radius, share of the side, smallest and largest
-    supersample: Annotated[int, Field(ge=1, le=8)] = 1  # times the side that fields are simulated at, then shrunk
-    variety: Share = 0.0  # 0: as a microscope gives them; 1: contrast, sharpness, compression vary more than nature's
-    seed: Seed = 0
+    count: Positive = setting(4000, "number of images", "images")
+    image_size: Annotated[int, Field(ge=32, le=1024)] = setting(64, "side of the images", "pixels")
+    imbalance: Share = setting(1.0, "1: the class counts of the real table; 0: all classes alike")
+    radius: tuple[Fraction, Fraction] | None = setting(
+        None, "smallest and largest mean radius of a field's cells; null: one that suits the size", "share of the side"
+    )
+    supersample: Annotated[int, Field(ge=1, le=8)] = setting(
+        1, "how much larger fields are simulated before they are shrunk", "times the side"
+    )
+    variety: Share = setting(0.0, "up to 1: contrast, sharpness, weak channels and compression vary more than nature's")
+    seed: Seed = setting(0, "seed of the simulation")
 
     @field_validator("radius")
     @classmethod
@@ -54,11 +62,15 @@ class SimulateSettings(Settings):
 class SplitSettings(Settings):
     """Train, calibration and test parts."""
 
-    fractions: tuple[Fraction, Fraction, Fraction] = (0.70, 0.15, 0.15)  # train, calibration, test; sums to 1
-    folds: Annotated[int, Field(ge=0, le=20)] = 0  # 0: none; else the train and calibration parts also get a fold
-    seed: Seed = 0
-    near_duplicates: Annotated[int, Field(ge=0, le=15)] | None = (
-        None  # bits; images of a pack whose fingerprints differ in at most so many, and look alike, stay together
+    fractions: tuple[Fraction, Fraction, Fraction] = setting(
+        (0.70, 0.15, 0.15), "shares of the train, calibration and test parts; their sum is 1"
+    )
+    folds: Folds = setting(0, "folds that the train and calibration parts are divided into; 0: none", "folds")
+    seed: Seed = setting(0, "seed of the split")
+    near_duplicates: Annotated[int, Field(ge=0, le=15)] | None = setting(
+        None,
+        "images that look alike stay together where their fingerprints differ in at most so many; null: off",
+        "bits",
     )
 
     @model_validator(mode="after")
@@ -71,23 +83,25 @@ class SplitSettings(Settings):
 class PartitionSettings(Settings):
     """Which leaves are majority classes: those with many training images, or those named."""
 
-    majority_min_images: Positive | None = (
-        None  # training images a majority leaf has at least; None: a twentieth of all
+    majority_min_images: Positive | None = setting(
+        None, "training images that a majority leaf has at least; null: a twentieth of all", "images"
     )
-    majority: tuple[str, ...] = ()  # leaf names; where given, they are the majority whatever their counts
-    virtual_nodes: bool = False  # nodes has_majority and has_minority above the leaves; the level `partition` is them
+    majority: tuple[str, ...] = setting((), "leaves that are the majority whatever their counts; empty: by count")
+    virtual_nodes: bool = setting(
+        False, "add the nodes has_majority and has_minority above the leaves; the level partition is these two"
+    )
 
 
 class MemberSettings(Settings):
     """One member: what it answers for, and where it differs from the recipe's training settings."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    level: str | None = None  # a level of the taxonomy, or all: every node
-    group: str | None = None  # a group of the taxonomy: the leaves below it
-    partition: Literal["majority", "minority"] | None = None
-    images: Literal["all", "own"] = "all"  # that it is trained on: all, or those that carry one of its leaves
-    seed: Seed = 0
-    training: dict[str, object] = Field(default_factory=dict)  # overrides of TrainingSettings
+    name: Word = Field(description="name of the member, and of its folder")
+    level: str | None = setting(None, "a level of the taxonomy that it answers for; all: every node")
+    group: str | None = setting(None, "a group of the taxonomy: it answers for the leaves below it")
+    partition: Literal["majority", "minority"] | None = setting(None, "the part of the leaves that it answers for")
+    images: Literal["all", "own"] = setting("all", "images that it is trained on: all, or those with one of its leaves")
+    seed: Seed = setting(0, "seed of its weights, batches and augmentation")
+    training: dict[str, object] = setting({}, "settings of the block training that this member changes")
 
     @model_validator(mode="after")
     def _answers_for_one_thing(self) -> MemberSettings:
@@ -104,50 +118,71 @@ class MemberSettings(Settings):
 class EnsembleSettings(Settings):
     """How members' scores become labels."""
 
-    members: tuple[str, ...] = ()  # names of members to combine; empty: all finished ones of the recipe
-    baseline: tuple[str, ...] = ()  # names of flat members whose mean is the compute-matched baseline
-    tta: Literal["none", "flips", "d4", "d4_crops"] = "none"  # test-time augmentation of each image
-    tta_merge: Literal["mean", "max"] = "mean"  # of the augmented images' logits
-    tta_sizes: tuple[
-        Annotated[int, Field(ge=16, le=2048)], ...
-    ] = ()  # pixels, sides of the augmented images; (): the members'
-    # each of these four is a row of a table of rules in hpa_hier/ensemble, where it is checked
-    calibrate: str = "temperature"  # temperature, platt, isotonic, none
-    shrink_positives: Annotated[float, Field(ge=0)] = 50.0  # positives at which a node's own slope counts half
-    aggregate: str = "logistic_stack"  # logistic_stack, mean, concat, blend, rnn
-    refine: bool = True  # mean, concat: a slope and an offset for every node of the sum
-    reconcile: str = "lift"  # lift
-    thresholds: str = "bagged"  # bagged, plugin, f1, fixed
-    fixed_threshold: Fraction = 0.5
-    hand_thresholds: dict[str, Fraction] = Field(default_factory=dict)  # node → value set by hand
-    small_class_positives: Annotated[int, Field(ge=0)] = 20  # below: prevalence for f1, plugin for bagged
-    bootstrap: Annotated[int, Field(ge=0)] = 200  # resamples for a threshold's interval
-    folds: Annotated[int, Field(ge=0, le=20)] = 5  # thresholds are fitted on out-of-fold probabilities; 0: in sample
-    accept: Fraction = 0.8  # confidence that the aggregate beats the mean, else the mean is kept; needs folds
-    safe_precision: Fraction = 0.9  # share of safe answers that must be right on held-out scores
+    members: tuple[str, ...] = setting((), "names of the members to combine; empty: all finished ones of the recipe")
+    baseline: tuple[str, ...] = setting((), "names of the flat members whose mean is the compute-matched baseline")
+    tta: Literal["none", "flips", "d4", "d4_crops"] = setting(
+        "none",
+        "test-time augmentation: each image is scored in 4 (flips), 8 (quarter turns too) or 13 (crops too) ways",
+    )
+    tta_merge: Literal["mean", "max"] = setting("mean", "how the augmented images' logits are merged")
+    tta_sizes: tuple[Side, ...] = setting((), "sides at which each image is scored; empty: the member's own", "pixels")
+    # calibrate, aggregate, reconcile and thresholds name a row of a table of rules in hpa_hier/ensemble, which checks them
+    calibrate: str = setting(
+        "temperature",
+        "how a member's logits are calibrated: temperature (one slope), platt (slope and offset of each node), isotonic "
+        "(a curve) or none",
+    )
+    shrink_positives: Annotated[float, Field(ge=0)] = setting(
+        50.0, "number of positives at which a node's own slope or curve counts half", "positives"
+    )
+    aggregate: str = setting(
+        "logistic_stack",
+        "how members are combined: logistic_stack, mean, concat (each node from the most specialised member), rnn (a GRU "
+        "down the levels) or blend (the mean of probabilities, one weight a member)",
+    )
+    refine: bool = setting(True, "for mean, concat and rnn: fit a slope and an offset for every node of the sum")
+    reconcile: str = setting("lift", "how probabilities become coherent: lift (groups are raised to their children)")
+    thresholds: str = setting(
+        "bagged",
+        "how thresholds are chosen: fixed (fixed_threshold), f1 (largest F1 on held-out scores), plugin (half the F1 that "
+        "probabilities expect) or bagged (from plugin, with the positives, towards the mean of F1 thresholds of resamples)",
+    )
+    fixed_threshold: Fraction = setting(0.5, "the threshold of all nodes for `thresholds: fixed`", "probability")
+    hand_thresholds: dict[str, Fraction] = setting({}, "thresholds set by hand, as {Nucleoplasm: 0.4}", "probability")
+    small_class_positives: Count = setting(
+        20, "classes with fewer get the prevalence threshold for f1, and the plugin one for bagged", "positives"
+    )
+    bootstrap: Count = setting(200, "resamples for a threshold's interval", "resamples")
+    folds: Folds = setting(5, "thresholds are fitted on out-of-fold probabilities; 0: in sample", "folds")
+    accept: Fraction = setting(
+        0.8, "confidence that the aggregate beats the mean, else the mean is used; needs folds", "probability"
+    )
+    safe_precision: Fraction = setting(0.9, "share of safe answers that must be right on held-out scores", "precision")
 
 
 class ReportSettings(Settings):
-    """Figures and their intervals."""
+    """Results and their intervals."""
 
-    bootstrap: Annotated[int, Field(ge=0)] = 1000  # resamples for a figure's interval
-    interval: Fraction = 0.95
-    gallery: Annotated[int, Field(ge=0, le=100)] = 12  # images in each of best, worst, most uncertain
-    seed: Seed = 0
+    bootstrap: Count = setting(1000, "resamples for a result's interval", "resamples")
+    interval: Fraction = setting(0.95, "confidence of the intervals", "probability")
+    gallery: Annotated[int, Field(ge=0, le=100)] = setting(
+        12, "images in each of best, worst and most uncertain", "images"
+    )
+    seed: Seed = setting(0, "seed of the resamples")
 
 
 class Recipe(Settings):
     """All settings of a run, as a recipe file under configs/ holds them."""
 
-    run: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "default"  # folder under artifacts/
-    artifacts: str = "artifacts"  # folder that runs are kept in
-    taxonomy: str = "hierarchy/hpa28.yaml"
+    run: Word = setting("default", "name of the run, and of its folder under `artifacts`")
+    artifacts: str = setting("artifacts", "folder that runs are kept in")
+    taxonomy: str = setting("hierarchy/hpa28.yaml", "the label tree: a file, or the name of a shipped one")
     data: DataSettings = DataSettings()
     simulate: SimulateSettings = SimulateSettings()
     split: SplitSettings = SplitSettings()
     partition: PartitionSettings = PartitionSettings()
     training: TrainingSettings = TrainingSettings()
-    members: tuple[MemberSettings, ...] = ()
+    members: tuple[MemberSettings, ...] = setting((), "the networks of the ensemble")
     ensemble: EnsembleSettings = EnsembleSettings()
     report: ReportSettings = ReportSettings()
 
@@ -156,7 +191,7 @@ class Recipe(Settings):
         names = [member.name for member in self.members]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"member name {twice[0]!r} stands twice; names must differ")
+            raise ValueError(f"member name {twice[0]!r} appears twice; names must differ")
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hpa_hier.settings.base import Channel, Fraction, Positive, Settings, Share
+from hpa_hier.settings.base import (
+    AboveZero,
+    Channel,
+    Count,
+    Dropout,
+    Folds,
+    Fraction,
+    Positive,
+    Settings,
+    Share,
+    Side,
+    setting,
+)
 
 NAMED_NUMBERS: dict[str, tuple[str, ...]] = {  # numbers that a loss takes beside its formula
     "focal": ("gamma",),
@@ -23,70 +35,103 @@ WEIGHTED_LOSSES = ("weighted_bce", "class_weighted")  # those that take weights 
 class AugmentSettings(Settings):
     """What training varies; geometry never changes colour."""
 
-    flips_and_quarter_turns: bool = True
-    rotate: Annotated[float, Field(ge=0, le=180)] = 15.0  # degrees either way
-    scale: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the size either way
-    shift: Annotated[float, Field(ge=0, lt=1)] = 0.05  # share of the side either way
-    gain: Annotated[float, Field(ge=0, lt=1)] = 0.2  # share of each channel's intensity either way
-    drop_channels: dict[Channel, Share] = Field(default_factory=dict)  # probability that one is all zeros
-    gamma: Annotated[float, Field(ge=0, lt=1)] = 0.0  # each channel's exponent lies between 1 - gamma and 1 + gamma
-    crop: Annotated[float, Field(gt=0, le=1)] = 1.0  # least share of the area that a random crop keeps; 1: no crop
-    elastic: Annotated[float, Field(ge=0, le=0.05)] = 0.0  # share of the side that bending moves a place at most
-    mixing: Literal["none", "mixup", "cutmix", "union_mean"] = "none"  # of two images and their labels
-    mixing_share: Share = 0.5  # probability that an image is mixed with another
-    mixing_alpha: Annotated[float, Field(gt=0)] = 1.0  # mixup, cutmix: the share of each image is Beta(alpha, alpha)
-    only_minority: bool = False  # vary only the images that carry a minority leaf
+    flips_and_quarter_turns: bool = setting(True, "images are flipped and turned by quarters at random")
+    rotate: Annotated[float, Field(ge=0, le=180)] = setting(15.0, "rotation either way", "degrees")
+    scale: Dropout = setting(0.1, "change of the scale either way", "share of the size")
+    shift: Dropout = setting(0.05, "shift either way", "share of the side")
+    gain: Dropout = setting(0.2, "change of each channel's intensity either way", "share of the intensity")
+    drop_channels: dict[Channel, Share] = setting(
+        {}, "how often a channel is all zeros, as a missing one is, as {yellow: 0.5}", "probability"
+    )
+    gamma: Dropout = setting(0.0, "each channel's exponent is between 1 - gamma and 1 + gamma")
+    crop: Annotated[float, Field(gt=0, le=1)] = setting(
+        1.0, "least area that a random crop keeps; 1: no crop", "share of the area"
+    )
+    elastic: Annotated[float, Field(ge=0, le=0.05)] = setting(
+        0.0, "how far bending moves a point at most, as 0.03", "share of the side"
+    )
+    mixing: Literal["none", "mixup", "cutmix", "union_mean"] = setting(
+        "none", "how two images are mixed; union_mean: the mean of two minority images with all labels of both"
+    )
+    mixing_share: Share = setting(
+        0.5, "how often an image is mixed; under cooccurrence or weighted balance, an additional copy", "probability"
+    )
+    mixing_alpha: AboveZero = setting(1.0, "mixup, cutmix: the share of each image is drawn from Beta(alpha, alpha)")
+    only_minority: bool = setting(False, "vary only the images that carry a minority leaf")
 
 
 class MlpSettings(Settings):
     """Hidden layers over feature vectors: those of the backbone mlp, or between frozen features and the head."""
 
-    hidden: Positive = 256  # width of each hidden layer
-    layers: Annotated[int, Field(ge=0, le=16)] = 2  # hidden layers; 0: the head sees the features themselves
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of each layer's outputs left out in training
-    input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the inputs left out in training
+    hidden: Positive = setting(256, "width of each hidden layer")
+    layers: Annotated[int, Field(ge=0, le=16)] = setting(2, "hidden layers; 0: the head sees the features themselves")
+    dropout: Dropout = setting(0.0, "outputs of each hidden layer left out in training", "share")
+    input_dropout: Dropout = setting(
+        0.0, "inputs left out in training; 0.1 or 0.2 help where features are few and labels many", "share"
+    )
 
 
 class ChainSettings(Settings):
     """The head of conditional logits."""
 
-    first_stage: Share = 0.5  # share of the steps that train the conditional logits, before the unconditional ones
+    first_stage: Share = setting(
+        0.5, "steps that train the conditional logits, before the unconditional ones", "share of the steps"
+    )
 
 
 class LevelsSettings(Settings):
     """The head that goes down the levels."""
 
-    hidden: Positive = 256  # width of the recurrent state
-    node_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2  # share of the fed-back probabilities left out in training
+    hidden: Positive = setting(256, "width of the recurrent state")
+    node_dropout: Dropout = setting(0.2, "fed-back probabilities left out in training", "share")
 
 
 class ArcfaceSettings(Settings):
     """The head that tells antibodies apart in training, and lets the nearest training images vote on new ones."""
 
-    embedding: Positive = 128  # width of the embedding
-    scale: Annotated[float, Field(gt=0)] = 30.0  # of the cosines before the softmax
-    margin: Annotated[float, Field(ge=0, lt=1.5)] = 0.3  # radians that an image is to be nearer to its own antibody
-    neighbours: Positive = 20  # training images that vote
-    temperature: Annotated[float, Field(gt=0)] = 0.1  # difference in cosine that counts e times as much
+    embedding: Positive = setting(128, "width of the embedding")
+    scale: AboveZero = setting(30.0, "factor of the cosines before the softmax")
+    margin: Annotated[float, Field(ge=0, lt=1.5)] = setting(
+        0.3, "how much nearer an image must be to its own antibody than to any other", "radians"
+    )
+    neighbours: Positive = setting(20, "training images that vote", "images")
+    temperature: AboveZero = setting(0.1, "difference in cosine that makes a neighbour count e times as much")
 
 
 class TrainingSettings(Settings):
     """How a member is trained."""
 
-    backbone: str = "small_cnn"  # small_cnn, two_conv_cnn, four_conv_cnn, any timm model name; mlp for packs of vectors
-    pretrained: bool = False  # timm weights from the hub, or from `weights`
-    weights: str | None = None  # a local safetensors file of backbone weights, instead of the hub
-    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8,64}$")] | None = None  # first digits of the file's
-    fourth_channel: Literal["mean", "green", "zero"] = "mean"  # the pretrained stem's filters for channels past RGB
-    width: Positive = 32  # small_cnn: channels of the first stage
-    pooling: Literal["own", "average", "max", "avg_max", "gem", "attention", "spp"] = "own"  # own: the backbone's
-    dense: tuple[Positive, ...] = ()  # widths of rectified layers between the pooling and the head
-    sizes: tuple[Annotated[int, Field(ge=16, le=2048)], ...] = ()  # pixels, sides of batches in turn; (): the pack's
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    frozen: bool = False  # the backbone is run once and kept as it is; only what stands on its features is trained
-    mlp: MlpSettings = MlpSettings()  # the backbone mlp, and frozen features
-    # chain and levels answer for the nodes above, too; arcface lets the nearest training images vote
-    head: Literal["flat", "chain", "levels", "arcface"] = "flat"
+    backbone: str = setting(
+        "small_cnn",
+        "small_cnn, two_conv_cnn, four_conv_cnn, or any timm model name, such as resnet34 on a GPU; mlp: for vectors",
+    )
+    pretrained: bool = setting(
+        False, "start from timm's weights, much better with few images; needs a network, or `weights`"
+    )
+    weights: str | None = setting(None, "a local safetensors file of backbone weights, instead of the hub's")
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8,64}$")] | None = setting(
+        None, "checksum of that file, or at least its first 8 digits; training stops where the file has another"
+    )
+    fourth_channel: Literal["mean", "green", "zero"] = setting(
+        "mean",
+        "a pretrained stem's filters for a channel past red, green and blue: the mean of theirs, green's, or zero",
+    )
+    width: Positive = setting(32, "small_cnn: channels of the first stage", "channels")
+    pooling: Literal["own", "average", "max", "avg_max", "gem", "attention", "spp"] = setting(
+        "own", "pooling before the head: the backbone's own, or another; spp: spatial pyramid"
+    )
+    dense: tuple[Positive, ...] = setting((), "widths of rectified layers between the pooling and the head")
+    sizes: tuple[Side, ...] = setting(
+        (), "sides that batches are resized to, in turn; empty: the pack's own side", "pixels"
+    )
+    dropout: Dropout = setting(0.1, "features left out before the head in training", "share")
+    frozen: bool = setting(False, "run the backbone once and keep it as it is; only what follows it is trained")
+    mlp: MlpSettings = MlpSettings()
+    head: Literal["flat", "chain", "levels", "arcface"] = setting(
+        "flat",
+        "flat: one sigmoid for each node; chain: conditional logits, and levels: a GRU down the levels, answer for the "
+        "nodes above too; arcface: the nearest training images vote",
+    )
     arcface: ArcfaceSettings = ArcfaceSettings()
     chain: ChainSettings = ChainSettings()
     levels: LevelsSettings = LevelsSettings()
@@ -100,34 +145,54 @@ class TrainingSettings(Settings):
         "distribution_balanced",
         "logit_adjusted",
         "soft_f1",
-        "max_constraint",  # answers for the nodes above, too
-    ] = "bce"
-    loss_options: dict[str, Annotated[float, Field(ge=0)]] | None = None  # numbers of the loss, by name
-    class_weights: dict[str, Annotated[float, Field(gt=0)]] | None = None  # node → weight, for the weighted losses
-    balance: Literal["none", "repeat", "cooccurrence", "weighted", "copied"] = "none"  # how rare classes are seen more
-    balance_target: Fraction = 0.01  # all but repeat: share of the training images that a class is lifted to
-    balance_bound: Annotated[float, Field(ge=0)] = (
-        0.15  # cooccurrence, weighted: growth of classes that have their share already
+        "max_constraint",
+    ] = setting("bce", "the loss; max_constraint answers for the nodes above, too; docs/training.md has the formulas")
+    loss_options: dict[str, Annotated[float, Field(ge=0)]] | None = setting(
+        None, "numbers of the loss, as {gamma: 1.5}; docs/training.md lists them"
     )
-    balance_most: Annotated[int, Field(ge=1, le=1000)] = 32  # the same: no image is repeated more often
-    epochs: Positive = 30
-    max_steps: Annotated[int, Field(ge=0)] = 0  # optimiser steps; 0: as many as the epochs hold
-    batch_size: Positive = 64  # images a step and device
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    folds: Annotated[int, Field(ge=0, le=20)] = 0  # a network for each of the split's folds; 0: one, on the train part
-    schedule: Literal["one_cycle", "warmup_cosine", "constant"] = "one_cycle"
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05  # warmup_cosine: share of the steps in which the rate rises
-    backbone_rate: Annotated[float, Field(gt=0)] = 1.0  # the backbone's learning rate, share of the head's
-    freeze_epochs: Annotated[int, Field(ge=0)] = 0  # first epochs, in which the backbone does not change
-    accumulate: Positive = 1  # batches whose gradients make one optimiser step
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the weights' moving average, which is kept; 0: none
-    stop_on: Literal["macro_f1", "macro_sample_f1", "loss", "none"] = "macro_f1"  # watched on the calibration part
-    patience: Positive = 10  # epochs without a better value before training stops
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
-    devices: Positive = 1  # GPUs or CPU processes of one member
-    nodes: Positive = 1  # machines of one member
+    class_weights: dict[str, AboveZero] | None = setting(
+        None, "weights by hand, as {Endosomes: 8}, for weighted_bce (of positives) and class_weighted (of both)"
+    )
+    balance: Literal["none", "repeat", "cooccurrence", "weighted", "copied"] = setting(
+        "none",
+        "how rare classes are seen more often: by repeat factors; by a plan that holds common classes back; by drawing "
+        "from this plan; or by copies of every image with a rare class",
+    )
+    balance_target: Fraction = setting(
+        0.01, "all but repeat: what each class is lifted to", "share of the training images"
+    )
+    balance_bound: Annotated[float, Field(ge=0)] = setting(
+        0.15, "cooccurrence, weighted: largest growth of a class that has its share already", "share"
+    )
+    balance_most: Annotated[int, Field(ge=1, le=1000)] = setting(
+        32, "cooccurrence, weighted: no image is repeated more often", "times"
+    )
+    epochs: Positive = setting(30, "passes over the training images", "epochs")
+    max_steps: Count = setting(0, "optimiser steps; 0: as many as the epochs hold", "steps")
+    batch_size: Positive = setting(64, "images in a step, on each device", "images")
+    learning_rate: AboveZero = setting(1e-3, "largest learning rate of the schedule")
+    weight_decay: Annotated[float, Field(ge=0)] = setting(1e-2, "weight decay of the optimiser")
+    optimizer: Literal["adamw", "adam", "sgd"] = setting("adamw", "the optimiser; sgd has momentum 0.9")
+    folds: Folds = setting(
+        0, "as split.folds: a network for each fold, scored on the samples it has not seen; 0: one network", "folds"
+    )
+    schedule: Literal["one_cycle", "warmup_cosine", "constant"] = setting("one_cycle", "the learning-rate schedule")
+    warmup: Dropout = setting(0.05, "warmup_cosine: steps in which the rate rises", "share of the steps")
+    backbone_rate: AboveZero = setting(1.0, "the backbone's learning rate", "times the head's")
+    freeze_epochs: Count = setting(0, "first epochs, in which the backbone's weights do not change", "epochs")
+    accumulate: Positive = setting(1, "batches whose gradients make one optimiser step", "batches")
+    ema: Dropout = setting(
+        0.0, "decay of the weights' moving average, as 0.999, which is watched and kept; 0: the weights themselves"
+    )
+    stop_on: Literal["macro_f1", "macro_sample_f1", "loss", "none"] = setting(
+        "macro_f1", "what is watched on the calibration part to stop early and to keep the best epoch"
+    )
+    patience: Positive = setting(10, "epochs without a better value before training stops", "epochs")
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = setting(
+        "auto", "of the arithmetic; auto: bf16-mixed where the device has it"
+    )
+    devices: Positive = setting(1, "GPUs, or CPU processes, of one member", "devices")
+    nodes: Positive = setting(1, "machines of one member", "machines")
     augment: AugmentSettings = AugmentSettings()
 
     @model_validator(mode="after")

@@ -29,7 +29,7 @@ def complaint(folder: Path, text: str, *sets: str) -> str:
     return str(caught.value).removeprefix(f"{folder}/")
 
 
-def test_the_default_recipe_says_every_default() -> None:
+def test_the_default_recipe_changes_no_default_but_its_members() -> None:
     by_file = load_recipe(None)
     assert by_file.model_dump(exclude={"members", "ensemble"}) == Recipe().model_dump(exclude={"members", "ensemble"})
     assert by_file.ensemble.model_dump(exclude={"members", "baseline"}) == Recipe().ensemble.model_dump(
@@ -63,7 +63,7 @@ def test_a_shipped_recipe_asks_for_levels_and_groups_that_its_taxonomy_has(name:
         ("training:\n  epoch: 5\n", "x.yaml:2: unknown setting 'training.epoch'; did you mean 'epochs'?"),
         ("trainig:\n  epochs: 5\n", "x.yaml:1: unknown setting 'trainig'; did you mean 'training'?"),
         ("split: {xyzzy: 1}\n", "x.yaml:1: unknown setting 'split.xyzzy'; known here are fractions, folds, seed"),
-        ("training:\n  epochs: true\n", "x.yaml:2: training.epochs must be no truth value, got true"),
+        ("training:\n  epochs: true\n", "x.yaml:2: training.epochs must not be true or false, got true"),
         ("training:\n  epochs: many\n", "x.yaml:2: training.epochs must be a valid integer, unable to parse"),
         ("training:\n  learning_rate: .inf\n", "x.yaml:2: training.learning_rate must be a valid number"),
         ("training:\n  learning_rate: nan\n", "x.yaml:2: training.learning_rate must be a finite number, got 'nan'"),
@@ -122,7 +122,7 @@ def test_a_shipped_recipe_asks_for_levels_and_groups_that_its_taxonomy_has(name:
         ("members:\n  - {level: leaf}\n", "x.yaml:2: 'members.0.name' is missing; add it"),
         (
             "members:\n  - {name: a, level: leaf}\n  - {name: a, level: leaf}\n",
-            "x.yaml:1: member name 'a' stands twice",
+            "x.yaml:1: member name 'a' appears twice",
         ),
         (
             "members:\n  - name: a\n    level: leaf\n    training:\n      epochs: 0\n",
