@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, sha256, write_json
+from hpa_hier.settings.renamed import translate_settings
 from hpa_hier.settings.training import TrainingSettings
 
 MANIFEST, WEIGHTS, CONFIG, TAXONOMY, HISTORY, SCORES = (
@@ -112,7 +113,7 @@ def training_of(manifest: Manifest) -> TrainingSettings:
         UserError: they are none of this version's.
     """
     try:
-        return TrainingSettings.model_validate(manifest.settings)
+        return TrainingSettings.model_validate(translate_settings(manifest.settings, "training"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

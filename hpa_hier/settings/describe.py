@@ -53,7 +53,7 @@ def list_settings(model: type[BaseModel] = Recipe, above: str = "") -> Iterator[
     """
     for name, field in model.model_fields.items():
         block = _block(field.annotation)
-        if block and block is field.annotation:
+        if block and not get_args(field.annotation):
             yield from list_settings(block, f"{above}{name}.")
             continue
         yield _row(f"{above}{name}", field)
@@ -69,7 +69,7 @@ def describe_settings() -> str:
 def _lines(model: type[BaseModel], values: dict[str, Any], indent: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         block = _block(field.annotation)
-        if block and block is field.annotation:
+        if block and not get_args(field.annotation):
             yield from [] if indent else [""]
             yield f"{indent}# {block.__doc__}"
             yield f"{indent}{name}:"
@@ -129,7 +129,9 @@ def _limits(metadata: list[object]) -> str:
     bounds: dict[str, float] = {}
     for one in metadata:
         for limit in getattr(one, "metadata", None) or [one]:
-            bounds |= {name: getattr(limit, name) for name in words if getattr(limit, name, 1 << 32) not in (None, 1 << 32)}
+            bounds |= {
+                name: getattr(limit, name) for name in words if getattr(limit, name, 1 << 32) not in (None, 1 << 32)
+            }
     if {"ge", "le"} <= bounds.keys():
         return f"{bounds['ge']} to {bounds['le']}"
     return ", ".join(f"{word} {bounds[name]}" for name, word in words.items() if name in bounds)

@@ -126,26 +126,27 @@ class EnsembleSettings(Settings):
     )
     tta_merge: Literal["mean", "max"] = setting("mean", "how the augmented images' logits are merged")
     tta_sizes: tuple[Side, ...] = setting((), "sides at which each image is scored; empty: the member's own", "pixels")
-    # calibrate, aggregate, reconcile and thresholds name a row of a table of rules in hpa_hier/ensemble, which checks them
+    # calibrate, aggregate, reconcile and thresholds name a rule of a table in hpa_hier/ensemble, which checks them
     calibrate: str = setting(
         "temperature",
-        "how a member's logits are calibrated: temperature (one slope), platt (slope and offset of each node), isotonic "
-        "(a curve) or none",
+        "how a member's logits are calibrated: temperature (one slope), platt (slope and offset of each node), "
+        "isotonic (a curve) or none",
     )
     shrink_positives: Annotated[float, Field(ge=0)] = setting(
         50.0, "number of positives at which a node's own slope or curve counts half", "positives"
     )
     aggregate: str = setting(
         "logistic_stack",
-        "how members are combined: logistic_stack, mean, concat (each node from the most specialised member), rnn (a GRU "
-        "down the levels) or blend (the mean of probabilities, one weight a member)",
+        "how members are combined: logistic_stack, mean, concat (each node from the most specialised member), rnn (a "
+        "GRU down the levels) or blend (the mean of probabilities, one weight a member)",
     )
     refine: bool = setting(True, "for mean, concat and rnn: fit a slope and an offset for every node of the sum")
     reconcile: str = setting("lift", "how probabilities become coherent: lift (groups are raised to their children)")
     thresholds: str = setting(
         "bagged",
-        "how thresholds are chosen: fixed (fixed_threshold), f1 (largest F1 on held-out scores), plugin (half the F1 that "
-        "probabilities expect) or bagged (from plugin, with the positives, towards the mean of F1 thresholds of resamples)",
+        "how thresholds are chosen: fixed (fixed_threshold), f1 (largest F1 on held-out scores), plugin (half the F1 "
+        "that probabilities expect) or bagged (from plugin, with more positives, towards the mean F1 threshold of "
+        "resamples)",
     )
     fixed_threshold: Fraction = setting(0.5, "the threshold of all nodes for `thresholds: fixed`", "probability")
     hand_thresholds: dict[str, Fraction] = setting({}, "thresholds set by hand, as {Nucleoplasm: 0.4}", "probability")

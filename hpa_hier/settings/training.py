@@ -112,10 +112,6 @@ class TrainingSettings(Settings):
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8,64}$")] | None = setting(
         None, "checksum of that file, or at least its first 8 digits; training stops where the file has another"
     )
-    fourth_channel: Literal["mean", "green", "zero"] = setting(
-        "mean",
-        "a pretrained stem's filters for a channel past red, green and blue: the mean of theirs, green's, or zero",
-    )
     width: Positive = setting(32, "small_cnn: channels of the first stage", "channels")
     pooling: Literal["own", "average", "max", "avg_max", "gem", "attention", "spp"] = setting(
         "own", "pooling before the head: the backbone's own, or another; spp: spatial pyramid"

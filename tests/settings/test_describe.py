@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hpa_hier.ensemble.rules import TABLES
 from hpa_hier.files.shipped import shipped_names
 from hpa_hier.files.yaml_file import parse_yaml
 from hpa_hier.settings.describe import describe_settings, list_settings
@@ -14,6 +15,9 @@ from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 
 ROWS = {row.key: row for row in list_settings()}
+CHOICES = {key: row.choices for key, row in ROWS.items() if row.choices} | {
+    f"ensemble.{name}": tuple(table) for name, table in TABLES.items()
+}
 NOT_CHOSEN = {  # choices that no recipe makes, and why
     "training.precision": "which ones there are depends on the device",
     "data.may_be_missing": "any channel may be; the recipe of the bundled ensemble leaves out yellow",
@@ -24,7 +28,7 @@ NOT_CHOSEN = {  # choices that no recipe makes, and why
 @pytest.mark.parametrize("key", ROWS)
 def test_every_setting_has_a_meaning_and_a_default(key: str) -> None:
     row = ROWS[key]
-    assert 3 < len(row.meaning) < 250
+    assert 3 < len(row.meaning) < 300
     assert not row.meaning.endswith(".")
     assert row.default or key == "members.NAME.name"
 
@@ -52,7 +56,7 @@ def test_members_are_described_below_their_list() -> None:
 
 def _chosen(value: object, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield (setting, choice) of a recipe's values, those of its members' trainings too."""
-    if isinstance(value, dict) and ROWS.get(key, ROWS["run"]).choices:
+    if isinstance(value, dict) and key in CHOICES:
         yield from ((key, str(one)) for one in value)
     elif isinstance(value, dict):
         for name, one in value.items():
@@ -72,9 +76,10 @@ def test_every_choice_is_made_by_a_recipe() -> None:
             made.update(_chosen(recipe.model_dump()))
             for member in recipe.members:
                 made.update(_chosen(recipe.member_training(member).model_dump(), "training"))
-    left = {
-        key: [choice for choice in row.choices if (key, choice) not in made]
-        for key, row in ROWS.items()
-        if key not in NOT_CHOSEN
-    }
-    assert {key: choices for key, choices in left.items() if choices} == {}
+    left = {(key, choice) for key, choices in CHOICES.items() if key not in NOT_CHOSEN for choice in choices} - made
+    assert left == set()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_meaning_of_a_rule_names_every_choice(name: str) -> None:
+    assert all(choice in ROWS[f"ensemble.{name}"].meaning for choice in TABLES[name])

@@ -6,19 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from hpa_hier.ensemble.rules import check_rules
 from hpa_hier.errors import UserError
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.settings.renamed import CHOICES, KEYS, REMOVED_CHOICES, find_old_names, translate_settings
 
-OLD = """ensemble:
+OLD = """training: {fourth_channel: mean}
+ensemble:
   flat: [leaf]
   views: d4
   aggregate: ridge
   reconcile: gate
   thresholds: prevalence
 members:
-  - {name: leaf, level: leaf}
+  - {name: leaf, level: leaf, training: {fourth_channel: zero}}
 """
 
 
@@ -30,12 +32,14 @@ members:
         ("aggregate: ridge", "ensemble.aggregate 'ridge' is called 'logistic_stack' now; rename it"),
         ("aggregate: stack", "ensemble.aggregate 'stack' was removed: it did not always converge, and is never better"),
         ("reconcile: gate", "ensemble.reconcile 'gate' was removed: gates cost more often than they help; use 'lift'"),
+        ("fourth_channel: zero", "'training.fourth_channel' was removed; leave it out: a channel past red, green and"),
         ("thresholds: global", "ensemble.thresholds 'global' was removed: one threshold for all classes misses the"),
     ],
 )
 def test_a_recipe_with_an_old_name_is_told_the_new_one(tmp_path: Path, line: str, message: str) -> None:
     path = tmp_path / "config.yaml"  # a person's, for no run and no member lies beside it
-    path.write_text(f"run: mine\nensemble:\n  {line}\n")
+    block = "training" if message.startswith("'training") else "ensemble"
+    path.write_text(f"run: mine\n{block}:\n  {line}\n")
     with pytest.raises(UserError) as caught:
         load_recipe(str(path))
     assert str(caught.value).startswith(f"{path}:3: {message}")
@@ -81,4 +85,5 @@ def test_new_names_are_settings_and_choices_of_today() -> None:
     for (key, _), choice in news:
         block, _, name = key.partition(".")
         at(key)
-        Recipe.model_validate({block: {name: choice}})
+        recipe = Recipe.model_validate({block: {name: choice}})
+        check_rules(recipe.ensemble)

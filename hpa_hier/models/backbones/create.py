@@ -87,11 +87,11 @@ def check_sizes(backbone: nn.Module, settings: TrainingSettings, channels: int) 
 def _load_weights(model: nn.Module, settings: TrainingSettings, channels: Sequence[str], own: bool) -> None:
     name = settings.backbone
     if settings.weights:
-        fill_from_file(model, Path(settings.weights), channels, settings.fourth_channel)
+        fill_from_file(model, Path(settings.weights), channels)
     elif settings.pretrained and own:
         raise UserError(f"training.pretrained: {name} has no pretrained weights on the hub; name --weights FILE")
     elif settings.pretrained:
-        fill_from_hub(model, name, channels, settings.fourth_channel)
+        fill_from_hub(model, name, channels)
 
 
 def _mlp(settings: TrainingSettings, features: int) -> Backbone:

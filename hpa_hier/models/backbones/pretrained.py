@@ -27,7 +27,7 @@ _OWN_PREFIX = "backbone."  # how a member's model.safetensors calls its backbone
 _TRUNK_PREFIX = "trunk."  # and those of a timm model with another pooling
 
 
-def fill_from_hub(model: nn.Module, name: str, channels: Sequence[str], fourth_channel: str) -> None:
+def fill_from_hub(model: nn.Module, name: str, channels: Sequence[str]) -> None:
     """Load the hub's weights for the timm model `name` into `model`.
 
     Raises:
@@ -48,7 +48,7 @@ def fill_from_hub(model: nn.Module, name: str, channels: Sequence[str], fourth_c
             f"training.pretrained: the weights of {name} could not be fetched ({type(error).__name__}); where there is "
             f"no network, bring model.safetensors of huggingface.co/{_home(name)} and give it with --weights FILE"
         ) from None
-    _fill(model, source.state_dict(), channels, fourth_channel, f"hub weights of {name}")
+    _fill(model, source.state_dict(), channels, f"hub weights of {name}")
 
 
 def _home(name: str) -> str:
@@ -69,7 +69,7 @@ def _go_offline_where_the_hub_is_out_of_reach() -> None:
         constants.HF_HUB_OFFLINE = True
 
 
-def fill_from_file(model: nn.Module, path: Path, channels: Sequence[str], fourth_channel: str) -> None:
+def fill_from_file(model: nn.Module, path: Path, channels: Sequence[str]) -> None:
     """Load a local safetensors file of backbone weights into `model`; a member's model.safetensors will do too.
 
     Raises:
@@ -84,27 +84,25 @@ def fill_from_file(model: nn.Module, path: Path, channels: Sequence[str], fourth
     if any(key.startswith(_OWN_PREFIX) for key in weights):
         weights = {k.removeprefix(_OWN_PREFIX): v for k, v in weights.items() if k.startswith(_OWN_PREFIX)}
         weights = {k.removeprefix(_TRUNK_PREFIX): v for k, v in weights.items()}
-    _fill(model, weights, channels, fourth_channel, f"--weights {path}")
+    _fill(model, weights, channels, f"--weights {path}")
 
 
-def stem_filters(filters: Tensor, channels: Sequence[str], fourth_channel: str) -> Tensor:
-    """Give every channel its filters.
+def stem_filters(filters: Tensor, channels: Sequence[str]) -> Tensor:
+    """Return the stem filters of each channel: its colour's, and the mean of the three for a channel of no colour.
 
     Args:
         filters: (K, 3, h, w) for red, green and blue.
         channels: names of the C channels wanted.
-        fourth_channel: mean, green or zero.
 
     Returns:
         (K, C, h, w).
     """
-    other = {"mean": filters.mean(dim=1), "green": filters[:, 1], "zero": torch.zeros_like(filters[:, 0])}
-    per_channel = [filters[:, _COLOURS.index(c)] if c in _COLOURS else other[fourth_channel] for c in channels]
-    scale = 1.0 if fourth_channel == "zero" else len(_COLOURS) / len(channels)
-    return torch.stack(per_channel, dim=1) * scale
+    mean = filters.mean(dim=1)
+    per_channel = [filters[:, _COLOURS.index(c)] if c in _COLOURS else mean for c in channels]
+    return torch.stack(per_channel, dim=1) * (len(_COLOURS) / len(channels))
 
 
-def _fill(model: nn.Module, weights: Mapping[str, Tensor], channels: Sequence[str], fourth: str, source: str) -> None:
+def _fill(model: nn.Module, weights: Mapping[str, Tensor], channels: Sequence[str], source: str) -> None:
     wanted = model.state_dict()
     filled = {}
     for key, target in wanted.items():
@@ -114,7 +112,7 @@ def _fill(model: nn.Module, weights: Mapping[str, Tensor], channels: Sequence[st
                 continue
             raise UserError(f"{source}: no weights {key!r}; the file holds another model")
         if found.shape != target.shape and _is_stem(found, target):
-            found = stem_filters(found, channels, fourth)
+            found = stem_filters(found, channels)
         if found.shape != target.shape:
             raise UserError(f"{source}: {key} has shape {tuple(found.shape)}, the model needs {tuple(target.shape)}")
         filled[key] = found
