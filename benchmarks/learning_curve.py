@@ -53,6 +53,7 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     """
     import torch
 
+    from hpa_hier.data.images.channels import CHANNELS
     from hpa_hier.models.augment.warp import draw, to_tensor, warp
     from hpa_hier.models.backbones.pretrained import fill_from_file
     from hpa_hier.models.backbones.small_cnn import SmallCnn
@@ -60,7 +61,6 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     from hpa_hier.models.losses.elementwise import bce
     from hpa_hier.models.network import Network, Normalise
     from hpa_hier.settings.training import AugmentSettings
-    from hpa_hier.simulate.optics import CHANNELS
     from hpa_hier.training.choices import ranges_of
     from hpa_hier.training.loop.schedule import one_cycle
 

@@ -1,4 +1,4 @@
-"""The command that checks a taxonomy file, draws it, and says which trained members an edit has made stale."""
+"""Command: check a taxonomy file, draw it, and list the trained members that an edit has made stale."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def main(arguments: Sequence[str]) -> int:
     from hpa_hier.taxonomy.tree import Taxonomy
 
     taxonomy = Taxonomy.load(options.file)
-    counts = _counts(taxonomy, options) if options.labels else None
-    style = _style()
+    counts = _count_images(taxonomy, options) if options.labels else None
+    style = _choose_style()
     if taxonomy.description:
         print(f"{taxonomy.description}\n")
     print(draw(taxonomy, counts, style))
     if any(map(taxonomy.is_open, taxonomy.nodes)):
-        print("\nopen: may be annotated without telling which of the nodes below it")
+        print("\nopen: may be annotated without any node below it")
     print(f"\nlevels, top to bottom\n{level_lines(taxonomy, style)}\n")
     if counts:
-        print(_count_notes(taxonomy, counts))
+        print(_describe_counts(taxonomy, counts))
     if options.run:
-        print(_stale_report(taxonomy, options.run))
+        print(_describe_members(taxonomy, options.run))
     nodes, leaves = len(taxonomy.nodes), len(taxonomy.leaves)
     print(f"{taxonomy.source} is sound: {nodes} nodes, {leaves} leaves, digest {taxonomy.content_digest}")
     return 0
@@ -55,7 +55,7 @@ def parser() -> Parser:
     return whole
 
 
-def _style() -> Style:
+def _choose_style() -> Style:
     from hpa_hier.taxonomy.draw import Style
 
     try:
@@ -67,7 +67,7 @@ def _style() -> Style:
     return Style(colour=colour, unicode=unicode)
 
 
-def _counts(taxonomy: Taxonomy, options: argparse.Namespace) -> Counts:
+def _count_images(taxonomy: Taxonomy, options: argparse.Namespace) -> Counts:
     from hpa_hier.data.labels.table import read_labels, targets
     from hpa_hier.taxonomy.draw import Counts
 
@@ -78,16 +78,18 @@ def _counts(taxonomy: Taxonomy, options: argparse.Namespace) -> Counts:
     return Counts(dict(zip(taxonomy.nodes, map(int, images), strict=True)), len(table.ids))
 
 
-def _count_notes(taxonomy: Taxonomy, counts: Counts) -> str:
-    lines = [f"{counts.total:,} images; an image counts for every node it is annotated with, and for those above, once"]
+def _describe_counts(taxonomy: Taxonomy, counts: Counts) -> str:
+    lines = [
+        f"{counts.total:,} images; an image counts once for each of its nodes and for those above (true-path rule)"
+    ]
     absent = [leaf for leaf in taxonomy.leaves if not counts.images[leaf]]
     if absent:
         lines.append(f"no image shows: {', '.join(absent)}")
     return "\n".join(lines) + "\n"
 
 
-def _stale_report(taxonomy: Taxonomy, name: str) -> str:
-    """Say of each finished member of a run whether it still answers what this taxonomy asks."""
+def _describe_members(taxonomy: Taxonomy, name: str) -> str:
+    """Return a line per finished member of a run: up to date, or stale, and then how to train it again."""
     from hpa_hier.runs.run import Run
     from hpa_hier.taxonomy.changes import missing_nodes, renamed_nodes, stale_nodes
 
@@ -104,7 +106,7 @@ def _stale_report(taxonomy: Taxonomy, name: str) -> str:
             commands.append(run.train_command(record, taxonomy))
         elif new_names:
             state = "up to date; " + ", ".join(f"'{old}' is now '{new}'" for old, new in new_names.items())
-        wanted = _wanted(taxonomy, record.manifest.selector)
+        wanted = _selected_nodes(taxonomy, record.manifest.selector)
         missing = [node for node in missing_nodes(trained, taxonomy, nodes, wanted) if node not in changed]
         lines.append(f"  {record.name}: {state}" + (f"; does not know {', '.join(missing)}" if missing else ""))
     if len(lines) == 1:
@@ -117,7 +119,7 @@ def _stale_report(taxonomy: Taxonomy, name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _wanted(taxonomy: Taxonomy, selector: dict[str, str]) -> tuple[str, ...]:
+def _selected_nodes(taxonomy: Taxonomy, selector: dict[str, str]) -> tuple[str, ...]:
     """Return the nodes that a selector stands for by now; none where it names what is gone, or a partition."""
     level, group = selector.get("level"), selector.get("group")
     if level in taxonomy.levels:

@@ -122,7 +122,12 @@ def _corners(rng: np.random.Generator, line: CellLine, axis: Floats) -> Floats:
 
 
 def radius_at(outline: Floats, cell: NDArray[np.intp], angle: Floats) -> Floats:
-    """Look up each cell's radius in a direction; `cell` and `angle` (radians) broadcast."""
+    """Look up each cell's radius in a direction; `cell` and `angle` (radians) broadcast.
+
+    >>> outline = np.stack([np.full(ANGLES, 10.0), np.full(ANGLES, 20.0)])
+    >>> radius_at(outline, np.array([0, 1]), np.array([0.0, np.pi])).tolist()
+    [10.0, 20.0]
+    """
     return np.asarray(outline[cell, (angle * (ANGLES / (2 * np.pi))).astype(np.intp) % ANGLES])
 
 

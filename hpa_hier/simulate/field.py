@@ -118,7 +118,12 @@ def _by_area(plane: NDArray[np.generic], size: int) -> NDArray[np.generic]:
 
 
 def draw_strengths(rng: np.random.Generator, labels: tuple[str, ...]) -> dict[str, float]:
-    """Draw how bright each place is: label → 0.45 to 1, the brightest 1."""
+    """Draw how bright each place is: label → 0.45 to 1, the brightest 1.
+
+    >>> strengths = draw_strengths(np.random.default_rng(0), ("0", "25"))
+    >>> list(strengths), max(strengths.values())
+    (['0', '25'], 1.0)
+    """
     strengths = rng.uniform(0.45, 1.0, len(labels))
     return {label: float(s) for label, s in zip(labels, strengths / strengths.max(), strict=True)}
 

@@ -194,13 +194,24 @@ def in_nucleus(cells: Cells, cell: NDArray[np.intp], unit: NDArray[np.float64]) 
 
 
 def disc(rng: np.random.Generator, count: int, largest: float = 1.0) -> NDArray[np.float64]:
-    """Draw points evenly in a disc of radius `largest`: (count, 2)."""
+    """Draw points evenly in a disc of radius `largest`: (count, 2).
+
+    >>> points = disc(np.random.default_rng(0), 100, 2.0)
+    >>> points.shape, bool((np.hypot(*points.T) <= 2.0).all())
+    ((100, 2), True)
+    """
     away, angle = largest * np.sqrt(rng.random(count)), rng.uniform(0, 2 * np.pi, count)
     return np.stack([away * np.cos(angle), away * np.sin(angle)], axis=1)
 
 
 def clip_to_cell(points: NDArray[np.float64], cell: NDArray[np.intp], owner: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Return which points of curves (F, T, 2) come before the curve first leaves its cell: (F, T)."""
+    """Return which points of curves (F, T, 2) come before the curve first leaves its cell: (F, T).
+
+    >>> owner = np.tile(np.array([0, 0, -1, 0], np.int16), (4, 1))
+    >>> x = np.arange(4.0)
+    >>> clip_to_cell(np.stack([x, 0 * x], axis=1)[None], np.array([0]), owner).tolist()
+    [[True, True, False, False]]
+    """
     size = owner.shape[0]
     column = np.rint(points[..., 0]).astype(np.intp)
     row = np.rint(points[..., 1]).astype(np.intp)
@@ -220,6 +231,9 @@ def wander(rng: np.random.Generator, start: Floats, heading: Floats, steps: int,
         steps: points per curve.
         step: distance between points.
         bend: radians, spread of the direction after `steps` steps.
+
+    >>> wander(np.random.default_rng(0), np.zeros((1, 2)), np.zeros(1), 3, 2.0, 0.0)[0].tolist()
+    [[2.0, 0.0], [4.0, 0.0], [6.0, 0.0]]
     """
     turns = rng.standard_normal((len(start), steps), np.float32)
     persist = np.arange(1, steps + 1, dtype=np.float32) ** np.float32(-0.5)  # bends persist for a while

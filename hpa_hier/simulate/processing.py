@@ -64,6 +64,11 @@ def process_image(image: NDArray[np.uint8], how: Processing) -> NDArray[np.uint8
 
     Returns:
         (4, S, S) uint8.
+
+    >>> plain = draw_processing(np.random.default_rng(0), 0.0)
+    >>> image = np.arange(64, dtype=np.uint8).reshape(4, 4, 4)
+    >>> bool((process_image(image, plain) == image).all())
+    True
     """
     seen = image.astype(np.float32) / np.float32(255)
     planes = []

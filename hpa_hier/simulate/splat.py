@@ -41,7 +41,11 @@ def splat(points: Points, weights: NDArray[np.float64], size: int) -> Map:
 
 
 def blur(image: Map, sigma: float) -> Map:
-    """Blur with a Gaussian of `sigma` pixels; wide ones are done at a lower resolution, where they cost less."""
+    """Blur with a Gaussian of `sigma` pixels; wide ones are done at a lower resolution, where they cost less.
+
+    >>> float(blur(np.ones((8, 8), np.float32), 2.0).mean())
+    1.0
+    """
     if sigma < 0.2:
         return image
     if sigma <= 6 or image.shape[0] < 48:
@@ -57,7 +61,12 @@ def _gaussian(image: Map, sigma: float) -> Map:
 
 
 def dots(points: Points, weights: NDArray[np.float64], sigma: float, size: int) -> Map:
-    """Draw round spots: Gaussians of `sigma` pixels whose peak is their weight."""
+    """Draw round spots: Gaussians of `sigma` pixels whose peak is their weight.
+
+    >>> image = dots(np.array([[16.0, 16.0]]), np.ones(1), 2.0, 33)
+    >>> round(float(image[16, 16]), 2), round(float(image[16, 18]), 2)
+    (1.0, 0.61)
+    """
     if len(points) == 0:
         return np.zeros((size, size), np.float32)
     sigma = max(sigma, SMALLEST_DOT)
@@ -72,6 +81,11 @@ def lines(points: Points, spacing: NDArray[np.float64], sigma: float, size: int)
         spacing: (K,) pixels of curve that each point stands for, times the curve's brightness.
         sigma: pixels.
         size: pixels, side of the image.
+
+    >>> x = np.arange(33.0)
+    >>> image = lines(np.stack([x, np.full(33, 16.0)], axis=1), np.ones(33), 2.0, 33)
+    >>> round(float(image[16, 16]), 2)
+    1.0
     """
     if len(points) == 0:
         return np.zeros((size, size), np.float32)
@@ -80,7 +94,12 @@ def lines(points: Points, spacing: NDArray[np.float64], sigma: float, size: int)
 
 
 def noise(rng: np.random.Generator, size: int, grain: float) -> Map:
-    """Smooth random texture of mean 0 and standard deviation 1, with blobs of about `grain` pixels."""
+    """Draw a smooth texture of mean 0 and standard deviation 1, with blobs of about `grain` pixels.
+
+    >>> texture = noise(np.random.default_rng(0), 64, 4.0)
+    >>> texture.shape, round(float(texture.std()), 3)
+    ((64, 64), 1.0)
+    """
     side = size if grain < 2 else max(4, min(size, int(np.ceil(2 * size / grain)) + 2))
     texture = rng.standard_normal((side, side), dtype=np.float32)
     texture = blur(texture, max(0.3, grain * side / size / 2))
@@ -90,7 +109,13 @@ def noise(rng: np.random.Generator, size: int, grain: float) -> Map:
 
 
 def scatter(rng: np.random.Generator, weight: Map, count: int) -> Points:
-    """Draw `count` points whose density follows `weight`, a map of values >= 0; none where it is 0 everywhere."""
+    """Draw `count` points whose density follows `weight`, a map of values >= 0; none where it is 0 everywhere.
+
+    >>> weight = np.zeros((8, 8), np.float32)
+    >>> weight[3, 5] = 1
+    >>> np.rint(scatter(np.random.default_rng(0), weight, 2)).tolist()
+    [[5.0, 3.0], [5.0, 3.0]]
+    """
     total = np.cumsum(weight.ravel(), dtype=np.float64)
     if count <= 0 or total[-1] <= 0:
         return np.zeros((0, 2))

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.errors import UserError
 from hpa_hier.simulate.cells import METAPHASE, PARTING, Cells, Needs, draw_cells
 from hpa_hier.simulate.field import draw_places, draw_strengths, green, simulate_field
 from hpa_hier.simulate.geometry import Scene, make_scene
 from hpa_hier.simulate.labelsets import LEAVES
-from hpa_hier.simulate.optics import CHANNELS, draw_optics, expose
+from hpa_hier.simulate.optics import draw_optics, expose
 from hpa_hier.simulate.patterns import PATTERNS
 from hpa_hier.simulate.processing import draw_processing, process_image
 from hpa_hier.taxonomy import Taxonomy
