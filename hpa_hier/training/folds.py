@@ -27,6 +27,10 @@ def fold_split(split: Split, fold: int) -> Split:
     """Return the split under which a fold's network is trained: that fold calibrates, all others train.
 
     The test part stays as it is. Groups stay whole, since no group is in two folds.
+
+    >>> split = Split(("a", "b", "c"), ("train", "calibration", "test"), ("", "", ""), folds=(0, 1, -1))
+    >>> fold_split(split, 0).parts
+    ('calibration', 'train', 'test')
     """
     names = {-1: "test", fold: "calibration"}
     return replace(split, parts=tuple(names.get(number, "train") for number in split.folds))
