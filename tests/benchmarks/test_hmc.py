@@ -124,7 +124,7 @@ def test_the_figure_is_micro_average_precision_over_all_nodes_but_the_root(tmp_p
     ("classes", "nominal", "message"),
     [
         (EDGES, "{x,y,z}", r"c\.arff: has other attributes than .*a\.arff; the files are of two data sets"),
-        (EDGES + ",d/f", "{x,y}", r"c\.arff:\d+: 'f' is no class of the attribute"),
+        (EDGES + ",d/f", "{x,y}", r"c\.arff:\d+: 'f' is not a class of the attribute"),
     ],
 )
 def test_files_that_do_not_belong_together_are_refused(
