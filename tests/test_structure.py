@@ -125,7 +125,7 @@ def test_no_way_in_for_code_from_a_file() -> None:
 HEAVY = ("torch", "pandas", "cv2", "sklearn", "matplotlib", "scipy", "numpy", "pydantic", "networkx", "joblib")
 COMMAND_LINES = [
     ["hpa_hier"],
-    *(["hpa_hier", name] for name in ("demo", "taxonomy", "data", "train", "ensemble", "report")),
+    *(["hpa_hier", name] for name in ("demo", "taxonomy", "data", "train", "ensemble", "report", "settings")),
     ["hpa_hier", "data", "pack"],
     ["hpa_hier.demo"],
     ["hpa_hier.train"],

@@ -12,6 +12,7 @@ import pytest
 
 from hpa_hier.cli.command import Parser
 from hpa_hier.cli.main import COMMANDS, dispatch
+from hpa_hier.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,3 +76,15 @@ def test_the_package_runs_as_a_module() -> None:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "is sound: " in done.stdout
+
+
+def test_settings_prints_all_those_of_a_block_or_the_one_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["settings"]) == 0
+    assert "image_size: 256" in capsys.readouterr().out
+    assert dispatch(["settings", "simulate", "data.image_size"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("simulate.count: 4000") for line in lines)
+    assert not any(line.startswith("training.") for line in lines)
+    assert lines[-2].startswith("data.image_size: 256  [pixels; 16 to 2048")
+    with pytest.raises(UserError, match=r"trainin: no such setting; did you mean 'training'\?"):
+        dispatch(["settings", "trainin"])
