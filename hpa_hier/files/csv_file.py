@@ -1,4 +1,4 @@
-"""CSV tables read as text: every cell a string, every row with the line it stands on."""
+"""CSV tables read as text: every cell a string, every row with its line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CsvTable:
 def read_csv(path: Path) -> CsvTable:
     """Read a CSV file without guessing types: `007`, `1e5` and `NA` stay what they are.
 
-    A byte order mark, Windows line ends, and `;` or tabs instead of commas are taken as they come; blank lines are
+    A byte order mark, Windows line ends, and `;` or tabs instead of commas are read as well; empty lines are
     left out.
 
     Raises:
@@ -86,7 +86,7 @@ def _delimiter(first_line: str) -> str:
 def _checked_header(path: Path, header: tuple[str, ...]) -> tuple[str, ...]:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise UserError(f"{path}:1: column {twice[0]!r} stands twice in the header; give each column its own name")
+        raise UserError(f"{path}:1: column {twice[0]!r} appears twice in the header; give each column its own name")
     return header
 
 

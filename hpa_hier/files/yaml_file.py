@@ -275,7 +275,7 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def plain_value(text: str) -> Value:
-    """Return what an unquoted scalar stands for."""
+    """Return the value of an unquoted scalar."""
     if text in _WORDS:
         return _WORDS[text]
     if len(text) <= _MAX_DIGITS and _WHOLE.fullmatch(text):

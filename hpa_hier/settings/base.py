@@ -19,7 +19,7 @@ Seed = Annotated[int, Field(ge=0, lt=1 << 32)]  # what every library takes
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # names a folder
 
 
-def setting(default: object, meaning: str, unit: str = "") -> Any:  # noqa: ANN401 - stands for a value of any setting
+def setting(default: object, meaning: str, unit: str = "") -> Any:  # noqa: ANN401 - is taken for a value of any type
     """Declare a setting of a block.
 
     Args:

@@ -1,4 +1,4 @@
-"""What an edited taxonomy does to trained members: which columns changed meaning, and how to train those anew."""
+"""What an edited taxonomy does to trained members: which columns changed their meaning or their name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hpa_hier.taxonomy.tree import Taxonomy
 
 
 def stale_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str]) -> tuple[str, ...]:
-    """Return the nodes of a trained member that mean something else by now, or nothing any more.
+    """Return the nodes of a trained member that mean something else now, or nothing any more.
 
     A node's meaning is what its column answers: the labels below it, whether it is a leaf, the open groups below it
     (`Taxonomy.meaning`). Names, order, comments, GO ids and descriptions may change without making anything stale.
@@ -32,13 +32,13 @@ def renamed_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str]) ->
 
 
 def missing_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
-    """Return the nodes that a member should answer for by now and does not, as after a leaf was added to its level.
+    """Return the nodes that a member should answer for now and does not, as after a leaf was added to its level.
 
     Args:
         trained: the taxonomy that was saved with the member.
         current: the taxonomy as it is now.
         nodes: the member's nodes, as `trained` names them.
-        wanted: the nodes that its selector stands for by now, as `current` names them.
+        wanted: the nodes that its selector selects now, as `current` names them.
     """
     known = _names_now(trained, current)
     answered = {known.get(node) for node in nodes}

@@ -35,7 +35,7 @@ class Style:
 class _Line:
     branch: str  # the lines that lead to the node
     node: str
-    elsewhere: str = ""  # the parent below which the node stands with all that is below it, where that is another one
+    elsewhere: str = ""  # the parent below which the node is drawn, where that is another one
 
 
 def draw(taxonomy: Taxonomy, counts: Counts | None = None, style: Style = Style()) -> str:
@@ -53,10 +53,10 @@ def draw(taxonomy: Taxonomy, counts: Counts | None = None, style: Style = Style(
     width = max(len(line.branch) + len(line.node) + (2 if line.elsewhere else 0) for line in lines)
     labels = max([5, *(len(node.label or "") for node in taxonomy.entries.values())])
     head = f"{'':{width}}  {'label':>{labels}}  {'GO':10}" + ("  images    share" if counts else "")
-    drawn = [_paint(head.rstrip(), _DIM, style), _paint(taxonomy.name, _BOLD, style)]
+    rendered = [_paint(head.rstrip(), _DIM, style), _paint(taxonomy.name, _BOLD, style)]
     for line in lines[1:]:
-        drawn.append(_drawn(taxonomy, line, (width, labels), counts, style) if line.node else line.branch)
-    text = "\n".join(drawn)
+        rendered.append(_render_line(taxonomy, line, (width, labels), counts, style) if line.node else line.branch)
+    text = "\n".join(rendered)
     return text if style.unicode else text.translate(_ASCII)
 
 
@@ -89,7 +89,7 @@ def _below(taxonomy: Taxonomy, parent: str | None, indent: str) -> Iterator[_Lin
             yield from _below(taxonomy, child, indent + ("    " if last else "│   "))
 
 
-def _drawn(taxonomy: Taxonomy, line: _Line, widths: tuple[int, int], counts: Counts | None, style: Style) -> str:
+def _render_line(taxonomy: Taxonomy, line: _Line, widths: tuple[int, int], counts: Counts | None, style: Style) -> str:
     node = taxonomy.node(line.node)
     width, label_width = widths
     name = f"({node.name})" if line.elsewhere else node.name

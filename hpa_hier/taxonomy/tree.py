@@ -277,7 +277,7 @@ class Taxonomy:
         return label
 
     def find_node(self, label_or_name: str) -> str | None:
-        """Return the node that a label (exactly) or a name (in any case) stands for; None where there is none."""
+        """Return the node of a label (exactly) or a name (in any case); None where there is none."""
         return self._by_label.get(label_or_name) or self._by_name.get(label_or_name.casefold())
 
     def close(self, present: np.ndarray) -> np.ndarray:

@@ -104,7 +104,7 @@ def test_a_50_mb_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
         read_yaml(path)
 
 
-def test_a_file_that_is_none_is_said_to_be_none(tmp_path: Path) -> None:
+def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.yaml: no such file; check the path"):
         read_yaml(tmp_path / "gone.yaml")
     with pytest.raises(UserError, match="this is a folder; name a YAML file"):

@@ -36,7 +36,7 @@ members:
         ("thresholds: global", "ensemble.thresholds 'global' was removed: one threshold for all classes misses the"),
     ],
 )
-def test_a_recipe_with_an_old_name_is_told_the_new_one(tmp_path: Path, line: str, message: str) -> None:
+def test_an_old_name_in_a_recipe_is_answered_with_the_new_one(tmp_path: Path, line: str, message: str) -> None:
     path = tmp_path / "config.yaml"  # a person's, for no run and no member lies beside it
     block = "training" if message.startswith("'training") else "ensemble"
     path.write_text(f"run: mine\n{block}:\n  {line}\n")
@@ -45,7 +45,7 @@ def test_a_recipe_with_an_old_name_is_told_the_new_one(tmp_path: Path, line: str
     assert str(caught.value).startswith(f"{path}:3: {message}")
 
 
-def test_a_set_with_an_old_name_is_told_the_new_one() -> None:
+def test_an_old_name_in_set_is_answered_with_the_new_one() -> None:
     with pytest.raises(UserError, match=r"^--set ensemble\.views=d4: 'ensemble\.views' is called 'ensemble\.tta' now"):
         load_recipe(None, ["ensemble.views=d4"])
     with pytest.raises(UserError, match=r"^--set ensemble=\{flat: \[leaf\]\}: 'ensemble\.flat' is called"):

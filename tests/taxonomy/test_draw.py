@@ -63,7 +63,7 @@ def test_counts_stand_beside_each_node_and_a_small_share_is_not_nothing() -> Non
     assert lines[8].endswith("     0    0.0 %")
 
 
-def test_a_second_parent_is_told_at_the_node_and_named_below_the_other() -> None:
+def test_a_second_parent_is_noted_at_the_node_and_named_below_the_other() -> None:
     drawn = draw(Taxonomy.from_text(with_line(10, "    Cytosol: {label: 25, also_under: [Nucleus]}")))
     assert "[also under Nucleus]" in next(line for line in drawn.splitlines() if "── Cytosol" in line)
     assert next(line for line in drawn.splitlines() if "(Cytosol)" in line).endswith("see Cytoplasm")

@@ -29,7 +29,7 @@ def test_the_small_tree_is_sound() -> None:
     )  # fmt: skip
 
 
-# (line to replace, what stands there instead, the message)
+# (line to replace, what replaces it, the message)
 BREAKS = {
     "duplicate_key": (8, "    Nucleoplasm: {label: 2}", "h.yaml:8: 'Nucleoplasm' appears twice, first on line 7; rename or remove one"),
     "duplicate_name": (10, "    Nucleoli: {label: 25}", "h.yaml:10: the name 'Nucleoli' is already on line 8; rename one, or list its second parent in 'also_under'"),

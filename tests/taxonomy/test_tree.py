@@ -59,7 +59,7 @@ def test_the_organelle_cut_has_the_same_leaves_below_seven_groups(hpa28: Taxonom
     assert {hpa28.meaning(n) for n in hpa28.leaves} == {seven.meaning(n) for n in seven.leaves}
 
 
-def test_negative_of_the_single_cell_taxonomy_stands_beside_the_groups() -> None:
+def test_negative_of_the_single_cell_taxonomy_is_beside_the_groups() -> None:
     single = Taxonomy.load("hierarchy/hpa19_single_cell.yaml")
     assert single.groups == ("Nucleus", "Cytoplasm", "Secretory")
     assert single.level("coarse") == (*single.groups, "Negative")
