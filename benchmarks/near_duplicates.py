@@ -53,7 +53,7 @@ def speed(count: int) -> None:
     print(f"{count:,} fingerprints; each with each {each:.1f} s (counting them all {counting:.1f} s)")
     for distance in DISTANCES:
         began = time.process_time()
-        found = find_close_pairs(codes, codes, distance)[2]
+        found = find_close_pairs(codes, codes, distance).bits
         took = time.process_time() - began
         assert len(found) == histogram[: distance + 1].sum()  # nothing is missed
         print(f"  up to {distance:2} bits: {len(found):6,} pairs, all there are, in {took:5.2f} s, {each / took:5.1f}×")

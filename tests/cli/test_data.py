@@ -111,7 +111,10 @@ def test_bad_files_are_listed_on_standard_error(tmp_path, images, capsys):
             ["pack", "--images", "HERE", "--labels", "LABELS", "--out", "o", "--channels", "mauve"],
             "'mauve' is no channel",
         ),
-        (["pack", "--images", "HERE", "--labels", "LABELS", "--out", "LABELS"], "--out .*: cannot be made a folder"),
+        (
+            ["pack", "--images", "HERE", "--labels", "LABELS", "--out", "LABELS"],
+            r"--out .*: cannot be written to \(File exists\)",
+        ),
         (["pack", "--images", "nowhere", "--labels", "LABELS", "--out", "o"], "nowhere: cannot be read as a folder"),
     ],
 )

@@ -108,19 +108,3 @@ def partner_weights(factors: np.ndarray) -> np.ndarray:
     """
     extra = np.asarray(factors, dtype=np.float64) - 1.0
     return extra / extra.sum() if extra.sum() > 0 else np.full(len(extra), 1.0 / max(len(extra), 1))
-
-
-def mixed_counts(present: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Return the images of each label to be expected when every additional copy is mixed with a partner.
-
-    Args:
-        present: (B, L) bool.
-        factors: (B,) int, from a plan; partners are drawn with `partner_weights`.
-
-    Returns:
-        (L,) float64; a mixed image carries the labels of both.
-    """
-    extra = factors - 1
-    beside = partner_weights(factors) @ present  # (L,) probability that a partner carries each label
-    copies = extra @ present
-    return np.asarray(present.sum(axis=0) + copies + (extra.sum() - copies) * beside)

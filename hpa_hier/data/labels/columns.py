@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable
@@ -17,13 +18,20 @@ _ON = frozenset({"1", "1.0", "true"})
 _SEPARATORS = re.compile(r"[|;,]")
 
 
+class HotColumn(NamedTuple):
+    """A column of 0 and 1."""
+
+    number: int
+    label: str  # its header
+
+
 @dataclass(frozen=True)
 class LabelColumns:
     """Where a label table keeps what, as column numbers."""
 
     id: int
     target: int | None  # None: one 0/1 column a label
-    hot: tuple[tuple[int, str], ...]  # (column number, header) of the 0/1 columns
+    hot: tuple[HotColumn, ...]
     group: int | None
     extra: tuple[int, ...]  # kept as text
 
@@ -48,7 +56,7 @@ def find_columns(table: CsvTable, taxonomy: Taxonomy) -> LabelColumns:
             f"{table.source}:1: neither a column Target or Label nor 0/1 columns named by label or node "
             f"of '{taxonomy.name}' among {_listed(table.header)}"
         )
-    hot = tuple((j, table.header[j]) for j in rest if taxonomy.find_node(table.header[j]) or _is_hot(table, j))
+    hot = tuple(HotColumn(j, table.header[j]) for j in rest if taxonomy.find_node(table.header[j]) or _is_hot(table, j))
     _check_hot(table, hot)
     return LabelColumns(sample_id, None, hot, group, tuple(j for j in rest if j not in dict(hot)))
 
@@ -91,7 +99,7 @@ def _is_hot(table: CsvTable, column: int) -> bool:
     return bool(cells & _ON) and cells <= _ON | _OFF
 
 
-def _check_hot(table: CsvTable, hot: tuple[tuple[int, str], ...]) -> None:
+def _check_hot(table: CsvTable, hot: tuple[HotColumn, ...]) -> None:
     for row, line in zip(table.rows, table.lines, strict=True):
         for j, name in hot:
             if row[j].lower() not in _ON and row[j].lower() not in _OFF:

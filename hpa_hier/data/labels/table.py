@@ -127,7 +127,7 @@ def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy) -> _So
             found.bad.append(f"{sample_id!r} (line {line})")
             continue
         if sample_id in found.first:
-            _note_duplicate(found, table, (sample_id, i), nodes if not unknown else None)
+            _note_duplicate(found, table, i, sample_id, nodes if not unknown else None)
             continue
         found.first[sample_id] = i
         if unknown:
@@ -142,9 +142,8 @@ def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy) -> _So
     return found
 
 
-def _note_duplicate(found: _Sorted, table: CsvTable, row: tuple[str, int], nodes: tuple[str, ...] | None) -> None:
+def _note_duplicate(found: _Sorted, table: CsvTable, i: int, sample_id: str, nodes: tuple[str, ...] | None) -> None:
     """Keep the first of rows that agree; leave out all rows of an id that disagree, for none can be trusted."""
-    sample_id, i = row
     first = found.first[sample_id]
     found.duplicate.append(f"{sample_id} (lines {table.lines[first]} and {table.lines[i]})")
     if nodes != found.rows.get(first):

@@ -44,7 +44,6 @@ def build_pack(request: PackRequest, threads: int = 2) -> PackReport:
             belongs to another request or is being written by another process.
     """
     plan = make_plan(request)
-    make_folder(request.out)
     with lock_folder(request.out):
         if (request.out / PACK).exists():
             report = open_finished(request.out, plan.digest)
@@ -92,19 +91,12 @@ def _facts(request: PackRequest, plan: Plan) -> PackFacts:
     )
 
 
-def make_folder(out: Path) -> None:
-    """Make a pack's folder, or raise the UserError of one that cannot be made."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be made a folder ({error.strerror})") from None
-
-
 @contextmanager
 def lock_folder(out: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system frees when a process dies."""
+    """Make a pack's folder where it is absent, and hold its lock, which the system frees when a process dies."""
     lock = FileLock(out / ".lock", timeout=0)
     try:
+        out.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise UserError(f"{out}: another process is packing into this folder; wait for it, or name another") from None

@@ -11,7 +11,7 @@ import numpy as np
 from hpa_hier.data.images.scan import Reject
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.data.labels.table import LabelTable, read_labels
-from hpa_hier.data.pack.build import PackReport, lock_folder, make_folder, open_finished, write_rejects
+from hpa_hier.data.pack.build import PackReport, lock_folder, open_finished, write_rejects
 from hpa_hier.data.pack.matching import CURE
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.pack_file import (
@@ -61,7 +61,6 @@ def build_vectors(request: VectorRequest) -> PackReport:
     for path in (request.vectors, request.ids, request.labels):
         if path and not path.is_file():
             raise UserError(f"{path}: no such file")
-    make_folder(request.out)
     with lock_folder(request.out):
         if (request.out / PACK).exists():
             return open_finished(request.out, request.digest)
@@ -79,7 +78,13 @@ def build_vectors(request: VectorRequest) -> PackReport:
             tuple(labels.nodes[j] for j in kept),
             tuple(labels.groups[j] for j in kept),
         )
-        facts = _facts(table.features, request.fill, "", _sources(request))
+        sources = {
+            "vectors": str(request.vectors),
+            "labels": str(request.labels),
+            "labels_sha256": sha256(request.labels),
+            "request": request.digest,
+        }
+        facts = _facts(table.features, request.fill, "", sources)
         claim_folder(request.out, {"digest": request.digest})
         write_rejects(request.out, rejects)
         _write(request.out, table.values[[row[name] for name in samples.ids]], samples, facts, request.taxonomy)
@@ -153,15 +158,6 @@ def _write(out: Path, values: np.ndarray, samples: _Samples, facts: PackFacts, t
         shards.append(write_shard(out, len(shards), np.ascontiguousarray(values[start : start + step])))
     rows = zip(samples.ids, samples.nodes, samples.groups, map(pixel_hash, values), strict=True)
     finish_pack(out, facts, [Sample(i, names, group, digest, ()) for i, names, group, digest in rows], shards, taxonomy)
-
-
-def _sources(request: VectorRequest) -> dict[str, str]:
-    return {
-        "vectors": str(request.vectors),
-        "labels": str(request.labels),
-        "labels_sha256": sha256(request.labels),
-        "request": request.digest,
-    }
 
 
 def _mismatches(request: VectorRequest, table: VectorTable, labels: LabelTable) -> tuple[Reject, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import networkx as nx
 
 from hpa_hier.data.pack.samples import Sample
+from hpa_hier.data.split.near_duplicates import NearPair
 
 
 def find_identical(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
@@ -17,7 +18,7 @@ def find_identical(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(ids) for ids in alike.values() if len(ids) > 1)
 
 
-def join_groups(samples: Sequence[Sample], alike: Sequence[tuple[str, str]] = ()) -> tuple[str, ...]:
+def join_groups(samples: Sequence[Sample], alike: Sequence[NearPair] = ()) -> tuple[str, ...]:
     """Return (B,) groups, joined where they share an identical image, or hold two that look alike.
 
     Joined groups are named after all of them, as in "10580+20011"; identical images without a group after their
@@ -25,14 +26,14 @@ def join_groups(samples: Sequence[Sample], alike: Sequence[tuple[str, str]] = ()
 
     Args:
         samples: B of them.
-        alike: pairs of ids of samples that must stay together besides, such as near-duplicates.
+        alike: pairs of samples that must stay together besides.
 
     >>> cells = [Sample("a", (), "1", "x", ()), Sample("b", (), "", "x", ()), Sample("c", (), "2", "y", ())]
-    >>> join_groups(cells), join_groups(cells, [("b", "c")])
+    >>> join_groups(cells), join_groups(cells, [NearPair("b", "c", bits=3, turn=0, likeness=0.9)])
     (('1', '1', '2'), ('1+2', '1+2', '1+2'))
     """
     row_of = {sample.id: row for row, sample in enumerate(samples)}
-    graph = nx.Graph((row_of[one], row_of[other]) for one, other in alike)
+    graph = nx.Graph((row_of[pair.id], row_of[pair.other]) for pair in alike)
     for row, sample in enumerate(samples):  # joined through what they share
         graph.add_edge(row, ("pixels", sample.pixels))
         if sample.group:

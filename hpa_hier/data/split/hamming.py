@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,9 +13,15 @@ _BANDS, _WIDTH = 4, 16  # four bands of 16 bits
 _AT_ONCE = 1 << 18  # candidates in memory
 
 
-def find_close_pairs(
-    queries: np.ndarray, codes: np.ndarray, distance: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class ClosePairs(NamedTuple):
+    """Pairs of codes."""
+
+    query: np.ndarray  # (P,) places of the queries
+    code: np.ndarray  # (P,) places of the codes
+    bits: np.ndarray  # (P,) uint8, in which they differ
+
+
+def find_close_pairs(queries: np.ndarray, codes: np.ndarray, distance: int) -> ClosePairs:
     """Return every query and code that differ in at most `distance` bits, where the query's place is the smaller one.
 
     Multi-index hashing: codes are looked up by each of four bands. Where two codes differ in k = 4 s + a bits, one of
@@ -26,14 +33,13 @@ def find_close_pairs(
         distance: bits, 0 to 15.
 
     Returns:
-        (P,) places of the queries, (P,) places of the codes, each greater, and (P,) bits in which they differ; sorted
-        by place, each pair once.
+        The pairs, each once, sorted by place; the code's place is the greater one.
 
     Source: Norouzi, Punjani & Fleet, Fast search in Hamming space with multi-index hashing, CVPR 2012.
 
     >>> codes = np.array([0b0000, 0b0111, 0b0001], np.uint64)
     >>> find_close_pairs(codes, codes, 1)
-    (array([0]), array([2]), array([1], dtype=uint8))
+    ClosePairs(query=array([0]), code=array([2]), bits=array([1], dtype=uint8))
     """
     if not 0 <= distance <= MOST:
         raise ValueError(f"distance must be 0 to {MOST} bits, got {distance}")
@@ -46,7 +52,7 @@ def find_close_pairs(
         np.unique(np.concatenate([ask * len(codes) + answer for ask, answer in found])) if found else np.zeros(0, int)
     )
     ask, answer = np.divmod(keys.astype(np.int64), max(len(codes), 1))
-    return ask, answer, np.bitwise_count(queries[ask] ^ codes[answer])
+    return ClosePairs(ask, answer, np.bitwise_count(queries[ask] ^ codes[answer]))
 
 
 def _close_by_band(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from hpa_hier.data.split.hamming import find_close_pairs
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import refuse_foreign
 from hpa_hier.files.tables import write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DISTANCE = 11  # bits that two fingerprints may differ in
 ALIKE = 0.8  # correlation of thumbnails from which a pair is one; different fields stay far below
@@ -48,15 +52,14 @@ def find_near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = 
     """
     if not isinstance(pack, ImagePack):
         raise UserError(f"{pack.path}: holds vectors, and near-duplicates are images; leave split.near_duplicates out")
+    import pandas as pd
+
     firsts = {sample.pixels: row for row, sample in reversed(list(enumerate(pack.samples)))}
     rows, codes = _codes(pack, np.array(sorted(firsts.values()), dtype=np.int64))
-    found: dict[tuple[int, int], tuple[int, int]] = {}
-    for turn, asked in enumerate(turn_codes(codes)[: TURNS if turns else 1]):
-        for ask, answer, bits in zip(
-            *(side.tolist() for side in find_close_pairs(asked, codes, distance)), strict=True
-        ):
-            found[ask, answer] = min(found.get((ask, answer), (distance + 1, 0)), (bits, turn))
-    return tuple(_keep_alike(pack, rows, found))
+    turns_asked = enumerate(turn_codes(codes)[: TURNS if turns else 1])
+    found = [pd.DataFrame(find_close_pairs(asked, codes, distance)._asdict() | {"turn": t}) for t, asked in turns_asked]
+    pairs = pd.concat(found).sort_values(["query", "code", "bits", "turn"]).drop_duplicates(["query", "code"])
+    return tuple(_keep_alike(pack, pairs.assign(query=rows[pairs["query"]], code=rows[pairs["code"]])))
 
 
 def pairs_across_parts(pairs: Iterable[NearPair], part: Mapping[str, str]) -> tuple[NearPair, ...]:
@@ -91,14 +94,12 @@ def _codes(pack: ImagePack, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([np.zeros(0, np.int64), *kept]), np.concatenate([np.zeros(0, np.uint64), *codes])
 
 
-def _keep_alike(pack: ImagePack, rows: np.ndarray, found: dict[tuple[int, int], tuple[int, int]]) -> Iterable[NearPair]:
-    """Keep the pairs that look alike, too."""
-    pairs = sorted(found)
+def _keep_alike(pack: ImagePack, pairs: pd.DataFrame) -> Iterable[NearPair]:
+    """Keep the pairs of rows `query`, once it is turned by `turn`, and `code` whose thumbnails are alike."""
     for first in range(0, len(pairs), _CHUNK):
         part = pairs[first : first + _CHUNK]
-        one, other = (thumbnails(pack.images(rows[list(side)])) for side in zip(*part, strict=True))
-        back = np.stack([turn_images(small, found[pair][1]) for small, pair in zip(one, part, strict=True)])
-        for pair, alike in zip(part, likeness(back, other).tolist(), strict=True):
+        one, other = (thumbnails(pack.images(part[side].to_numpy())) for side in ("query", "code"))
+        back = np.stack([turn_images(small, turn) for small, turn in zip(one, part["turn"], strict=True)])
+        for pair, alike in zip(part.itertuples(), likeness(back, other).tolist(), strict=True):
             if alike >= ALIKE:
-                first_id, second_id = pack.ids[int(rows[pair[0]])], pack.ids[int(rows[pair[1]])]
-                yield NearPair(first_id, second_id, *found[pair], alike)
+                yield NearPair(pack.ids[pair.query], pack.ids[pair.code], int(pair.bits), int(pair.turn), alike)

@@ -118,7 +118,7 @@ def split_pack(pack: Pack, settings: SplitSettings) -> Split:
     Near-duplicates do so too, where the settings ask for it.
     """
     bits = settings.near_duplicates
-    alike = [(pair.id, pair.other) for pair in find_near_duplicates(pack, bits)] if bits is not None else []
+    alike = find_near_duplicates(pack, bits) if bits is not None else ()
     return make_split(pack.ids, annotation_matrix(pack.nodes), join_groups(pack.samples, alike), settings)
 
 

@@ -14,7 +14,6 @@ from hpa_hier.data.balance.repeat import (
     balanced_counts,
     copy_factors,
     epoch_copies,
-    mixed_counts,
     partner_weights,
     repeat_factors,
 )
@@ -196,6 +195,14 @@ def test_epochs_drawn_by_weights_hold_each_image_as_often_as_its_weight_on_avera
     weights = np.array([0.3, 1.0, 2.6, 1.1])
     drawn = [epoch_copies(weights, np.random.default_rng([7, epoch])) for epoch in range(4000)]
     np.testing.assert_allclose(np.mean(drawn, axis=0), weights, atol=0.03)
+
+
+def mixed_counts(present: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Return the (L,) images of each label to be expected when every additional copy is mixed with a partner."""
+    extra = factors - 1
+    beside = partner_weights(factors) @ present  # (L,) probability that a partner carries each label
+    copies = extra @ present
+    return present.sum(axis=0) + copies + (extra.sum() - copies) * beside
 
 
 def test_mixing_repeated_images_grows_no_label_that_the_plan_does_not_repeat():
