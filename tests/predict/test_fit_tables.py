@@ -154,7 +154,7 @@ def test_a_bad_cell_is_named_with_its_line(tables, line, cell, message):
 
 def test_an_id_that_stands_twice_is_refused(tables):
     tables.write("a", "a-fit.csv", [0, 1, 2, 1])
-    with pytest.raises(UserError, match=r"a-fit.csv:5: the id 's001' stands in line 3 already; keep one"):
+    with pytest.raises(UserError, match=r"a-fit.csv:5: the id 's001' is in line 3 already; keep one"):
         tables.fit()
 
 

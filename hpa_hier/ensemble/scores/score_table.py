@@ -1,4 +1,4 @@
-"""Score tables: another model's scores as CSV, read and checked, and brought together with others'."""
+"""Score tables: another model's scores as CSV, read and checked, and joined with others'."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, read_csv
+from hpa_hier.files.number_table import NumberTable, read_plain_numbers
 from hpa_hier.files.spelling import did_you_mean
-from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.metrics.arrays import Bools
 from hpa_hier.taxonomy import Taxonomy
 
 ScoreKind = Literal["probs", "logits"]
@@ -48,28 +49,48 @@ def read_scores(name: str, path: Path, kind: ScoreKind, taxonomy: Taxonomy) -> S
     Args:
         name: what to call the model.
         path: the CSV file.
-        kind: what the numbers are; said by the user, never guessed.
+        kind: what the numbers are; given by the user, never guessed.
         taxonomy: the label tree.
 
     Raises:
-        UserError: a column is no node, an id stands twice, a number is none or out of range, or nothing is there.
+        UserError: a column is no node, an id appears twice, a number is none or out of range, or nothing is there.
     """
+    table = read_plain_numbers(path)
+    if table is None or not _is_sound(table, kind):
+        table = _read_cells(path, kind)
+    nodes = _nodes(path, table.columns, taxonomy)
+    sure = _NEAREST_TO_SURE
+    return Scores(
+        name, table.ids, nodes, table.values if kind == "logits" else logit(table.values.clip(sure, 1 - sure))
+    )
+
+
+def _is_sound(table: NumberTable, kind: ScoreKind) -> bool:
+    low, high = (0, 1) if kind == "probs" else (-np.inf, np.inf)
+    in_range = np.isfinite(table.values) & (table.values >= low) & (table.values <= high)
+    return bool(in_range.all()) and len(set(table.ids)) == len(table.ids) and all(map(is_valid_id, table.ids))
+
+
+def _read_cells(path: Path, kind: ScoreKind) -> NumberTable:
+    """Read a table cell by cell, and name the place of the first one that is wrong."""
     table = read_csv(path)
     if not table.rows:
         raise UserError(f"{path}: holds no scores, only a header; give one row a sample")
-    nodes = _nodes(path, table, taxonomy)
-    ids = _ids(path, table)
-    values = _numbers(path, table)
-    if kind == "logits":
-        return Scores(name, ids, nodes, values)
-    outside = (values < 0) | (values > 1)
-    if outside.any():
-        row, column = np.argwhere(outside)[0]
+    if len(table.header) < 2:
+        raise UserError(f"{path}:1: holds only the column '{table.header[0]}'; add one column a node")
+    ids, columns = _ids(path, table), table.header[1:]
+    values = np.array([[_number(cell) for cell in row[1:]] for row in table.rows])
+    for row, column in np.argwhere(~np.isfinite(values))[:1]:
         raise UserError(
-            f"{path}:{table.lines[row]}: probability {values[row, column]:g} of '{nodes[column]}' for '{ids[row]}' is "
-            "outside [0, 1]; mend it, or fit with --score-kind logits where the tables hold those"
+            f"{path}:{table.lines[row]}: '{table.rows[row][column + 1]}' of '{columns[column]}' for '{ids[row]}' is no "
+            "finite number; fix it, or leave the row out: a model need not know every sample"
         )
-    return Scores(name, ids, nodes, logit(np.clip(values, _NEAREST_TO_SURE, 1 - _NEAREST_TO_SURE)))
+    for row, column in np.argwhere((values < 0) | (values > 1))[: kind == "probs"]:
+        raise UserError(
+            f"{path}:{table.lines[row]}: probability {values[row, column]:g} of '{columns[column]}' for '{ids[row]}' "
+            "is outside [0, 1]; fix it, or fit with --score-kind logits where the tables hold those"
+        )
+    return NumberTable(ids, columns, values)
 
 
 def join_tables(tables: Sequence[Scores], taxonomy: Taxonomy, ids: Sequence[str] | None = None) -> JoinedScores:
@@ -121,10 +142,7 @@ def describe_coverage(tables: Sequence[Scores], samples: int, taxonomy: Taxonomy
     return lines
 
 
-def _nodes(path: Path, table: CsvTable, taxonomy: Taxonomy) -> tuple[str, ...]:
-    columns = table.header[1:]
-    if not columns:
-        raise UserError(f"{path}:1: holds only the column '{table.header[0]}'; add one column a node")
+def _nodes(path: Path, columns: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
     nodes: list[str] = []
     for column in columns:
         node = column if column in taxonomy.column else taxonomy.find_node(column)
@@ -145,25 +163,9 @@ def _ids(path: Path, table: CsvTable) -> tuple[str, ...]:
         if not is_valid_id(sample):
             raise UserError(f"{path}:{line}: '{sample[:80]}' is no id; ids hold letters, digits, '.', '_' and '-'")
         if sample in first:
-            raise UserError(f"{path}:{line}: the id '{sample}' stands in line {first[sample]} already; keep one")
+            raise UserError(f"{path}:{line}: the id '{sample}' is in line {first[sample]} already; keep one")
         first[sample] = line
     return tuple(first)
-
-
-def _numbers(path: Path, table: CsvTable) -> Floats:
-    values = np.empty((len(table.rows), len(table.header) - 1))
-    for i, row in enumerate(table.rows):
-        try:
-            values[i] = [float(cell) for cell in row[1:]]
-        except ValueError:
-            values[i] = [_number(cell) for cell in row[1:]]
-        if not np.isfinite(values[i]).all():
-            bad = int(np.argmin(np.isfinite(values[i])))
-            raise UserError(
-                f"{path}:{table.lines[i]}: '{row[bad + 1]}' of '{table.header[bad + 1]}' for '{row[0]}' is no finite "
-                "number; mend it, or leave the row out: a model need not know every sample"
-            )
-    return values
 
 
 def _number(cell: str) -> float:
