@@ -8,7 +8,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -135,6 +135,22 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         dest="sets",
         help="change a setting of the recipe, as in --set training.epochs=5; may be given several times",
     )
+
+
+def name_flags(error: UserError, flags: Mapping[str, str]) -> UserError:
+    """Return an error that names the flags that were typed instead of the settings that they stand for.
+
+    Args:
+        error: of reading a recipe.
+        flags: change of a setting, as --set takes it → flag and value as typed.
+
+    >>> str(name_flags(UserError("--set split.seed=x: must be an integer"), {"split.seed=x": "--seed x"}))
+    '--seed x: must be an integer'
+    """
+    message = str(error)
+    for change, typed in flags.items():
+        message = message.replace(f"--set {change}", typed)
+    return UserError(message)
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from hpa_hier.cli.command import name_flags
 from hpa_hier.data.labels.problems import LISTED
 from hpa_hier.data.labels.table import LabelTable, read_labels, targets
 from hpa_hier.data.pack.audit import Audit, audit
@@ -204,14 +205,13 @@ def _recipe(options: argparse.Namespace, flags: Mapping[str, tuple[str, str | No
         options: holds --config and --set.
         flags: flag → the setting that it changes, and the text given, None where it was not.
     """
-    changes = {flag: (f"{key}={text}", text) for flag, (key, text) in (flags or {}).items() if text is not None}
+    changes = {
+        f"{key}={text}": f"{flag} {text.strip('[]')}" for flag, (key, text) in (flags or {}).items() if text is not None
+    }
     try:
-        return load_recipe(options.config, [*options.sets, *(change for change, _ in changes.values())])
+        return load_recipe(options.config, [*options.sets, *changes])
     except UserError as error:
-        message = str(error)
-        for flag, (change, text) in changes.items():
-            message = message.replace(f"--set {change}", f"{flag} {text.strip('[]')}")
-        raise UserError(message) from None
+        raise name_flags(error, changes) from None
 
 
 def _read_labels(options: argparse.Namespace, taxonomy: Taxonomy) -> LabelTable:

@@ -13,6 +13,7 @@ from hpa_hier.cli.command import (
     EXIT_USER,
     Parser,
     add_recipe_arguments,
+    name_flags,
     one_thread_a_process,
     typed_program,
     whole_number,
@@ -44,7 +45,16 @@ def main(arguments: Sequence[str]) -> int:
     from hpa_hier.settings.recipe_file import load_recipe
 
     sets = _sets(flags)
-    recipe = load_recipe(flags.config, sets)
+    own = {
+        "data.pack": ("--data", flags.data),
+        "run": ("--run", flags.run),
+        "training.weights": ("--weights", flags.weights),
+    }
+    typed = {f"{key}={_quoted(text)}": f"{flag} {text!r}" for key, (flag, text) in own.items() if text is not None}
+    try:
+        recipe = load_recipe(flags.config, sets)
+    except UserError as error:
+        raise name_flags(error, typed) from None
     resume = _resume_command(arguments)
     if flags.all:
         return _train_all(flags, recipe, sets, resume)

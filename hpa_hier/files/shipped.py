@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.spelling import did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _HOMES = (_PACKAGE / "shipped", _PACKAGE.parent)  # in a wheel; in a checkout
@@ -34,7 +35,13 @@ def find_shipped(name: str, folder: str = "configs") -> Path:
                     return found
     except (OSError, ValueError) as error:  # a name too long, or with a NUL
         raise UserError(f"{name!r}: cannot be a file's name ({error})") from None
-    raise UserError(f"{name}: no such file; check the path, or use one that is shipped: {', '.join(shipped_names())}")
+    home = path.parts[0] if path.parts[:1] and path.parts[0] in _FOLDERS else folder
+    names = [one for one in shipped_names() if one.startswith(f"{home}/")]
+    shipped = ", ".join(one for one in names if one.count("/") == 1)
+    raise UserError(
+        f"{name}: no such file{did_you_mean(path.as_posix(), names).rstrip('?')}; check the path, or use one that is "
+        f"shipped: {shipped}"
+    )
 
 
 def shipped_names() -> tuple[str, ...]:
