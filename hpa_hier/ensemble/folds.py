@@ -22,7 +22,7 @@ def assign_folds(present: Bools, units: Sequence[str] | None, number: int, seed:
 
     Args:
         present: (B, N) targets.
-        units: B names of what must stay together, such as antibodies; "" stands alone. None: all stand alone.
+        units: B names of what must stay together, such as antibodies; "" is alone. None: all are alone.
         number: of folds.
         seed: of the order among equals.
 

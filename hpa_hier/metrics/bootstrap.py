@@ -21,7 +21,7 @@ def resamples(unit: npt.NDArray[np.integer], number: int, rng: np.random.Generat
         rng: consumed in one fixed order, so that the weights do not depend on how they are chunked.
 
     Yields:
-        (r, B) float32 chunks of weights: how often each sample stands in each resample; r sums to `number`.
+        (r, B) float32 chunks of weights: how often each resample holds each sample; r sums to `number`.
     """
     many = int(unit.max()) + 1 if len(unit) else 0
     at_once = max(1, _ENTRIES // max(1, len(unit)))
@@ -34,19 +34,19 @@ def resamples(unit: npt.NDArray[np.integer], number: int, rng: np.random.Generat
 
 
 def interval(values: Floats, point: Floats, level: float) -> tuple[Floats, Floats]:
-    """Return percentile bounds of resampled figures, moved so that the resamples' median is the figure itself.
+    """Return percentile bounds of a resampled metric, moved so that the resamples' median is the metric itself.
 
     Resamples are biased where positives are few: copies of one image rank side by side, and a class that a resample
     misses is left out of its mean, so that mean AP rises by several of its standard errors. Unmoved bounds then do
-    not even hold the figure.
+    not even hold the metric.
 
     Args:
-        values: (R, ...) resampled figures; NaN is left out.
-        point: (...) the figure of the samples as they are.
+        values: (R, ...) the metric on each resample; NaN is left out.
+        point: (...) the metric of the samples as they are.
         level: share of the resamples inside, in (0, 1).
 
     Returns:
-        Two (...) arrays; NaN where no resample defines the figure.
+        Two (...) arrays; NaN where no resample defines the metric.
 
     >>> low, high = interval(np.arange(101.0), np.array(48.0), 0.9)
     >>> round(float(low)), round(float(high))

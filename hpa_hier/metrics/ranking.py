@@ -33,7 +33,7 @@ class Ranked:
 
     @classmethod
     def of(cls, probs: Floats, present: Bools, known: Bools, *, ordered: bool = False) -> Ranked:
-        """Rank samples; probs, present and known are (B, N). Which sample stands where is kept only if `ordered`."""
+        """Rank samples; probs, present and known are (B, N). Where each sample went is kept only if `ordered`."""
         if not ordered:
             return cls._without_order(probs, present & known, known)
         falling = np.ascontiguousarray(-probs.T)
@@ -94,7 +94,7 @@ def f1_curve(ranked: Ranked, weights: NDArray[np.float32] | None = None) -> NDAr
 
     Args:
         ranked: the samples of N nodes.
-        weights: of one node alone: (R, B) how often each ranked sample stands in each resample; None: once.
+        weights: of one node alone: (R, B) how often each resample holds each ranked sample; None: once.
 
     Returns:
         F1 (N, B), or (R, B) with weights; -1 where no threshold can lie behind the sample. Without positives none is

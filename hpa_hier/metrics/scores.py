@@ -1,7 +1,7 @@
-"""Metrics: figures of one system's answers, each for all samples or for many weightings of them at once.
+"""Metrics of one system's answers, each for all samples or for many weightings of them at once.
 
 Every function takes `known` (what the annotation tells; the rest is left out) and, where it sums over samples,
-`weights`: (R, B), one row a resample. Without weights the leading R axis is absent. A figure that the data do not
+`weights`: (R, B), one row a resample. Without weights the leading R axis is absent. A metric that the data do not
 define, such as the F1 of a class without positives, is NaN; means over classes leave NaN out and never count it as 0.
 """
 

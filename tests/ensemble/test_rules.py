@@ -19,7 +19,7 @@ from hpa_hier.ensemble.combine.aggregates import AGGREGATES
 from hpa_hier.ensemble.decide.rule import Choice, ThresholdOptions, ThresholdRule
 from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS
 from hpa_hier.ensemble.fit import fit
-from hpa_hier.ensemble.rules import TABLES, check_rules
+from hpa_hier.ensemble.rules import check_rules
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Floats
 from hpa_hier.metrics.ranking import Ranked
@@ -102,11 +102,3 @@ def test_a_rule_that_no_table_has_is_refused_with_the_choices() -> None:
     choices = "choose one of bagged, plugin, f1, fixed; did you mean 'plugin'"
     with pytest.raises(UserError, match=rf"^ensemble\.thresholds: there is no 'plugn'; {choices}"):
         check_rules(EnsembleSettings(thresholds="plugn"))
-
-
-def test_the_settings_name_every_rule_beside_their_defaults() -> None:
-    source = Path(EnsembleSettings.__module__.replace(".", "/") + ".py")
-    lines = (Path(__file__).resolve().parents[2] / source).read_text(encoding="utf-8").splitlines()
-    for setting, table in TABLES.items():
-        (line,) = [line for line in lines if line.startswith(f"    {setting}: str")]
-        assert line.partition("#")[2].strip() == ", ".join(table), setting

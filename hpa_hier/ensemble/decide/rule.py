@@ -45,7 +45,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Resamples:
-    """Held-out samples, and how often each stands in each of R resamples.
+    """Held-out samples, and how often each of R resamples holds each.
 
     Attributes:
         probs: (B, N).

@@ -106,7 +106,7 @@ def f1_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None) ->
 
     Args:
         ranked: the samples of N nodes.
-        weights: of one node alone: (R, B) how often each ranked sample stands in each resample; None: once.
+        weights: of one node alone: (R, B) how often each resample holds each ranked sample; None: once.
 
     Returns:
         (N,), or (R,) with weights. A node without positives gets one that no sample reaches.
@@ -128,7 +128,7 @@ def prevalence_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = 
 
     Args:
         ranked: the samples of N nodes.
-        weights: of one node alone: (R, B) how often each ranked sample stands in each resample; None: once.
+        weights: of one node alone: (R, B) how often each resample holds each ranked sample; None: once.
 
     Returns:
         (N,), or (R,) with weights.
@@ -149,7 +149,7 @@ def plugin_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None
 
     Args:
         ranked: the samples, N nodes.
-        weights: (R, B) how often each sample stands in each resample; None: once.
+        weights: (R, B) how often each resample holds each sample; None: once.
 
     Returns:
         (N,), or (R, N) with weights; in [0, 0.5].
@@ -189,7 +189,7 @@ def _ranked(resamples: Resamples) -> Ranked:
 
 
 def _bags(row: Ranked, options: ThresholdOptions) -> Floats:
-    """F1 thresholds (R,) of one node on R resamples, each sample standing in each about once (Poisson's numbers).
+    """F1 thresholds (R,) of one node on R resamples, each of which holds each sample about once (Poisson's numbers).
 
     The best rank is that of a positive, and near the best of all samples in every resample; so some places around that
     are enough, and what lies between two of them is drawn as one number. Time does not grow with the samples.

@@ -19,7 +19,7 @@ class FitData:
         members: E members' scores of the same B samples, by name.
         available: (E, B) which member scored which sample.
         truth: targets of these samples.
-        units: B names of what must not be split between folds; "" stands alone.
+        units: B names of what must not be split between folds; "" is alone.
     """
 
     members: tuple[Scores, ...]
@@ -50,7 +50,7 @@ def fit_data(
         truth: targets of at least these samples.
         available: (E, B) which member scored which sample, rows as `members`, columns as the first member's ids; None:
             all scored all.
-        units: for each of truth's samples, what it belongs to, as its antibody; None: each stands alone.
+        units: for each of truth's samples, what it belongs to, as its antibody; None: each is alone.
     """
     ids = sorted(members[0].ids) if members else []
     scored = align(members, ids)
