@@ -28,6 +28,10 @@ def assign_folds(present: Bools, units: Sequence[str] | None, number: int, seed:
 
     Returns:
         (B,) fold of each sample, 0 to number - 1.
+
+    >>> fold = assign_folds(np.eye(4, dtype=bool), ["a", "a", "", "b"], 2)
+    >>> fold[0] == fold[1], sorted(set(fold.tolist()))
+    (np.True_, [0, 1])
     """
     names = units or [f"{row}" for row in range(len(present))]
     _, first, unit = np.unique(number_units(names, by_name=True), return_index=True, return_inverse=True)

@@ -22,6 +22,10 @@ def resamples(unit: npt.NDArray[np.integer], number: int, rng: np.random.Generat
 
     Yields:
         (r, B) float32 chunks of weights: how often each resample holds each sample; r sums to `number`.
+
+    >>> (weights,) = resamples(np.array([0, 0, 1]), 2, np.random.default_rng(0))
+    >>> (weights[:, 0] == weights[:, 1]).all(), weights.shape
+    (np.True_, (2, 3))
     """
     many = int(unit.max()) + 1 if len(unit) else 0
     at_once = max(1, _ENTRIES // max(1, len(unit)))

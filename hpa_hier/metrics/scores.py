@@ -36,7 +36,11 @@ class Counts:
 
 
 def weighted_sum(values: npt.NDArray[np.generic], weights: Floats | None) -> Floats:
-    """Sum (B, ...) values over samples: (...) without weights, (R, ...) with weights (R, B)."""
+    """Sum (B, ...) values over samples: (...) without weights, (R, ...) with weights (R, B).
+
+    >>> weighted_sum(np.array([1.0, 2.0]), np.array([[2.0, 0.0]]))
+    array([2.])
+    """
     numbers = values.astype(np.float64)
     if weights is None:
         return np.asarray(numbers.sum(axis=0))
@@ -44,13 +48,21 @@ def weighted_sum(values: npt.NDArray[np.generic], weights: Floats | None) -> Flo
 
 
 def weighted_mean(values: npt.NDArray[np.generic], weights: Floats | None) -> Floats:
-    """Average (B,) values over samples: a 0-d array without weights, (R,) with weights (R, B)."""
+    """Average (B,) values over samples: a 0-d array without weights, (R,) with weights (R, B).
+
+    >>> weighted_mean(np.array([1.0, 2.0]), np.array([[3.0, 1.0]]))
+    array([1.25])
+    """
     whole = len(values) if weights is None else weights.sum(axis=1)
     return ratio(weighted_sum(values, weights), np.asarray(whole))
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
-    """Divide, with NaN where the whole is 0."""
+    """Divide, with NaN where the whole is 0.
+
+    >>> ratio(np.array([1.0, 0.0]), np.array([2.0, 0.0]))
+    array([0.5, nan])
+    """
     safe = np.where(whole == 0, 1, whole)
     return np.where(whole == 0, np.nan, part / safe)
 
@@ -80,39 +92,67 @@ def count(present: Bools, targets: Bools, known: Bools, weights: Floats | None =
 
 
 def precision(counts: Counts) -> Floats:
-    """Return the share of decisions that are right, per node; NaN where nothing was decided present."""
+    """Return the share of decisions that are right, per node; NaN where nothing was decided present.
+
+    >>> precision(Counts(*(np.array([x]) for x in (3.0, 1.0, 2.0, 4.0))))
+    array([0.75])
+    """
     return ratio(counts.tp, counts.tp + counts.fp)
 
 
 def recall(counts: Counts) -> Floats:
-    """Return the share of positives that were found, per node; NaN where there are none."""
+    """Return the share of positives that were found, per node; NaN where there are none.
+
+    >>> recall(Counts(*(np.array([x]) for x in (3.0, 1.0, 2.0, 4.0))))
+    array([0.6])
+    """
     return ratio(counts.tp, counts.tp + counts.fn)
 
 
 def f1(counts: Counts) -> Floats:
-    """Return the F1 of each node; NaN where the node has no positives."""
+    """Return the F1 of each node; NaN where the node has no positives.
+
+    >>> f1(Counts(*(np.array([x]) for x in (3.0, 1.0, 2.0, 4.0)))).round(3)
+    array([0.667])
+    """
     score = ratio(2 * counts.tp, 2 * counts.tp + counts.fp + counts.fn)
     return np.where(counts.tp + counts.fn == 0, np.nan, score)
 
 
 def macro_f1(counts: Counts) -> Floats:
-    """Average F1 over the nodes that have positives; the others are left out."""
+    """Average F1 over the nodes that have positives; the others are left out.
+
+    >>> float(macro_f1(Counts(*(np.array(x) for x in ([1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0])))).round(3))
+    0.667
+    """
     return mean_of_defined(f1(counts))
 
 
 def mean_of_defined(values: Floats) -> Floats:
-    """Average over the last axis, NaN left out; NaN where nothing is left."""
+    """Average over the last axis, NaN left out; NaN where nothing is left.
+
+    >>> float(mean_of_defined(np.array([0.5, np.nan, 1.0])))
+    0.75
+    """
     defined = ~np.isnan(values)
     return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
 
 
 def micro_precision(counts: Counts) -> Floats:
-    """Return precision over all nodes' decisions together; on closed decisions this is hierarchical precision."""
+    """Return precision over all nodes' decisions together; on closed decisions this is hierarchical precision.
+
+    >>> float(micro_precision(Counts(*(np.array(x) for x in ([1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0])))))
+    0.5
+    """
     return ratio(counts.tp.sum(axis=-1), (counts.tp + counts.fp).sum(axis=-1))
 
 
 def micro_recall(counts: Counts) -> Floats:
-    """Return recall over all nodes' positives together; on closed decisions this is hierarchical recall."""
+    """Return recall over all nodes' positives together; on closed decisions this is hierarchical recall.
+
+    >>> float(micro_recall(Counts(*(np.array(x) for x in ([1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0])))))
+    0.5
+    """
     return ratio(counts.tp.sum(axis=-1), (counts.tp + counts.fn).sum(axis=-1))
 
 
@@ -123,13 +163,20 @@ def micro_f1(counts: Counts) -> Floats:
     Σ|predicted ∩ true| / Σ|predicted| and Σ|predicted ∩ true| / Σ|true|.
 
     Source: hierarchical precision and recall, Kiritchenko, Matwin & Famili 2005.
+
+    >>> float(micro_f1(Counts(*(np.array(x) for x in ([1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0])))))
+    0.5
     """
     tp = counts.tp.sum(axis=-1)
     return ratio(2 * tp, 2 * tp + counts.fp.sum(axis=-1) + counts.fn.sum(axis=-1))
 
 
 def sample_f1(present: Bools, targets: Bools, known: Bools) -> Floats:
-    """Return each sample's F1 over nodes, (B,); a sample with nothing true and nothing predicted is right: 1."""
+    """Return each sample's F1 over nodes, (B,); a sample with nothing true and nothing predicted is right: 1.
+
+    >>> sample_f1(np.array([[True, True]]), np.array([[True, False]]), np.array([[True, True]])).round(3)
+    array([0.667])
+    """
     tp = (present & targets & known).sum(axis=1)
     wrong = ((present ^ targets) & known).sum(axis=1)
     score = ratio(2.0 * tp, 2.0 * tp + wrong)
@@ -137,7 +184,11 @@ def sample_f1(present: Bools, targets: Bools, known: Bools) -> Floats:
 
 
 def exact_match(present: Bools, targets: Bools, known: Bools) -> Bools:
-    """Tell, (B,), which samples have every known node right; the mean is subset accuracy."""
+    """Tell, (B,), which samples have every known node right; the mean is subset accuracy.
+
+    >>> exact_match(np.array([[True, True]]), np.array([[True, False]]), np.array([[True, True]]))
+    array([False])
+    """
     return np.asarray(((present == targets) | ~known).all(axis=1))
 
 
@@ -152,6 +203,10 @@ def average_precision(probs: Floats, targets: Bools, known: Bools, weights: Floa
 
     Returns:
         (N,), or (R, N) with weights; NaN for a node without positives.
+
+    >>> targets = np.array([[True], [False], [True]])
+    >>> average_precision(np.array([[0.9], [0.8], [0.7]]), targets, np.ones_like(targets)).round(3)
+    array([0.833])
     """
     many = np.ones((probs.shape[0], 1), np.float32) if weights is None else np.ascontiguousarray(weights.T)
     found = np.stack(
@@ -187,7 +242,11 @@ class CalibrationSums:
 
 
 def calibration_sums(probs: Floats, targets: Bools, known: Bools, bins: int = CALIBRATION_BINS) -> CalibrationSums:
-    """Sort every known (sample, node) entry into bins of equal width over [0, 1]; 1.0 falls into the last."""
+    """Sort every known (sample, node) entry into bins of equal width over [0, 1]; 1.0 falls into the last.
+
+    >>> calibration_sums(np.array([[0.2, 1.0]]), np.array([[False, True]]), np.array([[True, True]]), bins=2).entries
+    array([[1., 1.]])
+    """
     B = len(probs)
     which = np.minimum((probs * bins).astype(np.intp), bins - 1)
     cell = (np.arange(B)[:, None] * bins + which)[known]
@@ -203,13 +262,21 @@ def calibration_error(sums: CalibrationSums, weights: Floats | None = None) -> F
     """Return the expected calibration error: |mean probability − share true|, averaged over entries.
 
     Source: ECE with bins of equal width, Naeini, Cooper & Hauskrecht, AAAI 2015.
+
+    >>> probs, yes = np.array([[0.75], [0.75]]), np.array([[True], [False]])
+    >>> float(calibration_error(calibration_sums(probs, yes, np.ones_like(yes))))
+    0.25
     """
     gap = np.abs(weighted_sum(sums.probs, weights) - weighted_sum(sums.truth, weights)).sum(axis=-1)
     return ratio(gap, weighted_sum(sums.entries, weights).sum(axis=-1))
 
 
 def brier(probs: Floats, targets: Bools, known: Bools, weights: Floats | None = None) -> Floats:
-    """Return the mean squared error of the probabilities over all known entries."""
+    """Return the mean squared error of the probabilities over all known entries.
+
+    >>> float(brier(np.array([[0.5, 1.0]]), np.array([[True, True]]), np.array([[True, True]])))
+    0.125
+    """
     error = np.where(known, (probs - targets) ** 2, 0).sum(axis=1)
     return ratio(weighted_sum(error, weights), weighted_sum(known.sum(axis=1), weights))
 
@@ -220,6 +287,9 @@ def edge_violations(probs: Floats, edges: npt.NDArray[np.intp]) -> Floats:
     Args:
         probs: (B, N).
         edges: (E, 2) child and parent columns.
+
+    >>> edge_violations(np.array([[0.2, 0.7], [0.7, 0.2]]), np.array([[1, 0]]))
+    array([1., 0.])
     """
     if not len(edges):
         return np.zeros(len(probs))
@@ -227,7 +297,11 @@ def edge_violations(probs: Floats, edges: npt.NDArray[np.intp]) -> Floats:
 
 
 def incoherent(present: Bools, edges: npt.NDArray[np.intp]) -> Bools:
-    """Tell, (B,), which samples have a node present under a parent that is not."""
+    """Tell, (B,), which samples have a node present under a parent that is not.
+
+    >>> incoherent(np.array([[False, True]]), np.array([[1, 0]]))
+    array([ True])
+    """
     return np.asarray((present[:, edges[:, 0]] & ~present[:, edges[:, 1]]).any(axis=1))
 
 
@@ -235,6 +309,9 @@ def wilson(hits: Floats, trials: Floats, level: float) -> tuple[Floats, Floats]:
     """Return the bounds of a share's interval at `level` in (0, 1); NaN where there are no trials.
 
     Source: score interval, Wilson, JASA 1927.
+
+    >>> [bound.round(3).tolist() for bound in wilson(np.array([8.0]), np.array([10.0]), 0.95)]
+    [[0.49], [0.943]]
     """
     z = NormalDist().inv_cdf((1 + level) / 2)
     share = ratio(hits, trials)

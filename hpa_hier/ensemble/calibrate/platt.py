@@ -63,7 +63,11 @@ def platt_goals(targets: Targets) -> Floats:
 
 
 def count_fewer(targets: Targets) -> Floats:
-    """Return each node's positives or negatives, whichever are fewer, (n,)."""
+    """Return each node's positives or negatives, whichever are fewer, (n,).
+
+    >>> count_fewer(Targets(np.array([[True], [False], [False]]), np.ones((3, 1), bool)))
+    array([1.])
+    """
     positives = (targets.present & targets.known).sum(axis=0)
     return np.asarray(np.minimum(positives, (~targets.present & targets.known).sum(axis=0)), np.float64)
 

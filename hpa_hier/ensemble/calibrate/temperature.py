@@ -41,12 +41,20 @@ class Temperature(Calibration):
 
 
 def smallest_slope(scale: float) -> float:
-    """Return the smallest slope of logits that were divided by their root mean square."""
+    """Return the smallest slope of logits that were divided by their root mean square.
+
+    >>> smallest_slope(2.0)
+    0.002
+    """
     return SMALLEST_SLOPE * min(scale, _SCALE_LIMIT)
 
 
 def root_mean_square(values: Floats) -> float:
-    """Return the root mean square; 1 where it is 0 or there are no values."""
+    """Return the root mean square; 1 where it is 0 or there are no values.
+
+    >>> root_mean_square(np.array([3.0, -3.0]))
+    3.0
+    """
     return float(np.sqrt((values**2).mean())) or 1.0 if values.size else 1.0
 
 

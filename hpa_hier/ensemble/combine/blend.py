@@ -92,6 +92,12 @@ def blend_weights(logits: MemberLogits, targets: Targets) -> Floats:
         (E, N); columns sum to 1, or to 0 where nobody answers.
 
     Source: expectation maximisation for mixing proportions, Dempster, Laird & Rubin, 1977.
+
+    >>> right, wrong = np.array([[3.0], [-3.0]]), np.array([[-3.0], [3.0]])
+    >>> logits = MemberLogits(np.stack([right, wrong]), np.ones((2, 1), bool), np.ones((2, 2), bool))
+    >>> targets = Targets(np.array([[True], [False]]), np.ones((2, 1), bool))
+    >>> blend_weights(logits, targets)[:, 0].round(3)
+    array([1., 0.])
     """
     shares, answers = _entries(logits, targets)
     # Entries that one member alone answers for, or where all are all but right, tell nothing apart, and are most of

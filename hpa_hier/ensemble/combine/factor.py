@@ -36,6 +36,11 @@ def apply_factors(logits: Sequence[Floats], covers: Bools, given: Sequence[int |
     Returns:
         E arrays (B, N). The factor is the mean logit of the members that answer for the node and were trained on all
         images.
+
+    >>> part, leaf = np.array([[0.0, 0.0]]), np.array([[0.0, 0.0]])
+    >>> covers = np.array([[True, False], [False, True]])
+    >>> apply_factors([part, leaf], covers, [None, 0])[1].round(3)
+    array([[ 0.   , -1.099]])
     """
     result = list(logits)
     for e, node in enumerate(given):

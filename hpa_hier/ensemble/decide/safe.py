@@ -41,6 +41,10 @@ def safe_thresholds(probs: Floats, targets: Targets, precision: float) -> Floats
 
     Returns:
         (N,) the lowest such thresholds; infinite where there is none.
+
+    >>> probs, present = np.array([[0.9], [0.8], [0.7], [0.1]]), np.array([[True], [True], [True], [False]])
+    >>> safe_thresholds(probs, Targets(present, np.ones_like(present)), 0.7).round(3)
+    array([0.4])
     """
     ranked = Ranked.of(probs, targets.present, targets.known)
     share = np.cumsum(ranked.hits, axis=1) / (np.cumsum(ranked.counted, axis=1) + 1)

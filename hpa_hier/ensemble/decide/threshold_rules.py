@@ -132,6 +132,10 @@ def prevalence_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = 
 
     Returns:
         (N,), or (R,) with weights.
+
+    >>> probs, present = np.array([[0.9], [0.5], [0.2]]), np.array([[False], [True], [True]])
+    >>> prevalence_thresholds(Ranked.of(probs, present, np.ones_like(present))).round(3)
+    array([0.35])
     """
     times = 1 if weights is None else weights
     reached = np.cumsum(ranked.counted * times, axis=1)
