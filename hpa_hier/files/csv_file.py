@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.text_file import read_text
 
 MAX_BYTES = 512 << 20  # a label table above this is some other file
 _DELIMITERS = (",", ";", "\t")  # spreadsheets write the latter two
@@ -33,7 +33,10 @@ def read_csv(path: Path) -> CsvTable:
     Raises:
         UserError: the file is absent, no UTF-8 text, empty, or has rows of different lengths.
     """
-    text = _read_text(path)
+    text = read_text(path, "CSV", MAX_BYTES)
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise UserError(f"{path}:{line}: a NUL byte; this is no text file")
     delimiter = _delimiter(text.partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: tuple[str, ...] = ()
@@ -61,24 +64,6 @@ def read_csv(path: Path) -> CsvTable:
     return CsvTable(str(path), header, tuple(rows), tuple(lines))
 
 
-def _read_text(path: Path) -> str:
-    try:
-        if path.is_dir():
-            raise UserError(f"{path}: a folder, where a CSV file was expected")
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: {path.stat().st_size >> 20} MB; a label table holds at most {MAX_BYTES >> 20} MB")
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8; save the table as CSV in UTF-8") from None
-    if "\0" in text:
-        raise UserError(f"{path}:{text[: text.index(chr(0))].count(chr(10)) + 1}: a NUL byte; this is no text file")
-    return text
-
-
 def _delimiter(first_line: str) -> str:
     return max(_DELIMITERS, key=lambda mark: (first_line.count(mark), -_DELIMITERS.index(mark)))
 
@@ -88,12 +73,3 @@ def _checked_header(path: Path, header: tuple[str, ...]) -> tuple[str, ...]:
     if twice:
         raise UserError(f"{path}:1: column {twice[0]!r} appears twice in the header; give each column its own name")
     return header
-
-
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table as CSV text with commas and Unix line ends."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()

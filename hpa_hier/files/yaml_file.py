@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +16,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.text_file import read_text
 
 Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | None"
 Key: TypeAlias = "str | int"  # a mapping's key, or a list item's index
@@ -60,46 +60,13 @@ class YamlDocument:
         return UserError(f"{self.source}:{self.line(*keys)}: {problem}")
 
 
-def read_yaml(path: Path, *, max_bytes: int = MAX_BYTES) -> YamlDocument:
+def read_yaml(path: Path) -> YamlDocument:
     """Read a YAML file that a person wrote.
-
-    Args:
-        path: the file; errors name it as given here.
-        max_bytes: larger files are refused before they are read.
 
     Raises:
         UserError: no such file, not a readable UTF-8 text file, too large, or not in the strict subset of YAML.
     """
-    return parse_yaml(read_text(path, max_bytes=max_bytes), str(path))
-
-
-def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
-    """Read a text file that a person wrote: UTF-8, with or without a byte order mark.
-
-    Raises:
-        UserError: the file is absent, not a regular file, unreadable, too large or not UTF-8.
-    """
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise UserError(f"{path}: this is a folder; name a YAML file")
-        if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"{path}: not an ordinary file; name a YAML file")
-        _check_size(path, status.st_size, max_bytes)
-        with path.open("rb") as handle:
-            content = handle.read(max_bytes + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path}: no such file; check the path") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise UserError(f"{str(path)!r}: cannot be read ({error})") from None
-    _check_size(path, len(content), max_bytes)  # it may have grown since
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}:{line}: byte 0x{content[error.start]:02x} is not UTF-8 text; save the file as UTF-8"
-        ) from None
+    return parse_yaml(read_text(path, "YAML", MAX_BYTES), str(path))
 
 
 def parse_yaml(text: str, source: str) -> YamlDocument:
@@ -140,13 +107,6 @@ def write_yaml(value: Value) -> str:
     taxonomy: '012'
     """
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH)
-
-
-def _check_size(path: Path, size: int, max_bytes: int) -> None:
-    if size > max_bytes:
-        raise UserError(
-            f"{path}: {size:,} bytes, more than the {max_bytes:,} that such a file may have; is it the right file?"
-        )
 
 
 def _check_text(text: str, source: str) -> None:

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import write_text
-from hpa_hier.files.csv_file import csv_text, read_csv
+from hpa_hier.files.tables import read_table, write_table
 from hpa_hier.members.score import Member, score
 from hpa_hier.models.heads.arcface import find_vote
 from hpa_hier.runs.manifest import BANK, check_files
-
-_HEADER = ("id", "annotated")
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Neighbour:
 
 def write_bank(path: Path, ids: tuple[str, ...], nodes: tuple[tuple[str, ...], ...]) -> None:
     """Write which samples a member remembers, in the order of its bank, and their annotated nodes."""
-    write_text(path, csv_text(_HEADER, ((sample, "|".join(names)) for sample, names in zip(ids, nodes, strict=True))))
+    write_table(path, pd.DataFrame({"id": ids, "annotated": ["|".join(names) for names in nodes]}))
 
 
 def has_neighbours(member: Member) -> bool:
@@ -51,7 +49,8 @@ def find_neighbours(folder: Path, member: Member, images: np.ndarray) -> list[li
     if not has_neighbours(member):
         raise UserError(f"member '{member.name}' has head {member.manifest.head}; only arcface has nearest images")
     check_files(folder, member.manifest, (BANK,))
-    rows = read_csv(folder / BANK).rows
+    table = read_table(folder / BANK, ("id", "annotated"))
+    bank = [(sample, tuple(filter(None, names.split("|")))) for sample, names in table.itertuples(index=False)]
     network = member.network
     head = find_vote(network)
     width = head.bank.shape[1]
@@ -61,9 +60,6 @@ def find_neighbours(folder: Path, member: Member, images: np.ndarray) -> list[li
             side.cpu().numpy() for side in head.neighbours(torch.from_numpy(embedded).to(member.device))
         )
     return [
-        [
-            Neighbour(rows[place][0], tuple(rows[place][1].split("|")) if rows[place][1] else (), float(alike))
-            for alike, place in zip(near, which, strict=True)
-        ]
+        [Neighbour(bank[place][0], bank[place][1], float(alike)) for alike, place in zip(near, which, strict=True)]
         for near, which in zip(similarity, places.tolist(), strict=True)
     ]

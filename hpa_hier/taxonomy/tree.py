@@ -14,7 +14,8 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import text_digest
 from hpa_hier.files.shipped import find_shipped
 from hpa_hier.files.spelling import did_you_mean
-from hpa_hier.files.yaml_file import read_text
+from hpa_hier.files.text_file import read_text
+from hpa_hier.files.yaml_file import MAX_BYTES
 from hpa_hier.taxonomy.graph import build_graph
 from hpa_hier.taxonomy.load import ALL, add_virtual_text, parse_taxonomy
 from hpa_hier.taxonomy.node import Node
@@ -65,7 +66,7 @@ class Taxonomy:
             UserError: with the file, the line and what to do.
         """
         found = find_shipped(str(path), "hierarchy")
-        return cls.from_text(read_text(found), str(found))
+        return cls.from_text(read_text(found, "YAML", MAX_BYTES), str(found))
 
     @classmethod
     def from_text(cls, text: str, source: str = "<text>") -> Taxonomy:

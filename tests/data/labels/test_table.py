@@ -153,7 +153,7 @@ def test_a_table_of_problems_only_has_nothing_to_keep(tmp_path, tree):
         (b'Id,Target\na,"0\n', "labels.csv:2: not a CSV row"),
         (b"Target,Class\n0,1\n", "labels.csv:1: no id column among 'Target', 'Class'; name one of them Id"),
         (b"Id,CellLine\na,HeLa\n", "labels.csv:1: neither a column Target or Label nor 0/1 columns"),
-        (b"Id,Target,Id\na,0,b\n", "labels.csv:1: column 'Id' stands twice"),
+        (b"Id,Target,Id\na,0,b\n", "labels.csv:1: column 'Id' appears twice"),
     ],
 )
 def test_each_broken_table_has_its_own_message(tmp_path, tree, text, message):
@@ -165,7 +165,7 @@ def test_each_broken_table_has_its_own_message(tmp_path, tree, text, message):
 def test_an_absent_table_and_a_folder_are_distinguished(tmp_path, tree):
     with pytest.raises(UserError, match=r"absent\.csv: no such file"):
         read_labels(tmp_path / "absent.csv", tree)
-    with pytest.raises(UserError, match="a folder, where a CSV file was expected"):
+    with pytest.raises(UserError, match="this is a folder; name a CSV file"):
         read_labels(tmp_path, tree)
 
 

@@ -1,0 +1,40 @@
+"""Text files that people write: UTF-8, of a size that can be meant, or an error that says what they are instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpa_hier.errors import UserError
+
+
+def read_text(path: Path, kind: str, max_bytes: int) -> str:
+    """Read a text file, with or without a byte order mark.
+
+    Args:
+        path: the file; errors name it as given here.
+        kind: what it should be, such as YAML.
+        max_bytes: larger files are refused before they are read.
+
+    Raises:
+        UserError: the file is absent, a folder, unreadable, too large or not UTF-8.
+    """
+    try:
+        if path.is_dir():
+            raise UserError(f"{path}: this is a folder; name a {kind} file")
+        size = path.stat().st_size
+        with path.open("rb") as handle:
+            content = handle.read(max_bytes + 1) if size <= max_bytes else b""
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{path}: no such file; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise UserError(f"{str(path)!r}: cannot be read ({error})") from None
+    size = max(size, len(content))  # it may have grown since
+    if size > max_bytes:
+        limit = f"{size:,} bytes, more than the {max_bytes:,} that such a file may have"
+        raise UserError(f"{path}: {limit}; is it the right file?")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = f"byte 0x{content[error.start]:02x} is not UTF-8 text"
+        raise UserError(f"{path}:{line}: {byte}; save the file as UTF-8") from None

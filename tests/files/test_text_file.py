@@ -1,0 +1,25 @@
+"""Text files: read whole, or refused with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpa_hier.errors import UserError
+from hpa_hier.files.text_file import read_text
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbfId\r\n")
+    assert read_text(tmp_path / "x.csv", "CSV", 100) == "Id\r\n"
+
+
+def test_what_is_no_such_text_file_is_refused_with_its_kind(tmp_path: Path) -> None:
+    (tmp_path / "latin.csv").write_bytes("Id\nZellk\xf6rper\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"latin\.csv:2: byte 0xf6 is not UTF-8 text; save the file as UTF-8"):
+        read_text(tmp_path / "latin.csv", "CSV", 100)
+    with pytest.raises(UserError, match=r"latin\.csv: 14 bytes, more than the 5 that such a file may have"):
+        read_text(tmp_path / "latin.csv", "CSV", 5)
+    with pytest.raises(UserError, match="this is a folder; name a CSV file"):
+        read_text(tmp_path, "CSV", 100)
