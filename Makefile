@@ -20,7 +20,7 @@ test: $(VENV)/.installed-dev  ## set up, then lint, types and tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-format: $(VENV)/.installed-dev  ## rewrite the code in the house format
+format: $(VENV)/.installed-dev  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
