@@ -148,7 +148,7 @@ def test_a_table_of_problems_only_has_nothing_to_keep(tmp_path, tree):
         (b"", "labels.csv: the file is empty"),
         (b"Id,Target\n", "no usable row among 0; the table has a header only"),
         (b"Id,Target\na,0,1\n", "labels.csv:2: 3 cells where the header has 2"),
-        (b"Id,Target\n\xff\xfe,0\n", "labels.csv: byte 10 is not UTF-8"),
+        (b"Id,Target\n\xff\xfe,0\n", "labels.csv:2: byte 0xff is not UTF-8 text"),
         (b"Id,Target\na,0\n\x00,0\n", "labels.csv:3: a NUL byte"),
         (b'Id,Target\na,"0\n', "labels.csv:2: not a CSV row"),
         (b"Target,Class\n0,1\n", "labels.csv:1: no id column among 'Target', 'Class'; name one of them Id"),
