@@ -1,13 +1,13 @@
-"""How well a classifier tells simulated channels from real ones: its AUC per channel, 0.5 where it cannot.
+"""Measure how well a classifier separates simulated channels from real ones: AUC per channel, 0.5 where it cannot.
 
     python benchmarks/detector.py --real DIR [--dictionary DIR] [--size 256] [--crop 64]
 
 DIR holds real single-channel PNGs named `<id>_<channel>.png`, as the 2018 competition's, 512 pixels wide; DIR of
 --dictionary holds RGB pictures, as the atlas's cell dictionary (their lower 8 % with the scale bar is cut off). As many
 fields are simulated as there are real images, with the real table's labels, at 512 pixels as the competition's. Both
-are shrunk to `size`, cut into crops of `crop` pixels, and told apart by logistic regression (ridge, by Newton's method)
-on fixed figures of each crop: quantiles of intensity, of gradients and of two scales of detail, and the
-spectrum in rings. AUC is that of five folds over images, never over crops, so that no image stands on both sides. A
+are shrunk to `size`, cut into crops of `crop` pixels, and separated by logistic regression (ridge, by Newton's method)
+on fixed features of each crop: quantiles of intensity, of gradients and of two scales of detail, and the
+spectrum in rings. AUC is that of five folds over images, never over crops, so that no image is on both sides. A
 classifier of another kind may do better. Costs half a minute on one core.
 """
 
@@ -31,7 +31,7 @@ FOLDS, RINGS = 5, 10
 
 
 def features(crop: np.ndarray) -> np.ndarray:
-    """Return (F,) figures of one crop (S, S) uint8."""
+    """Return (F,) features of one crop (S, S) uint8."""
     light = crop.astype(np.float32) / 255
     fine = light - cv2.GaussianBlur(light, (0, 0), 1)
     coarse = cv2.GaussianBlur(light, (0, 0), 1) - cv2.GaussianBlur(light, (0, 0), 4)
@@ -65,7 +65,7 @@ def fit_ridge(x: np.ndarray, y: np.ndarray, ridge: float = 1.0) -> np.ndarray:
     return weights
 
 
-def told_apart(real: list[np.ndarray], simulated: list[np.ndarray], crop: int, rng: np.random.Generator) -> float:
+def separation(real: list[np.ndarray], simulated: list[np.ndarray], crop: int, rng: np.random.Generator) -> float:
     """Return the cross-validated AUC over crops of images (S, S)."""
     rows, image, positive = [], [], []
     for number, plane in enumerate([*real, *simulated]):
@@ -85,7 +85,7 @@ def told_apart(real: list[np.ndarray], simulated: list[np.ndarray], crop: int, r
     return auc(scores, y)
 
 
-def shrunk(plane: np.ndarray, size: int) -> np.ndarray:
+def shrink(plane: np.ndarray, size: int) -> np.ndarray:
     """Shrink to (size, size) by area."""
     return np.asarray(cv2.resize(plane, (size, size), interpolation=cv2.INTER_AREA))
 
@@ -93,7 +93,7 @@ def shrunk(plane: np.ndarray, size: int) -> np.ndarray:
 def real_channels(folder: Path, size: int) -> dict[str, list[np.ndarray]]:
     """Read channel → images of a folder of single-channel PNGs."""
     return {
-        c: [shrunk(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), size) for path in sorted(folder.glob(f"*_{c}.png"))]
+        c: [shrink(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), size) for path in sorted(folder.glob(f"*_{c}.png"))]
         for c in CHANNELS
     }
 
@@ -105,7 +105,7 @@ def dictionary_channels(folder: Path, size: int) -> dict[str, list[np.ndarray]]:
         picture = cv2.imread(str(path))
         side = round(0.92 * min(picture.shape[:2]))
         for c, index in zip(CHANNELS[:3], (2, 1, 0), strict=True):
-            found[c].append(shrunk(np.ascontiguousarray(picture[:side, :side, index]), size))
+            found[c].append(shrink(np.ascontiguousarray(picture[:side, :side, index]), size))
     return found
 
 
@@ -126,7 +126,7 @@ def simulated_channels(
     for index, sample in enumerate(draw_samples(count, seed)):
         pixels = float(np.exp(rng.uniform(*np.log(radius)))) * side if radius else None
         fields.append(simulate_field(seed, index, side, sample.labels, radius=pixels).image)
-    return {c: [shrunk(np.ascontiguousarray(field[k]), size) for field in fields] for k, c in enumerate(CHANNELS)}
+    return {c: [shrink(np.ascontiguousarray(field[k]), size) for field in fields] for k, c in enumerate(CHANNELS)}
 
 
 def main(arguments: list[str]) -> int:
@@ -151,7 +151,7 @@ def main(arguments: list[str]) -> int:
             raise UserError(f"{options.real}: no file called <id>_red.png, _green.png, _blue.png or _yellow.png")
         simulated = simulated_channels(many, (options.simulated_size, options.size), radius, options.seed)
         for c, planes in real.items():
-            value = told_apart(planes, simulated[c][: len(planes)], options.crop, np.random.default_rng(options.seed))
+            value = separation(planes, simulated[c][: len(planes)], options.crop, np.random.default_rng(options.seed))
             print(f"| {name} | {c} | {len(planes)}, {len(planes)} | {value:.2f} |", flush=True)
     return 0
 

@@ -43,7 +43,7 @@ from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 
-NAMESPACES = ("GO0003674", "GO0005575", "GO0008150")  # of GO, which the published figures leave out like the root
+NAMESPACES = ("GO0003674", "GO0005575", "GO0008150")  # of GO, which the published results leave out like the root
 TRUNK = "trunk-"  # networks that are tried for their settings
 AGAIN = 64  # training samples that stand in for a calibration part where all others are trained on
 ROWS = ("flat", "flat ensemble", "C-HMCNN as rebuilt", "chain", "levels", "full ensemble")
@@ -164,8 +164,8 @@ class Bench:
             plan = plan_training(opened, member)
             kept = read_finished(plan)
             other = kept is not None and bool(describe_differences(kept, plan))
-            train_member(plan, replace(request, restart=other))  # what the recipe says now counts, not what it said
-            _tell(f"{run_name}/{member.name}: {time.monotonic() - begun:.0f} s")
+            train_member(plan, replace(request, restart=other))  # the recipe as it is now counts
+            _report(f"{run_name}/{member.name}: {time.monotonic() - begun:.0f} s")
 
     def scores(self, run_name: str, member: str) -> Scores:
         """Return what a member says of the part that its run holds out."""
@@ -187,19 +187,19 @@ class Bench:
         firsts = [one for one in self.members if one.name.endswith("-0") and one.name != "flat-0"]
         self.train("choose", self.parts, firsts)
         found |= {one.name: self.au_prc(self.scores("choose", one.name)) for one in firsts}
-        _tell("validation part: " + ", ".join(f"{name} {value:.4f}" for name, value in found.items()))
+        _report("validation part: " + ", ".join(f"{name} {value:.4f}" for name, value in found.items()))
         self.held = {_kind(one.name): self.scores("choose", one.name) for one in firsts}
         self.held["flat"] = self.scores("choose", best.name)
-        pool = [_pooled(_kind(name), [self.held[_kind(name)]]) for name in self.recipe.ensemble.members]
+        pool = [_concatenate(_kind(name), [self.held[_kind(name)]]) for name in self.recipe.ensemble.members]
         pool = list({one.name: one for one in pool}.values())
-        said = self.predict(pool, pool)
-        _tell(f"trunk: {best.name}; full ensemble on the validation part {self.au_prc_of(self.truth, said.probs):.4f}")
+        prediction = self.predict(pool, pool)
+        _report(f"trunk: {best.name}; full ensemble, validation part {self.micro_ap(self.truth, prediction.probs):.4f}")
 
     def measure(self, seed: int) -> list[dict[str, float | str]]:
         """Train on training and validation part, and score the test part; return a row for each system."""
         data, run_name = self.data, f"seed{seed}"
         parts = {**self.parts, "train": [*data.part("train"), *data.part("valid")], "test": data.part("test")}
-        self.train(run_name, parts, [_seeded(member, seed) for member in self.members])
+        self.train(run_name, parts, [_with_seed(member, seed) for member in self.members])
         return self.table(run_name, seed)
 
     def table(self, run_name: str, seed: int) -> list[dict[str, float | str]]:
@@ -213,10 +213,10 @@ class Bench:
             networks: dict[str, list[Scores]] = {}
             for member in systems[name]:
                 networks.setdefault(_kind(member), []).append(self.scores(run_name, member))
-            held = [_pooled(kind, [self.held[kind]]) for kind in networks]
-            said = self.predict(held, [_pooled(kind, scores) for kind, scores in networks.items()])
-            rows.append({"seed": seed, "system": name, "networks": len(systems[name]), **self.figures(said)})
-            _tell(f"seed {seed}: {name} {rows[-1]['AU(PRC)']:.4f}")
+            held = [_concatenate(kind, [self.held[kind]]) for kind in networks]
+            prediction = self.predict(held, [_concatenate(kind, scores) for kind, scores in networks.items()])
+            rows.append({"seed": seed, "system": name, "networks": len(systems[name]), **self.metrics(prediction)})
+            _report(f"seed {seed}: {name} {rows[-1]['AU(PRC)']:.4f}")
         return rows
 
     def predict(self, held: list[Scores], unseen: list[Scores]) -> Prediction:
@@ -225,28 +225,30 @@ class Bench:
         weights = ensemble.combiner.aggregate.weights
         if len(held) > 1 and weights is not None:
             largest = dict(zip((member.name for member in ensemble.members), weights.max(axis=1), strict=True))
-            _tell("weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in largest.items()))
+            _report("weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in largest.items()))
         return ensemble.predict(unseen)
 
-    def figures(self, said: Prediction) -> dict[str, float]:
+    def metrics(self, prediction: Prediction) -> dict[str, float]:
         """Compare an answer with the truth."""
-        truth = self.data.truth(said.ids)
-        leaf = np.array([self.data.taxonomy.is_leaf(node) for node in said.nodes])
-        hits = (said.present & truth.present).sum(axis=0)
-        f1 = 2 * hits / np.maximum(said.present.sum(axis=0) + truth.present.sum(axis=0), 1)
+        truth = self.data.truth(prediction.ids)
+        leaf = np.array([self.data.taxonomy.is_leaf(node) for node in prediction.nodes])
+        hits = (prediction.present & truth.present).sum(axis=0)
+        f1 = 2 * hits / np.maximum(prediction.present.sum(axis=0) + truth.present.sum(axis=0), 1)
         return {
-            "AU(PRC)": self.au_prc_of(truth, said.probs),
-            "leaf AU(PRC)": float(average_precision_score(truth.present[:, leaf].ravel(), said.probs[:, leaf].ravel())),
+            "AU(PRC)": self.micro_ap(truth, prediction.probs),
+            "leaf AU(PRC)": float(
+                average_precision_score(truth.present[:, leaf].ravel(), prediction.probs[:, leaf].ravel())
+            ),
             "macro F1": float(f1[truth.present.any(axis=0) & self.data.counted].mean()),
-            "violations raw": self.violations(said.raw),
-            "violations": self.violations(said.probs),
+            "violations raw": self.violations(prediction.raw),
+            "violations": self.violations(prediction.probs),
         }
 
     def au_prc(self, scores: Scores) -> float:
         """AU(PRC) of one network on the validation part."""
-        return self.au_prc_of(self.truth, lift(expit(scores.logits), self.data.taxonomy.bottom_up))
+        return self.micro_ap(self.truth, lift(expit(scores.logits), self.data.taxonomy.bottom_up))
 
-    def au_prc_of(self, truth: Truth, probs: np.ndarray) -> float:
+    def micro_ap(self, truth: Truth, probs: np.ndarray) -> float:
         """Micro average precision over the nodes that count."""
         counted = self.data.counted
         return float(average_precision_score(truth.present[:, counted].ravel(), probs[:, counted].ravel()))
@@ -267,11 +269,11 @@ def _bf16_pays() -> bool:
     return torch.cuda.is_available() or processor_has_bf16()
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _seeded(member: MemberSettings, seed: int) -> MemberSettings:
+def _with_seed(member: MemberSettings, seed: int) -> MemberSettings:
     return member.model_copy(update={"seed": member.seed + 1000 * seed})
 
 
@@ -283,7 +285,7 @@ def _kind(member: str) -> str:
     return member.rsplit("-", 1)[0]
 
 
-def _pooled(kind: str, scores: Sequence[Scores]) -> Scores:
+def _concatenate(kind: str, scores: Sequence[Scores]) -> Scores:
     """Return the mean probability of networks of one kind, as logits."""
     mean = np.mean([expit(one.logits) for one in scores], axis=0)
     return Scores(kind, scores[0].ids, scores[0].nodes, logit(np.clip(mean, 1e-7, 1 - 1e-7)))

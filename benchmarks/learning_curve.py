@@ -1,11 +1,11 @@
-"""Macro F1 on simulated cells against the number of simulated images trained on: neither saturated at once nor flat.
+"""Measure macro F1 on simulated cells against the number of simulated images trained on.
 
     python benchmarks/learning_curve.py [--counts 250,500,1000,2000,4000,8000] [--size 64] [--passes 8] [--least 300]
 
 Trains the demo's coarse and leaf members on the first N images of one draw with the real table's class counts, for the
-same number of passes, but at least `least` steps of 64 images, which the small sets need to get anywhere: more images
-pay only where there are steps to see them in. Tests them on the same 1,500 images of another draw.
-Thresholds come from 750 further images. Macro F1 leaves out classes that the test images lack. One core, some minutes.
+same number of passes, but at least `least` steps of 64 images, which the small sets need to learn at all. Tests them on
+the same 1,500 images of another draw. Thresholds come from 750 further images. Macro F1 leaves out classes that the
+test images lack. One core, some minutes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from hpa_hier.cli.command import one_thread_a_process, run
 from hpa_hier.files.atomic import write_text
+from hpa_hier.metrics import scores as metrics
 
 HELD_OUT, FITTED = 1500, 750  # images to test on, and to fit thresholds on
 LEVELS = ("coarse", "leaf")
@@ -41,9 +42,7 @@ def best_thresholds(scores: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 def macro_f1(answered: np.ndarray, present: np.ndarray) -> float:
     """Return the mean F1 over the columns that occur in `present`; both (B, n) bool."""
-    occurs = present.any(axis=0)
-    f1 = 2 * (answered & present).sum(axis=0) / np.maximum(answered.sum(axis=0) + present.sum(axis=0), 1)
-    return float(f1[occurs].mean())
+    return float(metrics.macro_f1(metrics.count(answered, present, np.ones_like(present))))
 
 
 def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start: Path | None = None):
@@ -78,11 +77,11 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     order = np.concatenate([rng.permutation(len(images)) for _ in range(-(-steps * 64 // len(images)))])
     for step in range(steps):
         rows = order[step * 64 : (step + 1) * 64]
-        drawn = draw(ranges, len(rows), images.shape[1], rng)
-        batch = to_tensor(warp(images[rows], drawn.matrices, np.empty((len(rows), side, side, 4), np.uint8)))
+        draws = draw(ranges, len(rows), images.shape[1], rng)
+        batch = to_tensor(warp(images[rows], draws.matrices, np.empty((len(rows), side, side, 4), np.uint8)))
         targets = torch.from_numpy(present[rows].astype(np.float32))
         with torch.autocast("cpu", torch.bfloat16):
-            logits = network.training_logits(batch, torch.from_numpy(drawn.gain))
+            logits = network.training_logits(batch, torch.from_numpy(draws.gain))
         loss = bce(logits.float(), targets, torch.ones_like(targets))
         optimiser.zero_grad()
         loss.backward()
@@ -100,7 +99,7 @@ def score(network, images: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def simulated(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def simulate(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Simulate images with the real class counts: (B, 4, S, S) uint8, and (B, N) bool as the taxonomy's nodes."""
     from hpa_hier.data.labels.table import targets
     from hpa_hier.simulate.field import simulate_field
@@ -135,22 +134,22 @@ def main(arguments: list[str]) -> int:
 
     taxonomy = Taxonomy.load("hierarchy/hpa28.yaml")
     counts = [int(count) for count in options.counts.split(",")]
-    pool, pool_present = simulated(max(counts), options.size, options.seed)
-    held, held_present = simulated(HELD_OUT + FITTED, options.size, options.seed + 1)
+    pool, pool_present = simulate(max(counts), options.size, options.seed)
+    held, held_present = simulate(HELD_OUT + FITTED, options.size, options.seed + 1)
     lines = [
         "| simulated images | steps | " + " | ".join(f"{level} macro F1" for level in LEVELS) + " |",
         "|" + " --- |" * 4,
     ]
     for count in counts:
-        figures = []
+        values = []
         steps = max(options.least, options.passes * count // 64)
         for level in LEVELS:
             columns = [taxonomy.column[node] for node in taxonomy.level(level)]
             network = train(pool[:count], pool_present[:count][:, columns], steps, options.seed)
             scores, present = score(network, held), held_present[:, columns]
             limits = best_thresholds(scores[:FITTED], present[:FITTED])
-            figures.append(macro_f1(scores[FITTED:] >= limits, present[FITTED:]))
-        lines.append(f"| {count:,} | {steps:,} | " + " | ".join(f"{figure:.3f}" for figure in figures) + " |")
+            values.append(macro_f1(scores[FITTED:] >= limits, present[FITTED:]))
+        lines.append(f"| {count:,} | {steps:,} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
         print(lines[-1], flush=True)
     text = "\n".join(lines)
     print(text)

@@ -113,9 +113,9 @@ def real_table(options: argparse.Namespace, run_folder: Path, out: Path) -> str:
     if options.real is None:
         return "Not measured when this card was written."
     crop = ["--crop-lower", str(options.crop_lower)] if options.crop_lower else []
-    told = ["--images", str(options.real), "--labels", str(options.labels), *crop]
+    flags = ["--images", str(options.real), "--labels", str(options.labels), *crop]
     script = str(Path(__file__).with_name("sim_to_real.py"))
-    subprocess.run([sys.executable, script, *told, "--run", str(run_folder), "--markdown", str(out)], check=True)
+    subprocess.run([sys.executable, script, *flags, "--run", str(run_folder), "--markdown", str(out)], check=True)
     crop_text = f", the lower {options.crop_lower:.0%} cut off" if options.crop_lower else ""
     return REAL.format(title=options.title, crop=crop_text, looks=LOOKS, table=out.read_text(encoding="utf-8").strip())
 

@@ -1,9 +1,9 @@
-"""Whether a training that starts from the shipped leaf member, `--init pretrained`, does better than one from nothing.
+"""Compare training from the bundled leaf member (`--init pretrained`) with training from random weights.
 
     python benchmarks/pretrained_start.py [--counts 250,1000] [--size 64] [--steps 200] [--repeats 4]
 
-Each repeat simulates its own images with the default settings and the real table's class counts, another world than the
-shipped member's (all classes alike, every zoom, simulated at twice the side, contrast of every kind), trains a leaf
+Each repeat simulates its own images with the default settings and the real table's class counts (the bundled member saw
+balanced classes, all zooms, twice the side and all kinds of contrast), trains a leaf
 network of one shape from both starts on the same images in the same order for the same few steps, and compares mean
 average precision over the leaves that occur among 1,000 other images (simulated). The interval is Student's over the
 repeats' differences. Some minutes on one core.
@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from learning_curve import score, simulated, train
+from learning_curve import score, simulate, train
 from scipy.stats import t as student
 
 from hpa_hier.cli.command import one_thread_a_process, run
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     counts = [int(count) for count in options.counts.split(",")]
     found = np.zeros((len(counts), options.repeats, 2))
     for repeat in range(options.repeats):
-        pool, present = simulated(max(counts) + TESTED, options.size, 1000 + repeat)
+        pool, present = simulate(max(counts) + TESTED, options.size, 1000 + repeat)
         for row, count in enumerate(counts):
             for column, start in enumerate((None, shipped)):
                 rows = slice(TESTED, TESTED + count)

@@ -1,4 +1,4 @@
-"""Every system of the three reports, the flat peer and the default recipe on the same simulated cells, in one table.
+"""Compare every system of the three reports, the flat baseline and the default recipe on the same simulated cells.
 
     python benchmarks/reports.py [--scale small|full] [--steps 500] [--only NAME ...] [--out artifacts/reports]
 
@@ -13,11 +13,11 @@ nothing is downloaded: what a report gained by pretraining is not in this table,
 rate than its head. Batches hold 32 images. All else is the recipe's. `--scale full` takes the recipes' own sizes, whole
 networks and pretrained weights, and a pretrained ResNet34 for the default recipe, whose own backbone is for processors.
 
-A report's network is judged twice: as its recipe cuts it, and with the default recipe's `ensemble` settings, which
-tells what it learned from how it is cut. No network stops early, so that all are trained alike.
+A report's network is judged twice: with its recipe's thresholds, and with the default recipe's `ensemble` settings,
+which separates what it learned from how thresholds are chosen. No network stops early, so that all train equally long.
 
 Writes table.md and table.json into --out, and with --heads each system's cost and score into the head of its recipe.
-All figures are of simulated cells.
+All results are of simulated cells.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from reports_table import ALIKE, METRICS, OWN, Row, markdown, write_heads
+from reports_table import METRICS, OWN, SAME_SETTINGS, Row, markdown, write_heads
 
 from hpa_hier.cli.command import one_thread_a_process, run
 from hpa_hier.errors import UserError
@@ -161,8 +161,8 @@ def flags(system: System) -> list[str]:
     return ["--config", system.config, *(word for change in system.sets for word in ("--set", change))]
 
 
-def alike_flags() -> list[str]:
-    """Return the flags that lay the default recipe's ensemble settings over a recipe's, but for its members."""
+def default_ensemble_flags() -> list[str]:
+    """Return the flags that set the default recipe's ensemble settings, except for the members."""
     settings = EnsembleSettings().model_dump(mode="json", exclude={"members", "baseline"})
     return [word for key, value in settings.items() for word in ("--set", f"ensemble.{key}={json.dumps(value)}")]
 
@@ -228,22 +228,24 @@ def answers(wanted: Sequence[System], jobs: int) -> dict[str, Evaluation]:
     """Fit and evaluate every system, `jobs` at a time; all must have the same test images.
 
     Returns:
-        System → evaluation; and, under the name with ALIKE behind it, with the default recipe's ensemble settings.
+        System → evaluation; with SAME_SETTINGS appended to the name, under the default recipe's ensemble settings.
     """
 
     def one(job: tuple[System, bool]) -> Evaluation:
-        system, alike = job
-        words = [*flags(system), *(alike_flags() if alike else ())]
+        system, same_settings = job
+        words = [*flags(system), *(default_ensemble_flags() if same_settings else ())]
         command("hpa_hier.ensemble", "fit", *words)
         command("hpa_hier.ensemble", "evaluate", *words)
         return read_evaluation(system.folder)
 
     found = {}
-    for alike in (True, False):  # what stays in a run is its recipe's
-        todo = [system for system in wanted if not (alike and system.name == OWN)]
+    for same_settings in (True, False):  # what stays in a run is its recipe's
+        todo = [system for system in wanted if not (same_settings and system.name == OWN)]
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            for system, evaluation in zip(todo, pool.map(one, [(system, alike) for system in todo]), strict=True):
-                found[system.name + (ALIKE if alike else "")] = evaluation
+            for system, evaluation in zip(
+                todo, pool.map(one, [(system, same_settings) for system in todo]), strict=True
+            ):
+                found[system.name + (SAME_SETTINGS if same_settings else "")] = evaluation
     ids = {name: evaluation.ids for name, evaluation in found.items()}
     first = next(iter(ids))
     for name, these in ids.items():
@@ -262,7 +264,7 @@ def minority_columns(labels: Path, taxonomy: Taxonomy) -> list[int]:
 
 
 def table(found: dict[str, Evaluation], minority: list[int], settings: ReportSettings) -> list[Row]:
-    """Measure all systems on the same resamples: each figure with its interval, and the own recipe's lead."""
+    """Measure all systems on the same resamples: each metric with its interval, and the own recipe's lead."""
     first = next(iter(found.values()))
     chosen = {name: (one, one.ensemble, _cost(one.facts["members"])) for name, one in found.items()}
     if OWN in found and (flat := found[OWN].baseline):
@@ -273,7 +275,7 @@ def table(found: dict[str, Evaluation], minority: list[int], settings: ReportSet
         name: _with_minority(values, minority) for name, values in measure_resamples(first, measures, settings).items()
     }
     rows = []
-    for name in sorted(chosen, key=place):
+    for name in sorted(chosen, key=row_order):
         row: Row = {"system": name, **chosen[name][2]}
         for metric in METRICS:
             row[metric] = _with_interval(points[name][metric], resampled[name][metric], settings)
@@ -284,9 +286,9 @@ def table(found: dict[str, Evaluation], minority: list[int], settings: ReportSet
     return rows
 
 
-def place(name: str) -> tuple[bool, int]:
-    """Return where a row stands: the reports' systems, the flat peer, the own recipe; then those cut alike."""
-    return name.endswith(ALIKE), (*ORDER, FLAT, OWN).index(name.removesuffix(ALIKE))
+def row_order(name: str) -> tuple[bool, int]:
+    """Return the order of a row: reports' systems, flat baseline, own recipe; then those with its settings."""
+    return name.endswith(SAME_SETTINGS), (*ORDER, FLAT, OWN).index(name.removesuffix(SAME_SETTINGS))
 
 
 def _with_interval(point: np.ndarray, resampled: np.ndarray, settings: ReportSettings) -> list[float | None]:

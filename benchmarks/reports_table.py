@@ -10,7 +10,9 @@ from hpa_hier.files.atomic import write_text
 
 RECIPES = Path(__file__).resolve().parents[1] / "configs" / "reports"
 OWN = "default"  # the project's own ensemble
-ALIKE = ", cut alike"  # behind a system's name: combined and cut by the own recipe's settings
+SAME_SETTINGS = (
+    ", default settings"  # appended to a system's name: combined and thresholded by the own recipe's settings
+)
 HEAD = "# Cost and score here: "
 METRICS = ("macro_f1", "minority_f1", "sample_f1", "micro_f1", "subset_accuracy", "mean_ap")
 WORDS = ("macro F1", "minority macro F1", "sample F1", "micro F1", "subset accuracy", "mean AP")
@@ -19,16 +21,18 @@ Row = dict[str, Any]  # of one system: its cost, and each metric with the ends o
 
 
 def markdown(rows: Sequence[Row], caption: str) -> str:
-    """Write the table, the same networks cut alike, and the own recipe's lead over every system, as Markdown."""
-    own = [row for row in rows if not row["system"].endswith(ALIKE)]
-    alike = [row for row in rows if row["system"].endswith(ALIKE)]
+    """Write the table and the own recipe's lead over every system, and over its networks with the own settings."""
+    own = [row for row in rows if not row["system"].endswith(SAME_SETTINGS)]
+    same_settings = [row for row in rows if row["system"].endswith(SAME_SETTINGS)]
     lines = [caption, "", "| system | networks | million weights | images/s | " + " | ".join(WORDS) + " |"]
     lines.append("| --- | --- | --- | --- |" + " --- |" * len(WORDS))
     for row in own:
         cost = f"{row['networks']} | {row['parameters'] / 1e6:.1f} | {row['images_per_second']:,.0f}"
         lines.append(f"| {row['system']} | {cost} | " + " | ".join(_cell(row[metric]) for metric in METRICS) + " |")
     lines += _leads(f"Lead of `{OWN}` over each, paired on the same resamples", own)
-    lines += _leads(f"The same where every network is combined and cut by the settings of `{OWN}`", alike)
+    lines += _leads(
+        f"The same where every network is combined and thresholded by the settings of `{OWN}`", same_settings
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -42,7 +46,7 @@ def _leads(title: str, rows: Sequence[Row]) -> list[str]:
     lines.append("| --- | --- | --- | --- | --- |")
     for row in rows:
         cells = (_cell(row[f"{metric} lead"], sign=True) for metric in columns)
-        name = row["system"].removesuffix(ALIKE)
+        name = row["system"].removesuffix(SAME_SETTINGS)
         lines.append(f"| {name} | {_cell(row['macro_f1'])} | " + " | ".join(cells) + " |")
     return lines
 

@@ -1,9 +1,9 @@
-"""How an ensemble that learned from simulated cells does on real images: groups, organelles and leaves, beside chance.
+"""Measure on real images an ensemble trained on simulated cells: groups, organelles and leaves, beside chance.
 
     python benchmarks/sim_to_real.py --images DIR --labels CSV [--crop-lower 0.08] [--run NAME|DIR] [--markdown FILE]
                                      [--missing yellow]
 
-Without --run it is the ensemble that comes with the package. Images may lack their yellow channel, or those that
+Without --run it is the bundled ensemble. Images may lack their yellow channel, or those that
 --missing names. Pictures with a scale bar burnt in, as the cell dictionary has, need `--crop-lower 0.08`: that share
 of the height is cut off below, and as much of the width, half on each side, so that squares stay squares.
 
@@ -27,6 +27,7 @@ from hpa_hier.cli.command import run
 from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.errors import UserError
+from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.bootstrap import interval, resamples
 from hpa_hier.predict.predictor import Predictor
 from hpa_hier.runs.find import PRETRAINED
@@ -37,25 +38,8 @@ RESAMPLES, LEVEL = 2000, 0.95
 GROUPS, ORGANELLES, LEAVES = "coarse", "compartment", "leaf"
 
 
-def macro_f1(present: np.ndarray, answered: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the mean F1 over classes that occur.
-
-    Args:
-        present: (B, n) bool, the truth.
-        answered: (B, n) bool.
-        weights: (R, B) how often each image stands in each resample.
-
-    Returns:
-        (R,); NaN where no class occurs.
-    """
-    both, either = weights @ (present & answered), weights @ (present.astype(int) + answered)
-    occurs = (weights @ present) > 0
-    f1 = np.where(occurs, 2 * both / np.maximum(either, 1e-9), 0.0).sum(axis=1)
-    return np.asarray(f1 / np.where(occurs.any(axis=1), occurs.sum(axis=1), np.nan))
-
-
 def top_hits(present: np.ndarray, probs: np.ndarray, k: int) -> np.ndarray:
-    """Say for each image whether a present node is among the k most probable, (B,) bool."""
+    """Return for each image whether a present node is among the k most probable, (B,) bool."""
     best = np.argsort(-probs, axis=1, kind="stable")[:, :k]
     return np.asarray(np.take_along_axis(present, best, axis=1).any(axis=1))
 
@@ -70,27 +54,30 @@ def top_chance(present: np.ndarray, k: int) -> float:
     return float(np.mean([1 - comb(nodes - int(m), k) / comb(nodes, k) for m in present.sum(axis=1)]))
 
 
-def row_of(name: str, figure: Callable[[np.ndarray], np.ndarray], images: int, chance: float) -> tuple[str, ...]:
-    """Return a line of the table; `figure` maps (R, B) weights to (R,) figures."""
-    point = figure(np.ones((1, images)))[0]
-    drawn = np.concatenate(list(resamples(np.arange(images), RESAMPLES, np.random.default_rng(0))))
-    low, high = interval(figure(drawn), np.asarray(point), LEVEL)
+def table_row(name: str, metric: Callable[[np.ndarray], np.ndarray], images: int, chance: float) -> tuple[str, ...]:
+    """Return a row of the table; `metric` maps (R, B) weights to (R,) values."""
+    point = metric(np.ones((1, images)))[0]
+    weights = np.concatenate(list(resamples(np.arange(images), RESAMPLES, np.random.default_rng(0))))
+    low, high = interval(metric(weights), np.asarray(point), LEVEL)
     return name, f"{point:.2f}", f"[{max(0.0, float(low)):.2f}, {min(1.0, float(high)):.2f}]", f"{chance:.2f}"
 
 
-def table_of(taxonomy: Taxonomy, present: np.ndarray, probs: np.ndarray, answered: np.ndarray) -> list[tuple[str, ...]]:
-    """Return the table's lines; all arrays are (B, N) with columns as taxonomy.nodes."""
+def table_rows(
+    taxonomy: Taxonomy, present: np.ndarray, probs: np.ndarray, answered: np.ndarray
+) -> list[tuple[str, ...]]:
+    """Return the table's rows; all arrays are (B, N) with columns as taxonomy.nodes."""
     images = len(present)
     groups = [taxonomy.column[node] for node in taxonomy.level(GROUPS)]
-    truth, said = present[:, groups], answered[:, groups]
-    always = macro_f1(truth, np.ones_like(truth), np.ones((1, images)))[0]
-    lines = [row_of("group macro F1", lambda w: macro_f1(truth, said, w), images, float(always))]
+    truth, answers, known = present[:, groups], answered[:, groups], np.ones((images, len(groups)), bool)
+    always = metrics.macro_f1(metrics.count(known, truth, known))
+    group_f1 = lambda w: metrics.macro_f1(metrics.count(answers, truth, known, w))  # noqa: E731
+    lines = [table_row("group macro F1", group_f1, images, float(always))]
     for level, name, ks in ((GROUPS, "group", (1,)), (ORGANELLES, "organelle", (1, 3)), (LEAVES, "leaf", (1, 3))):
         columns = [taxonomy.column[node] for node in taxonomy.level(level)]
         for k in ks:
             hits = top_hits(present[:, columns], probs[:, columns], k)
             chance = top_chance(present[:, columns], k)
-            lines.append(row_of(f"{name} top-{k}", lambda w, h=hits: w @ h / w.sum(axis=1), images, chance))  # type: ignore[misc]
+            lines.append(table_row(f"{name} top-{k}", lambda w, h=hits: w @ h / w.sum(axis=1), images, chance))  # type: ignore[misc]
     return lines
 
 
@@ -142,8 +129,8 @@ def main(arguments: list[str]) -> int:
     probs = np.stack([answers[sample][0] for _, sample in rows])
     answered = np.stack([answers[sample][1] for _, sample in rows])
     if options.each:
-        print(each(taxonomy, [sample for _, sample in rows], present, probs))
-    lines = [("metric", "value", f"{LEVEL:.0%} interval", "chance"), *table_of(taxonomy, present, probs, answered)]
+        print(describe_each(taxonomy, [sample for _, sample in rows], present, probs))
+    lines = [("metric", "value", f"{LEVEL:.0%} interval", "chance"), *table_rows(taxonomy, present, probs, answered)]
     lines.insert(1, ("---",) * 4)
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     print(
@@ -155,7 +142,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def each(taxonomy: Taxonomy, ids: list[str], present: np.ndarray, probs: np.ndarray) -> str:
+def describe_each(taxonomy: Taxonomy, ids: list[str], present: np.ndarray, probs: np.ndarray) -> str:
     """Return a line an image: its leaves, and the three most probable ones."""
     columns = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
     lines = []

@@ -1,4 +1,4 @@
-"""All 28 simulated patterns on one sheet, on request beside real images of the same classes.
+"""Write all 28 simulated patterns on one sheet, on request beside real images of the same classes.
 
     python benchmarks/simulate_sheet.py --out sheet.jpg [--real DIR] [--seed N]
 

@@ -1,4 +1,4 @@
-"""How fast fields are simulated: fields per second and core at several sizes, and whether the floor is kept.
+"""Measure how fast fields are simulated: fields per second and core at several sizes, against a floor.
 
     python benchmarks/simulate_speed.py [--sizes 64 128 256 512] [--seconds 5]
 

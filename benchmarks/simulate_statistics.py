@@ -1,8 +1,8 @@
-"""How bright simulated channels are beside real ones: a table of quantiles per channel, and a plot on request.
+"""Compare the brightness of simulated and real channels: a table of quantiles per channel, and a plot on request.
 
     python benchmarks/simulate_statistics.py --real DIR [--count 120] [--size 256] [--plot FILE.png]
 
-DIR holds real single-channel PNGs named `<id>_<channel>.png`, 8-bit, as the 2018 competition's. Each figure is the
+DIR holds real single-channel PNGs named `<id>_<channel>.png`, 8-bit, as the 2018 competition's. Each value is the
 median over images of that image's quantile, and in brackets the 10th and 90th percentile over images. Costs about ten
 seconds on one core.
 """

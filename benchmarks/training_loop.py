@@ -1,4 +1,4 @@
-"""Claim: the trainer library's loop costs a few per cent of a step. Times it against the bare steps, same batches.
+"""Measure what the trainer library's loop costs: time it against the bare steps on the same batches.
 
     python benchmarks/training_loop.py [--rounds 3]
 
@@ -55,7 +55,7 @@ class Seek(pl.Callback):
         trainer.train_dataloader.seek(0)
 
 
-def made() -> tuple[TrainingSettings, TrainingBatches, Training, PartBatches]:
+def make_training() -> tuple[TrainingSettings, TrainingBatches, Training, PartBatches]:
     """Make a training with its batches."""
     generator = np.random.default_rng(0)
     pack = Noise(generator.integers(0, 256, (IMAGES, 4, SIZE, SIZE), dtype=np.uint8))
@@ -76,7 +76,7 @@ def made() -> tuple[TrainingSettings, TrainingBatches, Training, PartBatches]:
 
 def library() -> float:
     """Return the seconds of two epochs under the trainer library."""
-    settings, batches, module, watched = made()
+    settings, batches, module, watched = make_training()
     trainer = make_trainer(settings, torch.device("cpu"), 2, [Seek()], False)
     start = time.process_time()
     trainer.fit(module, batches, watched)
@@ -85,7 +85,7 @@ def library() -> float:
 
 def bare() -> float:
     """Return the seconds of the same steps in a bare loop."""
-    _, batches, module, _ = made()
+    _, batches, module, _ = make_training()
     autocast = precision_for(torch.device("cpu"), "small_cnn") == "bf16-mixed"
     network = module.network.train()
     made_optimizer = module.configure_optimizers()

@@ -107,7 +107,7 @@ def test_attributes_become_normal_scores_that_the_test_part_has_no_say_in(tmp_pa
     assert np.isnan(data.values[:, 0]).any()
 
 
-def test_the_figure_is_micro_average_precision_over_all_nodes_but_the_root(tmp_path: Path) -> None:
+def test_the_metric_is_micro_average_precision_over_all_nodes_but_the_root(tmp_path: Path) -> None:
     data = hmc.read_set({"train": draw(tmp_path / "a.arff", 60, 0), "test": draw(tmp_path / "c.arff", 30, 2)})
     assert sorted(data.taxonomy.nodes) == ["E", "GO0003674", "a", "b", "c", "d"]
     truth = data.truth(data.part("test"))
@@ -117,7 +117,7 @@ def test_the_figure_is_micro_average_precision_over_all_nodes_but_the_root(tmp_p
     wanted = average_precision_score(truth.present[:, counted].ravel(), probs[:, counted].ravel())
     bench = hmc.Bench.__new__(hmc.Bench)
     bench.data = data
-    assert bench.au_prc_of(truth, probs) == pytest.approx(wanted)
+    assert bench.micro_ap(truth, probs) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
