@@ -29,7 +29,7 @@ from hpa_hier.data.split.split import (
     split_pack,
     write_split,
 )
-from hpa_hier.data.split.stratify import deviation, worst_ten
+from hpa_hier.data.split.stratify import deviation, mean_of_worst_ten
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import Recipe
@@ -263,8 +263,10 @@ def _describe_split(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequ
         lines.append(f"{total:,} groups, each in one part")
     rng = np.random.default_rng(0)
     random_parts = [rng.choice(len(PARTS), size=total, p=np.asarray(fractions))[units] for _ in range(5)]
-    random = float(np.mean([worst_ten(deviation(present, one, len(PARTS))) for one in random_parts]))
-    lines.append(f"mean deviation of the ten worst labels: {worst_ten(deviations):.1%} (random splits: {random:.1%})")
+    random = float(np.mean([mean_of_worst_ten(deviation(present, one, len(PARTS))) for one in random_parts]))
+    lines.append(
+        f"mean deviation of the ten worst labels: {mean_of_worst_ten(deviations):.1%} (random splits: {random:.1%})"
+    )
     return "\n".join(lines)
 
 

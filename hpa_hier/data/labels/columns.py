@@ -43,25 +43,25 @@ def find_columns(table: CsvTable, taxonomy: Taxonomy) -> LabelColumns:
         UserError: there is no id column, or neither a label column nor 0/1 columns named by label or node.
     """
     names = [name.lower() for name in table.header]
-    sample_id = _first(names, _ID_NAMES)
+    sample_id = _find_first(names, _ID_NAMES)
     if sample_id is None:
-        raise UserError(f"{table.source}:1: no id column among {_listed(table.header)}; name one of them Id")
-    target = _first(names, _TARGET_NAMES)
-    group = _first(names, _GROUP_NAMES)
+        raise UserError(f"{table.source}:1: no id column among {_list_names(table.header)}; name one of them Id")
+    target = _find_first(names, _TARGET_NAMES)
+    group = _find_first(names, _GROUP_NAMES)
     rest = tuple(j for j in range(len(names)) if j not in (sample_id, target, group))
     if target is not None:
         return LabelColumns(sample_id, target, (), group, rest)
     if not any(taxonomy.find_node(table.header[j]) for j in rest):
         raise UserError(
             f"{table.source}:1: neither a column Target or Label nor 0/1 columns named by label or node "
-            f"of '{taxonomy.name}' among {_listed(table.header)}"
+            f"of '{taxonomy.name}' among {_list_names(table.header)}"
         )
     hot = tuple(HotColumn(j, table.header[j]) for j in rest if taxonomy.find_node(table.header[j]) or _is_hot(table, j))
     _check_hot(table, hot)
     return LabelColumns(sample_id, None, hot, group, tuple(j for j in rest if j not in dict(hot)))
 
 
-def row_labels(
+def read_row(
     row: tuple[str, ...], columns: LabelColumns, taxonomy: Taxonomy
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return a row's annotated nodes, in the taxonomy's order, and its labels that no node has."""
@@ -86,7 +86,7 @@ def _split_cell(cell: str, taxonomy: Taxonomy) -> list[str]:
     return parts
 
 
-def _first(names: list[str], wanted: tuple[str, ...]) -> int | None:
+def _find_first(names: list[str], wanted: tuple[str, ...]) -> int | None:
     return next((names.index(name) for name in wanted if name in names), None)
 
 
@@ -106,6 +106,6 @@ def _check_hot(table: CsvTable, hot: tuple[HotColumn, ...]) -> None:
                 raise UserError(f"{table.source}:{line}: {row[j]!r} in the 0/1 column {name!r}; write 0 or 1")
 
 
-def _listed(header: tuple[str, ...]) -> str:
+def _list_names(header: tuple[str, ...]) -> str:
     shown = ", ".join(repr(name[:40]) for name in header[:8])
     return shown + (f" and {len(header) - 8} more" if len(header) > 8 else "")

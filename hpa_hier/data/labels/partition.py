@@ -39,8 +39,8 @@ def divide(counts: Mapping[str, int], images: int, settings: PartitionSettings, 
     Raises:
         UserError: a name is no leaf.
     """
-    named = {_leaf(name, taxonomy) for name in settings.majority}
-    least = 0 if named else settings.majority_min_images or _twentieth(counts, images, taxonomy)
+    named = {_find_leaf(name, taxonomy) for name in settings.majority}
+    least = 0 if named else settings.majority_min_images or _default_min_images(counts, images, taxonomy)
     majority = named or {leaf for leaf in taxonomy.leaves if counts.get(leaf, 0) >= least}
     return Partition(
         tuple(leaf for leaf in taxonomy.leaves if leaf in majority),
@@ -69,13 +69,13 @@ def virtual_node(side: str) -> str:
     return f"has_{side}"
 
 
-def _twentieth(counts: Mapping[str, int], images: int, taxonomy: Taxonomy) -> int:
+def _default_min_images(counts: Mapping[str, int], images: int, taxonomy: Taxonomy) -> int:
     """Return a twentieth of the images, moved so far that neither side is empty, unless all leaves have as many."""
     of_leaves = [counts.get(leaf, 0) for leaf in taxonomy.leaves]
     return max(1, min(max(images // 20, min(of_leaves) + 1), max(of_leaves)))
 
 
-def _leaf(name: str, taxonomy: Taxonomy) -> str:
+def _find_leaf(name: str, taxonomy: Taxonomy) -> str:
     node = taxonomy.find_node(name)
     if node is None or not taxonomy.is_leaf(node):
         raise UserError(

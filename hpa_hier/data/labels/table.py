@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.labels.columns import LabelColumns, find_columns, row_labels
+from hpa_hier.data.labels.columns import LabelColumns, find_columns, read_row
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, read_csv
@@ -75,7 +75,7 @@ def read_labels(path: Path | str, taxonomy: Taxonomy, on_problem: OnProblem = "s
     Raises:
         UserError: the table cannot be read, or has problems and `on_problem` is "stop".
     """
-    table = read_csv(Path(path))
+    table = read_csv(Path(path))  # by hand: pandas neither names the line of a mistake nor leaves 007 alone
     columns = find_columns(table, taxonomy)
     found = _sort_out(table, columns, taxonomy)
     problems = found.problems()
@@ -83,7 +83,7 @@ def read_labels(path: Path | str, taxonomy: Taxonomy, on_problem: OnProblem = "s
         stop_at_problems(path, problems, CURE)
     ids = tuple(table.rows[i][columns.id] for i in found.rows)
     if not ids:
-        raise UserError(f"{path}: no usable row among {len(table.rows):,}; {_brief(problems)}")
+        raise UserError(f"{path}: no usable row among {len(table.rows):,}; {_summarise(problems)}")
     return LabelTable(
         source=str(path),
         ids=ids,
@@ -110,7 +110,7 @@ class _Sorted:
     def problems(self) -> tuple[Problem, ...]:
         """Return every kind of problem that was met."""
         kinds = (
-            Problem("unknown label", tuple(_where(label, lines) for label, lines in self.unknown.items())),
+            Problem("unknown label", tuple(_describe_lines(label, lines) for label, lines in self.unknown.items())),
             Problem("duplicate id", tuple(self.duplicate)),
             Problem("id that cannot be a file name", tuple(self.bad)),
             Problem("row without a label", tuple(self.empty)),
@@ -122,7 +122,7 @@ def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy) -> _So
     found = _Sorted()
     for i, (row, line) in enumerate(zip(table.rows, table.lines, strict=True)):
         sample_id = row[columns.id]
-        nodes, unknown = row_labels(row, columns, taxonomy)
+        nodes, unknown = read_row(row, columns, taxonomy)
         if not is_valid_id(sample_id):
             found.bad.append(f"{sample_id!r} (line {line})")
             continue
@@ -151,13 +151,13 @@ def _note_duplicate(found: _Sorted, table: CsvTable, i: int, sample_id: str, nod
         found.skipped.setdefault(sample_id, f"duplicate id with other labels (line {table.lines[i]})")
 
 
-def _where(label: str, lines: list[int]) -> str:
+def _describe_lines(label: str, lines: list[int]) -> str:
     return (
         f"{label!r} (line {lines[0]})" if len(lines) == 1 else f"{label!r} ({len(lines):,} rows, first line {lines[0]})"
     )
 
 
-def _brief(problems: Sequence[Problem]) -> str:
+def _summarise(problems: Sequence[Problem]) -> str:
     return "; ".join(str(problem) for problem in problems if problem.items) or "the table has a header only"
 
 

@@ -41,7 +41,7 @@ def audit(pack: ImagePack, taxonomy: Taxonomy, split: Split | None = None, dista
         distance: bits that the fingerprints of near-duplicates may differ in, 0 to 15.
     """
     present = pack.targets(taxonomy).present
-    constant, dark = _odd_images(pack)
+    constant, dark = _find_odd_images(pack)
     duplicates = find_identical(pack.samples)
     part = dict(zip(split.ids, split.parts, strict=True)) if split else {}
     across_parts = tuple(ids for ids in duplicates if len({part[i] for i in ids if i in part}) > 1)
@@ -63,7 +63,7 @@ def audit(pack: ImagePack, taxonomy: Taxonomy, split: Split | None = None, dista
     )
 
 
-def _odd_images(pack: ImagePack) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+def _find_odd_images(pack: ImagePack) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Return the ids of images with a constant channel, by channel, and those of nearly black images."""
     constant: dict[str, list[str]] = {}
     dark: list[str] = []

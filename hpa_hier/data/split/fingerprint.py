@@ -44,7 +44,7 @@ def fingerprints(small: np.ndarray) -> np.ndarray:
     """
     place = (np.arange(_SIDE) + 0.5) * np.pi / _SIDE
     waves = np.cos(np.outer(np.arange(1, _FREQUENCIES + 1), place)).astype(np.float32)
-    return _packed((waves @ small @ waves.T) > 0)
+    return _pack_bits((waves @ small @ waves.T) > 0)
 
 
 def turn_codes(codes: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ def turn_codes(codes: np.ndarray) -> np.ndarray:
     rows, columns = np.broadcast_to(odd[:, None], (8, 8)), np.broadcast_to(odd[None, :], (8, 8))
     none = np.zeros((8, 8), bool)
     either = (bits, bits.transpose(0, 2, 1))
-    return np.stack([_packed(one ^ mask) for one in either for mask in (none, rows, columns, rows ^ columns)])
+    return np.stack([_pack_bits(one ^ mask) for one in either for mask in (none, rows, columns, rows ^ columns)])
 
 
 def turn_images(images: np.ndarray, turn: int) -> np.ndarray:
@@ -91,5 +91,5 @@ def likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray((sides[0] * sides[1]).sum(axis=1) / np.where(size > 0, size, 1.0))
 
 
-def _packed(bits: np.ndarray) -> np.ndarray:
+def _pack_bits(bits: np.ndarray) -> np.ndarray:
     return np.packbits(bits.reshape(-1, BITS), axis=1).view(np.uint64).ravel()

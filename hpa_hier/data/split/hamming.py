@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 MOST = 15  # bits; beyond, more is probed than comparing each with each would cost
+# By hand: comparing each with each takes 2.8 to 16 times as long, and faiss would be one more dependency for this.
 _BANDS, _WIDTH = 4, 16  # four bands of 16 bits
 _AT_ONCE = 1 << 18  # candidates in memory
 

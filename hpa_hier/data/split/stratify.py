@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_array
 
+# By hand: StratifiedGroupKFold knows one label a sample, and iterative-stratification knows no groups.
 _MOVES = 4000  # at most; refining has settled long before on any table tried
 _PRESENT_FROM = 3  # a label with at least this many units is wanted in every part
 
@@ -30,7 +31,7 @@ def stratify(counts: np.ndarray, sizes: np.ndarray, shares: Sequence[float], rng
     U = len(counts)
     order = rng.permutation(U)
     loads = np.column_stack([counts, sizes])[order].astype(np.float64)  # the last column is the part's size
-    wanted = _wanted(loads, np.asarray(shares, dtype=np.float64))
+    wanted = _wanted_counts(loads, np.asarray(shares, dtype=np.float64))
     part = _assign(loads, wanted)
     part = _refine(loads, wanted, part)
     part = _fill_empty(loads, part, len(shares))
@@ -39,7 +40,7 @@ def stratify(counts: np.ndarray, sizes: np.ndarray, shares: Sequence[float], rng
     return result
 
 
-def _wanted(loads: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def _wanted_counts(loads: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return (P, L) wanted counts: the shares, but at least 1 where enough units carry the label."""
     wanted = shares[:, None] * loads.sum(axis=0)
     spread = (loads > 0).sum(axis=0) >= max(_PRESENT_FROM, len(shares))
@@ -126,6 +127,6 @@ def deviation(present: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
     return np.asarray(np.abs(inside / np.where(overall > 0, overall, 1.0) - (overall > 0)).max(axis=0))
 
 
-def worst_ten(deviations: np.ndarray) -> float:
+def mean_of_worst_ten(deviations: np.ndarray) -> float:
     """Return the mean of the ten largest deviations."""
     return float(np.sort(deviations)[-10:].mean())

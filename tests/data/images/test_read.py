@@ -284,6 +284,7 @@ def test_a_png_with_too_few_pixels_is_refused(tmp_path, capfd):
     assert with_red(tmp_path, png(32, 32, pixels=b"\0" * 100)) == "damaged: it could not be decoded"
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):
     assert with_red(tmp_path, png(40_000, 40_000)) == ("claims over 134,217,728 pixels; at most 67,108,864 are read")
     assert with_red(tmp_path, png(10_000, 10_000)) == "claims 10000 × 10000 pixels; at most 67,108,864 are read"

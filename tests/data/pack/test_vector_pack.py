@@ -249,6 +249,20 @@ def test_a_constant_feature_far_from_zero_does_not_blow_up(tmp_path: Path) -> No
     np.testing.assert_allclose(std, [1.0, np.arange(50).std()], rtol=1e-6)
 
 
+@pytest.mark.parametrize("gap", ["", "NA", "nan", "?", "Null", " none "])
+def test_a_table_is_the_same_however_it_is_separated(tmp_path: Path, gap: str) -> None:
+    rows = np.random.default_rng(1).normal(0, 1e3, (40, 3)).tolist()
+    cells = [[f"{i:03}", *map(repr, row)] for i, row in enumerate(rows)]
+    cells[3][2], cells[5][3] = gap, gap
+    for name, mark in (("fast.csv", ","), ("slow.csv", ";")):  # pandas reads only plain tables, separated by commas
+        (tmp_path / name).write_text("\n".join(mark.join(row) for row in [["id", "a", "b ", "c"], *cells]) + "\n")
+    fast, slow = read_vectors(tmp_path / "fast.csv"), read_vectors(tmp_path / "slow.csv")
+    assert (fast.ids[:2], fast.features) == (("000", "001"), ("a", "b", "c"))
+    assert (fast.ids, fast.features) == (slow.ids, slow.features)
+    np.testing.assert_array_equal(fast.values, slow.values)
+    assert np.argwhere(np.isnan(fast.values)).tolist() == [[3, 1], [5, 2]]
+
+
 def test_feature_statistics_leave_gaps_out_whatever_rows_they_are_in() -> None:
     class Table:
         def vectors(self, rows: np.ndarray) -> np.ndarray:
