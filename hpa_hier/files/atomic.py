@@ -97,7 +97,13 @@ def sha256(path: Path) -> str:
 
 
 def text_digest(*parts: str) -> str:
-    """Return a 16-digit hash of text parts, each kept apart from the next."""
+    """Return 16 hex digits of text parts, each kept apart from the next.
+
+    >>> text_digest("ab", "c") == text_digest("a", "bc")
+    False
+    >>> text_digest("leaf")
+    '52baff9b2464fbef'
+    """
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode("utf-8"))

@@ -25,13 +25,20 @@ class CsvTable:
 
 
 def read_csv(path: Path) -> CsvTable:
-    """Read a CSV file without guessing types: `007`, `1e5` and `NA` stay what they are.
+    r"""Read a CSV file without guessing types: `007`, `1e5` and `NA` stay what they are.
 
     A byte order mark, Windows line ends, and `;` or tabs instead of commas are read as well; empty lines are
     left out.
 
     Raises:
         UserError: the file is absent, no UTF-8 text, empty, or has rows of different lengths.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "labels.csv"
+    >>> _ = path.write_text("Id;Target\n\ncell_1;007\n")
+    >>> table = read_csv(path)
+    >>> table.header, table.rows, table.lines
+    (('Id', 'Target'), (('cell_1', '007'),), (3,))
     """
     text = read_text(path, "CSV", MAX_BYTES)
     if "\0" in text:

@@ -22,6 +22,9 @@ def find_shipped(name: str, folder: str = "configs") -> Path:
 
     Raises:
         UserError: neither exists; the message lists what is shipped.
+
+    >>> find_shipped("demo").name, find_shipped("hpa28", "hierarchy").name
+    ('demo.yaml', 'hpa28.yaml')
     """
     path = Path(name)
     bare = len(path.parts) == 1 and not path.suffix

@@ -203,7 +203,12 @@ class Recipe(Settings):
         return self
 
     def member_training(self, member: MemberSettings) -> TrainingSettings:
-        """Merge a member's overrides into the recipe's training settings, with all checks run again."""
+        """Merge a member's overrides into the recipe's training settings, with all checks run again.
+
+        >>> member = MemberSettings(name="leaf", level="leaf", training={"epochs": 5})
+        >>> Recipe(training=TrainingSettings(width=16)).member_training(member).model_dump(include={"epochs", "width"})
+        {'width': 16, 'epochs': 5}
+        """
         return TrainingSettings.model_validate(_merged(self.training.model_dump(), member.training))
 
 

@@ -33,6 +33,10 @@ def load_recipe(config: str | None, sets: Sequence[str] = ()) -> Recipe:
 
     Raises:
         UserError: ``configs/x.yaml:12: training.epochs must be greater than 0, got -1``, or with the --set at fault.
+
+    >>> recipe = load_recipe("demo", ["training.epochs=5", "members.leaf-s1.seed=7"])
+    >>> recipe.run, recipe.training.epochs, [member.seed for member in recipe.members if member.name == "leaf-s1"]
+    ('demo', 5, [7])
     """
     document = read_yaml(find_shipped(config or DEFAULT_RECIPE))
     settings: Any = {} if document.value is None else document.value

@@ -20,13 +20,24 @@ def stale_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str]) -> t
 
     Returns:
         Names of `trained`, in the order of `nodes`; empty where the member can be used as it is.
+
+    >>> trained = Taxonomy.load("hpa28")
+    >>> edited = trained.text.replace("Lysosomes: {label: 10, go: GO:0005764}", "Lysosome: {label: 30}")
+    >>> stale_nodes(trained, Taxonomy.from_text(edited), ("Endosomes", "Lysosomes", "Vesicles"))
+    ('Lysosomes', 'Vesicles')
     """
     known = _names_now(trained, current)
     return tuple(node for node in nodes if trained.node(node).name not in known)
 
 
 def renamed_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str]) -> dict[str, str]:
-    """Return the member's nodes of which only the name has changed, each with its name now."""
+    """Return the member's nodes of which only the name has changed, each with its name now.
+
+    >>> trained = Taxonomy.load("hpa28")
+    >>> current = Taxonomy.from_text(trained.text.replace("Lysosomes:", "Lysosome:"))
+    >>> renamed_nodes(trained, current, trained.leaves)
+    {'Lysosomes': 'Lysosome'}
+    """
     known = _names_now(trained, current)
     return {node: known[node] for node in nodes if known.get(node, node) != node}
 
@@ -39,6 +50,10 @@ def missing_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str], wa
         current: the taxonomy as it is now.
         nodes: the member's nodes, as `trained` names them.
         wanted: the nodes that its selector selects now, as `current` names them.
+
+    >>> current = Taxonomy.load("hpa28")
+    >>> missing_nodes(current, current, current.leaves[:-1], current.level("leaf"))
+    ('Cell junctions',)
     """
     known = _names_now(trained, current)
     answered = {known.get(node) for node in nodes}

@@ -48,6 +48,13 @@ def draw(taxonomy: Taxonomy, counts: Counts | None = None, style: Style = Style(
 
     Returns:
         Lines of text, without a line end after the last.
+
+    >>> print(draw(Taxonomy.from_text("{taxonomy: t, levels: {leaf: leaves}, tree: {A: {B: {label: 1}}}}")))
+               label  GO
+    t
+    │
+    └── A
+        └── B      1
     """
     lines = [_Line("", taxonomy.name), *_below(taxonomy, None, "")]
     width = max(len(line.branch) + len(line.node) + (2 if line.elsewhere else 0) for line in lines)

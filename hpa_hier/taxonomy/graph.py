@@ -32,6 +32,10 @@ def build_graph(nodes: Iterable[Node]) -> nx.DiGraph[str]:
     """Return the graph of the nodes' names, with an edge from each parent to each of its children.
 
     Nodes, and the children of each, come in the order given.
+
+    >>> graph = build_graph([Node("A", (), 1), Node("B", ("A",), 2, "1"), Node("C", ("A",), 2, "2")])
+    >>> list(graph["A"])
+    ['B', 'C']
     """
     import networkx as nx  # 0.2 s
 
