@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
@@ -75,7 +75,7 @@ class EnsembleFile(_Strict):
     taxonomy: str  # name of the label tree
     taxonomy_digest: str | None  # of the taxonomy.yaml beside it; older files have none
     about: dict[str, Any]
-    members: dict[str, _Member]
+    members: Annotated[dict[str, _Member], Field(min_length=1)]
     calibrations: dict[str, _Calibration]  # by member
     aggregate: _Rule
     tensors: _Tensors | None = None

@@ -1,0 +1,82 @@
+"""Ensemble files: what earlier versions wrote is read, what is broken is one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ensemble_cases import draw_members, draw_truth, random_taxonomy
+
+from hpa_hier.ensemble.ensemble_file import FILE, load, save
+from hpa_hier.ensemble.fit import fit
+from hpa_hier.errors import UserError
+from hpa_hier.settings.recipe import EnsembleSettings
+
+
+def as_format_3(content: dict[str, Any], aggregate: str) -> dict[str, Any]:
+    """Rewrite a file as version 3 had it: calibration and weights below each member, names as they were."""
+    members = {
+        name: {
+            **one,
+            "calibration": content["calibrations"][name]["nodes"],
+            "weights": content["aggregate"]["weights"][name],
+        }
+        for name, one in content["members"].items()
+    }
+    offset = content["aggregate"].get("offset") or dict.fromkeys(content["thresholds"], 0.0)
+    kept = {key: content[key] for key in ("version", "taxonomy", "taxonomy_digest", "about", "thresholds")}
+    rules = {"aggregate": aggregate, "reconcile": "lift", "gamma": {}}
+    return kept | rules | {"format": 3, "members": members, "offset": offset} | ({"rnn": content["tensors"]})
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "written_as", "calibrate"),
+    [
+        ("logistic_stack", "ridge", "temperature"),
+        ("logistic_stack", "stack", "platt"),
+        ("blend", "blend", "isotonic"),
+        ("rnn", "rnn", "none"),
+    ],
+)
+def test_a_file_of_format_3_answers_the_same(aggregate: str, written_as: str, calibrate: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    taxonomy = random_taxonomy(rng)
+    truth = draw_truth(rng, taxonomy, 60)
+    members = draw_members(rng, truth, taxonomy)
+    settings = EnsembleSettings(aggregate=aggregate, calibrate=calibrate, bootstrap=0, folds=0)
+    ensemble = fit(members, truth, taxonomy, settings)
+    path = save(ensemble, tmp_path)
+    path.write_text(json.dumps(as_format_3(json.loads(path.read_text()), written_as)))
+    again = load(tmp_path)
+    assert again.aggregate == aggregate
+    one, other = ensemble.predict(members), again.predict(members)
+    assert one.probs.tobytes() == other.probs.tobytes()
+    assert one.present.tobytes() == other.present.tobytes()
+    assert one.safe.column.tolist() == other.safe.column.tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"reconcile": "gate"}, r"was fitted with ensemble\.reconcile: gate, which was removed; fit it again: python"),
+        ({"members": {}}, r"ensemble\.json: members: Dictionary should have at least 1 item.*; fit it again"),
+        ({"version": 1}, r"ensemble\.json: version: Input should be a valid string; fit it again"),
+        ({"taxonomy_digest": "0" * 16}, r"was fitted under another .*taxonomy\.yaml than is there now; fit it again"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_in_one_line(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    taxonomy = random_taxonomy(rng)
+    truth = draw_truth(rng, taxonomy, 40)
+    ensemble = fit(draw_members(rng, truth, taxonomy), truth, taxonomy, EnsembleSettings(bootstrap=0, folds=0))
+    path = save(ensemble, tmp_path)
+    path.write_text(json.dumps(as_format_3(json.loads(path.read_text()), "ridge") | change))
+    with pytest.raises(UserError, match=message) as caught:
+        load(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path / FILE) in str(caught.value)
