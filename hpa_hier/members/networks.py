@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hpa_hier.data.pack.pack_file import VECTORS
 from hpa_hier.models.backbones.create import Backbone, build_backbone
 from hpa_hier.models.backbones.mlp import Mlp, dense_layers
 from hpa_hier.models.heads.ancestry import Ancestry
@@ -39,7 +40,7 @@ def _build_one(manifest: Manifest) -> Network:
     data = HeadData(Ancestry.from_names(manifest.nodes, manifest.parents), np.full(len(manifest.nodes), 0.5))
     backbone = build_backbone(settings, manifest.channels, manifest.image_size, start=False)
     # Each fold's own statistics are in its weights, which take the place of these.
-    kind = Standardise if manifest.kind == "vectors" else Normalise
+    kind = Standardise if manifest.kind == VECTORS else Normalise
     normalise = kind(np.array(manifest.mean), np.array(manifest.std))
     if not settings.frozen:
         return add_head(settings, backbone, data, normalise)
