@@ -60,7 +60,6 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     from hpa_hier.models.losses.elementwise import bce
     from hpa_hier.models.network import Network, Normalise
     from hpa_hier.settings.training import AugmentSettings
-    from hpa_hier.training.choices import ranges_of
     from hpa_hier.training.loop.schedule import one_cycle
 
     rng = np.random.default_rng(seed)
@@ -73,15 +72,19 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     network = network.to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.003, weight_decay=0.01)
     course = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: one_cycle(step, steps))
-    ranges, side = ranges_of(AugmentSettings(), CHANNELS), images.shape[-1]
+    side = images.shape[-1]
     order = np.concatenate([rng.permutation(len(images)) for _ in range(-(-steps * 64 // len(images)))])
     for step in range(steps):
         rows = order[step * 64 : (step + 1) * 64]
-        draws = draw(ranges, len(rows), images.shape[1], rng)
-        batch = to_tensor(warp(images[rows], draws.matrices, np.empty((len(rows), side, side, 4), np.uint8)))
+        draws, warped = (
+            draw(AugmentSettings(), len(rows), CHANNELS, rng),
+            np.empty((len(rows), side, side, 4), np.uint8),
+        )
+        warp(images[rows], draws, warped)
+        batch = to_tensor(warped)
         targets = torch.from_numpy(present[rows].astype(np.float32))
         with torch.autocast("cpu", torch.bfloat16):
-            logits = network.training_logits(batch, torch.from_numpy(draws.gain))
+            logits = network.training_logits(batch, draws.gain)
         loss = bce(logits.float(), targets, torch.ones_like(targets))
         optimiser.zero_grad()
         loss.backward()

@@ -26,8 +26,8 @@ from hpa_hier.models.network import Network, Normalise
 from hpa_hier.models.precision import precision_for
 from hpa_hier.runs.part import Part
 from hpa_hier.settings.training import TrainingSettings
-from hpa_hier.training.batches.images import BatchSampling, PartBatches, TrainingBatches
-from hpa_hier.training.choices import ranges_of
+from hpa_hier.training.batches.images import Augmentation, AugmentedImages, ImageReader
+from hpa_hier.training.batches.order import PartBatches, SampleOrder, TrainingBatches
 from hpa_hier.training.loop.module import Length, Training
 from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
 
@@ -60,9 +60,9 @@ def make_training() -> tuple[TrainingSettings, TrainingBatches, Training, PartBa
     generator = np.random.default_rng(0)
     pack = Noise(generator.integers(0, 256, (IMAGES, 4, SIZE, SIZE), dtype=np.uint8))
     part = Part(np.arange(IMAGES), generator.random((IMAGES, NODES)) < 0.1, np.ones((IMAGES, NODES), bool))
-    settings = TrainingSettings(width=16)
-    dealing = BatchSampling(0, BATCH, ranges_of(settings.augment, pack.channels))
-    batches = TrainingBatches(pack, part, np.ones(IMAGES, int), dealing)
+    settings = TrainingSettings(width=16, batch_size=BATCH)
+    reader = AugmentedImages(pack, part, Augmentation(settings, 0))
+    batches = TrainingBatches(SampleOrder(np.ones(IMAGES, int), settings, 0), reader)
     torch.manual_seed(0)
     backbone = SmallCnn(4, 16)
     network = Network(
@@ -71,7 +71,7 @@ def make_training() -> tuple[TrainingSettings, TrainingBatches, Training, PartBa
     network = network.to(memory_format=torch.channels_last)
     few = Part(part.rows[:64], part.present[:64], part.known[:64])
     module = Training(network, bce, settings, Length(2 * len(batches), len(batches)), few, 0)
-    return settings, batches, module, PartBatches(pack, few, 64)
+    return settings, batches, module, PartBatches(ImageReader(pack, few), len(few), 64)
 
 
 def library() -> float:
@@ -94,7 +94,7 @@ def bare() -> float:
     for _ in range(2):
         for batch in batches:
             with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-                logits = network(batch.images, batch.gain)
+                logits = network.training_logits(batch.samples, batch.draws.gain)
             loss = bce(logits, batch.present, batch.known)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

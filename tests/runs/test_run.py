@@ -19,8 +19,7 @@ from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
-from hpa_hier.training.assemble import assemble
-from hpa_hier.training.choices import batch_sampling
+from hpa_hier.training.assemble import assemble, plan_augmentation
 from hpa_hier.training.plan import plan_training
 from hpa_hier.training.train_member import TrainOptions, train_member
 
@@ -207,14 +206,14 @@ def test_a_head_that_needs_the_tree_answers_for_the_nodes_above_too(copy: Path) 
 
 
 @pytest.mark.parametrize("augment", [{"only_minority": True}, {"mixing": "union_mean"}])
-def test_what_is_varied_is_told_of_the_members_own_images(copy: Path, augment: dict[str, object]) -> None:
+def test_what_is_varied_is_a_choice_among_the_members_own_images(copy: Path, augment: dict[str, object]) -> None:
     run = start_run(recipe_in(copy, f"taxonomy={copy / 'toy.yaml'}", f"data.pack={copy / 'pack'}"))
     member = MemberSettings(name="new", partition="minority", images="own", training={"augment": augment})
     plan = plan_training(run, member)
     own = run.part("train", plan.nodes, plan.carry)
-    dealing = batch_sampling(plan, np.ones(len(own), np.int64), on_device=False)
+    augmentation = plan_augmentation(plan, np.ones(len(own), np.int64), on_device=False)
     assert 0 < len(own) < len(run.split.part_ids("train"))
-    assert dealing.mixable.tolist() == own.present.any(axis=1).tolist() == [True] * len(own)
+    assert augmentation.mixable.tolist() == own.present.any(axis=1).tolist() == [True] * len(own)
 
 
 def test_an_untrained_head_guesses_the_share_of_an_epoch_and_not_of_the_part(copy: Path) -> None:

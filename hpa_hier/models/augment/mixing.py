@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 
+from hpa_hier.settings.training import AugmentSettings
+
 _ALONE = -1  # the partner of an image that is not mixed
 
 
-@dataclass(frozen=True)
-class Mixing:
-    """Which images are mixed, and how."""
+class Targets(NamedTuple):
+    """What is learnt of some samples."""
 
-    kind: str  # mixup, cutmix or union_mean
-    share: float  # probability that an image is mixed
-    alpha: float = 1.0  # mixup, cutmix: an image's own share is drawn from Beta(alpha, alpha)
-    partners: np.ndarray | None = None  # (part,) chance of each image to be the partner; None: all alike
+    present: np.ndarray  # (B, n) float32 in {0, 1}; of mixed images, between them
+    known: np.ndarray  # (B, n) float32 in {0, 1}
 
 
 @dataclass(frozen=True)
@@ -42,31 +42,40 @@ class Mixes:
         return np.flatnonzero(self.partners != _ALONE)
 
 
-def draw_mixes(mixing: Mixing, places: np.ndarray, eligible: np.ndarray, side: int, generator: Generator) -> Mixes:
+def draw_mixes(
+    settings: AugmentSettings,
+    places: np.ndarray,
+    eligible: np.ndarray,
+    side: int,
+    generator: Generator,
+    chances: np.ndarray | None = None,
+) -> Mixes:
     """Draw who is mixed with whom, and by how much.
 
     Where partners have a chance of their own, as under a plan, only the additional copies of an image are mixed.
 
     Args:
-        mixing: kind and shares.
+        settings: kind of mixing, other than none, and its shares.
         places: (B,) int, the images' places in the part, of a whole epoch.
         eligible: (part,) bool, which images of the part may be mixed, on either side.
         side: pixels, of the images.
         generator: numpy's.
+        chances: (part,) of each image to be the partner; None: all alike.
     """
-    count = len(places)
-    chosen = (generator.random(count) < mixing.share) & eligible[places]
-    if mixing.partners is not None:  # each image stands once as it is, so that a plan's bounds hold
+    kind, count = settings.mixing, len(places)
+    chosen = (generator.random(count) < settings.mixing_share) & eligible[places]
+    if chances is not None:  # each image is there once as it is, so that a plan's bounds hold
         once = np.zeros(count, bool)
         once[np.unique(places, return_index=True)[1]] = True
         chosen &= ~once
-    candidates = np.flatnonzero(eligible if mixing.partners is None else eligible & (mixing.partners > 0))
-    if mixing.partners is None:
+    candidates = np.flatnonzero(eligible if chances is None else eligible & (chances > 0))
+    if chances is None:
         first = generator.integers(0, max(len(candidates), 1), count)
     else:
-        reached = np.cumsum(mixing.partners[candidates])
+        reached = np.cumsum(chances[candidates])
         first = np.searchsorted(reached, generator.random(count) * reached[-1:].sum(), side="right")
-    own = np.full(count, 0.5) if mixing.kind == "union_mean" else generator.beta(mixing.alpha, mixing.alpha, count)
+    alpha = settings.mixing_alpha
+    own = np.full(count, 0.5) if kind == "union_mean" else generator.beta(alpha, alpha, count)
     where = generator.random((count, 2))
     if len(candidates) < 2:
         chosen[:] = False
@@ -76,9 +85,9 @@ def draw_mixes(mixing: Mixing, places: np.ndarray, eligible: np.ndarray, side: i
     partners = np.where(partners == places, candidates[(first + 1) % len(candidates)], partners)
     sides = np.rint(np.sqrt(1 - own) * side).astype(np.int64)
     corners = np.floor(where * (side - sides + 1)[:, None]).astype(np.int64)
-    if mixing.kind == "cutmix":
+    if kind == "cutmix":
         own = 1 - (sides / side) ** 2  # of whole pixels, so that labels follow the true area
-    return Mixes(mixing.kind, np.where(chosen, partners, _ALONE), own, corners, sides)
+    return Mixes(kind, np.where(chosen, partners, _ALONE), own, corners, sides)
 
 
 def mix_images(images: np.ndarray, others: np.ndarray, mixes: Mixes) -> None:
@@ -99,30 +108,30 @@ def mix_images(images: np.ndarray, others: np.ndarray, mixes: Mixes) -> None:
             cv2.addWeighted(flat, own, other.reshape(flat.shape), 1 - own, 0, dst=flat)
 
 
-def mix_targets(
-    targets: tuple[np.ndarray, np.ndarray], others: tuple[np.ndarray, np.ndarray], mixes: Mixes
-) -> tuple[np.ndarray, np.ndarray]:
+def mix_targets(targets: Targets, others: Targets, mixes: Mixes) -> Targets:
     """Mix targets as the images are mixed: by their shares, or for union_mean by the union of the labels.
 
-    By shares, what one of the two does not tell is unknown. Of a union, a label that one of the two carries is known
-    to be there whatever the other tells.
+    By shares, what is unknown of one of the two is unknown. Of a union, a label that one of the two carries is known to
+    be there whatever is known of the other.
 
     Args:
-        targets: present and known, (B, n) float32 in {0, 1} each.
-        others: those of the partners, (M, n) each, in the order of `mixes.mixed`.
+        targets: of the B images.
+        others: those of the partners, in the order of `mixes.mixed`.
         mixes: of these B images.
 
-    Returns:
-        present, (B, n) float32 in [0, 1], and known, (B, n) float32 in {0, 1}.
+    >>> one, other = (Targets(np.float32([[on, 1 - on]]), np.ones((1, 2), np.float32)) for on in (1, 0))
+    >>> half = Mixes("mixup", np.array([1]), np.array([0.75]), np.zeros((1, 2), int), np.zeros(1, int))
+    >>> mix_targets(one, other, half).present
+    array([[0.75, 0.25]], dtype=float32)
     """
-    (present, known), (other_present, other_known) = (tuple(map(np.copy, targets)), others)
+    present, known = targets.present.copy(), targets.known.copy()
     mixed = mixes.mixed
-    mine, told = present[mixed], known[mixed]
+    mine, mine_known = present[mixed], known[mixed]
     if mixes.kind == "union_mean":
-        present[mixed] = np.maximum(mine * told, other_present * other_known)
-        known[mixed] = np.maximum(told * other_known, present[mixed])
+        present[mixed] = np.maximum(mine * mine_known, others.present * others.known)
+        known[mixed] = np.maximum(mine_known * others.known, present[mixed])
     else:
         own = mixes.own[mixed, None].astype(np.float32)
-        present[mixed] = own * mine + (1 - own) * other_present
-        known[mixed] = told * other_known
-    return present, known
+        present[mixed] = own * mine + (1 - own) * others.present
+        known[mixed] = mine_known * others.known
+    return Targets(present, known)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,75 +12,62 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional
 
+from hpa_hier.settings.training import AugmentSettings
+
 _WARP_CHANNELS = 4  # cv2 warps at most four channels at once
 _BEND_NODES = 5  # a side; bends are drawn on a grid and smooth between its nodes
 
 
-@dataclass(frozen=True)
-class Ranges:
-    """How far each thing may vary."""
+class Draws(NamedTuple):
+    """What was drawn for B images; None where nothing of it is varied, or it has been applied."""
 
-    flips_and_quarter_turns: bool
-    rotate: float  # degrees either way
-    scale: float  # share of the size either way
-    shift: float  # share of the side either way
-    gain: float  # share of each channel's intensity either way
-    drop: tuple[float, ...] = ()  # probability that each channel is all zeros; () for none
-    gamma: float = 0.0  # each channel's exponent lies between 1 - gamma and 1 + gamma
-    crop: float = 1.0  # least share of the area that a crop keeps; 1 for no crop
-    elastic: float = 0.0  # share of the side that bending moves a place at most
-
-
-@dataclass(frozen=True)
-class Draws:
-    """What was drawn for B images."""
-
-    matrices: np.ndarray  # (B, 2, 3) float32, from output to input places, in shares of the side about the centre
-    gain: np.ndarray  # (B, C) float32 factor on each channel's intensity
-    gamma: np.ndarray | None = None  # (B, C) float32 exponent of each channel's intensity
-    bends: np.ndarray | None = None  # (B, G, G, 2) float32 moves right and down of output places, shares of the side
+    matrices: Tensor | None = None  # (B, 2, 3) from output to input places, in shares of the side about the centre
+    gain: Tensor | None = None  # (B, C) factor on each channel's intensity
+    gamma: Tensor | None = None  # (B, C) exponent of each channel's intensity
+    bends: Tensor | None = None  # (B, G, G, 2) moves right and down of output places, shares of the side
 
     def rows(self, which: slice) -> Draws:
         """Return the draws of some of the images."""
-        gamma = None if self.gamma is None else self.gamma[which]
-        bends = None if self.bends is None else self.bends[which]
-        return Draws(self.matrices[which], self.gain[which], gamma, bends)
+        return Draws(*(None if values is None else values[which] for values in self))
 
-    def only(self, varied: np.ndarray) -> Draws:
+    def vary_only(self, varied: np.ndarray) -> Draws:
         """Return draws that leave all but the `varied` (B,) images as they are."""
-        return replace(
-            self,
-            matrices=np.where(varied[:, None, None], self.matrices, np.eye(2, 3, dtype=np.float32)),
-            gain=np.where(varied[:, None], self.gain, np.float32(1)),
-            gamma=None if self.gamma is None else np.where(varied[:, None], self.gamma, np.float32(1)),
-            bends=None if self.bends is None else np.where(varied[:, None, None, None], self.bends, np.float32(0)),
+        chosen = torch.from_numpy(varied)
+        return Draws(
+            *(
+                None if values is None else torch.where(chosen.reshape(-1, *[1] * (values.ndim - 1)), values, still)
+                for values, still in zip(self, _STILL, strict=True)
+            )
         )
 
 
-def draw(ranges: Ranges, count: int, channels: int, generator: Generator) -> Draws:
-    """Draw the variation of `count` images with `channels` channels."""
+def draw(settings: AugmentSettings, count: int, channels: Sequence[str], generator: Generator) -> Draws:
+    """Draw the variation of `count` images with these channels, float32."""
     turn, flip, rotate, scale, right, down = generator.random((6, count))
-    gain = 1 + ranges.gain * (2 * generator.random((count, channels)) - 1)
-    if any(ranges.drop):  # a gain of nothing makes a channel what a missing one is filled with
-        gain *= generator.random((count, channels)) >= np.asarray(ranges.drop)
-    angle = np.radians(ranges.rotate) * (2 * rotate - 1)
-    factor = 1 / (1 + ranges.scale * (2 * scale - 1))
-    shifts = ranges.shift * (2 * np.stack([right, down], axis=1) - 1)
+    shape = (count, len(channels))
+    gain = 1 + settings.gain * (2 * generator.random(shape) - 1)
+    dropped: dict[str, float] = {str(channel): share for channel, share in settings.drop_channels.items()}
+    if any(drop := [dropped.get(channel, 0.0) for channel in channels]):
+        gain *= generator.random(shape) >= np.asarray(drop)  # a gain of nothing fills a channel as a missing one is
+    angle = np.radians(settings.rotate) * (2 * rotate - 1)
+    factor = 1 / (1 + settings.scale * (2 * scale - 1))
+    shifts = settings.shift * (2 * np.stack([right, down], axis=1) - 1)
     cosine, sine = np.cos(angle) * factor, np.sin(angle) * factor
     linear = np.stack([np.stack([cosine, -sine], axis=1), np.stack([sine, cosine], axis=1)], axis=1)
-    if ranges.flips_and_quarter_turns:
+    if settings.flips_and_quarter_turns:
         linear = _SYMMETRIES[(turn * 4).astype(int) * 2 + (flip * 2).astype(int)] @ linear
     # What follows draws only where it is asked for, so that the stream of numbers stays what it was without it.
-    if ranges.crop < 1:
-        linear, shifts = _cropped(linear, shifts, ranges.crop, generator)
+    if settings.crop < 1:
+        linear, shifts = _cropped(linear, shifts, settings.crop, generator)
     matrices = np.concatenate([linear, shifts[:, :, None]], axis=2)
     gamma = bends = None
-    if ranges.gamma:
-        gamma = (1 + ranges.gamma * (2 * generator.random((count, channels)) - 1)).astype(np.float32)
-    if ranges.elastic:
+    if settings.gamma:
+        gamma = 1 + settings.gamma * (2 * generator.random(shape) - 1)
+    if settings.elastic:
         bends = 2 * generator.random((count, _BEND_NODES, _BEND_NODES, 2), np.float32) - 1
-        bends *= np.float32(ranges.elastic)
-    return Draws(matrices.astype(np.float32), gain.astype(np.float32), gamma, bends)
+        bends *= np.float32(settings.elastic)
+    drawn = (matrices, gain, gamma, bends)
+    return Draws(*(None if values is None else torch.from_numpy(values.astype(np.float32)) for values in drawn))
 
 
 def _cropped(
@@ -91,23 +79,23 @@ def _cropped(
     return linear * side[:, :, None], shifts + (1 - side) * (np.stack([right, down], axis=1) - 0.5)
 
 
-def warp(images: np.ndarray, matrices: np.ndarray, out: np.ndarray, bends: np.ndarray | None = None) -> np.ndarray:
-    """Move each image by its matrix, all channels alike, in one resampling; mirrored past the border.
+def warp(images: np.ndarray, draws: Draws, out: np.ndarray) -> Draws:
+    """Move each image, all channels alike, in one resampling; mirrored past the border.
 
     Args:
         images: (B, C, S, S) uint8.
-        matrices: (B, 2, 3) as in Draws.
+        draws: of these images, with matrices.
         out: (B, T, T, C) uint8 that is filled; channels last, as convolutions on CPUs want them. T may be another side
             than S: then the same resampling also resizes, which is fair down to about half the side.
-        bends: (B, G, G, 2) as in Draws, or None.
 
     Returns:
-        `out`.
+        What is left of the draws to be applied.
     """
+    assert draws.matrices is not None
     side = out.shape[1]
-    moves = _in_pixels(matrices, images.shape[-1], side)
+    moves = _in_pixels(draws.matrices.numpy(), images.shape[-1], side)
     for index, (image, matrix, target) in enumerate(zip(images, moves, out, strict=True)):
-        places = None if bends is None else _bent_places(matrix, bends[index], side)
+        places = None if draws.bends is None else _bent_places(matrix, draws.bends[index].numpy(), side)
         for first in range(0, len(image), _WARP_CHANNELS):
             part = cv2.merge(list(image[first : first + _WARP_CHANNELS]))
             if places is None:
@@ -115,7 +103,7 @@ def warp(images: np.ndarray, matrices: np.ndarray, out: np.ndarray, bends: np.nd
             else:
                 moved = cv2.remap(part, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
             target[..., first : first + _WARP_CHANNELS] = moved.reshape(side, side, -1)
-    return out
+    return draws._replace(matrices=None, bends=None)
 
 
 def _bent_places(matrix: np.ndarray, bend: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -127,25 +115,42 @@ def _bent_places(matrix: np.ndarray, bend: np.ndarray, side: int) -> tuple[np.nd
     return columns, rows
 
 
-def warp_batch(images: Tensor, matrices: Tensor, bends: Tensor | None = None, side: int | None = None) -> Tensor:
+def augment_batch(images: Tensor, draws: Draws, side: int | None = None) -> Tensor:
+    """Apply to a whole batch, on its device, what is left of its draws, but for the gain, which normalising applies.
+
+    Args:
+        images: (B, C, S, S) uint8.
+        draws: of these images, on their device.
+        side: T, to which they are resized where they are moved; None for S.
+
+    Returns:
+        (B, C, T, T) in 0..255, float32 where they were changed.
+    """
+    if draws.matrices is not None:
+        images = warp_batch(images, draws, side).contiguous(memory_format=torch.channels_last)
+    return images if draws.gamma is None else apply_gamma(images, draws.gamma)
+
+
+def warp_batch(images: Tensor, draws: Draws, side: int | None = None) -> Tensor:
     """Do what `warp` does for a whole batch on the device that holds it, which is faster on a GPU.
 
     Args:
         images: (B, C, S, S) uint8 or float.
-        matrices: (B, 2, 3) as in Draws.
-        bends: (B, G, G, 2) as in Draws, or None.
+        draws: of these images, with matrices.
         side: T; None for S.
 
     Returns:
         (B, C, T, T) float32 in 0..255.
     """
+    assert draws.matrices is not None
     # Places of affine_grid run from -1 to 1 over the side, ours from -1/2 to 1/2: shifts count double.
-    theta = matrices * matrices.new_tensor([1.0, 1.0, 2.0])
+    theta = draws.matrices * draws.matrices.new_tensor([1.0, 1.0, 2.0])
     side = side or images.shape[-1]
     grid = functional.affine_grid(theta, [*images.shape[:2], side, side], align_corners=False)
-    if bends is not None:
-        moved = functional.interpolate(bends.permute(0, 3, 1, 2), (side, side), mode="bicubic", align_corners=False)
-        grid = grid + 2 * torch.einsum("bij,bjhw->bhwi", matrices[:, :, :2], moved)
+    if draws.bends is not None:
+        bends = draws.bends.permute(0, 3, 1, 2)
+        moved = functional.interpolate(bends, (side, side), mode="bicubic", align_corners=False)
+        grid = grid + 2 * torch.einsum("bij,bjhw->bhwi", draws.matrices[:, :, :2], moved)
     return functional.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
 
 
@@ -173,6 +178,7 @@ def _symmetries() -> np.ndarray:
 
 
 _SYMMETRIES = _symmetries()
+_STILL = (torch.eye(2, 3), torch.ones(()), torch.ones(()), torch.zeros(()))  # what leaves images as they are
 _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 

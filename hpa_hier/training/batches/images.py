@@ -1,27 +1,19 @@
-"""Batches: straight from the pack's memory map, in an order and with a variation that the step number alone decides.
-
-Order is a function of seed and epoch; variation and mixing of seed, epoch and place in the epoch; size of the step.
-So a training that stopped at any step goes on with exactly the batches it would have seen, and nothing about the data
-needs to be saved. No worker processes: they only make reading a memory map slower.
-"""
+"""Images of a batch: read from the pack's memory map, varied and mixed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from hpa_hier.data.balance.repeat import epoch_copies
-from hpa_hier.errors import UserError
-from hpa_hier.models.augment.mixing import Mixes, Mixing, draw_mixes, mix_images, mix_targets
-from hpa_hier.models.augment.warp import Draws, Ranges, draw, to_tensor, warp
+from hpa_hier.models.augment.mixing import Mixes, Targets, draw_mixes, mix_images, mix_targets
+from hpa_hier.models.augment.warp import Draws, draw, to_tensor, warp
 from hpa_hier.runs.part import Part
-
-_ORDER, _VARIATION, _MIXING = 1, 2, 3  # which of an epoch's streams of random numbers
+from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.training.batches.order import MIXING, VARIATION, Batch, gather_targets, make_batch
 
 
 class Images(Protocol):
@@ -42,191 +34,83 @@ class Images(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class BatchSampling:
-    """How an epoch is dealt out."""
+class ImageReader:
+    """Reads images of a part as they are."""
 
+    def __init__(self, pack: Images, part: Part) -> None:
+        self._pack, self._part = pack, part
+
+    def read(self, places: np.ndarray) -> Batch:
+        """Return the images at some places (B,) of the part, channels last."""
+        images = np.ascontiguousarray(self._pack.images(self._part.rows[places]).transpose(0, 2, 3, 1))
+        return make_batch(to_tensor(images), Draws(), gather_targets(self._part, places))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a part's images are varied."""
+
+    settings: TrainingSettings  # its ranges, mixing and sizes
     seed: int
-    batch_size: int  # images a step and process
-    ranges: Ranges
     on_device: bool = False  # the device warps the images, instead of the processor that reads them
-    world: int = 1  # processes that share the epoch
-    sizes: tuple[int, ...] = ()  # pixels, sides that the batches have in turn; (): the pack's
-    accumulate: int = 1  # batches of a process that make one optimiser step
-    mixing: Mixing | None = None
     varied: np.ndarray | None = None  # (part,) bool, images that are varied; None: all
     mixable: np.ndarray | None = None  # (part,) bool, images that are mixed with each other; None: all
+    chances: np.ndarray | None = None  # (part,) chance of each image to be the partner of a mixed one; None: all alike
 
 
-class Batch(NamedTuple):
-    """One step's arrays."""
-
-    images: Tensor  # (B, C, S, S) uint8; or (B, F) float32 vectors
-    matrices: Tensor | None  # (B, 2, 3) still to be applied, or None where the images have been warped
-    gain: Tensor | None  # (B, C)
-    present: Tensor  # (B, n) float32 in {0, 1}; between them where images are mixed
-    known: Tensor  # (B, n) float32 in {0, 1}
-    gamma: Tensor | None = None  # (B, C)
-    bends: Tensor | None = None  # (B, G, G, 2), to be applied with the matrices
-    side: int | None = None  # pixels that the images are still to be warped to; None: their own
-
-
-class TrainingBatches:
-    """Epoch after epoch of training batches, all of one size; what is left over at an epoch's end is dropped.
-
-    Each iteration deals one epoch, from the step that `seek` set. Several processes take turns with the batches of one
-    common order, so that no image stands twice in an epoch.
-
-    Attributes:
-        rank: which of the processes this one is.
-        batch_size: images in every batch.
+class AugmentedImages:
+    """Reads images of a part as training sees them. A batch's images are in a buffer that the next one overwrites.
 
     Args:
         pack: where the images are.
         part: the training part.
-        factors: (B,) int, how often each sample stands in an epoch; or float, how often it does so on average, drawn
-            anew for each epoch.
-        dealing: seed, sizes and shares.
-
-    Raises:
-        UserError: fewer than two images for each process.
+        augmentation: how they are varied.
     """
 
-    def __init__(self, pack: Images, part: Part, factors: np.ndarray, dealing: BatchSampling) -> None:
-        self._pack = pack
-        self._share_out(part, factors, dealing)
-        side, channels = pack.size, len(pack.channels)
-        self._raw = np.empty((self.batch_size, channels, side, side), np.uint8)
-        self._warped = {
-            side: np.empty((self.batch_size, side, side, channels), np.uint8) for side in self._sides(dealing)
-        }
+    def __init__(self, pack: Images, part: Part, augmentation: Augmentation) -> None:
+        self._pack, self._part, self._augmentation = pack, part, augmentation
+        self._sides = augmentation.settings.sizes or (pack.size,)
+        self._buffers: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
 
-    def _share_out(self, part: Part, factors: np.ndarray, dealing: BatchSampling) -> None:
-        self._part, self._dealing = part, dealing
-        self._factors = factors
-        share = round(float(factors.sum())) // dealing.world
-        if share < 2:
-            raise UserError(
-                f"the training part has {len(part)} images for {dealing.world} processes; each needs at least two"
-            )
-        self.batch_size = min(dealing.batch_size, share)
-        self._length = share // self.batch_size // dealing.accumulate * dealing.accumulate
-        if not self._length:
-            raise UserError(
-                f"training.accumulate: {dealing.accumulate} batches make a step, and an epoch has "
-                f"{share // self.batch_size}; lower it, or training.batch_size"
-            )
-        self._next = 0
-        self.rank = 0
-
-    def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
-        return self._length
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps in an epoch."""
-        return self._length // self._dealing.accumulate
-
-    def seek(self, step: int) -> None:
-        """Set the optimiser step, counted from the start of training, that the next batch begins."""
-        self._next = step * self._dealing.accumulate
-
-    def __iter__(self) -> Iterator[Batch]:
-        # The trainer asks for the iterator before it calls `seek`; a generator's body runs at the first batch only.
-        epoch, start = divmod(self._next, self._length)
-        make = self._maker(epoch, self._order(epoch))
-        for index in range(start, self._length):
-            first = (index * self._dealing.world + self.rank) * self.batch_size
-            self._next = epoch * self._length + index + 1
-            yield make(slice(first, first + self.batch_size))
-
-    def _order(self, epoch: int) -> np.ndarray:
-        """Return the places in the part that an epoch goes through; the same in every process."""
-        generator = np.random.default_rng([self._dealing.seed, epoch, _ORDER])
-        drawn = np.issubdtype(self._factors.dtype, np.floating)
-        copies = epoch_copies(self._factors, generator) if drawn else self._factors
-        return generator.permutation(np.repeat(np.arange(len(self._part)), copies))
-
-    def _maker(self, epoch: int, order: np.ndarray) -> Callable[[slice], Batch]:
-        """Draw an epoch's variation; return what makes a batch of some places of its order."""
-        dealing, pack = self._dealing, self._pack
-        generator = np.random.default_rng([dealing.seed, epoch, _VARIATION])
-        draws = draw(dealing.ranges, len(order), len(pack.channels), generator)
-        if dealing.varied is not None:
-            draws = draws.only(dealing.varied[order])
+    def start_epoch(self, epoch: int, order: np.ndarray) -> Callable[[slice, int], Batch]:
+        """Draw an epoch's variation; return what makes a batch, the sizes in turn by the number of the batch."""
+        augmentation, pack = self._augmentation, self._pack
+        settings = augmentation.settings.augment
+        generator = np.random.default_rng([augmentation.seed, epoch, VARIATION])
+        draws = draw(settings, len(order), pack.channels, generator)
+        if augmentation.varied is not None:
+            draws = draws.vary_only(augmentation.varied[order])
         mixes = None
-        if dealing.mixing is not None:
-            generator = np.random.default_rng([dealing.seed, epoch, _MIXING])
-            mixable = np.ones(len(self._part), bool) if dealing.mixable is None else dealing.mixable
-            mixes = draw_mixes(dealing.mixing, order, mixable, pack.size, generator)
+        if settings.mixing != "none":
+            generator = np.random.default_rng([augmentation.seed, epoch, MIXING])
+            mixable = np.ones(len(self._part), bool) if augmentation.mixable is None else augmentation.mixable
+            mixes = draw_mixes(settings, order, mixable, pack.size, generator, augmentation.chances)
 
-        def make(which: slice) -> Batch:
-            return self._batch(order[which], draws.rows(which), None if mixes is None else mixes.rows(which))
+        def make(which: slice, number: int) -> Batch:
+            side = self._sides[number % len(self._sides)]
+            return self._make(order[which], draws.rows(which), None if mixes is None else mixes.rows(which), side)
 
         return make
 
-    def _batch(self, places: np.ndarray, draws: Draws, mixes: Mixes | None) -> Batch:
-        images = self._pack.images(self._part.rows[places], out=self._raw)
-        present, known = gather_targets(self._part, places)
+    def _make(self, places: np.ndarray, draws: Draws, mixes: Mixes | None, side: int) -> Batch:
+        count, channels, own = len(places), len(self._pack.channels), self._pack.size
+        images = self._pack.images(self._part.rows[places], out=self._buffer("raw", count, channels, own, own))
+        targets = gather_targets(self._part, places)
         if mixes is not None:
-            present, known = self._mix(images, (present, known), mixes)
-        sides = self._sides(self._dealing)
-        side = sides[(self._next - 1) % len(sides)]
-        gain, gamma = torch.from_numpy(draws.gain), None if draws.gamma is None else torch.from_numpy(draws.gamma)
-        if self._dealing.on_device:
-            bends = None if draws.bends is None else torch.from_numpy(draws.bends)
-            matrices = torch.from_numpy(draws.matrices)
-            return Batch(torch.from_numpy(images), matrices, gain, present, known, gamma, bends, side)
-        warped = warp(images, draws.matrices, self._warped[side], draws.bends)
-        return Batch(to_tensor(warped), None, gain, present, known, gamma)
+            targets = self._mix(images, targets, mixes)
+        if self._augmentation.on_device:
+            return make_batch(torch.from_numpy(images), draws, targets, side)
+        warped = self._buffer("warped", count, side, side, channels)
+        left = warp(images, draws, warped)
+        return make_batch(to_tensor(warped), left, targets)
 
-    def _mix(self, images: np.ndarray, targets: tuple[Tensor, Tensor], mixes: Mixes) -> tuple[Tensor, Tensor]:
+    def _mix(self, images: np.ndarray, targets: Targets, mixes: Mixes) -> Targets:
         """Mix images with their partners, in place, before both are moved as one; return the mixed targets."""
         partners = mixes.partners[mixes.mixed]
         mix_images(images, self._pack.images(self._part.rows[partners]), mixes)
-        mine, others = ([t.numpy() for t in pair] for pair in (targets, gather_targets(self._part, partners)))
-        present, known = mix_targets((mine[0], mine[1]), (others[0], others[1]), mixes)
-        return torch.from_numpy(present), torch.from_numpy(known)
+        return mix_targets(targets, gather_targets(self._part, partners), mixes)
 
-    def _sides(self, dealing: BatchSampling) -> tuple[int, ...]:
-        return dealing.sizes or (self._pack.size,)
-
-
-class PartBatches:
-    """One part in its own order, not varied, each sample once; several processes take turns.
-
-    The last sample is repeated where the processes' shares would differ, as a gathering needs equal shapes.
-
-    Attributes:
-        rank: which of the processes this one is.
-    """
-
-    def __init__(self, pack: Images, part: Part, batch_size: int, world: int = 1) -> None:
-        self._pack = pack
-        self._share_out(part, batch_size, world)
-
-    def _share_out(self, part: Part, batch_size: int, world: int) -> None:
-        self._part, self._batch_size, self._world = part, batch_size, world
-        self._share = -(-len(part) // world)
-        self.rank = 0
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-        return -(-self._share // self._batch_size)
-
-    def _places(self) -> Iterator[np.ndarray]:
-        mine = np.minimum(np.arange(self._share) * self._world + self.rank, len(self._part) - 1)
-        for first in range(0, self._share, self._batch_size):
-            yield mine[first : first + self._batch_size]
-
-    def __iter__(self) -> Iterator[Batch]:
-        for places in self._places():
-            images = np.ascontiguousarray(self._pack.images(self._part.rows[places]).transpose(0, 2, 3, 1))
-            yield Batch(to_tensor(images), None, None, *gather_targets(self._part, places))
-
-
-def gather_targets(part: Part, places: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Return present and known, (B, n) float32 in {0, 1}, of the samples at some places of a part."""
-    present, known = part.present[places], part.known[places]
-    return torch.from_numpy(present.astype(np.float32)), torch.from_numpy(known.astype(np.float32))
+    def _buffer(self, name: str, *shape: int) -> np.ndarray:
+        if (name, shape) not in self._buffers:
+            self._buffers[name, shape] = np.empty(shape, np.uint8)
+        return self._buffers[name, shape]

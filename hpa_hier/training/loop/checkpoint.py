@@ -14,7 +14,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_with
-from hpa_hier.training.batches.images import PartBatches, TrainingBatches
+from hpa_hier.training.batches.order import PartBatches, TrainingBatches
 from hpa_hier.training.loop.stopping import Interrupted, SignalCounter
 
 SECONDS_BETWEEN = 600.0  # between two checkpoints within an epoch; there is one at each epoch's end besides

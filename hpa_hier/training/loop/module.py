@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from hpa_hier.errors import UserError
-from hpa_hier.models.augment.warp import apply_gamma, warp_batch
+from hpa_hier.models.augment.warp import augment_batch
 from hpa_hier.models.losses.loss import Loss
 from hpa_hier.models.network import Network
 from hpa_hier.runs.part import Part
 from hpa_hier.settings.training import TrainingSettings
-from hpa_hier.training.batches.images import Batch
+from hpa_hier.training.batches.order import Batch
 from hpa_hier.training.loop.macro_f1 import macro_f1, sample_f1
 from hpa_hier.training.loop.schedule import lr_schedule
 
@@ -97,15 +97,10 @@ class Training(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
-        images = batch.images
-        if batch.matrices is not None:
-            images = warp_batch(images, batch.matrices, batch.bends, batch.side)
-            images = images.contiguous(memory_format=torch.channels_last)
-        if batch.gamma is not None:
-            images = apply_gamma(images, batch.gamma)
+        samples = augment_batch(batch.samples, batch.draws, batch.side)
         first = self.global_step < self._first_stage_steps
         present, known = self.network.training_targets(batch.present, batch.known, first_stage=first)
-        logits = self.network.training_logits(images, batch.gain, first_stage=first)
+        logits = self.network.training_logits(samples, batch.draws.gain, first_stage=first)
         loss = self._loss(logits, present, known)
         self.loss_sum.add_(loss.detach())
         if self._batches_per_step == 1:
@@ -126,7 +121,7 @@ class Training(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score one batch of the calibration part."""
-        self._scored.append(self.network.logits(batch.images))
+        self._scored.append(self.network.logits(batch.samples))
 
     def on_validation_epoch_end(self) -> None:
         """Compute the watched metrics over the whole part at once."""

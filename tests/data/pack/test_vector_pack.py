@@ -28,7 +28,7 @@ from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.taxonomy import Taxonomy
-from hpa_hier.training.batches.images import Batch
+from hpa_hier.training.batches.order import Batch
 from hpa_hier.training.batches.vectors import feature_statistics
 from hpa_hier.training.loop.module import Training
 from hpa_hier.training.loop.stopping import Interrupted

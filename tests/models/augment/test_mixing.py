@@ -5,15 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpa_hier.models.augment.mixing import Mixes, Mixing, draw_mixes, mix_images, mix_targets
+from hpa_hier.models.augment.mixing import Mixes, Targets, draw_mixes, mix_images, mix_targets
+from hpa_hier.settings.training import AugmentSettings
 
 KINDS = ["mixup", "cutmix", "union_mean"]
 ALL = np.ones(60, bool)
 
 
+def mixing(kind: str, share: float) -> AugmentSettings:
+    return AugmentSettings.model_validate({"mixing": kind, "mixing_share": share})
+
+
 def drawn(kind: str, share: float = 1.0, eligible: np.ndarray = ALL, count: int = 400, side: int = 20) -> Mixes:
     places = np.random.default_rng(1).integers(0, len(eligible), count)
-    return draw_mixes(Mixing(kind, share), places, eligible, side, np.random.default_rng(0))
+    return draw_mixes(mixing(kind, share), places, eligible, side, np.random.default_rng(0))
 
 
 def pairs(mixes: Mixes, side: int = 20) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +36,7 @@ def labels(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_nobody_is_mixed_with_himself_and_about_the_share_is_mixed(kind: str) -> None:
     places = np.arange(2000) % 60
-    mixes = draw_mixes(Mixing(kind, 0.3), places, ALL, 20, np.random.default_rng(0))
+    mixes = draw_mixes(mixing(kind, 0.3), places, ALL, 20, np.random.default_rng(0))
     assert abs(len(mixes.mixed) / 2000 - 0.3) < 0.03
     assert (mixes.partners[mixes.mixed] != places[mixes.mixed]).all()
     assert set(mixes.partners[mixes.mixed]) == set(range(60))
@@ -41,7 +46,7 @@ def test_nobody_is_mixed_with_himself_and_about_the_share_is_mixed(kind: str) ->
 def test_only_eligible_images_are_mixed_and_only_with_each_other(kind: str) -> None:
     eligible = np.arange(60) % 4 == 0
     places = np.random.default_rng(1).integers(0, 60, 400)
-    mixes = draw_mixes(Mixing(kind, 1.0), places, eligible, 20, np.random.default_rng(0))
+    mixes = draw_mixes(mixing(kind, 1.0), places, eligible, 20, np.random.default_rng(0))
     assert ((mixes.partners >= 0) == eligible[places]).all()
     assert eligible[mixes.partners[mixes.mixed]].all()
 
@@ -61,12 +66,12 @@ def test_mixup_is_the_weighted_mean_of_pixels_and_labels() -> None:
     assert np.abs(images[mixes.mixed] - expected).max() < 0.51  # rounded, from single precision
     alone = mixes.partners < 0
     assert (images[alone] == before[alone]).all()
-    (mine, told), (theirs, theirs_told) = labels(400, 3), labels(len(own), 4)
-    present, known = mix_targets((mine, told), (theirs, theirs_told), mixes)
+    (mine, mine_known), (theirs, theirs_known) = labels(400, 3), labels(len(own), 4)
+    present, known = mix_targets(Targets(mine, mine_known), Targets(theirs, theirs_known), mixes)
     np.testing.assert_allclose(
         present[mixes.mixed], own[:, None] * mine[mixes.mixed] + (1 - own[:, None]) * theirs, atol=1e-6
     )
-    assert (known[mixes.mixed] == told[mixes.mixed] * theirs_told).all()
+    assert (known[mixes.mixed] == mine_known[mixes.mixed] * theirs_known).all()
     assert (present[alone] == mine[alone]).all()
     assert own.std() > 0.2
 
@@ -80,7 +85,7 @@ def test_cutmix_takes_a_square_and_labels_follow_its_area() -> None:
     assert (images == images[:, :1]).all()
     np.testing.assert_allclose((images[mixes.mixed, 0] == 0).mean(axis=(1, 2)), mixes.own[mixes.mixed], atol=1e-12)
     ones = np.ones((400, 1), np.float32)
-    present, _ = mix_targets((ones, ones), (0 * ones[mixes.mixed], ones[mixes.mixed]), mixes)
+    present, _ = mix_targets(Targets(ones, ones), Targets(0 * ones[mixes.mixed], ones[mixes.mixed]), mixes)
     np.testing.assert_allclose(present[:, 0], np.where(mixes.partners >= 0, mixes.own, 1), atol=1e-6)
 
 
@@ -90,13 +95,13 @@ def test_union_mean_halves_pixels_and_keeps_all_labels_of_both() -> None:
     before = images.astype(float)
     mix_images(images, others, mixes)
     assert np.abs(images[mixes.mixed] - (before[mixes.mixed] + others) / 2).max() <= 0.5
-    (mine, told), (theirs, theirs_told) = labels(400, 3), labels(len(mixes.mixed), 4)
-    present, known = mix_targets((mine, told), (theirs, theirs_told), mixes)
-    there = (mine * told)[mixes.mixed] + theirs * theirs_told > 0
+    (mine, mine_known), (theirs, theirs_known) = labels(400, 3), labels(len(mixes.mixed), 4)
+    present, known = mix_targets(Targets(mine, mine_known), Targets(theirs, theirs_known), mixes)
+    there = (mine * mine_known)[mixes.mixed] + theirs * theirs_known > 0
     assert ((present[mixes.mixed] > 0) == there).all()
     # Absent from the union is only what both are known to lack.
     assert (known[mixes.mixed][there] == 1).all()
-    both = (told[mixes.mixed] * theirs_told) > 0
+    both = (mine_known[mixes.mixed] * theirs_known) > 0
     assert ((known[mixes.mixed] > 0)[~there] == both[~there]).all()
 
 
@@ -110,7 +115,7 @@ def test_the_same_generator_draws_the_same_and_slices_agree(kind: str) -> None:
 def test_partners_are_drawn_by_their_chance_and_never_from_those_without_one() -> None:
     places = np.arange(10).repeat(2000)
     chance = np.array([0, 0, 1, 3, 0, 0, 0, 0, 0, 0], float)
-    mixes = draw_mixes(Mixing("mixup", 1.0, partners=chance), places, np.ones(10, bool), 8, np.random.default_rng(0))
+    mixes = draw_mixes(mixing("mixup", 1.0), places, np.ones(10, bool), 8, np.random.default_rng(0), chance)
     first_times = np.arange(0, 20000, 2000)
     assert (mixes.partners[first_times] == -1).all()  # only additional copies are mixed
     assert (np.delete(mixes.partners, first_times) >= 0).all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning.pytorch.loops.fetchers import _PrefetchDataFetcher
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
 
 from hpa_hier.errors import UserError
-from hpa_hier.models.augment.mixing import Mixing
-from hpa_hier.models.augment.warp import Ranges
 from hpa_hier.runs.part import Part
-from hpa_hier.training.batches.images import Batch, BatchSampling, PartBatches, TrainingBatches
+from hpa_hier.settings.training import AugmentSettings, TrainingSettings
+from hpa_hier.training.batches.images import Augmentation, AugmentedImages, ImageReader
 from hpa_hier.training.batches.intensity import channel_statistics
+from hpa_hier.training.batches.order import Batch, PartBatches, SampleOrder, TrainingBatches
 
-ALL = Ranges(flips_and_quarter_turns=True, rotate=20, scale=0.2, shift=0.1, gain=0.3)
-STILL = Ranges(flips_and_quarter_turns=False, rotate=0, scale=0, shift=0, gain=0)
+ALL = AugmentSettings(flips_and_quarter_turns=True, rotate=20, scale=0.2, shift=0.1, gain=0.3)
+STILL = AugmentSettings(flips_and_quarter_turns=False, rotate=0, scale=0, shift=0, gain=0)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Stack:
 
 
 def stack(count: int) -> Stack:
-    """Make images whose pixels all tell their row."""
+    """Make images whose pixels are all their row."""
     rows = np.arange(count, dtype=np.uint8)[:, None, None, None]
     return Stack(np.broadcast_to(rows, (count, 2, 8, 8)).copy())
 
@@ -48,28 +50,42 @@ def part_of(count: int) -> Part:
     return Part(np.arange(count), *(generator.random((2, count, 3)) < 0.5))
 
 
-def batches(count: int, batch_size: int, ranges: Ranges = STILL, **dealing: Any) -> TrainingBatches:
-    ones = np.ones(count, np.int64)
-    return TrainingBatches(stack(count), part_of(count), ones, BatchSampling(0, batch_size, ranges, **dealing))
+def batches_of(
+    pack: Stack, factors: np.ndarray, batch_size: int, augment: AugmentSettings, world: int = 1, **changes: Any
+) -> TrainingBatches:
+    part, masks = part_of(len(factors)), {key: changes.pop(key, None) for key in ("varied", "mixable")}
+    on_device = changes.pop("on_device", False)
+    # a copy is not checked, so that sides may be as small as these images'
+    settings = TrainingSettings(batch_size=batch_size, augment=augment, devices=world).model_copy(update=changes)
+    reader = AugmentedImages(pack, part, Augmentation(settings, 0, on_device, **masks))
+    return TrainingBatches(SampleOrder(factors, settings, 0), reader, settings.accumulate)
+
+
+def batches(count: int, batch_size: int, augment: AugmentSettings = STILL, **changes: Any) -> TrainingBatches:
+    return batches_of(stack(count), np.ones(count, np.int64), batch_size, augment, **changes)
+
+
+def mixed(kind: str, share: float, augment: AugmentSettings = STILL) -> AugmentSettings:
+    return augment.model_copy(update={"mixing": kind, "mixing_share": share})
 
 
 def rows(batch: Batch) -> list[int]:
-    return batch.images[:, 0, 0, 0].tolist()
+    return batch.samples[:, 0, 0, 0].tolist()
 
 
 def copied(batch: Batch) -> list[torch.Tensor]:
-    return [field.clone() for field in batch if isinstance(field, torch.Tensor)]
+    return [field.clone() for field in (*batch, *batch.draws) if isinstance(field, torch.Tensor)]
 
 
-def test_an_epoch_deals_each_image_once_and_drops_what_is_left_over() -> None:
-    dealt = [row for batch in batches(50, 16) for row in rows(batch)]
-    assert len(dealt) == len(set(dealt)) == 48
+def test_an_epoch_has_each_image_once_and_drops_what_is_left_over() -> None:
+    met = [row for batch in batches(50, 16) for row in rows(batch)]
+    assert len(met) == len(set(met)) == 48
 
 
 def test_epochs_differ_in_order() -> None:
-    dealing = batches(50, 10)
-    first = [row for batch in dealing for row in rows(batch)]
-    second = [row for batch in dealing for row in rows(batch)]
+    through = batches(50, 10)
+    first = [row for batch in through for row in rows(batch)]
+    second = [row for batch in through for row in rows(batch)]
     assert first != second
     assert sorted(first) == sorted(second)
 
@@ -96,32 +112,32 @@ def test_targets_belong_to_their_images() -> None:
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_processes_share_an_epoch_without_overlap(world: int) -> None:
-    dealt: list[int] = []
+    met: list[int] = []
     lengths = set()
     for rank in range(world):
         mine = batches(50, 5, world=world)
         mine.rank = rank
         lengths.add(len(mine))
-        dealt += [row for batch in mine for row in rows(batch)]
+        met += [row for batch in mine for row in rows(batch)]
     assert len(lengths) == 1
-    assert len(dealt) == len(set(dealt))
+    assert len(met) == len(set(met))
 
 
-def test_an_image_with_factor_3_stands_three_times_each_varied_anew() -> None:
+def test_an_image_with_factor_3_stands_three_times_each_varied_again() -> None:
     factors = np.array([3, 1, 1, 1])
     pack = Stack(np.random.default_rng(0).integers(0, 255, (4, 2, 16, 16), dtype=np.uint8))
-    dealing = TrainingBatches(pack, part_of(4), factors, BatchSampling(0, 6, ALL))
-    (batch,) = list(dealing)
-    assert len({image.numpy().tobytes() for image in batch.images}) == 6
+    through = batches_of(pack, factors, 6, ALL)
+    (batch,) = list(through)
+    assert len({image.numpy().tobytes() for image in batch.samples}) == 6
 
 
 def test_weighted_epochs_differ_but_have_one_length_and_are_the_same_in_every_process() -> None:
     weights = np.array([1.0, 2.5, 1.0, 1.5])
 
     def epochs(rank: int, world: int) -> list[list[int]]:
-        dealing = TrainingBatches(stack(4), part_of(4), weights, BatchSampling(0, 3, STILL, world=world))
-        dealing.rank = rank
-        return [[row for batch in dealing for row in rows(batch)] for _ in range(12)]
+        through = batches_of(stack(4), weights, 3, STILL, world)
+        through.rank = rank
+        return [[row for batch in through for row in rows(batch)] for _ in range(12)]
 
     alone = epochs(0, 1)
     assert {len(epoch) for epoch in alone} == {6}
@@ -138,14 +154,14 @@ def test_a_small_part_makes_one_smaller_batch_and_a_single_image_is_refused() ->
 
 def test_images_come_channels_last_without_a_copy() -> None:
     (batch, *_) = list(batches(50, 10))
-    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    assert batch.samples.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_on_a_device_that_warps_itself_images_come_unmoved_with_their_matrices() -> None:
-    dealing = TrainingBatches(stack(8), part_of(8), np.ones(8, np.int64), BatchSampling(0, 4, ALL, on_device=True))
-    (batch, _) = list(dealing)
-    assert batch.matrices is not None
-    assert batch.matrices.shape == (4, 2, 3)
+    through = batches(8, 4, ALL, on_device=True)
+    (batch, _) = list(through)
+    assert batch.draws.matrices is not None
+    assert batch.draws.matrices.shape == (4, 2, 3)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
@@ -153,7 +169,7 @@ def test_on_a_device_that_warps_itself_images_come_unmoved_with_their_matrices()
 def test_a_watched_part_comes_whole_and_can_be_put_back_in_order(count: int, world: int) -> None:
     shares = []
     for rank in range(world):
-        mine = PartBatches(stack(count), part_of(count), 3, world)
+        mine = PartBatches(ImageReader(stack(count), part_of(count)), count, 3, world)
         mine.rank = rank
         shares.append([row for batch in mine for row in rows(batch)])
         assert len(list(mine)) == len(mine)
@@ -178,18 +194,14 @@ def test_channel_statistics_look_at_the_whole_of_a_sorted_pack(count: int) -> No
     np.testing.assert_allclose(std, ramp.std(), atol=0.1)
 
 
-MIXED = {kind: Mixing(kind, 0.8) for kind in ("mixup", "cutmix", "union_mean")}
-
-
-@pytest.mark.parametrize("kind", MIXED)
+@pytest.mark.parametrize("kind", ["mixup", "cutmix", "union_mean"])
 @settings(max_examples=5, deadline=None)
 @given(step=st.integers(0, 40))
 def test_going_on_at_any_step_gives_the_mixed_bent_and_resized_batches_that_would_have_come(
     kind: str, step: int
 ) -> None:
-    ranges = replace(ALL, gamma=0.2, crop=0.7, elastic=0.03)
-    made = {"mixing": MIXED[kind], "sizes": (8, 12, 6)}
-    through, resumed = batches(50, 10, ranges, **made), batches(50, 10, ranges, **made)
+    augment = mixed(kind, 0.8, ALL.model_copy(update={"gamma": 0.2, "crop": 0.7, "elastic": 0.03}))
+    through, resumed = (batches(50, 10, augment, sizes=(8, 12, 6)) for _ in range(2))
     straight = [copied(batch) for _ in range(9) for batch in through]
     resumed.seek(step)
     went_on: list[list[torch.Tensor]] = []
@@ -203,7 +215,7 @@ def test_sizes_take_turns_in_all_processes_alike() -> None:
     for rank in range(2):
         mine = batches(60, 5, sizes=(6, 8, 12), world=2)
         mine.rank = rank
-        sides = [batch.images.shape[-1] for _ in range(2) for batch in mine]
+        sides = [batch.samples.shape[-1] for _ in range(2) for batch in mine]
         assert sides == [6, 8, 12] * 4
     asked = [batch.side for batch in batches(60, 5, ALL, sizes=(6, 12), on_device=True)]
     assert asked == [6, 12] * 6
@@ -221,8 +233,8 @@ def test_accumulation_leaves_whole_steps_and_seeks_by_them(world: int) -> None:
 
 def test_mixed_images_show_both_partners_and_targets_follow() -> None:
     part = part_of(50)
-    for batch in batches(50, 10, mixing=Mixing("cutmix", 1.0)):
-        for image, present, known in zip(batch.images[:, 0].int(), batch.present, batch.known, strict=True):
+    for batch in batches(50, 10, mixed("cutmix", 1.0)):
+        for image, present, known in zip(batch.samples[:, 0].int(), batch.present, batch.known, strict=True):
             shown, places = image.unique(return_counts=True)
             assert len(shown) <= 2
             share = places.double() / 64
@@ -234,11 +246,28 @@ def test_mixed_images_show_both_partners_and_targets_follow() -> None:
 
 def test_only_chosen_images_are_varied_and_mixed() -> None:
     chosen = np.arange(50) % 3 == 0
-    ranges = replace(STILL, gain=0.3)
-    dealing = batches(50, 10, ranges, mixing=Mixing("union_mean", 1.0), varied=chosen, mixable=chosen)
+    augment = mixed("union_mean", 1.0, STILL.model_copy(update={"gain": 0.3}))
+    some = batches(50, 10, augment, varied=chosen, mixable=chosen)
     plain = batches(50, 10)
-    for batch, still in zip(dealing, plain, strict=True):
+    for batch, still in zip(some, plain, strict=True):
         touched = chosen[rows(still)]
-        assert batch.gain is not None
-        assert ((batch.gain != 1).all(dim=1).numpy() == touched).all()
-        assert ((batch.images != still.images).flatten(1).any(dim=1).numpy() == touched).all()
+        assert batch.draws.gain is not None
+        assert ((batch.draws.gain != 1).all(dim=1).numpy() == touched).all()
+        assert ((batch.samples != still.samples).flatten(1).any(dim=1).numpy() == touched).all()
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_batch_holds_until_the_next_one_is_taken_and_shares_its_buffer(on_device: bool) -> None:
+    taken = iter(batches(50, 10, ALL, on_device=on_device))
+    first = next(taken).samples
+    before = first.clone()
+    assert first.data_ptr() == next(taken).samples.data_ptr()
+    assert not torch.equal(first, before)
+
+
+def test_lightning_takes_no_batch_before_the_one_before_has_been_trained_on() -> None:
+    fetcher = _PrefetchDataFetcher()
+    fetcher.setup(CombinedLoader(batches(50, 10)))
+    through = iter(fetcher)
+    kept = [(batch.samples, batch.samples.clone()) for batch, _, _ in (next(through) for _ in range(1))]
+    assert all(torch.equal(now, then) for now, then in kept)

@@ -12,8 +12,7 @@ from tiny_run import plan_tiny, train_tiny, trained_weights, untrained_weights, 
 
 from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import find_member
-from hpa_hier.models.augment.mixing import Mixing
-from hpa_hier.models.augment.warp import Ranges
+from hpa_hier.models.augment.warp import Draws
 from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.models.heads.flat import Flat
 from hpa_hier.models.losses.elementwise import bce
@@ -23,7 +22,8 @@ from hpa_hier.runs.part import Part
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.settings.training import TrainingSettings
-from hpa_hier.training.batches.images import Batch, BatchSampling, TrainingBatches
+from hpa_hier.training.batches.images import Augmentation, AugmentedImages
+from hpa_hier.training.batches.order import Batch, SampleOrder, TrainingBatches
 from hpa_hier.training.loop.module import Length, Training
 from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
 from hpa_hier.training.plan import plan_training
@@ -132,12 +132,14 @@ def test_without_minority_leaves_nothing_is_left_to_vary_and_training_says_so(
 
 
 def test_a_device_that_warps_itself_sees_the_loss_that_the_processor_sees() -> None:
-    ranges = Ranges(True, rotate=20, scale=0.1, shift=0.1, gain=0.2, gamma=0.2, crop=0.7, elastic=0.02)
+    varied = {"rotate": 20, "gamma": 0.2, "crop": 0.7, "elastic": 0.02, "mixing": "union_mean", "mixing_share": 1}
+    settings = TrainingSettings.model_validate({"batch_size": 8, "sizes": (32, 48), "augment": varied})
     module = make_training().eval()
     losses = []
     for on_device in (False, True):
-        sampling = BatchSampling(0, 8, ranges, on_device, sizes=(32, 48), mixing=Mixing("union_mean", 1.0))
-        batches = TrainingBatches(Smooth(), Part(np.arange(24), *_labels(24)), np.ones(24, np.int64), sampling)
+        part = Part(np.arange(24), *_labels(24))
+        reader = AugmentedImages(Smooth(), part, Augmentation(settings, 0, on_device))
+        batches = TrainingBatches(SampleOrder(np.ones(24, np.int64), settings, 0), reader)
         # The library's own way onto a device must leave the batch a batch.
         moved = [move_data_to_device(batch, torch.device("cpu")) for batch in batches]
         losses.append([module.training_step(batch, 0).item() for batch in moved])
@@ -148,7 +150,7 @@ def test_a_device_that_warps_itself_sees_the_loss_that_the_processor_sees() -> N
 def make_batch(rows: np.ndarray) -> Batch:
     """Make a batch of waves with labels at random."""
     labels = torch.from_numpy(_labels(12)[0][rows].astype(np.float32))
-    return Batch(torch.from_numpy(Smooth().images(rows)), None, None, labels, torch.ones_like(labels))
+    return Batch(torch.from_numpy(Smooth().images(rows)), Draws(), labels, torch.ones_like(labels))
 
 
 def fit(module: Training, folder: Path, batches: list[Batch]) -> None:
