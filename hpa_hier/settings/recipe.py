@@ -30,7 +30,7 @@ class DataSettings(Settings):
 
     @field_validator("channels")
     @classmethod
-    def _some_and_each_once(cls, value: tuple[Channel, ...]) -> tuple[Channel, ...]:
+    def _check_channels(cls, value: tuple[Channel, ...]) -> tuple[Channel, ...]:
         if not value or len(set(value)) < len(value):
             raise ValueError("must name at least one channel, and each once")
         return value
@@ -53,7 +53,7 @@ class SimulateSettings(Settings):
 
     @field_validator("radius")
     @classmethod
-    def _from_small_to_large(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+    def _check_radius(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value is not None and value[0] > value[1]:
             raise ValueError("must be the smallest and the largest radius, in this order")
         return value
@@ -74,7 +74,7 @@ class SplitSettings(Settings):
     )
 
     @model_validator(mode="after")
-    def _sums_to_one(self) -> SplitSettings:
+    def _check_sum(self) -> SplitSettings:
         if abs(sum(self.fractions) - 1) > 1e-6:
             raise ValueError(f"fractions must sum to 1, got {sum(self.fractions):g}")
         return self
@@ -104,7 +104,7 @@ class MemberSettings(Settings):
     training: dict[str, object] = setting({}, "settings of the block training that this member changes")
 
     @model_validator(mode="after")
-    def _answers_for_one_thing(self) -> MemberSettings:
+    def _check_selector(self) -> MemberSettings:
         given = [key for key in ("level", "group", "partition") if getattr(self, key) is not None]
         if len(given) != 1:
             raise ValueError(
@@ -188,7 +188,7 @@ class Recipe(Settings):
     report: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
-    def _member_names_differ(self) -> Recipe:
+    def _check_names(self) -> Recipe:
         names = [member.name for member in self.members]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -196,7 +196,7 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
-    def _folds_are_the_splits(self) -> Recipe:
+    def _check_folds(self) -> Recipe:
         for block in (self.training.folds, *(member.training.get("folds", 0) for member in self.members)):
             if block not in (0, self.split.folds):
                 raise ValueError(f"training.folds is {block} and split.folds {self.split.folds}; they must be the same")
@@ -209,13 +209,13 @@ class Recipe(Settings):
         >>> Recipe(training=TrainingSettings(width=16)).member_training(member).model_dump(include={"epochs", "width"})
         {'width': 16, 'epochs': 5}
         """
-        return TrainingSettings.model_validate(_merged(self.training.model_dump(), member.training))
+        return TrainingSettings.model_validate(_merge(self.training.model_dump(), member.training))
 
 
-def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with changes laid over them, block by block."""
     merged = dict(settings)
     for key, value in changes.items():
         below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged

@@ -157,10 +157,10 @@ def _problem(error: ErrorDetails, path: tuple[Key, ...]) -> str:
         message = "must be a block of settings"
     if error["type"] == "value_error" and not message.startswith("must"):
         return f"{setting}: {message}" if setting else message  # a check of a whole block, which names what it got
-    return f"{setting} {message}, got {_shown(error['input'])}"
+    return f"{setting} {message}, got {_show(error['input'])}"
 
 
-def _shown(value: object) -> str:
+def _show(value: object) -> str:
     text = "true" if value is True else "false" if value is False else "nothing" if value is None else repr(value)
     return text if len(text) <= 60 else text[:60] + "…"
 

@@ -20,7 +20,7 @@ from hpa_hier.settings.base import (
     setting,
 )
 
-NAMED_NUMBERS: dict[str, tuple[str, ...]] = {  # numbers that a loss takes beside its formula
+LOSS_OPTIONS: dict[str, tuple[str, ...]] = {  # numbers that a loss takes beside its formula
     "focal": ("gamma",),
     "asymmetric": ("gamma_positive", "gamma_negative", "clip"),
     "class_balanced": ("beta",),
@@ -192,8 +192,8 @@ class TrainingSettings(Settings):
     augment: AugmentSettings = AugmentSettings()
 
     @model_validator(mode="after")
-    def _loss_takes_what_it_is_given(self) -> TrainingSettings:
-        known = NAMED_NUMBERS.get(self.loss, ())
+    def _check_loss(self) -> TrainingSettings:
+        known = LOSS_OPTIONS.get(self.loss, ())
         unknown = sorted(set(self.loss_options or {}) - set(known))
         if unknown:
             takes = f"takes {', '.join(known)}" if known else "takes no numbers; set loss_options to null"
@@ -210,13 +210,13 @@ class TrainingSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _a_checksum_is_of_a_file(self) -> TrainingSettings:
+    def _check_weights(self) -> TrainingSettings:
         if self.weights_sha256 and not self.weights:
             raise ValueError("weights_sha256 is that of the file in training.weights; name it, or leave both out")
         return self
 
     @model_validator(mode="after")
-    def _chain_has_its_own_constraint(self) -> TrainingSettings:
+    def _check_chain(self) -> TrainingSettings:
         if self.head == "chain" and self.loss == "max_constraint":
             raise ValueError("loss 'max_constraint' and head 'chain' are two ways to one end; give one of them")
         if self.head == "chain" and self.loss == "logit_adjusted":
@@ -227,7 +227,7 @@ class TrainingSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _arcface_has_a_loss_of_its_own(self) -> TrainingSettings:
+    def _check_arcface(self) -> TrainingSettings:
         if self.head == "arcface" and self.loss != "bce":
             raise ValueError(f"head 'arcface' has a loss of its own; leave loss out, got '{self.loss}'")
         if self.head == "arcface" and self.augment.mixing != "none":
