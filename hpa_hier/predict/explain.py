@@ -12,6 +12,7 @@ from hpa_hier.ensemble.ensemble import Ensemble, Prediction
 from hpa_hier.ensemble.scores.scores import Scores, align
 from hpa_hier.metrics.arrays import Bools
 from hpa_hier.taxonomy import Taxonomy
+from hpa_hier.taxonomy.draw import Branch, branches
 
 _RUNNERS_UP = 3  # most likely leaves whose members' say is shown though they are not present
 
@@ -83,11 +84,15 @@ def _heading(ensemble: Ensemble, prediction: Prediction, known: Known) -> list[s
 
 def _tree(ensemble: Ensemble, prediction: Prediction) -> list[str]:
     taxonomy = ensemble.taxonomy
-    drawn = list(_branches(taxonomy))
-    width = max(len(branch) + len(node) for branch, node in drawn) + 2
+    rows = []
+    for top in taxonomy.nodes:
+        if not _parents(taxonomy, top):
+            rows += [Branch("", top), *branches(taxonomy, top, everywhere=False)]
+    width = max(len(row.lines) + len(row.node) for row in rows) + 2
     head = f"{'the way down':<{width}}  {'together':>8}  {ensemble.reconcile:>8}    needs"
     lines = [head, "─" * (len(head) + 10)]
-    for branch, node in drawn:
+    for row in rows:
+        node = row.node
         j = taxonomy.column[node]
         mark = "●" if prediction.present[0, j] else "○"
         low, high = ensemble.thresholds.low[j], ensemble.thresholds.high[j]
@@ -95,7 +100,7 @@ def _tree(ensemble: Ensemble, prediction: Prediction) -> list[str]:
         numbers = f"{prediction.raw[0, j]:>8.3f}  {prediction.probs[0, j]:>8.3f}"
         needs = f"≥ {prediction.thresholds[j]:.3f}{interval}"
         notes = "; ".join(_notes(ensemble, prediction, node))
-        lines.append(f"{branch + mark + ' ' + node:<{width}}  {numbers}    {needs:<21} {notes}".rstrip())
+        lines.append(f"{row.lines + mark + ' ' + node:<{width}}  {numbers}    {needs:<21} {notes}".rstrip())
     lines.append(f"● present, ○ not; together: {ensemble.combiner.aggregate.summary}; needs: threshold (its interval)")
     return lines
 
@@ -115,7 +120,7 @@ def _notes(ensemble: Ensemble, prediction: Prediction, node: str) -> Iterator[st
     if present[j] and prob[j] < prediction.thresholds[j]:
         below = [child for child in taxonomy.children(node) if present[taxonomy.column[child]]]
         yield f"on because {below[0]} is"
-    others = _parents(taxonomy, node)[1:]
+    others = [parent for parent in _parents(taxonomy, node) if parent != taxonomy.entries[node].home]
     if others:
         yield f"also under {', '.join(others)}"
 
@@ -155,22 +160,6 @@ def _of_interest(taxonomy: Taxonomy, prediction: Prediction) -> list[str]:
     likely = sorted(taxonomy.leaves, key=lambda leaf: -prediction.probs[0, taxonomy.column[leaf]])[:_RUNNERS_UP]
     chosen = {*likely, *(node for node in taxonomy.nodes if prediction.present[0, taxonomy.column[node]])}
     return [node for node in taxonomy.nodes if node in chosen]
-
-
-def _branches(taxonomy: Taxonomy) -> Iterator[tuple[str, str]]:
-    """Yield every node once, below its first parent, with the lines that lead to it."""
-
-    def below(node: str, indent: str) -> Iterator[tuple[str, str]]:
-        children = [child for child in taxonomy.children(node) if _parents(taxonomy, child)[:1] == [node]]
-        for child in children:
-            last = child == children[-1]
-            yield indent + ("└── " if last else "├── "), child
-            yield from below(child, indent + ("    " if last else "│   "))
-
-    for node in taxonomy.nodes:
-        if not _parents(taxonomy, node):
-            yield "", node
-            yield from below(node, "")
 
 
 def _parents(taxonomy: Taxonomy, node: str) -> list[str]:

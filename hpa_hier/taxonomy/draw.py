@@ -32,8 +32,10 @@ class Style:
 
 
 @dataclass(frozen=True)
-class _Line:
-    branch: str  # the lines that lead to the node
+class Branch:
+    """A node in the drawing of a tree."""
+
+    lines: str  # that lead to the node
     node: str
     elsewhere: str = ""  # the parent below which the node is drawn, where that is another one
 
@@ -56,13 +58,13 @@ def draw(taxonomy: Taxonomy, counts: Counts | None = None, style: Style = Style(
     └── A
         └── B      1
     """
-    lines = [_Line("", taxonomy.name), *_below(taxonomy, None, "")]
-    width = max(len(line.branch) + len(line.node) + (2 if line.elsewhere else 0) for line in lines)
+    lines = [Branch("", taxonomy.name), *_all_branches(taxonomy)]
+    width = max(len(line.lines) + len(line.node) + (2 if line.elsewhere else 0) for line in lines)
     labels = max([5, *(len(node.label or "") for node in taxonomy.entries.values())])
     head = f"{'':{width}}  {'label':>{labels}}  {'GO':10}" + ("  images    share" if counts else "")
     rendered = [_paint(head.rstrip(), _DIM, style), _paint(taxonomy.name, _BOLD, style)]
     for line in lines[1:]:
-        rendered.append(_render_line(taxonomy, line, (width, labels), counts, style) if line.node else line.branch)
+        rendered.append(_render_line(taxonomy, line, (width, labels), counts, style) if line.node else line.lines)
     text = "\n".join(rendered)
     return text if style.unicode else text.translate(_ASCII)
 
@@ -79,30 +81,41 @@ def level_lines(taxonomy: Taxonomy, style: Style = Style()) -> str:
     return text if style.unicode else text.replace("…", "...")
 
 
-def _below(taxonomy: Taxonomy, parent: str | None, indent: str) -> Iterator[_Line]:
-    """Yield the lines below a node; below None, the top nodes, set apart by an empty line each."""
-    if parent is None:
-        children = [node.name for node in taxonomy.entries.values() if node.depth == 1]
-    else:
-        children = list(taxonomy.children(parent))
-    for index, child in enumerate(children):
+def branches(taxonomy: Taxonomy, parent: str, indent: str = "", everywhere: bool = True) -> Iterator[Branch]:
+    """Yield the nodes below one, with the lines that lead to them.
+
+    Args:
+        taxonomy: the tree.
+        parent: the node; it is not yielded itself.
+        indent: what stands before the lines.
+        everywhere: name a node with several parents below each; else only below the first.
+    """
+    homes = [(child, taxonomy.entries[child].home) for child in taxonomy.children(parent)]
+    children = [(child, home) for child, home in homes if everywhere or home == parent]
+    for index, (child, home) in enumerate(children):
         last = index == len(children) - 1
-        if parent is None:
-            yield _Line("│", "")
-        home = taxonomy.entries[child].home
         elsewhere = "" if home == parent else home or "the top"
-        yield _Line(indent + ("└── " if last else "├── "), child, elsewhere)
+        yield Branch(indent + ("└── " if last else "├── "), child, elsewhere)
         if not elsewhere:
-            yield from _below(taxonomy, child, indent + ("    " if last else "│   "))
+            yield from branches(taxonomy, child, indent + ("    " if last else "│   "), everywhere)
 
 
-def _render_line(taxonomy: Taxonomy, line: _Line, widths: tuple[int, int], counts: Counts | None, style: Style) -> str:
+def _all_branches(taxonomy: Taxonomy) -> Iterator[Branch]:
+    """Yield all nodes, the top ones set apart by an empty line each."""
+    tops = [node.name for node in taxonomy.entries.values() if node.depth == 1]
+    for top in tops:
+        last = top == tops[-1]
+        yield from (Branch("│", ""), Branch("└── " if last else "├── ", top))
+        yield from branches(taxonomy, top, "    " if last else "│   ")
+
+
+def _render_line(taxonomy: Taxonomy, line: Branch, widths: tuple[int, int], counts: Counts | None, style: Style) -> str:
     node = taxonomy.node(line.node)
     width, label_width = widths
     name = f"({node.name})" if line.elsewhere else node.name
-    fill = " " * (width - len(line.branch) - len(name))
+    fill = " " * (width - len(line.lines) - len(name))
     if line.elsewhere:
-        return f"{line.branch}{_paint(name, _DIM, style)}{fill}  {_paint(f'see {line.elsewhere}', _DIM, style)}"
+        return f"{line.lines}{_paint(name, _DIM, style)}{fill}  {_paint(f'see {line.elsewhere}', _DIM, style)}"
     shown = name if taxonomy.is_leaf(node.name) else _paint(name, _BOLD, style)
     cells = [f"{node.label or '':>{label_width}}", _paint(f"{node.go or '':10}", _DIM, style)]
     if counts:
@@ -111,7 +124,7 @@ def _render_line(taxonomy: Taxonomy, line: _Line, widths: tuple[int, int], count
     also = [parent for parent in node.parents if parent != node.home]
     notes += [f"also under {', '.join(also)}"] if also else []
     cells += [f"[{'; '.join(notes)}]"] if notes else []
-    return f"{line.branch}{shown}{fill}  {'  '.join(cells)}".rstrip()
+    return f"{line.lines}{shown}{fill}  {'  '.join(cells)}".rstrip()
 
 
 def _count_cells(images: int, total: int) -> list[str]:

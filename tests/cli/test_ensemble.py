@@ -410,7 +410,7 @@ def test_explain_tells_a_held_out_images_way_down_the_tree(small, capsys):
         assert f"    {name} " in text
     said = small.members["leaf"].take([sample]).logits[0, 0]
     assert f"{said:+.2f}" in text
-    assert "also under Cytoplasm" in text
+    assert "also under Nucleus" in text
 
 
 def test_explain_scores_an_image_that_the_members_were_trained_on(small, capsys):
