@@ -172,13 +172,15 @@ def _plain(value: Floats | float) -> float | None:
 def _scope(evaluation: Evaluation, settings: ReportSettings) -> Scope:
     leaves, facts = evaluation.leaf_columns, evaluation.facts
     positives = (evaluation.targets & evaluation.known)[:, leaves].sum(axis=0)
-    members, baseline = dict(facts.get("members") or {}), dict(evaluation.baseline_members)
-    accepted = (facts.get("acceptance") or {}).get("accepted")
+    members, baseline = (
+        {name: cost.model_dump() for name, cost in costs.items()} for costs in (facts.members, facts.baseline_members)
+    )
+    accepted = (facts.acceptance or {}).get("accepted")
     return Scope(
-        part=facts.get("part", "test"),
-        simulated=bool(facts.get("simulated", False)),
-        split_digest=facts.get("split_digest"),
-        pack_digest=facts.get("pack_digest"),
+        part=facts.part,
+        simulated=facts.simulated,
+        split_digest=facts.split_digest,
+        pack_digest=facts.pack_digest,
         taxonomy=evaluation.taxonomy.name,
         samples=len(evaluation.ids),
         units=len(np.unique(number_units(evaluation.groups))),

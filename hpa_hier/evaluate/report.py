@@ -84,7 +84,7 @@ def render(name: str, data: ReportData, figures: list[DrawnFigure], from_pack: F
         macro=results.row("macro_f1"),
         tree=[branch(evaluation.taxonomy, node, rows) for node in _roots(evaluation.taxonomy)],
         classes=leaves_by_support(results.nodes),
-        acceptance=evaluation.facts.get("acceptance") or {"decided": False},
+        acceptance=evaluation.facts.acceptance or {"decided": False},
         metric_names={"mean_ap": "mean AP", "macro_f1": "macro F1", "log_loss": "log loss"},
         pairs=leaf_cooccurrence(evaluation).frequent_pairs(),
         records=data.records,

@@ -11,8 +11,8 @@ from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.fit_data import FitData, fit_data
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.files.atomic import sha256
-from hpa_hier.predict.evaluation_file import facts_of, write_evaluation
 from hpa_hier.predict.held_out import HeldOut, fitted_settings, read_held_out
+from hpa_hier.runs.evaluation import EvaluationFacts, MemberCost, write_evaluation
 from hpa_hier.runs.run import Run
 
 
@@ -53,18 +53,26 @@ def evaluate_run(run: Run) -> Path:
     ours = _read_test(run, ensemble)
     theirs = _read_test(run, flat) if flat else None
     run.check_pack(ours.records)
-    facts = facts_of(
-        ensemble.about,
-        run.pack.simulated,
-        ours.records,
-        theirs.records if theirs else (),
-        fitted_settings(ensemble),
+    about = ensemble.about
+    facts = EvaluationFacts.model_validate(
+        {
+            "split_digest": about.get("split_digest"),
+            "pack_digest": about.get("pack_digest"),
+            "simulated": run.pack.simulated,
+            "members": _costs(ours),
+            "baseline_members": _costs(theirs) if theirs else {},
+            "settings": fitted_settings(ensemble),
+            "acceptance": about.get("acceptance"),
+            "ensemble_sha256": sha256(run.ensemble_folder / keep.FILE),
+        }
     )
-    facts["acceptance"] = ensemble.about.get("acceptance")
-    facts["ensemble_sha256"] = sha256(run.ensemble_folder / keep.FILE)
     prediction = ensemble.predict(ours.scores)
     baseline = flat.predict([scores.take(prediction.ids) for scores in theirs.scores]) if flat and theirs else None
     return write_evaluation(run.ensemble_folder, run.truth(ensemble.taxonomy), prediction, baseline, facts)
+
+
+def _costs(held_out: HeldOut) -> dict[str, MemberCost]:
+    return {record.name: MemberCost.from_manifest(record.manifest) for record in held_out.records}
 
 
 def _finished_members(run: Run) -> tuple[str, ...]:

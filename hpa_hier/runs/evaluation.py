@@ -1,4 +1,4 @@
-"""Evaluation: what an ensemble and its flat baseline answered on the test part, read back from a run."""
+"""Evaluation: what an ensemble and its flat baseline answered on the test part, kept in a run's ensemble folder."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from hpa_hier.data.split.split import read_split
+from hpa_hier.ensemble.decide.safe import UNSURE
+from hpa_hier.ensemble.ensemble import Prediction
+from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, sha256
+from hpa_hier.files.atomic import read_json, sha256, write_json, write_with
 from hpa_hier.files.shell import command
+from hpa_hier.runs.manifest import Manifest
 from hpa_hier.taxonomy import Taxonomy
 
 Bools = npt.NDArray[np.bool_]
@@ -23,6 +28,43 @@ Floats = npt.NDArray[np.floating]
 
 _OLD_PREFIX = re.compile("^flat_")  # of the baseline's arrays, in the files of older versions
 _ARRAYS = ("ids", "nodes", "targets", "known", "raw", "probs", "present", "thresholds")
+
+
+class MemberCost(BaseModel):
+    """What a member is and what its training took; None where that was not kept."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    nodes: int | None = None
+    parameters: int | None = None
+    images_seen: int | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    seed: int | None = None
+
+    @classmethod
+    def from_manifest(cls, manifest: Manifest) -> MemberCost:
+        """Read it from what is kept with the member."""
+        kept = manifest.model_dump(include=set(cls.model_fields) - {"nodes"})
+        return cls(nodes=len(manifest.nodes), **kept)
+
+
+class EvaluationFacts(BaseModel):
+    """What evaluation.json holds, and what belongs beside every result."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    part: str = "test"
+    split_digest: str | None = None
+    pack_digest: str | None = None
+    simulated: bool = False
+    members: dict[str, MemberCost] = {}
+    baseline_members: dict[str, MemberCost] = Field(
+        default={}, validation_alias=AliasChoices("baseline_members", "flat_members", "flat")
+    )  # older files have the latter names
+    settings: dict[str, Any] = {}  # of the ensemble
+    acceptance: dict[str, Any] | None = None  # the verdict
+    ensemble_sha256: str | None = None  # of ensemble.json; older files have none
 
 
 @dataclass(frozen=True)
@@ -46,15 +88,8 @@ class Evaluation:
     known: Bools  # (B, N)
     ensemble: SystemAnswers
     baseline: SystemAnswers | None  # the compute-matched mean of flat members
-    facts: Mapping[str, Any]  # evaluation.json: digests, part, simulated, members and their cost
+    facts: EvaluationFacts
     safe: tuple[str, ...] = ()  # each sample's safe answer, a node or "unsure"; empty where the file holds none
-
-    @property
-    def baseline_members(self) -> Mapping[str, Any]:
-        """Names of the flat baseline's members, with their cost."""
-        return next(
-            (self.facts[key] for key in ("baseline_members", "flat_members", "flat") if self.facts.get(key)), {}
-        )
 
     @property
     def leaf_columns(self) -> npt.NDArray[np.intp]:
@@ -86,10 +121,9 @@ def read_evaluation(run: Path) -> Evaluation:
     taxonomy = Taxonomy.load(kept).without_virtual  # without virtual nodes, which are no answers
     columns = _columns(file, arrays["nodes"], taxonomy)
     ids = tuple(str(name) for name in arrays["ids"])
-    facts_file = file.with_suffix(".json")
-    facts = read_json(facts_file) if facts_file.is_file() else {}
+    facts = _read_facts(file.with_suffix(".json"))
     fitted = file.parent / "ensemble.json"
-    if fitted.is_file() and facts.get("ensemble_sha256", sha256(fitted)) != sha256(fitted):  # older files have none
+    if fitted.is_file() and facts.ensemble_sha256 not in (None, sha256(fitted)):
         raise UserError(
             f"{file}: belongs to another ensemble than {fitted.name}; run: {command('ensemble', 'evaluate', run=run)}"
         )
@@ -104,6 +138,51 @@ def read_evaluation(run: Path) -> Evaluation:
         facts=facts,
         safe=tuple(str(name) for name in arrays.get("safe", ())),
     )
+
+
+def write_evaluation(
+    folder: Path, truth: Truth, ensemble: Prediction, baseline: Prediction | None, facts: EvaluationFacts
+) -> Path:
+    """Write `evaluation.npz` and `evaluation.json`.
+
+    Args:
+        folder: the run's ensemble folder.
+        truth: of at least the predicted samples.
+        ensemble: the hierarchical ensemble's prediction of the test part.
+        baseline: the compute-matched flat mean's, of the same samples; None where the recipe names none.
+        facts: what the results need to be read right.
+
+    Returns:
+        The path of `evaluation.npz`. Its arrays: ids (B,), nodes (N,), targets and known (B, N), raw, probs and present
+        (B, N), thresholds (N,), safe (B,) names of safe answers or unsure, safe_confidence (B,); and, with the prefix
+        baseline_, raw to thresholds of the flat baseline where there is one.
+    """
+    truth = truth.take(ensemble.ids)
+    arrays: dict[str, Any] = {
+        "ids": np.array(ensemble.ids),
+        "nodes": np.array(ensemble.nodes),
+        "targets": truth.present,
+        "known": truth.known,
+        "member_names": np.array(list(facts.members)),
+        "safe": np.array([UNSURE if j < 0 else ensemble.nodes[j] for j in ensemble.safe.column]),
+        "safe_confidence": ensemble.safe.confidence,
+    }
+    for prefix, system in (("", ensemble), ("baseline_", baseline)):
+        if system is not None:
+            arrays |= {f"{prefix}{name}": getattr(system, name) for name in ("raw", "probs", "present", "thresholds")}
+    write_json(folder / "evaluation.json", facts.model_dump(mode="json"))
+    path = folder / "evaluation.npz"
+    write_with(path, lambda handle: np.savez_compressed(handle, **arrays))
+    return path
+
+
+def _read_facts(path: Path) -> EvaluationFacts:
+    try:
+        return EvaluationFacts.model_validate(read_json(path) if path.is_file() else {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise UserError(f"{path}: is damaged ({where}: {first['msg']}); run `ensemble evaluate` again") from None
 
 
 def _read_arrays(file: Path) -> dict[str, npt.NDArray[Any]]:

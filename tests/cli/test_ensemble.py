@@ -178,7 +178,16 @@ def test_evaluation_holds_the_test_part_of_both(small):
     with np.load(path, allow_pickle=False) as stored:
         assert set(stored["ids"]) == set(np.array(small.truth.ids)[small.parts == "test"])
         shape = (30, len(small.taxonomy.nodes))
-        for name in ("targets", "known", "raw", "probs", "present", "flat_raw", "flat_probs", "flat_present"):
+        for name in (
+            "targets",
+            "known",
+            "raw",
+            "probs",
+            "present",
+            "baseline_raw",
+            "baseline_probs",
+            "baseline_present",
+        ):
             assert stored[name].shape == shape
         assert tuple(stored["nodes"]) == small.taxonomy.nodes
         assert stored["thresholds"].shape == shape[1:]
@@ -186,7 +195,7 @@ def test_evaluation_holds_the_test_part_of_both(small):
     assert facts["part"] == "test"
     assert facts["simulated"] is True
     assert facts["members"]["coarse"]["nodes"] == 2
-    assert list(facts["flat_members"]) == ["leaf", "leaf-s1"]
+    assert list(facts["baseline_members"]) == ["leaf", "leaf-s1"]
 
 
 def test_evaluation_refuses_a_member_trained_again_since(small):

@@ -117,7 +117,8 @@ def test_units_are_counted_as_they_are_resampled(run, results, tmp_path):
 def test_an_ensemble_that_fell_back_to_the_flat_mean_says_so(run, results):
     assert not results.scope.uses_baseline
     evaluation = read_evaluation(run)
-    facts = {**evaluation.facts, "members": evaluation.baseline_members, "acceptance": {"accepted": False}}
+    fallen_back = {"members": evaluation.facts.baseline_members, "acceptance": {"accepted": False}}
+    facts = evaluation.facts.model_copy(update=fallen_back)
     assert compute_results(replace(evaluation, facts=facts), FEW).scope.uses_baseline
 
 
