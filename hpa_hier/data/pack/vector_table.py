@@ -10,7 +10,7 @@ import numpy as np
 
 from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.errors import UserError
-from hpa_hier.files.csv_file import CsvTable, read_csv
+from hpa_hier.files.csv_file import read_csv
 from hpa_hier.files.number_table import NumberTable, read_plain_numbers
 
 _GAPS = frozenset({"", "na", "nan", "?", "null", "none"})  # how tables write a missing value, in any case
@@ -131,24 +131,15 @@ def _read_cells(path: Path) -> VectorTable:
     values = np.empty((len(table.rows), len(table.header) - 1), np.float32)
     with np.errstate(over="ignore"):
         for i, row in enumerate(table.rows):
-            try:
-                values[i] = np.array([cell if cell.lower() not in _GAPS else "nan" for cell in row[1:]], np.float64)
-            except ValueError:
-                raise _no_number(table, i) from None
+            for j, cell in enumerate(row[1:]):
+                try:
+                    values[i, j] = float("nan" if cell.lower() in _GAPS else cell)
+                except ValueError:
+                    raise UserError(
+                        f"{path}:{table.lines[i]}: {cell!r} in the column '{table.header[j + 1]}' is no number; the "
+                        "first column is the id, the others are numbers; convert words to 0/1 columns"
+                    ) from None
     return VectorTable(str(path), tuple(row[0] for row in table.rows), table.header[1:], values)
-
-
-def _no_number(table: CsvTable, i: int) -> UserError:
-    for name, cell in zip(table.header[1:], table.rows[i][1:], strict=True):
-        try:
-            float(cell or "nan")
-        except ValueError:
-            if cell.lower() not in _GAPS:
-                return UserError(
-                    f"{table.source}:{table.lines[i]}: {cell!r} in the column '{name}' is no number; the first column "
-                    "is the id, the others are numbers, and words must be made such (one 0/1 column each)"
-                )
-    return UserError(f"{table.source}:{table.lines[i]}: holds something that is no number")
 
 
 def _check_ids(table: VectorTable) -> None:
