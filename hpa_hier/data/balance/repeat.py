@@ -39,6 +39,9 @@ def balanced_counts(present: np.ndarray, factors: np.ndarray) -> tuple[np.ndarra
 
     Returns:
         Two (L,) int64 arrays.
+
+    >>> balanced_counts(np.array([[True, False], [True, True]]), np.array([1, 3]))
+    (array([2, 1]), array([4, 3]))
     """
     return present.sum(axis=0).astype(np.int64), (present * factors[:, None]).sum(axis=0).astype(np.int64)
 

@@ -90,7 +90,14 @@ def _plane(plane: Plane, decoded: dict[Path, np.ndarray]) -> np.ndarray:
 
 
 def resize(plane: np.ndarray, size: int) -> np.ndarray:
-    """Resize a plane (H, W) to (size, size): shrink by area or enlarge linearly, then pad with zeros to a square."""
+    """Resize a plane (H, W) to (size, size): shrink by area or enlarge linearly, then pad with zeros to a square.
+
+    >>> resize(np.full((2, 4), 9, np.uint8), 4)
+    array([[0, 0, 0, 0],
+           [9, 9, 9, 9],
+           [9, 9, 9, 9],
+           [0, 0, 0, 0]], dtype=uint8)
+    """
     return _pad(_scale(plane, size), size)
 
 
@@ -139,6 +146,9 @@ def to_uint8(plane: np.ndarray, intensity: str) -> np.ndarray:
     Args:
         plane: (S, S).
         intensity: "depth" or "percentile", as in `read_image`.
+
+    >>> to_uint8(np.array([[0, 257, 65535]], np.uint16), "depth")
+    array([[  0,   1, 255]], dtype=uint8)
     """
     if intensity == "percentile":
         low, high = np.percentile(plane, PERCENTILES)

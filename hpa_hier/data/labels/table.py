@@ -182,6 +182,11 @@ def targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy, below: str = "un
 
     Returns:
         `present` (B, N) bool and `known` (B, N) bool, columns as `taxonomy.nodes`.
+
+    >>> tree = Taxonomy.load("hierarchy/hpa28.yaml")
+    >>> cells = targets([("Endosomes",), ("Vesicles",)], tree)
+    >>> cells.present[0, tree.column["Vesicles"]], cells.known[1, tree.column["Endosomes"]]
+    (np.True_, np.False_)
     """
     B, N = len(nodes), len(taxonomy.nodes)
     row = np.repeat(np.arange(B), [len(names) for names in nodes])

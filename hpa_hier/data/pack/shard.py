@@ -30,7 +30,11 @@ class Shard:
 
 
 def rows_per_shard(count: int, channels: int, size: int) -> int:
-    """Return how many images a shard holds: at most 1,024 and 256 MiB, unless that would make over 500 shards."""
+    """Return how many images a shard holds: at most 1,024 and 256 MiB, unless that would make over 500 shards.
+
+    >>> rows_per_shard(2000, 4, 128), rows_per_shard(2000, 4, 512), rows_per_shard(2_000_000, 4, 128)
+    (1024, 256, 4000)
+    """
     fitting = max(1, min(_MOST_ROWS, _BUFFER_BYTES // (channels * size * size)))
     return max(fitting, -(-count // _MOST_SHARDS))
 

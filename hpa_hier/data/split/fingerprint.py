@@ -85,6 +85,10 @@ def likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
     Returns:
         (P,) float32 in [-1, 1]; 0 where one of the two has no contrast.
+
+    >>> one = np.eye(32, dtype=np.float32)[None]
+    >>> likeness(one, 3 * one + 1).round(3)
+    array([1.], dtype=float32)
     """
     sides = [side.reshape(len(side), -1) - side.mean(axis=(1, 2))[:, None] for side in (one, other)]
     size = np.linalg.norm(sides[0], axis=1) * np.linalg.norm(sides[1], axis=1)

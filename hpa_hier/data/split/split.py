@@ -123,7 +123,13 @@ def split_pack(pack: Pack, settings: SplitSettings) -> Split:
 
 
 def annotation_matrix(nodes: Sequence[Sequence[str]]) -> np.ndarray:
-    """Return (B, K) bool, which of the K nodes that any sample is annotated with each sample has, columns by name."""
+    """Return (B, K) bool, which of the K nodes that any sample is annotated with each sample has, columns by name.
+
+    >>> annotation_matrix([("b",), (), ("a", "b")])
+    array([[False,  True],
+           [False, False],
+           [ True,  True]])
+    """
     column = {name: j for j, name in enumerate(sorted({name for names in nodes for name in names}))}
     present = np.zeros((len(nodes), len(column)), dtype=bool)
     for i, names in enumerate(nodes):

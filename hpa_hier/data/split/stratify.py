@@ -121,6 +121,9 @@ def deviation(present: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
 
     Returns:
         (L,) the largest over the parts of |frequency in the part / frequency overall - 1|; 0 for a label nobody has.
+
+    >>> deviation(np.array([[True], [True], [True], [False]]), np.array([0, 0, 1, 1]), 2).round(3)
+    array([0.333])
     """
     overall = present.mean(axis=0)
     inside = np.stack([present[part == p].mean(axis=0) if (part == p).any() else 0 * overall for p in range(parts)])
