@@ -11,7 +11,7 @@ from hpa_hier.models.heads.ancestry import Ancestry
 from hpa_hier.models.heads.build import HeadData, build_head
 from hpa_hier.models.heads.head import Head
 from hpa_hier.models.network import Averaged, Network, Normalise, Standardise
-from hpa_hier.runs.manifest import Manifest, training_of
+from hpa_hier.runs.manifest import Manifest, training_settings
 from hpa_hier.settings.training import TrainingSettings
 
 
@@ -36,7 +36,7 @@ def build_network(manifest: Manifest) -> Head:
 
 
 def _build_one(manifest: Manifest) -> Network:
-    settings = training_of(manifest).model_copy(update={"backbone": manifest.backbone, "width": manifest.width})
+    settings = training_settings(manifest).model_copy(update={"backbone": manifest.backbone, "width": manifest.width})
     data = HeadData(Ancestry.from_names(manifest.nodes, manifest.parents), np.full(len(manifest.nodes), 0.5))
     backbone = build_backbone(settings, manifest.channels, manifest.image_size, start=False)
     # Each fold's own statistics are in its weights, which take the place of these.

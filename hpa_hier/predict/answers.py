@@ -1,4 +1,4 @@
-"""Answers: what an ensemble says of samples, as arrays and names, and as a data frame, CSV tables or JSON."""
+"""Answers of an ensemble for samples: arrays and names, or a data frame, CSV tables, JSON."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True)
 class SampleAnswer:
-    """What is said of one sample, by name."""
+    """The answer for one sample, by name."""
 
     labels: tuple[str, ...]  # leaves that are present
     groups: tuple[str, ...]  # present nodes that are no leaves
@@ -223,11 +223,11 @@ class Answers:
         return json.dumps({"samples": samples, "rejected": rejected, "warnings": self.warnings}, ensure_ascii=False)
 
     def explain(self, sample: str, every_node: bool = False) -> str:
-        """Tell how the labels of one sample came about.
+        """Describe how the labels of one sample came about.
 
         Args:
             sample: its id.
-            every_node: show what members say of all nodes, not only of those present and the most likely leaves.
+            every_node: show each member's scores of all nodes, not only of those present and the most likely leaves.
 
         Raises:
             UserError: there is no answer for this id.

@@ -14,7 +14,7 @@ from hpa_hier.metrics.arrays import Bools
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.taxonomy.draw import Branch, branches
 
-_RUNNERS_UP = 3  # most likely leaves whose members' say is shown though they are not present
+_RUNNERS_UP = 3  # most likely leaves that are shown with each member's scores though they are not present
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Known:
     Attributes:
         source: the run, and where the scores are from.
         annotated: names of the annotated nodes; None where there is no annotation.
-        filled: channels that the image has not, filled with zeros.
+        filled: channels that the image lacks, filled with zeros.
     """
 
     source: str
@@ -39,30 +39,30 @@ def explain(
     every_node: bool = False,
     available: Bools | None = None,
 ) -> str:
-    """Tell how an image's labels came about.
+    """Describe how an image's labels came about.
 
     Args:
         ensemble: the fitted ensemble.
         members: its members' scores of this one image.
-        known: what else there is to say.
-        every_node: show the members' say for all nodes, not only for those present and the most likely leaves.
+        known: what is known besides its scores.
+        every_node: show each member's scores of all nodes, not only of those present and the most likely leaves.
         available: (E, 1) which member knows the image; None: all do.
 
     Returns:
         Three blocks of lines: the answer; the tree with what reconciliation changed and what the thresholds ask for;
-        and each member's say.
+        and each member's scores.
     """
     scored = align(members)
     prediction = ensemble.predict(scored, available)
     blocks = [
-        _heading(ensemble, prediction, known),
-        _tree(ensemble, prediction),
-        _says(ensemble, prediction, scored, every_node),
+        _describe_answer(ensemble, prediction, known),
+        _draw_tree(ensemble, prediction),
+        _member_lines(ensemble, prediction, scored, every_node),
     ]
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def _heading(ensemble: Ensemble, prediction: Prediction, known: Known) -> list[str]:
+def _describe_answer(ensemble: Ensemble, prediction: Prediction, known: Known) -> list[str]:
     taxonomy, present = ensemble.taxonomy, prediction.present[0]
     answer = [leaf for leaf in taxonomy.leaves if present[taxonomy.column[leaf]]]
     real = [node for node in taxonomy.nodes if node not in taxonomy.virtual]
@@ -78,11 +78,11 @@ def _heading(ensemble: Ensemble, prediction: Prediction, known: Known) -> list[s
     if known.annotated is not None:
         lines.append(f"annotated  {', '.join(known.annotated) or 'nothing'}")
     if known.filled:
-        lines.append(f"filled     {', '.join(known.filled)}: the image has no such channel, zeros stand in")
+        lines.append(f"filled     {', '.join(known.filled)}: the image has no such channel, zeros stand for it")
     return lines
 
 
-def _tree(ensemble: Ensemble, prediction: Prediction) -> list[str]:
+def _draw_tree(ensemble: Ensemble, prediction: Prediction) -> list[str]:
     taxonomy = ensemble.taxonomy
     rows = []
     for top in taxonomy.nodes:
@@ -99,14 +99,14 @@ def _tree(ensemble: Ensemble, prediction: Prediction) -> list[str]:
         interval = "" if np.isnan(low) or ensemble.thresholds.rules[j] == "fixed" else f" ({low:.2f}..{high:.2f})"
         numbers = f"{prediction.raw[0, j]:>8.3f}  {prediction.probs[0, j]:>8.3f}"
         needs = f"≥ {prediction.thresholds[j]:.3f}{interval}"
-        notes = "; ".join(_notes(ensemble, prediction, node))
+        notes = "; ".join(_describe_changes(ensemble, prediction, node))
         lines.append(f"{row.lines + mark + ' ' + node:<{width}}  {numbers}    {needs:<21} {notes}".rstrip())
     lines.append(f"● present, ○ not; together: {ensemble.combiner.aggregate.summary}; needs: threshold (its interval)")
     return lines
 
 
-def _notes(ensemble: Ensemble, prediction: Prediction, node: str) -> Iterator[str]:
-    """Say what reconciliation and closure changed at a node."""
+def _describe_changes(ensemble: Ensemble, prediction: Prediction, node: str) -> Iterator[str]:
+    """Describe what reconciliation and closure changed at a node."""
     taxonomy = ensemble.taxonomy
     j = taxonomy.column[node]
     raw, prob, present = prediction.raw[0], prediction.probs[0], prediction.present[0]
@@ -125,14 +125,14 @@ def _notes(ensemble: Ensemble, prediction: Prediction, node: str) -> Iterator[st
         yield f"also under {', '.join(others)}"
 
 
-def _says(ensemble: Ensemble, prediction: Prediction, scored: Sequence[Scores], every_node: bool) -> list[str]:
+def _member_lines(ensemble: Ensemble, prediction: Prediction, scored: Sequence[Scores], every_node: bool) -> list[str]:
     taxonomy = ensemble.taxonomy
     calibrated = ensemble.combiner.calibrate(scored)
     covers, weights = ensemble.combiner.layout.covers, ensemble.combiner.aggregate.weights
     width = max(len(member.name) for member in ensemble.members)
     lines = [f"{'what each member says':<{width + 5}}{'its logit':>15}   {'calibrated':>15}"]
     lines.append("─" * (len(lines[0]) + 14))
-    for node in taxonomy.nodes if every_node else _of_interest(taxonomy, prediction):
+    for node in taxonomy.nodes if every_node else _nodes_of_interest(taxonomy, prediction):
         j = taxonomy.column[node]
         verdict = "present" if prediction.present[0, j] else "not present"
         rule, positives = ensemble.thresholds.rules[j], ensemble.thresholds.positives[j]
@@ -146,16 +146,16 @@ def _says(ensemble: Ensemble, prediction: Prediction, scored: Sequence[Scores], 
             scores = scored[row]
             logit, calibrated_logit = scores.logits[0, scores.nodes.index(node)], calibrated[row][0, j]
             weight = "" if weights is None else f"weight {weights[row, j]:.2f}" if weights[row, j] else "not used"
-            line = f"    {scores.name:<{width}} {_both(logit)}   {_both(calibrated_logit)}   {weight}"
+            line = f"    {scores.name:<{width}} {_pair(logit)}   {_pair(calibrated_logit)}   {weight}"
             lines.append(line.rstrip())
     return lines
 
 
-def _both(logit: float) -> str:
+def _pair(logit: float) -> str:
     return f"{logit:>+7.2f} → {expit(logit):.3f}"  # 15 wide
 
 
-def _of_interest(taxonomy: Taxonomy, prediction: Prediction) -> list[str]:
+def _nodes_of_interest(taxonomy: Taxonomy, prediction: Prediction) -> list[str]:
     """Nodes that are present, and the most likely leaves, in the order of the tree."""
     likely = sorted(taxonomy.leaves, key=lambda leaf: -prediction.probs[0, taxonomy.column[leaf]])[:_RUNNERS_UP]
     chosen = {*likely, *(node for node in taxonomy.nodes if prediction.present[0, taxonomy.column[node]])}

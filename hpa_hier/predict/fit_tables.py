@@ -43,7 +43,7 @@ class FitRequest:
 
 
 def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> list[str]:
-    """Fit an ensemble on score tables and keep it; return what there is to say.
+    """Fit an ensemble on score tables and keep it; return lines that say how it went.
 
     Raises:
         UserError: a table is wrong, no sample has both labels and scores, or the run has members of its own.
@@ -85,7 +85,7 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
     for name in _EVALUATIONS:
         (run / "ensemble" / name).unlink(missing_ok=True)
     keep.save(replace(accepted.ensemble, about=about), run / "ensemble")
-    figures = write_held_out(run / "ensemble", accepted.verdict)
+    reached = write_held_out(run / "ensemble", accepted.verdict)
     return [
         f"fitted {accepted.ensemble.aggregate} over {', '.join(sorted(one.name for one in tables))} "
         f"on {len(joined.ids):,} samples",
@@ -93,7 +93,7 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         *(f"  {line}" for line in describe_coverage(tables, len(joined.ids), taxonomy, joined.available)),
         *_unused(labels.ids, scored, len(joined.unanswered)),
         f"  {accepted.verdict.describe()}",
-        *([f"  {figures}"] if figures else []),
+        *([f"  {reached}"] if reached else []),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The held-out table of a fit: each class's figures out of fold, the aggregate beside the mean, as CSV and JSON."""
+"""The held-out table of a fit: each class's metrics out of fold, the aggregate's beside the mean's."""
 
 from __future__ import annotations
 

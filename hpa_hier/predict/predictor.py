@@ -199,12 +199,12 @@ class Predictor:
             )
 
     def explain(self, sample: str, images: Samples | None = None, every_node: bool = False) -> str:
-        """Tell how the answer for one image came about, with the training images nearest to it where members vote.
+        """Describe how the answer for one image came about, with the training images nearest to it where members vote.
 
         Args:
             sample: its id.
             images: from `open_images` with `only`; None: the image is one of the run's own pack.
-            every_node: show what members say of all nodes.
+            every_node: show each member's scores of all nodes.
         """
         if images is None:
             answers, values = self._answer_own(sample)

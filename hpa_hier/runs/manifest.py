@@ -106,7 +106,7 @@ def check_files(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> Non
             )
 
 
-def training_of(manifest: Manifest) -> TrainingSettings:
+def training_settings(manifest: Manifest) -> TrainingSettings:
     """Return the settings that a member was trained with; those that came later have their defaults.
 
     Raises:

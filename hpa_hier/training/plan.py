@@ -18,7 +18,7 @@ from hpa_hier.files.shell import command
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.members.nodes import Selector, train_flags
 from hpa_hier.models.backbones.create import MLP
-from hpa_hier.runs.manifest import MANIFEST, Manifest, read_manifest, training_of
+from hpa_hier.runs.manifest import MANIFEST, Manifest, read_manifest, training_settings
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.training import TrainingSettings
@@ -193,7 +193,7 @@ def read_finished(plan: Plan) -> Manifest | None:
     if not (plan.folder / MANIFEST).exists():
         return None
     manifest = read_manifest(plan.folder)
-    was = training_of(manifest)
+    was = training_settings(manifest)
     closed = plan.settings.several_levels
     # Another head or loss may add or drop the nodes above; that is a difference of settings, not of meaning.
     stale = changed_nodes(manifest, plan) if was.several_levels == closed else ""
@@ -218,7 +218,7 @@ def changed_nodes(manifest: Manifest, plan: Plan) -> str:
 def describe_differences(manifest: Manifest, plan: Plan) -> str:
     """Describe the settings that have changed since a member was trained; "" where none has."""
     now = plan.settings.model_dump(mode="json")
-    then = training_of(manifest).model_dump(mode="json")
+    then = training_settings(manifest).model_dump(mode="json")
     pairs = [(key, then[key], value) for key, value in now.items()]
     pairs += [
         ("images", manifest.images, plan.member.images),
