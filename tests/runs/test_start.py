@@ -8,7 +8,7 @@ import pytest
 
 from hpa_hier.errors import UserError
 from hpa_hier.runs.start import start_run
-from hpa_hier.settings.recipe import Recipe
+from hpa_hier.settings.recipe import EnsembleSettings, Recipe
 from hpa_hier.taxonomy import Taxonomy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +48,13 @@ def test_a_run_goes_on_with_the_pack_it_was_begun_with_after_a_leaf_was_renamed(
     again = start_run(recipe(home, "one"))
     assert again.pack.path.resolve() == first.pack.path.resolve()
     assert "Small nucleoli" in again.taxonomy.leaves
+
+
+def test_a_rule_of_the_ensemble_that_there_is_not_is_refused_before_anything_is_made(home: Path) -> None:
+    wrong = recipe(home, "one").model_copy(update={"ensemble": EnsembleSettings(aggregate="meen")})
+    with pytest.raises(UserError, match=r"^ensemble\.aggregate: there is no 'meen'; .* did you mean 'mean'"):
+        start_run(wrong)
+    assert not (home / "artifacts").exists()
 
 
 def test_every_setting_of_the_cells_is_in_the_packs_name(home: Path) -> None:
