@@ -74,7 +74,7 @@ def read_arff(path: Path) -> Arff:
         where = f"{path}:{number}"
         cells = _sparse(line, attributes, where) if line.startswith("{") else _dense(line, len(attributes), where)
         annotations.append(_annotation(cells[found[0]], where))
-        _fill(values[i], cells, (attributes, offsets), where)
+        _fill(values[i], cells, attributes, offsets, where)
     classes = attributes[found[0]].classes or ()
     return Arff(str(path), features, values, classes, tuple(annotations), tuple(number for number, _ in rows))
 
@@ -209,9 +209,9 @@ def _annotation(cell: str, where: str) -> tuple[str, ...]:
     return classes
 
 
-def _fill(row: np.ndarray, cells: list[str], layout: tuple[list[_Attribute], list[int]], where: str) -> None:
+def _fill(row: np.ndarray, cells: list[str], attributes: list[_Attribute], offsets: list[int], where: str) -> None:
     """Write a sample's values into its row, (F,) zeros."""
-    for cell, attribute, column in zip(cells, *layout, strict=True):
+    for cell, attribute, column in zip(cells, attributes, offsets, strict=True):
         if attribute.classes is not None:
             continue
         if attribute.values is None:

@@ -1,1 +1,1 @@
-"""Evaluate: figures with intervals, plots, and the report; imports nothing heavy by itself."""
+"""Evaluate: results with intervals, figures, and the report; imports nothing heavy by itself."""

@@ -36,7 +36,7 @@ class Images(Protocol):
         """Names of the planes, in order."""
 
     def find_rows(self, ids: Sequence[str]) -> Rows:
-        """Return where samples stand."""
+        """Return the rows of samples."""
 
     def images(self, rows: Rows) -> Bytes:
         """Return (B, C, S, S) images."""
@@ -96,7 +96,11 @@ def choose_shelves(evaluation: Evaluation, images: Images, number: int) -> list[
 
 
 def log_loss(probs: Floats, targets: Bools, known: Bools) -> Floats:
-    """Return each sample's log loss over its known nodes, (B,)."""
+    """Return each sample's log loss over its known nodes, (B,).
+
+    >>> log_loss(np.array([[0.5, 0.9]]), np.array([[True, True]]), np.array([[True, False]])).round(3)
+    array([0.693])
+    """
     clipped = np.clip(probs, 1e-6, 1 - 1e-6)
     return np.asarray(-(np.where(targets, np.log(clipped), np.log1p(-clipped)) * known).sum(axis=1))
 
@@ -114,12 +118,20 @@ def best(f1: Floats, loss: Floats, targets: Bools, number: int) -> Rows:
 
 
 def worst(f1: Floats, loss: Floats, number: int) -> Rows:
-    """Rank by least F1, then by most loss."""
+    """Rank by least F1, then by most loss.
+
+    >>> worst(np.array([0.0, 1.0, 0.0]), np.array([2.0, 9.0, 3.0]), 2)
+    array([2, 0])
+    """
     return np.asarray(np.lexsort((-loss, f1))[:number])
 
 
 def most_uncertain(probs: Floats, number: int) -> Rows:
-    """Rank by the summed binary entropy of the probabilities."""
+    """Rank by the summed binary entropy of the probabilities.
+
+    >>> most_uncertain(np.array([[0.01, 0.99], [0.5, 0.5]]), 1)
+    array([1])
+    """
     clipped = np.clip(probs, 1e-9, 1 - 1e-9)
     entropy = -(clipped * np.log(clipped) + (1 - clipped) * np.log1p(-clipped)).sum(axis=1)
     return np.asarray(np.argsort(-entropy, kind="stable")[:number])

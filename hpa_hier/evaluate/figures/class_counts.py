@@ -23,7 +23,7 @@ def draw_class_counts(counts: Sequence[ClassCount]) -> Figure | None:
     axes.plot(after, rows, "o", color=LIGHT["ours"], label="in a balanced epoch")
     axes.plot(before, rows, "o", color=LIGHT["soft"], markerfacecolor=LIGHT["card"], label="images")
     axes.set_xscale("symlog", linthresh=1)
-    axes.set_xlim(left=0, right=1.3 * max(1, *after))
+    axes.set_xlim(0.7 * min(before), 1.3 * max(1, *after))
     axes.set_xlabel("training images")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(visible=False, axis="y")

@@ -161,4 +161,4 @@ def label_rows(axes: Axes, labels: Sequence[str]) -> None:
     """Give a plot one row for each label, the first at the top."""
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.tick_params(axis="y", labelcolor=LIGHT["ink"])
+    axes.tick_params(axis="y", labelcolor=LIGHT["ink"], pad=8)
