@@ -11,7 +11,10 @@ def find_device(name: str) -> torch.device:
     """Turn auto, cpu, cuda, cuda:N or mps into a device that this machine has.
 
     Raises:
-        UserError: no such device here; the message says what there is.
+        UserError: no such device here; the message names those that are.
+
+    >>> find_device("cpu")
+    device(type='cpu')
     """
     if name == "auto":
         if torch.cuda.is_available():

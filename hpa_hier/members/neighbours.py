@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Neighbour:
     similarity: float  # cosine of the embeddings, -1 to 1
 
 
-def write_bank(path: Path, ids: tuple[str, ...], nodes: tuple[tuple[str, ...], ...]) -> None:
+def write_bank(path: Path, ids: Sequence[str], nodes: Sequence[Sequence[str]]) -> None:
     """Write which samples a member remembers, in the order of its bank, and their annotated nodes."""
     write_table(path, pd.DataFrame({"id": ids, "annotated": ["|".join(names) for names in nodes]}))
 
@@ -36,7 +37,7 @@ def has_neighbours(member: Member) -> bool:
 
 
 def find_neighbours(folder: Path, member: Member, images: np.ndarray) -> list[list[Neighbour]]:
-    """Find the training images that decide what a member says of images, nearest first.
+    """Find the training images that decide a member's answers for images, nearest first.
 
     Args:
         folder: the member's.
@@ -56,10 +57,8 @@ def find_neighbours(folder: Path, member: Member, images: np.ndarray) -> list[li
     width = head.bank.shape[1]
     embedded = score(lambda batch: head.embedding(network.final_features(batch)), images, width, member.device)
     with torch.inference_mode():
-        similarity, places = (
-            side.cpu().numpy() for side in head.neighbours(torch.from_numpy(embedded).to(member.device))
-        )
+        similarity, rows = head.neighbours(torch.from_numpy(embedded).to(member.device))
     return [
-        [Neighbour(bank[place][0], bank[place][1], float(alike)) for alike, place in zip(near, which, strict=True)]
-        for near, which in zip(similarity, places.tolist(), strict=True)
+        [Neighbour(bank[row][0], bank[row][1], cosine) for cosine, row in zip(cosines, nearest, strict=True)]
+        for cosines, nearest in zip(similarity.tolist(), rows.tolist(), strict=True)
     ]

@@ -80,7 +80,11 @@ def find_member(recipe: Recipe, name: str) -> MemberSettings:
 
 
 def select_member(recipe: Recipe, selector: Selector, seed: int) -> MemberSettings:
-    """Return the recipe's member with that selector and seed, or make one with the recipe's training settings."""
+    """Return the recipe's member with that selector and seed, or make one with the recipe's training settings.
+
+    >>> select_member(Recipe(members=()), Selector("group", "ER & Golgi"), seed=1).name
+    'group-ER---Golgi-s1'
+    """
     for member in recipe.members:
         if Selector.from_settings(member) == selector and member.seed == seed:
             return member
@@ -91,7 +95,11 @@ def select_member(recipe: Recipe, selector: Selector, seed: int) -> MemberSettin
 
 
 def train_flags(member: MemberSettings, recipe: Recipe) -> dict[str, Flag]:
-    """Return the flags that train this member: its name where the recipe lists it, else its selector and seed."""
+    """Return the flags that train this member: its name where the recipe lists it, else its selector and seed.
+
+    >>> train_flags(MemberSettings(name="nucleus", group="Nucleus", seed=3), Recipe(members=()))
+    {'group': 'Nucleus', 'seed': 3}
+    """
     if member in recipe.members or member.images == "own":
         return {"member": member.name}
     selector = Selector.from_settings(member)

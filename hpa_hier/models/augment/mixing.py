@@ -80,7 +80,7 @@ def draw_mixes(
     if len(candidates) < 2:
         chosen[:] = False
         candidates = np.zeros(2, np.int64)
-    # Nobody is mixed with himself: the next candidate stands in.
+    # No image is mixed with itself: the next candidate takes that place.
     partners = candidates[first % len(candidates)]
     partners = np.where(partners == places, candidates[(first + 1) % len(candidates)], partners)
     sides = np.rint(np.sqrt(1 - own) * side).astype(np.int64)
@@ -97,6 +97,12 @@ def mix_images(images: np.ndarray, others: np.ndarray, mixes: Mixes) -> None:
         images: (B, C, S, S) uint8, changed at `mixes.mixed`.
         others: (M, C, S, S) uint8, the partners in that order.
         mixes: of these B images.
+
+    >>> image, other = np.full((1, 1, 1, 1), 100, np.uint8), np.full((1, 1, 1, 1), 60, np.uint8)
+    >>> mixes = Mixes("mixup", np.array([1]), np.array([0.75]), np.zeros((1, 2), int), np.zeros(1, int))
+    >>> mix_images(image, other, mixes)
+    >>> image.ravel().tolist()
+    [90]
     """
     for index, other in zip(mixes.mixed, others, strict=True):
         if mixes.kind == "cutmix":

@@ -42,7 +42,12 @@ class Draws(NamedTuple):
 
 
 def draw(settings: AugmentSettings, count: int, channels: Sequence[str], generator: Generator) -> Draws:
-    """Draw the variation of `count` images with these channels, float32."""
+    """Draw the variation of `count` images with these channels, float32.
+
+    >>> still = AugmentSettings(flips_and_quarter_turns=False, rotate=0, scale=0, shift=0, gain=0)
+    >>> draw(still, 1, ("green",), np.random.default_rng(0)).gain
+    tensor([[1.]])
+    """
     turn, flip, rotate, scale, right, down = generator.random((6, count))
     shape = (count, len(channels))
     gain = 1 + settings.gain * (2 * generator.random(shape) - 1)
@@ -90,6 +95,13 @@ def warp(images: np.ndarray, draws: Draws, out: np.ndarray) -> Draws:
 
     Returns:
         What is left of the draws to be applied.
+
+    >>> image, moved = np.array([[[[1, 2], [3, 4]]]], np.uint8), np.empty((1, 2, 2, 1), np.uint8)
+    >>> mirror = Draws(torch.tensor([[[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]), gain=torch.ones(1, 1))
+    >>> warp(image, mirror, moved)
+    Draws(matrices=None, gain=tensor([[1.]]), gamma=None, bends=None)
+    >>> moved[0, :, :, 0].tolist()
+    [[2, 1], [4, 3]]
     """
     assert draws.matrices is not None
     side = out.shape[1]

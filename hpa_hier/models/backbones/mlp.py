@@ -11,7 +11,12 @@ from hpa_hier.settings.training import MlpSettings
 
 
 def dense_layers(features: int, widths: Sequence[int]) -> nn.Sequential:
-    """Build rectified dense layers of these widths on `features` numbers."""
+    """Build rectified dense layers of these widths on `features` numbers.
+
+    >>> import torch
+    >>> dense_layers(5, (4, 2))(torch.zeros(3, 5)).shape
+    torch.Size([3, 2])
+    """
     layers = nn.Sequential()
     for before, after in pairwise((features, *widths)):
         layers.extend((nn.Linear(before, after), nn.ReLU(inplace=True)))
@@ -24,6 +29,10 @@ class Mlp(nn.Module):
     Args:
         features: F, numbers of a sample.
         settings: widths and dropouts; without layers, the features are passed on as they are.
+
+    >>> import torch
+    >>> Mlp(5, MlpSettings(layers=0))(torch.ones(1, 5))
+    tensor([[1., 1., 1., 1., 1.]])
     """
 
     def __init__(self, features: int, settings: MlpSettings) -> None:

@@ -1,6 +1,6 @@
 """Pretrained weights at any number of channels: the stem's filters follow the channels' colours.
 
-Pretrained stems look at red, green and blue. A channel of that colour keeps that colour's filters, wherever it stands
+Pretrained stems look at red, green and blue. A channel of that colour keeps that colour's filters, wherever it is
 in the order. Any other channel gets the mean of the three (no colour is preferred), green's (the filters that saw the
 most detail), or zeros (the network starts as if the channel were not there and learns it from nothing). But for zeros,
 all filters are scaled by 3 / C: the sum over channels keeps the size that the next layer was trained to expect.
@@ -96,6 +96,10 @@ def stem_filters(filters: Tensor, channels: Sequence[str]) -> Tensor:
 
     Returns:
         (K, C, h, w).
+
+    >>> filters = torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1)
+    >>> stem_filters(filters, ("green", "yellow", "red")).flatten()
+    tensor([2., 2., 1.])
     """
     mean = filters.mean(dim=1)
     per_channel = [filters[:, _COLOURS.index(c)] if c in _COLOURS else mean for c in channels]

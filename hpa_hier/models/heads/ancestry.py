@@ -1,4 +1,4 @@
-"""Ancestry: which of a member's nodes stand above which, as columns, for heads and losses that need to know."""
+"""Ancestry: which of a member's nodes are above which, as columns, for heads and losses that need to know."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class NeighbourVote(Head):
         prevalence: (n,) share of training images with each node.
         dropout: share of features left out in training.
         settings: widths, neighbours and temperature.
-        antibodies: A, that are told apart in training; 0 where weights are loaded later.
+        antibodies: A, that training tells apart; 0 where weights are loaded later.
         samples: T, that are remembered; 0 likewise.
     """
 
@@ -111,6 +111,9 @@ def arcface(cosines: Tensor, present: Tensor, scale: float, margin: float) -> Te
         margin: radians that a sample has to be nearer to its own centre.
 
     Source: Deng et al., ArcFace, CVPR 2019; beyond π - margin the cosine falls along a line, as in the authors' code.
+
+    >>> arcface(torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.0]]), scale=1.0, margin=0.0)
+    tensor(0.6931)
     """
     cosines = cosines.float().clamp(-1 + 1e-6, 1 - 1e-6)
     moved = cosines * math.cos(margin) - torch.sqrt(1 - cosines**2) * math.sin(margin)

@@ -37,5 +37,5 @@ class Head(nn.Module):
         return present, known
 
     def final_features(self, features: Tensor) -> Tensor:
-        """Return the features that the last head sees; these, where no network stands in between."""
+        """Return the features that the last head sees; these, where no network is in between."""
         return features

@@ -89,7 +89,7 @@ def distribution_balanced(
 def logit_adjusted(prevalence: Tensor, tau: float = 1.0) -> Loss:
     """Make a cross entropy of the logits with tau × each node's log-odds added in training only.
 
-    What is left in the logits is what the image says beyond the node's prevalence: rare nodes' scores come out higher.
+    What is left in the logits is what the image shows beyond the node's prevalence: rare nodes' scores come out higher.
     The source adds the log of the prior under a softmax; adding log-odds under a sigmoid is our reading of it for
     several labels at once.
 

@@ -45,7 +45,11 @@ def focal(logits: Tensor, present: Tensor, known: Tensor, gamma: float = 2.0) ->
 
 
 def weighted_bce(positive_weight: Tensor) -> Loss:
-    """Make a cross entropy whose positives weigh `positive_weight` (n,), as `frequency_weight` gives it."""
+    """Make a cross entropy whose positives weigh `positive_weight` (n,), as `frequency_weight` gives it.
+
+    >>> weighted_bce(torch.tensor([2.0]))(torch.zeros(2, 1), torch.tensor([[1.0], [0.0]]), torch.ones(2, 1))
+    tensor(1.0397)
+    """
 
     def loss(logits: Tensor, present: Tensor, known: Tensor) -> Tensor:
         losses = functional.binary_cross_entropy_with_logits(

@@ -20,6 +20,10 @@ class MaxConstraint(nn.Module):
 
     Source: Giunchiglia & Lukasiewicz, Coherent hierarchical multi-label classification networks, NeurIPS 2020, written
     from the equations.
+
+    >>> loss = MaxConstraint(Ancestry(((), (0,))))
+    >>> loss(torch.tensor([[-9.0, 0.0]]), torch.ones(1, 2), torch.ones(1, 2))  # the node below speaks for the group
+    tensor(0.6931)
     """
 
     def __init__(self, ancestry: Ancestry) -> None:

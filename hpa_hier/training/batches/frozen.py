@@ -24,19 +24,21 @@ class CachedFeatures:
 
     Args:
         path: of the (B, F) float32 array.
-        shape: that it must have.
+        samples: B.
+        features: F.
 
     Raises:
         UserError: it is damaged.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
+    def __init__(self, path: Path, samples: int, features: int) -> None:
         try:
             self._array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise UserError(f"{path}: damaged ({error}); remove it, and it is made again") from None
-        if self._array.shape != shape or self._array.dtype != np.float32:
-            raise UserError(f"{path}: holds {self._array.shape}, needed is {shape}; remove it, and it is made again")
+        wanted = (samples, features)
+        if self._array.shape != wanted or self._array.dtype != np.float32:
+            raise UserError(f"{path}: holds {self._array.shape}, needed is {wanted}; remove it, and it is made again")
 
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         """Read (B, F) float32."""
@@ -61,7 +63,7 @@ def cached_features(
         if not path.exists():
             extract = prepare_for_scoring(nn.Sequential(normalise, backbone.module), device)
             _write(path, pack, extract, backbone.features, device)
-    return CachedFeatures(path, (len(pack), backbone.features))
+    return CachedFeatures(path, len(pack), backbone.features)
 
 
 def _write(path: Path, pack: ImagePack, extract: nn.Module, features: int, device: torch.device) -> None:

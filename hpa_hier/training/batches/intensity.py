@@ -16,6 +16,12 @@ def channel_statistics(pack: Images, rows: np.ndarray) -> tuple[np.ndarray, np.n
     Args:
         pack: where the images are.
         rows: of the training part; of a large one, evenly spaced ones are read.
+
+    >>> from types import SimpleNamespace
+    >>> pixels = np.array([[[[10]]], [[[20]]]], np.uint8)
+    >>> pack = SimpleNamespace(channels=("green",), size=1, images=lambda rows: pixels[rows])
+    >>> channel_statistics(pack, np.arange(2))
+    (array([15.]), array([5.]))
     """
     places = np.linspace(0, len(rows) - 1, min(_SAMPLED, len(rows))).round().astype(np.int64)
     sampled = rows[places]

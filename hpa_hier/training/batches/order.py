@@ -188,7 +188,12 @@ class PartBatches:
 
 
 def gather_targets(part: Part, places: np.ndarray) -> Targets:
-    """Return what is to be learnt of the samples at some places of a part."""
+    """Return what is to be learnt of the samples at some places of a part.
+
+    >>> part = Part(np.arange(2), np.array([[True], [False]]), np.ones((2, 1), bool))
+    >>> gather_targets(part, np.array([1, 0])).present.ravel().tolist()
+    [0.0, 1.0]
+    """
     return Targets(part.present[places].astype(np.float32), part.known[places].astype(np.float32))
 
 

@@ -43,6 +43,11 @@ def feature_statistics(source: Vectors, rows: np.ndarray) -> tuple[np.ndarray, n
     """Return the mean and standard deviation of each feature over rows, (F,) float64 each; gaps are left out.
 
     A feature that is the same everywhere has the deviation 1, and one that is missing everywhere the mean 0.
+
+    >>> from types import SimpleNamespace
+    >>> table = np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]])
+    >>> feature_statistics(SimpleNamespace(vectors=lambda rows: table[rows]), np.arange(3))
+    (array([2., 5.]), array([1., 1.]))
     """
     from sklearn.preprocessing import StandardScaler  # takes a second to import
 
