@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from hpa_hier.errors import UserError
 from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.models.backbones.pretrained import stem_filters
 from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.models.heads.flat import Flat
-from hpa_hier.models.network import Network, Normalise
+from hpa_hier.models.network import Averaged, Network, Normalise, Standardise
 from hpa_hier.models.precision import precision_for
 from hpa_hier.settings.training import TrainingSettings
 
@@ -159,3 +160,19 @@ def test_processors_get_bf16_only_where_they_have_it_and_it_pays(
 ) -> None:
     monkeypatch.setattr("hpa_hier.models.precision.processor_has_bf16", lambda: has_bf16)
     assert precision_for(torch.device("cpu"), backbone) == expected
+
+
+def test_weights_have_the_names_that_members_were_kept_with() -> None:
+    built = network(2)
+    weights = built.state_dict()
+    assert {"mean", "std", "head.linear.weight", "backbone.stem.0.weight"} <= weights.keys()
+    assert not any(name.startswith("normalise") for name in weights)
+    assert weights["mean"].shape == (1, 2, 1, 1)
+    other = Network(SmallCnn(2, 8), Flat(128, np.full(3, 0.1), 0.0), Normalise(np.zeros(2), np.ones(2)))
+    above = Network(nn.Identity(), other, Standardise(np.zeros(2), np.ones(2)))
+    folds = Averaged([above, above])
+    assert {"networks.1.mean", "networks.1.head.mean", "networks.1.head.std"} <= folds.state_dict().keys()
+    other.load_state_dict(weights)
+    assert all(torch.equal(value, weights[name]) for name, value in other.state_dict().items())
+    with pytest.raises(RuntimeError, match=r'Missing key\(s\) in state_dict: "normalise.mean"'):
+        other.load_state_dict({name: value for name, value in weights.items() if name != "mean"})
