@@ -14,6 +14,7 @@ from evaluated_run import FLAT, MEMBERS, make_run
 
 from hpa_hier.cli import report as command
 from hpa_hier.data.pack.pack import Pack
+from hpa_hier.ensemble.verdict import ClassMetric, ClassRow, Comparison, Interval, IntervalPair, Pair, Verdict
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.figures.table import FIGURES
 from hpa_hier.evaluate.gallery import choose_shelves
@@ -244,6 +245,27 @@ def test_sides_of_different_size_are_called_unmatched(run, tmp_path, page):
 def test_a_run_without_a_flat_baseline_says_what_is_missing(tmp_path):
     page = Page(write(make_run(tmp_path, count=120, size=16, flat=False)))
     assert "holds no flat ensemble" in page.text
+
+
+def test_how_the_aggregate_was_accepted_is_said_with_its_bounds_and_classes(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    pair, metric = Pair(mean_ap=0.02, macro_f1=-0.01), ClassMetric(ensemble=0.5, mean=None, low=0.4, high=0.6)
+    interval = Interval(value=0.5, low=0.4, high=0.6)
+    comparison = Comparison(
+        confidence=0.8,
+        difference=pair,
+        lower=Pair(mean_ap=0.01, macro_f1=-0.03),
+        upper=pair,
+        ensemble=IntervalPair(mean_ap=interval, macro_f1=interval),
+        mean=pair,
+        classes=(ClassRow(node="Cytosol", positives=7, ap=metric, f1=metric),),
+    )
+    facts = read_json(copy / "ensemble" / "evaluation.json")
+    verdict = Verdict(accepted=False, comparison=comparison)
+    write_json(copy / "ensemble" / "evaluation.json", facts | {"acceptance": verdict.to_json()})
+    text = Page(write(copy)).text
+    assert "at 80 % confidence: mean AP +0.0200 (+0.0100), macro F1 -0.0100 (-0.0300)." in text
+    assert "Cytosol 7 0.500 – 0.500 –" in text
 
 
 def test_counts_after_balancing_are_repeated_images_and_never_fewer(run):
