@@ -88,7 +88,9 @@ class Run:
     @cached_property
     def recipe_taxonomy(self) -> Taxonomy:
         """The label tree as the recipe's file has it now."""
-        return Taxonomy.load(self.recipe.taxonomy)
+        taxonomy = Taxonomy.load(self.recipe.taxonomy)
+        self._taxonomies[taxonomy.text] = taxonomy  # members that were trained with it share it
+        return taxonomy
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
