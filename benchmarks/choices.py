@@ -1,6 +1,6 @@
 """What each choice of a setting gives on simulated cells: the recipes under configs/choices, in one table.
 
-    python benchmarks/choices.py [--only NAME ...] [--steps 800] [--out artifacts/choices] [--publish]
+    python benchmarks/choices.py [--only NAME ...] [--steps 500] [--out artifacts/choices] [--publish]
 
 Simulates 4,000 fields once, trains every member of every recipe for the same number of steps, two at a time, and
 evaluates each on the test part. In a recipe about networks every member is evaluated alone and compared with `plain` of
@@ -8,7 +8,7 @@ heads.yaml: a flat head, binary cross entropy, no balance, seed 0. A recipe abou
 Differences are paired on the same bootstrap resamples. A network is trained once; the spread over three seeds of
 `plain` says how large a difference seeds alone make.
 
---publish writes the table to docs/choices.md and each recipe's score into its head. About 20 minutes on two cores.
+--publish writes the table to docs/choices.md and each recipe's score into its head. About 15 minutes on two cores.
 All results are of simulated cells.
 """
 
@@ -40,7 +40,7 @@ RECIPES = ROOT / "configs" / "choices"
 PAGE = ROOT / "docs" / "choices.md"
 NETWORKS = ("heads", "losses", "balance", "augment", "pooling", "optimising")  # recipes whose members stand alone
 ENSEMBLES = (
-    *("mean", "partition", "concat", "blend", "rnn", "isotonic", "plugin"),
+    *("mean", "partition", "folds", "concat", "blend", "rnn", "isotonic", "unshrunk", "plugin"),
     *("tta-flips", "tta-d4", "tta-d4-crops"),
 )
 PLAIN, MEAN = "heads: plain", "mean"  # what networks, and ensembles, are compared with
@@ -163,8 +163,8 @@ def render_page(rows: Sequence[dict[str, str]], first: Evaluation, steps: int) -
         lines += ["", f"## {title}, against `{base}`", ""]
         if base == MEAN:
             lines += [
-                "Four members each; a lower Brier score is better. `plugin` and `isotonic` change thresholds or",
-                "calibration only.",
+                "Four members each, but for `folds`: one member of five networks. A lower Brier score is better.",
+                "`plugin` changes thresholds alone, `isotonic` and `unshrunk` calibration alone.",
                 "",
             ]
         else:
@@ -194,7 +194,7 @@ def main(arguments: Sequence[str]) -> int:
     """Train, evaluate, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=(*NETWORKS, *ENSEMBLES), help="recipes")
-    parser.add_argument("--steps", type=int, default=800, help="optimiser steps of every member (default: 800)")
+    parser.add_argument("--steps", type=int, default=500, help="optimiser steps of every member (default: 500)")
     parser.add_argument("--count", type=int, default=4000, help="simulated images (default: 4000)")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples for an interval (default: 1000)")
     parser.add_argument("--out", type=Path, default=Path("artifacts/choices"), metavar="DIR")
@@ -204,7 +204,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError("--publish: the page has all recipes; leave out --only")
     one_thread_a_process()
     shared = [f"artifacts={options.out.resolve()}", f"simulate.count={options.count}"]
-    if options.steps != 800:
+    if options.steps != 500:
         shared.append(f"training.max_steps={options.steps}")
     names = tuple(dict.fromkeys(["heads", "mean", *(options.only or (*NETWORKS, *ENSEMBLES))]))
     answered = []
