@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +123,15 @@ def _corners(rng: np.random.Generator, line: CellLine, axis: Floats) -> Floats:
     return np.asarray(factors / np.sqrt((factors**2).mean(axis=1, keepdims=True)))
 
 
+def directions(angle: Floats | float) -> Floats:
+    """Return unit vectors (..., 2), x and y, that point at angles (...) in radians.
+
+    >>> directions(np.array([0.0])).tolist()
+    [[1.0, 0.0]]
+    """
+    return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+
+
 def radius_at(outline: Floats, cell: NDArray[np.intp], angle: Floats) -> Floats:
     """Look up each cell's radius in a direction; `cell` and `angle` (radians) broadcast.
 
@@ -134,9 +145,7 @@ def radius_at(outline: Floats, cell: NDArray[np.intp], angle: Floats) -> Floats:
 def draw_cells(rng: np.random.Generator, size: int, needs: Needs) -> Cells:
     """Draw a cell line and its cells over a field of `size` pixels; cells at the edge are cut by it."""
     line = draw_cell_line(rng, size, needs)
-    ground = _place(rng, size, line, needs)
-    centre, scale, axis = np.array(ground.centre), np.array(ground.radius), np.array(ground.axis)
-    state, partner = np.array(ground.state), np.array(ground.partner)
+    centre, scale, axis, state, partner = map(np.array, zip(*_place(rng, size, line, needs), strict=True))
     count = len(centre)
     rounded = state != INTERPHASE
     outline = draw_outlines(rng, count, line.roughness, line.elongation, axis)
@@ -150,81 +159,71 @@ def draw_cells(rng: np.random.Generator, size: int, needs: Needs) -> Cells:
     nucleus_outline = shape * nuclear_radius[:, None]
     room = np.maximum(outline.min(axis=1) - nucleus_outline.max(axis=1), 0) * 0.7
     turn = rng.uniform(0, 2 * np.pi, count)
-    nucleus_centre = centre + (room * rng.random(count))[:, None] * np.stack([np.cos(turn), np.sin(turn)], 1)
+    nucleus_centre = centre + (room * rng.random(count))[:, None] * directions(turn)
     side = rng.uniform(0, 2 * np.pi, count)
     beside = np.where(
         rng.random(count) < line.organiser_over, rng.uniform(0.1, 0.95, count), rng.uniform(0.95, 1.3, count)
     )
     away = radius_at(nucleus_outline, np.arange(count), side) * beside
-    organiser = nucleus_centre + away[:, None] * np.stack([np.cos(side), np.sin(side)], 1)
+    organiser = nucleus_centre + away[:, None] * directions(side)
     return Cells(line, centre, outline, nucleus_centre, nucleus_outline, axis, organiser, state, partner)
 
 
-@dataclass
-class _Ground:
-    """The cells laid so far, while a field is filled."""
+class _Laid(NamedTuple):
+    """A cell that has its place, while a field is filled."""
 
-    centre: list[tuple[float, float]] = field(default_factory=list)
-    radius: list[float] = field(default_factory=list)
-    state: list[int] = field(default_factory=list)
-    axis: list[float] = field(default_factory=list)
-    partner: list[int] = field(default_factory=list)
-
-    def add(self, centre: Floats, radius: float, axis: float, state: int = INTERPHASE, partner: int = -1) -> None:
-        """Lay a cell."""
-        self.centre.append((float(centre[0]), float(centre[1])))
-        self.radius.append(float(radius))
-        self.axis.append(float(axis))
-        self.state.append(state)
-        self.partner.append(partner)
-
-    def room(self, spots: Floats, radius: float, spacing: float) -> Floats:
-        """Return for each spot (k, 2) the pixels that a cell there would stand clear of the nearest one's."""
-        if not self.centre:
-            return np.full(len(spots), np.inf)
-        apart = np.hypot(*(spots[:, None] - np.array(self.centre)).transpose(2, 0, 1))
-        apart_by = np.where(
-            np.array(self.state) == INTERPHASE, spacing, max(spacing, 1.05)
-        )  # dividing cells stand free
-        return np.asarray((apart - apart_by * (radius + np.array(self.radius))).min(axis=1))
+    centre: Floats  # (2,) x, y in pixels
+    radius: float  # pixels
+    axis: float  # radians
+    state: int = INTERPHASE
+    partner: int = -1
 
 
-def _place(rng: np.random.Generator, size: int, line: CellLine, needs: Needs) -> _Ground:
+def _room(laid: Sequence[_Laid], spots: Floats, radius: float, spacing: float) -> Floats:
+    """Return for each spot (k, 2) the pixels that a cell there would stand clear of the nearest one's."""
+    if not laid:
+        return np.full(len(spots), np.inf)
+    centre, taken, _, state, _ = map(np.array, zip(*laid, strict=True))
+    apart = np.hypot(*(spots[:, None] - centre).transpose(2, 0, 1))
+    apart_by = np.where(state == INTERPHASE, spacing, max(spacing, 1.05))  # dividing cells stand free
+    return np.asarray((apart - apart_by * (radius + taken)).min(axis=1))
+
+
+def _place(rng: np.random.Generator, size: int, line: CellLine, needs: Needs) -> list[_Laid]:
     """Lay cells at random, none too near another: those that the labels ask for, one at rest, then others."""
-    ground = _Ground()
-    _lay_dividing(rng, size, line, needs, ground)
+    laid = _lay_dividing(rng, size, line, needs)
     # A field of dividing cells alone would hide most labels: one cell at rest lies well inside, in the freest spot.
-    candidates = rng.uniform(0.25, 0.75, (1 if not ground.centre else 40, 2)) * size
+    candidates = rng.uniform(0.25, 0.75, (40 if laid else 1, 2)) * size
     common = rng.uniform(0, np.pi)
-    best = candidates[ground.room(candidates, line.radius, line.spacing).argmax()]
-    ground.add(best, line.radius, common)
+    laid.append(_Laid(candidates[_room(laid, candidates, line.radius, line.spacing).argmax()], line.radius, common))
     margin = 0.5 * line.radius
     attempts = int(min(400, 14 + 9 * (size / line.radius) ** 2))
-    most = len(ground.centre) + rng.uniform(0.5, 1.2) * ((size + 2 * margin) / (2 * line.radius * line.spacing)) ** 2
+    most = len(laid) + rng.uniform(0.5, 1.2) * ((size + 2 * margin) / (2 * line.radius * line.spacing)) ** 2
     spots = rng.uniform(-margin, size + margin, (attempts, 2))
     radii = line.radius * np.exp(rng.normal(0, line.size_spread, attempts))
     dividing = rng.random(attempts) < 0.012
     turned = common + (1 - line.aligned) * rng.uniform(-np.pi / 2, np.pi / 2, attempts)
     for spot, radius, divides, axis in zip(spots, radii, dividing, turned, strict=True):
-        if len(ground.centre) >= most:
+        if len(laid) >= most:
             break
-        if ground.room(spot[None], radius, line.spacing)[0] > 0:
-            ground.add(spot, radius * (0.85 if divides else 1.0), axis, METAPHASE if divides else INTERPHASE)
-    return ground
+        if _room(laid, spot[None], radius, line.spacing)[0] > 0:
+            laid.append(_Laid(spot, radius * (0.85 if divides else 1.0), axis, METAPHASE if divides else INTERPHASE))
+    return laid
 
 
-def _lay_dividing(rng: np.random.Generator, size: int, line: CellLine, needs: Needs, ground: _Ground) -> None:
+def _lay_dividing(rng: np.random.Generator, size: int, line: CellLine, needs: Needs) -> list[_Laid]:
     """Lay a parting pair and a cell in metaphase, wholly inside the field, where asked for or by chance."""
+    laid = []
     by_chance = 0.06 if size > 6 * line.radius else 0.0
     if needs.parting or rng.random() < by_chance:
         axis = rng.uniform(0, 2 * np.pi)
         radius = min(0.72 * line.radius, size / 5)
         middle = rng.uniform(1.6 * radius, size - 1.6 * radius, 2)
-        step = radius * rng.uniform(1.08, 1.3) * np.array([np.cos(axis), np.sin(axis)])
-        ground.add(middle - step, radius, axis, PARTING, partner=1)
-        ground.add(middle + step, radius, axis, PARTING, partner=0)
+        step = radius * rng.uniform(1.08, 1.3) * directions(axis)
+        laid = [_Laid(middle + way * step, radius, axis, PARTING, partner) for way, partner in ((-1, 1), (1, 0))]
     if needs.metaphase:
         radius = min(0.8 * line.radius, size / 3.5)
-        candidates = rng.uniform(radius, size - radius, (1 if not ground.centre else 40, 2))
-        best = candidates[ground.room(candidates, radius, 1.0).argmax()]
-        ground.add(best, radius, rng.uniform(0, 2 * np.pi), METAPHASE)
+        candidates = rng.uniform(radius, size - radius, (40 if laid else 1, 2))
+        best = candidates[_room(laid, candidates, radius, 1.0).argmax()]
+        laid.append(_Laid(best, radius, rng.uniform(0, 2 * np.pi), METAPHASE))
+    return laid

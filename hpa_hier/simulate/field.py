@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpa_hier.errors import UserError
-from hpa_hier.simulate import stains
-from hpa_hier.simulate.cells import INTERPHASE, Needs, draw_cells
+from hpa_hier.simulate.cells import INTERPHASE, METAPHASE, Needs, directions, draw_cells
 from hpa_hier.simulate.geometry import Scene, make_scene
 from hpa_hier.simulate.labelsets import LEAVES
 from hpa_hier.simulate.optics import draw_optics, expose
 from hpa_hier.simulate.patterns import PATTERNS
+from hpa_hier.simulate.patterns.cytoskeleton import bridges, filaments, spindles
+from hpa_hier.simulate.patterns.secretory import reticulum
 from hpa_hier.simulate.processing import draw_processing, process_image
-from hpa_hier.simulate.splat import Map, noise
+from hpa_hier.simulate.splat import Map, dots, lines, noise
 
 SMALLEST, LARGEST = 32, 2048  # pixels, sides of a field
 _PROCESSING = 4  # the stream of random numbers that processings come from
@@ -70,12 +71,14 @@ def simulate_field(
     >>> simulate_field(1, 0, 64, ["0", "25"]).image.shape
     (4, 64, 64)
     """
-    labels = _check_labels(size, labels, depth, radius)
-    _check_look(size, depth, supersample, variety)
+    labels = _check_labels(labels)
+    _check_look(size, depth, radius, supersample, variety)
     rng = np.random.default_rng([seed, 1, index])
     strengths = draw_strengths(np.random.default_rng([seed, 2, index if antibody is None else antibody]), labels)
     side = size * supersample
-    field = _render(rng, side, strengths, depth, _needs(labels, radius and radius * supersample))
+    # A spindle is seen in a dividing cell, a bridge between two, junctions where cells touch.
+    needs = Needs("17" in labels, "16" in labels, "22" in labels, radius and radius * supersample)
+    field = _render(rng, side, strengths, depth, needs)
     if supersample > 1:
         field = _shrink(field, size)
     if variety == 0:
@@ -88,14 +91,9 @@ def _render(
     rng: np.random.Generator, size: int, strengths: dict[str, float], depth: int, needs: Needs
 ) -> SimulatedField:
     scene = make_scene(rng, draw_cells(rng, size, needs), size)
-    red = stains.red(scene, rng)
+    light = {"red": red(scene, rng)}  # the order of the draws decides every bit
     places = draw_places(scene, rng, strengths)
-    light = {
-        "red": red,
-        "green": green(scene, rng, places),
-        "blue": stains.blue(scene, rng),
-        "yellow": stains.yellow(scene, rng),
-    }
+    light |= {"green": green(scene, rng, places), "blue": blue(scene, rng), "yellow": yellow(scene, rng)}
     image = expose(rng, light, draw_optics(rng, size), depth)
     cells = (scene.owner + 1).astype(np.uint16)
     nuclei = np.where(scene.beyond < 0, cells, 0).astype(np.uint16)
@@ -108,9 +106,8 @@ def _shrink(field: SimulatedField, size: int) -> SimulatedField:
     middle = slice(step // 2, None, step)
     places = {label: _by_area(light, size).astype(np.float32) for label, light in field.places.items()}
     image = np.stack([_by_area(plane, size) for plane in field.image])
-    return SimulatedField(
-        image, field.labels, field.cell_mask[middle, middle], field.nucleus_mask[middle, middle], places
-    )
+    cells, nuclei = field.cell_mask[middle, middle], field.nucleus_mask[middle, middle]
+    return SimulatedField(image, field.labels, cells, nuclei, places)
 
 
 def _by_area(plane: NDArray[np.generic], size: int) -> NDArray[np.generic]:
@@ -132,14 +129,12 @@ def draw_places(scene: Scene, rng: np.random.Generator, strengths: dict[str, flo
     """Draw the protein at each of its places, varying from cell to cell: label → (S, S)."""
     places = {}
     for label, strength in strengths.items():
-        each = _brightness(scene, rng)
-        places[label] = (
-            np.float32(strength) * PATTERNS[LEAVES[label]](scene, rng) * scene.paint_cells(each, outside=1.0)
-        )
+        cells = scene.paint_cells(_draw_brightness(scene, rng), outside=1.0)
+        places[label] = np.float32(strength) * PATTERNS[LEAVES[label]](scene, rng) * cells
     return places
 
 
-def _brightness(scene: Scene, rng: np.random.Generator) -> NDArray[np.float64]:
+def _draw_brightness(scene: Scene, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw how bright each cell is (n,): unlike ones, but those that the field is there for are not among the dim."""
     each = np.exp(rng.normal(0, rng.uniform(0.1, 0.7), len(scene.cells)))
     state = scene.cells.state
@@ -150,38 +145,72 @@ def _brightness(scene: Scene, rng: np.random.Generator) -> NDArray[np.float64]:
 
 def green(scene: Scene, rng: np.random.Generator, places: Mapping[str, Map]) -> Map:
     """Draw the protein: the sum of its places over an unspecific background."""
-    total = np.zeros((scene.size, scene.size), np.float32)
-    for light in places.values():
-        total += light
-    grain = np.clip(1 + 0.4 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
+    total = sum(places.values(), np.float32(0))
+    grain = scene.draw_grain(rng, 0.4)
     background = rng.beta(1.2, 22) * scene.inside * grain + rng.beta(1, 150)
     # Real antibodies also bind here and there in nuclei that do not hold the protein.
     flecks = np.clip(1 + rng.uniform(0.2, 1.0) * noise(rng, scene.size, max(1.0, 0.4 * scene.micron)), 0, 4)
     return np.asarray(total + background + rng.beta(1, 12) * scene.nucleus * flecks, np.float32)
 
 
-def _needs(labels: tuple[str, ...], radius: float | None) -> Needs:
-    """What the labels need to be seen: a spindle needs a dividing cell, a bridge two, junctions cells that touch."""
-    return Needs(metaphase="17" in labels, parting="16" in labels, touching="22" in labels, radius=radius)
+def blue(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw nuclei with chromatin texture and dark nucleoli; dividing cells show condensed chromosomes."""
+    fine = noise(rng, scene.size, max(1.3, 0.8 * scene.micron))
+    coarse = noise(rng, scene.size, max(2.0, 2.2 * scene.micron))
+    contrast = scene.cells.line.chromatin
+    texture = np.clip(1 + contrast * (0.7 * fine + 0.6 * coarse), 0.15, 3)
+    bright = np.exp(rng.normal(0, 0.15, len(scene.cells))) * np.where(scene.cells.state == INTERPHASE, 1.0, 1.5)
+    nuclei = scene.nucleus * texture * (1 - 0.55 * scene.nucleoli) * scene.paint_cells(bright)
+    return np.asarray(0.75 * nuclei + _plates(scene, rng), np.float32)
 
 
-def _check_labels(size: int, labels: Iterable[str], depth: int, radius: float | None) -> tuple[str, ...]:
+def red(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw microtubules, spindles and bridges over a faint cytoplasm."""
+    bright = np.exp(rng.normal(0, rng.uniform(0.15, 0.6), len(scene.cells)))
+    haze = rng.uniform(0.03, 0.18) * scene.cytoplasm + 0.02 * scene.nucleus
+    dividing = 1.2 * spindles(scene, rng) + 1.2 * bridges(scene)
+    resting = (0.7 * filaments(scene) * scene.thickness + haze) * scene.paint_cells(bright)
+    return np.asarray(resting + dividing, np.float32)
+
+
+def yellow(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw the reticulum."""
+    bright = np.exp(rng.normal(0, rng.uniform(0.15, 0.6), len(scene.cells)))
+    return reticulum(scene, rng) * scene.paint_cells(bright)
+
+
+def _plates(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw the plate of chromosomes across each spindle."""
+    dividing = np.flatnonzero(scene.cells.state == METAPHASE)
+    if len(dividing) == 0:
+        return np.zeros((scene.size, scene.size), np.float32)
+    across = scene.cells.axis[dividing] + np.pi / 2
+    radius = 0.42 * scene.cells.outline[dividing].mean(axis=1)
+    along = np.linspace(-1, 1, 24)
+    points = scene.cells.centre[dividing][:, None] + (radius[:, None] * along)[..., None] * directions(across)[:, None]
+    points = (points + rng.normal(0, 0.35 * scene.micron, points.shape)).reshape(-1, 2)
+    plate = lines(points, np.repeat(2 * radius / 24, 24), 1.1 * scene.micron, scene.size)
+    clumps = dots(points, np.full(len(points), 0.25), 0.7 * scene.micron, scene.size)
+    return np.asarray(1.1 * plate + clumps, np.float32)
+
+
+def _check_labels(labels: Iterable[str]) -> tuple[str, ...]:
     given = tuple(labels)
     unknown = [label for label in given if label not in LEAVES]
     if unknown:
         raise UserError(f"simulate: unknown label {unknown[0]!r}; the simulated classes are '0' to '27'")
     if not given or len(set(given)) != len(given):
         raise UserError(f"simulate: labels must be one or more different ones, got {given}")
+    return tuple(sorted(given, key=int))
+
+
+def _check_look(size: int, depth: int, radius: float | None, supersample: int, variety: float) -> None:
     if not SMALLEST <= size <= LARGEST:
         raise UserError(f"simulate: size must be {SMALLEST} to {LARGEST} pixels, got {size}")
     if radius is not None and not 8 <= radius <= size:
         raise UserError(f"simulate: radius must be from 8 pixels to the field's {size}, got {radius}")
     if depth not in (8, 16):
         raise UserError(f"simulate: depth must be 8 or 16 bits, got {depth}")
-    return tuple(sorted(given, key=int))
-
-
-def _check_look(size: int, depth: int, supersample: int, variety: float) -> None:
     if supersample < 1 or size * supersample > LARGEST:
         raise UserError(
             f"simulate: supersample must be at least 1 and {size} pixels times it at most {LARGEST}, got {supersample}"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hpa_hier.simulate.cells import ANGLES, INTERPHASE, METAPHASE, Cells, Floats, radius_at
-from hpa_hier.simulate.splat import Map, Points
+from hpa_hier.simulate.cells import ANGLES, INTERPHASE, METAPHASE, Cells, Floats, directions, radius_at
+from hpa_hier.simulate.splat import Map, Points, noise
 
 FAR = np.float32(9.0)  # relative distance given to pixels that belong to no cell or nucleus
 
@@ -60,16 +59,20 @@ class Scene:
         return np.flatnonzero(self.cells.state != METAPHASE)
 
     @cached_property
+    def whole_cells(self) -> float:
+        """The area of all cells over that of a typical one."""
+        return float(self.inside.sum()) / (np.pi * self.cells.line.radius**2)
+
+    @cached_property
     def inside(self) -> Map:
         """1 in cells, 0 outside, soft at the rim."""
-        rim: Map = np.clip((1 - self.reach) * np.float32(self.cells.line.radius * 0.8) + 0.5, 0, 1)
-        return rim * (self.owner >= 0)
+        rim = np.clip((1 - self.reach) * np.float32(self.cells.line.radius * 0.8) + 0.5, 0, 1)
+        return np.asarray(rim * (self.owner >= 0))
 
     @cached_property
     def nucleus(self) -> Map:
         """1 in nuclei, 0 outside, soft at the envelope."""
-        soft: Map = np.clip(0.5 - self.beyond, 0, 1)
-        return soft
+        return np.asarray(np.clip(0.5 - self.beyond, 0, 1))
 
     @cached_property
     def cytoplasm(self) -> Map:
@@ -106,6 +109,10 @@ class Scene:
         lowest = cv2.erode(np.where(self.owner < 0, np.int16(32000), self.owner), window)
         return ((lowest < highest) & (highest >= 0) & (lowest < 32000)).astype(np.float32)
 
+    def draw_grain(self, rng: np.random.Generator, contrast: float) -> Map:
+        """Draw fine grain of mean about 1."""
+        return np.asarray(np.clip(1 + contrast * noise(rng, self.size, max(1.3, 0.5 * self.micron)), 0, 3))
+
     def paint_cells(self, values: NDArray[np.generic], outside: float = 0.0) -> Map:
         """Spread one value per cell (n,) over the cells' pixels."""
         table = np.append(np.asarray(values, np.float32), np.float32(outside))
@@ -117,19 +124,10 @@ def make_scene(rng: np.random.Generator, cells: Cells, size: int) -> Scene:
     owner, reach, beyond = _rasterise(cells, size)
     centre, radius, nucleoli = _draw_nucleoli(rng, cells, size)
     microtubules = _draw_microtubules(rng, cells, owner)
-    return Scene(
-        cells,
-        size,
-        owner,
-        reach,
-        beyond,
-        microtubules,
-        _draw_stain(rng, microtubules),
-        centre,
-        radius,
-        nucleoli * np.clip(0.5 - beyond, 0, 1),
-        float(np.exp(rng.uniform(np.log(0.4), np.log(4.0)))),
-    )
+    stain = _draw_stain(rng, microtubules)
+    slope = float(np.exp(rng.uniform(np.log(0.4), np.log(4.0))))
+    nucleoli *= np.clip(0.5 - beyond, 0, 1)
+    return Scene(cells, size, owner, reach, beyond, microtubules, stain, centre, radius, nucleoli, slope)
 
 
 def _rasterise(cells: Cells, size: int) -> tuple[NDArray[np.int16], Map, Map]:
@@ -144,36 +142,24 @@ def _rasterise(cells: Cells, size: int) -> tuple[NDArray[np.int16], Map, Map]:
         x1, y1 = np.minimum(np.ceil(cells.centre[i] + far) + 1, size).astype(int)
         if x1 <= x0 or y1 <= y0:
             continue
-        here, box = (slice(y0, y1), slice(x0, x1)), _Box(x0, y0, x1, y1)
-        own_reach, _ = _distances(cells.centre[i], cells.outline[i], box)
-        score = own_reach
-        outside_nucleus = None
+        here = (slice(y0, y1), slice(x0, x1))
+        x, y = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
+        own_reach, _ = _distances(cells.centre[i], cells.outline[i], x, y)
+        score, outside_nucleus = own_reach, np.full_like(own_reach, size)
         if cells.nucleus_outline[i, 0] > 0:
-            nuclear, outside_nucleus = _distances(cells.nucleus_centre[i], cells.nucleus_outline[i], box)
+            nuclear, outside_nucleus = _distances(cells.nucleus_centre[i], cells.nucleus_outline[i], x, y)
             score = np.where(nuclear < 1, nuclear - 1, own_reach)
         wins = score < best[here]
         best[here][wins] = score[wins]
         owner[here][wins] = i
         reach[here][wins] = own_reach[wins]
-        beyond[here][wins] = size if outside_nucleus is None else outside_nucleus[wins]
+        beyond[here][wins] = outside_nucleus[wins]
     return owner, reach, beyond
 
 
-class _Box(NamedTuple):
-    """A rectangle of pixels; its last column and row are x1 - 1 and y1 - 1."""
-
-    x0: int
-    y0: int
-    x1: int
-    y1: int
-
-
-def _distances(centre: Floats, outline: Floats, box: _Box) -> tuple[Map, Map]:
-    """Return distances from a centre over the outline's radius there, and pixels beyond the outline, in a box."""
-    x0, y0, x1, y1 = box
-    dx = np.repeat(np.arange(x0, x1, dtype=np.float32)[None] - np.float32(centre[0]), y1 - y0, axis=0)
-    dy = np.repeat(np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(centre[1]), x1 - x0, axis=1)
-    distance, angle = cv2.cartToPolar(dx, dy)
+def _distances(centre: Floats, outline: Floats, x: Map, y: Map) -> tuple[Map, Map]:
+    """Return distances from a centre over the outline's radius there, and pixels beyond it, at each y and x."""
+    distance, angle = cv2.cartToPolar(*np.meshgrid(x - np.float32(centre[0]), y - np.float32(centre[1])))
     radius = outline.astype(np.float32)[(angle * (ANGLES / (2 * np.pi))).astype(np.intp) % ANGLES]
     return distance / radius, distance - radius
 
@@ -200,8 +186,8 @@ def disc(rng: np.random.Generator, count: int, largest: float = 1.0) -> NDArray[
     >>> points.shape, bool((np.hypot(*points.T) <= 2.0).all())
     ((100, 2), True)
     """
-    away, angle = largest * np.sqrt(rng.random(count)), rng.uniform(0, 2 * np.pi, count)
-    return np.stack([away * np.cos(angle), away * np.sin(angle)], axis=1)
+    away = largest * np.sqrt(rng.random((count, 1)))
+    return away * directions(rng.uniform(0, 2 * np.pi, count))
 
 
 def clip_to_cell(points: NDArray[np.float64], cell: NDArray[np.intp], owner: NDArray[np.int16]) -> NDArray[np.bool_]:
@@ -213,8 +199,7 @@ def clip_to_cell(points: NDArray[np.float64], cell: NDArray[np.intp], owner: NDA
     [[True, True, False, False]]
     """
     size = owner.shape[0]
-    column = np.rint(points[..., 0]).astype(np.intp)
-    row = np.rint(points[..., 1]).astype(np.intp)
+    column, row = np.moveaxis(np.rint(points).astype(np.intp), -1, 0)
     # Beyond the field's edge nothing is seen, and a curve may come back: it stays alive there.
     off = (column < 0) | (row < 0) | (column >= size) | (row >= size)
     own = owner[np.clip(row, 0, size - 1), np.clip(column, 0, size - 1)] == cell[:, None]
@@ -292,9 +277,8 @@ def _draw_nucleoli(rng: np.random.Generator, cells: Cells, size: int) -> tuple[P
     spot = centre[which] + rng.normal(0, 0.45, (len(which), 2)) * radius[which, None]
     axes = np.maximum(radius[which, None] * rng.uniform(0.6, 1.05, (len(which), 2)), 0.4)
     turn = rng.uniform(0, 180, len(which))
-    for (x, y), (a, b), angle in zip(spot, axes, turn, strict=True):
-        middle = (round(16 * float(x)), round(16 * float(y)))
-        half = (max(1, round(16 * float(a))), max(1, round(16 * float(b))))
+    for (x, y), (a, b), angle in zip(spot.tolist(), axes.tolist(), turn.tolist(), strict=True):
+        middle, half = (round(16 * x), round(16 * y)), (max(1, round(16 * a)), max(1, round(16 * b)))
         if -16 * 50 < middle[0] < 16 * (size + 50) and -16 * 50 < middle[1] < 16 * (size + 50):
-            cv2.ellipse(canvas, middle, half, float(angle), 0, 360, 255, -1, cv2.LINE_AA, 4)
+            cv2.ellipse(canvas, middle, half, angle, 0, 360, 255, -1, cv2.LINE_AA, 4)
     return centre, np.asarray(radius), canvas.astype(np.float32) / np.float32(255)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
+from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from hpa_hier.errors import UserError
-from hpa_hier.simulate.set_counts import TABLE
+from hpa_hier.simulate.patterns import PATTERNS
 
 LabelSet = tuple[str, ...]
 
@@ -20,38 +22,8 @@ FLOOR = 12  # images that each class gets at least, so that every part of a spli
 SMALLEST_GROUPS = 4  # antibodies that each class gets at least, for no part of a split shares an antibody
 LARGEST_GROUP = 4  # images of one antibody
 
-LEAVES = MappingProxyType(  # label of the competition → leaf of hierarchy/hpa28.yaml
-    {
-        "0": "Nucleoplasm",
-        "1": "Nuclear membrane",
-        "2": "Nucleoli",
-        "3": "Nucleoli fibrillar center",
-        "4": "Nuclear speckles",
-        "5": "Nuclear bodies",
-        "6": "Endoplasmic reticulum",
-        "7": "Golgi apparatus",
-        "8": "Peroxisomes",
-        "9": "Endosomes",
-        "10": "Lysosomes",
-        "11": "Intermediate filaments",
-        "12": "Actin filaments",
-        "13": "Focal adhesion sites",
-        "14": "Microtubules",
-        "15": "Microtubule ends",
-        "16": "Cytokinetic bridge",
-        "17": "Mitotic spindle",
-        "18": "Microtubule organizing center",
-        "19": "Centrosome",
-        "20": "Lipid droplets",
-        "21": "Plasma membrane",
-        "22": "Cell junctions",
-        "23": "Mitochondria",
-        "24": "Aggresome",
-        "25": "Cytosol",
-        "26": "Cytoplasmic bodies",
-        "27": "Rods & rings",
-    }
-)
+LEAVES: Mapping[str, str] = MappingProxyType({str(label): leaf for label, leaf in enumerate(PATTERNS)})  # label → leaf
+_TABLE = Path(__file__).with_name("label_sets.csv")
 
 
 @dataclass(frozen=True)
@@ -69,16 +41,16 @@ class SimulatedSample:
 
 @cache
 def set_counts() -> Mapping[LabelSet, int]:
-    """Return the real table: label set → images, most frequent first.
+    """Return how often each set of labels occurs in the real table, most frequent first: label set → images.
+
+    Source: the 2018 Human Protein Atlas competition's `train.csv` as kept by github.com/pudae/kaggle-hpa (BSD-2); only
+    the counts are kept, in label_sets.csv.
 
     >>> len(set_counts()), sum(set_counts().values()), set_counts()["0", "25"]
     (577, 31072, 1998)
     """
-    counts: dict[LabelSet, int] = {}
-    for line in TABLE.strip().replace("\n  ", " ").splitlines():
-        count, sets = line.split(":")
-        counts.update({tuple(labels.split("+")): int(count) for labels in sets.split()})
-    return MappingProxyType(counts)
+    rows = (line.split(",") for line in _TABLE.read_text(encoding="ascii").splitlines()[1:])
+    return MappingProxyType({tuple(labels.split()): int(images) for labels, images in rows})
 
 
 @cache
@@ -90,10 +62,8 @@ def label_counts() -> Mapping[str, int]:
     """
     counts: Counter[str] = Counter()
     for labels, images in set_counts().items():
-        for i, one in enumerate(labels):
-            counts[one] += images
-            for two in labels[i + 1 :]:
-                counts[f"{one}+{two}"] += images
+        for key in (*labels, *map("+".join, combinations(labels, 2))):
+            counts[key] += images
     return MappingProxyType(counts)
 
 
@@ -146,36 +116,36 @@ class _Antibody(NamedTuple):
 def _draw_antibodies(rng: np.random.Generator, count: int, imbalance: float, floor: int) -> list[_Antibody]:
     """Draw antibodies with `count` images in all, at least `floor` of them of each class."""
     sets = list(set_counts())
-    weights = set_weights(imbalance)
-    chosen = rng.choice(len(sets), size=count, p=weights)
+    chosen = rng.choice(len(sets), size=count, p=set_weights(imbalance))
     sizes = rng.integers(1, LARGEST_GROUP + 1, size=count)
     groups = [_Antibody(sets[i], int(n)) for i, n in zip(chosen, sizes, strict=True)]
-    rare = _add_rare(rng, groups, count, floor)
-    left = count - sum(images for _, images in rare)
+    rare = _add_rare(rng, _truncate(groups, count), floor)
+    return rare + _truncate(groups, count - sum(group.images for group in rare))
+
+
+def _truncate(groups: Sequence[_Antibody], count: int) -> list[_Antibody]:
+    """Return the first groups, with `count` images in all."""
+    kept = []
     for labels, images in groups:
-        if left <= 0:
+        if count <= 0:
             break
-        rare.append(_Antibody(labels, min(images, left)))
-        left -= images
-    return rare
+        kept.append(_Antibody(labels, min(images, count)))
+        count -= images
+    return kept
 
 
-def _add_rare(rng: np.random.Generator, groups: list[_Antibody], count: int, floor: int) -> list[_Antibody]:
+def _add_rare(rng: np.random.Generator, groups: Sequence[_Antibody], floor: int) -> list[_Antibody]:
     """Draw antibodies for the classes that the plain draw leaves below `floor` images."""
     have: Counter[str] = Counter()
-    left = count
     for labels, images in groups:
-        if left <= 0:
-            break
-        have.update({label: min(images, left) for label in labels})
-        left -= images
+        have.update(dict.fromkeys(labels, images))
     added: list[_Antibody] = []
     size = max(1, min(LARGEST_GROUP, floor // SMALLEST_GROUPS))
     for label in sorted(LEAVES, key=lambda name: (label_counts()[name], int(name))):
-        holding = [labels for labels in set_counts() if label in labels]
-        weights = np.array([set_counts()[labels] for labels in holding], dtype=float)
+        holding = {labels: images for labels, images in set_counts().items() if label in labels}
+        weights = np.array(list(holding.values()), dtype=float)
         while have[label] < floor:
-            labels = holding[rng.choice(len(holding), p=weights / weights.sum())]
+            labels = list(holding)[rng.choice(len(holding), p=weights / weights.sum())]
             added.append(_Antibody(labels, size))
             have.update(dict.fromkeys(labels, size))
     return added

@@ -95,8 +95,7 @@ def _edges(light: Map, sharpen: float) -> Map:
 
 def _colour_jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """Compress red, green and blue (3, S, S) as one image, which mixes their detail a little."""
-    _, coded = cv2.imencode(
-        ".jpg", np.ascontiguousarray(picture[::-1].transpose(1, 2, 0)), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
+    bgr = np.ascontiguousarray(picture[::-1].transpose(1, 2, 0))
+    _, coded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     seen = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
     return seen.transpose(2, 0, 1)[::-1]

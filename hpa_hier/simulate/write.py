@@ -44,9 +44,7 @@ def image_id(index: int) -> str:
     return f"drawn-{index:06d}"
 
 
-def write_folder(
-    out: Path, settings: SimulateSettings, *, workers: int = 1, depth: int = 8, masks: bool = False
-) -> Path:
+def write_folder(out: Path, settings: SimulateSettings, workers: int = 1, depth: int = 8, masks: bool = False) -> Path:
     """Write fields as `<id>_<channel>.png`, with `labels.csv` (Id, Target, antibody) and `simulated.json` beside them.
 
     Args:
@@ -209,13 +207,13 @@ def _in_worker(parent: int, task: Callable[[], _T]) -> _T:
 def _settle(parent: int) -> None:
     """Make this process a worker: one thread, and an end where its parent was killed."""
     cv2.setNumThreads(1)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _image(field: Callable[[], SimulatedField], intensity: str, channels: Sequence[str]) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from hpa_hier.simulate.cells import INTERPHASE
+from hpa_hier.simulate.cells import INTERPHASE, directions
 from hpa_hier.simulate.geometry import Curves, Scene, clip_to_cell, wander
 from hpa_hier.simulate.splat import Map, dots, lines, noise, scatter
 
@@ -18,8 +18,9 @@ def cytosol(scene: Scene, rng: np.random.Generator) -> Map:
         + rng.uniform(0.05, 0.25) * noise(rng, scene.size, rng.uniform(3, 8) * scene.micron)
     )
     texture = np.clip(texture, 0.1, 3)
-    area = float(scene.inside.sum()) / (np.pi * scene.cells.line.radius**2)
-    holes = dots(scatter(rng, scene.cytoplasm, round(14 * area)), np.ones(1), 0.5 * scene.micron, scene.size)
+    holes = dots(
+        scatter(rng, scene.cytoplasm, round(14 * scene.whole_cells)), np.ones(1), 0.5 * scene.micron, scene.size
+    )
     thick = np.clip(scene.rim / (0.25 * scene.cells.line.radius), 0.35, 1) * scene.thickness**0.5
     inner = 1 - rng.uniform(0.55, 0.85) * scene.nucleus
     return np.asarray(0.75 * scene.inside * inner * thick * texture * (1 - 0.4 * np.minimum(holes, 1)), np.float32)
@@ -27,15 +28,13 @@ def cytosol(scene: Scene, rng: np.random.Generator) -> Map:
 
 def mitochondria(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw a net of short worms, thick around the nucleus."""
-    radius = scene.cells.line.radius
-    near = np.exp(-np.maximum(scene.beyond, 0) / (rng.uniform(0.25, 0.8) * radius))
-    area = float(scene.inside.sum()) / (np.pi * radius**2)
-    start = scatter(rng, scene.cytoplasm * near * (scene.rim > 1), round(rng.uniform(45, 170) * area))
+    near = np.exp(-np.maximum(scene.beyond, 0) / (rng.uniform(0.25, 0.8) * scene.cells.line.radius))
+    start = scatter(rng, scene.cytoplasm * near * (scene.rim > 1), round(rng.uniform(45, 170) * scene.whole_cells))
     column, row = np.clip(np.rint(start.T), 0, scene.size - 1).astype(np.intp)
     cell = scene.owner[row, column].astype(np.intp)
     steps = max(4, round(rng.uniform(2, 9) * scene.micron / 0.7))
-    outward = start - scene.cells.nucleus_centre[cell]
-    heading = np.arctan2(outward[:, 1], outward[:, 0]) + rng.normal(0, 1.0, len(start))
+    x, y = (start - scene.cells.nucleus_centre[cell]).T
+    heading = np.arctan2(y, x) + rng.normal(0, 1.0, len(start))
     points = wander(rng, start, heading, steps, 0.7, 3.5)
     alive = clip_to_cell(points, cell, scene.owner)
     alive &= np.arange(steps) < rng.uniform(0.3, 1, len(start))[:, None] * steps
@@ -58,33 +57,29 @@ def aggresome(scene: Scene, rng: np.random.Generator) -> Map:
     canvas = np.zeros((scene.size, scene.size), np.uint8)
     for (x, y), r in zip(centre.tolist(), radius.tolist(), strict=True):
         cv2.circle(canvas, (x, y), r, 255, -1, cv2.LINE_AA, 4)
-    balls = canvas.astype(np.float32) / np.float32(255)
-    return np.asarray((balls + rng.uniform(0.01, 0.07)) * scene.inside, np.float32)
+    return np.asarray((canvas / np.float32(255) + rng.uniform(0.01, 0.07)) * scene.inside, np.float32)
 
 
 def bodies(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw a few distinct round spots in the cytoplasm of each cell, over a faint haze."""
-    area = float(scene.inside.sum()) / (np.pi * scene.cells.line.radius**2)
-    points = scatter(rng, scene.cytoplasm * (scene.rim > 1), max(1, round(rng.uniform(3, 18) * area)))
+    points = scatter(rng, scene.cytoplasm * (scene.rim > 1), max(1, round(rng.uniform(3, 18) * scene.whole_cells)))
     spots = dots(points, rng.gamma(4.0, 0.2, len(points)), rng.uniform(0.3, 0.75) * scene.micron, scene.size)
-    grain = np.clip(1 + 0.4 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
+    grain = scene.draw_grain(rng, 0.4)
     return np.asarray(spots + rng.uniform(0.03, 0.12) * scene.inside * grain, np.float32)
 
 
 def rods_and_rings(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw a few straight rods and closed rings in the cytoplasm of each cell."""
-    area = float(scene.inside.sum()) / (np.pi * scene.cells.line.radius**2)
-    middle = scatter(rng, scene.cytoplasm * (scene.rim > 1.5), max(2, round(rng.uniform(2, 8) * area)))
+    middle = scatter(rng, scene.cytoplasm * (scene.rim > 1.5), max(2, round(rng.uniform(2, 8) * scene.whole_cells)))
     count = len(middle)
     tick = np.linspace(0, 1, max(12, int(10 * scene.micron)))
     turn = rng.uniform(0, 2 * np.pi, (count, 1))
     size = rng.uniform(0.4, 1.1)  # of all of a field
     length = size * scene.micron * rng.uniform(3, 8, (count, 1))
-    rods = np.stack([np.cos(turn), np.sin(turn)], axis=2) * ((tick - 0.5) * length)[..., None]
+    rods = directions(turn) * ((tick - 0.5) * length)[..., None]
     radius = size * scene.micron * rng.uniform(1.3, 2.4, (count, 1))
-    around = np.stack([np.cos(2 * np.pi * tick), np.sin(2 * np.pi * tick)], axis=1)
     ring = rng.random(count) < rng.uniform(0.05, 0.6)
-    shape = np.where(ring[:, None, None], radius[..., None] * around, rods)
+    shape = np.where(ring[:, None, None], radius[..., None] * directions(2 * np.pi * tick), rods)
     spacing = np.where(ring, 2 * np.pi * radius[:, 0], length[:, 0]) / len(tick)
     points = (middle[:, None] + shape).reshape(-1, 2)
     drawn = lines(points, np.repeat(spacing, len(tick)), rng.uniform(0.25, 0.38) * scene.micron, scene.size)

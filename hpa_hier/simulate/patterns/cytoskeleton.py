@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpa_hier.simulate.cells import METAPHASE, Floats
+from hpa_hier.simulate.cells import METAPHASE, Floats, directions
 from hpa_hier.simulate.geometry import Curves, Scene, clip_to_cell, disc, in_cell, wander
 from hpa_hier.simulate.splat import Map, dots, lines, noise
 
@@ -35,7 +35,7 @@ def microtubule_ends(scene: Scene, rng: np.random.Generator) -> Map:
     dash &= np.asarray(rng.random(count) < 0.7)[:, None]
     points, spacing = Curves(curves.points, dash, curves.cell).flat(np.asarray(rng.uniform(0.6, 1.2, count)))
     dashes = lines(points, spacing, 0.3 * scene.micron, scene.size)
-    grain = np.clip(1 + 0.5 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
+    grain = scene.draw_grain(rng, 0.5)
     return np.asarray(dashes * (1 - 0.6 * scene.nucleus) + rng.uniform(0.06, 0.2) * scene.inside * grain, np.float32)
 
 
@@ -43,7 +43,7 @@ def intermediate_filaments(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw a dense tangle of curly filaments around the nucleus that thins out towards the rim."""
     radius = scene.cells.line.radius
     each = int(np.clip(2.0 * radius, 24, 220))
-    cell = np.repeat(np.flatnonzero(scene.cells.state != METAPHASE), each)
+    cell = np.repeat(scene.resting, each)
     steps = int(np.ceil(0.9 * radius / 0.9))
     unit = wander(rng, disc(rng, len(cell), 0.7), rng.uniform(0, 2 * np.pi, len(cell)), steps, 0.9 / steps, 5.0)
     points = in_cell(scene.cells, cell[:, None], unit)
@@ -58,16 +58,15 @@ def actin(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw straight parallel stress fibres right across each cell, over the nucleus too, and a cortex at the rim."""
     radius = scene.cells.line.radius
     each = int(np.clip(0.7 * radius, 9, 80))
-    cell = np.repeat(np.flatnonzero(scene.cells.state != METAPHASE), each)
+    cell = np.repeat(scene.resting, each)
     count = len(cell)
     way = scene.cells.axis[cell] + rng.normal(0, 0.09, count)
     across = rng.uniform(-0.95, 0.95, count) * radius
     along = rng.uniform(-0.5, 0.5, count) * radius
-    middle = scene.cells.centre[cell] + np.stack(
-        [along * np.cos(way) - across * np.sin(way), along * np.sin(way) + across * np.cos(way)], axis=1
-    )
+    x, y = along * np.cos(way) - across * np.sin(way), along * np.sin(way) + across * np.cos(way)
+    middle = scene.cells.centre[cell] + np.stack([x, y], axis=1)
     reach = np.arange(-1.8 * radius, 1.8 * radius, 0.8)
-    points = middle[:, None] + reach[None, :, None] * np.stack([np.cos(way), np.sin(way)], axis=1)[:, None]
+    points = middle[:, None] + reach[None, :, None] * directions(way)[:, None]
     length = rng.uniform(0.4, 1.8, count) * radius
     alive = _own(points, cell, scene) & (np.abs(reach) < length[:, None])
     fibres = lines(*Curves(points, alive, cell).flat(rng.uniform(0.2, 1.0, count)), 0.3 * scene.micron, scene.size)
@@ -78,13 +77,12 @@ def actin(scene: Scene, rng: np.random.Generator) -> Map:
 
 def focal_adhesions(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw short thick dashes near the rim that point outwards, in a few patches of it."""
-    resting = scene.resting
     each = int(rng.integers(14, 34))
-    cell = np.repeat(resting, each)
-    patches = rng.uniform(0, 2 * np.pi, (len(resting), 4)).repeat(each, axis=0)
+    cell = np.repeat(scene.resting, each)
+    patches = rng.uniform(0, 2 * np.pi, (len(scene.resting), 4)).repeat(each, axis=0)
     angle = patches[np.arange(len(cell)), rng.integers(0, 4, len(cell))] + rng.normal(0, 0.4, len(cell))
     away = 1 - np.abs(rng.normal(0.02, 0.09, len(cell)))
-    start = in_cell(scene.cells, cell, away[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1))
+    start = in_cell(scene.cells, cell, away[:, None] * directions(angle))
     points, spacing = _dashes(scene, rng, start, angle + rng.normal(0, 0.25, len(cell)), rng.uniform(1.3, 3.0))
     drawn = lines(points, spacing, 0.32 * scene.micron, scene.size)
     return np.asarray(drawn + rng.uniform(0.01, 0.08) * scene.inside, np.float32)
@@ -128,22 +126,14 @@ def spindles(scene: Scene, rng: np.random.Generator) -> Map:
 def spindle(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw the spindle of dividing cells, with its poles, over a faint haze in all cells."""
     dividing = np.flatnonzero(scene.cells.state == METAPHASE)
-    toward = np.stack([np.cos(scene.cells.axis), np.sin(scene.cells.axis)], axis=1)[dividing]
-    away = 0.5 * scene.cells.outline[dividing].mean(axis=1)[:, None] * toward
-    poles = np.concatenate([scene.cells.centre[dividing] + away, scene.cells.centre[dividing] - away])
+    toward = directions(scene.cells.axis[dividing])
+    centre, radius = scene.cells.centre[dividing], scene.cells.outline[dividing].mean(axis=1)
+    away = 0.5 * radius[:, None] * toward
+    poles = np.concatenate([centre + away, centre - away])
     bright = dots(poles, np.full(len(poles), rng.uniform(0.0, 1.0)), 0.5 * scene.micron, scene.size)
     # Seen from a pole, or with a protein that is no filament, a spindle is a cloud of clumps on the chromosomes.
-    spread = (
-        0.22
-        * scene.cells.outline[dividing].mean(axis=1).repeat(40)[:, None]
-        * rng.normal(0, 1, (40 * len(dividing), 2))
-    )
-    clumps = dots(
-        scene.cells.centre[dividing].repeat(40, axis=0) + spread,
-        rng.uniform(0.1, 0.6, 40 * len(dividing)),
-        rng.uniform(0.4, 1.0) * scene.micron,
-        scene.size,
-    )
+    clump = centre.repeat(40, axis=0) + 0.22 * radius.repeat(40)[:, None] * rng.normal(0, 1, (40 * len(dividing), 2))
+    clumps = dots(clump, rng.uniform(0.1, 0.6, len(clump)), rng.uniform(0.4, 1.0) * scene.micron, scene.size)
     fans, cloud = rng.choice([(1.0, 0.0), (1.0, 0.4), (0.3, 1.0), (0.0, 1.0)], p=[0.45, 0.25, 0.15, 0.15])
     grain = np.clip(1 + 0.4 * noise(rng, scene.size, max(1.3, 0.6 * scene.micron)), 0, 3)
     haze = rng.uniform(0.04, 0.15) * scene.inside * grain * (1 + scene.dividing)
@@ -155,32 +145,23 @@ def organising_centre(scene: Scene, rng: np.random.Generator) -> Map:
     each = int(rng.integers(25, 70))
     cell = np.repeat(scene.resting, each)
     spread = rng.uniform(0.7, 2.4) * scene.micron * np.abs(rng.standard_t(2.5, (len(cell), 1)))
-    points = scene.cells.organiser[cell] + spread * _unit(rng.uniform(0, 2 * np.pi, len(cell)))
+    points = scene.cells.organiser[cell] + spread * directions(rng.uniform(0, 2 * np.pi, len(cell)))
     satellites = dots(points, rng.uniform(0.12, 0.45, len(cell)), 0.28 * scene.micron, scene.size)
-    cloud = dots(
-        scene.cells.organiser[scene.resting],
-        np.full(len(scene.resting), 0.8),
-        rng.uniform(0.5, 1.6) * scene.micron,
-        scene.size,
-    )
-    return np.asarray(
-        np.minimum(cloud + satellites, 1.5) * scene.inside + rng.uniform(0.01, 0.06) * scene.inside, np.float32
-    )
+    middle = scene.cells.organiser[scene.resting]
+    cloud = dots(middle, np.full(len(middle), 0.8), rng.uniform(0.5, 1.6) * scene.micron, scene.size)
+    bright = np.minimum(cloud + satellites, 1.5) * scene.inside
+    return np.asarray(bright + rng.uniform(0.01, 0.06) * scene.inside, np.float32)
 
 
 def centrosome(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw one or two tiny spots side by side at each cell's organising centre, and at the poles of spindles."""
     angle = rng.uniform(0, 2 * np.pi, len(scene.resting))
-    apart = rng.uniform(0.35, 0.9, (len(angle), 1)) * scene.micron * _unit(angle)
+    apart = rng.uniform(0.35, 0.9, (len(angle), 1)) * scene.micron * directions(angle)
     middle = scene.cells.organiser[scene.resting]
     points = np.concatenate([middle + apart, middle - apart])
     spots = dots(points, np.full(len(points), 1.0), 0.32 * scene.micron, scene.size)
-    grain = np.clip(1 + 0.4 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
+    grain = scene.draw_grain(rng, 0.4)
     return np.asarray(np.minimum(spots, 1.3) + rng.uniform(0.02, 0.1) * scene.inside * grain, np.float32)
-
-
-def _unit(angle: Floats) -> Floats:
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def _own(points: Floats, cell: np.ndarray, scene: Scene) -> np.ndarray:
@@ -196,6 +177,6 @@ def _dashes(
     """Points of straight dashes of about `length` micrometres around their middles, and the length each stands for."""
     own_length = np.maximum(length * scene.micron * rng.uniform(0.5, 1.5, len(middle)), 1.2)
     along = np.linspace(-0.5, 0.5, max(4, int(2 * length * scene.micron)))
-    points = middle[:, None] + (own_length[:, None] * along)[..., None] * _unit(angle)[:, None]
+    points = middle[:, None] + (own_length[:, None] * along)[..., None] * directions(angle)[:, None]
     bright = rng.uniform(0.5, 1.2, len(middle))
     return points.reshape(-1, 2), np.repeat(bright * own_length / len(along), len(along))

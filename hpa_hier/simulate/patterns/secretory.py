@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpa_hier.simulate.cells import METAPHASE
+from hpa_hier.simulate.cells import directions, radius_at
 from hpa_hier.simulate.geometry import Scene
 from hpa_hier.simulate.splat import Map, Points, blur, dots, lines, noise, scatter
 
@@ -27,14 +27,13 @@ def golgi(scene: Scene, rng: np.random.Generator) -> Map:
     resting = scene.resting
     each = int(rng.integers(35, 90))
     cell = np.repeat(resting, each)
-    side = scene.cells.organiser - scene.cells.nucleus_centre
-    facing = np.arctan2(side[:, 1], side[:, 0])[cell]
-    spread = np.repeat(rng.uniform(0.25, 0.75, len(resting)), each)
-    angle = facing + spread * rng.normal(0, 1, len(cell))
-    outline = scene.cells.nucleus_outline[cell]
-    edge = outline[np.arange(len(cell)), (angle * (outline.shape[1] / (2 * np.pi))).astype(np.intp) % outline.shape[1]]
-    away = edge + scene.micron * (0.7 + np.abs(rng.normal(0, 2.2, len(cell))))
-    points = scene.cells.nucleus_centre[cell] + away[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    side_x, side_y = (scene.cells.organiser - scene.cells.nucleus_centre)[cell].T
+    facing = np.arctan2(side_y, side_x)
+    angle = facing + np.repeat(rng.uniform(0.25, 0.75, len(resting)), each) * rng.normal(0, 1, len(cell))
+    away = radius_at(scene.cells.nucleus_outline, cell, angle) + scene.micron * (
+        0.7 + np.abs(rng.normal(0, 2.2, len(cell)))
+    )
+    points = scene.cells.nucleus_centre[cell] + away[:, None] * directions(angle)
     ribbon = np.stack([-np.sin(angle), np.cos(angle)], axis=1) * rng.uniform(0.3, 0.9, (len(cell), 1)) * scene.micron
     points = np.concatenate([points - ribbon, points, points + ribbon])
     drawn = dots(points, np.tile(rng.uniform(0.2, 0.6, len(cell)), 3), 0.35 * scene.micron, scene.size)
@@ -52,7 +51,7 @@ def endosomes(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw some spots of very different brightness over a grainy cytoplasm."""
     points = _vesicles(scene, rng, rng.uniform(25, 70), rng.uniform(0.5, 2.5))
     spots = dots(points, rng.gamma(2.0, 0.25, len(points)), rng.uniform(0.28, 0.5) * scene.micron, scene.size)
-    grain = np.clip(1 + 0.6 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
+    grain = scene.draw_grain(rng, 0.6)
     return np.asarray(spots + rng.uniform(0.12, 0.25) * scene.cytoplasm * grain, np.float32)
 
 
@@ -60,13 +59,10 @@ def lysosomes(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw spots of several sizes, large ones among them, thickest towards the organising centre."""
     points = _vesicles(scene, rng, rng.uniform(35, 110), rng.uniform(0.35, 1.2))
     share = rng.random(len(points)) < 0.55
-    small = dots(
-        points[share], rng.uniform(0.5, 1.0, int(share.sum())), rng.uniform(0.22, 0.38) * scene.micron, scene.size
-    )
-    large = dots(
-        points[~share], rng.uniform(0.7, 1.1, int((~share).sum())), rng.uniform(0.42, 0.7) * scene.micron, scene.size
-    )
-    return np.asarray(np.minimum(small + large, 1.4) + 0.03 * scene.cytoplasm, np.float32)
+    small, large = points[share], points[~share]
+    drawn = dots(small, rng.uniform(0.5, 1.0, len(small)), rng.uniform(0.22, 0.38) * scene.micron, scene.size)
+    drawn += dots(large, rng.uniform(0.7, 1.1, len(large)), rng.uniform(0.42, 0.7) * scene.micron, scene.size)
+    return np.asarray(np.minimum(drawn, 1.4) + 0.03 * scene.cytoplasm, np.float32)
 
 
 def lipid_droplets(scene: Scene, rng: np.random.Generator) -> Map:
@@ -75,8 +71,7 @@ def lipid_droplets(scene: Scene, rng: np.random.Generator) -> Map:
     drops = np.repeat(seeds, rng.integers(1, 6), axis=0)
     drops = drops + rng.normal(0, 1.4 * scene.micron, drops.shape)
     radius = scene.micron * rng.uniform(0.5, 1.0) * rng.uniform(0.6, 1.4, len(drops))
-    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    shell = radius[:, None, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    shell = radius[:, None, None] * directions(np.linspace(0, 2 * np.pi, 24, endpoint=False))
     points = (drops[:, None] + shell).reshape(-1, 2)
     spacing = np.repeat(rng.uniform(0.4, 1.0, len(drops)) * 2 * np.pi * radius / 24, 24)
     drawn = lines(points, spacing, 0.25 * scene.micron, scene.size)
@@ -100,30 +95,25 @@ def junctions(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw broken bright stretches only where two cells touch."""
     along = np.clip(0.9 + 1.0 * noise(rng, scene.size, max(2, 2.0 * scene.micron)), 0, 1.6)
     touching = blur(scene.contact, max(0.25 * scene.micron, 0.6))
-    grain = np.clip(1 + 0.5 * noise(rng, scene.size, max(1.3, 0.5 * scene.micron)), 0, 3)
+    grain = scene.draw_grain(rng, 0.5)
     loose = scatter(rng, scene.inside, int(rng.integers(0, 40) * len(scene.cells)))
-    grain = grain * rng.uniform(0.02, 0.1) * scene.inside + dots(
-        loose, np.full(len(loose), 0.4), 0.3 * scene.micron, scene.size
-    )
+    grain = grain * rng.uniform(0.02, 0.1) * scene.inside
+    grain += dots(loose, np.full(len(loose), 0.4), 0.3 * scene.micron, scene.size)
     return np.asarray(1.2 * touching * along + grain, np.float32)
 
 
 def _spikes(scene: Scene, rng: np.random.Generator) -> Map:
     """Fine hairs from the rim outwards, on free ground."""
-    resting = np.flatnonzero(scene.cells.state != METAPHASE)
-    each = int(np.clip(2.5 * scene.cells.line.radius, 30, 240))
-    cell = np.repeat(resting, each)
+    cell = np.repeat(scene.resting, int(np.clip(2.5 * scene.cells.line.radius, 30, 240)))
     angle = rng.uniform(0, 2 * np.pi, len(cell))
-    outline = scene.cells.outline
-    edge = outline[cell, (angle * (outline.shape[1] / (2 * np.pi))).astype(np.intp) % outline.shape[1]]
+    edge = radius_at(scene.cells.outline, cell, angle)
     length = rng.uniform(0.08, 0.45) * scene.cells.line.radius * rng.random(len(cell))
     along = np.linspace(0, 1, max(3, int(length.max() / 0.7)))
     away = edge[:, None] + length[:, None] * along
     lean = angle[:, None] + rng.normal(0, 0.06, (len(cell), 1)) * along
-    points = scene.cells.centre[cell][:, None] + away[..., None] * np.stack([np.cos(lean), np.sin(lean)], axis=2)
+    points = scene.cells.centre[cell][:, None] + away[..., None] * directions(lean)
     spacing = np.repeat(length / len(along), len(along))
-    free = (scene.owner < 0).astype(np.float32)
-    return 0.7 * lines(points.reshape(-1, 2), spacing, 0.2 * scene.micron, scene.size) * free
+    return 0.7 * lines(points.reshape(-1, 2), spacing, 0.2 * scene.micron, scene.size) * (scene.owner < 0)
 
 
 def _vesicles(scene: Scene, rng: np.random.Generator, each: float, spread: float) -> Points:
@@ -132,6 +122,5 @@ def _vesicles(scene: Scene, rng: np.random.Generator, each: float, spread: float
     Some lie above or below the nucleus, where the image shows them on it.
     """
     near = np.exp(-np.maximum(scene.beyond, 0) / (spread * scene.cells.line.radius))
-    area = float(scene.inside.sum()) / (np.pi * scene.cells.line.radius**2)
     place = scene.cytoplasm + np.float32(rng.uniform(0.0, 0.5)) * scene.nucleus
-    return scatter(rng, place * near * (scene.rim > 1), round(each * area))
+    return scatter(rng, place * near * (scene.rim > 1), round(each * scene.whole_cells))
