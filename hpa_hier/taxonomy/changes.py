@@ -8,18 +8,14 @@ from hpa_hier.taxonomy.tree import Taxonomy
 
 
 def stale_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str]) -> tuple[str, ...]:
-    """Return the nodes of a trained member that mean something else now, or nothing any more.
+    """Return the nodes of a trained member whose `Taxonomy.meaning` has changed, or that are gone.
 
-    A node's meaning is what its column answers: the labels below it, whether it is a leaf, the open groups below it
-    (`Taxonomy.meaning`). Names, order, comments, GO ids and descriptions may change without making anything stale.
+    Names, order, comments, GO ids and descriptions may change without making anything stale.
 
     Args:
         trained: the taxonomy that was saved with the member.
         current: the taxonomy as it is now.
         nodes: the member's nodes, as `trained` names them.
-
-    Returns:
-        Names of `trained`, in the order of `nodes`; empty where the member can be used as it is.
 
     >>> trained = Taxonomy.load("hpa28")
     >>> edited = trained.text.replace("Lysosomes: {label: 10, go: GO:0005764}", "Lysosome: {label: 30}")
@@ -45,11 +41,7 @@ def renamed_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str]) ->
 def missing_nodes(trained: Taxonomy, current: Taxonomy, nodes: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
     """Return the nodes that a member should answer for now and does not, as after a leaf was added to its level.
 
-    Args:
-        trained: the taxonomy that was saved with the member.
-        current: the taxonomy as it is now.
-        nodes: the member's nodes, as `trained` names them.
-        wanted: the nodes that its selector selects now, as `current` names them.
+    `nodes` are named as in `trained`, and `wanted`, those that its selector selects now, as in `current`.
 
     >>> current = Taxonomy.load("hpa28")
     >>> missing_nodes(current, current, current.leaves[:-1], current.level("leaf"))

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import networkx as nx
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
-from hpa_hier.files.yaml_file import Value, YamlDocument, parse_yaml, write_yaml
-from hpa_hier.taxonomy.graph import (
-    Entry,
-    add_second_parents,
-    add_virtual_nodes,
-    check_labels,
-    check_names,
-    check_open,
-    sort_parents_first,
-)
-from hpa_hier.taxonomy.node import Node
+from hpa_hier.files.yaml_file import Key, YamlDocument
+from hpa_hier.taxonomy.node import Node, build_graph
 
 Path: TypeAlias = "tuple[str, ...]"  # the keys that lead to a node in the file
-Fields: TypeAlias = "dict[str, Value]"
 
 ALL = "all"  # as a level: every node of the tree
 FILE_FIELDS = ("taxonomy", "description", "levels", "tree", "virtual")
-NODE_FIELDS = ("label", "go", "description", "open", "also_under")
 _MISSING = {
     "taxonomy": "add a name such as 'taxonomy: hpa28'",
     "levels": "add the levels of the tree such as 'levels: {coarse: 1, leaf: leaves}'",
     "tree": "add the nodes below 'tree:'",
+}
+NODE_FIELDS = {  # field → what it must be, with the cure
+    "label": ("a whole number or a text", "; quote a text"),
+    "go": ("such as GO:0005654", ""),
+    "description": ("a text", "; quote it"),
+    "open": ("true or false", ""),
+    "also_under": ("a list of groups such as [Nucleus]", ""),
 }
 _LEAVES = "leaves"  # as a level's depth
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # names that become flags and folders
@@ -41,196 +39,249 @@ _MAX_NAME = 100  # characters
 _MAX_NODES = 8192  # the closure is nodes × nodes, 64 MiB at this; the 4,100 of a whole GO data set stay below
 
 
-@dataclass(frozen=True)
-class ParsedTaxonomy:
-    """What a taxonomy file says.
-
-    Attributes:
-        name: of the taxonomy.
-        description: "" where there is none.
-        depths: level → its depth, top first; None: the leaves.
-        nodes: name → node, every node after all of its parents.
-    """
-
-    name: str
-    description: str
-    depths: Mapping[str, int | None]
-    nodes: Mapping[str, Node]
-
-
-def parse_taxonomy(text: str, source: str) -> ParsedTaxonomy:
-    """Read and check a taxonomy.
-
-    Args:
-        text: the file's content.
-        source: what errors call it.
+def read_fields(document: YamlDocument) -> dict[str, Any]:
+    """Return the fields of a taxonomy file, with the name and the description checked.
 
     Raises:
-        UserError: with file, line and cure.
+        UserError: with file, line and cure; so do `read_nodes` and `read_depths`.
     """
-    document = parse_yaml(text, source)
-    fields = _file_fields(document)
-    entries = _entries(document, fields["tree"])
-    check_names(document, entries)
-    check_labels(document, entries)
-    entries = add_virtual_nodes(document, add_second_parents(document, entries), _virtual(document, fields))
-    check_open(document, entries)
-    return ParsedTaxonomy(
-        name=_name(document, fields["taxonomy"]),
-        description=_description(document, ("description",), fields.get("description")),
-        depths=_depths(document, fields["levels"], max(entry.node.depth for entry in entries)),
-        nodes=sort_parents_first(document, entries),
-    )
-
-
-def add_virtual_text(text: str, source: str, virtual: Mapping[str, Sequence[str]]) -> str:
-    """Return a sound taxonomy file's content with further virtual nodes; comments are left out.
-
-    >>> print(add_virtual_text("{taxonomy: t, levels: {leaf: leaves}, tree: {A: {label: 1}}}", "t", {"rare": ["A"]}))
-    taxonomy: t
-    levels: {leaf: leaves}
-    tree:
-      A: {label: 1}
-    virtual:
-      rare: [A]
-    <BLANKLINE>
-    """
-    fields = parse_yaml(text, source).value
-    assert isinstance(fields, dict)
-    before = fields.get("virtual") or {}
-    assert isinstance(before, dict)
-    return write_yaml(fields | {"virtual": before | {name: list(leaves) for name, leaves in virtual.items()}})
-
-
-def _file_fields(document: YamlDocument) -> Fields:
-    fields = document.value
+    fields: Any = document.value
     if fields is None:
         raise document.error("the file is empty; it needs 'taxonomy', 'levels' and 'tree'")
     if not isinstance(fields, dict):
         raise document.error(f"a taxonomy file holds fields such as 'tree:', got {_kind(fields)}")
     for key in fields:
         if key not in FILE_FIELDS:
-            known = ", ".join(FILE_FIELDS)
-            hint = did_you_mean(key, FILE_FIELDS) or f"; the fields are {known}, and nodes belong below 'tree'"
-            raise document.error(f"unknown field '{key}'{hint}", key)
-    for key in ("taxonomy", "levels", "tree"):
+            known = f"; the fields are {', '.join(FILE_FIELDS)}, and nodes belong below 'tree'"
+            raise document.error(f"unknown field '{key}'{did_you_mean(key, FILE_FIELDS) or known}", key)
+    for key, cure in _MISSING.items():
         if key not in fields:
-            raise document.error(f"the field '{key}' is missing; {_MISSING[key]}")
+            raise document.error(f"the field '{key}' is missing; {cure}")
+    name = fields["taxonomy"]
+    if isinstance(name, bool) or not isinstance(name, int | str) or not _WORD.fullmatch(str(name)):
+        problem = f"'taxonomy' must be a name of letters, digits, dots and dashes, got {_kind(name)}"
+        raise document.error(problem, "taxonomy")
+    _check_field(document, "description", fields.get("description"))
     return fields
 
 
-def _name(document: YamlDocument, value: Value) -> str:
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not _WORD.fullmatch(text):
-        raise document.error(
-            f"'taxonomy' must be a name of letters, digits, dots and dashes, got {_kind(value)}", "taxonomy"
-        )
-    return text
+def read_depths(document: YamlDocument, levels: object, deepest: int) -> dict[str, int | None]:
+    """Return level → its depth, top first; None: the leaves.
 
-
-def _depths(document: YamlDocument, levels: Value, deepest: int) -> dict[str, int | None]:
+    Args:
+        document: for errors.
+        levels: the field of this name.
+        deepest: the largest depth of a node.
+    """
     if not isinstance(levels, dict) or not levels:
         raise document.error(f"'levels' must be such as {{coarse: 1, leaf: leaves}}, got {_kind(levels)}", "levels")
     depths: dict[str, int | None] = {}
-    previous = 0
     for name, value in levels.items():
-        where = ("levels", name)
-        if not _WORD.fullmatch(name):
-            raise document.error(f"the level name {_quoted(name)} must be of letters, digits, dots and dashes", *where)
-        if name == ALL:
-            raise document.error(f"a level cannot be called '{ALL}', which means every node; rename it", *where)
-        if None in depths.values():
-            raise document.error(f"level '{name}' comes after the leaves; order levels from top to bottom", *where)
-        depths[name] = _depth(document, name, value, deepest)
-        if depths[name] is not None and (depths[name] or 0) <= previous:
-            raise document.error(
-                f"level '{name}' at depth {value} is not below the level before it, at depth {previous}; "
-                "order levels from top to bottom, each depth once",
-                *where,
-            )
-        previous = depths[name] or previous
+        problem = _level_problem(name, value, list(depths.values()), deepest)
+        if problem:
+            raise document.error(problem, "levels", name)
+        depths[name] = None if value == _LEAVES else value
     return depths
 
 
-def _depth(document: YamlDocument, name: str, value: Value, deepest: int) -> int | None:
-    """Return a level's depth; None for the leaves."""
+def _level_problem(name: str, value: object, above: list[int | None], deepest: int) -> str | None:
+    if not _WORD.fullmatch(name):
+        return f"the level name {_quote(name)} must be of letters, digits, dots and dashes"
+    if name == ALL:
+        return f"a level cannot be called '{ALL}', which means every node; rename it"
+    if None in above:
+        return f"level '{name}' comes after the leaves; order levels from top to bottom"
     if value == _LEAVES:
         return None
-    where = ("levels", name)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise document.error(f"level '{name}' must be a depth such as 1, or 'leaves', got {_kind(value)}", *where)
+        return f"level '{name}' must be a depth such as 1, or 'leaves', got {_kind(value)}"
     if not 1 <= value <= deepest:
-        raise document.error(
-            f"level '{name}' is at depth {value}, which the tree does not have; give 1 to {deepest}, or 'leaves'",
-            *where,
+        return f"level '{name}' is at depth {value}, which the tree does not have; give 1 to {deepest}, or 'leaves'"
+    if above and value <= (above[-1] or 0):
+        return (
+            f"level '{name}' at depth {value} is not below the level before it, at depth {above[-1]}; "
+            "order levels from top to bottom, each depth once"
         )
-    return value
+    return None
 
 
-def _virtual(document: YamlDocument, fields: Fields) -> dict[str, list[str]]:
-    """Return the virtual nodes with what they list; whether these are leaves is checked with the other nodes."""
-    virtual = fields.get("virtual")
-    if virtual is None:
-        return {}
-    if not isinstance(virtual, dict) or not virtual:
-        raise document.error(
-            f"'virtual' must be nodes with their leaves such as {{has_minority: [Lysosomes]}}, got {_kind(virtual)}",
-            "virtual",
+def read_nodes(document: YamlDocument, fields: Mapping[str, Any]) -> dict[str, Node]:
+    """Return name → node in the file's order, each moved down as far as its second parents ask for.
+
+    Virtual nodes come first; each is a further parent of its leaves.
+    """
+    reader = _NodeReader(document)
+    reader.add_tree(fields["tree"])
+    reader.check_labels()
+    reader.check_second_parents()
+    reader.add_virtual(fields.get("virtual"))
+    reader.check_open()
+    return reader.sort_parents_first()
+
+
+class _NodeReader:
+    """The nodes of one file, read and then checked together."""
+
+    def __init__(self, document: YamlDocument) -> None:
+        self._document = document
+        self._nodes: dict[str, Node] = {}
+        self._paths: dict[str, Path] = {}
+        self._spelled: dict[str, str] = {}  # a name in lower case → as the file has it: tables may write it in any
+
+    def _error(self, problem: str, name: str, *field: Key) -> UserError:
+        return self._document.error(problem, *self._paths[name], *field)
+
+    def add_tree(self, tree: object) -> None:
+        if not isinstance(tree, dict):
+            raise self._document.error(f"'tree' must hold named nodes, got {_kind(tree)}", "tree")
+        if not tree:
+            raise self._document.error("'tree' holds no node; add nodes such as 'Nucleoplasm: {label: 0}'", "tree")
+        for name, value in tree.items():
+            self._add_node(("tree", name), value)
+        if len(self._nodes) > _MAX_NODES:
+            problem = f"{len(self._nodes):,} nodes, more than the {_MAX_NODES:,} that a taxonomy may have"
+            raise self._document.error(problem, "tree")
+
+    def _add_node(self, path: Path, value: object) -> None:
+        """Add a node, and after it all that is below it."""
+        _check_name(self._document, path)
+        if path[-1] in NODE_FIELDS:
+            raise _reserved(self._document, path)
+        if not isinstance(value, dict | None):
+            raise _not_a_node(self._document, path, value)
+        fields = {key: item for key, item in (value or {}).items() if key in NODE_FIELDS}
+        children = {key: item for key, item in (value or {}).items() if key not in NODE_FIELDS}
+        for key, item in fields.items():
+            if isinstance(item, dict):
+                raise _reserved(self._document, (*path, key))
+        for key in NODE_FIELDS:
+            if key in fields:
+                _check_field(self._document, key, fields[key], *path)
+        node = Node(
+            name=path[-1],
+            parents=(*(path[-2:-1] if len(path) > 2 else ()), *fields.get("also_under", ())),
+            depth=len(path) - 1,
+            label=str(fields["label"]) if "label" in fields else None,  # `label: 7` is "7", and `label: 07` is "07"
+            go=fields.get("go"),
+            description=fields.get("description") or "",
+            open=fields.get("open", False),
         )
-    listed: dict[str, list[str]] = {}
-    for name, leaves in virtual.items():
-        _check_name(document, ("virtual", name))
-        if not isinstance(leaves, list) or not leaves:
-            raise document.error(f"'{name}' must list leaves, got {_kind(leaves)}", "virtual", name)
-        listed[name] = [str(leaf) for leaf in leaves]
-    return listed
+        self._add_name(node, path)
+        for key, item in children.items():
+            self._add_node((*path, key), item)
+        self._check_leaf_or_group(node, bool(children))  # last, because a misspelt field looks like a node below
+
+    def _add_name(self, node: Node, path: Path) -> None:
+        first = self._spelled.setdefault(node.name.casefold(), node.name)
+        if self._nodes.setdefault(first, node) is not node:
+            line, spelled = self._document.line(*self._paths[first]), f" (as '{first}')" if first != node.name else ""
+            raise self._document.error(
+                f"the name '{node.name}' is already on line {line}{spelled}; "
+                "rename one, or list its second parent in 'also_under'",
+                *path,
+            )
+        self._paths[node.name] = path
+
+    def _check_leaf_or_group(self, node: Node, has_children: bool) -> None:
+        if node.open:
+            return  # nodes may be below it by their `also_under`: `check_open` looks once these are known
+        if not has_children and node.label is None:
+            raise self._error(
+                f"'{node.name}' is an empty group: it has neither a label nor nodes below it; "
+                "give it a label, put nodes below it, or remove it",
+                node.name,
+            )
+        if has_children and node.label is not None:
+            raise self._error(
+                f"'{node.name}' has both a label and nodes below it; move the label to a leaf below it, "
+                "or add 'open: true' if the group itself is annotated",
+                node.name,
+                "label",
+            )
+
+    def check_labels(self) -> None:
+        """Refuse a label that two nodes carry, or that is another node's name."""
+        labelled: dict[str, str] = {}
+        for name, label in [(node.name, node.label) for node in self._nodes.values() if node.label is not None]:
+            first = labelled.setdefault(label, name)
+            if first != name:
+                line = self._document.line(*self._paths[first], "label")
+                problem = f"label {label} belongs to both '{first}' (line {line}) and '{name}'"
+                raise self._error(f"{problem}; give one of them another label", name, "label")
+        for label, name in labelled.items():
+            other = self._spelled.get(label.casefold(), name)
+            if other != name:
+                raise self._error(
+                    f"the label {label} of '{name}' is also the name of another node "
+                    f"(line {self._document.line(*self._paths[other])}); change one, for a table could mean either",
+                    name,
+                    "label",
+                )
+
+    def check_second_parents(self) -> None:
+        groups = {node.home for node in self._nodes.values()}
+        for node in self._nodes.values():
+            also_under = node.parents[node.depth > 1 :]
+            for index, parent in enumerate(also_under):
+                if parent == node.name:
+                    problem = "itself; remove that"
+                elif parent not in self._nodes:
+                    hint = did_you_mean(parent, self._nodes) or "; name a group of the tree"
+                    problem = f"'{parent}', which is no node of the tree{hint}"
+                elif parent not in groups and not self._nodes[parent].open:
+                    problem = f"'{parent}', which is a leaf; name a group"
+                elif parent == node.home:
+                    problem = f"'{parent}', which is already above it; remove that"
+                elif parent in also_under[:index]:
+                    problem = f"'{parent}' twice; remove one"
+                else:
+                    continue
+                raise self._error(f"'{node.name}' is also_under {problem}", node.name, "also_under", index)
+
+    def add_virtual(self, virtual: object) -> None:
+        """Put virtual nodes before the others, each as the last parent of its leaves."""
+        if virtual is None:
+            return
+        if not isinstance(virtual, dict) or not virtual:
+            problem = "'virtual' must be nodes with their leaves such as {has_minority: [Lysosomes]}"
+            raise self._document.error(f"{problem}, got {_kind(virtual)}", "virtual")
+        leaves = self._nodes.keys() - {node.home for node in self._nodes.values()}
+        for name, below in virtual.items():
+            _check_name(self._document, ("virtual", name))
+            if not isinstance(below, list) or not below:
+                raise self._document.error(f"'{name}' must list leaves, got {_kind(below)}", "virtual", name)
+            if name.casefold() in self._spelled:
+                problem = f"the virtual node '{name}' has the name of a node of the tree; rename one"
+                raise self._document.error(problem, "virtual", name)
+            for index, leaf in enumerate(map(str, below)):
+                if leaf not in leaves or name in self._nodes[leaf].parents:
+                    hint = f"is no leaf of the tree{did_you_mean(leaf, leaves)}"
+                    problem = hint if leaf not in leaves else f"is listed twice in '{name}'; remove one"
+                    raise self._document.error(f"'{leaf}' {problem}", "virtual", name, index)
+                self._nodes[leaf] = replace(self._nodes[leaf], parents=(*self._nodes[leaf].parents, name))
+        self._nodes = {name: Node(name, (), 1, virtual=True) for name in virtual} | self._nodes
+
+    def check_open(self) -> None:
+        """Refuse an open node with nothing below it, neither in the file nor by `also_under`."""
+        above = {parent for node in self._nodes.values() for parent in node.parents}
+        for name, node in self._nodes.items():
+            if node.open and name not in above:
+                problem = f"'open' on the leaf '{name}'; only groups can be open, so remove it or put nodes below"
+                raise self._error(problem, name, "open")
+
+    def sort_parents_first(self) -> dict[str, Node]:
+        """Return the nodes in their order, each after its parents; refuse nodes that are above each other."""
+        graph, place = build_graph(self._nodes.values()), {name: index for index, name in enumerate(self._nodes)}
+        try:
+            return {name: self._nodes[name] for name in nx.lexicographical_topological_sort(graph, place.__getitem__)}
+        except nx.NetworkXUnfeasible:
+            steps = nx.find_cycle(graph.reverse())
+        named = " is under ".join(repr(name) for name in (*(name for name, _ in steps), steps[0][0]))
+        first = next(name for name, parent in steps if parent != self._nodes[name].home)
+        raise self._error(f"a cycle: {named}; take one of these out of 'also_under'", first, "also_under")
 
 
-def _entries(document: YamlDocument, tree: Value) -> list[Entry]:
-    """Return the nodes in the file's order, without their second parents."""
-    if not isinstance(tree, dict):
-        raise document.error(f"'tree' must hold named nodes, got {_kind(tree)}", "tree")
-    if not tree:
-        raise document.error("'tree' holds no node; add nodes such as 'Nucleoplasm: {label: 0}'", "tree")
-    entries: list[Entry] = []
-    for name, value in tree.items():
-        _add_node(document, entries, ("tree", name), value)
-    if len(entries) > _MAX_NODES:
-        raise document.error(f"{len(entries):,} nodes, more than the {_MAX_NODES:,} that a taxonomy may have", "tree")
-    return entries
-
-
-def _add_node(document: YamlDocument, entries: list[Entry], path: Path, value: Value) -> None:
-    """Append a node, and after it all that is below it."""
-    name = path[-1]
-    _check_name(document, path)
-    if name in NODE_FIELDS:
-        raise _reserved(document, path)
-    if value is not None and not isinstance(value, dict):
-        raise _not_a_node(document, path, value)
-    fields = {key: item for key, item in (value or {}).items() if key in NODE_FIELDS}
-    children = {key: item for key, item in (value or {}).items() if key not in NODE_FIELDS}
-    for key, item in fields.items():
-        if isinstance(item, dict):
-            raise _reserved(document, (*path, key))
-    label = _label(document, path, fields)
-    node = Node(
-        name=name,
-        parents=path[-2:-1] if len(path) > 2 else (),
-        depth=len(path) - 1,
-        label=label,
-        go=_go(document, path, fields),
-        description=_description(document, (*path, "description"), fields.get("description")),
-        open=_open(document, path, fields),
-    )
-    entry = Entry(node, path, len(children), _also_under(document, path, fields))
-    entries.append(entry)
-    for key, item in children.items():
-        _add_node(document, entries, (*path, key), item)
-    _check_leaf_or_group(document, entry)  # last, because a misspelt field looks like a node below
-
-
-def _not_a_node(document: YamlDocument, path: Path, value: Value) -> UserError:
+def _not_a_node(document: YamlDocument, path: Path, value: object) -> UserError:
     """Return the error for what is neither a node nor a known field."""
     name = path[-1]
     if len(path) == 2:  # right below 'tree', where no field can be
@@ -242,25 +293,6 @@ def _not_a_node(document: YamlDocument, path: Path, value: Value) -> UserError:
 
 def _reserved(document: YamlDocument, path: Path) -> UserError:
     return document.error(f"'{path[-1]}' is a field's name and cannot name a node; rename the node", *path)
-
-
-def _check_leaf_or_group(document: YamlDocument, entry: Entry) -> None:
-    node, path = entry.node, entry.path
-    if not entry.children and node.open:
-        return  # nodes may be below it by their `also_under`: `check_open` looks once these are known
-    if not entry.children and node.label is None:
-        raise document.error(
-            f"'{node.name}' is an empty group: it has neither a label nor nodes below it; "
-            "give it a label, put nodes below it, or remove it",
-            *path,
-        )
-    if entry.children and node.label is not None and not node.open:
-        raise document.error(
-            f"'{node.name}' has both a label and nodes below it; move the label to a leaf below it, "
-            "or add 'open: true' if the group itself is annotated",
-            *path,
-            "label",
-        )
 
 
 def _check_name(document: YamlDocument, path: Path) -> None:
@@ -279,63 +311,33 @@ def _check_name(document: YamlDocument, path: Path) -> None:
     elif len(name) > _MAX_NAME:
         problem = f"has {len(name)} characters, more than {_MAX_NAME}"
     if problem:
-        raise document.error(
-            f"the node name {_quoted(name)} {problem}; names become table columns, so rename it", *path
-        )
+        raise document.error(f"the node name {_quote(name)} {problem}; names become table columns, so rename it", *path)
 
 
-def _label(document: YamlDocument, path: Path, fields: Fields) -> str | None:
-    """Return what the annotation file calls the node, as text: `label: 7` is "7", and `label: 07` is "07"."""
-    if "label" not in fields:
-        return None
-    value, where = fields["label"], (*path, "label")
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise document.error(f"'label' must be a whole number or a text, got {_kind(value)}; quote a text", *where)
-    label = str(value)
-    if not label or not label.isprintable() or len(label) > _MAX_NAME or _LABEL_SIGNS.search(label):
-        raise document.error(
-            f"the label {_quoted(label)} must be a word without spaces, commas, '|', semicolons and quotes, "
-            "which separate the labels of a table; node names are understood in tables too",
-            *where,
-        )
-    return label
+def _check_field(document: YamlDocument, key: str, value: object, *path: str) -> None:
+    """Refuse a field of a node, or of the file, that is not what it must be."""
+    sound = {
+        "label": isinstance(value, int | str) and not isinstance(value, bool),
+        "go": isinstance(value, str) and _GO.fullmatch(value),
+        "description": value is None or isinstance(value, str),
+        "open": isinstance(value, bool),
+        "also_under": isinstance(value, list) and all(isinstance(name, str) for name in value),
+    }
+    if not sound[key]:
+        meant, cure = NODE_FIELDS[key]
+        raise document.error(f"'{key}' must be {meant}, got {_kind(value)}{cure}", *path, key)
+    if key == "label":
+        label = str(value)
+        if not label or not label.isprintable() or len(label) > _MAX_NAME or _LABEL_SIGNS.search(label):
+            raise document.error(
+                f"the label {_quote(label)} must be a word without spaces, commas, '|', semicolons and quotes, "
+                "which separate the labels of a table; node names are understood in tables too",
+                *path,
+                key,
+            )
 
 
-def _go(document: YamlDocument, path: Path, fields: Fields) -> str | None:
-    """Return the Gene Ontology id."""
-    value = fields.get("go")
-    if "go" in fields and (not isinstance(value, str) or not _GO.fullmatch(value)):
-        raise document.error(f"'go' must be such as GO:0005654, got {_kind(value)}", *path, "go")
-    return value if isinstance(value, str) else None
-
-
-def _open(document: YamlDocument, path: Path, fields: Fields) -> bool:
-    """Return whether the group may be annotated without a known leaf below it."""
-    value = fields.get("open", False)
-    if not isinstance(value, bool):
-        raise document.error(f"'open' must be true or false, got {_kind(value)}", *path, "open")
-    return value
-
-
-def _description(document: YamlDocument, path: Path, value: Value) -> str:
-    """Return a description, or "" where there is none."""
-    if value is not None and not isinstance(value, str):
-        raise document.error(f"'description' must be a text, got {_kind(value)}; quote it", *path)
-    return value or ""
-
-
-def _also_under(document: YamlDocument, path: Path, fields: Fields) -> tuple[str, ...]:
-    """Return the names of further parents; whether there are such nodes is checked once all nodes are known."""
-    value = fields.get("also_under", [])
-    names = value if isinstance(value, list) else None
-    if names is None or not all(isinstance(name, str) for name in names):
-        raise document.error(
-            f"'also_under' must be a list of groups such as [Nucleus], got {_kind(value)}", *path, "also_under"
-        )
-    return tuple(str(name) for name in names)
-
-
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     """Return text in quotes on one line, cut where it is long."""
     return repr(text if len(text) <= _MAX_NAME else text[:_MAX_NAME] + "…")
 
@@ -347,7 +349,7 @@ def _kind(value: object) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
-        return f"the list {_quoted(str(value))[1:-1]}" if value else "an empty list"
+        return f"the list {_quote(str(value))[1:-1]}" if value else "an empty list"
     if isinstance(value, bool):
         return str(value).lower()
-    return _quoted(value) if isinstance(value, str) else str(value)
+    return _quote(value) if isinstance(value, str) else str(value)

@@ -1,8 +1,11 @@
-"""One node of a taxonomy."""
+"""One node of a taxonomy, and the graph of many."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+import networkx as nx
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,18 @@ class Node:
     def home(self) -> str | None:
         """The node above it in the file; None at the top."""
         return self.parents[0] if self.depth > 1 else None
+
+
+def build_graph(nodes: Iterable[Node]) -> nx.DiGraph[str]:
+    """Return the graph of the nodes' names, with an edge from each parent to each of its children.
+
+    Nodes, and the children of each, come in the order given.
+
+    >>> graph = build_graph([Node("A", (), 1), Node("B", ("A",), 2, "1"), Node("C", ("A",), 2, "2")])
+    >>> list(graph["A"])
+    ['B', 'C']
+    """
+    nodes, graph = tuple(nodes), nx.DiGraph()
+    graph.add_nodes_from(node.name for node in nodes)
+    graph.add_edges_from((parent, node.name) for node in nodes for parent in node.parents)
+    return graph

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+import networkx as nx
 import numpy as np
 
 from hpa_hier.errors import UserError
@@ -15,13 +16,9 @@ from hpa_hier.files.atomic import text_digest
 from hpa_hier.files.shipped import find_shipped
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.files.text_file import read_text
-from hpa_hier.files.yaml_file import MAX_BYTES
-from hpa_hier.taxonomy.graph import build_graph
-from hpa_hier.taxonomy.load import ALL, add_virtual_text, parse_taxonomy
-from hpa_hier.taxonomy.node import Node
-
-if TYPE_CHECKING:
-    import networkx as nx
+from hpa_hier.files.yaml_file import MAX_BYTES, parse_yaml, write_yaml
+from hpa_hier.taxonomy.load import ALL, read_depths, read_fields, read_nodes
+from hpa_hier.taxonomy.node import Node, build_graph
 
 PARTITION = "partition"  # as a level: the virtual nodes
 
@@ -57,10 +54,7 @@ class Taxonomy:
 
     @classmethod
     def load(cls, path: Path | str) -> Taxonomy:
-        """Read a taxonomy file.
-
-        Args:
-            path: the file, or a shipped one's name such as ``hpa28`` or ``hierarchy/hpa28.yaml``, from any folder.
+        """Read a taxonomy file, or a shipped one by its name, such as ``hpa28`` or ``hierarchy/hpa28.yaml``.
 
         Raises:
             UserError: with the file, the line and what to do.
@@ -70,20 +64,19 @@ class Taxonomy:
 
     @classmethod
     def from_text(cls, text: str, source: str = "<text>") -> Taxonomy:
-        """Read a taxonomy from YAML text.
-
-        Args:
-            text: a file's content.
-            source: what errors call it.
+        """Read a taxonomy from YAML text, which errors call `source`.
 
         Raises:
             UserError: with the source, the line and what to do.
         """
-        parsed = parse_taxonomy(text, source)
-        return cls(parsed.name, parsed.description, source, text, parsed.depths, parsed.nodes)
+        document = parse_yaml(text, source)
+        fields = read_fields(document)
+        nodes = read_nodes(document, fields)
+        depths = read_depths(document, fields["levels"], max(node.depth for node in nodes.values()))
+        return cls(str(fields["taxonomy"]), fields.get("description") or "", source, text, depths, nodes)
 
     def with_virtual(self, nodes: Mapping[str, Sequence[str]]) -> Taxonomy:
-        """Return this taxonomy with further virtual nodes, after those it has; its `text` holds them too.
+        """Return this taxonomy with further virtual nodes, after those it has; its `text` has them, but no comments.
 
         Args:
             nodes: name of a virtual node → the leaves that it is a further parent of.
@@ -102,7 +95,9 @@ class Taxonomy:
             for leaf in leaves:
                 if not self.is_leaf(leaf):
                     raise UserError(f"{self.source}: '{leaf}' is no leaf, so '{name}' cannot be above it")
-        return self.from_text(add_virtual_text(self.text, self.source, nodes), self.source)
+        fields: Any = parse_yaml(self.text, self.source).value
+        fields["virtual"] = (fields.get("virtual") or {}) | {name: list(leaves) for name, leaves in nodes.items()}
+        return self.from_text(write_yaml(fields), self.source)
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
@@ -122,9 +117,8 @@ class Taxonomy:
     @cached_property
     def groups(self) -> tuple[str, ...]:
         """The groups at the top of the tree."""
-        return tuple(
-            node for node in self.nodes if self.depth(node) == 1 and not self.is_leaf(node) and node not in self.virtual
-        )
+        tops = (node.name for node in self.entries.values() if node.depth == 1 and not node.virtual)
+        return tuple(name for name in tops if not self.is_leaf(name))
 
     @cached_property
     def virtual(self) -> tuple[str, ...]:
@@ -166,22 +160,15 @@ class Taxonomy:
     @cached_property
     def bottom_up(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
         """Each group's column with its children's columns, deepest group first: no group before a group below it."""
-        import networkx as nx
-
         generations = [sorted(names, key=self.column.__getitem__) for names in nx.topological_generations(self.graph)]
         groups = [name for names in reversed(generations) for name in names if not self.is_leaf(name)]
         return tuple((self.column[group], tuple(map(self.column.__getitem__, self.graph[group]))) for group in groups)
 
     def node(self, name: str) -> Node:
-        """Return a node's entry.
-
-        Raises:
-            UserError: the taxonomy has no such node; the message names the nearest.
-        """
-        try:
-            return self.entries[name]
-        except KeyError:
-            raise UserError(f"{self.source}: no node is called '{name}'{did_you_mean(name, self.nodes)}") from None
+        """Return a node's entry; a UserError names the nearest where there is none."""
+        if name not in self.entries:
+            raise UserError(f"{self.source}: no node is called '{name}'{did_you_mean(name, self.nodes)}")
+        return self.entries[name]
 
     def parents(self, node: str) -> tuple[str, ...]:
         """Return the nodes right above, in the order of `nodes`."""
@@ -193,14 +180,10 @@ class Taxonomy:
 
     def ancestors(self, node: str) -> tuple[str, ...]:
         """Return all nodes above, in the order of `nodes`, without the node itself."""
-        import networkx as nx
-
         return self._in_order(nx.ancestors(self.graph, self.node(node).name))
 
     def descendants(self, node: str) -> tuple[str, ...]:
         """Return all nodes below, in the order of `nodes`, without the node itself."""
-        import networkx as nx
-
         return self._in_order(nx.descendants(self.graph, self.node(node).name))
 
     def leaves_below(self, node: str) -> tuple[str, ...]:
@@ -224,20 +207,13 @@ class Taxonomy:
         if name == PARTITION and self.virtual and name not in self.depths:
             return self.virtual
         if name not in self.depths:
-            known = ", ".join(self.levels)
-            raise UserError(
-                f"{self.source}: no level is called '{name}'; the levels of '{self.name}' are {known}, "
-                f"and {ALL} for every node"
-            )
+            known = f"the levels of '{self.name}' are {', '.join(self.levels)}, and {ALL} for every node"
+            raise UserError(f"{self.source}: no level is called '{name}'; {known}")
         depth = self.depths[name]
         if depth is None:
             return self.leaves
-        return tuple(
-            node
-            for node in self.nodes
-            if node not in self.virtual
-            and (self.depth(node) == depth or (self.depth(node) < depth and self.is_leaf(node)))
-        )
+        above = (node for node in self.entries.values() if node.depth <= depth and not node.virtual)
+        return tuple(node.name for node in above if node.depth == depth or self.is_leaf(node.name))
 
     def group(self, name: str) -> tuple[str, ...]:
         """Return the leaves below a group of any depth.
@@ -248,10 +224,8 @@ class Taxonomy:
         if name not in self.entries or self.is_leaf(name):
             found = "is a leaf" if name in self.entries else "is no node of this taxonomy"
             near = did_you_mean(name, [node for node in self.nodes if not self.is_leaf(node)])
-            top = ", ".join(self.groups) or "none"
-            raise UserError(
-                f"{self.source}: '{name}' {found}, and a group was asked for{near}; its top groups are {top}"
-            )
+            top = f"its top groups are {', '.join(self.groups) or 'none'}"
+            raise UserError(f"{self.source}: '{name}' {found}, and a group was asked for{near}; {top}")
         return self.leaves_below(name)
 
     def is_leaf(self, node: str) -> bool:
@@ -267,11 +241,7 @@ class Taxonomy:
         return self.node(node).depth
 
     def label(self, leaf: str) -> str:
-        """Return what the annotation file calls a leaf, such as ``"16"``.
-
-        Raises:
-            UserError: the node carries no label, because it is a group.
-        """
+        """Return what the annotation file calls a leaf, such as ``"16"``; a UserError where the node is a group."""
         label = self.node(leaf).label
         if label is None:
             raise UserError(f"{self.source}: '{leaf}' is a group and carries no label; ask for one of its leaves")
@@ -302,11 +272,10 @@ class Taxonomy:
         return text_digest(*nodes, "levels", *(f"{name}={depth}" for name, depth in self.depths.items()))
 
     def meaning(self, node: str) -> str:
-        """Return 16 hex digits of what a member's column for this node answers.
+        """Return 16 hex digits of what a member's column for this node answers: where they agree, so do the columns.
 
         They cover the labels of the leaves below, whether it is a leaf or a group, and the open groups among itself
-        and the nodes below; not names, order, GO ids or descriptions. Two columns with the same digits may be
-        exchanged for each other.
+        and the nodes below; not names, order, GO ids or descriptions.
         """
         below = [name for name in (node, *self.descendants(node)) if name in self._open_texts]
         opened = sorted(self._open_texts[name] for name in below)
@@ -321,11 +290,8 @@ class Taxonomy:
     @cached_property
     def _open_texts(self) -> Mapping[str, str]:
         """Of each open group, what it adds to the meaning of itself and of the nodes above."""
-        return {
-            node.name: f"{node.label} over {self._labels_below[node.name]}"
-            for node in self.entries.values()
-            if node.open
-        }
+        opened = [node for node in self.entries.values() if node.open]
+        return {node.name: f"{node.label} over {self._labels_below[node.name]}" for node in opened}
 
     @cached_property
     def _by_label(self) -> Mapping[str, str]:
