@@ -30,7 +30,7 @@ from hpa_hier.evaluate.measure import Measured, SystemMeasure, measure_resamples
 from hpa_hier.files.atomic import write_text
 from hpa_hier.metrics.bootstrap import interval
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
-from hpa_hier.runs.evaluation import Evaluation, read_evaluation
+from hpa_hier.runs.evaluation import Evaluation
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import ReportSettings
 from hpa_hier.settings.recipe_file import load_recipe
@@ -107,10 +107,8 @@ def answer(choice: Choice) -> Answered:
     """Fit a choice's ensemble on the calibration part and answer for the test part."""
     fit_run(choice.open())
     evaluate_run(choice.open())
-    opened = choice.open()
-    evaluation = read_evaluation(opened.folder)
-    members = evaluation.facts["members"]
-    return Answered(choice, evaluation, sum(one["seconds"] for one in members.values()))
+    evaluation = choice.open().evaluation
+    return Answered(choice, evaluation, sum(one.seconds or 0 for one in evaluation.facts.members.values()))
 
 
 def compare(answered: Sequence[Answered], settings: ReportSettings) -> list[dict[str, str]]:

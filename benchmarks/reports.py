@@ -44,7 +44,8 @@ from hpa_hier.files.atomic import read_json, write_bytes, write_json, write_text
 from hpa_hier.members.nodes import find_member
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.bootstrap import interval
-from hpa_hier.runs.evaluation import Evaluation, read_evaluation
+from hpa_hier.runs.evaluation import Evaluation
+from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import EnsembleSettings, Recipe, ReportSettings
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
@@ -236,7 +237,7 @@ def answers(wanted: Sequence[System], jobs: int) -> dict[str, Evaluation]:
         words = [*flags(system), *(default_ensemble_flags() if same_settings else ())]
         command("hpa_hier.ensemble", "fit", *words)
         command("hpa_hier.ensemble", "evaluate", *words)
-        return read_evaluation(system.folder)
+        return Run.open(system.folder).evaluation
 
     found = {}
     for same_settings in (True, False):  # what stays in a run is its recipe's

@@ -24,7 +24,7 @@ from hpa_hier.models.heads.flat import Flat
 from hpa_hier.models.losses.elementwise import bce
 from hpa_hier.models.network import Network, Normalise
 from hpa_hier.models.precision import precision_for
-from hpa_hier.runs.part import Part
+from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.batches.images import Augmentation, AugmentedImages, ImageReader
 from hpa_hier.training.batches.order import PartBatches, SampleOrder, TrainingBatches

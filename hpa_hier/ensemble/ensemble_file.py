@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -22,7 +23,7 @@ from hpa_hier.ensemble.decision import Decision
 from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember
 from hpa_hier.ensemble.rules import choose
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, sha256, text_digest, write_bytes, write_json, write_text
+from hpa_hier.files.atomic import describe_invalid, read_json, sha256, text_digest, write_bytes, write_json, write_text
 from hpa_hier.files.shell import command
 from hpa_hier.settings.renamed import CHOICES, REMOVED_CHOICES, translate_settings
 from hpa_hier.taxonomy import Taxonomy
@@ -107,8 +108,13 @@ def save(ensemble: Ensemble, folder: Path, file: str = FILE) -> Path:
     return folder / file
 
 
-def load(folder: Path, file: str = FILE) -> Ensemble:
+def load(folder: Path, file: str = FILE, read_taxonomy: Callable[[Path], Taxonomy] = Taxonomy.load) -> Ensemble:
     """Read an ensemble back; it predicts the same to the last bit.
+
+    Args:
+        folder: that `save` wrote to.
+        file: name of the JSON file.
+        read_taxonomy: reads the taxonomy beside it; a run passes what knows those that were read already.
 
     Raises:
         UserError: a file is absent, broken, of another format, or does not fit its taxonomy.
@@ -118,7 +124,7 @@ def load(folder: Path, file: str = FILE) -> Ensemble:
     if not path.is_file():
         raise UserError(f"{path}: no such file; fit the ensemble: {fit_command(folder.parent)}")
     content = read_json(path)
-    taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
+    taxonomy = read_taxonomy(folder / "taxonomy.yaml")
     if not isinstance(content, dict) or content.get("format") not in (2, 3, FORMAT):
         raise UserError(f"{path}: not an ensemble of format {FORMAT}; {again}")
     digest = text_digest(taxonomy.text)
@@ -128,8 +134,7 @@ def load(folder: Path, file: str = FILE) -> Ensemble:
         kept = EnsembleFile.model_validate(content if content["format"] == FORMAT else _translate(content))
         return _from_file(kept, taxonomy, _read_tensors(kept, folder, again))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {again}") from None
+        raise UserError(f"{path}: {describe_invalid(error)}; {again}") from None
     except KeyError as error:
         raise UserError(f"{path}: does not fit {folder / 'taxonomy.yaml'}: {error} is missing; {again}") from None
     except (TypeError, ValueError, AttributeError) as error:

@@ -9,11 +9,14 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from hpa_hier.errors import UserError
 
 _CHUNK = 1 << 20  # bytes read at a time while hashing
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 @contextmanager
@@ -69,6 +72,24 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON holds anything; callers
         raise UserError(f"{path}: no such file") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path}: not a JSON file ({error}); remove it and run the step that writes it again") from None
+
+
+def read_model(path: Path, model: type[_Model], cure: str) -> _Model:
+    """Read a JSON file as what a program of this package wrote.
+
+    Raises:
+        UserError: the file is absent, not JSON or holds something else; the message ends in `cure`.
+    """
+    try:
+        return model.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: is damaged ({describe_invalid(error)}); {cure}") from None
+
+
+def describe_invalid(error: ValidationError) -> str:
+    """Return where the first mistake that pydantic found is, and what it is."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
 
 
 def refuse_foreign(path: Path, first: str) -> None:

@@ -11,20 +11,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from hpa_hier.data.split.split import read_split
 from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.ensemble.ensemble import Prediction
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, sha256, write_json, write_with
+from hpa_hier.files.atomic import read_model, sha256, write_json, write_with
 from hpa_hier.files.shell import command
+from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.runs.manifest import Manifest
 from hpa_hier.taxonomy import Taxonomy
-
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.floating]
 
 _OLD_PREFIX = re.compile("^flat_")  # of the baseline's arrays, in the files of older versions
 _ARRAYS = ("ids", "nodes", "targets", "known", "raw", "probs", "present", "thresholds")
@@ -45,8 +42,7 @@ class MemberCost(BaseModel):
     @classmethod
     def from_manifest(cls, manifest: Manifest) -> MemberCost:
         """Read it from what is kept with the member."""
-        kept = manifest.model_dump(include=set(cls.model_fields) - {"nodes"})
-        return cls(nodes=len(manifest.nodes), **kept)
+        return cls(**manifest.model_dump(include=set(cls.model_fields)) | {"nodes": len(manifest.nodes)})
 
 
 class EvaluationFacts(BaseModel):
@@ -104,39 +100,43 @@ class Evaluation:
         return np.array(pairs, dtype=np.intp).reshape(-1, 2)
 
 
-def read_evaluation(run: Path) -> Evaluation:
-    """Read the evaluation that a run's folder holds.
+def read_evaluation(folder: Path, taxonomy: Taxonomy, groups: Mapping[str, str]) -> Evaluation:
+    """Read the evaluation in a run's ensemble folder.
+
+    Args:
+        folder: the ensemble folder.
+        taxonomy: the label tree that the ensemble was fitted under.
+        groups: antibody of samples, by id.
 
     Raises:
         UserError: there is no evaluation, or its files do not belong together.
     """
-    file = run / "ensemble" / "evaluation.npz"
-    again = command("ensemble", "evaluate", run=run)
+    file, fitted = folder / "evaluation.npz", folder / "ensemble.json"
+    evaluate = command("ensemble", "evaluate", run=folder.parent)
     if not file.is_file():
-        raise UserError(f"{file}: no evaluation yet; run: {again}")
-    arrays = _read_arrays(file)
-    kept = next((p for p in (file.parent / "taxonomy.yaml", run / "taxonomy.yaml") if p.is_file()), None)
-    if kept is None:
-        raise UserError(f"{run / 'taxonomy.yaml'}: no such file; the evaluation's columns need the run's taxonomy")
-    taxonomy = Taxonomy.load(kept).without_virtual  # without virtual nodes, which are no answers
-    columns = _columns(file, arrays["nodes"], taxonomy)
-    ids = tuple(str(name) for name in arrays["ids"])
-    facts = _read_facts(file.with_suffix(".json"))
-    fitted = file.parent / "ensemble.json"
+        raise UserError(f"{file}: no evaluation yet; run: {evaluate}")
+    arrays = _read_arrays(file, evaluate)
+    taxonomy = taxonomy.without_virtual  # virtual nodes are no answers
+    place = {str(node): j for j, node in enumerate(arrays["nodes"])}
+    absent = [node for node in taxonomy.nodes if node not in place]
+    if absent:
+        raise UserError(f"{file}: no column for node '{absent[0]}' of {taxonomy.source}; fit and evaluate again")
+    columns = [place[node] for node in taxonomy.nodes]
+    kept = file.with_suffix(".json")
+    facts = read_model(kept, EvaluationFacts, f"run: {evaluate}") if kept.is_file() else EvaluationFacts()
     if fitted.is_file() and facts.ensemble_sha256 not in (None, sha256(fitted)):
-        raise UserError(
-            f"{file}: belongs to another ensemble than {fitted.name}; run: {command('ensemble', 'evaluate', run=run)}"
-        )
+        raise UserError(f"{file}: belongs to another ensemble than {fitted.name}; run: {evaluate}")
+    ids = tuple(map(str, arrays["ids"]))
     return Evaluation(
         taxonomy=taxonomy,
         ids=ids,
-        groups=_groups(run / "split.csv", ids),
+        groups=tuple(groups.get(name, "") for name in ids),
         targets=arrays["targets"][:, columns].astype(bool),
         known=arrays["known"][:, columns].astype(bool),
         ensemble=_answers(arrays, "", columns),
         baseline=_answers(arrays, "baseline_", columns) if "baseline_present" in arrays else None,
         facts=facts,
-        safe=tuple(str(name) for name in arrays.get("safe", ())),
+        safe=tuple(map(str, arrays.get("safe", ()))),
     )
 
 
@@ -150,7 +150,7 @@ def write_evaluation(
         truth: of at least the predicted samples.
         ensemble: the hierarchical ensemble's prediction of the test part.
         baseline: the compute-matched flat mean's, of the same samples; None where the recipe names none.
-        facts: what the results need to be read right.
+        facts: what belongs beside the results.
 
     Returns:
         The path of `evaluation.npz`. Its arrays: ids (B,), nodes (N,), targets and known (B, N), raw, probs and present
@@ -176,24 +176,15 @@ def write_evaluation(
     return path
 
 
-def _read_facts(path: Path) -> EvaluationFacts:
-    try:
-        return EvaluationFacts.model_validate(read_json(path) if path.is_file() else {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise UserError(f"{path}: is damaged ({where}: {first['msg']}); run `ensemble evaluate` again") from None
-
-
-def _read_arrays(file: Path) -> dict[str, npt.NDArray[Any]]:
+def _read_arrays(file: Path, evaluate: str) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(file, allow_pickle=False) as stored:
             arrays = {_OLD_PREFIX.sub("baseline_", name): array for name, array in stored.items()}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file}: not an evaluation ({error}); run `ensemble evaluate` again") from None
+        raise UserError(f"{file}: not an evaluation ({error}); run: {evaluate}") from None
     missing = [name for name in _ARRAYS if name not in arrays]
     if missing:
-        raise UserError(f"{file}: array '{missing[0]}' is missing; run `ensemble evaluate` again")
+        raise UserError(f"{file}: array '{missing[0]}' is missing; run: {evaluate}")
     shape = (len(arrays["ids"]), len(arrays["nodes"]))
     for name in ("targets", "known", "raw", "probs", "present"):
         if arrays[name].shape != shape:
@@ -201,15 +192,6 @@ def _read_arrays(file: Path) -> dict[str, npt.NDArray[Any]]:
     if not shape[0]:
         raise UserError(f"{file}: holds no samples; the test part of the split is empty")
     return arrays
-
-
-def _columns(file: Path, stored: npt.NDArray[Any], taxonomy: Taxonomy) -> list[int]:
-    """Return the file's column of each node of the taxonomy."""
-    place = {str(node): j for j, node in enumerate(stored)}
-    absent = [node for node in taxonomy.nodes if node not in place]
-    if absent:
-        raise UserError(f"{file}: no column for node '{absent[0]}' of {taxonomy.source}; fit and evaluate again")
-    return [place[node] for node in taxonomy.nodes]
 
 
 def _answers(arrays: Mapping[str, npt.NDArray[Any]], prefix: str, columns: list[int]) -> SystemAnswers:
@@ -220,12 +202,3 @@ def _answers(arrays: Mapping[str, npt.NDArray[Any]], prefix: str, columns: list[
         present=arrays[f"{prefix}present"][:, columns].astype(bool),
         thresholds=None if thresholds is None else thresholds[columns],
     )
-
-
-def _groups(split: Path, ids: tuple[str, ...]) -> tuple[str, ...]:
-    """Look the samples' antibodies up in split.csv; "" for all where the run keeps none."""
-    if not split.is_file():
-        return ("",) * len(ids)
-    kept = read_split(split)
-    group = dict(zip(kept.ids, kept.groups, strict=True))
-    return tuple(group.get(name, "") for name in ids)

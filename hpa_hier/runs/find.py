@@ -1,4 +1,4 @@
-"""Finding runs: by name or folder, the one fitted last, the one that is bundled with the package."""
+"""Finding runs: by name or folder, or the one fitted last."""
 
 from __future__ import annotations
 
@@ -30,22 +30,13 @@ def find_run(name: str | Path, artifacts: Path = Path("artifacts")) -> Path:
                 return folder
             raise UserError(f"{folder}: is no run, as it holds no {', '.join(_MARKS)}; runs under {artifacts}: {there}")
     if str(name) == PRETRAINED:
-        return find_pretrained()
+        bundled = pretrained_folder()
+        if bundled is None:
+            raise UserError(
+                "no ensemble comes with this installation; name a run with --run, or make one: benchmarks/pretrained.py"
+            )
+        return bundled
     raise UserError(f"{name}: no such run under {artifacts} and no such folder; runs there: {there}")
-
-
-def find_pretrained() -> Path:
-    """Return the run that is bundled with the package.
-
-    Raises:
-        UserError: it was taken out.
-    """
-    folder = pretrained_folder()
-    if folder is None:
-        raise UserError(
-            "no ensemble comes with this installation; name a run with --run, or make one: benchmarks/pretrained.py"
-        )
-    return folder
 
 
 def find_newest(artifacts: Path) -> Path | None:

@@ -7,18 +7,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, sha256, write_json
+from hpa_hier.files.atomic import describe_invalid, read_model, sha256, write_json
 from hpa_hier.settings.renamed import translate_settings
 from hpa_hier.settings.training import TrainingSettings
 
-MANIFEST, WEIGHTS, CONFIG, TAXONOMY, HISTORY, SCORES = (
-    "member.json",
-    "model.safetensors",
-    "config.yaml",
-    "taxonomy.yaml",
-    "history.csv",
-    "scores.npz",
-)
+MANIFEST, WEIGHTS, CONFIG, TAXONOMY = "member.json", "model.safetensors", "config.yaml", "taxonomy.yaml"
+HISTORY, SCORES = "history.csv", "scores.npz"
 BANK = "bank.csv"  # of a member that lets training images vote
 FORMAT = 1  # of member.json; raised when older readers could not read it
 
@@ -82,12 +76,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.exists():
         raise UserError(f"{folder}: no finished member (member.json is missing); train it first")
-    try:
-        return Manifest.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise UserError(f"{path}: {where}: {first['msg']}; train the member again with --restart") from None
+    return read_model(path, Manifest, "train the member again with --restart")
 
 
 def check_files(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> None:
@@ -101,9 +90,7 @@ def check_files(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> Non
         if not path.is_file():
             raise UserError(f"{path}: missing; train the member again with --restart")
         if sha256(path) != manifest.files.get(name):
-            raise UserError(
-                f"{path}: does not match the checksum in member.json; train the member again with --restart"
-            )
+            raise UserError(f"{path}: does not match the checksum in {MANIFEST}; train the member again with --restart")
 
 
 def training_settings(manifest: Manifest) -> TrainingSettings:
@@ -115,6 +102,5 @@ def training_settings(manifest: Manifest) -> TrainingSettings:
     try:
         return TrainingSettings.model_validate(translate_settings(manifest.settings, "training"))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"member '{manifest.name}': settings.{where}: {first['msg']}; train the member again") from None
+        what = describe_invalid(error)
+        raise UserError(f"member '{manifest.name}': settings.{what}; train the member again") from None

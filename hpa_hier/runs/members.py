@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,16 +24,16 @@ class MemberRecord:
     folder: Path
     manifest: Manifest
     digest: str
-    known: dict[str, Taxonomy]  # taxonomies that were parsed already, by text; shared by the members of a run
+    read_taxonomy: Callable[[Path], Taxonomy]
 
     @classmethod
-    def read(cls, folder: Path, known: dict[str, Taxonomy] | None = None) -> MemberRecord:
+    def read(cls, folder: Path, read_taxonomy: Callable[[Path], Taxonomy]) -> MemberRecord:
         """Read the record of a finished member.
 
         Raises:
             UserError: the member is not finished, or its member.json is damaged.
         """
-        return cls(folder, read_manifest(folder), sha256(folder / MANIFEST), {} if known is None else known)
+        return cls(folder, read_manifest(folder), sha256(folder / MANIFEST), read_taxonomy)
 
     @property
     def name(self) -> str:
@@ -43,11 +43,7 @@ class MemberRecord:
     @cached_property
     def taxonomy(self) -> Taxonomy:
         """The taxonomy that the member was trained with."""
-        path = self.folder / TAXONOMY
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        if text not in self.known:
-            self.known[text] = Taxonomy.load(path)
-        return self.known[text]
+        return self.read_taxonomy(self.folder / TAXONOMY)
 
     def stale(self, taxonomy: Taxonomy) -> tuple[str, ...]:
         """Return the member's nodes that mean something else under `taxonomy`, or nothing."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from hpa_hier.data.labels.partition import PARTITION_FILE, add_partition_nodes, virtual_node
 from hpa_hier.data.labels.table import Targets
@@ -15,20 +19,42 @@ from hpa_hier.ensemble import ensemble_file
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json
+from hpa_hier.files.atomic import read_json, read_model
 from hpa_hier.files.shell import Flag, command
 from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.runs.evaluation import Evaluation, read_evaluation
-from hpa_hier.runs.facts import RUN_FILE, RunFacts, read_run_facts
 from hpa_hier.runs.find import find_run
 from hpa_hier.runs.manifest import MANIFEST
 from hpa_hier.runs.members import MemberRecord, check_together
-from hpa_hier.runs.part import Part
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 
-CONFIG, SPLIT_FILE = "config.yaml", "split.csv"
+RUN_FILE, CONFIG, SPLIT_FILE, TAXONOMY = "run.json", "config.yaml", "split.csv", "taxonomy.yaml"
+
+
+class RunFacts(BaseModel):
+    """What run.json holds: what the run was begun with."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    pack: str  # folder
+    pack_digest: str
+    split_digest: str
+    taxonomy: str  # name of the label tree
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples of one part of the split with a member's targets."""
+
+    rows: np.ndarray  # (B,) int64 rows of the pack
+    present: np.ndarray  # (B, n) bool, columns as the member's nodes
+    known: np.ndarray  # (B, n) bool
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -37,6 +63,8 @@ class Run:
 
     folder: Path
     recipe: Recipe
+    _records: dict[str, MemberRecord] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _taxonomies: dict[str, Taxonomy] = field(default_factory=dict, init=False, repr=False, compare=False)  # by text
 
     @classmethod
     def open(cls, run: str | Path = "", config: str | None = None, sets: Sequence[str] = ()) -> Run:
@@ -55,7 +83,7 @@ class Run:
         kept = folder / CONFIG
         if config is None and kept.is_file():
             recipe = load_recipe(str(kept), sets)
-        copies = [path for path in (folder / "taxonomy.yaml", folder / "ensemble" / "taxonomy.yaml") if path.is_file()]
+        copies = [path for path in (folder / TAXONOMY, folder / "ensemble" / TAXONOMY) if path.is_file()]
         chosen = config is not None or any(change.partition("=")[0].strip() == "taxonomy" for change in sets)
         if copies and not chosen and not (kept.is_file() and Path(recipe.taxonomy).is_file()):
             recipe = recipe.model_copy(update={"taxonomy": str(copies[0])})  # a bundled run, or one that was moved here
@@ -78,7 +106,8 @@ class Run:
     @cached_property
     def facts(self) -> RunFacts | None:
         """What the run was begun with; None where no training has begun here, as in the bundled run."""
-        return read_run_facts(self.folder)
+        path = self.folder / RUN_FILE
+        return read_model(path, RunFacts, "give another name with --run") if path.is_file() else None
 
     @property
     def simulated(self) -> bool:
@@ -91,6 +120,20 @@ class Run:
         taxonomy = Taxonomy.load(self.recipe.taxonomy)
         self._taxonomies[taxonomy.text] = taxonomy  # members that were trained with it share it
         return taxonomy
+
+    @cached_property
+    def fitted_taxonomy(self) -> Taxonomy:
+        """The label tree that the ensemble was fitted under: its copy, else the run's, else the recipe's."""
+        copies = (self.ensemble_folder / TAXONOMY, self.folder / TAXONOMY)
+        path = next((path for path in copies if path.is_file()), None)
+        return self._read_taxonomy(path) if path else self.recipe_taxonomy
+
+    def _read_taxonomy(self, path: Path) -> Taxonomy:
+        """Read a taxonomy; one of which the text was read already is not parsed again."""
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if text not in self._taxonomies:
+            self._taxonomies[text] = Taxonomy.load(path)
+        return self._taxonomies[text]
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
@@ -133,8 +176,8 @@ class Run:
 
     def with_split(self, split: Split) -> Run:
         """Return the same run under another split, such as that of one fold."""
-        other = Run(self.folder, self.recipe)
-        other.__dict__.update(self.__dict__ | {"split": split})  # what was read already is not read again
+        other = copy.copy(self)  # what was read already is not read again
+        other.__dict__["split"] = split
         return other
 
     @cached_property
@@ -152,9 +195,8 @@ class Run:
 
     def truth(self, taxonomy: Taxonomy) -> Truth:
         """Return the pack's targets by sample id, columns as the nodes of `taxonomy`."""
-        if taxonomy is self.taxonomy:
-            return Truth(self.pack.ids, self.targets.present, self.targets.known)
-        targets = self.pack.targets(taxonomy, self.recipe.data.below_annotation)
+        same = taxonomy is self.taxonomy
+        targets = self.targets if same else self.pack.targets(taxonomy, self.recipe.data.below_annotation)
         return Truth(self.pack.ids, targets.present, targets.known)
 
     def part(self, name: str, nodes: tuple[str, ...], carry: tuple[str, ...] = ()) -> Part:
@@ -202,16 +244,8 @@ class Run:
 
     def _record(self, name: str) -> MemberRecord:
         if name not in self._records:
-            self._records[name] = MemberRecord.read(self.member_folder(name), self._taxonomies)
+            self._records[name] = MemberRecord.read(self.member_folder(name), self._read_taxonomy)
         return self._records[name]
-
-    @cached_property
-    def _records(self) -> dict[str, MemberRecord]:
-        return {}
-
-    @cached_property
-    def _taxonomies(self) -> dict[str, Taxonomy]:
-        return {}
 
     @cached_property
     def ensemble(self) -> Ensemble:
@@ -220,13 +254,13 @@ class Run:
         Raises:
             UserError: none was fitted, or its files do not belong together.
         """
-        return ensemble_file.load(self.ensemble_folder)
+        return ensemble_file.load(self.ensemble_folder, read_taxonomy=self._read_taxonomy)
 
     @cached_property
     def baseline(self) -> Ensemble | None:
         """The fitted flat baseline; None where the recipe named none."""
-        there = (self.ensemble_folder / ensemble_file.FLAT_FILE).is_file()
-        return ensemble_file.load(self.ensemble_folder, ensemble_file.FLAT_FILE) if there else None
+        folder, file = self.ensemble_folder, ensemble_file.FLAT_FILE
+        return ensemble_file.load(folder, file, self._read_taxonomy) if (folder / file).is_file() else None
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -235,7 +269,9 @@ class Run:
         Raises:
             UserError: the ensemble was not evaluated, or the files do not belong together.
         """
-        return read_evaluation(self.folder)
+        there = (self.folder / SPLIT_FILE).is_file()
+        groups = dict(zip(self.split.ids, self.split.groups, strict=True)) if there else {}
+        return read_evaluation(self.ensemble_folder, self.fitted_taxonomy, groups)
 
     def check_fresh(self, records: Sequence[MemberRecord], taxonomy: Taxonomy) -> None:
         """Refuse members whose columns mean something else under `taxonomy`.

@@ -15,8 +15,7 @@ from hpa_hier.data.split.split import split_pack, write_split
 from hpa_hier.ensemble.rules import check_rules
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import text_digest, write_json, write_text
-from hpa_hier.runs.facts import RUN_FILE, RunFacts, read_run_facts
-from hpa_hier.runs.run import CONFIG, SPLIT_FILE, Run
+from hpa_hier.runs.run import CONFIG, RUN_FILE, SPLIT_FILE, TAXONOMY, Run, RunFacts
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.taxonomy import Taxonomy
@@ -39,60 +38,50 @@ def start_run(recipe: Recipe, named: bool = True) -> Run:
     taxonomy = Taxonomy.load(recipe.taxonomy)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        pack = recipe.data.pack or str(_simulate(recipe, taxonomy, folder))
+        begun = Run(folder, recipe).facts
+        pack = recipe.data.pack or str(_simulate(recipe, taxonomy, folder / RUN_FILE, begun))
         run = Run(folder, recipe.model_copy(update={"data": recipe.data.model_copy(update={"pack": pack})}))
         if not Path(pack).is_dir():
             Pack.open(pack)  # raises the error of what is not there
         if not (folder / SPLIT_FILE).exists():
             write_split(folder / SPLIT_FILE, split_pack(run.pack, recipe.split), recipe.split)
-        _check_facts(run)
+        _check_facts(run, begun)
         _write_partition(run)
         if named or not (folder / CONFIG).exists():
             write_text(folder / CONFIG, recipe_yaml(recipe))
-        write_text(folder / "taxonomy.yaml", run.taxonomy.text)
+        write_text(folder / TAXONOMY, run.taxonomy.text)
     return run
 
 
-def _simulate(recipe: Recipe, taxonomy: Taxonomy, run: Path) -> Path:
+def _simulate(recipe: Recipe, taxonomy: Taxonomy, run_file: Path, begun: RunFacts | None) -> Path:
     """Return the folder of a pack of simulated cells, which are simulated first where they are not there yet."""
     settings, data = recipe.simulate, recipe.data
-    packs = Path(recipe.artifacts) / "packs"
     made_by = {**settings.model_dump(mode="json"), "intensity": data.intensity, "channels": data.channels}
     digest = text_digest(json.dumps(made_by, sort_keys=True))[:_DIGITS]
     name = f"simulated-{settings.count}x{settings.image_size}-seed{settings.seed}-{digest}"
-    begun = read_run_facts(run)
     if begun and Path(begun.pack).name.startswith(name) and Path(begun.pack).is_dir():
         return Path(begun.pack)  # a taxonomy that was edited since finds its nodes in it by their labels
-    folder = packs / f"{name}-{text_digest(taxonomy.text)[:_DIGITS]}"
+    folder = Path(recipe.artifacts) / "packs" / f"{name}-{text_digest(taxonomy.text)[:_DIGITS]}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / "pack.json").exists():
             if begun:
                 raise UserError(
-                    f"{run / RUN_FILE}: the run was begun with pack {begun.pack}; add --data {begun.pack}, or name "
+                    f"{run_file}: the run was begun with pack {begun.pack}; add --data {begun.pack}, or name "
                     "another --run"
                 )
             from hpa_hier.simulate.write import write_pack
 
-            print(
-                f"data.pack names no images: simulating {settings.count:,} demo fields of {settings.image_size}² "
-                f"into {folder}",
-                file=sys.stderr,
-            )
-            write_pack(
-                folder,
-                settings,
-                workers=os.cpu_count() or 1,
-                taxonomy=recipe.taxonomy,
-                intensity=data.intensity,
-                channels=data.channels,
-            )
+            what = f"{settings.count:,} demo fields of {settings.image_size}²"
+            print(f"data.pack names no images: simulating {what} into {folder}", file=sys.stderr)
+            workers, tree, rule = os.cpu_count() or 1, recipe.taxonomy, data.intensity
+            write_pack(folder, settings, workers=workers, taxonomy=tree, intensity=rule, channels=data.channels)
     return folder
 
 
-def _check_facts(run: Run) -> None:
+def _check_facts(run: Run, begun: RunFacts | None) -> None:
     """Write run.json, or check that the run was begun with the same pack and split."""
-    path, begun = run.folder / RUN_FILE, read_run_facts(run.folder)
+    path = run.folder / RUN_FILE
     now = RunFacts(
         pack=str(run.pack.path.resolve()),
         pack_digest=run.pack.digest,

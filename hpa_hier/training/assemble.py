@@ -22,7 +22,7 @@ from hpa_hier.models.losses.loss import LossData
 from hpa_hier.models.losses.table import LOSSES
 from hpa_hier.models.network import Network, Normalise, Standardise
 from hpa_hier.runs.manifest import HISTORY
-from hpa_hier.runs.part import Part
+from hpa_hier.runs.run import Part
 from hpa_hier.training.batches.frozen import cached_features
 from hpa_hier.training.batches.images import Augmentation, AugmentedImages, ImageReader
 from hpa_hier.training.batches.intensity import channel_statistics

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.results import Estimate
-from hpa_hier.runs.evaluation import read_evaluation
+from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import ReportSettings
 
 FEW = ReportSettings(bootstrap=60, gallery=3)
@@ -25,11 +25,11 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(run):
-    return compute_results(read_evaluation(run), FEW)
+    return compute_results(Run.open(run).evaluation, FEW)
 
 
 def test_the_headline_is_what_scikit_learn_finds_on_the_leaves(run, results):
-    evaluation = read_evaluation(run)
+    evaluation = Run.open(run).evaluation
     leaves = evaluation.leaf_columns
     targets = evaluation.targets[:, leaves]
     some = targets.any(axis=0)
@@ -50,7 +50,7 @@ def test_every_headline_metric_lies_in_its_interval_and_has_its_baseline_and_dif
 
 
 def test_a_system_compared_with_itself_differs_by_exactly_nothing(run):
-    evaluation = read_evaluation(run)
+    evaluation = Run.open(run).evaluation
     for row in compute_results(replace(evaluation, baseline=evaluation.ensemble), FEW).headline:
         assert row.difference == Estimate(0.0, 0.0, 0.0)
         assert row.verdict == "no clear difference"
@@ -87,36 +87,36 @@ def test_counts_of_a_node_add_up_to_the_samples(results):
 
 
 def test_the_same_seed_gives_the_same_results_and_another_seed_other_intervals(run, results):
-    assert compute_results(read_evaluation(run), FEW) == results
-    other = compute_results(read_evaluation(run), FEW.model_copy(update={"seed": 1})).row("macro_f1").ensemble
+    assert compute_results(Run.open(run).evaluation, FEW) == results
+    other = compute_results(Run.open(run).evaluation, FEW.model_copy(update={"seed": 1})).row("macro_f1").ensemble
     assert other.value == results.row("macro_f1").ensemble.value
     assert other.low != results.row("macro_f1").ensemble.low
 
 
 def test_without_resamples_there_are_metrics_but_no_intervals(run):
-    macro = compute_results(read_evaluation(run), FEW.model_copy(update={"bootstrap": 0})).row("macro_f1")
+    macro = compute_results(Run.open(run).evaluation, FEW.model_copy(update={"bootstrap": 0})).row("macro_f1")
     assert macro.ensemble.value is not None
     assert macro.ensemble.low is None
     assert macro.verdict is None
 
 
 def test_a_run_without_a_flat_baseline_has_results_and_no_difference(tmp_path):
-    results = compute_results(read_evaluation(make_run(tmp_path, count=120, size=16, flat=False)), FEW)
+    results = compute_results(Run.open(make_run(tmp_path, count=120, size=16, flat=False)).evaluation, FEW)
     assert results.row("macro_f1").baseline is None
     assert results.row("macro_f1").difference is None
     assert results.nodes[0].baseline is None
 
 
 def test_units_are_counted_as_they_are_resampled(run, results, tmp_path):
-    assert results.scope.units == len(set(read_evaluation(run).groups)) < results.scope.samples
+    assert results.scope.units == len(set(Run.open(run).evaluation.groups)) < results.scope.samples
     for name in ("ensemble", "taxonomy.yaml"):
         (tmp_path / name).symlink_to(run / name)
-    assert compute_results(read_evaluation(tmp_path), FEW).scope.units == results.scope.samples
+    assert compute_results(Run.open(tmp_path).evaluation, FEW).scope.units == results.scope.samples
 
 
 def test_an_ensemble_that_fell_back_to_the_flat_mean_says_so(run, results):
     assert not results.scope.uses_baseline
-    evaluation = read_evaluation(run)
+    evaluation = Run.open(run).evaluation
     fallen_back = {"members": evaluation.facts.baseline_members, "acceptance": {"accepted": False}}
     facts = evaluation.facts.model_copy(update=fallen_back)
     assert compute_results(replace(evaluation, facts=facts), FEW).scope.uses_baseline

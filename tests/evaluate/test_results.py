@@ -11,14 +11,15 @@ from evaluated_run import make_run
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.results import read_results, write_results
-from hpa_hier.runs.evaluation import read_evaluation
+from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import ReportSettings
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     return compute_results(
-        read_evaluation(make_run(tmp_path_factory.mktemp("results"), count=120, size=16)), ReportSettings(bootstrap=9)
+        Run.open(make_run(tmp_path_factory.mktemp("results"), count=120, size=16)).evaluation,
+        ReportSettings(bootstrap=9),
     )
 
 

@@ -11,7 +11,7 @@ from evaluated_run import make_run
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
-from hpa_hier.runs.evaluation import read_evaluation
+from hpa_hier.runs.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,9 @@ def test_the_baseline_of_old_files_is_read_under_its_old_names(run, tmp_path):
     renamed = {name.replace("flat_", "baseline_"): array for name, array in arrays.items()}
     assert renamed.keys() != arrays.keys()
     np.savez(file, **renamed)
-    np.testing.assert_array_equal(read_evaluation(tmp_path / "run").baseline.probs, read_evaluation(run).baseline.probs)
+    np.testing.assert_array_equal(
+        Run.open(tmp_path / "run").evaluation.baseline.probs, Run.open(run).evaluation.baseline.probs
+    )
 
 
 def test_the_columns_of_the_file_may_come_in_any_order(run, tmp_path):
@@ -38,19 +40,20 @@ def test_the_columns_of_the_file_may_come_in_any_order(run, tmp_path):
         for name, array in arrays.items()
     }
     np.savez(file, **turned)
-    np.testing.assert_array_equal(read_evaluation(copy).ensemble.probs, read_evaluation(run).ensemble.probs)
+    np.testing.assert_array_equal(Run.open(copy).evaluation.ensemble.probs, Run.open(run).evaluation.ensemble.probs)
 
 
 def test_a_run_that_was_not_evaluated_says_which_command_does_it(tmp_path):
+    (tmp_path / "ensemble").mkdir()
     with pytest.raises(UserError, match=r"no evaluation yet; run: python -m hpa_hier\.ensemble evaluate"):
-        read_evaluation(tmp_path)
+        _ = Run.open(tmp_path).evaluation
 
 
 def test_a_file_that_is_no_evaluation_is_refused_with_its_name(tmp_path):
     (tmp_path / "ensemble").mkdir()
     (tmp_path / "ensemble" / "evaluation.npz").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(UserError, match=r"evaluation\.npz: not an evaluation"):
-        read_evaluation(tmp_path)
+        _ = Run.open(tmp_path).evaluation
 
 
 def test_an_evaluation_that_lacks_a_node_of_the_taxonomy_is_refused(run, tmp_path):
@@ -60,7 +63,7 @@ def test_an_evaluation_that_lacks_a_node_of_the_taxonomy_is_refused(run, tmp_pat
     arrays["nodes"] = np.array(["Nucleolus" if node == "Nucleus" else node for node in arrays["nodes"]])
     np.savez(file, **arrays)
     with pytest.raises(UserError, match="no column for node 'Nucleus'"):
-        read_evaluation(copy)
+        _ = Run.open(copy).evaluation
 
 
 def test_an_array_of_another_shape_is_refused(run, tmp_path):
@@ -70,7 +73,7 @@ def test_an_array_of_another_shape_is_refused(run, tmp_path):
     arrays["probs"] = arrays["probs"][:-1]
     np.savez(file, **arrays)
     with pytest.raises(UserError, match=r"'probs' has shape \(\d+, 44\), but ids × nodes are"):
-        read_evaluation(copy)
+        _ = Run.open(copy).evaluation
 
 
 def test_an_evaluation_of_another_ensemble_is_refused(run, tmp_path):
@@ -82,6 +85,6 @@ def test_an_evaluation_of_another_ensemble_is_refused(run, tmp_path):
     with pytest.raises(
         UserError, match=r"evaluation\.npz: belongs to another ensemble than ensemble\.json; run: python -m hpa"
     ):
-        read_evaluation(tmp_path / "run")
+        _ = Run.open(tmp_path / "run").evaluation
     (folder / "evaluation.json").write_text(json.dumps(facts | {"ensemble_sha256": sha256(folder / "ensemble.json")}))
-    assert read_evaluation(tmp_path / "run").ids == read_evaluation(run).ids
+    assert Run.open(tmp_path / "run").evaluation.ids == Run.open(run).evaluation.ids

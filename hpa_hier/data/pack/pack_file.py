@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hpa_hier.data.pack.samples import SAMPLES, Sample, write_samples
 from hpa_hier.data.pack.shard import SHARD_STEM, Shard
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, sha256, text_digest, write_json, write_text
+from hpa_hier.files.atomic import describe_invalid, read_json, sha256, text_digest, write_json, write_text
 from hpa_hier.taxonomy import Taxonomy
 
 PACK, TAXONOMY, REJECTED = "pack.json", "taxonomy.yaml", "rejected.csv"
@@ -67,9 +67,7 @@ def read_pack_file(folder: Path) -> PackFile:
     try:
         return PackFile.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path}: was edited ({where}: {first['msg']}); pack the images again") from None
+        raise UserError(f"{path}: was edited ({describe_invalid(error)}); pack the images again") from None
 
 
 def finish_pack(

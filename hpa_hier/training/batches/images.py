@@ -11,7 +11,7 @@ import torch
 
 from hpa_hier.models.augment.mixing import Mixes, Targets, draw_mixes, mix_images, mix_targets
 from hpa_hier.models.augment.warp import Draws, draw, to_tensor, warp
-from hpa_hier.runs.part import Part
+from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.batches.order import MIXING, VARIATION, Batch, gather_targets, make_batch
 

@@ -18,7 +18,7 @@ from hpa_hier.data.balance.repeat import epoch_copies
 from hpa_hier.errors import UserError
 from hpa_hier.models.augment.mixing import Targets
 from hpa_hier.models.augment.warp import Draws
-from hpa_hier.runs.part import Part
+from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
 
 ORDER, VARIATION, MIXING = 1, 2, 3  # which of an epoch's streams of random numbers

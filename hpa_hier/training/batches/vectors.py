@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hpa_hier.models.augment.warp import Draws
-from hpa_hier.runs.part import Part
+from hpa_hier.runs.run import Part
 from hpa_hier.training.batches.order import Batch, gather_targets, make_batch
 
 _AT_ONCE = 4096  # vectors read at a time for their statistics

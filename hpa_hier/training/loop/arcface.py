@@ -15,7 +15,7 @@ from hpa_hier.metrics.groups import number_units
 from hpa_hier.models.heads.arcface import arcface, find_vote
 from hpa_hier.models.losses.loss import Loss
 from hpa_hier.models.network import Network
-from hpa_hier.runs.part import Part
+from hpa_hier.runs.run import Part
 
 _AT_ONCE = 256  # images read into memory at a time
 

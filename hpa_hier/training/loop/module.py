@@ -15,7 +15,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.models.augment.warp import augment_batch
 from hpa_hier.models.losses.loss import Loss
 from hpa_hier.models.network import Network
-from hpa_hier.runs.part import Part
+from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.batches.order import Batch
 from hpa_hier.training.loop.macro_f1 import macro_f1, sample_f1

@@ -7,12 +7,12 @@ from evaluated_run import make_run
 
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.figures.precision_recall import draw_precision_recall, leaves_by_support
-from hpa_hier.runs.evaluation import read_evaluation
+from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import ReportSettings
 
 
 def test_points_are_the_classes_in_order_of_support_and_undefined_ones_are_left_out(tmp_path):
-    evaluation = read_evaluation(make_run(tmp_path, count=120, size=16))
+    evaluation = Run.open(make_run(tmp_path, count=120, size=16)).evaluation
     rows = leaves_by_support(compute_results(evaluation, ReportSettings(bootstrap=0)).nodes)
     assert [row.positives for row in rows] == sorted((row.positives for row in rows), reverse=True)
     axes = draw_precision_recall(rows).axes[0]

@@ -14,7 +14,7 @@ from lightning.pytorch.loops.fetchers import _PrefetchDataFetcher
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 
 from hpa_hier.errors import UserError
-from hpa_hier.runs.part import Part
+from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import AugmentSettings, TrainingSettings
 from hpa_hier.training.batches.images import Augmentation, AugmentedImages, ImageReader
 from hpa_hier.training.batches.intensity import channel_statistics

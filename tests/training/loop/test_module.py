@@ -18,7 +18,7 @@ from hpa_hier.models.heads.flat import Flat
 from hpa_hier.models.losses.elementwise import bce
 from hpa_hier.models.network import Network, Normalise
 from hpa_hier.runs.manifest import read_manifest
-from hpa_hier.runs.part import Part
+from hpa_hier.runs.run import Part
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.settings.training import TrainingSettings
