@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,29 +18,11 @@ from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.predict.explain import Known, explain
+from hpa_hier.predict.tables import Rejected, SampleAnswer, check_free, open_tables
 from hpa_hier.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class Rejected(NamedTuple):
-    """A sample that could not be answered for."""
-
-    id: str
-    file: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class SampleAnswer:
-    """The answer for one sample, by name."""
-
-    labels: tuple[str, ...]  # leaves that are present
-    groups: tuple[str, ...]  # present nodes that are no leaves
-    fallback: str  # most likely leaf where nothing with a label of its own is present, else ""
-    safe: str  # deepest node whose precision target is met, "" where none is
-    submitted: tuple[str, ...]  # labels of the annotation table
 
 
 @dataclass(frozen=True)
@@ -198,11 +180,9 @@ class Answers:
         Raises:
             UserError: there are tables already, or the folder cannot be written to.
         """
-        from hpa_hier.predict.tables import check_free, open_tables
-
         check_free(Path(folder), overwrite)
         with open_tables(Path(folder), self.taxonomy) as tables:
-            tables.add(self)
+            tables.add(self, self.filled, self.probs)
             tables.reject(self.rejected)
 
     def to_json(self) -> str:

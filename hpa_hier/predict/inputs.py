@@ -14,7 +14,7 @@ import numpy as np
 
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.errors import UserError
-from hpa_hier.predict.answers import Rejected
+from hpa_hier.predict.tables import Rejected
 
 if TYPE_CHECKING:  # reading images imports an image library, which other uses of the ensemble do without
     import pandas as pd

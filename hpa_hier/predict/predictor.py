@@ -14,7 +14,7 @@ from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.scores import Scores, align
 from hpa_hier.errors import UserError
 from hpa_hier.members.scores_file import load_scores
-from hpa_hier.predict.answers import Answers, Rejected, join_answers
+from hpa_hier.predict.answers import Answers, join_answers
 from hpa_hier.predict.held_out import fitted_settings, scores_path
 from hpa_hier.predict.inputs import (
     Batch,
@@ -27,6 +27,7 @@ from hpa_hier.predict.inputs import (
     table_of_frame,
 )
 from hpa_hier.predict.score_tables import answer_tables
+from hpa_hier.predict.tables import Rejected
 from hpa_hier.runs.run import Run
 
 if TYPE_CHECKING:

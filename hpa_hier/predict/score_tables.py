@@ -9,7 +9,8 @@ from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.score_table import ScoreKind, describe_coverage, join_tables, read_scores
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
-from hpa_hier.predict.answers import Answers, Rejected
+from hpa_hier.predict.answers import Answers
+from hpa_hier.predict.tables import Rejected
 from hpa_hier.taxonomy import Taxonomy
 
 

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
+
+import numpy as np
 
 from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import replacing
-from hpa_hier.predict.answers import Answers, Rejected
 from hpa_hier.taxonomy import Taxonomy
 
 NAMES = ("predictions.csv", "submission.csv", "rejected.csv")
 _RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is taken for a formula
+
+
+class Rejected(NamedTuple):
+    """A sample that could not be answered for."""
+
+    id: str
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SampleAnswer:
+    """The answer for one sample, by name."""
+
+    labels: tuple[str, ...]  # leaves that are present
+    groups: tuple[str, ...]  # present nodes that are no leaves
+    fallback: str  # most likely leaf where nothing with a label of its own is present, else ""
+    safe: str  # deepest node whose precision target is met, "" where none is
+    submitted: tuple[str, ...]  # labels of the annotation table
 
 
 class Tables:
@@ -31,11 +52,19 @@ class Tables:
         self._submission.writerow(["Id", "Predicted"])
         self._rejected.writerow(Rejected._fields)
 
-    def add(self, answers: Answers) -> None:
-        """Append answered samples."""
-        for (sample, one), filled, probs in zip(answers, answers.filled, answers.probs, strict=True):
-            words = (sample, "|".join(one.labels), "|".join(one.groups), one.fallback, "|".join(filled))
-            numbers = [f"{prob:.6f}" for prob in probs]
+    def add(
+        self, samples: Iterable[tuple[str, SampleAnswer]], filled: Sequence[Sequence[str]], probs: np.ndarray
+    ) -> None:
+        """Append answered samples.
+
+        Args:
+            samples: id and answer of each.
+            filled: for each sample, the channels that it lacks.
+            probs: (B, N) of the nodes that can be an answer.
+        """
+        for (sample, one), lacking, row in zip(samples, filled, probs, strict=True):
+            words = (sample, "|".join(one.labels), "|".join(one.groups), one.fallback, "|".join(lacking))
+            numbers = [f"{prob:.6f}" for prob in row]
             self._predictions.writerow([*map(safe_cell, (*words, one.safe or UNSURE)), *numbers])
             self._submission.writerow([sample, " ".join(one.submitted)])
 

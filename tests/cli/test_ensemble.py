@@ -384,7 +384,8 @@ def test_an_open_group_without_a_leaf_below_it_is_submitted_by_its_label(tmp_pat
     plain = EnsembleSettings(calibrate="none", aggregate="mean", refine=False, thresholds="fixed")
     ensemble = fit([scores], Truth(scores.ids, nothing, ~nothing), taxonomy, plain)
     with open_tables(tmp_path, taxonomy) as tables:
-        tables.add(Answers(ensemble, ensemble.predict([scores]), (scores,), ((), ())))
+        answers = Answers(ensemble, ensemble.predict([scores]), (scores,), ((), ()))
+        tables.add(answers, answers.filled, answers.probs)
     assert rows(tmp_path / "submission.csv")[0] == {"Id": "a", "Predicted": "17"}
     assert rows(tmp_path / "predictions.csv")[0]["fallback"] == ""
     assert rows(tmp_path / "predictions.csv")[1]["fallback"] in ("Lysosomes", "Cytosol")
@@ -398,7 +399,8 @@ def test_the_fallback_lies_below_the_groups_that_are_present(tmp_path):
     unsure = SafeAnswers(np.array([-1, -1]), np.zeros(2))
     prediction = Prediction(("a", "b"), taxonomy.nodes, probs, probs, np.full(5, 0.5), present, unsure)
     with open_tables(tmp_path, taxonomy) as tables:
-        tables.add(Answers(SimpleNamespace(taxonomy=taxonomy), prediction, (), ((), ())))
+        answers = Answers(SimpleNamespace(taxonomy=taxonomy), prediction, (), ((), ()))
+        tables.add(answers, answers.filled, answers.probs)
     assert [row["fallback"] for row in rows(tmp_path / "predictions.csv")] == ["Nucleoplasm", "Golgi"]
     assert [row["Predicted"] for row in rows(tmp_path / "submission.csv")] == ["0", "7"]
 
