@@ -10,23 +10,25 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from hpa_hier import __version__
 from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
 
+if TYPE_CHECKING:
+    from hpa_hier.data.labels.table import LabelTable
+    from hpa_hier.taxonomy import Taxonomy
+
 EXIT_USER = 2  # a user's mistake
 EXIT_INTERRUPTED = 130  # Ctrl-C, after saving
 
 # What the system may refuse for a reason that lies with the machine and not in this program, and what helps.
 _CURES = {
-    errno.EACCES: "ask for the right to it, or name another place",
-    errno.EPERM: "ask for the right to it, or name another place",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "ask for the right to it, or name another place"),
     errno.EROFS: "name a place that can be written to",
-    errno.EEXIST: "a file is in the way of a folder; move it, or name another place",
-    errno.ENOTDIR: "a file is in the way of a folder; move it, or name another place",
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a file is in the way of a folder; move it, or name another place"),
     errno.EISDIR: "a folder is in the way of a file; move it, or name another place",
     errno.ENAMETOOLONG: "name a shorter path",
     errno.ENOSPC: "make room on the disk; what was finished is kept",
@@ -49,11 +51,7 @@ def typed_program(command: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser with the version flag, errors of one line, no abbreviated flags, and listed sub-commands.
-
-    Attributes:
-        summaries: sub-command → what it does, in a line.
-    """
+    """An argument parser with the version flag, errors of one line, no abbreviated flags, and listed sub-commands."""
 
     def __init__(self, command: str = "", description: str = "", *, prog: str = "", **settings: object) -> None:
         super().__init__(
@@ -64,7 +62,7 @@ class Parser(argparse.ArgumentParser):
             **settings,  # type: ignore[arg-type]
         )
         self.add_argument("--version", action="version", version=f"hpa_hier {__version__}")
-        self.summaries: dict[str, str] = {}
+        self.summaries: dict[str, str] = {}  # sub-command → what it does, in a line
         self._commands: argparse._SubParsersAction[Parser] | None = None
 
     def add_command(self, name: str, description: str) -> Parser:
@@ -117,24 +115,33 @@ def channels(text: str) -> tuple[str, ...]:
     ('yellow', 'red')
     """
     names = tuple(part.strip() for part in text.split(",") if part.strip())
-    for name in names:
-        if name not in CHANNELS:
-            raise argparse.ArgumentTypeError(f"{name!r} is no channel; the channels are {', '.join(CHANNELS)}")
+    unknown = [name for name in names if name not in CHANNELS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no channel; the channels are {', '.join(CHANNELS)}")
     return names
+
+
+def add_on_problem(parser: argparse.ArgumentParser, text: str = "rows that cannot be used (default: stop)") -> None:
+    """Add --on-problem, of commands that read a label table."""
+    parser.add_argument("--on-problem", choices=("stop", "skip"), default="stop", help=text)
+
+
+def read_label_table(options: argparse.Namespace, taxonomy: Taxonomy) -> LabelTable:
+    """Read --labels, and list the rows that --on-problem skip leaves out."""
+    from hpa_hier.data.labels.table import read_labels
+
+    table = read_labels(options.labels, taxonomy, options.on_problem)
+    for problem in table.problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    return table
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --config and --set, which every command that reads a recipe takes."""
     group = parser.add_argument_group("recipe")
     group.add_argument("--config", metavar="FILE", help="recipe file (default: configs/default.yaml)")
-    group.add_argument(
-        "--set",
-        metavar="KEY.PATH=VALUE",
-        action="append",
-        default=[],
-        dest="sets",
-        help="change a setting of the recipe, as in --set training.epochs=5; may be given several times",
-    )
+    text = "change a setting of the recipe, as in --set training.epochs=5; may be given several times"
+    group.add_argument("--set", metavar="KEY.PATH=VALUE", action="append", default=[], dest="sets", help=text)
 
 
 def name_flags(error: UserError, flags: Mapping[str, str]) -> UserError:
@@ -172,10 +179,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     except OSError as error:
         if error.errno not in _CURES:
             raise
-        print(
-            f"error: {error.filename2 or error.filename or 'output'}: {error.strerror}; {_CURES[error.errno]}",
-            file=sys.stderr,
-        )
+        place = error.filename2 or error.filename or "output"
+        print(f"error: {place}: {error.strerror}; {_CURES[error.errno]}", file=sys.stderr)
         status = EXIT_USER
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

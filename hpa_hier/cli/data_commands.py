@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from hpa_hier.cli.command import name_flags
+from hpa_hier.cli.command import name_flags, read_label_table
 from hpa_hier.data.labels.problems import LISTED
-from hpa_hier.data.labels.table import LabelTable, read_labels, targets
+from hpa_hier.data.labels.table import targets
 from hpa_hier.data.pack.audit import Audit, audit
 from hpa_hier.data.pack.build import PackReport, build_pack
 from hpa_hier.data.pack.matching import PackRequest
 from hpa_hier.data.pack.pack import ImagePack, Pack
 from hpa_hier.data.pack.pack_file import REJECTED
 from hpa_hier.data.pack.vector_pack import VectorRequest, build_vectors
-from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, refuse_foreign_pairs, write_pairs
+from hpa_hier.data.split.near_duplicates import DISTANCE, refuse_foreign_pairs, write_pairs
 from hpa_hier.data.split.split import (
     PARTS,
     Split,
@@ -40,45 +40,35 @@ from hpa_hier.taxonomy import Taxonomy
 def pack(options: argparse.Namespace) -> None:
     """Pack a folder of images, or a table of feature vectors."""
     recipe = _recipe(options)
+    taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
+    names = ("size", "channels", "may_be_missing", "intensity") if options.vectors else ("ids", "fill")
+    given = [name.replace("_", "-") for name in names if getattr(options, name) is not None]
+    if given and options.vectors:
+        raise UserError(f"--{given[0]}: goes with --images; vectors have none of that, leave it out")
+    if given:
+        raise UserError(f"--{given[0]}: goes with --vectors; leave it out for images")
+    both = {name: getattr(options, name) for name in ("labels", "out", "on_problem")}
     if options.vectors:
-        _pack_vectors(options, Taxonomy.load(options.taxonomy or recipe.taxonomy))
+        fill = options.fill == "mean"
+        request = VectorRequest(vectors=options.vectors, ids=options.ids, taxonomy=taxonomy, fill=fill, **both)
+        _print_pack(build_vectors(request))
         return
-    if options.ids or options.fill:
-        raise UserError(f"--{'ids' if options.ids else 'fill'}: goes with --vectors; leave it out for images")
-    request = PackRequest(
+    missing = recipe.data.may_be_missing if options.may_be_missing is None else options.may_be_missing
+    images = PackRequest(
         images=options.images,
-        labels=options.labels,
-        out=options.out,
-        taxonomy=Taxonomy.load(options.taxonomy or recipe.taxonomy),
+        taxonomy=taxonomy,
         size=options.size or recipe.data.image_size,
         channels=recipe.data.channels,
-        may_be_missing=recipe.data.may_be_missing if options.may_be_missing is None else options.may_be_missing,
+        may_be_missing=missing,
         intensity=options.intensity or recipe.data.intensity,
         hint=options.channels,
-        on_problem=options.on_problem,
+        **both,
     )
     try:
-        report = build_pack(request, options.threads)
+        _print_pack(build_pack(images, options.threads))
     except KeyboardInterrupt:
         print(f"\ninterrupted; the same command goes on from the last finished shard in {options.out}", file=sys.stderr)
         raise
-    _print_pack(report)
-
-
-def _pack_vectors(options: argparse.Namespace, taxonomy: Taxonomy) -> None:
-    given = [flag for flag in ("size", "channels", "may_be_missing", "intensity") if getattr(options, flag) is not None]
-    if given:
-        raise UserError(f"--{given[0].replace('_', '-')}: goes with --images; vectors have none of that, leave it out")
-    request = VectorRequest(
-        vectors=options.vectors,
-        ids=options.ids,
-        labels=options.labels,
-        out=options.out,
-        taxonomy=taxonomy,
-        fill=options.fill == "mean",
-        on_problem=options.on_problem,
-    )
-    _print_pack(build_vectors(request))
 
 
 def split(options: argparse.Namespace) -> None:
@@ -99,7 +89,7 @@ def split(options: argparse.Namespace) -> None:
         opened = Pack.open(options.pack)
         nodes, kept = opened.nodes, split_pack(opened, recipe.split)
     else:
-        table = _read_labels(options, Taxonomy.load(options.taxonomy or recipe.taxonomy))
+        table = read_label_table(options, Taxonomy.load(options.taxonomy or recipe.taxonomy))
         nodes, kept = table.nodes, make_split(table.ids, annotation_matrix(table.nodes), table.groups, recipe.split)
     write_split(options.out, kept, recipe.split)
     print(_describe_split(nodes, kept, recipe.split.fractions))
@@ -119,7 +109,7 @@ def balance(options: argparse.Namespace) -> None:
         ids, present = opened.ids, opened.targets(taxonomy).present
     else:
         taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
-        labels = _read_labels(options, taxonomy)
+        labels = read_label_table(options, taxonomy)
         ids, present = labels.ids, targets(labels.nodes, taxonomy).present
     if options.split:
         train = set(read_split(options.split).part_ids("train"))
@@ -148,9 +138,8 @@ def audit_pack(options: argparse.Namespace) -> None:
         refuse_foreign_pairs(options.pairs)
     kept = read_split(options.split) if options.split else None
     if kept is not None and (strange := len({*opened.ids} - {*kept.ids})):
-        raise UserError(
-            f"{options.split}: lacks {strange:,} of the {len(opened):,} images of {options.pack}; give their split"
-        )
+        text = f"lacks {strange:,} of the {len(opened):,} images of {options.pack}; give their split"
+        raise UserError(f"{options.split}: {text}")
     found = audit(opened, taxonomy, kept, DISTANCE if options.near_duplicates is None else options.near_duplicates)
     counts = pd.Series(found.counts)
     frame = pd.DataFrame({"images": counts, "share": counts / len(opened)})
@@ -176,50 +165,26 @@ def simulate(options: argparse.Namespace) -> None:
     if options.form == "pack":
         if options.masks:
             raise UserError("--masks: a pack holds images only; write files (--as files), or leave --masks out")
+        intensity, kept = recipe.data.intensity, recipe.data.channels
         wrote = write_pack(
-            out,
-            settings,
-            workers=options.workers,
-            taxonomy=recipe.taxonomy,
-            intensity=recipe.data.intensity,
-            channels=recipe.data.channels,
+            out, settings, workers=options.workers, taxonomy=recipe.taxonomy, intensity=intensity, channels=kept
         )
     else:
         wrote = write_folder(out, settings, workers=options.workers, depth=options.depth, masks=options.masks)
     print(f"wrote {wrote}: {settings.count:,} simulated images of {settings.image_size}² pixels, seed {settings.seed}")
 
 
-COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
-    "pack": pack,
-    "split": split,
-    "balance": balance,
-    "audit": audit_pack,
-    "simulate": simulate,
-}
+COMMANDS = {"pack": pack, "split": split, "balance": balance, "audit": audit_pack, "simulate": simulate}
 
 
 def _recipe(options: argparse.Namespace, flags: Mapping[str, tuple[str, str | None]] | None = None) -> Recipe:
-    """Load the recipe with flags laid over it, so that they pass the same checks.
-
-    Args:
-        options: holds --config and --set.
-        flags: flag → the setting that it changes, and the text given, None where it was not.
-    """
-    changes = {
-        f"{key}={text}": f"{flag} {text.strip('[]')}" for flag, (key, text) in (flags or {}).items() if text is not None
-    }
+    """Load the recipe with flags laid over it: flag → the setting that it changes, and the text given, None if none."""
+    given = {flag: (key, text) for flag, (key, text) in (flags or {}).items() if text is not None}
+    changes = {f"{key}={text}": f"{flag} {text.strip('[]')}" for flag, (key, text) in given.items()}
     try:
         return load_recipe(options.config, [*options.sets, *changes])
     except UserError as error:
         raise name_flags(error, changes) from None
-
-
-def _read_labels(options: argparse.Namespace, taxonomy: Taxonomy) -> LabelTable:
-    """Read --labels, and list the rows that --on-problem skip leaves out."""
-    table = read_labels(options.labels, taxonomy, options.on_problem)
-    for problem in table.problems:
-        print(f"left out: {problem}", file=sys.stderr)
-    return table
 
 
 def _print_pack(report: PackReport) -> None:
@@ -233,10 +198,8 @@ def _print_pack(report: PackReport) -> None:
     if report.reused_shards and not report.reused:
         print(f"{report.reused_shards} of {len(packed.shards)} shards were finished by an earlier run")
     left_out = f"; {len(rejects):,} left out, see {packed.path / REJECTED}" if rejects else ""
-    verb = "finished already" if report.reused else "wrote"
-    print(
-        f"{verb} {packed.path}: {len(packed):,} {packed.kind} of {packed.describe()}, digest {packed.digest}{left_out}"
-    )
+    what = f"{len(packed):,} {packed.kind} of {packed.describe()}, digest {packed.digest}{left_out}"
+    print(f"{'finished already' if report.reused else 'wrote'} {packed.path}: {what}")
 
 
 def _describe_split(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequence[float]) -> str:
@@ -250,24 +213,19 @@ def _describe_split(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequ
     frame = frame.sort_values("images", ascending=False, kind="stable")
     frame.loc["all images"] = [*np.bincount(part, minlength=len(PARTS)), len(part), np.nan]
     whole = dict.fromkeys(("images", *PARTS), "{:,.0f}".format)
-    lines = [
-        frame.to_string(
-            columns=[*whole, "largest deviation"], formatters=whole, float_format="{:.1%}".format, na_rep=""
-        )
-    ]
+    columns, percent = [*whole, "largest deviation"], "{:.1%}".format
+    lines = [frame.to_string(columns=columns, formatters=whole, float_format=percent, na_rep="")]
     if (lacking := (counts == 0).any(axis=1)).any():
         lines.append(f"not in every part, because images or groups are too few: {', '.join(counts.index[lacking])}")
     units = number_units(kept.groups)
     total = int(units.max()) + 1
-    if set(kept.groups) - {""}:
+    if any(kept.groups):
         lines.append(f"{total:,} groups, each in one part")
     rng = np.random.default_rng(0)
     random_parts = [rng.choice(len(PARTS), size=total, p=np.asarray(fractions))[units] for _ in range(5)]
     random = float(np.mean([mean_of_worst_ten(deviation(present, one, len(PARTS))) for one in random_parts]))
-    lines.append(
-        f"mean deviation of the ten worst labels: {mean_of_worst_ten(deviations):.1%} (random splits: {random:.1%})"
-    )
-    return "\n".join(lines)
+    worst = mean_of_worst_ten(deviations)
+    return "\n".join([*lines, f"mean deviation of the ten worst labels: {worst:.1%} (random splits: {random:.1%})"])
 
 
 def _findings(found: Audit, *, split_given: bool) -> list[str]:
@@ -279,18 +237,15 @@ def _findings(found: Audit, *, split_given: bool) -> list[str]:
             f"nearly black, as 12 bits stored in 16 are; pack with --intensity percentile: {_some(found.dark)}"
         )
     lines += [f"identical images: {', '.join(ids)}" for ids in found.duplicates[:LISTED]]
-    lines += [_pair(pair) for pair in found.near[:LISTED]]
+    for pair in found.near[:LISTED]:
+        likeness = f"similarity {pair.likeness:.2f}{', rotated or flipped' if pair.turn else ''}"
+        lines.append(f"look the same: {pair.id}, {pair.other} ({pair.bits} bits apart, {likeness})")
     if len(found.near) > LISTED:
         lines.append(f"… and {len(found.near) - LISTED:,} more pairs of images that look the same; --pairs lists all")
     if split_given:
         lines.append(f"identical images in different parts of the split: {len(found.across_parts)}")
         lines.append(f"images that look the same in different parts of the split: {len(found.near_across_parts)} pairs")
     return lines or ["nothing stands out"]
-
-
-def _pair(pair: NearPair) -> str:
-    turned = ", rotated or flipped" if pair.turn else ""
-    return f"look the same: {pair.id}, {pair.other} ({pair.bits} bits apart, similarity {pair.likeness:.2f}{turned})"
 
 
 def _some(ids: Sequence[str]) -> str:

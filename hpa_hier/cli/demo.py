@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process
+from hpa_hier.cli.command import EXIT_INTERRUPTED, Parser, add_recipe_arguments, one_thread_a_process
 from hpa_hier.errors import UserError
 from hpa_hier.files.shell import Flag, command
 
@@ -21,19 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """One command of the way.
+    """One command of the way."""
 
-    Attributes:
-        title: what it does.
-        line: the command, as a person would type it.
-        output: the file that shows that it is finished; None where the command itself knows what is left to do.
-        seconds: what it took on two cores, for the time left.
-    """
-
-    title: str
-    line: str
-    output: Path | None
-    seconds: float
+    title: str  # what it does
+    line: str  # the command, as a person would type it
+    output: Path | None  # the file that shows that it is finished; None where the command knows what is left to do
+    seconds: float  # what it took on two cores, for the time left
 
 
 def list_steps(recipe: Recipe, config: str, sets: Sequence[str]) -> tuple[Step, ...]:
@@ -46,18 +41,14 @@ def list_steps(recipe: Recipe, config: str, sets: Sequence[str]) -> tuple[Step, 
     """
     home = Path(recipe.artifacts) / recipe.run
     images, pack, split = home / "images", home / "pack", home / "split.csv"
-    table = images / "labels.csv"
+    table, made = images / "labels.csv", pack / "pack.json"
     own: dict[str, Flag] = {"config": config, "set": tuple(sets)}
     packed: dict[str, Flag] = {"config": config, "set": (*sets, f"data.pack={pack}")}
     fields, steps = recipe.simulate.count / 4000, (recipe.training.max_steps or 1500) * len(recipe.members) / 12000
+    pack_line = command("data", "pack", images=images, labels=table, **own, out=pack)
     return (
         Step("simulate cells", command("data", "simulate", **own, out=images), table, 27 * fields),
-        Step(
-            "pack images and labels",
-            command("data", "pack", images=images, labels=table, **own, out=pack),
-            pack / "pack.json",
-            3 * fields,
-        ),
+        Step("pack images and labels", pack_line, made, 3 * fields),
         Step("split into parts", command("data", "split", pack=pack, **own, out=split), split, 2),
         Step(f"train {len(recipe.members)} networks", command("train", "--all", **packed), None, 5 + 395 * steps),
         Step("fit the ensemble", command("ensemble", "fit", **packed), None, 5),
@@ -108,9 +99,27 @@ def describe_time_left(seconds: float) -> str:
 
 
 def _perform(step: Step) -> None:
-    words = shlex.split(step.line)[1:]  # without `python`: this very Python runs it
-    status = subprocess.run([sys.executable, *words], check=False).returncode
-    if status in (130, -2):
+    """Run a step's command; when this process is to stop, so is the command, and it gets the time to save."""
+    child: subprocess.Popen[bytes] | None = None
+    received: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        # The first Ctrl-C of a terminal has reached the command already, and a second signal would end it at once.
+        if child is not None and (number == signal.SIGTERM or len(received) > 1):
+            child.terminate()
+
+    handled = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {one: signal.signal(one, stop) for one in handled}
+    try:
+        child = subprocess.Popen([sys.executable, *shlex.split(step.line)[1:]])  # `python` is this very Python
+        if signal.SIGTERM in received:  # while the command was being started
+            child.terminate()
+        status = child.wait()
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    if received or status in (EXIT_INTERRUPTED, -signal.SIGINT):
         raise KeyboardInterrupt
     if status:
         raise UserError(

@@ -31,7 +31,8 @@ _PREDICT = """Predict a folder of images, a table of feature vectors, or samples
 
 Writes into --out: predictions.csv (labels by name, the probability of every node), submission.csv (Id,Predicted) and
 rejected.csv (images that could not be read, with reasons). Exit status 1 where there are such images, 0 where none."""
-_EXPLAIN = """Print one image's way down the tree: members, calibration, reconciliation, thresholds."""
+_EXPLAIN = "Print one image's way down the tree: members, calibration, reconciliation, thresholds."
+_MISSING = "channels that an image may lack; they are filled with zeros (default: those that training images lacked)"
 
 
 def parser() -> Parser:
@@ -55,24 +56,16 @@ def parser() -> Parser:
     return whole
 
 
-def _add_score_arguments(one: argparse.ArgumentParser, name: str) -> None:
-    group = one.add_argument_group("other models' scores, instead of a run's own members")
-    group.add_argument(
-        "--scores",
-        metavar="NAME=CSV",
-        nargs="+",
-        type=_named_file,
-        action="extend",
-        help="score tables: the first column the id, the others node names",
-    )
+def _add_score_arguments(one: Parser, name: str) -> None:
+    add = one.add_argument_group("other models' scores, instead of a run's own members").add_argument
+    text = "score tables: the first column the id, the others node names"
+    add("--scores", metavar="NAME=CSV", nargs="+", type=_named_file, action="extend", help=text)
     if name == "predict":
         return
-    group.add_argument("--score-kind", choices=("probs", "logits"), help="what the tables hold; it is never guessed")
-    group.add_argument("--labels", metavar="CSV", type=path, help="labels of the samples to fit on")
-    group.add_argument("--taxonomy", metavar="YAML", help="label tree (default: the recipe's)")
-    group.add_argument(
-        "--on-problem", choices=("stop", "skip"), help="rows of --labels that cannot be used (default: stop)"
-    )
+    add("--score-kind", choices=("probs", "logits"), help="what the tables hold; it is never guessed")
+    add("--labels", metavar="CSV", type=path, help="labels of the samples to fit on")
+    add("--taxonomy", metavar="YAML", help="label tree (default: the recipe's)")
+    add("--on-problem", choices=("stop", "skip"), help="rows of --labels that cannot be used (default: stop)")
 
 
 def _named_file(text: str) -> tuple[str, Path]:
@@ -82,44 +75,25 @@ def _named_file(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def _add_image_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--images", metavar="DIR", type=path, help="folder of images")
-    one.add_argument(
-        "--channels", metavar="TEXT", help="which channel is where, as red,green,blue,yellow, if names do not say"
-    )
-    one.add_argument(
-        "--may-be-missing",
-        type=channels,
-        metavar="CHANNELS",
-        default=(),
-        help="channels that an image may lack; they are filled with zeros (default: those that training images lacked)",
-    )
-    one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+def _add_image_arguments(one: Parser) -> None:
+    add = one.add_argument
+    add("--images", metavar="DIR", type=path, help="folder of images")
+    add("--channels", metavar="TEXT", help="which channel is where, as red,green,blue,yellow, if names do not say")
+    add("--may-be-missing", type=channels, metavar="CHANNELS", default=(), help=_MISSING)
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 
 
-def _add_predict_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument(
-        "--vectors", metavar="FILE", type=path, help="feature vectors, as `data pack --vectors` takes them"
-    )
-    one.add_argument("--ids", metavar="FILE", type=path, help="ids of the rows of a .npy file, one per line")
-    one.add_argument("--out", metavar="DIR", type=path, required=True, help="folder for the tables, made if absent")
-    one.add_argument("--overwrite", action="store_true", help="replace tables that are in --out already")
-    one.add_argument(
-        "--batch-size", metavar="N", type=whole_number(1), default=64, help="images at a time (default: 64)"
-    )
-    one.add_argument(
-        "--threads",
-        metavar="N",
-        type=whole_number(1),
-        default=min(8, os.cpu_count() or 1),
-        help="images decoded at a time (default: %(default)s)",
-    )
-    one.add_argument(
-        "--on-problem",
-        choices=("skip", "stop"),
-        default="skip",
-        help="an image that cannot be read: skip it (default), or stop and write nothing",
-    )
+def _add_predict_arguments(one: Parser) -> None:
+    add, threads = one.add_argument, min(8, os.cpu_count() or 1)
+    add("--vectors", metavar="FILE", type=path, help="feature vectors, as `data pack --vectors` takes them")
+    add("--ids", metavar="FILE", type=path, help="ids of the rows of a .npy file, one per line")
+    add("--out", metavar="DIR", type=path, required=True, help="folder for the tables, made if absent")
+    add("--overwrite", action="store_true", help="replace tables that are in --out already")
+    add("--batch-size", metavar="N", type=whole_number(1), default=64, help="images at a time (default: 64)")
+    text = "images decoded at a time (default: %(default)s)"
+    add("--threads", metavar="N", type=whole_number(1), default=threads, help=text)
+    text = "an image that cannot be read: skip it (default), or stop and write nothing"
+    add("--on-problem", choices=("skip", "stop"), default="skip", help=text)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -132,9 +106,9 @@ def main(arguments: Sequence[str]) -> int:
 def _fit(options: argparse.Namespace) -> int:
     if options.scores:
         return _fit_scores(options)
-    given = [flag for flag in ("score_kind", "labels", "taxonomy", "on_problem") if getattr(options, flag)]
-    if given:
-        raise UserError(f"--{given[0].replace('_', '-')} goes with --scores; add the tables, or leave it out")
+    for name in ("score_kind", "labels", "taxonomy", "on_problem"):
+        if getattr(options, name):
+            raise UserError(f"--{name.replace('_', '-')} goes with --scores; add the tables, or leave it out")
     from hpa_hier.ensemble.accept import describe_acceptance
     from hpa_hier.predict.fit_run import fit_run
 
@@ -153,10 +127,8 @@ def _fit(options: argparse.Namespace) -> int:
     if flat is not None:
         print(f"  flat baseline, the mean of {', '.join(member.name for member in flat.members)}")
         if len(flat.members) != len(ensemble.members):
-            print(
-                f"  not compute-matched: {len(ensemble.members)} networks against {len(flat.members)}; "
-                "see ensemble.baseline"
-            )
+            counts = f"{len(ensemble.members)} networks against {len(flat.members)}"
+            print(f"  not compute-matched: {counts}; see ensemble.baseline")
     print(f"wrote {run.ensemble_folder / 'ensemble.json'}")
     return 0
 
@@ -165,22 +137,14 @@ def _fit_scores(options: argparse.Namespace) -> int:
     from hpa_hier.predict.fit_tables import FitRequest, fit_tables
     from hpa_hier.settings.recipe_file import load_recipe
 
-    for flag in ("score_kind", "labels"):
-        if getattr(options, flag) is None:
-            raise UserError(
-                f"--scores needs --{flag.replace('_', '-')} too; see python -m hpa_hier.ensemble fit --help"
-            )
+    for name in ("score-kind", "labels"):
+        if getattr(options, name.replace("-", "_")) is None:
+            raise UserError(f"--scores needs --{name} too; see python -m hpa_hier.ensemble fit --help")
     recipe = load_recipe(options.config, options.sets)
-    folder = Path(recipe.artifacts) / (options.run or recipe.run)
-    if options.run and len(Path(options.run).parts) > 1:
-        folder = Path(options.run)
-    request = FitRequest(
-        _tables(options),
-        options.score_kind,
-        options.labels,
-        options.taxonomy or recipe.taxonomy,
-        options.on_problem or "stop",
-    )
+    named = options.run and len(Path(options.run).parts) > 1
+    folder = Path(options.run) if named else Path(recipe.artifacts, options.run or recipe.run)
+    tree = options.taxonomy or recipe.taxonomy
+    request = FitRequest(_tables(options), options.score_kind, options.labels, tree, options.on_problem or "stop")
     for line in fit_tables(folder, request, recipe.ensemble):
         print(line)
     print(f"wrote {folder / 'ensemble' / 'ensemble.json'}")
@@ -273,12 +237,10 @@ def _open_run(options: argparse.Namespace, fitted: bool) -> Run:
     if fitted and not name:
         artifacts = Path(load_recipe(options.config, options.sets).artifacts)
         name = find_fitted(artifacts)
-        if find_newest(artifacts):
-            print(f"using the ensemble fitted last: {name}")
-        else:
-            print(
-                f"no run is finished: using {name}, which learned from simulated cells only; do not rely on its answers"
-            )
+        warning = (
+            f"no run is finished: using {name}, which learned from simulated cells only; do not rely on its answers"
+        )
+        print(f"using the ensemble fitted last: {name}" if find_newest(artifacts) else warning)
     return Run.open(name or "", options.config, options.sets)
 
 
@@ -289,8 +251,8 @@ def _images(options: argparse.Namespace, predictor: Predictor, only: str | None 
 
 def _tables(options: argparse.Namespace) -> dict[str, Path]:
     """Return the score tables by the names that their models were given."""
-    names = [name for name, _ in options.scores]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"--scores {twice[0]}=…: two tables are called '{twice[0]}'; names must differ")
-    return dict(options.scores)
+    tables: dict[str, Path] = {}
+    for name, file in options.scores:
+        if tables.setdefault(name, file) is not file:
+            raise UserError(f"--scores {name}=…: two tables are called '{name}'; names must differ")
+    return tables

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, one_thread_a_process, path
+from hpa_hier.cli.command import Parser, add_on_problem, one_thread_a_process, path, read_label_table
 
 if TYPE_CHECKING:
     from hpa_hier.taxonomy.draw import Counts, Style
@@ -43,14 +43,11 @@ def main(arguments: Sequence[str]) -> int:
 def parser() -> Parser:
     """Build the parser of the sub-command."""
     whole = Parser("taxonomy", "Check a taxonomy file, and draw it.")
-    check = whole.add_command(
-        "check", "Check a taxonomy file and draw its tree; with labels, also the number of images at each node."
-    )
+    summary = "Check a taxonomy file and draw its tree; with labels, also the number of images at each node."
+    check = whole.add_command("check", summary)
     check.add_argument("file", metavar="FILE", help="the taxonomy, such as hierarchy/hpa28.yaml")
     check.add_argument("--labels", metavar="CSV", type=path, help="a label table: count its images at each node")
-    check.add_argument(
-        "--on-problem", choices=("stop", "skip"), default="stop", help="rows that cannot be used (default: stop)"
-    )
+    add_on_problem(check)
     check.add_argument("--run", metavar="NAME|DIR", help="list this run's members that are stale under this file")
     return whole
 
@@ -68,24 +65,18 @@ def _choose_style() -> Style:
 
 
 def _count_images(taxonomy: Taxonomy, options: argparse.Namespace) -> Counts:
-    from hpa_hier.data.labels.table import read_labels, targets
+    from hpa_hier.data.labels.table import targets
     from hpa_hier.taxonomy.draw import Counts
 
-    table = read_labels(options.labels, taxonomy, options.on_problem)
-    for problem in table.problems:
-        print(f"left out: {problem}", file=sys.stderr)
+    table = read_label_table(options, taxonomy)
     images = targets(table.nodes, taxonomy).present.sum(axis=0)
     return Counts(dict(zip(taxonomy.nodes, map(int, images), strict=True)), len(table.ids))
 
 
 def _describe_counts(taxonomy: Taxonomy, counts: Counts) -> str:
-    lines = [
-        f"{counts.total:,} images; an image counts once for each of its nodes and for those above (true-path rule)"
-    ]
+    text = f"{counts.total:,} images; an image counts once for each of its nodes and for those above (true-path rule)\n"
     absent = [leaf for leaf in taxonomy.leaves if not counts.images[leaf]]
-    if absent:
-        lines.append(f"no image shows: {', '.join(absent)}")
-    return "\n".join(lines) + "\n"
+    return text + (f"no image shows: {', '.join(absent)}\n" if absent else "")
 
 
 def _describe_members(taxonomy: Taxonomy, name: str) -> str:
@@ -112,18 +103,14 @@ def _describe_members(taxonomy: Taxonomy, name: str) -> str:
     if len(lines) == 1:
         return f"{run.folder} has no finished member yet\n"
     if commands:
-        lines += [
-            "train these again, the others stay as they are:",
-            *(f"  {command}" for command in dict.fromkeys(commands)),
-        ]
+        lines.append("train these again, the others stay as they are:")
+        lines += [f"  {command}" for command in dict.fromkeys(commands)]
     return "\n".join(lines) + "\n"
 
 
 def _selected_nodes(taxonomy: Taxonomy, selector: dict[str, str]) -> tuple[str, ...]:
-    """Return the nodes that a selector stands for by now; none where it names what is gone, or a partition."""
-    level, group = selector.get("level"), selector.get("group")
+    """Return the nodes that a selector means by now; none where it names what is gone, or a partition."""
+    level, group = selector.get("level", ""), selector.get("group", "")
     if level in taxonomy.levels:
-        return taxonomy.level(str(level))
-    if group in taxonomy.nodes and not taxonomy.is_leaf(str(group)):
-        return taxonomy.group(str(group))
-    return ()
+        return taxonomy.level(level)
+    return taxonomy.group(group) if group in taxonomy.nodes and not taxonomy.is_leaf(group) else ()
