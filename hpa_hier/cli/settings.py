@@ -38,7 +38,6 @@ def main(arguments: Sequence[str]) -> int:
             raise UserError(f"{key}: no such setting{did_you_mean(key, known)}")
         for row in rows:
             if row.key == key or row.key.startswith(f"{key}."):
-                facts = "; ".join(filter(None, (row.unit, row.limits, " | ".join(row.choices))))
-                print(f"{row.key}: {row.default}" + (f"  [{facts}]" if facts else ""))
+                print(f"{row.key}: {row.default}  {row.facts}".rstrip())
                 print(f"    {row.meaning}")
     return 0

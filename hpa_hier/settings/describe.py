@@ -5,44 +5,36 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
-
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from functools import cache
+from typing import Any
 
 from hpa_hier.files.yaml_file import write_yaml
 from hpa_hier.settings.recipe import Recipe
 
 _WIDTH = 120  # characters of a line
+_LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 
 
 @dataclass(frozen=True)
 class SettingRow:
-    """One setting.
+    """One setting."""
 
-    Attributes:
-        key: as `--set` takes it, such as ``training.epochs``; of a member, ``members.NAME.seed``.
-        default: as YAML; "" where the setting must be given.
-        unit: of its numbers, "" where there is none.
-        choices: the words that it takes; () where others are taken too.
-        limits: of its numbers, such as ``16 to 2048``.
-        meaning: what it does.
-    """
-
-    key: str
-    default: str
-    unit: str
-    choices: tuple[str, ...]
-    limits: str
+    key: str  # as `--set` takes it, such as training.epochs; of a member, members.NAME.seed
+    default: str  # as YAML; "" where the setting must be given
+    unit: str  # of its numbers, "" where there is none
+    choices: tuple[str, ...]  # the words that it takes; () where others are taken too
+    limits: str  # of its numbers, such as `16 to 2048`
     meaning: str
 
+    @property
+    def facts(self) -> str:
+        """Unit, range and choices in brackets; "" where there are none."""
+        facts = "; ".join(filter(None, (self.unit, self.limits, " | ".join(self.choices))))
+        return f"[{facts}]" if facts else ""
 
-def list_settings(model: type[BaseModel] = Recipe, above: str = "") -> Iterator[SettingRow]:
-    """Yield the settings of a block and of the blocks in it, in their order.
 
-    Args:
-        model: the block.
-        above: what its keys begin with.
+def list_settings() -> Iterator[SettingRow]:
+    """Yield every setting of a recipe, in order.
 
     >>> rows = {row.key: row for row in list_settings()}
     >>> row = rows["data.image_size"]
@@ -51,87 +43,65 @@ def list_settings(model: type[BaseModel] = Recipe, above: str = "") -> Iterator[
     >>> rows["training.optimizer"].choices
     ('adamw', 'adam', 'sgd')
     """
-    for name, field in model.model_fields.items():
-        block = _block(field.annotation)
-        if block and not get_args(field.annotation):
-            yield from list_settings(block, f"{above}{name}.")
-            continue
-        yield _row(f"{above}{name}", field)
-        if block:
-            yield from list_settings(block, f"{above}{name}.NAME.")
+    yield from _rows(_schema(), "")
 
 
 def describe_settings() -> str:
     """Return every setting as the text of a recipe that changes nothing: meaning, unit and range above each default."""
-    return "\n".join(_lines(Recipe, Recipe().model_dump(mode="json"), ""))
+    return "\n".join(_lines(_schema(), ""))
 
 
-def _lines(model: type[BaseModel], values: dict[str, Any], indent: str) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        block = _block(field.annotation)
-        if block and not get_args(field.annotation):
-            yield from [] if indent else [""]
-            yield f"{indent}# {block.__doc__}"
-            yield f"{indent}{name}:"
-            yield from _lines(block, values[name], indent + "  ")
+@cache
+def _schema() -> dict[str, Any]:
+    return Recipe.model_json_schema()
+
+
+def _block(field: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the block of settings that a field is, or is a list of."""
+    name = field.get("$ref") or field.get("items", {}).get("$ref")
+    return _schema()["$defs"][name.rpartition("/")[2]] if name else None
+
+
+def _rows(block: dict[str, Any], above: str) -> Iterator[SettingRow]:
+    for name, field in block["properties"].items():
+        inner = _block(field)
+        if "$ref" not in field:
+            yield _row(f"{above}{name}", field)
+        if inner:
+            yield from _rows(inner, f"{above}{name}." if "$ref" in field else f"{above}{name}.NAME.")
+
+
+def _lines(block: dict[str, Any], indent: str) -> Iterator[str]:
+    for name, field in block["properties"].items():
+        inner = _block(field)
+        if inner and "$ref" in field:
+            yield from ([] if indent else [""]) + [f"{indent}# {inner['description']}", f"{indent}{name}:"]
+            yield from _lines(inner, indent + "  ")
             continue
-        yield from _comment(_row(name, field), indent)
-        yield indent + write_yaml({name: values[name]}).rstrip()
-        if block:
-            for inner, one in block.model_fields.items():
-                row = _row(inner, one)
-                yield from _comment(row, indent + "#   ", "")
-                yield f"{indent}#   {inner}: {row.default}".rstrip()
+        yield from _setting_lines(_row(name, field), indent + "# ", indent)
+        for row in _rows(inner, "") if inner else ():
+            yield from _setting_lines(row, indent + "#   ", indent + "#   ")
 
 
-def _comment(row: SettingRow, indent: str, mark: str = "# ") -> list[str]:
-    facts = "; ".join(filter(None, (row.unit, row.limits, " | ".join(row.choices))))
-    text = row.meaning + (f" [{facts}]" if facts else "")
-    return textwrap.wrap(text, _WIDTH, initial_indent=indent + mark, subsequent_indent=indent + mark)
+def _setting_lines(row: SettingRow, comment: str, indent: str) -> list[str]:
+    text = f"{row.meaning} {row.facts}".rstrip()
+    lines = textwrap.wrap(text, _WIDTH, initial_indent=comment, subsequent_indent=comment)
+    return [*lines, f"{indent}{row.key}: {row.default}".rstrip()]
 
 
-def _row(key: str, field: FieldInfo) -> SettingRow:
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    default = "" if field.is_required() else write_yaml({"x": _plain(field.default)}).removeprefix("x:").strip()
-    limits = _limits([*field.metadata, *_metadata(field.annotation)])
-    choices = tuple(dict.fromkeys(map(str, _words(field.annotation))))
-    return SettingRow(key, default, str(extra.get("unit", "")), choices, limits, field.description or "")
+def _row(key: str, field: dict[str, Any]) -> SettingRow:
+    default = write_yaml({"x": field["default"]}).removeprefix("x:").strip() if "default" in field else ""
+    bounds = {name: bound for name in _LIMITS for bound in _values(field, name) if bound != 1 << 32}  # that of seeds
+    limits = ", ".join(f"{_LIMITS[name]} {bound}" for name, bound in bounds.items())
+    if {"minimum", "maximum"} <= bounds.keys():
+        limits = f"{bounds['minimum']} to {bounds['maximum']}"
+    choices = tuple(str(one) for words in _values(field, "enum") for one in words)
+    return SettingRow(key, default, field.get("unit", ""), choices, limits, field.get("description", ""))
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any setting's default
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _block(annotation: object) -> type[BaseModel] | None:
-    """Return the block of settings that an annotation is, or is a list of."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for kind in get_args(annotation) if (found := _block(kind))), None)
-
-
-def _words(annotation: object) -> Iterator[object]:
-    if get_origin(annotation) is Literal:
-        yield from get_args(annotation)
-    else:
-        for kind in get_args(annotation):
-            yield from _words(kind)
-
-
-def _metadata(annotation: object) -> Iterator[object]:
-    """Yield what is annotated inside a list, a mapping or an optional value."""
-    yield from getattr(annotation, "__metadata__", ())
-    for kind in get_args(annotation):
-        yield from _metadata(kind)
-
-
-def _limits(metadata: list[object]) -> str:
-    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    bounds: dict[str, float] = {}
-    for one in metadata:
-        for limit in getattr(one, "metadata", None) or [one]:
-            bounds |= {
-                name: getattr(limit, name) for name in words if getattr(limit, name, 1 << 32) not in (None, 1 << 32)
-            }
-    if {"ge", "le"} <= bounds.keys():
-        return f"{bounds['ge']} to {bounds['le']}"
-    return ", ".join(f"{word} {bounds[name]}" for name, word in words.items() if name in bounds)
+def _values(schema: object, key: str) -> Iterator[Any]:
+    """Yield what a key has anywhere in a schema, as inside a list's items."""
+    if isinstance(schema, dict):
+        yield from [schema[key]] if key in schema else []
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _values(part, key)

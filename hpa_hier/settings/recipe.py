@@ -7,8 +7,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hpa_hier.settings.base import Channel, Count, Folds, Fraction, Positive, Seed, Settings, Share, Side, Word, setting
-from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.settings.training import (
+    Channel,
+    Folds,
+    Fraction,
+    Positive,
+    Settings,
+    Share,
+    Side,
+    TrainingSettings,
+    setting,
+)
+
+Seed = Annotated[int, Field(ge=0, lt=1 << 32)]  # what every library takes
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # names a folder
 
 
 class DataSettings(Settings):
@@ -40,14 +52,12 @@ class SimulateSettings(Settings):
     """The simulated cells that are used where data.pack is null."""
 
     count: Positive = setting(4000, "number of images", "images")
-    image_size: Annotated[int, Field(ge=32, le=1024)] = setting(64, "side of the images", "pixels")
+    image_size: int = setting(64, "side of the images", "pixels", ge=32, le=1024)
     imbalance: Share = setting(1.0, "1: the class counts of the real table; 0: all classes alike")
     radius: tuple[Fraction, Fraction] | None = setting(
         None, "smallest and largest mean radius of a field's cells; null: one that suits the size", "share of the side"
     )
-    supersample: Annotated[int, Field(ge=1, le=8)] = setting(
-        1, "how much larger fields are simulated before they are shrunk", "times the side"
-    )
+    supersample: int = setting(1, "how much larger fields are simulated, then shrunk", "times the side", ge=1, le=8)
     variety: Share = setting(0.0, "up to 1: contrast, sharpness, weak channels and compression vary more than nature's")
     seed: Seed = setting(0, "seed of the simulation")
 
@@ -62,9 +72,7 @@ class SimulateSettings(Settings):
 class SplitSettings(Settings):
     """Train, calibration and test parts."""
 
-    fractions: tuple[Fraction, Fraction, Fraction] = setting(
-        (0.70, 0.15, 0.15), "shares of the train, calibration and test parts; their sum is 1"
-    )
+    fractions: tuple[Fraction, Fraction, Fraction] = setting((0.70, 0.15, 0.15), "train, calibration and test shares")
     folds: Folds = setting(0, "folds that the train and calibration parts are divided into; 0: none", "folds")
     seed: Seed = setting(0, "seed of the split")
     near_duplicates: Annotated[int, Field(ge=0, le=15)] | None = setting(
@@ -84,12 +92,10 @@ class PartitionSettings(Settings):
     """Which leaves are majority classes: those with many training images, or those named."""
 
     majority_min_images: Positive | None = setting(
-        None, "training images that a majority leaf has at least; null: a twentieth of all", "images"
+        None, "needed by a majority leaf; null: a twentieth of all", "images"
     )
     majority: tuple[str, ...] = setting((), "leaves that are the majority whatever their counts; empty: by count")
-    virtual_nodes: bool = setting(
-        False, "add the nodes has_majority and has_minority above the leaves; the level partition is these two"
-    )
+    virtual_nodes: bool = setting(False, "add has_majority and has_minority above the leaves, as the level partition")
 
 
 class MemberSettings(Settings):
@@ -132,9 +138,7 @@ class EnsembleSettings(Settings):
         "how a member's logits are calibrated: temperature (one slope), platt (slope and offset of each node), "
         "isotonic (a curve) or none",
     )
-    shrink_positives: Annotated[float, Field(ge=0)] = setting(
-        50.0, "number of positives at which a node's own slope or curve counts half", "positives"
-    )
+    shrink_positives: float = setting(50.0, "count at which a node's own slope or curve counts half", "positives", ge=0)
     aggregate: str = setting(
         "logistic_stack",
         "how members are combined: logistic_stack, mean, concat (each node from the most specialised member), rnn (a "
@@ -150,25 +154,21 @@ class EnsembleSettings(Settings):
     )
     fixed_threshold: Fraction = setting(0.5, "the threshold of all nodes for `thresholds: fixed`", "probability")
     hand_thresholds: dict[str, Fraction] = setting({}, "thresholds set by hand, as {Nucleoplasm: 0.4}", "probability")
-    small_class_positives: Count = setting(
-        20, "classes with fewer get the prevalence threshold for f1, and the plugin one for bagged", "positives"
+    small_class_positives: int = setting(
+        20, "classes with fewer get the prevalence threshold for f1, and the plugin one for bagged", "positives", ge=0
     )
-    bootstrap: Count = setting(200, "resamples for a threshold's interval", "resamples")
+    bootstrap: int = setting(200, "resamples for a threshold's interval", "resamples", ge=0)
     folds: Folds = setting(5, "thresholds are fitted on out-of-fold probabilities; 0: in sample", "folds")
-    accept: Fraction = setting(
-        0.8, "confidence that the aggregate beats the mean, else the mean is used; needs folds", "probability"
-    )
+    accept: Fraction = setting(0.8, "confidence that lets the aggregate replace the mean; needs folds", "probability")
     safe_precision: Fraction = setting(0.9, "share of safe answers that must be right on held-out scores", "precision")
 
 
 class ReportSettings(Settings):
     """Results and their intervals."""
 
-    bootstrap: Count = setting(1000, "resamples for a result's interval", "resamples")
+    bootstrap: int = setting(1000, "resamples for a result's interval", "resamples", ge=0)
     interval: Fraction = setting(0.95, "confidence of the intervals", "probability")
-    gallery: Annotated[int, Field(ge=0, le=100)] = setting(
-        12, "images in each of best, worst and most uncertain", "images"
-    )
+    gallery: int = setting(12, "images in each of best, worst and most uncertain", "images", ge=0, le=100)
     seed: Seed = setting(0, "seed of the resamples")
 
 

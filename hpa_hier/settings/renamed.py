@@ -16,10 +16,10 @@ KEYS = {  # old key → new key, in the same block
     "ensemble.flat": "ensemble.baseline",
 }
 CHOICES = {  # (key, old choice) → new choice
-    ("ensemble.aggregate", "ridge"): "logistic_stack",
+    ("ensemble.aggregate", "ridge"): "logistic_stack"
 }
 REMOVED_KEYS = {  # key → what to do instead; what was saved is read without it
-    "training.fourth_channel": "leave it out: a channel past red, green and blue gets the mean of their filters",
+    "training.fourth_channel": "leave it out: a channel past red, green and blue gets the mean of their filters"
 }
 REMOVED_CHOICES = {  # (key, choice) → (choice that it is read as where it was saved, why it was removed)
     ("ensemble.aggregate", "stack"): ("logistic_stack", "it did not always converge, and is never better"),

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from hpa_hier.settings.base import (
-    AboveZero,
-    Channel,
-    Count,
-    Dropout,
-    Folds,
-    Fraction,
-    Positive,
-    Settings,
-    Share,
-    Side,
-    setting,
-)
+Channel = Literal["red", "green", "blue", "yellow"]
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+AboveZero = Annotated[float, Field(gt=0)]
+Folds = Annotated[int, Field(ge=0, le=20)]
+Side = Annotated[int, Field(ge=16, le=2048)]  # pixels
 
 LOSS_OPTIONS: dict[str, tuple[str, ...]] = {  # numbers that a loss takes beside its formula
     "focal": ("gamma",),
@@ -32,30 +28,40 @@ BELOW_ONE = {"class_balanced": "beta", "asymmetric": "clip"}  # numbers that end
 WEIGHTED_LOSSES = ("weighted_bce", "class_weighted")  # those that take weights by hand
 
 
+def setting(default: object, meaning: str, unit: str = "", **limits: Any) -> Any:  # noqa: ANN401 - any type's
+    """Declare a setting of a block: its default, what it does, the unit of its numbers and, as `ge=0`, their limits."""
+    return Field(default, description=meaning, json_schema_extra={"unit": unit} if unit else None, **limits)
+
+
+class Settings(BaseModel):
+    """A frozen block of settings that refuses unknown names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_truth_value(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and info.field_name and cls.model_fields[info.field_name].annotation is not bool:
+            raise ValueError("must not be true or false")
+        return value
+
+
 class AugmentSettings(Settings):
     """What training varies; geometry never changes colour."""
 
     flips_and_quarter_turns: bool = setting(True, "images are flipped and turned by quarters at random")
-    rotate: Annotated[float, Field(ge=0, le=180)] = setting(15.0, "rotation either way", "degrees")
+    rotate: float = setting(15.0, "rotation either way", "degrees", ge=0, le=180)
     scale: Dropout = setting(0.1, "change of the scale either way", "share of the size")
     shift: Dropout = setting(0.05, "shift either way", "share of the side")
     gain: Dropout = setting(0.2, "change of each channel's intensity either way", "share of the intensity")
-    drop_channels: dict[Channel, Share] = setting(
-        {}, "how often a channel is all zeros, as a missing one is, as {yellow: 0.5}", "probability"
-    )
+    drop_channels: dict[Channel, Share] = setting({}, "how often a channel is zeroed, as {yellow: 0.5}", "probability")
     gamma: Dropout = setting(0.0, "each channel's exponent is between 1 - gamma and 1 + gamma")
-    crop: Annotated[float, Field(gt=0, le=1)] = setting(
-        1.0, "least area that a random crop keeps; 1: no crop", "share of the area"
-    )
-    elastic: Annotated[float, Field(ge=0, le=0.05)] = setting(
-        0.0, "how far bending moves a point at most, as 0.03", "share of the side"
-    )
+    crop: float = setting(1.0, "least area that a random crop keeps; 1: no crop", "share of the area", gt=0, le=1)
+    elastic: float = setting(0.0, "how far bending moves a point at most", "share of the side", ge=0, le=0.05)
     mixing: Literal["none", "mixup", "cutmix", "union_mean"] = setting(
         "none", "how two images are mixed; union_mean: the mean of two minority images with all labels of both"
     )
-    mixing_share: Share = setting(
-        0.5, "how often an image is mixed; under cooccurrence or weighted balance, an additional copy", "probability"
-    )
+    mixing_share: Share = setting(0.5, "how often an image is mixed, or under a plan, a copy added", "probability")
     mixing_alpha: AboveZero = setting(1.0, "mixup, cutmix: the share of each image is drawn from Beta(alpha, alpha)")
     only_minority: bool = setting(False, "vary only the images that carry a minority leaf")
 
@@ -64,19 +70,15 @@ class MlpSettings(Settings):
     """Hidden layers over feature vectors: those of the backbone mlp, or between frozen features and the head."""
 
     hidden: Positive = setting(256, "width of each hidden layer")
-    layers: Annotated[int, Field(ge=0, le=16)] = setting(2, "hidden layers; 0: the head sees the features themselves")
+    layers: int = setting(2, "hidden layers; 0: the head sees the features themselves", ge=0, le=16)
     dropout: Dropout = setting(0.0, "outputs of each hidden layer left out in training", "share")
-    input_dropout: Dropout = setting(
-        0.0, "inputs left out in training; 0.1 or 0.2 help where features are few and labels many", "share"
-    )
+    input_dropout: Dropout = setting(0.0, "inputs left out in training; helps where features are few", "share")
 
 
 class ChainSettings(Settings):
     """The head of conditional logits."""
 
-    first_stage: Share = setting(
-        0.5, "steps that train the conditional logits, before the unconditional ones", "share of the steps"
-    )
+    first_stage: Share = setting(0.5, "steps that train the conditional logits first", "share of the steps")
 
 
 class LevelsSettings(Settings):
@@ -91,9 +93,7 @@ class ArcfaceSettings(Settings):
 
     embedding: Positive = setting(128, "width of the embedding")
     scale: AboveZero = setting(30.0, "factor of the cosines before the softmax")
-    margin: Annotated[float, Field(ge=0, lt=1.5)] = setting(
-        0.3, "how much nearer an image must be to its own antibody than to any other", "radians"
-    )
+    margin: float = setting(0.3, "how much nearer an image must be to its own antibody", "radians", ge=0, lt=1.5)
     neighbours: Positive = setting(20, "training images that vote", "images")
     temperature: AboveZero = setting(0.1, "difference in cosine that makes a neighbour count e times as much")
 
@@ -105,9 +105,7 @@ class TrainingSettings(Settings):
         "small_cnn",
         "small_cnn, two_conv_cnn, four_conv_cnn, or any timm model name, such as resnet34 on a GPU; mlp: for vectors",
     )
-    pretrained: bool = setting(
-        False, "start from timm's weights, much better with few images; needs a network, or `weights`"
-    )
+    pretrained: bool = setting(False, "start from timm's weights; needs a network, or `weights`")
     weights: str | None = setting(None, "a local safetensors file of backbone weights, instead of the hub's")
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8,64}$")] | None = setting(
         None, "checksum of that file, or at least its first 8 digits; training stops where the file has another"
@@ -117,9 +115,7 @@ class TrainingSettings(Settings):
         "own", "pooling before the head: the backbone's own, or another; spp: spatial pyramid"
     )
     dense: tuple[Positive, ...] = setting((), "widths of rectified layers between the pooling and the head")
-    sizes: tuple[Side, ...] = setting(
-        (), "sides that batches are resized to, in turn; empty: the pack's own side", "pixels"
-    )
+    sizes: tuple[Side, ...] = setting((), "sides that batches are resized to, in turn; empty: the pack's", "pixels")
     dropout: Dropout = setting(0.1, "features left out before the head in training", "share")
     frozen: bool = setting(False, "run the backbone once and keep it as it is; only what follows it is trained")
     mlp: MlpSettings = MlpSettings()
@@ -132,17 +128,9 @@ class TrainingSettings(Settings):
     chain: ChainSettings = ChainSettings()
     levels: LevelsSettings = LevelsSettings()
     loss: Literal[
-        "bce",
-        "focal",
-        "weighted_bce",
-        "class_weighted",
-        "asymmetric",
-        "class_balanced",
-        "distribution_balanced",
-        "logit_adjusted",
-        "soft_f1",
-        "max_constraint",
-    ] = setting("bce", "the loss; max_constraint answers for the nodes above, too; docs/training.md has the formulas")
+        "bce", "focal", "weighted_bce", "class_weighted", "asymmetric", "class_balanced", "distribution_balanced",
+        "logit_adjusted", "soft_f1", "max_constraint",
+    ] = setting("bce", "max_constraint answers for the nodes above too; docs/training.md has the formulas")  # fmt: skip
     loss_options: dict[str, Annotated[float, Field(ge=0)]] | None = setting(
         None, "numbers of the loss, as {gamma: 1.5}; docs/training.md lists them"
     )
@@ -154,32 +142,22 @@ class TrainingSettings(Settings):
         "how rare classes are seen more often: by repeat factors; by a plan that holds common classes back; by drawing "
         "from this plan; or by copies of every image with a rare class",
     )
-    balance_target: Fraction = setting(
-        0.01, "all but repeat: what each class is lifted to", "share of the training images"
-    )
-    balance_bound: Annotated[float, Field(ge=0)] = setting(
-        0.15, "cooccurrence, weighted: largest growth of a class that has its share already", "share"
-    )
-    balance_most: Annotated[int, Field(ge=1, le=1000)] = setting(
-        32, "cooccurrence, weighted: no image is repeated more often", "times"
-    )
+    balance_target: Fraction = setting(0.01, "all but repeat: what each class is lifted to", "share of the images")
+    balance_bound: float = setting(0.15, "cooccurrence, weighted: largest growth of a common class", "share", ge=0)
+    balance_most: int = setting(32, "cooccurrence, weighted: most repeats of an image", "times", ge=1, le=1000)
     epochs: Positive = setting(30, "passes over the training images", "epochs")
     max_steps: Count = setting(0, "optimiser steps; 0: as many as the epochs hold", "steps")
     batch_size: Positive = setting(64, "images in a step, on each device", "images")
     learning_rate: AboveZero = setting(1e-3, "largest learning rate of the schedule")
-    weight_decay: Annotated[float, Field(ge=0)] = setting(1e-2, "weight decay of the optimiser")
+    weight_decay: float = setting(1e-2, "weight decay of the optimiser", ge=0)
     optimizer: Literal["adamw", "adam", "sgd"] = setting("adamw", "the optimiser; sgd has momentum 0.9")
-    folds: Folds = setting(
-        0, "as split.folds: a network for each fold, scored on the samples it has not seen; 0: one network", "folds"
-    )
+    folds: Folds = setting(0, "as split.folds: a network for each fold, scored on the rest; 0: one", "folds")
     schedule: Literal["one_cycle", "warmup_cosine", "constant"] = setting("one_cycle", "the learning-rate schedule")
     warmup: Dropout = setting(0.05, "warmup_cosine: steps in which the rate rises", "share of the steps")
     backbone_rate: AboveZero = setting(1.0, "the backbone's learning rate", "times the head's")
     freeze_epochs: Count = setting(0, "first epochs, in which the backbone's weights do not change", "epochs")
     accumulate: Positive = setting(1, "batches whose gradients make one optimiser step", "batches")
-    ema: Dropout = setting(
-        0.0, "decay of the weights' moving average, as 0.999, which is watched and kept; 0: the weights themselves"
-    )
+    ema: Dropout = setting(0.0, "decay of the weights' moving average, which is kept, as 0.999; 0: no average")
     stop_on: Literal["macro_f1", "macro_sample_f1", "loss", "none"] = setting(
         "macro_f1", "what is watched on the calibration part to stop early and to keep the best epoch"
     )
@@ -193,30 +171,26 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _check_loss(self) -> TrainingSettings:
-        known = LOSS_OPTIONS.get(self.loss, ())
-        unknown = sorted(set(self.loss_options or {}) - set(known))
+        options, known = self.loss_options or {}, LOSS_OPTIONS.get(self.loss, ())
+        unknown = sorted(set(options) - set(known))
         if unknown:
             takes = f"takes {', '.join(known)}" if known else "takes no numbers; set loss_options to null"
             raise ValueError(f"loss_options: loss '{self.loss}' has no {unknown[0]!r}; it {takes}")
         bounded = BELOW_ONE.get(self.loss, "")
-        if (self.loss_options or {}).get(bounded, 0.0) >= 1:
+        if options.get(bounded, 0.0) >= 1:
             raise ValueError(f"loss_options: {bounded} of '{self.loss}' must be below 1")
-        if (self.loss_options or {}).get("scale", 1.0) == 0:
+        if options.get("scale", 1.0) == 0:
             raise ValueError(f"loss_options: scale of '{self.loss}' must be above 0")
         if self.class_weights and self.loss not in WEIGHTED_LOSSES:
             raise ValueError(f"class_weights go with loss {' or '.join(WEIGHTED_LOSSES)}, not '{self.loss}'")
         if self.loss == "class_weighted" and not self.class_weights:
             raise ValueError("loss 'class_weighted' needs class_weights, as {Nucleoplasm: 0.5, Endosomes: 8}")
-        return self
-
-    @model_validator(mode="after")
-    def _check_weights(self) -> TrainingSettings:
         if self.weights_sha256 and not self.weights:
             raise ValueError("weights_sha256 is that of the file in training.weights; name it, or leave both out")
         return self
 
     @model_validator(mode="after")
-    def _check_chain(self) -> TrainingSettings:
+    def _check_head(self) -> TrainingSettings:
         if self.head == "chain" and self.loss == "max_constraint":
             raise ValueError("loss 'max_constraint' and head 'chain' are two ways to one end; give one of them")
         if self.head == "chain" and self.loss == "logit_adjusted":
@@ -224,10 +198,6 @@ class TrainingSettings(Settings):
                 "loss 'logit_adjusted' shifts by the share of all images, and head 'chain' learns shares given the "
                 "parents; give one of them"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_arcface(self) -> TrainingSettings:
         if self.head == "arcface" and self.loss != "bce":
             raise ValueError(f"head 'arcface' has a loss of its own; leave loss out, got '{self.loss}'")
         if self.head == "arcface" and self.augment.mixing != "none":
