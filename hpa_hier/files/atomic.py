@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -15,7 +15,6 @@ from pydantic import BaseModel, ValidationError
 
 from hpa_hier.errors import UserError
 
-_CHUNK = 1 << 20  # bytes read at a time while hashing
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -100,21 +99,17 @@ def refuse_foreign(path: Path, first: str) -> None:
     """
     if path.is_dir():
         raise UserError(f"{path}: a folder is in the way of a file; move it, or name another place")
-    if not path.exists():
-        return
-    with path.open("rb") as handle:
-        begins = handle.read(len(first.encode()))
-    if begins != first.encode():
-        raise UserError(f"{path}: exists and was not written by this command; name another file, or move this one")
+    if path.exists():
+        with path.open("rb") as handle:
+            if handle.read(len(first.encode())) != first.encode():
+                cure = "name another file, or move this one"
+                raise UserError(f"{path}: exists and was not written by this command; {cure}")
 
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content as 64 hex digits."""
-    digest = hashlib.sha256()
     with path.open("rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def text_digest(*parts: str) -> str:
@@ -125,21 +120,13 @@ def text_digest(*parts: str) -> str:
     >>> text_digest("leaf")
     '52baff9b2464fbef'
     """
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.encode("utf-8"))
-        digest.update(b"\0")
-    return digest.hexdigest()[:16]
+    return hashlib.sha256(b"".join(part.encode("utf-8") + b"\0" for part in parts)).hexdigest()[:16]
 
 
 def _sync_folder(folder: Path) -> None:
-    try:
+    with suppress(OSError):  # Windows cannot open folders, and some network file systems refuse to sync them
         handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # a file system that cannot open folders, as on Windows
-        return
-    try:
-        os.fsync(handle)
-    except OSError:  # some network file systems refuse to sync a folder
-        pass
-    finally:
-        os.close(handle)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

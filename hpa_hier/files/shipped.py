@@ -32,14 +32,13 @@ def find_shipped(name: str, folder: str = "configs") -> Path:
         if path.is_file() or (path.exists() and not bare):
             return path
         path = Path(folder, f"{name}.yaml") if bare else path
-        if path.parts[:1] and path.parts[0] in _FOLDERS and ".." not in path.parts:
-            for found in (path, *(home / path for home in _HOMES)):
-                if found.is_file():
-                    return found
+        home = path.parts[0] if path.parts[:1] and path.parts[0] in _FOLDERS else ""
+        for found in (path, *(root / path for root in _HOMES)) if home and ".." not in path.parts else ():
+            if found.is_file():
+                return found
     except (OSError, ValueError) as error:  # a name too long, or with a NUL
         raise UserError(f"{name!r}: cannot be a file's name ({error})") from None
-    home = path.parts[0] if path.parts[:1] and path.parts[0] in _FOLDERS else folder
-    names = [one for one in shipped_names() if one.startswith(f"{home}/")]
+    names = [one for one in shipped_names() if one.startswith(f"{home or folder}/")]
     shipped = ", ".join(one for one in names if one.count("/") == 1)
     raise UserError(
         f"{name}: no such file{did_you_mean(path.as_posix(), names).rstrip('?')}; check the path, or use one that is "

@@ -26,6 +26,7 @@ MAX_DEPTH = 32  # mappings and lists inside each other
 _WIDTH = 120  # characters of a line that is written
 _MAX_DIGITS = 18  # longer runs of digits are identifiers rather than numbers, and stay text
 
+_NO_TEXT = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TAB_INDENT = re.compile(r"^ *\t[ \t]*[^ \t\r\n]", re.MULTILINE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # a scalar may hold tabs and line ends only
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
@@ -56,7 +57,7 @@ class YamlDocument:
         return self.lines.get(keys, 1)
 
     def error(self, problem: str, *keys: Key) -> UserError:
-        """Return a UserError that begins with the file and the line of `keys`."""
+        """Return an error that begins with the file and the line of `keys`."""
         return UserError(f"{self.source}:{self.line(*keys)}: {problem}")
 
 
@@ -70,14 +71,7 @@ def read_yaml(path: Path) -> YamlDocument:
 
 
 def parse_yaml(text: str, source: str) -> YamlDocument:
-    r"""Parse YAML text in the strict subset.
-
-    Args:
-        text: one YAML document.
-        source: what errors call it.
-
-    Returns:
-        The value with its lines; an empty text's value is None.
+    r"""Parse one YAML document in the strict subset; an empty text's value is None.
 
     Raises:
         UserError: with `source:line` and what to do.
@@ -88,14 +82,11 @@ def parse_yaml(text: str, source: str) -> YamlDocument:
     _check_text(text, source)
     loader = _Loader(text, source)
     try:
-        value = loader.convert(loader.get_single_node(), ())
+        return YamlDocument(loader.convert(loader.get_single_node(), ()), source, loader.lines)
     except yaml.MarkedYAMLError as error:
         raise UserError(_syntax_message(error, source)) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # ValueError: "\U99999999" is no character
         raise UserError(f"{source}:{loader.last_line}: not valid YAML ({_one_line(error)}); correct it there") from None
-    finally:
-        loader.dispose()
-    return YamlDocument(value, source, loader.lines)
 
 
 def write_yaml(value: Value) -> str:
@@ -111,29 +102,28 @@ def write_yaml(value: Value) -> str:
 
 def _check_text(text: str, source: str) -> None:
     """Refuse what the scanner would report in words of its own, or not at all: control characters, tabs as indent."""
-    bad = re.search(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
-    if bad:
-        line = text.count("\n", 0, bad.start()) + 1
-        cause = "a NUL byte: this is no text file" if bad[0] == "\0" else f"the control character {bad[0]!a}"
-        raise UserError(f"{source}:{line}: holds {cause}; remove it, or name a YAML file")
-    tab = _TAB_INDENT.search(text)
-    if tab:
-        line = text.count("\n", 0, tab.start()) + 1
-        raise UserError(f"{source}:{line}: a tab in the indentation; YAML needs spaces, so replace it by spaces")
+    found = _NO_TEXT.search(text) or _TAB_INDENT.search(text)
+    if found:
+        line = text.count("\n", 0, found.start()) + 1
+        problem = "a tab in the indentation; YAML needs spaces, so replace it by spaces"
+        if found.re is _NO_TEXT:
+            cause = "a NUL byte: this is no text file" if found[0] == "\0" else f"the control character {found[0]!a}"
+            problem = f"holds {cause}; remove it, or name a YAML file"
+        raise UserError(f"{source}:{line}: {problem}")
 
 
 def _syntax_message(error: yaml.MarkedYAMLError, source: str) -> str:
     mark = error.problem_mark or error.context_mark
-    line = mark.line + 1 if mark else 1
+    where = f"{source}:{mark.line + 1 if mark else 1}"
     if error.problem == "but found another document":
-        return f"{source}:{line}: a second document begins here ('---'); a file holds one, so remove it"
+        return f"{where}: a second document begins here ('---'); a file holds one, so remove it"
     problem = _one_line(error.problem or error.context or "unreadable")
     if "'\\t'" in problem:
-        return f"{source}:{line}: a tab where YAML needs spaces; replace it by spaces"
+        return f"{where}: a tab where YAML needs spaces; replace it by spaces"
     cure = "check the indentation, brackets and quotes of this line and the one before"
     if "mapping values are not allowed" in problem:
         cure = "check its indentation, and quote text that holds ': '"
-    return f"{source}:{line}: not valid YAML ({problem}); {cure}"
+    return f"{where}: not valid YAML ({problem}); {cure}"
 
 
 def _one_line(message: object) -> str:
@@ -160,16 +150,17 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         self.last_line = event.start_mark.line + 1
+        problem = None
         if isinstance(event, yaml.AliasEvent):
-            raise self._error(
-                event, f"the alias '*{event.anchor}'; aliases are not allowed, so write the text out here"
-            )
-        if event.anchor is not None:
-            raise self._error(event, f"the anchor '&{event.anchor}'; anchors are not allowed, so remove it")
-        if event.tag is not None:
-            raise self._error(event, f"the tag {_one_line(event.tag)!r}; tags are not allowed, so remove it")
-        if isinstance(event, yaml.CollectionStartEvent) and self._depth >= MAX_DEPTH:
-            raise self._error(event, f"more than {MAX_DEPTH} levels inside each other; make the file flatter")
+            problem = f"the alias '*{event.anchor}'; aliases are not allowed, so write the text out here"
+        elif event.anchor is not None:
+            problem = f"the anchor '&{event.anchor}'; anchors are not allowed, so remove it"
+        elif event.tag is not None:
+            problem = f"the tag {_one_line(event.tag)!r}; tags are not allowed, so remove it"
+        elif isinstance(event, yaml.CollectionStartEvent) and self._depth >= MAX_DEPTH:
+            problem = f"more than {MAX_DEPTH} levels inside each other; make the file flatter"
+        if problem:
+            raise self._error(event, problem)
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
@@ -181,13 +172,17 @@ class _Loader(yaml.SafeLoader):
             return None
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
-            self._check_printable(node)
-            return plain_value(node.value) if node.style is None else node.value
+            text = self._text(node)
+            return plain_value(text) if node.style is None else text
         if isinstance(node, yaml.SequenceNode):
             return [self.convert(item, (*path, index)) for index, item in enumerate(node.value)]
         value: dict[str, Value] = {}
         for key, item in node.value:
-            name = self._key(key)
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._error(key, "a list or mapping as a key; a key must be text")
+            if key.value == "<<" and key.style is None:
+                raise self._error(key, "the merge key '<<'; merges are not allowed, so write the fields out")
+            name = self._text(key)
             if name in value:
                 problem = f"'{_one_line(name)}' appears twice, first on line {self.lines[*path, name]}"
                 raise self._error(key, f"{problem}; rename or remove one")
@@ -195,18 +190,11 @@ class _Loader(yaml.SafeLoader):
             value[name] = self.convert(item, (*path, name))
         return value
 
-    def _key(self, key: yaml.Node) -> str:
-        if not isinstance(key, yaml.ScalarNode):
-            raise self._error(key, "a list or mapping as a key; a key must be text")
-        if key.value == "<<" and key.style is None:
-            raise self._error(key, "the merge key '<<'; merges are not allowed, so write the fields out")
-        self._check_printable(key)
-        return str(key.value)
-
-    def _check_printable(self, node: yaml.ScalarNode) -> None:
+    def _text(self, node: yaml.ScalarNode) -> str:
         bad = _CONTROL.search(node.value)
         if bad:
             raise self._error(node, f"the control character {bad[0]!a} in a text; remove it")
+        return str(node.value)
 
     def _error(self, at: yaml.Event | yaml.Node, problem: str) -> UserError:
         assert at.start_mark is not None

@@ -10,8 +10,7 @@ import numpy as np
 
 from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.errors import UserError
-from hpa_hier.files.csv_file import read_csv
-from hpa_hier.files.number_table import NumberTable, read_plain_numbers
+from hpa_hier.files.csv_file import NumberTable, read_csv, read_plain_numbers
 
 _GAPS = frozenset({"", "na", "nan", "?", "null", "none"})  # how tables write a missing value, in any case
 _CURE_GAPS = "fill them, or give --fill mean: they then count as the training part's mean"

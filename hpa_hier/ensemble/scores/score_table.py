@@ -13,8 +13,7 @@ from scipy.special import logit
 from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
-from hpa_hier.files.csv_file import CsvTable, read_csv
-from hpa_hier.files.number_table import NumberTable, read_plain_numbers
+from hpa_hier.files.csv_file import CsvTable, NumberTable, read_csv, read_plain_numbers
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.metrics.arrays import Bools
 from hpa_hier.taxonomy import Taxonomy
