@@ -15,6 +15,8 @@ from hpa_hier.files.atomic import write_text
 if TYPE_CHECKING:
     import pandas as pd
 
+_RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is taken for a formula
+
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame's columns, without its index, as CSV with commas and Unix line ends; whole or not at all.
@@ -57,3 +59,12 @@ def read_table(path: Path, columns: Sequence[str] = (), types: Mapping[str, type
     if missing:
         raise UserError(f"{path}: no column '{missing[0]}'; it has {', '.join(map(str, frame))}")
     return frame
+
+
+def safe_cell(text: str) -> str:
+    """Put an apostrophe before a cell that a spreadsheet would run as a formula.
+
+    >>> safe_cell("=1+1"), safe_cell("Nucleoli")
+    ("'=1+1", 'Nucleoli')
+    """
+    return f"'{text}" if text.startswith(_RUN_BY_SPREADSHEETS) else text

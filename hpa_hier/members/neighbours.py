@@ -31,11 +31,6 @@ def write_bank(path: Path, ids: Sequence[str], nodes: Sequence[Sequence[str]]) -
     write_table(path, pd.DataFrame({"id": ids, "annotated": ["|".join(names) for names in nodes]}))
 
 
-def has_neighbours(member: Member) -> bool:
-    """Tell whether a member answers by its nearest training images, all in one network."""
-    return member.manifest.head == "arcface" and not member.manifest.folds
-
-
 def find_neighbours(folder: Path, member: Member, images: np.ndarray) -> list[list[Neighbour]]:
     """Find the training images that decide a member's answers for images, nearest first.
 
@@ -47,7 +42,7 @@ def find_neighbours(folder: Path, member: Member, images: np.ndarray) -> list[li
     Raises:
         UserError: the member does not vote, or its bank was changed.
     """
-    if not has_neighbours(member):
+    if not member.manifest.votes:
         raise UserError(f"member '{member.name}' has head {member.manifest.head}; only arcface has nearest images")
     check_files(folder, member.manifest, (BANK,))
     table = read_table(folder / BANK, ("id", "annotated"))

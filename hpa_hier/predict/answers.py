@@ -1,10 +1,10 @@
-"""Answers of an ensemble for samples: arrays and names, or a data frame, CSV tables, JSON."""
+"""Answers of an ensemble for samples: arrays and names, or a data frame, JSON, CSV tables, whole or not at all."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from hpa_hier.ensemble.ensemble import Ensemble, Prediction
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools, Floats
-from hpa_hier.predict.explain import Known, explain
+from hpa_hier.predict.explain import explain
 from hpa_hier.predict.tables import Rejected, SampleAnswer, check_free, open_tables
 from hpa_hier.taxonomy import Taxonomy
 
@@ -39,6 +39,7 @@ class Answers:
         notes: what to bear in mind.
         available: (E, B) which member knows which sample; None: all know all.
         annotated: annotated nodes of samples by id, where they are known.
+        neighbours: describes the training images nearest to a sample, where members vote; None: no member does.
     """
 
     ensemble: Ensemble
@@ -50,6 +51,7 @@ class Answers:
     notes: tuple[str, ...] = ()
     available: Bools | None = None
     annotated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    neighbours: Callable[[str], str] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -103,13 +105,8 @@ class Answers:
     def warnings(self) -> tuple[str, ...]:
         """What to bear in mind: the notes, and channels that samples lack."""
         lacking = Counter(channel for channels in self.filled for channel in channels)
-        return (
-            *self.notes,
-            *(
-                f"{count:,} of {len(self):,} samples have no {channel}; zeros stand for it"
-                for channel, count in lacking.items()
-            ),
-        )
+        lack = (f"{n:,} of {len(self):,} samples have no {name}; zeros stand for it" for name, n in lacking.items())
+        return (*self.notes, *lack)
 
     def __iter__(self) -> Iterator[tuple[str, SampleAnswer]]:
         return iter(zip(self.ids, self._samples, strict=True))
@@ -128,25 +125,19 @@ class Answers:
         labels = tuple(node for node in there if taxonomy.is_leaf(node))
         groups = tuple(node for node in there if not taxonomy.is_leaf(node))
         answered = (*labels, *self._open_ends(row))
-        fallback = "" if answered else self._most_likely(row, self._candidates(groups))
+        fallback = "" if answered else self._most_likely_leaf(row, groups)
         column = int(prediction.safe.column[row])
-        submitted = [taxonomy.label(node) for node in answered or (fallback,)]
-        return SampleAnswer(
-            labels,
-            groups,
-            fallback,
-            "" if column < 0 else prediction.nodes[column],
-            tuple(sorted(submitted, key=_numeric_order)),
-        )
+        safe = "" if column < 0 else prediction.nodes[column]
+        submitted = sorted((taxonomy.label(node) for node in answered or (fallback,)), key=_numeric_order)
+        return SampleAnswer(labels, groups, fallback, safe, tuple(submitted))
 
-    def _candidates(self, groups: Sequence[str]) -> list[str]:
-        """Leaves that a sample without any leaf may fall back to: those below the lowest of its groups, else all."""
-        above = {name for group in groups for name in self.taxonomy.ancestors(group)}
-        below = {leaf for group in groups if group not in above for leaf in self.taxonomy.leaves_below(group)}
-        return [leaf for leaf in self.taxonomy.leaves if not groups or leaf in below]
-
-    def _most_likely(self, row: int, leaves: Sequence[str]) -> str:
-        probs = self.prediction.probs[row, [self.taxonomy.column[leaf] for leaf in leaves]]
+    def _most_likely_leaf(self, row: int, groups: Sequence[str]) -> str:
+        """Return the most likely of the leaves below the lowest of a sample's groups, else of all leaves."""
+        taxonomy = self.taxonomy
+        above = {name for group in groups for name in taxonomy.ancestors(group)}
+        below = {leaf for group in groups if group not in above for leaf in taxonomy.leaves_below(group)}
+        leaves = [leaf for leaf in taxonomy.leaves if not groups or leaf in below]
+        probs = self.prediction.probs[row, [taxonomy.column[leaf] for leaf in leaves]]
         return leaves[int(np.argmax(probs))]
 
     def _open_ends(self, row: int) -> tuple[str, ...]:
@@ -203,7 +194,7 @@ class Answers:
         return json.dumps({"samples": samples, "rejected": rejected, "warnings": self.warnings}, ensure_ascii=False)
 
     def explain(self, sample: str, every_node: bool = False) -> str:
-        """Describe how the labels of one sample came about.
+        """Describe how the labels of one sample came about, with the training images nearest to it where members vote.
 
         Args:
             sample: its id.
@@ -216,44 +207,32 @@ class Answers:
             reason = next((f": {one.file}: {one.reason}" for one in self.rejected if one.id == sample), "")
             raise UserError(f"'{sample}': no answer for it{reason}; the first ids are {', '.join(self.ids[:3])}")
         row = self.ids.index(sample)
-        known = Known(self.source, self.annotated.get(sample), self.filled[row])
-        available = None if self.available is None else self.available[:, [row]]
-        return explain(self.ensemble, [one.take([sample]) for one in self.scores], known, every_node, available)
+        text = explain(
+            self.ensemble,
+            [one.take([sample]) for one in self.scores],
+            self.source,
+            annotated=self.annotated.get(sample),
+            filled=self.filled[row],
+            every_node=every_node,
+            available=None if self.available is None else self.available[:, [row]],
+        )
+        return text + (self.neighbours(sample) if self.neighbours else "")
 
 
 def join_answers(parts: Sequence[Answers], rejected: Sequence[Rejected] = ()) -> Answers:
-    """Put answers of one ensemble for different samples together, in order.
-
-    Args:
-        parts: the answers.
-        rejected: samples without an answer.
-
-    Raises:
-        UserError: there are none.
-    """
-    if not parts:
-        raise UserError("no answers to put together; give at least one image")
-    first = parts[0]
+    """Put answers of one ensemble for different samples together, in order; those rejected have no answer."""
     ids = tuple(sample for part in parts for sample in part.ids)
-    predictions = [part.prediction for part in parts]
-    prediction = replace(
-        first.prediction,
-        ids=ids,
-        raw=np.concatenate([one.raw for one in predictions]),
-        probs=np.concatenate([one.probs for one in predictions]),
-        present=np.concatenate([one.present for one in predictions]),
-        safe=SafeAnswers(
-            np.concatenate([one.safe.column for one in predictions]),
-            np.concatenate([one.safe.confidence for one in predictions]),
-        ),
-    )
+    predictions, safe = [part.prediction for part in parts], [part.prediction.safe for part in parts]
+    kept = ("raw", "probs", "present")
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in predictions]) for name in kept}
+    safe_answers = SafeAnswers(*(np.concatenate([getattr(one, n) for one in safe]) for n in ("column", "confidence")))
     scores = tuple(
         replace(one, ids=ids, logits=np.concatenate([part.scores[e].logits for part in parts]))
-        for e, one in enumerate(first.scores)
+        for e, one in enumerate(parts[0].scores)
     )
     return replace(
-        first,
-        prediction=prediction,
+        parts[0],
+        prediction=replace(predictions[0], ids=ids, safe=safe_answers, **arrays),
         scores=scores,
         filled=tuple(filled for part in parts for filled in part.filled),
         rejected=tuple(sorted(rejected)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
@@ -17,25 +16,13 @@ from hpa_hier.taxonomy.draw import Branch, branches
 _RUNNERS_UP = 3  # most likely leaves that are shown with each member's scores though they are not present
 
 
-@dataclass(frozen=True)
-class Known:
-    """What is known of an image besides its scores.
-
-    Attributes:
-        source: the run, and where the scores are from.
-        annotated: names of the annotated nodes; None where there is no annotation.
-        filled: channels that the image lacks, filled with zeros.
-    """
-
-    source: str
-    annotated: tuple[str, ...] | None = None
-    filled: tuple[str, ...] = ()
-
-
 def explain(
     ensemble: Ensemble,
     members: Sequence[Scores],
-    known: Known,
+    source: str,
+    *,
+    annotated: tuple[str, ...] | None = None,
+    filled: tuple[str, ...] = (),
     every_node: bool = False,
     available: Bools | None = None,
 ) -> str:
@@ -44,7 +31,9 @@ def explain(
     Args:
         ensemble: the fitted ensemble.
         members: its members' scores of this one image.
-        known: what is known besides its scores.
+        source: the run, and where the scores are from.
+        annotated: names of the annotated nodes; None where there is no annotation.
+        filled: channels that the image lacks, filled with zeros.
         every_node: show each member's scores of all nodes, not only of those present and the most likely leaves.
         available: (E, 1) which member knows the image; None: all do.
 
@@ -54,32 +43,27 @@ def explain(
     """
     scored = align(members)
     prediction = ensemble.predict(scored, available)
-    blocks = [
-        _describe_answer(ensemble, prediction, known),
-        _draw_tree(ensemble, prediction),
-        _member_lines(ensemble, prediction, scored, every_node),
-    ]
+    answer = [f"image      {prediction.ids[0]}", f"from       {source}", _describe_answer(ensemble, prediction)]
+    if annotated is not None:
+        answer.append(f"annotated  {', '.join(annotated) or 'nothing'}")
+    if filled:
+        answer.append(f"filled     {', '.join(filled)}: the image has no such channel, zeros stand for it")
+    blocks = (answer, _draw_tree(ensemble, prediction), _member_lines(ensemble, prediction, scored, every_node))
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def _describe_answer(ensemble: Ensemble, prediction: Prediction, known: Known) -> list[str]:
+def _describe_answer(ensemble: Ensemble, prediction: Prediction) -> str:
     taxonomy, present = ensemble.taxonomy, prediction.present[0]
     answer = [leaf for leaf in taxonomy.leaves if present[taxonomy.column[leaf]]]
-    real = [node for node in taxonomy.nodes if node not in taxonomy.virtual]
+    if answer:
+        return f"answer     {', '.join(answer)}"
+    real = taxonomy.without_virtual.nodes
     groups = [node for node in real if present[taxonomy.column[node]] and not taxonomy.is_leaf(node)]
     best = max(taxonomy.leaves, key=lambda leaf: prediction.probs[0, taxonomy.column[leaf]])
-    lines = [f"image      {prediction.ids[0]}", f"from       {known.source}"]
-    if answer:
-        lines.append(f"answer     {', '.join(answer)}")
-    elif groups:
-        lines.append(f"answer     no leaf reaches its threshold, but {', '.join(groups)} does; nearest leaf: {best}")
-    else:
-        lines.append(f"answer     nothing reaches its threshold; nearest leaf: {best}")
-    if known.annotated is not None:
-        lines.append(f"annotated  {', '.join(known.annotated) or 'nothing'}")
-    if known.filled:
-        lines.append(f"filled     {', '.join(known.filled)}: the image has no such channel, zeros stand for it")
-    return lines
+    reached = (
+        f"no leaf reaches its threshold, but {', '.join(groups)} does" if groups else "nothing reaches its threshold"
+    )
+    return f"answer     {reached}; nearest leaf: {best}"
 
 
 def _draw_tree(ensemble: Ensemble, prediction: Prediction) -> list[str]:

@@ -1,8 +1,8 @@
-"""Fitting an ensemble on nothing but other models' score tables."""
+"""Fitting an ensemble on nothing but other models' score tables, and the table of what it reached out of fold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.scores.fit_data import fit_data
-from hpa_hier.ensemble.scores.score_table import ScoreKind, describe_coverage, join_tables
+from hpa_hier.ensemble.scores.score_table import ScoreKind, describe_coverage, join_tables, read_scores
 from hpa_hier.ensemble.scores.scores import Truth
+from hpa_hier.ensemble.verdict import METRICS, ClassMetric, Verdict
 from hpa_hier.errors import UserError
-from hpa_hier.metrics.arrays import Bools
-from hpa_hier.predict.held_out_table import write_held_out
-from hpa_hier.predict.score_tables import read_tables
+from hpa_hier.files.atomic import write_json
+from hpa_hier.files.tables import safe_cell, write_table
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
@@ -54,9 +54,10 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         name = "tta_sizes" if settings.tta == "none" else "tta"
         raise UserError(f"ensemble.{name}: score tables hold no images; set it to none for --scores")
     taxonomy = Taxonomy.load(request.taxonomy)
-    tables = read_tables(request.tables, request.kind, taxonomy)
+    tables = [read_scores(name, Path(file), request.kind, taxonomy) for name, file in sorted(request.tables.items())]
     labels = read_labels(request.labels, taxonomy, request.on_problem)
-    truth = Truth(labels.ids, *_targets(labels.nodes, taxonomy))
+    found = targets(labels.nodes, taxonomy)
+    truth = Truth(labels.ids, found.present, found.known)
     scored = {sample for one in tables for sample in one.ids}
     both = [sample for sample in labels.ids if sample in scored]
     if not both:
@@ -72,9 +73,8 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
                 f"which has ids such as '{labels.ids[0]}'; name the same samples alike, or leave the table out"
             )
     joined = join_tables(tables, taxonomy, both)
-    units = labels.groups if any(labels.groups) else None
-    given = fit_data(joined.members, truth, joined.available, units)
-    accepted = fit_accepted(given, None, taxonomy, settings)
+    data = fit_data(joined.members, truth, joined.available, labels.groups if any(labels.groups) else None)
+    accepted = fit_accepted(data, None, taxonomy, settings)
     about = {
         "part": "score tables",
         "samples": len(joined.ids),
@@ -86,30 +86,57 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         (run / "ensemble" / name).unlink(missing_ok=True)
     keep.save(replace(accepted.ensemble, about=about), run / "ensemble")
     reached = write_held_out(run / "ensemble", accepted.verdict)
+    unused = (
+        (len(labelled - scored), "labelled samples are in no score table"),
+        (len(scored - labelled), "scored samples have no labels"),
+        (len(joined.unanswered), "samples lack scores for some leaf"),
+    )
     return [
         f"fitted {accepted.ensemble.aggregate} over {', '.join(sorted(one.name for one in tables))} "
         f"on {len(joined.ids):,} samples",
         *(f"  left out: {problem}" for problem in labels.problems),
         *(f"  {line}" for line in describe_coverage(tables, len(joined.ids), taxonomy, joined.available)),
-        *_unused(labels.ids, scored, len(joined.unanswered)),
+        *(f"  {count:,} {what} and were not used" for count, what in unused if count),
         f"  {accepted.verdict.describe()}",
         *([f"  {reached}"] if reached else []),
     ]
 
 
-def _targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy) -> tuple[Bools, Bools]:
-    found = targets(nodes, taxonomy)
-    return found.present, found.known
+def write_held_out(folder: Path, verdict: Verdict) -> str:
+    """Write `held_out.csv` and `held_out.json`: each class's metrics out of fold, the aggregate's beside the mean's.
+
+    Args:
+        folder: the run's ensemble folder.
+        verdict: of a fit; where nothing was compared nothing is written, and old files are removed.
+
+    Returns:
+        Macro F1 and mean AP of the aggregate with intervals, beside the mean's; "" where nothing was compared.
+    """
+    import pandas as pd
+
+    table, kept, compared = folder / "held_out.csv", folder / "held_out.json", verdict.comparison
+    if compared is None:
+        for file in (table, kept):
+            file.unlink(missing_ok=True)
+        return ""
+    ours, theirs = compared.ensemble, compared.mean
+    ap, f1 = (
+        ClassMetric(ensemble=one.value, low=one.low, high=one.high, mean=mean)
+        for one, mean in ((ours.mean_ap, theirs.mean_ap), (ours.macro_f1, theirs.macro_f1))
+    )
+    rows = [{"node": "all classes", "positives": "", **_cells("ap", ap), **_cells("f1", f1)}]
+    for one in compared.classes:
+        cells = _cells("ap", one.ap) | _cells("f1", one.f1)
+        rows.append({"node": safe_cell(one.node), "positives": str(one.positives), **cells})
+    write_table(table, pd.DataFrame(rows))
+    write_json(kept, verdict.to_json())
+    metrics = ", ".join(
+        f"{METRICS[name]} {one.ensemble:.3f} ({one.low:.3f} to {one.high:.3f}; the mean {one.mean:.3f})"
+        for name, one in (("macro_f1", f1), ("mean_ap", ap))
+    )
+    return f"out of fold, the aggregate: {metrics}; each class in {table}"
 
 
-def _unused(labelled: Sequence[str], scored: set[str], unanswered: int) -> list[str]:
-    lines = []
-    without = len(set(labelled) - scored)
-    if without:
-        lines.append(f"  {without:,} labelled samples are in no score table and were not used")
-    more = len(scored - set(labelled))
-    if more:
-        lines.append(f"  {more:,} scored samples have no labels and were not used")
-    if unanswered:
-        lines.append(f"  {unanswered:,} samples lack scores for some leaf and were not used")
-    return lines
+def _cells(metric: str, one: ClassMetric) -> dict[str, str]:
+    values = {"": one.ensemble, "_low": one.low, "_high": one.high, "_of_mean": one.mean}
+    return {metric + ending: "" if value is None else f"{value:.4f}" for ending, value in values.items()}

@@ -50,13 +50,8 @@ class InputSpec:
         about: Any = ensemble.about.get("images")
         if not about:
             return None
-        return cls(
-            about.get("kind", "images"),
-            tuple(about["channels"]),
-            int(about["size"]),
-            str(about["intensity"]),
-            tuple(about["may_be_missing"]),
-        )
+        channels, missing = tuple(about["channels"]), tuple(about["may_be_missing"])
+        return cls(about.get("kind", "images"), channels, int(about["size"]), str(about["intensity"]), missing)
 
     def allowed(self, also: Sequence[str]) -> tuple[str, ...]:
         """Return the channels that may be missing, with further ones.
@@ -195,8 +190,8 @@ def read_array(
         yield Batch(tuple(ids[first : first + rows]), values, (missing,) * len(some))
 
 
-def table_of_frame(frame: pd.DataFrame) -> VectorTable:
-    """Return vectors of a data frame: ids as index, one column of numbers a feature.
+def convert_frame(frame: pd.DataFrame) -> VectorTable:
+    """Convert a data frame to vectors: ids as index, one column of numbers a feature.
 
     Raises:
         UserError: a column holds no numbers, values are infinite, or ids are bad or double.

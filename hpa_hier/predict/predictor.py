@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,14 +20,15 @@ from hpa_hier.predict.inputs import (
     Batch,
     InputSpec,
     Samples,
+    convert_frame,
     read_array,
     read_files,
     read_vectors,
     scan_images,
-    table_of_frame,
 )
 from hpa_hier.predict.score_tables import answer_tables
 from hpa_hier.predict.tables import Rejected
+from hpa_hier.runs.members import MemberRecord
 from hpa_hier.runs.run import Run
 
 if TYPE_CHECKING:
@@ -123,13 +124,24 @@ class Predictor:
         """
         if isinstance(samples, Mapping):
             return answer_tables(self.ensemble, samples, str(self.run.folder))
-        if isinstance(samples, np.ndarray):
-            opened = self.open_array(samples, ids, channels, may_be_missing, batch_size)
-        elif isinstance(samples, (str, Path, Sequence)):
-            opened = self.open_images(samples, channels, may_be_missing, batch_size=batch_size, threads=threads)
-        else:
-            opened = self.open_vectors(table_of_frame(samples), batch_size)
-        return join_answers([*self.stream(opened)], opened.rejected)
+
+        def open_samples() -> Samples:
+            if isinstance(samples, np.ndarray):
+                return self.open_array(samples, ids, channels, may_be_missing, batch_size)
+            if isinstance(samples, (str, Path, Sequence)):
+                return self.open_images(samples, channels, may_be_missing, batch_size=batch_size, threads=threads)
+            return self.open_vectors(convert_frame(samples), batch_size)
+
+        def describe_neighbours(sample: str) -> str:  # reads the sample again, so that the answers hold no images
+            batch = next((batch for batch in open_samples().batches if sample in batch.ids), None)
+            if batch is None:
+                raise UserError(f"{opened.source}: '{sample}' is no longer there; predict again to explain it")
+            return self._describe_neighbours(batch, sample)
+
+        opened = open_samples()
+        parts = [replace(part, neighbours=None) for part in self.stream(opened)]
+        answers = join_answers(parts, opened.rejected)
+        return replace(answers, neighbours=describe_neighbours) if self._voters else answers
 
     def open_images(
         self,
@@ -200,21 +212,15 @@ class Predictor:
             )
 
     def explain(self, sample: str, images: Samples | None = None, every_node: bool = False) -> str:
-        """Describe how the answer for one image came about, with the training images nearest to it where members vote.
+        """Describe how the answer for one image came about, as `Answers.explain` does.
 
         Args:
             sample: its id.
             images: from `open_images` with `only`; None: the image is one of the run's own pack.
             every_node: show each member's scores of all nodes.
         """
-        if images is None:
-            answers, values = self._answer_own(sample)
-        else:
-            batch = next(images.batches)
-            images.rejected += batch.rejected
-            images.refuse_rejected()
-            answers, values = self._answer(batch, f"image of {images.source}"), batch.values
-        return answers.explain(sample, every_node) + self._describe_neighbours(values)
+        answers = self._answer_own(sample) if images is None else next(self.stream(images, stop=True))
+        return answers.explain(sample, every_node)
 
     def _spec(self, kind: str, source: str) -> InputSpec:
         """Return what samples must be like, where they are of the kind that the members take."""
@@ -228,31 +234,28 @@ class Predictor:
         return self.spec
 
     def _answer(self, batch: Batch, source: str) -> Answers:
-        scores = tuple(
-            Scores(
-                member.name,
-                batch.ids,
-                tuple(self.scorers[member.name].nodes),
-                self.scorers[member.name].logits(batch.values).astype(np.float64),
-            ).renamed(member.renamed)
-            for member in self.ensemble.members
-        )
-        return self._answers(scores, batch.filled, source)
+        scores = []
+        for member in self.ensemble.members:
+            scorer = self.scorers[member.name]
+            logits = scorer.logits(batch.values).astype(np.float64)
+            scores.append(Scores(member.name, batch.ids, tuple(scorer.nodes), logits).renamed(member.renamed))
+        return self._combine(scores, batch, source)
 
-    def _answers(self, scores: Sequence[Scores], filled: tuple[tuple[str, ...], ...], source: str) -> Answers:
+    def _combine(self, scores: Sequence[Scores], batch: Batch, source: str) -> Answers:
         ensemble = self.ensemble
         about = f"{self.run.folder}: {len(ensemble.members)} members, {ensemble.aggregate}, {ensemble.reconcile}"
         return Answers(
             ensemble,
             ensemble.predict(scores),
             align(scores),
-            filled,
+            batch.filled,
             source=f"{about}; {source}",
             notes=(_SIMULATED,) if self.run.simulated else (),
+            neighbours=partial(self._describe_neighbours, batch) if self._voters else None,
         )
 
-    def _answer_own(self, sample: str) -> tuple[Answers, np.ndarray]:
-        """Answer for a sample of the run's pack: by its held-out scores where there are any; return its values too."""
+    def _answer_own(self, sample: str) -> Answers:
+        """Answer for a sample of the run's pack: by its held-out scores where there are any."""
         records = self.run.check_unchanged(self.ensemble)
         self.run.check_pack(records)
         pack = self.run.pack
@@ -262,35 +265,34 @@ class Predictor:
                 "for an image of yours add --images DIR"
             )
         row = int(pack.find_rows([sample])[0])
-        values = pack.read(np.array([row]))
-        filled = (tuple(pack.samples[row].filled),)
+        batch = Batch((sample,), pack.read(np.array([row])), (tuple(pack.samples[row].filled),))
         settings = fitted_settings(self.ensemble)
         held = [load_scores(scores_path(self.run, record, settings), record.name) for record in records]
         if all(sample in scores.ids for scores in held):
             renamed = {member.name: member.renamed for member in self.ensemble.members}
             scores = [one.take([sample]).renamed(renamed[one.name]) for one in held]
-            answers = self._answers(scores, filled, "held-out image")
+            answers = self._combine(scores, batch, "held-out image")
         else:
-            where = "image that the members were trained on, so more certain than a new one"
-            answers = self._answer(Batch((sample,), values, filled), where)
-        return replace(answers, annotated={sample: pack.nodes[row]}), values
+            answers = self._answer(batch, "image that the members were trained on, so more certain than a new one")
+        return replace(answers, annotated={sample: pack.nodes[row]})
 
-    def _describe_neighbours(self, values: np.ndarray) -> str:
-        """Name the training images that members which vote found nearest to one image; "" where no member votes."""
-        blocks = []
-        for record in self.run.check_unchanged(self.ensemble):
-            if record.manifest.head != "arcface":
-                continue
-            from hpa_hier.members.neighbours import find_neighbours, has_neighbours  # imports torch
-            from hpa_hier.members.score import Member
+    @cached_property
+    def _voters(self) -> tuple[MemberRecord, ...]:
+        """The members that vote by their nearest training images."""
+        return tuple(one for one in self.run.check_unchanged(self.ensemble) if one.manifest.votes)
 
-            if not has_neighbours(member := Member.load(record.folder, self.device)):
-                continue
-            (found,) = find_neighbours(record.folder, member, values)
-            lines = [f"nearest    training images, as '{record.name}' sees them"]
-            lines += [f"  {one.similarity:6.3f}  {one.id}  {', '.join(one.annotated)}" for one in found[:_NEIGHBOURS]]
-            blocks.append("\n".join(lines))
-        return "".join(f"\n\n{block}" for block in blocks)
+    def _describe_neighbours(self, batch: Batch, sample: str) -> str:
+        """Name the training images that each member which votes found nearest to a sample."""
+        from hpa_hier.members.neighbours import find_neighbours  # imports torch
+        from hpa_hier.members.score import Member
+
+        text, values = "", batch.values[[batch.ids.index(sample)]]
+        for record in self._voters:
+            (found,) = find_neighbours(record.folder, Member.load(record.folder, self.device), values)
+            text += f"\n\nnearest    training images, as '{record.name}' sees them"
+            for one in found[:_NEIGHBOURS]:
+                text += f"\n  {one.similarity:6.3f}  {one.id}  {', '.join(one.annotated)}"
+        return text
 
 
 def load_scorers(run: Run, ensemble: Ensemble, device: str) -> dict[str, Scorer]:

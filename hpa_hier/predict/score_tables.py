@@ -1,4 +1,4 @@
-"""Other models' score tables: read, and answered for by an ensemble that was fitted on such."""
+"""Answers for other models' score tables, of an ensemble that was fitted on such."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hpa_hier.ensemble.ensemble import Ensemble
-from hpa_hier.ensemble.scores.score_table import ScoreKind, describe_coverage, join_tables, read_scores
+from hpa_hier.ensemble.scores.score_table import describe_coverage, join_tables, read_scores
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.predict.answers import Answers
 from hpa_hier.predict.tables import Rejected
-from hpa_hier.taxonomy import Taxonomy
-
-
-def read_tables(files: Mapping[str, Path], kind: ScoreKind, taxonomy: Taxonomy) -> list[Scores]:
-    """Read the score table of each model, by name; arguments as for `read_scores`."""
-    return [read_scores(name, Path(files[name]), kind, taxonomy) for name in sorted(files)]
 
 
 def answer_tables(ensemble: Ensemble, files: Mapping[str, Path], source: str) -> Answers:
@@ -41,7 +35,7 @@ def answer_tables(ensemble: Ensemble, files: Mapping[str, Path], source: str) ->
     wanted, got = sorted(member.name for member in ensemble.members), sorted(files)
     if wanted != got:
         raise UserError(f"{source}: its ensemble combines {', '.join(wanted)}; got --scores of {', '.join(got)}")
-    tables = read_tables(files, kind, ensemble.taxonomy)
+    tables = [read_scores(name, Path(files[name]), kind, ensemble.taxonomy) for name in wanted]
     calibrations = ensemble.combiner.calibrations
     joined = join_tables([_in_order(one, calibrations[one.name].nodes) for one in tables], ensemble.taxonomy)
     return Answers(

@@ -14,10 +14,10 @@ import numpy as np
 from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import replacing
+from hpa_hier.files.tables import safe_cell
 from hpa_hier.taxonomy import Taxonomy
 
 NAMES = ("predictions.csv", "submission.csv", "rejected.csv")
-_RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is taken for a formula
 
 
 class Rejected(NamedTuple):
@@ -106,12 +106,3 @@ def check_free(out: Path, overwrite: bool) -> None:
     there = [out / name for name in NAMES if (out / name).exists()]
     if there and not overwrite:
         raise UserError(f"{there[0]}: exists already; name another folder with --out, or replace it with --overwrite")
-
-
-def safe_cell(text: str) -> str:
-    """Put an apostrophe before a cell that a spreadsheet would run as a formula.
-
-    >>> safe_cell("=1+1"), safe_cell("Nucleoli")
-    ("'=1+1", 'Nucleoli')
-    """
-    return f"'{text}" if text.startswith(_RUN_BY_SPREADSHEETS) else text

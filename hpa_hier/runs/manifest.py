@@ -61,6 +61,11 @@ class Manifest(BaseModel):
         """Networks that answer together, one for each fold; 0: a single one, trained on the training part."""
         return int(str(self.settings.get("folds", 0)))  # older members have no such setting
 
+    @property
+    def votes(self) -> bool:
+        """Whether it answers by its nearest training images, all in one network."""
+        return self.head == "arcface" and not self.folds
+
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write member.json, which makes the member finished."""

@@ -24,12 +24,13 @@ from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_text
+from hpa_hier.files.tables import safe_cell
 from hpa_hier.predict import fit_run as held_out
 from hpa_hier.predict import predictor
 from hpa_hier.predict.answers import Answers
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
 from hpa_hier.predict.inputs import InputSpec
-from hpa_hier.predict.tables import open_tables, safe_cell
+from hpa_hier.predict.tables import open_tables
 from hpa_hier.runs.find import find_newest
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import EnsembleSettings, SplitSettings

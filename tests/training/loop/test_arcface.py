@@ -180,9 +180,17 @@ def test_a_member_of_its_own_images_names_those_that_it_remembers(tmp_path: Path
 
 def test_the_evidence_stands_beside_the_answer(plan: Plan) -> None:
     fit_run(plan.run)
-    said = Predictor.load(plan.run).explain(plan.run.split.part_ids("test")[0])
-    assert "nearest    training images, as 'leaf' sees them" in said
-    assert len(said[said.index("nearest ") :].splitlines()) == 6
+    predictor, sample = Predictor.load(plan.run), plan.run.split.part_ids("test")[0]
+    explained = predictor.explain(sample)
+    evidence = explained[explained.index("nearest ") :]
+    assert evidence.startswith("nearest    training images, as 'leaf' sees them")
+    assert len(evidence.splitlines()) == 6
+    pack = plan.run.pack
+    images = pack.images(pack.find_rows([plan.run.split.part_ids("test")[1], sample]))
+    answers = predictor.predict(images, ids=["other", sample])
+    assert answers.explain(sample).endswith(evidence)
+    (part,) = predictor.stream(predictor.open_array(images, ["other", sample]))
+    assert part.explain(sample).endswith(evidence)
 
 
 def test_a_bank_that_was_changed_is_no_evidence(plan: Plan, tmp_path: Path) -> None:
