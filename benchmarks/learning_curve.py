@@ -60,7 +60,7 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     from hpa_hier.models.losses.elementwise import bce
     from hpa_hier.models.network import Network, Normalise
     from hpa_hier.settings.training import AugmentSettings
-    from hpa_hier.training.loop.schedule import one_cycle
+    from hpa_hier.training.loop.schedule import lr_schedule
 
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -71,7 +71,8 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     network = Network(backbone, Flat(backbone.num_features, present.mean(axis=0), 0.1), Normalise(mean, std))
     network = network.to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.003, weight_decay=0.01)
-    course = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: one_cycle(step, steps))
+    schedule = lr_schedule(optimiser, "one_cycle", steps)
+    assert schedule is not None
     side = images.shape[-1]
     order = np.concatenate([rng.permutation(len(images)) for _ in range(-(-steps * 64 // len(images)))])
     for step in range(steps):
@@ -89,7 +90,7 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        course.step()
+        schedule.step()
     return network.eval()
 
 

@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
 
     torch.set_num_threads(1)
     from hpa_hier.taxonomy import Taxonomy
-    from hpa_hier.training.shipped_weights import shipped_weights_settings
+    from hpa_hier.training.plan import shipped_weights_settings
 
     shipped = Path(shipped_weights_settings()["training.weights"])
     taxonomy = Taxonomy.load("hierarchy/hpa28.yaml")

@@ -26,8 +26,8 @@ from hpa_hier.models.network import Network, Normalise
 from hpa_hier.models.precision import precision_for
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
-from hpa_hier.training.batches.images import Augmentation, AugmentedImages, ImageReader
-from hpa_hier.training.batches.order import PartBatches, SampleOrder, TrainingBatches
+from hpa_hier.training.batches.images import Augmentation, AugmentedImages
+from hpa_hier.training.batches.order import PartBatches, PartReader, TrainingBatches
 from hpa_hier.training.loop.module import Length, Training
 from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
 
@@ -62,7 +62,7 @@ def make_training() -> tuple[TrainingSettings, TrainingBatches, Training, PartBa
     part = Part(np.arange(IMAGES), generator.random((IMAGES, NODES)) < 0.1, np.ones((IMAGES, NODES), bool))
     settings = TrainingSettings(width=16, batch_size=BATCH)
     reader = AugmentedImages(pack, part, Augmentation(settings, 0))
-    batches = TrainingBatches(SampleOrder(np.ones(IMAGES, int), settings, 0), reader)
+    batches = TrainingBatches(reader, np.ones(IMAGES, int), settings, 0)
     torch.manual_seed(0)
     backbone = SmallCnn(4, 16)
     network = Network(
@@ -71,13 +71,13 @@ def make_training() -> tuple[TrainingSettings, TrainingBatches, Training, PartBa
     network = network.to(memory_format=torch.channels_last)
     few = Part(part.rows[:64], part.present[:64], part.known[:64])
     module = Training(network, bce, settings, Length(2 * len(batches), len(batches)), few, 0)
-    return settings, batches, module, PartBatches(ImageReader(pack, few), len(few), 64)
+    return settings, batches, module, PartBatches(PartReader(pack.images, few), 64)
 
 
 def library() -> float:
     """Return the seconds of two epochs under the trainer library."""
     settings, batches, module, watched = make_training()
-    trainer = make_trainer(settings, torch.device("cpu"), 2, [Seek()], False)
+    trainer = make_trainer(settings, torch.device("cpu"), 2, [Seek()])
     start = time.process_time()
     trainer.fit(module, batches, watched)
     return time.process_time() - start

@@ -54,7 +54,7 @@ def test_it_can_be_named_as_a_run_from_anywhere(tmp_path: Path, monkeypatch: pyt
 def test_a_training_starts_from_its_leaf_member() -> None:
     from hpa_hier.models.backbones.create import build_backbone
     from hpa_hier.settings.training import TrainingSettings
-    from hpa_hier.training.shipped_weights import shipped_weights_settings
+    from hpa_hier.training.plan import shipped_weights_settings
 
     settings = shipped_weights_settings()
     assert settings["training.backbone"] == "small_cnn"

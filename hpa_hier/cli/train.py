@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -21,7 +22,8 @@ from hpa_hier.cli.command import (
 from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
-    from hpa_hier.settings.recipe import MemberSettings, Recipe
+    from hpa_hier.members.nodes import Kind
+    from hpa_hier.settings.recipe import Recipe
 
 _DESCRIPTION = """Train a member: a network that answers for some nodes of the label tree.
 
@@ -44,21 +46,17 @@ def main(arguments: Sequence[str]) -> int:
     one_thread_a_process()
     from hpa_hier.settings.recipe_file import load_recipe
 
-    sets = _sets(flags)
-    own = {
-        "data.pack": ("--data", flags.data),
-        "run": ("--run", flags.run),
-        "training.weights": ("--weights", flags.weights),
-    }
-    typed = {f"{key}={_quoted(text)}": f"{flag} {text!r}" for key, (flag, text) in own.items() if text is not None}
+    own = {"data.pack": "data", "run": "run", "training.weights": "weights"}
+    given = [(key, flag, getattr(flags, flag)) for key, flag in own.items()]
+    typed = {_change(key, text): f"--{flag} {text!r}" for key, flag, text in given if text is not None}
+    folds = [f"split.folds={flags.folds}", f"training.folds={flags.folds}"] if flags.folds else []
+    sets = [*folds, *flags.sets, *typed, *(_initial_weights(flags) if flags.init else ())]
     try:
         recipe = load_recipe(flags.config, sets)
     except UserError as error:
         raise name_flags(error, typed) from None
-    resume = _resume_command(arguments)
-    if flags.all:
-        return _train_all(flags, recipe, sets, resume)
-    return _train_one(flags, recipe, _member(flags, recipe), resume)
+    resume = f"{typed_program('train')} {shlex.join(word for word in arguments if word != '--restart')}"
+    return _train_all(flags, recipe, sets, resume) if flags.all else _train_one(flags, recipe, resume)
 
 
 def parser() -> Parser:
@@ -71,82 +69,55 @@ def parser() -> Parser:
     what.add_argument("--member", metavar="NAME", help="a member of the recipe")
     what.add_argument("--all", action="store_true", help="every member of the recipe, side by side")
     how = whole.add_argument_group("how")
-    how.add_argument(
-        "--seed",
-        type=whole_number(0, (1 << 32) - 1),
-        metavar="N",
-        help="seed of a --level, --group or --partition (default: 0)",
-    )
+    seeds, seed_help = whole_number(0, (1 << 32) - 1), "seed of a --level, --group or --partition (default: 0)"
+    how.add_argument("--seed", type=seeds, metavar="N", help=seed_help)
     how.add_argument("--data", metavar="PACK", help="folder of a pack (default: the recipe's, or simulated cells)")
     how.add_argument("--run", metavar="NAME", help="folder under artifacts/ (default: the recipe's)")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     how.add_argument("--restart", action="store_true", help="discard what has been trained, and train again")
-    how.add_argument(
-        "--jobs",
-        type=whole_number(1),
-        metavar="N",
-        help="with --all: members trained at a time (default: one per GPU or core)",
-    )
-    how.add_argument(
-        "--threads", type=whole_number(1), default=1, metavar="N", help="CPU threads per member (default: 1)"
-    )
-    how.add_argument(
-        "--folds",
-        type=whole_number(2, 20),
-        metavar="K",
-        help="train K networks, each without one of K folds; averaged at inference",
-    )
+    count, jobs_help = whole_number(1), "with --all: members trained at a time (default: one per GPU or core)"
+    how.add_argument("--jobs", type=count, metavar="N", help=jobs_help)
+    how.add_argument("--threads", type=count, default=1, metavar="N", help="CPU threads per member (default: 1)")
+    folds_help = "train K networks, each without one of K folds; averaged at inference"
+    how.add_argument("--folds", type=whole_number(2, 20), metavar="K", help=folds_help)
     how.add_argument("--weights", metavar="FILE", help="safetensors file that initialises the backbone")
-    how.add_argument(
-        "--init", choices=("pretrained",), help="initialise from the bundled model (trained on simulated cells only)"
-    )
+    init_help = "initialise from the bundled model (trained on simulated cells only)"
+    how.add_argument("--init", choices=("pretrained",), help=init_help)
     how.add_argument("--tensorboard", action="store_true", help="also write curves for TensorBoard")
     how.add_argument("--no-progress", action="store_true", help="print only the last line")
     add_recipe_arguments(whole)
     return whole
 
 
-def _sets(flags: argparse.Namespace) -> list[str]:
-    """Return the changes to the recipe: those of --set, and those that have a flag of their own."""
-    named = {"data.pack": flags.data, "run": flags.run, "training.weights": flags.weights}
-    if flags.init:
-        from hpa_hier.training.shipped_weights import shipped_weights_settings
-
-        if flags.weights:
-            raise UserError("--init pretrained and --weights both initialise the backbone; give one of them")
-        shipped = shipped_weights_settings()
-        twice = [change for change in flags.sets if change.partition("=")[0].strip() in shipped]
-        if twice:
-            raise UserError(f"--init pretrained sets what --set {twice[0]} does; leave one of them out")
-        named |= shipped
-    folds = [f"split.folds={flags.folds}", f"training.folds={flags.folds}"] if flags.folds else []
-    return [*folds, *flags.sets, *(f"{key}={_quoted(value)}" for key, value in named.items() if value is not None)]
+def _change(key: str, text: str) -> str:
+    """Return a change of the recipe, its value a YAML string, so that a path such as 2024 is not read as a number."""
+    return f"{key}='{text.replace(chr(39), chr(39) * 2)}'"
 
 
-def _quoted(text: str) -> str:
-    """Return text as a YAML string, so that a path such as 2024 is not read as a number."""
-    return "'" + text.replace("'", "''") + "'"
+def _initial_weights(flags: argparse.Namespace) -> list[str]:
+    """Return the changes to the recipe under which the backbone starts from the bundled model."""
+    from hpa_hier.training.plan import shipped_weights_settings
+
+    if flags.weights:
+        raise UserError("--init pretrained and --weights both initialise the backbone; give one of them")
+    shipped = shipped_weights_settings()
+    twice = [change for change in flags.sets if change.partition("=")[0].strip() in shipped]
+    if twice:
+        raise UserError(f"--init pretrained sets what --set {twice[0]} does; leave one of them out")
+    return [_change(key, value) for key, value in shipped.items()]
 
 
-def _member(flags: argparse.Namespace, recipe: Recipe) -> MemberSettings:
+def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     from hpa_hier.members.nodes import Selector, find_member, select_member
-
-    if flags.member:
-        return find_member(recipe, flags.member)
-    if flags.level:
-        selector = Selector("level", flags.level)
-    elif flags.group:
-        selector = Selector("group", flags.group)
-    else:
-        selector = Selector("partition", flags.partition)
-    return select_member(recipe, selector, flags.seed or 0)
-
-
-def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings, resume: str) -> int:
     from hpa_hier.runs.start import start_run
     from hpa_hier.taxonomy import Taxonomy
     from hpa_hier.training.plan import plan_training, resolve_settings
 
+    if flags.member:
+        member = find_member(recipe, flags.member)
+    else:
+        kind: Kind = "level" if flags.level else "group" if flags.group else "partition"
+        member = select_member(recipe, Selector(kind, getattr(flags, kind)), flags.seed or 0)
     resolve_settings(recipe, member, Taxonomy.load(recipe.taxonomy))  # before simulating for a misspelt level
     plan = plan_training(start_run(recipe, named=bool(flags.config)), member)
     from hpa_hier.training.loop.stopping import Interrupted
@@ -154,14 +125,8 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, member: MemberSettings
     from hpa_hier.training.train_member import TrainOptions, train_member
 
     lines = not flags.no_progress
-    options = TrainOptions(
-        device=flags.device,
-        restart=flags.restart,
-        lines=lines,
-        bar=lines and sys.stderr.isatty(),
-        tensorboard=flags.tensorboard,
-        threads=flags.threads,
-    )
+    bar = lines and sys.stderr.isatty()
+    options = TrainOptions(flags.device, flags.restart, lines, bar, flags.tensorboard, flags.threads)
     try:
         line = train_member(plan, options)
     except Interrupted:
@@ -181,26 +146,17 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str], r
     opened = start_run(recipe, named=bool(flags.config))  # once, before several would each simulate the demo cells
     from hpa_hier.training.side_by_side import Job, train_side_by_side
 
-    jobs = [
-        Job(
-            name=member.name,
-            config=flags.config,
-            sets=tuple(sets),
-            restart=flags.restart,
-            threads=flags.threads,
-            log=opened.member_folder(member.name) / "train.log",
-        )
-        for member in recipe.members
-    ]
-    results = train_side_by_side(jobs, _slots(flags))
-    finished = sum(result.status == 0 for result in results)
-    if any(result.status == EXIT_INTERRUPTED for result in results) or len(results) < len(jobs):
+    logs = {member.name: opened.member_folder(member.name) / "train.log" for member in recipe.members}
+    jobs = [Job(name, flags.config, tuple(sets), flags.restart, flags.threads, log) for name, log in logs.items()]
+    statuses = train_side_by_side(jobs, _slots(flags)).values()
+    if EXIT_INTERRUPTED in statuses or len(statuses) < len(jobs):
         print(f"stopped, everything is saved. To resume: {resume}", file=sys.stderr)
         return EXIT_INTERRUPTED
+    finished = list(statuses).count(0)
     print(f"{finished} of {len(jobs)} members finished, in {opened.folder / 'members'}")
     if finished == len(jobs):
         return 0
-    return EXIT_USER if all(result.status in (0, EXIT_USER) for result in results) else 1
+    return EXIT_USER if {*statuses} <= {0, EXIT_USER} else 1
 
 
 def _slots(flags: argparse.Namespace) -> list[str]:
@@ -217,10 +173,3 @@ def _slots(flags: argparse.Namespace) -> list[str]:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return ["cpu"] * (flags.jobs or max(1, cores // flags.threads))
     return [str(device)] * (flags.jobs or 1)
-
-
-def _resume_command(arguments: Sequence[str]) -> str:
-    """Return the command that resumes what this one started."""
-    import shlex
-
-    return f"{typed_program('train')} {shlex.join(word for word in arguments if word != '--restart')}"

@@ -22,6 +22,7 @@ from hpa_hier.runs.manifest import WEIGHTS, Manifest, check_files, read_manifest
 # Every pass through a network has this many images, the last filled up with zeros: kernels are chosen by shape, and
 # with one shape an image gets the same logits, bit for bit, alone or among others.
 COMPUTE_BATCH = 32
+_READ_AT_ONCE = 256  # samples of a pack in memory
 
 _Module = TypeVar("_Module", bound=torch.nn.Module)
 
@@ -117,6 +118,20 @@ def score(
             rows = network(batch.to(device))[: len(images) - first]
             logits[first : first + len(rows)] = rows.cpu().numpy()
     return logits
+
+
+def score_rows(
+    network: Callable[[torch.Tensor], torch.Tensor],
+    read: Callable[[np.ndarray], np.ndarray],
+    rows: np.ndarray,
+    out: np.ndarray,
+    device: torch.device,
+) -> np.ndarray:
+    """Score rows (B,) of a pack as `score` does, into `out` (B, columns) float32; only some are in memory at a time."""
+    for first in range(0, len(rows), _READ_AT_ONCE):
+        samples = read(rows[first : first + _READ_AT_ONCE])
+        out[first : first + len(samples)] = score(network, samples, out.shape[1], device)
+    return out
 
 
 def _filled_batches(images: np.ndarray) -> Iterator[tuple[int, torch.Tensor]]:

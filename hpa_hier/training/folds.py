@@ -9,18 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
 from hpa_hier.data.split.split import Split
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import sha256, write_bytes, write_text
 from hpa_hier.files.tables import read_table
-from hpa_hier.members.scores_file import fold_folder, merge_scores, read_scores, write_scores
+from hpa_hier.members.scores_file import fold_folder, merge_scores, read_scores
 from hpa_hier.runs import manifest as files
-from hpa_hier.runs.manifest import Manifest, check_files, read_manifest, write_manifest
-from hpa_hier.settings.recipe_file import recipe_yaml
+from hpa_hier.runs.manifest import Manifest, check_files, read_manifest
 from hpa_hier.training.loop.history import write_history
 from hpa_hier.training.plan import Plan
+from hpa_hier.training.save_member import write_member
 
 
 def fold_split(split: Split, fold: int) -> Split:
@@ -44,7 +43,7 @@ def fold_plan(plan: Plan, fold: int) -> Plan:
 
 
 def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool) -> str:
-    """Train one network per fold and combine them into one member.
+    """Train one network per fold and write the member whose logits are the mean of theirs.
 
     Args:
         plan: with `folds` set.
@@ -61,15 +60,28 @@ def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool) -> str:
         if lines:
             print(f"{plan.member.name}: fold {fold + 1} of {plan.settings.folds}", file=sys.stderr)
         train(fold_plan(plan, fold))
-    return _write_member(plan)
+    folders = [fold_folder(plan.folder, fold) for fold in range(plan.settings.folds)]
+    manifests = [read_manifest(folder) for folder in folders]
+    for fold, (folder, manifest) in enumerate(zip(folders, manifests, strict=True)):
+        _check_fold(plan, fold, folder, manifest)
+    weights = {
+        f"networks.{fold}.{name}": tensor
+        for fold, folder in enumerate(folders)
+        for name, tensor in load_file(folder / files.WEIGHTS).items()
+    }
+    scores = merge_scores([read_scores(folder / files.SCORES) for folder in folders])
+    epochs = _write_history(plan.folder / files.HISTORY, [folder / files.HISTORY for folder in folders])
+    write_member(plan, weights, scores, _manifest(plan, manifests, epochs))
+    held_out = sum(part == "calibration" for part in scores.parts)
+    return (
+        f"{plan.member.name}: {len(plan.nodes)} nodes, {len(folders)} folds in "
+        f"{sum(manifest.seconds for manifest in manifests):.0f} s, {held_out:,} samples scored by the network that "
+        f"has not seen them; written to {plan.folder}"
+    )
 
 
 def check_folds(plan: Plan) -> None:
-    """Refuse folds that the split does not have, and several devices.
-
-    Raises:
-        UserError: says which it is.
-    """
+    """Raise the UserError of folds that the split does not have, or of several devices."""
     folds, there = plan.settings.folds, len({fold for fold in plan.run.split.folds if fold >= 0})
     if folds != there:
         raise UserError(
@@ -81,34 +93,6 @@ def check_folds(plan: Plan) -> None:
             "training.folds: folds are trained one after another on one device; set training.devices and "
             "training.nodes to 1"
         )
-
-
-def _write_member(plan: Plan) -> str:
-    """Write the member whose logits are the mean of its folds' logits, the manifest last."""
-    folders = [fold_folder(plan.folder, fold) for fold in range(plan.settings.folds)]
-    manifests = [read_manifest(folder) for folder in folders]
-    for fold, (folder, manifest) in enumerate(zip(folders, manifests, strict=True)):
-        _check_fold(plan, fold, folder, manifest)
-    weights = {
-        f"networks.{fold}.{name}": tensor
-        for fold, folder in enumerate(folders)
-        for name, tensor in load_file(folder / files.WEIGHTS).items()
-    }
-    write_bytes(plan.folder / files.WEIGHTS, save(weights))
-    write_text(plan.folder / files.CONFIG, recipe_yaml(plan.run.recipe))
-    write_text(plan.folder / files.TAXONOMY, plan.run.taxonomy.text)
-    epochs = _write_history(plan.folder / files.HISTORY, [folder / files.HISTORY for folder in folders])
-    scores = merge_scores([read_scores(folder / files.SCORES) for folder in folders])
-    write_scores(plan.folder / files.SCORES, scores)
-    names = (files.WEIGHTS, files.CONFIG, files.TAXONOMY, files.HISTORY, files.SCORES)
-    checksums = {name: sha256(plan.folder / name) for name in names}
-    write_manifest(plan.folder, _manifest(plan, manifests, epochs, checksums))
-    held_out = sum(part == "calibration" for part in scores.parts)
-    return (
-        f"{plan.member.name}: {len(plan.nodes)} nodes, {len(folders)} folds in "
-        f"{sum(manifest.seconds for manifest in manifests):.0f} s, {held_out:,} samples scored by the network that "
-        f"has not seen them; written to {plan.folder}"
-    )
 
 
 def _check_fold(plan: Plan, fold: int, folder: Path, manifest: Manifest) -> None:
@@ -131,7 +115,7 @@ def _write_history(path: Path, paths: Sequence[Path]) -> int:
     return epochs
 
 
-def _manifest(plan: Plan, manifests: Sequence[Manifest], epochs: int, checksums: dict[str, str]) -> Manifest:
+def _manifest(plan: Plan, manifests: Sequence[Manifest], epochs: int) -> Manifest:
     """Return the manifest of the folds as one member: costs are summed, epochs are those that all folds have."""
     best = round(sum(manifest.best_epoch for manifest in manifests) / len(manifests))
     return manifests[0].model_copy(
@@ -146,6 +130,5 @@ def _manifest(plan: Plan, manifests: Sequence[Manifest], epochs: int, checksums:
             "epochs": epochs,
             "best_epoch": min(best, epochs),
             "stopped": "early" if any(manifest.stopped == "early" for manifest in manifests) else "all steps",
-            "files": checksums,
         }
     )

@@ -15,10 +15,11 @@ from hpa_hier.data.pack.pack import Pack, VectorPack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, text_digest
 from hpa_hier.files.shell import command
+from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.members.nodes import Selector, train_flags
 from hpa_hier.models.backbones.create import MLP
-from hpa_hier.runs.manifest import MANIFEST, Manifest, read_manifest, training_settings
+from hpa_hier.runs.manifest import MANIFEST, WEIGHTS, Manifest, check_files, read_manifest, training_settings
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.training import TrainingSettings
@@ -90,15 +91,17 @@ def plan_training(run: Run, member: MemberSettings) -> Plan:
     """
     settings = resolve_settings(run.recipe, member, run.taxonomy)
     _check_kind(settings, run.pack)
-    nodes = Selector.from_settings(member).nodes(run.taxonomy, run.partition)
-    if settings.several_levels:
-        nodes = add_ancestors(nodes, run.taxonomy)
+    taxonomy = run.taxonomy
+    nodes = Selector.from_settings(member).nodes(taxonomy, run.partition)
+    if settings.several_levels:  # and all nodes above them
+        above = np.any(taxonomy.closure[[taxonomy.column[node] for node in nodes]], axis=0)
+        nodes = tuple(node for node, wanted in zip(taxonomy.nodes, above, strict=True) if wanted)
     return Plan(
         run=run,
         member=member,
         settings=settings,
         nodes=nodes,
-        meanings={node: run.taxonomy.meaning(node) for node in nodes},
+        meanings={node: taxonomy.meaning(node) for node in nodes},
         weights_sha256=_hash_weights(settings),
         folder=run.member_folder(member.name),
     )
@@ -116,12 +119,6 @@ def _hash_weights(settings: TrainingSettings) -> str | None:
             "fetch the file again, or correct the checksum"
         )
     return found
-
-
-def add_ancestors(nodes: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
-    """Return nodes and all nodes above them, in the taxonomy's order."""
-    above = np.any(taxonomy.closure[[taxonomy.column[node] for node in nodes]], axis=0)
-    return tuple(node for node, wanted in zip(taxonomy.nodes, above, strict=True) if wanted)
 
 
 def _check_kind(settings: TrainingSettings, pack: Pack) -> None:
@@ -161,8 +158,8 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
         settings = recipe.member_training(member)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"members.{member.name}.training.{where}: {first['msg']}, got {first['input']!r}") from None
+        where = ".".join(("members", member.name, "training", *map(str, first["loc"])))
+        raise UserError(f"{where}: {first['msg']}, got {first['input']!r}") from None
     if member.images == "own" and settings.several_levels:
         raise UserError(
             f"members.{member.name}: images: own needs head flat and a loss that ignores the nodes above, since those "
@@ -184,6 +181,27 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
     return settings
 
 
+def shipped_weights_settings() -> dict[str, str]:
+    """Return the recipe's settings under which a backbone starts from the bundled leaf member.
+
+    Raises:
+        UserError: the ensemble was taken out of this installation, or its files have changed.
+    """
+    home = pretrained_folder()
+    if home is None:
+        raise UserError(
+            "--init pretrained: no ensemble comes with this installation; make it: benchmarks/pretrained.py"
+        )
+    folder = home / "members" / "leaf"  # has seen all 28 classes, so its features serve every member
+    manifest = read_manifest(folder)
+    check_files(folder, manifest, (WEIGHTS,))
+    return {
+        "training.backbone": manifest.backbone,
+        "training.width": str(manifest.width),
+        "training.weights": str(folder / WEIGHTS),
+    }
+
+
 def read_finished(plan: Plan) -> Manifest | None:
     """Return the manifest of the finished member of this name; None where there is none.
 
@@ -193,11 +211,9 @@ def read_finished(plan: Plan) -> Manifest | None:
     if not (plan.folder / MANIFEST).exists():
         return None
     manifest = read_manifest(plan.folder)
-    was = training_settings(manifest)
-    closed = plan.settings.several_levels
     # Another head or loss may add or drop the nodes above; that is a difference of settings, not of meaning.
-    stale = changed_nodes(manifest, plan) if was.several_levels == closed else ""
-    if stale:
+    alike = training_settings(manifest).several_levels == plan.settings.several_levels
+    if alike and (stale := _list_changed_nodes(manifest, plan)):
         raise UserError(
             f"{plan.folder}: stale, since the taxonomy changed what it answers for ({stale}); train it again with "
             f"`{plan.command}`"
@@ -205,13 +221,11 @@ def read_finished(plan: Plan) -> Manifest | None:
     return manifest
 
 
-def changed_nodes(manifest: Manifest, plan: Plan) -> str:
+def _list_changed_nodes(manifest: Manifest, plan: Plan) -> str:
     """List the nodes whose meaning has changed since a member was trained; "" where none has."""
-    trained = {manifest.meanings[node] for node in manifest.nodes}
-    wanted = set(plan.meanings.values())
-    changed = [node for node in plan.nodes if plan.meanings[node] not in trained]
-    gone = [node for node in manifest.nodes if manifest.meanings[node] not in wanted]
-    words = changed or gone
+    trained, wanted = set(manifest.meanings.values()), set(plan.meanings.values())
+    words = [node for node in plan.nodes if plan.meanings[node] not in trained]
+    words = words or [node for node in manifest.nodes if manifest.meanings[node] not in wanted]
     return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
 
 

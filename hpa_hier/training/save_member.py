@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from safetensors.torch import save
@@ -10,7 +12,7 @@ from hpa_hier import __version__
 from hpa_hier.files.atomic import sha256, write_bytes, write_text
 from hpa_hier.members.neighbours import write_bank
 from hpa_hier.members.nodes import Selector
-from hpa_hier.members.score import prepare_for_scoring, score
+from hpa_hier.members.score import prepare_for_scoring, score_rows
 from hpa_hier.members.scores_file import HeldOutScores, write_scores
 from hpa_hier.runs import manifest as files
 from hpa_hier.runs.manifest import Manifest, write_manifest
@@ -20,7 +22,6 @@ from hpa_hier.training.loop.trainer import training_precision
 from hpa_hier.training.plan import Plan
 
 _SCORED_PARTS = ("calibration", "test")  # what no weight has seen
-_AT_ONCE = 256  # images read into memory at a time
 
 
 def save_member(plan: Plan, device: torch.device, assembly: Assembly) -> str:
@@ -29,19 +30,15 @@ def save_member(plan: Plan, device: torch.device, assembly: Assembly) -> str:
     Returns:
         One line that says what was trained, how good it looked, and where it is.
     """
-    folder, history = plan.folder, assembly.history
+    folder, history, pack = plan.folder, assembly.history, plan.run.pack
     assembly.module.network.load_state_dict(history.weights)
     weights = {name: tensor.cpu().contiguous() for name, tensor in assembly.network.state_dict().items()}
-    write_bytes(folder / files.WEIGHTS, save(weights))
-    write_text(folder / files.CONFIG, recipe_yaml(plan.run.recipe))
-    write_text(folder / files.TAXONOMY, plan.run.taxonomy.text)
-    _write_scores(plan, assembly, device)
-    names = [files.WEIGHTS, files.CONFIG, files.TAXONOMY, files.HISTORY, files.SCORES]
+    more: tuple[str, ...] = ()
     if plan.settings.head == "arcface":
-        pack, rows = plan.run.pack, plan.run.part("train", plan.nodes, plan.carry).rows  # those that it remembers
+        rows = plan.run.part("train", plan.nodes, plan.carry).rows  # those that it remembers
         write_bank(folder / files.BANK, tuple(pack.ids[row] for row in rows), tuple(pack.nodes[row] for row in rows))
-        names.append(files.BANK)
-    write_manifest(folder, _manifest(plan, device, assembly, {name: sha256(folder / name) for name in names}))
+        more = (files.BANK,)
+    write_member(plan, weights, _score_held_out(plan, device, assembly), _manifest(plan, device, assembly), more)
     plan.checkpoint.unlink(missing_ok=True)
     best = history.rows[history.best_epoch - 1]
     return (
@@ -50,25 +47,46 @@ def save_member(plan: Plan, device: torch.device, assembly: Assembly) -> str:
     )
 
 
-def _write_scores(plan: Plan, assembly: Assembly, device: torch.device) -> None:
-    """Write scores.npz: ids, part, nodes and (B, n) float32 logits of the parts that training did not see."""
-    pack, split = plan.run.pack, plan.run.split
+def write_member(
+    plan: Plan,
+    weights: Mapping[str, torch.Tensor],
+    scores: HeldOutScores,
+    manifest: Manifest,
+    more: tuple[str, ...] = (),
+) -> None:
+    """Write a member's files beside its history, and last the manifest with the checksums of them all.
+
+    Args:
+        plan: what was trained.
+        weights: by name, on the CPU.
+        scores: of samples that the weights have not seen.
+        manifest: without checksums.
+        more: names of files that have been written already.
+    """
+    folder = plan.folder
+    write_bytes(folder / files.WEIGHTS, save(dict(weights)))
+    write_text(folder / files.CONFIG, recipe_yaml(plan.run.recipe))
+    write_text(folder / files.TAXONOMY, plan.run.taxonomy.text)
+    write_scores(folder / files.SCORES, scores)
+    names = (files.WEIGHTS, files.CONFIG, files.TAXONOMY, files.HISTORY, files.SCORES, *more)
+    write_manifest(folder, manifest.model_copy(update={"files": {name: sha256(folder / name) for name in names}}))
+
+
+def _score_held_out(plan: Plan, device: torch.device, assembly: Assembly) -> HeldOutScores:
+    """Score the parts that training did not see."""
+    split = plan.run.split
+    samples = [(sample, part) for part in _SCORED_PARTS for sample in split.part_ids(part)]
+    ids, parts = zip(*samples, strict=True)
     network = prepare_for_scoring(assembly.module.network, device)
-    ids = [sample for part in _SCORED_PARTS for sample in split.part_ids(part)]
-    parts = [part for part in _SCORED_PARTS for _ in split.part_ids(part)]
-    rows = pack.find_rows(ids)
-    logits = np.empty((len(rows), len(plan.nodes)), np.float32)
-    for first in range(0, len(rows), _AT_ONCE):
-        samples = assembly.read(rows[first : first + _AT_ONCE])
-        logits[first : first + _AT_ONCE] = score(network, samples, len(plan.nodes), device)
-    write_scores(plan.folder / files.SCORES, HeldOutScores(tuple(ids), tuple(parts), plan.nodes, logits))
+    logits = np.empty((len(ids), len(plan.nodes)), np.float32)
+    score_rows(network, assembly.read, plan.run.pack.find_rows(ids), logits, device)
+    return HeldOutScores(ids, parts, plan.nodes, logits)
 
 
-def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: dict[str, str]) -> Manifest:
-    settings, run, history = plan.settings, plan.run, assembly.history
+def _manifest(plan: Plan, device: torch.device, assembly: Assembly) -> Manifest:
+    settings, run, history, network = plan.settings, plan.run, assembly.history, assembly.network
     selector = Selector.from_settings(plan.member)
-    network = assembly.network
-    steps = assembly.steps_done
+    steps = min(assembly.length.steps, len(history.rows) * assembly.length.steps_per_epoch)
     return Manifest(
         format=files.FORMAT,
         version=__version__,
@@ -102,5 +120,5 @@ def _manifest(plan: Plan, device: torch.device, assembly: Assembly, checksums: d
         stopped="early" if steps < assembly.length.steps else "all steps",
         device=str(device),
         precision=training_precision(settings, device),
-        files=checksums,
+        files={},
     )

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from hpa_hier.training.plan import plan_training
 from hpa_hier.training.train_member import TrainOptions, train_member
 
 _POLL = 0.1  # seconds between two looks at the processes
-_DONE, _FAILED, _USER, _INTERRUPTED = 0, 1, 2, 130  # exit statuses of a process
+_DONE, _USER, _INTERRUPTED = 0, 2, 130  # exit statuses
 
 
 @dataclass(frozen=True)
@@ -44,23 +43,7 @@ class Job:
     log: Path  # everything that the process prints
 
 
-@dataclass(frozen=True)
-class Result:
-    """How a job ended."""
-
-    name: str
-    status: int
-    line: str  # one line for the user
-
-
-@dataclass(frozen=True)
-class _Running:
-    job: Job
-    slot: str
-    process: BaseProcess
-
-
-def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> list[Result]:
+def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> dict[str, int]:
     """Train members, each in a process of its own, one per slot at a time.
 
     A member that fails does not stop the others. At Ctrl-C all of them are asked to save and stop; at a second one they
@@ -71,28 +54,29 @@ def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> list[Result
         slots: device names, one for each process at a time.
 
     Returns:
-        How each ended, in the order of `jobs`; those that never started are left out.
+        The exit status of each by its name; those that never started are left out.
     """
     context = _context()
     waiting, free = deque(jobs), deque(slots)
-    running: dict[str, _Running] = {}
-    results: dict[str, Result] = {}
+    running: dict[BaseProcess, tuple[Job, str]] = {}
+    statuses: dict[str, int] = {}
     passed_on = 0
     with SignalCounter("stopping all members, and saving; once more stops them at once") as stop:
         while running or (waiting and not stop.requested):
             if stop.count > passed_on:
                 passed_on = stop.count
-                _terminate([one.process for one in running.values()])
+                for process in running:
+                    process.terminate()
             while waiting and free and not stop.requested:
                 job, slot = waiting.popleft(), free.popleft()
-                running[job.name] = _Running(job, slot, _start(context, job, slot))
-            for name in [name for name, one in running.items() if not one.process.is_alive()]:
-                ended = running.pop(name)
-                free.append(ended.slot)
-                results[name] = _result(ended.job, ended.process, stop.requested)
-                print(results[name].line, file=sys.stderr, flush=True)
+                running[_start(context, job, slot)] = job, slot
+            for process in [process for process in running if not process.is_alive()]:
+                job, slot = running.pop(process)
+                free.append(slot)
+                statuses[job.name], line = _describe_end(job, process, stop.requested)
+                print(line, file=sys.stderr, flush=True)
             time.sleep(_POLL)
-    return [results[job.name] for job in jobs if job.name in results]
+    return statuses
 
 
 def _context() -> BaseContext:
@@ -116,38 +100,25 @@ def _start(context: BaseContext, job: Job, slot: str) -> BaseProcess:
     return process
 
 
-def _terminate(processes: Sequence[BaseProcess]) -> None:
-    for process in processes:
-        if process.pid is not None and process.is_alive():
-            os.kill(process.pid, signal.SIGTERM)
-
-
-def _result(job: Job, process: BaseProcess, stop_requested: bool) -> Result:
+def _describe_end(job: Job, process: BaseProcess, stop_requested: bool) -> tuple[int, str]:
+    """Return how a process that has ended did so: its exit status, and one line for the user."""
     process.join()
-    status = process.exitcode if process.exitcode is not None else _FAILED
-    if stop_requested and status == -signal.SIGTERM:  # before it counted signals, or the second one
-        status = _INTERRUPTED
-    last = _last_line(job.log)
+    status = process.exitcode or _DONE
+    log = job.log.read_text(encoding="utf-8", errors="replace") if job.log.exists() else ""
+    last = (log.strip().splitlines() or ["its log is empty"])[-1]
     if status == _DONE:
-        line = last
-    elif status == _USER:
-        line = f"{job.name}: {last}"
-    elif status == _INTERRUPTED:
-        line = f"{job.name}: stopped"
-    elif status < 0:
-        line = f"{job.name}: failed, killed by {signal.Signals(-status).name}; log: {job.log}"
-    else:
-        line = f"{job.name}: failed ({last}); log: {job.log}"
-    return Result(job.name, status, line)
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "its log is empty"
+        return status, last
+    if status == _USER:
+        return status, f"{job.name}: {last}"
+    # SIGTERM: before it counted signals, or the second one
+    if status == _INTERRUPTED or (stop_requested and status == -signal.SIGTERM):
+        return _INTERRUPTED, f"{job.name}: stopped"
+    why = f"failed, killed by {signal.Signals(-status).name}" if status < 0 else f"failed ({last})"
+    return status, f"{job.name}: {why}; log: {job.log}"
 
 
 def _work(job: Job, slot: str) -> None:
-    """Train one member in this process; print to its log, and return how it ended as the exit status."""
+    """Train one member in this process; print to its log, and exit with how it ended: 1, with a traceback, at a bug."""
     # A group of its own, so that the terminal's Ctrl-C comes from the parent alone.
     if hasattr(os, "setpgrp"):
         os.setpgrp()
@@ -156,22 +127,13 @@ def _work(job: Job, slot: str) -> None:
     with job.log.open("w", encoding="utf-8", buffering=1) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-        sys.exit(_exit_status(job, slot))
-
-
-def _exit_status(job: Job, slot: str) -> int:
     try:
         print(_train(job, slot), flush=True)
     except UserError as error:
         print(f"error: {error}", flush=True)
-        return _USER
+        sys.exit(_USER)
     except Interrupted:
-        return _INTERRUPTED
-    except Exception:
-        traceback.print_exc()
-        sys.stderr.flush()
-        return _FAILED
-    return _DONE
+        sys.exit(_INTERRUPTED)
 
 
 def _train(job: Job, device: str) -> str:

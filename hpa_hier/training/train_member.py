@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import cv2
@@ -13,18 +13,11 @@ from filelock import FileLock, Timeout
 from hpa_hier.errors import UserError
 from hpa_hier.members.devices import find_device
 from hpa_hier.runs import manifest as files
-from hpa_hier.training.assemble import Assembly, assemble
+from hpa_hier.training.assemble import assemble
 from hpa_hier.training.folds import check_folds, train_folds
-from hpa_hier.training.loop.checkpoint import FORMAT, ResumeCheckpoint, read_checkpoint, saved_facts
+from hpa_hier.training.loop.checkpoint import FORMAT, OURS, ResumeCheckpoint, read_checkpoint
 from hpa_hier.training.loop.stopping import SignalCounter
-from hpa_hier.training.loop.trainer import (
-    early_stopping,
-    is_worker_process,
-    make_trainer,
-    progress_bar,
-    silence_lightning,
-    tensorboard_logger,
-)
+from hpa_hier.training.loop.trainer import is_worker_process, make_trainer, silence_lightning
 from hpa_hier.training.plan import CHECKPOINT, Plan, describe_differences, read_finished
 from hpa_hier.training.save_member import save_member
 
@@ -80,52 +73,35 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
 
 
 def _train(plan: Plan, options: TrainOptions, device: torch.device, restart: bool) -> str:
-    checkpoint = {} if restart else _checkpoint_facts(plan)
-    assembly = assemble(plan, device, checkpoint, plan.member.name if options.lines else "")
+    states = {} if restart else _read_states(plan)
+    assembly = assemble(plan, device, states, plan.member.name if options.lines else "")
     if restart:  # only after everything that the user may have got wrong has been checked
         _discard(plan)
-    if not assembly.history.done and not _fit(plan, options, device, assembly, resume=bool(checkpoint)):
-        return ""
+    if not assembly.history.done:
+        with SignalCounter("stopping after this step, and saving; once more stops at once", most=1) as stop:
+            # Last, so that the checkpoint holds what the others have updated.
+            callbacks = (*assembly.callbacks, ResumeCheckpoint(plan.checkpoint, stop, plan.digest))
+            curves = plan.folder if options.tensorboard else None
+            trainer = make_trainer(plan.settings, device, assembly.length.epochs, callbacks, options.bar, curves)
+            path = plan.checkpoint if states else None
+            trainer.fit(assembly.module, assembly.batches, assembly.watched_batches, ckpt_path=path, weights_only=True)
+        if not trainer.is_global_zero:  # another process writes the member
+            return ""
     return save_member(plan, device, assembly)
 
 
-def _fit(plan: Plan, options: TrainOptions, device: torch.device, assembly: Assembly, resume: bool) -> bool:
-    """Run the trainer; return whether this process is the one that writes the member."""
-    with SignalCounter("stopping after this step, and saving; once more stops at once", most=1) as stop:
-        callbacks = [
-            *progress_bar(options.bar),
-            *early_stopping(plan.settings),
-            *assembly.callbacks,
-            # Last, so that the checkpoint holds what the others have updated.
-            ResumeCheckpoint(plan.checkpoint, stop, lambda: {"digest": plan.digest}),
-        ]
-        logger = tensorboard_logger(plan.folder, options.tensorboard)
-        trainer = make_trainer(plan.settings, device, assembly.length.epochs, callbacks, logger)
-        trainer.fit(
-            assembly.module,
-            assembly.batches,
-            assembly.watched_batches,
-            ckpt_path=plan.checkpoint if resume else None,
-            weights_only=True,
-        )
-    return bool(trainer.is_global_zero)
-
-
-def _checkpoint_facts(plan: Plan) -> dict[str, object]:
-    """Return the callbacks' states in the member's checkpoint; {} where there is none.
-
-    Raises:
-        UserError: it is damaged, or belongs to a training with other settings or data.
-    """
+def _read_states(plan: Plan) -> dict[str, object]:
+    """Return the callbacks' states in the member's checkpoint; {} where there is none."""
     if not plan.checkpoint.exists():
         return {}
     checkpoint = read_checkpoint(plan.checkpoint)
-    if saved_facts(checkpoint).get("format") != FORMAT:
+    saved = checkpoint.get(OURS, {})
+    if saved.get("format") != FORMAT:
         raise UserError(
             f"{plan.checkpoint}: written by another version of hpa_hier, so it cannot be resumed; train the member "
             f"again with `{plan.command}`"
         )
-    if saved_facts(checkpoint).get("digest") != plan.digest:
+    if saved.get("digest") != plan.digest:
         raise UserError(
             f"{plan.checkpoint}: started with other settings, data or taxonomy, so it cannot be resumed; undo the "
             f"change, or train it again with `{plan.command}`"
@@ -136,18 +112,12 @@ def _checkpoint_facts(plan: Plan) -> dict[str, object]:
 
 @contextmanager
 def _only_writer(plan: Plan) -> Iterator[None]:
-    if is_worker_process():  # the process that started this one holds the lock
-        yield
-        return
-    lock = FileLock(plan.folder / "lock", timeout=0)
     try:
-        lock.acquire()
+        # Of a distributed training, the process that started the others holds the lock.
+        with nullcontext() if is_worker_process() else FileLock(plan.folder / "lock", timeout=0):
+            yield
     except Timeout:
         raise UserError(f"{plan.folder}: another process is training this member; wait for it, or stop it") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _discard(plan: Plan) -> None:

@@ -4,46 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 
-from hpa_hier.models.augment.mixing import Mixes, Targets, draw_mixes, mix_images, mix_targets
+from hpa_hier.data.pack.pack import ImagePack
+from hpa_hier.models.augment.mixing import Mixes, draw_mixes, mix_images, mix_targets
 from hpa_hier.models.augment.warp import Draws, draw, to_tensor, warp
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
-from hpa_hier.training.batches.order import MIXING, VARIATION, Batch, gather_targets, make_batch
-
-
-class Images(Protocol):
-    """What is asked of a pack."""
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Names along axis C."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """Side in pixels."""
-        ...
-
-    def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Read (B, C, S, S) uint8."""
-        ...
-
-
-class ImageReader:
-    """Reads images of a part as they are."""
-
-    def __init__(self, pack: Images, part: Part) -> None:
-        self._pack, self._part = pack, part
-
-    def read(self, places: np.ndarray) -> Batch:
-        """Return the images at some places (B,) of the part, channels last."""
-        images = np.ascontiguousarray(self._pack.images(self._part.rows[places]).transpose(0, 2, 3, 1))
-        return make_batch(to_tensor(images), Draws(), gather_targets(self._part, places))
+from hpa_hier.training.batches.order import MIXING, VARIATION, Batch, PartReader, gather_targets, make_batch
 
 
 @dataclass(frozen=True)
@@ -58,7 +28,7 @@ class Augmentation:
     chances: np.ndarray | None = None  # (part,) chance of each image to be the partner of a mixed one; None: all alike
 
 
-class AugmentedImages:
+class AugmentedImages(PartReader):
     """Reads images of a part as training sees them. A batch's images are in a buffer that the next one overwrites.
 
     Args:
@@ -67,8 +37,9 @@ class AugmentedImages:
         augmentation: how they are varied.
     """
 
-    def __init__(self, pack: Images, part: Part, augmentation: Augmentation) -> None:
-        self._pack, self._part, self._augmentation = pack, part, augmentation
+    def __init__(self, pack: ImagePack, part: Part, augmentation: Augmentation) -> None:
+        super().__init__(pack.images, part)
+        self._pack, self._augmentation = pack, augmentation
         self._sides = augmentation.settings.sizes or (pack.size,)
         self._buffers: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
 
@@ -83,32 +54,26 @@ class AugmentedImages:
         mixes = None
         if settings.mixing != "none":
             generator = np.random.default_rng([augmentation.seed, epoch, MIXING])
-            mixable = np.ones(len(self._part), bool) if augmentation.mixable is None else augmentation.mixable
+            mixable = np.ones(len(self.part), bool) if augmentation.mixable is None else augmentation.mixable
             mixes = draw_mixes(settings, order, mixable, pack.size, generator, augmentation.chances)
 
-        def make(which: slice, number: int) -> Batch:
-            side = self._sides[number % len(self._sides)]
-            return self._make(order[which], draws.rows(which), None if mixes is None else mixes.rows(which), side)
-
-        return make
+        return lambda which, number: self._make(
+            order[which], draws.rows(which), mixes and mixes.rows(which), self._sides[number % len(self._sides)]
+        )
 
     def _make(self, places: np.ndarray, draws: Draws, mixes: Mixes | None, side: int) -> Batch:
         count, channels, own = len(places), len(self._pack.channels), self._pack.size
-        images = self._pack.images(self._part.rows[places], out=self._buffer("raw", count, channels, own, own))
-        targets = gather_targets(self._part, places)
-        if mixes is not None:
-            targets = self._mix(images, targets, mixes)
+        images = self._pack.images(self.part.rows[places], out=self._buffer("raw", count, channels, own, own))
+        targets = gather_targets(self.part, places)
+        if mixes is not None:  # before both partners are moved as one
+            partners = mixes.partners[mixes.mixed]
+            mix_images(images, self._pack.images(self.part.rows[partners]), mixes)
+            targets = mix_targets(targets, gather_targets(self.part, partners), mixes)
         if self._augmentation.on_device:
             return make_batch(torch.from_numpy(images), draws, targets, side)
         warped = self._buffer("warped", count, side, side, channels)
         left = warp(images, draws, warped)
         return make_batch(to_tensor(warped), left, targets)
-
-    def _mix(self, images: np.ndarray, targets: Targets, mixes: Mixes) -> Targets:
-        """Mix images with their partners, in place, before both are moved as one; return the mixed targets."""
-        partners = mixes.partners[mixes.mixed]
-        mix_images(images, self._pack.images(self._part.rows[partners]), mixes)
-        return mix_targets(targets, gather_targets(self._part, partners), mixes)
 
     def _buffer(self, name: str, *shape: int) -> np.ndarray:
         if (name, shape) not in self._buffers:

@@ -8,7 +8,7 @@ the data needs to be saved. No worker processes: they only make reading a memory
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from hpa_hier.settings.training import TrainingSettings
 
 ORDER, VARIATION, MIXING = 1, 2, 3  # which of an epoch's streams of random numbers
 
+Read = Callable[[np.ndarray], np.ndarray]  # (B,) rows of a pack → (B, C, S, S) uint8 images, or (B, F) float32 vectors
+
 
 class Batch(NamedTuple):
     """One step's arrays."""
@@ -34,40 +36,44 @@ class Batch(NamedTuple):
     side: int | None = None  # pixels that the images are still to be warped to; None: their own
 
 
-class PartReader(Protocol):
-    """Reads samples of a part as they are."""
-
-    def read(self, places: np.ndarray) -> Batch:
-        """Return the samples at some places (B,) of the part."""
-        ...
-
-
-class EpochReader(Protocol):
-    """Reads samples of a part as training sees them."""
-
-    def start_epoch(self, epoch: int, order: np.ndarray) -> Callable[[slice, int], Batch]:
-        """Draw an epoch's variation.
-
-        Args:
-            epoch: from 0.
-            order: places in the part that the epoch goes through.
-
-        Returns:
-            From a slice of `order`, and the number of the batch from the start of training, to the batch.
-        """
-        ...
-
-
-class SampleOrder:
-    """Deals a part's samples to an epoch's batches, all of one size; what is left over at an epoch's end is dropped.
-
-    Several processes take turns with the batches of one common order, so that no image is met twice in an epoch.
-
-    Attributes:
-        batch_size: samples in every batch.
-        batches: of each process in an epoch; whole optimiser steps.
+class PartReader:
+    """Reads samples of a part as they are, for scoring and for training.
 
     Args:
+        read: of the samples of a pack.
+        part: whose places the samples are asked by.
+    """
+
+    def __init__(self, read: Read, part: Part) -> None:
+        self._read, self.part = read, part
+
+    def read_batch(self, places: np.ndarray) -> Batch:
+        """Return the samples at some places (B,) of the part, images channels last."""
+        samples = torch.from_numpy(self._read(self.part.rows[places]))
+        if samples.ndim == 4:
+            samples = samples.contiguous(memory_format=torch.channels_last)
+        return make_batch(samples, Draws(), gather_targets(self.part, places))
+
+    def start_epoch(self, epoch: int, order: np.ndarray) -> Callable[[slice, int], Batch]:
+        """Return what makes a batch of a slice of `order`, an epoch's places in the part, and of the batch's number."""
+        return lambda which, number: self.read_batch(order[which])
+
+
+class TrainingBatches:
+    """Epoch after epoch of training batches, all of one size; what is left over at an epoch's end is dropped.
+
+    Each iteration is one epoch, from the step that `seek` set. Several processes take turns with the batches of one
+    common order, so that no sample is met twice in an epoch. A batch holds until the next one is taken: readers use
+    their buffers again. Lightning takes a batch only when the one before has been trained on, as the number of batches
+    is known; whoever keeps batches copies them.
+
+    Attributes:
+        rank: which of the processes this one is.
+        batch_size: samples in every batch.
+        steps: optimiser steps in an epoch.
+
+    Args:
+        reader: of the samples.
         factors: (B,) int, how often each sample is met in an epoch; or float, how often on average, drawn again for
             each epoch.
         settings: sizes of batches and steps, and the number of processes.
@@ -76,72 +82,34 @@ class SampleOrder:
     Raises:
         UserError: fewer than two samples for each process, or too few for one step.
 
-    >>> order = SampleOrder(np.array([1, 3, 1, 1]), TrainingSettings(batch_size=2), seed=0)
-    >>> order.batches, sorted(order.places(epoch=0).tolist())
+    >>> part = Part(np.arange(4), *np.ones((2, 4, 1), bool))
+    >>> reader = PartReader(lambda rows: rows[:, None].astype(np.float32), part)
+    >>> batches = TrainingBatches(reader, np.array([1, 3, 1, 1]), TrainingSettings(batch_size=2), seed=0)
+    >>> len(batches), sorted(row for batch in batches for row in batch.samples.int().flatten().tolist())
     (3, [0, 1, 1, 1, 2, 3])
     """
 
-    def __init__(self, factors: np.ndarray, settings: TrainingSettings, seed: int) -> None:
-        self._factors, self._seed, self._world = factors, seed, settings.devices * settings.nodes
+    def __init__(self, reader: PartReader, factors: np.ndarray, settings: TrainingSettings, seed: int) -> None:
+        self._reader, self._factors, self._seed = reader, factors, seed
+        self._world, self._accumulate = settings.devices * settings.nodes, settings.accumulate
         share = round(float(factors.sum())) // self._world
         if share < 2:
             raise UserError(
                 f"the training part has {len(factors)} images for {self._world} processes; each needs at least two"
             )
         self.batch_size = min(settings.batch_size, share)
-        self.batches = share // self.batch_size // settings.accumulate * settings.accumulate
-        if not self.batches:
+        self.steps = share // self.batch_size // self._accumulate
+        if not self.steps:
             raise UserError(
-                f"training.accumulate: {settings.accumulate} batches make a step, and an epoch has "
+                f"training.accumulate: {self._accumulate} batches make a step, and an epoch has "
                 f"{share // self.batch_size}; lower it, or training.batch_size"
             )
-
-    def places(self, epoch: int) -> np.ndarray:
-        """Return the places in the part that an epoch goes through; the same in every process."""
-        generator = np.random.default_rng([self._seed, epoch, ORDER])
-        drawn = np.issubdtype(self._factors.dtype, np.floating)
-        copies = epoch_copies(self._factors, generator) if drawn else self._factors
-        return generator.permutation(np.repeat(np.arange(len(self._factors)), copies))
-
-    def batch(self, index: int, rank: int) -> slice:
-        """Return which of an epoch's `places` a process has in its batch of that index."""
-        first = (index * self._world + rank) * self.batch_size
-        return slice(first, first + self.batch_size)
-
-
-class TrainingBatches:
-    """Epoch after epoch of training batches; each iteration is one epoch, from the step that `seek` set.
-
-    A batch holds until the next one is taken: readers use their buffers again. Lightning takes a batch only when the
-    one before has been trained on, as the number of batches is known; whoever keeps batches copies them.
-
-    Attributes:
-        rank: which of the processes this one is.
-
-    Args:
-        order: which samples come when.
-        reader: of these samples.
-        accumulate: batches of a process that make one optimiser step.
-    """
-
-    def __init__(self, order: SampleOrder, reader: EpochReader, accumulate: int = 1) -> None:
-        self._order, self._reader, self._accumulate = order, reader, accumulate
         self._next = 0  # batches from the start of training
         self.rank = 0
 
     def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
-        return self._order.batches
-
-    @property
-    def batch_size(self) -> int:
-        """Samples in every batch."""
-        return self._order.batch_size
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps in an epoch."""
-        return len(self) // self._accumulate
+        """Return the number of batches in an epoch, of each process."""
+        return self.steps * self._accumulate
 
     def seek(self, step: int) -> None:
         """Set the optimiser step, counted from the start of training, that the next batch begins."""
@@ -150,11 +118,16 @@ class TrainingBatches:
     def __iter__(self) -> Iterator[Batch]:
         # The trainer asks for the iterator before it calls `seek`; a generator's body runs at the first batch only.
         epoch, start = divmod(self._next, len(self))
-        make = self._reader.start_epoch(epoch, self._order.places(epoch))
+        generator = np.random.default_rng([self._seed, epoch, ORDER])
+        drawn = np.issubdtype(self._factors.dtype, np.floating)
+        copies = epoch_copies(self._factors, generator) if drawn else self._factors
+        order = generator.permutation(np.repeat(np.arange(len(copies)), copies))  # the same in every process
+        make = self._reader.start_epoch(epoch, order)
         for index in range(start, len(self)):
             number = epoch * len(self) + index
             self._next = number + 1
-            yield make(self._order.batch(index, self.rank), number)
+            first = (index * self._world + self.rank) * self.batch_size
+            yield make(slice(first, first + self.batch_size), number)
 
 
 class PartBatches:
@@ -167,14 +140,13 @@ class PartBatches:
 
     Args:
         reader: of the part's samples.
-        count: samples of the part.
         batch_size: samples a batch, at most.
         world: processes.
     """
 
-    def __init__(self, reader: PartReader, count: int, batch_size: int, world: int = 1) -> None:
-        self._reader, self._count, self._batch_size, self._world = reader, count, batch_size, world
-        self._share = -(-count // world)
+    def __init__(self, reader: PartReader, batch_size: int, world: int = 1) -> None:
+        self._reader, self._batch_size, self._world = reader, batch_size, world
+        self._share = -(-len(reader.part) // world)
         self.rank = 0
 
     def __len__(self) -> int:
@@ -182,9 +154,9 @@ class PartBatches:
         return -(-self._share // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        mine = np.minimum(np.arange(self._share) * self._world + self.rank, self._count - 1)
+        mine = np.minimum(np.arange(self._share) * self._world + self.rank, len(self._reader.part) - 1)
         for first in range(0, self._share, self._batch_size):
-            yield self._reader.read(mine[first : first + self._batch_size])
+            yield self._reader.read_batch(mine[first : first + self._batch_size])
 
 
 def gather_targets(part: Part, places: np.ndarray) -> Targets:

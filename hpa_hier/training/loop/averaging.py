@@ -30,13 +30,6 @@ class MovingAverage(WeightAveraging):
         assert self._average_model is not None
         self._average_model.n_averaged.fill_(1)  # at 0, the first update would forget the untrained weights
 
-    @property
-    def network(self) -> Network:
-        """The averaged network."""
-        assert self._average_model is not None
-        network: Network = self._average_model.module.network  # type: ignore[assignment]
-        return network
-
 
 def follow(averages: list[Tensor], weights: list[Tensor], steps: int, decay: float) -> None:
     """Move averages towards weights in place: average × d + weight × (1 − d), where d is at most (1 + t) / (10 + t).
@@ -60,8 +53,7 @@ def follow(averages: list[Tensor], weights: list[Tensor], steps: int, decay: flo
 
 def watched_network(trainer: pl.Trainer) -> Network:
     """Return the network that is watched and kept: the averaged one, where training averages."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, MovingAverage):
-            return callback.network
-    network: Network = trainer.lightning_module.network  # type: ignore[assignment]
+    averages = (callback._average_model for callback in trainer.callbacks if isinstance(callback, MovingAverage))  # type: ignore[attr-defined]
+    average = next(averages, None)
+    network: Network = (average.module if average else trainer.lightning_module).network  # type: ignore[assignment]
     return network

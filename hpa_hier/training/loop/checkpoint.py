@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import zipfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,8 +16,8 @@ from hpa_hier.files.atomic import write_with
 from hpa_hier.training.batches.order import PartBatches, TrainingBatches
 from hpa_hier.training.loop.stopping import Interrupted, SignalCounter
 
-SECONDS_BETWEEN = 600.0  # between two checkpoints within an epoch; there is one at each epoch's end besides
-_OURS = "hpa_hier"  # key of what we add to the library's checkpoint
+_SECONDS_BETWEEN = 600.0  # between two checkpoints within an epoch; there is one at each epoch's end besides
+OURS = "hpa_hier"  # key of what we add to the library's checkpoint: format, and digest of what is trained
 FORMAT = 2  # of what callbacks and schedules keep; raised when trainings of before could not be resumed
 
 
@@ -30,10 +29,7 @@ class WholeFiles(TorchCheckpointIO):
         write_with(Path(path), lambda handle: torch.save(checkpoint, handle))
 
     def load_checkpoint(
-        self,
-        path: str | Path,
-        map_location: object = None,
-        weights_only: bool | None = True,
+        self, path: str | Path, map_location: object = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Read a checkpoint as `read_checkpoint` does."""
         return read_checkpoint(Path(path))
@@ -57,12 +53,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def saved_facts(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `ResumeCheckpoint` added to a checkpoint."""
-    added: dict[str, Any] = checkpoint.get(_OURS, {})
-    return added
-
-
 class ResumeCheckpoint(pl.Callback):
     """Saves checkpoints, resumes the batches where a checkpoint left them, and stops when asked to.
 
@@ -72,18 +62,11 @@ class ResumeCheckpoint(pl.Callback):
     Args:
         path: the checkpoint.
         stop: whether the user asked to stop.
-        facts: returns plain values to keep in the checkpoint; called when it is written.
-        seconds_between: seconds after which a checkpoint is written within an epoch.
+        digest: of what is trained; a checkpoint with another is not resumed.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        stop: SignalCounter,
-        facts: Callable[[], dict[str, Any]],
-        seconds_between: float = SECONDS_BETWEEN,
-    ) -> None:
-        self._path, self._stop, self._facts, self._seconds_between = path, stop, facts, seconds_between
+    def __init__(self, path: Path, stop: SignalCounter, digest: str) -> None:
+        self._path, self._stop, self._digest = path, stop, digest
         self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -96,12 +79,11 @@ class ResumeCheckpoint(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object, **__: object) -> None:
         """Save within an epoch, when asked to stop or when a checkpoint is due."""
         done = trainer.fit_loop.batch_idx + 1
-        if trainer.should_stop or done >= trainer.num_training_batches:
-            return
-        if done % trainer.accumulate_grad_batches:  # checkpoints hold no gradients
+        ends_epoch = trainer.should_stop or done >= trainer.num_training_batches
+        if ends_epoch or done % trainer.accumulate_grad_batches:  # checkpoints hold no gradients
             return
         stopping = self._must_stop(trainer)
-        if stopping or time.monotonic() - self._saved_at > self._seconds_between:
+        if stopping or time.monotonic() - self._saved_at > _SECONDS_BETWEEN:
             self._save(trainer)
         if stopping:
             raise Interrupted
@@ -115,8 +97,8 @@ class ResumeCheckpoint(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add our facts."""
-        checkpoint[_OURS] = {"format": FORMAT, **self._facts()}
+        """Add the format and the digest."""
+        checkpoint[OURS] = {"format": FORMAT, "digest": self._digest}
 
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self._path)

@@ -10,7 +10,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
-import torch
 from torch import Tensor
 
 from hpa_hier.files.tables import write_table
@@ -45,10 +44,12 @@ class History(pl.Callback):
 
     Args:
         path: of history.csv.
-        watch: what decides.
+        watch: which epoch is best.
         steps: of the whole training.
         name: the member's, for the progress lines; "" prints none.
     """
+
+    _KEPT = ("rows", "best_epoch", "weights", "done")
 
     def __init__(self, path: Path, watch: Watch, steps: int, name: str) -> None:
         self._path, self._watch, self._steps, self._name = path, watch, steps, name
@@ -56,7 +57,6 @@ class History(pl.Callback):
         self.best_epoch = 0
         self.weights: dict[str, Tensor] = {}
         self.done = False
-        self._best: float | None = None
         self._spent = 0.0  # seconds of this epoch before an interruption
         self._since = time.monotonic()
 
@@ -89,43 +89,32 @@ class History(pl.Callback):
         pl_module.loss_sum.zero_()
         self.rows.append(row)
         self._spent, self._since = 0.0, now
-        if self._watch.improves(row[self._watch.metric], self._best):
-            self._best, self.best_epoch = row[self._watch.metric], epoch
-            self.weights = copy_weights(watched_network(trainer))
+        best = self.rows[self.best_epoch - 1][self._watch.metric] if self.best_epoch else None
+        if self._watch.improves(row[self._watch.metric], best):
+            self.best_epoch = epoch
+            watched = watched_network(trainer).state_dict()
+            self.weights = {name: weights.detach().cpu().clone() for name, weights in watched.items()}
         self.done = trainer.should_stop
         if trainer.is_global_zero:
             write_history(self._path, pd.DataFrame(self.rows))
-            self._print(trainer, row)
+            if self._name:
+                print(
+                    f"{self._name}: epoch {epoch} of {trainer.max_epochs}, train loss {row['train_loss']:.4f}, "
+                    f"calibration loss {row[CALIBRATION_LOSS]:.4f}, macro F1 {row[MACRO_F1]:.3f}, "
+                    f"{row['seconds']:.1f} s",
+                    file=sys.stderr,
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a resumed training needs."""
-        return {
-            "rows": self.rows,
-            "best": self._best,
-            "best_epoch": self.best_epoch,
-            "weights": self.weights,
-            "done": self.done,
-            "spent": self._spent + time.monotonic() - self._since,
-        }
+        spent = self._spent + time.monotonic() - self._since
+        return {**{name: getattr(self, name) for name in self._KEPT}, "spent": spent}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.rows, self._best = list(state_dict["rows"]), state_dict["best"]
-        self.best_epoch, self.weights = state_dict["best_epoch"], state_dict["weights"]
-        self.done, self._spent = state_dict["done"], state_dict["spent"]
-
-    def _print(self, trainer: pl.Trainer, row: dict[str, float]) -> None:
-        if self._name:
-            print(
-                f"{self._name}: epoch {row['epoch']:.0f} of {trainer.max_epochs}, train loss {row['train_loss']:.4f}, "
-                f"calibration loss {row[CALIBRATION_LOSS]:.4f}, macro F1 {row[MACRO_F1]:.3f}, {row['seconds']:.1f} s",
-                file=sys.stderr,
-            )
-
-
-def copy_weights(network: torch.nn.Module) -> dict[str, Tensor]:
-    """Return a copy of a network's weights on the CPU, by name."""
-    return {name: weights.detach().cpu().clone() for name, weights in network.state_dict().items()}
+        for name in self._KEPT:
+            setattr(self, name, state_dict[name])
+        self._spent = state_dict["spent"]
 
 
 def write_history(path: Path, rows: pd.DataFrame) -> None:

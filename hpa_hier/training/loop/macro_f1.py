@@ -40,15 +40,8 @@ def _rank(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> tuple[n
 def sample_f1(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> float:
     """Return the mean over images of the F1 of their nodes, each called at its own best threshold.
 
-    Nodes without a positive are never called; an image that has no label, and gets none, is left out.
-
-    Args:
-        logits: (B, n).
-        present: (B, n) bool.
-        known: (B, n) bool.
-
-    Returns:
-        In [0, 1]; 0 where no image has a label.
+    Nodes without a positive are never called; an image that has no label, and gets none, is left out. 0 where none has.
+    Arguments as `best_f1`.
 
     >>> sample_f1(np.array([[2.0, 1], [1, 2]]), np.array([[1, 0], [1, 1]], bool), np.ones((2, 2), bool))
     1.0
@@ -56,8 +49,7 @@ def sample_f1(logits: np.ndarray, present: np.ndarray, known: np.ndarray) -> flo
     with_positives, ranked = _rank(logits, present, known)
     best = np.full(logits.shape[1], np.inf)
     best[with_positives] = np.take_along_axis(ranked.probs, f1_curve(ranked).argmax(axis=1)[:, None], axis=1)[:, 0]
-    called = (logits >= best) & known
-    truth = present & known
+    called, truth = (logits >= best) & known, present & known
     both = called.sum(axis=1) + truth.sum(axis=1)
     counts = both > 0
     return float((2 * (called & truth).sum(axis=1)[counts] / both[counts]).mean()) if counts.any() else 0.0

@@ -24,8 +24,6 @@ from hpa_hier.training.loop.schedule import lr_schedule
 MACRO_F1, CALIBRATION_LOSS = "calibration_macro_f1", "calibration_loss"
 MACRO_SAMPLE_F1 = "calibration_macro_sample_f1"  # the mean of macro and sample F1
 
-_Groups = list[dict[str, Any]]
-
 
 @dataclass(frozen=True)
 class Length:
@@ -147,31 +145,24 @@ class Training(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of forms
         """Return the optimiser, without decay of biases and norms, and the learning-rate schedule."""
-        settings = self._settings
-        groups = _groups(self.network, settings.weight_decay)
+        settings, rate, network = self._settings, self._settings.learning_rate, self.network
+        parts: list[tuple[torch.nn.Module, float]] = [(network, rate)]
         if settings.backbone_rate != 1:
-            slow = _groups(self.network.backbone, settings.weight_decay)
-            for group in slow:
-                group["lr"] = settings.learning_rate * settings.backbone_rate
-            new = torch.nn.ModuleList([self.network.top, self.network.head])
-            groups = slow + _groups(new, settings.weight_decay)
-        optimizer = _optimizer(settings, groups, fused=self.device.type in ("cpu", "cuda"))
+            above = torch.nn.ModuleList([network.top, network.head])
+            parts = [(network.backbone, rate * settings.backbone_rate), (above, rate)]
+        groups = [
+            {
+                "params": [weights for weights in part.parameters() if (weights.ndim > 1) == decays],
+                "weight_decay": settings.weight_decay if decays else 0.0,
+                "lr": part_rate,
+            }
+            for part, part_rate in parts
+            for decays in (True, False)
+        ]
+        options = {"momentum": 0.9, "nesterov": True} if settings.optimizer == "sgd" else {}
+        kind = {"sgd": SGD, "adam": Adam, "adamw": AdamW}[settings.optimizer]
+        optimizer = kind(groups, lr=rate, fused=self.device.type in ("cpu", "cuda"), **options)
         schedule = lr_schedule(optimizer, settings.schedule, self._length.steps, settings.warmup)
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _groups(module: torch.nn.Module, weight_decay: float) -> _Groups:
-    """Return a module's weights in two groups: those that decay, and biases and norms."""
-    decayed = [weights for weights in module.parameters() if weights.ndim > 1]
-    rest = [weights for weights in module.parameters() if weights.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-
-
-def _optimizer(settings: TrainingSettings, groups: _Groups, fused: bool) -> Optimizer:
-    rate = settings.learning_rate
-    if settings.optimizer == "sgd":
-        return SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=fused)
-    kind = Adam if settings.optimizer == "adam" else AdamW
-    return kind(groups, lr=rate, fused=fused)

@@ -8,7 +8,7 @@ import sys
 import threading
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
-from types import FrameType, TracebackType
+from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -46,9 +46,7 @@ class SignalCounter:
             self.listen()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
@@ -70,12 +68,10 @@ class SignalCounter:
 def stop_with_parent() -> None:
     """Send this process a SIGTERM when its parent is gone, so that no orphaned training runs on."""
     parent = parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
 
     def watch() -> None:
-        wait([sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
+        if parent is not None:
+            wait([parent.sentinel])
+            os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()

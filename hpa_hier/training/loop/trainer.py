@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from hpa_hier.errors import UserError
 from hpa_hier.models.backbones.create import MLP
@@ -47,40 +48,6 @@ def is_worker_process() -> bool:
     return any(int(os.environ.get(name, "0")) > 0 for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
 
 
-def early_stopping(settings: TrainingSettings) -> list[pl.Callback]:
-    """Return the callback that ends training when the watched metric has not improved for `patience` epochs."""
-    if settings.stop_on == "none":
-        return []
-    mode = "min" if settings.stop_on == "loss" else "max"
-    # Checked once the metrics are computed, not at the epoch's end: by then our checkpoint is written.
-    return [
-        EarlyStopping(
-            Watch(settings.stop_on).metric, mode=mode, patience=settings.patience, check_on_train_epoch_end=False
-        )
-    ]
-
-
-def progress_bar(wanted: bool) -> list[pl.Callback]:
-    """Return the progress bar over an epoch's steps; [] where none is wanted."""
-    return [TQDMProgressBar(refresh_rate=10, leave=False)] if wanted else []
-
-
-def tensorboard_logger(folder: Path, wanted: bool) -> Any:  # noqa: ANN401 - False is Lightning's word for no logger
-    """Return the TensorBoard logger, or False.
-
-    Raises:
-        UserError: it is wanted and not installed.
-    """
-    if not wanted:
-        return False
-    from lightning.pytorch.loggers import TensorBoardLogger
-
-    try:
-        return TensorBoardLogger(folder, name="", version="tensorboard")
-    except ModuleNotFoundError:
-        raise UserError("--tensorboard: not installed; run pip install 'hpa-hier[tensorboard]'") from None
-
-
 def training_precision(settings: TrainingSettings, device: torch.device) -> Precision:
     """Return the precision of a training; the layers on a frozen backbone are as small as an mlp."""
     if settings.precision == "auto":
@@ -92,39 +59,50 @@ def make_trainer(
     settings: TrainingSettings,
     device: torch.device,
     epochs: int,
-    callbacks: list[pl.Callback],
-    logger: Any,  # noqa: ANN401
+    callbacks: Sequence[pl.Callback],
+    bar: bool = False,
+    tensorboard: Path | None = None,
 ) -> pl.Trainer:
-    """Set up a Trainer.
+    """Set up a Trainer, which stops early where the settings ask for it.
 
     Args:
-        settings: devices, nodes and precision.
+        settings: devices, nodes, precision, and the metric that early stopping watches.
         device: of the first process.
         epochs: at most.
         callbacks: in the order in which they are called.
-        logger: a Lightning logger, or False.
+        bar: show a progress bar over an epoch's steps.
+        tensorboard: folder for TensorBoard's curves; None writes none.
+
+    Raises:
+        UserError: TensorBoard is wanted and not installed.
     """
     several = settings.devices * settings.nodes > 1
     # While a backbone is frozen, processes have no gradients of it to exchange.
     strategy = "auto" if not several else "ddp_find_unused_parameters_true" if settings.freeze_epochs else "ddp"
-    devices: Any = settings.devices
-    if device.type == "cuda" and not several:
-        devices = [device.index]
+    first: list[pl.Callback] = [TQDMProgressBar(refresh_rate=10, leave=False)] if bar else []
+    if settings.stop_on != "none":
+        mode, watched = "min" if settings.stop_on == "loss" else "max", Watch(settings.stop_on).metric
+        # Checked once the metrics are computed, not at the epoch's end: by then our checkpoint is written.
+        first.append(EarlyStopping(watched, mode=mode, patience=settings.patience, check_on_train_epoch_end=False))
+    try:
+        logger = TensorBoardLogger(tensorboard, name="", version="tensorboard") if tensorboard else False
+    except ModuleNotFoundError:
+        raise UserError("--tensorboard: not installed; run pip install 'hpa-hier[tensorboard]'") from None
     return pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
-        devices=devices,
+        devices=[device.index] if device.type == "cuda" and not several else settings.devices,
         num_nodes=settings.nodes,
         strategy=strategy,
         precision=training_precision(settings, device),
         max_epochs=epochs,
         accumulate_grad_batches=settings.accumulate,
-        callbacks=callbacks,
+        callbacks=[*first, *callbacks],
         logger=logger,
         plugins=[WholeFiles()],
         log_every_n_steps=1,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=any(isinstance(callback, TQDMProgressBar) for callback in callbacks),
+        enable_progress_bar=bar,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         sync_batchnorm=several and device.type == "cuda",  # CPUs have none

@@ -54,7 +54,7 @@ def test_a_backbone_is_run_once_for_all_members_that_start_from_it(
     def never(*_: object) -> None:
         raise AssertionError("the backbone was run again")
 
-    monkeypatch.setattr(frozen, "_write", never)
+    monkeypatch.setattr(frozen, "score_rows", never)
     train_member(plans["chain"], QUIET)
     assert features_of(plans["chain"]) == [kept]
     assert kept.stat().st_mtime_ns == before
@@ -93,10 +93,10 @@ def test_a_frozen_backbone_without_weights_to_start_from_is_refused(plans: dict[
 def test_kept_features_that_are_damaged_are_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "f.npy").write_bytes(b"nonsense")
     with pytest.raises(UserError, match=r"f\.npy: damaged .*; remove it, and it is made again"):
-        frozen.CachedFeatures(tmp_path / "f.npy", 2, 3)
+        frozen.open_features(tmp_path / "f.npy", 2, 3)
     np.save(tmp_path / "f.npy", np.zeros((2, 4), np.float32))
     with pytest.raises(UserError, match=r"f\.npy: holds \(2, 4\), needed is \(2, 3\); remove it"):
-        frozen.CachedFeatures(tmp_path / "f.npy", 2, 3)
+        frozen.open_features(tmp_path / "f.npy", 2, 3)
 
 
 @pytest.mark.parametrize("training", [{"sizes": [32, 48]}, {"augment": {"mixing": "cutmix"}}])

@@ -16,9 +16,9 @@ from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from hpa_hier.errors import UserError
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import AugmentSettings, TrainingSettings
-from hpa_hier.training.batches.images import Augmentation, AugmentedImages, ImageReader
-from hpa_hier.training.batches.intensity import channel_statistics
-from hpa_hier.training.batches.order import Batch, PartBatches, SampleOrder, TrainingBatches
+from hpa_hier.training.batches.images import Augmentation, AugmentedImages
+from hpa_hier.training.batches.order import Batch, PartBatches, PartReader, TrainingBatches
+from hpa_hier.training.batches.statistics import channel_statistics
 
 ALL = AugmentSettings(flips_and_quarter_turns=True, rotate=20, scale=0.2, shift=0.1, gain=0.3)
 STILL = AugmentSettings(flips_and_quarter_turns=False, rotate=0, scale=0, shift=0, gain=0)
@@ -58,7 +58,7 @@ def batches_of(
     # a copy is not checked, so that sides may be as small as these images'
     settings = TrainingSettings(batch_size=batch_size, augment=augment, devices=world).model_copy(update=changes)
     reader = AugmentedImages(pack, part, Augmentation(settings, 0, on_device, **masks))
-    return TrainingBatches(SampleOrder(factors, settings, 0), reader, settings.accumulate)
+    return TrainingBatches(reader, factors, settings, 0)
 
 
 def batches(count: int, batch_size: int, augment: AugmentSettings = STILL, **changes: Any) -> TrainingBatches:
@@ -169,7 +169,7 @@ def test_on_a_device_that_warps_itself_images_come_unmoved_with_their_matrices()
 def test_a_watched_part_comes_whole_and_can_be_put_back_in_order(count: int, world: int) -> None:
     shares = []
     for rank in range(world):
-        mine = PartBatches(ImageReader(stack(count), part_of(count)), count, 3, world)
+        mine = PartBatches(PartReader(stack(count).images, part_of(count)), 3, world)
         mine.rank = rank
         shares.append([row for batch in mine for row in rows(batch)])
         assert len(list(mine)) == len(mine)

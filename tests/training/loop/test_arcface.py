@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,6 @@ from hpa_hier.members.score import Member
 from hpa_hier.members.scores_file import load_scores
 from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.models.heads.arcface import NeighbourVote, arcface
-from hpa_hier.models.network import Network
 from hpa_hier.predict.fit_run import fit_run
 from hpa_hier.predict.predictor import Predictor
 from hpa_hier.runs.manifest import BANK
@@ -208,16 +208,16 @@ def test_a_training_that_broke_off_goes_on_to_the_same_bits(tmp_path: Path, monk
     whole, broken = (planned(tmp_path / name, epochs=3) for name in ("whole", "broken"))
     train_member(whole, QUIET)
     filled: list[int] = []
-    fill = Bank.fill
+    fill = Bank.on_validation_epoch_start
 
-    def break_off(bank: Bank, network: Network) -> None:
+    def break_off(bank: Bank, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         filled.append(1)
         if len(filled) == 3:
             raise RuntimeError("the power is cut")
-        fill(bank, network)
+        fill(bank, trainer, module)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Bank, "fill", break_off)
+        patch.setattr(Bank, "on_validation_epoch_start", break_off)
         with pytest.raises(RuntimeError, match="the power is cut"):
             train_member(broken, QUIET)
     assert broken.checkpoint.exists()

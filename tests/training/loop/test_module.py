@@ -23,7 +23,7 @@ from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.batches.images import Augmentation, AugmentedImages
-from hpa_hier.training.batches.order import Batch, SampleOrder, TrainingBatches
+from hpa_hier.training.batches.order import Batch, TrainingBatches
 from hpa_hier.training.loop.module import Length, Training
 from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
 from hpa_hier.training.plan import plan_training
@@ -139,7 +139,7 @@ def test_a_device_that_warps_itself_sees_the_loss_that_the_processor_sees() -> N
     for on_device in (False, True):
         part = Part(np.arange(24), *_labels(24))
         reader = AugmentedImages(Smooth(), part, Augmentation(settings, 0, on_device))
-        batches = TrainingBatches(SampleOrder(np.ones(24, np.int64), settings, 0), reader)
+        batches = TrainingBatches(reader, np.ones(24, np.int64), settings, 0)
         # The library's own way onto a device must leave the batch a batch.
         moved = [move_data_to_device(batch, torch.device("cpu")) for batch in batches]
         losses.append([module.training_step(batch, 0).item() for batch in moved])
@@ -158,7 +158,7 @@ def fit(module: Training, folder: Path, batches: list[Batch]) -> None:
     silence_lightning()
     settings = TrainingSettings(accumulate=module._settings.accumulate, precision="32-true")
     loader = torch.utils.data.DataLoader(batches, batch_size=None)
-    make_trainer(settings, torch.device("cpu"), 1, [], False).fit(module, loader)
+    make_trainer(settings, torch.device("cpu"), 1, []).fit(module, loader)
 
 
 class Smooth:
