@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from operator import eq
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from hpa_hier.errors import UserError
 from hpa_hier.files.shipped import find_shipped
 from hpa_hier.files.spelling import did_you_mean
-from hpa_hier.files.yaml_file import Key, Value, YamlDocument, parse_yaml, read_yaml, write_yaml
+from hpa_hier.files.yaml_file import Key, YamlDocument, parse_yaml, read_yaml, write_yaml
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.renamed import find_old_names, translate_settings
 from hpa_hier.settings.training import TrainingSettings
@@ -38,41 +38,31 @@ def load_recipe(config: str | None, sets: Sequence[str] = ()) -> Recipe:
     >>> recipe.run, recipe.training.epochs, [member.seed for member in recipe.members if member.name == "leaf-s1"]
     ('demo', 5, [7])
     """
-    document = read_yaml(find_shipped(config or DEFAULT_RECIPE))
+    file = find_shipped(config or DEFAULT_RECIPE)
+    document = read_yaml(file)
     settings: Any = {} if document.value is None else document.value
     if not isinstance(settings, dict):
         raise document.error("a recipe holds settings such as 'run: demo', and this is a list or a single value")
-    if _is_saved(document.source):
-        settings = translate_settings(settings)
+    if file.name == "config.yaml" and any((file.parent / beside).is_file() for beside in ("run.json", "member.json")):
+        settings = translate_settings(settings)  # it was saved with a run or a member
     changed = {_change(settings, text): text for text in sets}
     for path, problem in find_old_names(settings):
         guilty = next((text for keys, text in changed.items() if keys == path[: len(keys)]), None)
-        raise UserError(
-            f"--set {guilty}: {problem}" if guilty else f"{document.source}:{document.line(*path)}: {problem}"
-        )
+        raise UserError(f"--set {guilty}: {problem}") if guilty else document.error(problem, *path)
+    above: tuple[Key, ...] = ()
     try:
         recipe = Recipe.model_validate(settings)
-    except ValidationError as error:
-        raise _recipe_error(document, changed, error) from None
-    for index, member in enumerate(recipe.members):
-        try:
+        for index, member in enumerate(recipe.members):
+            above = ("members", index, "training")
             recipe.member_training(member)
-        except ValidationError as error:
-            raise _recipe_error(document, changed, error, ("members", index, "training")) from None
+    except ValidationError as error:
+        raise _recipe_error(document, changed, error, above) from None
     return recipe
 
 
 def recipe_yaml(recipe: Recipe) -> str:
     """Return a recipe with all its settings as YAML, which `load_recipe` reads back as the same recipe."""
     return write_yaml(recipe.model_dump(mode="json"))
-
-
-def _is_saved(source: str) -> bool:
-    """Say whether a recipe is one that a run or a member was saved with, and not one that a person wrote."""
-    path = Path(source)
-    return path.name == "config.yaml" and any(
-        (path.parent / beside).is_file() for beside in ("run.json", "member.json")
-    )
 
 
 def _change(settings: dict[str, Any], text: str) -> tuple[Key, ...]:
@@ -88,21 +78,15 @@ def _change(settings: dict[str, Any], text: str) -> tuple[Key, ...]:
         if found is None:
             raise UserError(f"--set {text}: '{'.'.join(keys[:depth])}' has nothing called '{key}'; name a setting")
         path.append(found)
-        if depth == len(keys) - 1:
-            block[found] = _set_value(text, value)
-        else:
+        if depth < len(keys) - 1:
             if isinstance(block, dict) and block.get(str(found)) is None:
                 block[found] = {}
             block = block[found]
-    return tuple(path)
-
-
-def _set_value(text: str, value: str) -> Value:
-    source = "value"
     try:
-        return parse_yaml(value, source).value
+        block[path[-1]] = parse_yaml(value, "value").value
     except UserError as error:
-        raise UserError(f"--set {text}: {str(error).removeprefix(f'{source}:1: ')}") from None
+        raise UserError(f"--set {text}: {str(error).removeprefix('value:1: ')}") from None
+    return tuple(path)
 
 
 def _key_in(block: object, key: str) -> Key | None:
@@ -118,29 +102,24 @@ def _key_in(block: object, key: str) -> Key | None:
 
 
 def _recipe_error(
-    document: YamlDocument, changed: Mapping[tuple[Key, ...], str], error: ValidationError, above: tuple[Key, ...] = ()
+    document: YamlDocument, changed: Mapping[tuple[Key, ...], str], error: ValidationError, above: tuple[Key, ...]
 ) -> UserError:
     """Return the first problem that pydantic found, with the line or the --set that it comes from."""
     problems = error.errors(include_url=False)
     first = problems[0]
     path = (*above, *first["loc"])
-    touched = {keys: text for keys, text in changed.items() if path and _overlap(keys, path)}
+    # one path leads to, or through, the other's end: a check of a whole block names only the block
+    touched = {keys: text for keys, text in changed.items() if path and all(map(eq, keys, path))}
     # a check of a whole block names the settings that it is about
     named = [text for keys, text in touched.items() if re.search(rf"\b{re.escape(str(keys[-1]))}\b", first["msg"])]
     exact = [text for keys, text in touched.items() if len(keys) <= len(path)]
     unknown = list(touched.values()) if first["type"] == "extra_forbidden" else []
     guilty = next(iter((*exact, *named, *unknown)), None)
-    where = f"--set {guilty}" if guilty else f"{document.source}:{document.line(*path)}"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return UserError(f"{where}: {_problem(first, path)}{more}")
+    problem = _describe_problem(first, path) + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
+    return UserError(f"--set {guilty}: {problem}") if guilty else document.error(problem, *path)
 
 
-def _overlap(one: tuple[Key, ...], other: tuple[Key, ...]) -> bool:
-    """Say whether one path leads to, or through, the other's end; a check of a whole block names only the block."""
-    return all(a == b for a, b in zip(one, other, strict=False))
-
-
-def _problem(error: ErrorDetails, path: tuple[Key, ...]) -> str:
+def _describe_problem(error: ErrorDetails, path: tuple[Key, ...]) -> str:
     setting = ".".join(map(str, path))
     message = re.sub(
         r"^(Value error, )|^(Input|String|Tuple|Dictionary) should ", lambda m: "" if m[1] else "must ", error["msg"]
@@ -157,12 +136,9 @@ def _problem(error: ErrorDetails, path: tuple[Key, ...]) -> str:
         message = "must be a block of settings"
     if error["type"] == "value_error" and not message.startswith("must"):
         return f"{setting}: {message}" if setting else message  # a check of a whole block, which names what it got
-    return f"{setting} {message}, got {_show(error['input'])}"
-
-
-def _show(value: object) -> str:
-    text = "true" if value is True else "false" if value is False else "nothing" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:60] + "…"
+    value = error["input"]
+    got = str(value).lower() if isinstance(value, bool) else "nothing" if value is None else repr(value)
+    return f"{setting} {message}, got {got if len(got) <= 60 else got[:60] + '…'}"
 
 
 def _names_at(path: tuple[Key, ...]) -> tuple[str, ...]:
@@ -172,11 +148,7 @@ def _names_at(path: tuple[Key, ...]) -> tuple[str, ...]:
         if (model, key) == (MemberSettings, "training"):
             model = TrainingSettings
         elif isinstance(key, str) and key in model.model_fields:
-            model = next(_models_in(model.model_fields[key].annotation), model)
+            kind = model.model_fields[key].annotation
+            blocks = (one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, BaseModel))
+            model = next(blocks, model)
     return tuple(model.model_fields)
-
-
-def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
-    for kind in (annotation, *get_args(annotation)):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield kind

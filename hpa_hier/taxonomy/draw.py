@@ -58,21 +58,19 @@ def draw(taxonomy: Taxonomy, counts: Counts | None = None, style: Style = Style(
     └── A
         └── B      1
     """
-    lines = [Branch("", taxonomy.name), *_all_branches(taxonomy)]
-    width = max(len(line.lines) + len(line.node) + (2 if line.elsewhere else 0) for line in lines)
+    lines = list(_all_branches(taxonomy))
+    width = max(len(taxonomy.name), *(len(one.lines) + len(one.node) + 2 * bool(one.elsewhere) for one in lines))
     labels = max([5, *(len(node.label or "") for node in taxonomy.entries.values())])
     head = f"{'':{width}}  {'label':>{labels}}  {'GO':10}" + ("  images    share" if counts else "")
     rendered = [_paint(head.rstrip(), _DIM, style), _paint(taxonomy.name, _BOLD, style)]
-    for line in lines[1:]:
-        rendered.append(_render_line(taxonomy, line, (width, labels), counts, style) if line.node else line.lines)
+    rendered += [_render_line(taxonomy, one, width, labels, counts, style) if one.node else one.lines for one in lines]
     text = "\n".join(rendered)
     return text if style.unicode else text.translate(_ASCII)
 
 
 def level_lines(taxonomy: Taxonomy, style: Style = Style()) -> str:
-    """Say what each level holds, with the flag that trains it."""
-    width = max(map(len, taxonomy.levels))
-    lines = []
+    """List the nodes of each level, the first and the last where they are many."""
+    width, lines = max(map(len, taxonomy.levels)), []
     for level in taxonomy.levels:
         nodes = taxonomy.level(level)
         shown = ", ".join(nodes) if len(nodes) <= 8 else f"{', '.join(nodes[:3])}, … {nodes[-1]}"
@@ -82,13 +80,9 @@ def level_lines(taxonomy: Taxonomy, style: Style = Style()) -> str:
 
 
 def branches(taxonomy: Taxonomy, parent: str, indent: str = "", everywhere: bool = True) -> Iterator[Branch]:
-    """Yield the nodes below one, with the lines that lead to them.
+    """Yield the nodes below one, with the lines that lead to them, and `indent` before the lines.
 
-    Args:
-        taxonomy: the tree.
-        parent: the node; it is not yielded itself.
-        indent: what stands before the lines.
-        everywhere: name a node with several parents below each; else only below the first.
+    A node with several parents is named `everywhere`, below each of them, or only below the first.
     """
     homes = [(child, taxonomy.entries[child].home) for child in taxonomy.children(parent)]
     children = [(child, home) for child, home in homes if everywhere or home == parent]
@@ -109,9 +103,10 @@ def _all_branches(taxonomy: Taxonomy) -> Iterator[Branch]:
         yield from branches(taxonomy, top, "    " if last else "│   ")
 
 
-def _render_line(taxonomy: Taxonomy, line: Branch, widths: tuple[int, int], counts: Counts | None, style: Style) -> str:
+def _render_line(
+    taxonomy: Taxonomy, line: Branch, width: int, label_width: int, counts: Counts | None, style: Style
+) -> str:
     node = taxonomy.node(line.node)
-    width, label_width = widths
     name = f"({node.name})" if line.elsewhere else node.name
     fill = " " * (width - len(line.lines) - len(name))
     if line.elsewhere:
@@ -119,19 +114,13 @@ def _render_line(taxonomy: Taxonomy, line: Branch, widths: tuple[int, int], coun
     shown = name if taxonomy.is_leaf(node.name) else _paint(name, _BOLD, style)
     cells = [f"{node.label or '':>{label_width}}", _paint(f"{node.go or '':10}", _DIM, style)]
     if counts:
-        cells += _count_cells(counts.images[node.name], counts.total)
-    notes = ["open"] if node.open else []
-    also = [parent for parent in node.parents if parent != node.home]
-    notes += [f"also under {', '.join(also)}"] if also else []
+        images, share = counts.images[node.name], counts.images[node.name] / max(counts.total, 1)
+        percent = "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:5.1f} %"  # what rounds to nothing is not nothing
+        cells += [f"{images:>6,}", percent, f"{_bar(share):{_BAR_CELLS}}"]
+    also = ", ".join(parent for parent in node.parents if parent != node.home)
+    notes = ["open"] * node.open + [f"also under {also}"] * bool(also)
     cells += [f"[{'; '.join(notes)}]"] if notes else []
     return f"{line.lines}{shown}{fill}  {'  '.join(cells)}".rstrip()
-
-
-def _count_cells(images: int, total: int) -> list[str]:
-    share = images / total if total else 0.0
-    # a share that rounds to nothing is not nothing
-    percent = "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:5.1f} %"
-    return [f"{images:>6,}", percent, f"{_bar(share):{_BAR_CELLS}}"]
 
 
 def _bar(share: float) -> str:
