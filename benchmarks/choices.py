@@ -117,7 +117,7 @@ def compare(answered: Sequence[Answered], settings: ReportSettings) -> list[dict
     for one in answered:
         if one.evaluation.ids != first.ids:
             raise UserError(f"{one.choice.name}: has other test images than {answered[0].choice.name}")
-    measures = {one.choice.name: SystemMeasure.prepare(one.evaluation, one.evaluation.ensemble) for one in answered}
+    measures = {one.choice.name: SystemMeasure(one.evaluation, one.evaluation.ensemble) for one in answered}
     points = {name: measure.measure() for name, measure in measures.items()}
     resampled = measure_resamples(first, measures, settings)
     return [_row(one, points, resampled, settings.interval) for one in answered]

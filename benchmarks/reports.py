@@ -270,7 +270,7 @@ def table(found: dict[str, Evaluation], minority: list[int], settings: ReportSet
     chosen = {name: (one, one.ensemble, _cost(one.facts["members"])) for name, one in found.items()}
     if OWN in found and (flat := found[OWN].baseline):
         chosen[FLAT] = (found[OWN], flat, _cost(found[OWN].baseline_members))
-    measures = {name: SystemMeasure.prepare(evaluation, one) for name, (evaluation, one, _) in chosen.items()}
+    measures = {name: SystemMeasure(evaluation, one) for name, (evaluation, one, _) in chosen.items()}
     points = {name: _with_minority(measure.measure(), minority) for name, measure in measures.items()}
     resampled = {
         name: _with_minority(values, minority) for name, values in measure_resamples(first, measures, settings).items()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from hpa_hier.evaluate.measure import Measured, SystemMeasure, level_key, measure_resamples
 from hpa_hier.evaluate.results import (
@@ -26,10 +25,9 @@ from hpa_hier.evaluate.risk import risk_coverage, safe_shares
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.bootstrap import interval
 from hpa_hier.metrics.groups import number_units
+from hpa_hier.metrics.scores import Floats
 from hpa_hier.runs.evaluation import Evaluation, SystemAnswers
 from hpa_hier.settings.recipe import ReportSettings
-
-Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -62,28 +60,49 @@ class _System:
 
     points: Measured
     resampled: Measured  # empty without resamples
+    level: float  # of the intervals
 
-    def estimate(self, key: str, level: float) -> Estimate:
-        return _estimate(self.points[key], self.resampled.get(key), level)
+    def estimate(self, key: str) -> Estimate:
+        return _estimates(self.points[key], self.resampled.get(key), self.level)[0]
 
-    def minus(self, other: _System, key: str, level: float) -> Estimate:
+    def minus(self, other: _System, key: str) -> Estimate:
         """Estimate the paired difference."""
         paired = self.resampled[key] - other.resampled[key] if self.resampled else None
-        return _estimate(self.points[key] - other.points[key], paired, level, lowest=-1)
+        return _estimates(self.points[key] - other.points[key], paired, self.level, lowest=-1)[0]
 
-    def node_estimates(self, key: str, level: float, wilson: Sequence[Floats] = ()) -> list[Estimate]:
-        """Estimate a metric of every node; the interval is widened to Wilson's where that is given and wider.
+    def node_estimates(self, counts: metrics.Counts | None = None) -> list[NodeEstimates]:
+        """Estimate the metrics of every node; counts widen those of precision and recall to Wilson's where narrower.
 
         Where all of three positives are found, every resample finds all of them too, and the bootstrap alone would
         have no doubt.
         """
-        points = self.points[key]
-        if not self.resampled:
-            return [Estimate(_plain(point)) for point in points]
-        low, high = (np.clip(bound, 0, 1) for bound in interval(self.resampled[key], points, level))
-        if wilson:
-            low, high = np.fmin(low, wilson[0]), np.fmax(high, wilson[1])
-        return [Estimate(*map(_plain, values)) for values in zip(points, low, high, strict=True)]
+        keys = NodeEstimates.__dataclass_fields__
+        wilson = {}
+        if counts:
+            wilson["precision"] = metrics.wilson(counts.tp, counts.tp + counts.fp, self.level)
+            wilson["recall"] = metrics.wilson(counts.tp, counts.tp + counts.fn, self.level)
+        columns = [_estimates(self.points[k], self.resampled.get(k), self.level, wilson=wilson.get(k)) for k in keys]
+        return [NodeEstimates(*row) for row in zip(*columns, strict=True)]
+
+
+def _estimates(
+    points: Floats,
+    resampled: Floats | None,
+    level: float,
+    lowest: float = 0,
+    wilson: tuple[Floats, Floats] | None = None,
+) -> list[Estimate]:
+    """Return the estimate of one metric, or of each of (N,)."""
+    if resampled is None:
+        return [Estimate(_plain(point)) for point in np.atleast_1d(points)]
+    low, high = (np.clip(bound, lowest, 1) for bound in interval(resampled, points, level))
+    if wilson:
+        low, high = np.fmin(low, wilson[0]), np.fmax(high, wilson[1])
+    return [Estimate(*map(_plain, row)) for row in zip(*map(np.atleast_1d, (points, low, high)), strict=True)]
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def compute_results(evaluation: Evaluation, settings: ReportSettings | None = None) -> Results:
@@ -100,45 +119,41 @@ def compute_results(evaluation: Evaluation, settings: ReportSettings | None = No
     answers = {"ensemble": evaluation.ensemble}
     if evaluation.baseline:
         answers["baseline"] = evaluation.baseline
-    measures = {name: SystemMeasure.prepare(evaluation, one) for name, one in answers.items()}
+    measures = {name: SystemMeasure(evaluation, one) for name, one in answers.items()}
     resampled = measure_resamples(evaluation, measures, settings)
-    systems = {name: _System(measure.measure(), resampled[name]) for name, measure in measures.items()}
     level = settings.interval
+    systems = {name: _System(measure.measure(), resampled[name], level) for name, measure in measures.items()}
     return Results(
         scope=_scope(evaluation, settings),
-        headline=tuple(_row(metric, systems, level) for metric in HEADLINE),
+        headline=tuple(_row(metric, systems) for metric in HEADLINE),
         levels=tuple(
             LevelRows(
                 name=name,
                 nodes=len(evaluation.taxonomy.level(name)),
-                f1=_row(Metric(level_key("f1", name), f"macro F1, {name} level"), systems, level),
-                ap=_row(Metric(level_key("ap", name), f"mean AP, {name} level"), systems, level),
+                f1=_row(Metric(level_key("f1", name), f"macro F1, {name} level"), systems),
+                ap=_row(Metric(level_key("ap", name), f"mean AP, {name} level"), systems),
             )
             for name in evaluation.taxonomy.levels
         ),
         coherence={
-            name: Coherence(*(one.estimate(key, level) for key in Coherence.__dataclass_fields__))
-            for name, one in systems.items()
+            name: Coherence(*map(one.estimate, Coherence.__dataclass_fields__)) for name, one in systems.items()
         },
-        nodes=tuple(_node_rows(evaluation, systems, level)),
+        nodes=tuple(_node_rows(evaluation, systems)),
         reliability={name: _reliability(evaluation, one, level) for name, one in answers.items()},
         risk={name: risk_coverage(evaluation, one) for name, one in answers.items()},
         safe=safe_shares(evaluation),
     )
 
 
-def _row(metric: Metric, systems: Mapping[str, _System], level: float) -> Row:
+def _row(metric: Metric, systems: Mapping[str, _System]) -> Row:
     ensemble, baseline = systems["ensemble"], systems.get("baseline")
-    difference = ensemble.minus(baseline, metric.key, level) if baseline else None
+    difference = ensemble.minus(baseline, metric.key) if baseline else None
     return Row(
-        key=metric.key,
-        name=metric.name,
-        ensemble=ensemble.estimate(metric.key, level),
-        baseline=baseline.estimate(metric.key, level) if baseline else None,
+        **asdict(metric),
+        ensemble=ensemble.estimate(metric.key),
+        baseline=baseline.estimate(metric.key) if baseline else None,
         difference=difference,
         verdict=judge(difference, metric.higher_is_better),
-        higher_is_better=metric.higher_is_better,
-        digits=metric.digits,
     )
 
 
@@ -155,18 +170,6 @@ def judge(difference: Estimate | None, higher_is_better: bool) -> Verdict | None
     if difference.low <= 0 <= difference.high:
         return "no clear difference"
     return "better" if (difference.value > 0) == higher_is_better else "worse"
-
-
-def _estimate(point: Floats, resampled: Floats | None, level: float, lowest: float = 0) -> Estimate:
-    if resampled is None:
-        return Estimate(_plain(point))
-    low, high = (_plain(np.clip(bound, lowest, 1)) for bound in interval(resampled, point, level))
-    return Estimate(_plain(point), low, high)
-
-
-def _plain(value: Floats | float) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
 
 
 def _scope(evaluation: Evaluation, settings: ReportSettings) -> Scope:
@@ -195,18 +198,13 @@ def _scope(evaluation: Evaluation, settings: ReportSettings) -> Scope:
     )
 
 
-def _node_rows(evaluation: Evaluation, systems: Mapping[str, _System], level: float) -> list[NodeRow]:
+def _node_rows(evaluation: Evaluation, systems: Mapping[str, _System]) -> Iterator[NodeRow]:
     taxonomy, thresholds = evaluation.taxonomy, evaluation.ensemble.thresholds
     counts = metrics.count(evaluation.ensemble.present, evaluation.targets, evaluation.known)
-    wilson: dict[str, Sequence[Floats]] = {
-        "precision": metrics.wilson(counts.tp, counts.tp + counts.fp, level),
-        "recall": metrics.wilson(counts.tp, counts.tp + counts.fn, level),
-    }
-    keys = tuple(NodeEstimates.__dataclass_fields__)
-    ensemble = {key: systems["ensemble"].node_estimates(key, level, wilson.get(key, ())) for key in keys}
-    baseline = {key: systems["baseline"].node_estimates(key, level) for key in keys} if "baseline" in systems else None
-    return [
-        NodeRow(
+    ensemble = systems["ensemble"].node_estimates(counts)
+    baseline = systems["baseline"].node_estimates() if "baseline" in systems else None
+    for j, node in enumerate(taxonomy.nodes):
+        yield NodeRow(
             node=node,
             leaf=taxonomy.is_leaf(node),
             depth=taxonomy.depth(node),
@@ -216,11 +214,9 @@ def _node_rows(evaluation: Evaluation, systems: Mapping[str, _System], level: fl
             fn=int(counts.fn[j]),
             tn=int(counts.tn[j]),
             threshold=None if thresholds is None else _plain(thresholds[j]),
-            baseline=NodeEstimates(**{key: baseline[key][j] for key in keys}) if baseline else None,
-            **{key: ensemble[key][j] for key in keys},
+            baseline=baseline[j] if baseline else None,
+            **vars(ensemble[j]),
         )
-        for j, node in enumerate(taxonomy.nodes)
-    ]
 
 
 def _reliability(
@@ -232,15 +228,7 @@ def _reliability(
         answers.probs[:, leaves], evaluation.targets[:, leaves], evaluation.known[:, leaves], bins
     )
     entries, probs, truth = (values.sum(axis=0) for values in (sums.entries, sums.probs, sums.truth))
-    low, high = metrics.wilson(truth, entries, level)
+    columns = (probs / np.maximum(entries, 1), truth / np.maximum(entries, 1), *metrics.wilson(truth, entries, level))
     return tuple(
-        ReliabilityBin(
-            entries=int(entries[k]),
-            prob=float(probs[k] / entries[k]),
-            share=float(truth[k] / entries[k]),
-            low=float(low[k]),
-            high=float(high[k]),
-        )
-        for k in range(bins)
-        if entries[k]
+        ReliabilityBin(int(entries[k]), *(float(column[k]) for column in columns)) for k in np.flatnonzero(entries)
     )

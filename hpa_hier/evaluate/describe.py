@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpa_hier.evaluate.results import Estimate, Results, Row, Scope
+from hpa_hier.evaluate.results import Coherence, Estimate, Results, Scope
 
 
 def describe_cells(scope: Scope) -> str:
@@ -63,43 +63,28 @@ def format_duration(seconds: float | None) -> str:
     if whole < 60:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
 def results_table(results: Results) -> str:
     """Lay the headline out for a terminal, with what it was measured on above it."""
-    import pandas as pd
-
-    rows = [*results.headline, *(row for level in results.levels for row in (level.f1, level.ap))]
-    lines = [_cells(row) for row in rows]
+    rows = [["", "hierarchical ensemble", "flat ensemble", "difference", ""]]
+    for row in [*results.headline, *(row for level in results.levels for row in (level.f1, level.ap))]:
+        ours, theirs = (format_estimate(one, digits=row.digits) for one in (row.ensemble, row.baseline))
+        difference = format_estimate(row.difference, signed=True, digits=row.digits)
+        rows.append([row.name, ours, theirs, difference, row.verdict or ""])
     baseline = results.coherence.get("baseline")
-    for key, name in _COHERENCE.items():
-        ours, theirs = getattr(results.coherence["ensemble"], key), getattr(baseline, key, None)
-        lines.append([name, format_estimate(ours), format_estimate(theirs), "", ""])
-    columns = ["", "hierarchical ensemble", "flat ensemble", "difference", " "]
-    texts = {column: list(values) for column, values in zip(columns, zip(*lines, strict=True), strict=True)}
-    widths = {column: max(map(len, [column, *values])) for column, values in texts.items()}
-    text = pd.DataFrame(texts).to_string(
-        index=False, justify="left", formatters={column: f"{{:<{width}}}".format for column, width in widths.items()}
-    )
-    notes = []
+    for key in Coherence.__dataclass_fields__:
+        kind, when = key.split("_")
+        name = f"{'edges inverted' if kind == 'edges' else 'images incoherent'}, {when}"
+        both = (results.coherence["ensemble"], baseline)
+        rows.append([name, *(format_estimate(getattr(one, key, None)) for one in both), "", ""])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [" ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if results.scope.left_out:
-        notes.append(f"no positives, left out of means over classes: {', '.join(results.scope.left_out)}")
+        lines.append(f"no positives, left out of means over classes: {', '.join(results.scope.left_out)}")
     if results.scope.uses_baseline:
-        notes.append("the aggregate was not shown to beat the flat mean, so the flat mean answers in both columns")
-    return "\n".join([describe_scope(results.scope), *(line.rstrip() for line in text.splitlines()), *notes])
-
-
-def _cells(row: Row) -> list[str]:
-    ours, theirs = (format_estimate(one, digits=row.digits) for one in (row.ensemble, row.baseline))
-    return [row.name, ours, theirs, format_estimate(row.difference, signed=True, digits=row.digits), row.verdict or ""]
-
-
-_COHERENCE = {
-    "edges_before": "edges inverted, before",
-    "edges_after": "edges inverted, after",
-    "samples_before": "images incoherent, before",
-    "samples_after": "images incoherent, after",
-}
+        lines.append("the aggregate was not shown to beat the flat mean, so the flat mean answers in both columns")
+    return "\n".join([describe_scope(results.scope), *lines])

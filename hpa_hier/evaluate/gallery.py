@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from PIL import Image
 
+from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.metrics import scores as metrics
+from hpa_hier.metrics.scores import Bools, Floats
 from hpa_hier.runs.evaluation import Evaluation
 
-Bytes = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.integer]
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.floating]
 
 COLOURS = {"red": (255, 40, 40), "green": (40, 255, 60), "blue": (70, 110, 255), "yellow": (255, 210, 0)}
 STAINS = {"red": "microtubules", "green": "protein", "blue": "nucleus", "yellow": "endoplasmic reticulum"}
@@ -28,29 +27,13 @@ _LARGEST = 192  # pixels, side of an image in the page
 _BRIGHTEST = 99.8  # percentile of a channel that is shown at full brightness
 
 
-class Images(Protocol):
-    """What the gallery needs of a pack."""
-
-    @property
-    def channels(self) -> Sequence[str]:
-        """Names of the planes, in order."""
-
-    def find_rows(self, ids: Sequence[str]) -> Rows:
-        """Return the rows of samples."""
-
-    def images(self, rows: Rows) -> Bytes:
-        """Return (B, C, S, S) images."""
-
-
 @dataclass(frozen=True)
 class Label:
     """One label of a card: its name, its probability, and whether truth and decision agree on it."""
 
     name: str
     prob: float
-    mark: (
-        str  # "right", "missed" (true, not predicted), "wrong" (predicted, not true), "unknown" (predicted, unlabelled)
-    )
+    mark: Literal["right", "missed", "wrong", "unknown"]  # missed: true, not predicted; unknown: predicted, unlabelled
 
 
 @dataclass(frozen=True)
@@ -73,25 +56,22 @@ class Shelf:
     cards: list[Card]
 
 
-def choose_shelves(evaluation: Evaluation, images: Images, number: int) -> list[Shelf]:
+def choose_shelves(evaluation: Evaluation, pack: ImagePack, number: int) -> list[Shelf]:
     """Choose the gallery's images: up to `number` on each of three shelves."""
     answers, leaves = evaluation.ensemble, evaluation.leaf_columns
     targets, known = evaluation.targets[:, leaves], evaluation.known[:, leaves]
     present, probs = answers.present[:, leaves], answers.probs[:, leaves]
     f1 = metrics.sample_f1(present, targets, known)
     loss = log_loss(probs, targets, known)
-    chosen = (
-        (
-            "Best",
-            "Highest F1, the most confident first; one image of each label set before a second of any.",
-            best(f1, loss, targets, number),
-        ),
-        ("Worst", "Lowest F1 of the image, the most surprising first.", worst(f1, loss, number)),
-        ("Most uncertain", "Highest entropy over all leaves, right or wrong.", most_uncertain(probs, number)),
-    )
+    best_words = "Highest F1, the most confident first; one image of each label set before a second of any."
+
+    def shelf(title: str, words: str, rows: Rows) -> Shelf:
+        return Shelf(title, words, [_card(evaluation, pack, int(row), float(f1[row])) for row in rows])
+
     return [
-        Shelf(title, words, [_card(evaluation, images, int(row), float(f1[row])) for row in rows])
-        for title, words, rows in chosen
+        shelf("Best", best_words, best(f1, loss, targets, number)),
+        shelf("Worst", "Lowest F1 of the image, the most surprising first.", worst(f1, loss, number)),
+        shelf("Most uncertain", "Highest entropy over all leaves, right or wrong.", most_uncertain(probs, number)),
     ]
 
 
@@ -108,11 +88,8 @@ def log_loss(probs: Floats, targets: Bools, known: Bools) -> Floats:
 def best(f1: Floats, loss: Floats, targets: Bools, number: int) -> Rows:
     """Rank by F1, then by least loss; the first of each label set comes before any second."""
     order = np.lexsort((loss, -f1))
-    seen: dict[bytes, int] = {}
-    turn = np.zeros(len(order), dtype=np.intp)
-    for k, row in enumerate(order):
-        key = targets[row].tobytes()
-        turn[k] = seen[key] = seen.get(key, -1) + 1
+    sets = pd.Series([row.tobytes() for row in targets[order]])
+    turn = sets.groupby(sets).cumcount()
     perfect = f1[order] == f1.max(initial=0)
     return np.asarray(order[np.lexsort((np.arange(len(order)), turn, ~perfect))][:number])
 
@@ -137,25 +114,27 @@ def most_uncertain(probs: Floats, number: int) -> Rows:
     return np.asarray(np.argsort(-entropy, kind="stable")[:number])
 
 
-def _card(evaluation: Evaluation, images: Images, row: int, f1: float) -> Card:
-    name = evaluation.ids[row]
-    planes = images.images(images.find_rows([name]))[0]
-    taxonomy, answers = evaluation.taxonomy, evaluation.ensemble
+def _card(evaluation: Evaluation, pack: ImagePack, row: int, f1: float) -> Card:
+    name, probs = evaluation.ids[row], evaluation.ensemble.probs[row]
+    present, known = evaluation.ensemble.present[row], evaluation.known[row]
+    targets = evaluation.targets[row]
 
-    def labels(on: Bools, other: Bools, mark: str) -> list[Label]:
-        chosen = [j for j in evaluation.leaf_columns if on[row, j]]
-        chosen.sort(key=lambda j: -answers.probs[row, j])
-        marks = ("right" if other[row, j] else mark if evaluation.known[row, j] else "unknown" for j in chosen)
+    def labels(on: Bools, other: Bools, mark: Literal["missed", "wrong"]) -> list[Label]:
         return [
-            Label(taxonomy.nodes[j], float(answers.probs[row, j]), one) for j, one in zip(chosen, marks, strict=True)
+            Label(
+                evaluation.taxonomy.nodes[j],
+                float(probs[j]),
+                "right" if other[j] else mark if known[j] else "unknown",
+            )
+            for j in sorted(evaluation.leaf_columns[on[evaluation.leaf_columns]], key=lambda j: -probs[j])
         ]
 
-    layers = {channel: layer(plane, channel) for channel, plane in zip(images.channels, planes, strict=True)}
-    true = labels(evaluation.targets & evaluation.known, answers.present, "missed")
-    return Card(name, layers, true, labels(answers.present, evaluation.targets, "wrong"), f1)
+    planes = pack.images(pack.find_rows([name]))[0]
+    layers = {channel: layer(plane, channel) for channel, plane in zip(pack.channels, planes, strict=True)}
+    return Card(name, layers, labels(targets & known, present, "missed"), labels(present, targets, "wrong"), f1)
 
 
-def layer(plane: Bytes, channel: str) -> str:
+def layer(plane: npt.NDArray[np.uint8], channel: str) -> str:
     """Colour one channel and return it as the data URI of a palette PNG.
 
     Args:

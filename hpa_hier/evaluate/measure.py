@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +13,12 @@ import numpy.typing as npt
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.bootstrap import resamples
 from hpa_hier.metrics.groups import number_units
+from hpa_hier.metrics.scores import Bools, Floats
 from hpa_hier.runs.evaluation import Evaluation, SystemAnswers
 from hpa_hier.settings.recipe import ReportSettings
 
-Floats = npt.NDArray[np.floating]
-Columns = npt.NDArray[np.intp]
 Measured = dict[str, Floats]  # metric → () or (N,), with a leading R axis where resampled
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 def level_key(metric: str, level: str) -> str:
@@ -28,43 +30,35 @@ def level_key(metric: str, level: str) -> str:
 class SystemMeasure:
     """One system's answers beside the truth, with what does not depend on weights computed once."""
 
+    evaluation: Evaluation
     answers: SystemAnswers
-    targets: metrics.Bools  # (B, N)
-    known: metrics.Bools  # (B, N)
-    leaves: Columns
-    levels: Mapping[str, Columns]  # level → its nodes' columns
-    sample_values: Mapping[str, npt.NDArray[np.generic]]  # metric → (B,), averaged over samples
-    calibration: metrics.CalibrationSums  # of the leaves
 
-    @classmethod
-    def prepare(cls, evaluation: Evaluation, answers: SystemAnswers) -> SystemMeasure:
-        """Compute what is the same for every resample."""
-        taxonomy, leaves, edges = evaluation.taxonomy, evaluation.leaf_columns, evaluation.edges
-        targets, known = evaluation.targets[:, leaves], evaluation.known[:, leaves]
-        present = answers.present[:, leaves]
+    @cached_property
+    def _sample_values(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Metrics that are means over samples: metric → (B,)."""
+        answers, edges = self.answers, self.evaluation.edges
         if answers.thresholds is None:  # then decisions before closing are not known
-            incoherent_before = np.full(len(present), np.nan)
+            incoherent_before = np.full(len(answers.present), np.nan)
         else:
             incoherent_before = metrics.incoherent(answers.raw >= answers.thresholds, edges).astype(float)
-        return cls(
-            answers=answers,
-            targets=evaluation.targets,
-            known=evaluation.known,
-            leaves=leaves,
-            levels={
-                name: np.array([taxonomy.column[node] for node in taxonomy.level(name)], np.intp)
-                for name in taxonomy.levels
-            },
-            sample_values={
-                "sample_f1": metrics.sample_f1(present, targets, known),
-                "subset_accuracy": metrics.exact_match(present, targets, known),
-                "edges_before": metrics.edge_violations(answers.raw, edges),
-                "edges_after": metrics.edge_violations(answers.probs, edges),
-                "samples_before": incoherent_before,
-                "samples_after": metrics.incoherent(answers.present, edges),
-            },
-            calibration=metrics.calibration_sums(answers.probs[:, leaves], targets, known),
-        )
+        leaves = self._on_leaves(answers.present)
+        return {
+            "sample_f1": metrics.sample_f1(*leaves),
+            "subset_accuracy": metrics.exact_match(*leaves),
+            "edges_before": metrics.edge_violations(answers.raw, edges),
+            "edges_after": metrics.edge_violations(answers.probs, edges),
+            "samples_before": incoherent_before,
+            "samples_after": metrics.incoherent(answers.present, edges),
+        }
+
+    @cached_property
+    def _calibration(self) -> metrics.CalibrationSums:
+        return metrics.calibration_sums(*self._on_leaves(self.answers.probs))
+
+    def _on_leaves(self, values: npt.NDArray[_Value]) -> tuple[npt.NDArray[_Value], Bools, Bools]:
+        """Return the leaves' columns of (B, N) values, of the targets and of what is known."""
+        leaves = self.evaluation.leaf_columns
+        return values[:, leaves], self.evaluation.targets[:, leaves], self.evaluation.known[:, leaves]
 
     def measure(self, weights: Floats | None = None) -> Measured:
         """Compute every metric.
@@ -75,28 +69,27 @@ class SystemMeasure:
         Returns:
             Metric → () or (N,), with a leading R axis where weights were given.
         """
-        answers, leaves = self.answers, self.leaves
-        counts = metrics.count(answers.present, self.targets, self.known, weights)
-        on_leaves = counts.columns(leaves)
-        ap = metrics.average_precision(answers.probs, self.targets, self.known, weights)
-        targets, known = self.targets[:, leaves], self.known[:, leaves]
-        measured = {key: metrics.weighted_mean(values, weights) for key, values in self.sample_values.items()}
+        answers, evaluation, leaves = self.answers, self.evaluation, self.evaluation.leaf_columns
+        counts = metrics.count(answers.present, evaluation.targets, evaluation.known, weights)
+        ap = metrics.average_precision(answers.probs, evaluation.targets, evaluation.known, weights)
+        measured = {key: metrics.weighted_mean(values, weights) for key, values in self._sample_values.items()}
         measured |= {
-            "macro_f1": metrics.macro_f1(on_leaves),
-            "micro_f1": metrics.micro_f1(on_leaves),
+            "macro_f1": metrics.macro_f1(counts.columns(leaves)),
+            "micro_f1": metrics.micro_f1(counts.columns(leaves)),
             "mean_ap": metrics.mean_of_defined(ap[..., leaves]),
             # over all nodes, whose decisions and targets are closed
             "hierarchical_precision": metrics.micro_precision(counts),
             "hierarchical_recall": metrics.micro_recall(counts),
             "hierarchical_f1": metrics.micro_f1(counts),
-            "calibration_error": metrics.calibration_error(self.calibration, weights),
-            "brier": metrics.brier(answers.probs[:, leaves], targets, known, weights),
+            "calibration_error": metrics.calibration_error(self._calibration, weights),
+            "brier": metrics.brier(*self._on_leaves(answers.probs), weights),
             "precision": metrics.precision(counts),
             "recall": metrics.recall(counts),
             "f1": metrics.f1(counts),
             "ap": ap,
         }
-        for name, columns in self.levels.items():
+        for name in evaluation.taxonomy.levels:
+            columns = [evaluation.taxonomy.column[node] for node in evaluation.taxonomy.level(name)]
             measured[level_key("f1", name)] = metrics.macro_f1(counts.columns(columns))
             measured[level_key("ap", name)] = metrics.mean_of_defined(ap[..., columns])
         return measured

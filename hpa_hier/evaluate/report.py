@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from matplotlib.figure import Figure
 
 from hpa_hier import __version__
 from hpa_hier.data.pack.pack import VectorPack
@@ -16,16 +17,75 @@ from hpa_hier.errors import UserError
 from hpa_hier.evaluate import describe
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.figures import palette
-from hpa_hier.evaluate.figures.cooccurrence import leaf_cooccurrence
-from hpa_hier.evaluate.figures.figure import DrawnFigure, ReportData, draw_figures, save_figures
-from hpa_hier.evaluate.figures.precision_recall import leaves_by_support
-from hpa_hier.evaluate.figures.table import FIGURES
+from hpa_hier.evaluate.figures.class_counts import draw_class_counts
+from hpa_hier.evaluate.figures.cooccurrence import draw_cooccurrence, leaf_cooccurrence
+from hpa_hier.evaluate.figures.figure import ReportData, ReportFigure, draw_figures, inline_svg, save_figures
+from hpa_hier.evaluate.figures.precision_recall import draw_precision_recall, leaves_by_support
+from hpa_hier.evaluate.figures.reliability import draw_reliability
+from hpa_hier.evaluate.figures.risk_coverage import draw_risk_coverage
+from hpa_hier.evaluate.figures.training_curves import draw_training_curves
 from hpa_hier.evaluate.gallery import STAINS, Shelf, choose_shelves
 from hpa_hier.evaluate.results import Estimate, NodeRow, write_results
 from hpa_hier.evaluate.training_record import ClassCount, class_counts, read_records
 from hpa_hier.files.atomic import write_text
 from hpa_hier.runs.run import Run
 from hpa_hier.taxonomy import Taxonomy
+
+# Anchors of the page's sections with their titles in the navigation; a figure names the one that shows it.
+SECTIONS = {
+    "headline": "Headline",
+    "tree": "Tree",
+    "classes": "Classes",
+    "gallery": "Gallery",
+    "coherence": "Coherence",
+    "calibration": "Calibration",
+    "safe": "Safe answers",
+    "together": "Labels together",
+    "data": "Training data",
+    "members": "Members",
+    "counts": "All nodes",
+    "reading": "How to read this",
+}
+
+# What the report shows; a new figure is one file and one row.
+FIGURES = (
+    ReportFigure(
+        "precision-recall",
+        "classes",
+        lambda data: draw_precision_recall(leaves_by_support(data.results.nodes)),
+        "Precision and recall of each class with intervals, the most frequent first; the table has the numbers",
+    ),
+    ReportFigure(
+        "reliability",
+        "calibration",
+        lambda data: draw_reliability(data.results.reliability),
+        "Share of answers that is true over the probability given; the table has the numbers",
+    ),
+    ReportFigure(
+        "risk-coverage",
+        "safe",
+        lambda data: draw_risk_coverage(data.results.risk, next(iter(data.results.safe), None)),
+        "Share of wrong answers over the share of images answered, most confident images first",
+    ),
+    ReportFigure(
+        "cooccurrence",
+        "together",
+        lambda data: draw_cooccurrence(leaf_cooccurrence(data.evaluation)),
+        "Matrix of labels: pairs annotated below the diagonal, pairs predicted above it",
+    ),
+    ReportFigure(
+        "class-counts",
+        "data",
+        lambda data: draw_class_counts(data.counts),
+        "Training images of each class before and after balancing; the table has the numbers",
+    ),
+    ReportFigure(
+        "training-curves",
+        "members",
+        lambda data: draw_training_curves(data.records),
+        "Loss and macro F1 of each member over epochs; the table has the epoch that was kept",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -69,55 +129,48 @@ def write_report(run: Run, figures: str | None = None) -> list[Path]:
     return [page, *(save_figures(drawn, page.parent / "figures", figures) if figures else ())]
 
 
-def render(name: str, data: ReportData, figures: list[DrawnFigure], from_pack: FromPack) -> str:
+def render(name: str, data: ReportData, figures: Mapping[ReportFigure, Figure], from_pack: FromPack) -> str:
     """Fill the template; all text from files is escaped."""
     results, evaluation, scope = data.results, data.evaluation, data.results.scope
-    rows = {row.node: row for row in results.nodes}
-    template = _environment().get_template("report.html.j2")
-    return template.render(
-        version=__version__,
-        run=name,
-        results=results,
-        scope=scope,
-        cells=describe.describe_cells(scope),
-        context=describe.describe_scope(scope),
-        macro=results.row("macro_f1"),
-        tree=[branch(evaluation.taxonomy, node, rows) for node in _roots(evaluation.taxonomy)],
-        classes=leaves_by_support(results.nodes),
-        acceptance=evaluation.facts.acceptance or {"decided": False},
-        metric_names={"mean_ap": "mean AP", "macro_f1": "macro F1", "log_loss": "log loss"},
-        pairs=leaf_cooccurrence(evaluation).frequent_pairs(),
-        records=data.records,
-        balanced=[f"{record.name} ({record.balance})" for record in data.records if record.balance != "none"],
-        cost=total_cost(scope.members),
-        baseline_cost=total_cost(scope.baseline_members),
-        from_pack=from_pack,
-        stains=STAINS,
-        drawn={section: [one for one in figures if one.section == section] for section in SECTIONS},
-        sections=SECTIONS,
-        themes={
-            theme: colours | {f"ramp{step}": fill for step, fill in enumerate(palette.ramp(theme))}
-            for theme, colours in (("light", palette.LIGHT), ("dark", palette.DARK))
-        },
-        steps=range(palette.STEPS),
+    taxonomy, rows = evaluation.taxonomy, {row.node: row for row in results.nodes}
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            version=__version__,
+            run=name,
+            results=results,
+            scope=scope,
+            cells=describe.describe_cells(scope),
+            context=describe.describe_scope(scope),
+            macro=results.row("macro_f1"),
+            tree=[branch(taxonomy, node, rows) for node in taxonomy.nodes if taxonomy.node(node).home is None],
+            classes=leaves_by_support(results.nodes),
+            acceptance=evaluation.facts.acceptance or {"decided": False},
+            metric_names={"mean_ap": "mean AP", "macro_f1": "macro F1", "log_loss": "log loss"},
+            pairs=leaf_cooccurrence(evaluation).frequent_pairs(),
+            records=data.records,
+            balanced=[f"{record.name} ({record.balance})" for record in data.records if record.balance != "none"],
+            cost=total_cost(scope.members),
+            baseline_cost=total_cost(scope.baseline_members),
+            from_pack=from_pack,
+            stains=STAINS,
+            drawn={
+                section: {
+                    one.name: inline_svg(figures[one], one.name, one.description)
+                    for one in figures
+                    if one.section == section
+                }
+                for section in SECTIONS
+            },
+            sections=SECTIONS,
+            themes={
+                theme: colours | {f"ramp{step}": fill for step, fill in enumerate(palette.ramp(theme))}
+                for theme, colours in (("light", palette.LIGHT), ("dark", palette.DARK))
+            },
+            steps=range(palette.STEPS),
+        )
     )
-
-
-# Anchors of the page's sections with their titles in the navigation; a figure names the one that shows it.
-SECTIONS = {
-    "headline": "Headline",
-    "tree": "Tree",
-    "classes": "Classes",
-    "gallery": "Gallery",
-    "coherence": "Coherence",
-    "calibration": "Calibration",
-    "safe": "Safe answers",
-    "together": "Labels together",
-    "data": "Training data",
-    "members": "Members",
-    "counts": "All nodes",
-    "reading": "How to read this",
-}
 
 
 def branch(taxonomy: Taxonomy, node: str, rows: Mapping[str, NodeRow]) -> Branch:
@@ -126,10 +179,6 @@ def branch(taxonomy: Taxonomy, node: str, rows: Mapping[str, NodeRow]) -> Branch
     below = [branch(taxonomy, child, rows) for child in taxonomy.children(node) if taxonomy.node(child).home == node]
     also_under = tuple(parent for parent in taxonomy.parents(node) if parent != home)
     return Branch(row, None if row.f1.value is None else palette.ramp_step(row.f1.value), also_under, below)
-
-
-def _roots(taxonomy: Taxonomy) -> list[str]:
-    return [node for node in taxonomy.nodes if taxonomy.node(node).home is None]
 
 
 @dataclass(frozen=True)
@@ -174,11 +223,11 @@ def _environment() -> jinja2.Environment:
     folder = resources.files("hpa_hier.evaluate") / "templates"
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in ("report.html.j2", "report.css")}
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader(texts),
-        autoescape=lambda name: name != "report.css",
-        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.DictLoader(texts),
+        autoescape=lambda name: name != "report.css",
     )
     environment.filters |= {
         "estimate": describe.format_estimate,

@@ -10,10 +10,10 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, write_json
+from hpa_hier.files.atomic import describe_invalid, read_json, write_json
+from hpa_hier.files.shell import command
 
 FILE = "results.json"
-OLD_FILE = "figures.json"  # the name and the layout of older runs
 
 Verdict = Literal["better", "worse", "no clear difference"]
 
@@ -33,12 +33,12 @@ class Row:
 
     key: str
     name: str
+    higher_is_better: bool
+    digits: int  # shown after the decimal point
     ensemble: Estimate
     baseline: Estimate | None
     difference: Estimate | None
     verdict: Verdict | None
-    higher_is_better: bool = True
-    digits: int = 3  # shown after the decimal point
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class NodeEstimates:
 
 
 @dataclass(frozen=True)
-class NodeRow:
+class NodeRow(NodeEstimates):
     """One node: its counts of decisions, its threshold, and its metrics."""
 
     node: str
@@ -84,10 +84,6 @@ class NodeRow:
     fn: int
     tn: int
     threshold: float | None
-    precision: Estimate
-    recall: Estimate
-    f1: Estimate
-    ap: Estimate
     baseline: NodeEstimates | None
 
 
@@ -166,58 +162,21 @@ _ADAPTER = TypeAdapter(Results)
 
 def write_results(folder: Path, results: Results) -> Path:
     """Write results.json into an ensemble's folder and return its path."""
-    path = folder / FILE
-    write_json(path, _ADAPTER.dump_python(results, mode="json"))
-    return path
+    write_json(folder / FILE, _ADAPTER.dump_python(results, mode="json"))
+    return folder / FILE
 
 
 def read_results(folder: Path) -> Results:
-    """Read the results of an ensemble's folder; the figures.json of older runs is converted.
+    """Read the results of an ensemble's folder.
 
     Raises:
-        UserError: there are none, or the file is damaged.
+        UserError: there are none, they are those of an older version, or the file is damaged.
     """
-    path = next((folder / name for name in (FILE, OLD_FILE) if (folder / name).is_file()), None)
-    if path is None:
-        raise UserError(f"{folder / FILE}: no such file; run: python -m hpa_hier.ensemble evaluate")
-    stored = read_json(path)
+    path, evaluate = folder / FILE, f"run: {command('ensemble', 'evaluate', run=folder.parent)}"
+    if not path.is_file():
+        old = " (figures.json is of an older version and is not read)" if (folder / "figures.json").is_file() else ""
+        raise UserError(f"{path}: no such file{old}; {evaluate}")
     try:
-        return _ADAPTER.validate_python(_convert_old(stored) if path.name == OLD_FILE else stored)
-    except (ValidationError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error).replace("\n", " ")[:200]
-        raise UserError(f"{path}: not a results file ({reason}); run `ensemble evaluate` again") from None
-
-
-_OLD_NAMES = {
-    "what": "scope",
-    "flat": "baseline",
-    "fell_back": "uses_baseline",
-}
-_OLD_VERDICT = "not told apart"
-
-
-def _convert_old(stored: dict[str, Any]) -> dict[str, Any]:
-    """Convert the layout of figures.json."""
-    renamed = _rename(stored)
-    members = {"members": stored["what"]["members"], "baseline_members": stored["what"]["flat_members"]}
-    levels: dict[str, dict[str, Any]] = {}
-    for row in renamed["levels"]:  # two rows a level, "f1 of coarse" and "ap of coarse"
-        level = levels.setdefault(row["name"], {"name": row["name"], "nodes": row["nodes"]})
-        level[row["key"].split()[0]] = row
-    scope = {"uses_baseline": False} | renamed["scope"] | members  # members' own names stay
-    return {"risk": {}, "safe": []} | renamed | {"scope": scope, "levels": list(levels.values())}
-
-
-def _rename(stored: dict[str, Any]) -> dict[str, Any]:
-    """Give the fields of dictionaries, those in lists included, their new names."""
-    renamed: dict[str, Any] = {}
-    for key, value in stored.items():
-        new: Any = value
-        if isinstance(value, dict):
-            new = _rename(value)
-        elif isinstance(value, list):
-            new = [_rename(below) if isinstance(below, dict) else below for below in value]
-        elif value == _OLD_VERDICT:
-            new = "no clear difference"
-        renamed[_OLD_NAMES.get(key, key)] = new
-    return renamed
+        return _ADAPTER.validate_python(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: is damaged ({describe_invalid(error)}); {evaluate}") from None

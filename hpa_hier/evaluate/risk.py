@@ -34,28 +34,21 @@ def safe_shares(evaluation: Evaluation) -> tuple[SafeShare, ...]:
     """
     if not evaluation.safe:
         return ()
-    taxonomy = evaluation.taxonomy
+    taxonomy, rows = evaluation.taxonomy, np.arange(len(evaluation.safe))
     column = np.array([taxonomy.column.get(name, -1) for name in evaluation.safe])
-    answered = column >= 0
-    known = answered & evaluation.known[np.arange(len(column)), column]
-    right = known & evaluation.targets[np.arange(len(column)), column]
-    leaf = np.isin(column, evaluation.leaf_columns)
     depth = np.array([taxonomy.depth(name) if name in taxonomy.column else 0 for name in evaluation.safe])
+    answered, leaf = column >= 0, np.isin(column, evaluation.leaf_columns)
+    known = answered & evaluation.known[rows, column]
+    right = known & evaluation.targets[rows, column]
     depth[leaf] = 0
     kinds = {"all answers": answered, "leaves": leaf}
     kinds |= {f"groups at depth {d}": depth == d for d in sorted({*depth.tolist()} - {0}, reverse=True)}
-    kinds["unsure"] = ~answered
-    return tuple(_share(name, chosen, known, right) for name, chosen in kinds.items())
+    return tuple(_share(name, chosen, known, right) for name, chosen in (kinds | {"unsure": ~answered}).items())
 
 
 def _share(name: str, chosen: metrics.Bools, known: metrics.Bools, right: metrics.Bools) -> SafeShare:
     answers, hits = int((chosen & known).sum()), int((chosen & right).sum())
-    low, high = metrics.wilson(np.array([float(hits)]), np.array([float(answers)]), _LEVEL)
-    return SafeShare(
-        name=name,
-        samples=int(chosen.sum()),
-        share=float(chosen.mean()),
-        right=hits / answers if answers else None,
-        low=float(low[0]) if answers else None,
-        high=float(high[0]) if answers else None,
-    )
+    if not answers:
+        return SafeShare(name, int(chosen.sum()), float(chosen.mean()), None, None, None)
+    low, high = metrics.wilson(np.array(float(hits)), np.array(float(answers)), _LEVEL)
+    return SafeShare(name, int(chosen.sum()), float(chosen.mean()), hits / answers, float(low), float(high))

@@ -47,23 +47,13 @@ class TrainingRecord:
         """How its training images were balanced, as training.balance."""
         return str(self.manifest.settings.get("balance", "none"))
 
-    @property
-    def epochs(self) -> int:
-        """How many epochs are recorded."""
-        return len(self.history)
-
-    def curve(self, column: str) -> pd.Series[float]:
-        """Return a column of the history by epoch; empty where it was not recorded."""
-        return self.history[column] if column in self.history else pd.Series(dtype=float)
-
 
 def class_counts(run: Run, taxonomy: Taxonomy) -> list[ClassCount]:
     """Count each leaf's training images before and after balancing as the run's recipe does, most frequent first.
 
     A recipe that does not balance is shown what repeat factors would give.
     """
-    rows = run.pack.find_rows(run.split.part_ids("train"))
-    columns = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
+    rows, columns = run.pack.find_rows(run.split.part_ids("train")), [taxonomy.column[leaf] for leaf in taxonomy.leaves]
     present = run.pack.targets(taxonomy).present[rows][:, columns]
     training = run.recipe.training
     way = {"none": "repeat", "weighted": "cooccurrence"}.get(training.balance, training.balance)

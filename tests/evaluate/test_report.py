@@ -11,14 +11,16 @@ from types import SimpleNamespace
 
 import pytest
 from evaluated_run import FLAT, MEMBERS, make_run
+from matplotlib.figure import Figure
 
 from hpa_hier.cli import report as command
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.ensemble.verdict import ClassMetric, ClassRow, Comparison, Interval, IntervalPair, Pair, Verdict
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate.figures.table import FIGURES
+from hpa_hier.evaluate import report
+from hpa_hier.evaluate.figures.figure import ReportData, ReportFigure, new_figure
 from hpa_hier.evaluate.gallery import choose_shelves
-from hpa_hier.evaluate.report import branch, total_cost, write_report
+from hpa_hier.evaluate.report import FIGURES, SECTIONS, branch, total_cost, write_report
 from hpa_hier.evaluate.results import Estimate, read_results
 from hpa_hier.evaluate.training_record import class_counts, read_history
 from hpa_hier.files.atomic import read_json, write_json, write_text
@@ -65,6 +67,11 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("report"), count=600, size=24)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("small"), count=120, size=16)
 
 
 @pytest.fixture(scope="module")
@@ -129,20 +136,8 @@ def test_the_headline_says_simulated_split_positives_and_interval_in_its_own_lin
 
 
 def test_the_page_holds_every_section(page):
-    wanted = [
-        "headline",
-        "tree",
-        "classes",
-        "gallery",
-        "coherence",
-        "calibration",
-        "together",
-        "data",
-        "members",
-        "counts",
-    ]
     found = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
-    assert [name for name in wanted if name not in found] == []
+    assert found == list(SECTIONS)
 
 
 def test_every_node_appears_in_the_tree_once(page, run):
@@ -323,3 +318,24 @@ def test_the_command_follows_the_recipe_kept_with_the_run(run, tmp_path):
 def test_the_command_refuses_a_run_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match="nosuch: no such run"):
         command.main(["--run", "nosuch", "--set", f"artifacts={tmp_path}"])
+
+
+def test_every_figure_has_a_name_of_its_own_and_a_section_of_the_page():
+    assert len({one.name for one in FIGURES}) == len(FIGURES)
+    assert {one.section for one in FIGURES} <= SECTIONS.keys()
+
+
+def draw_sizes(data: ReportData) -> Figure:
+    figure = new_figure(2.0)
+    figure.add_subplot().bar([row.node for row in data.results.nodes], [row.positives for row in data.results.nodes])
+    return figure
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_new_figure_is_one_row_and_appears_in_its_section_and_as_a_file(small, monkeypatch, section):
+    monkeypatch.setattr(report, "FIGURES", (ReportFigure("sizes", section, draw_sizes, "Positives of nodes"),))
+    page, file = write_report(Run.open(small, sets=["report.bootstrap=0", "report.gallery=0"]), figures="svg")
+    assert file == small / "report" / "figures" / "sizes.svg"
+    text = page.read_text(encoding="utf-8")
+    part = text[text.index(f'<section id="{section}">') :]
+    assert "<title>Positives of nodes</title>" in part[: part.index("</section>")]

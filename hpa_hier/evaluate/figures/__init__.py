@@ -1,1 +1,1 @@
-"""Figures of the report: one file each, drawn with matplotlib from named data; `table.FIGURES` lists them."""
+"""Figures of the report: one file each, drawn with matplotlib from named data; `report.FIGURES` lists them."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from hpa_hier.evaluate.figures.figure import ReportFigure, label_rows, new_figure
+from hpa_hier.evaluate.figures.figure import label_rows, new_figure
 from hpa_hier.evaluate.figures.palette import LIGHT
 from hpa_hier.evaluate.training_record import ClassCount
 
@@ -30,11 +30,3 @@ def draw_class_counts(counts: Sequence[ClassCount]) -> Figure | None:
     label_rows(axes, [one.leaf for one in counts])
     figure.legend(loc="outside upper left", ncols=2, reverse=True)
     return figure
-
-
-CLASS_COUNTS = ReportFigure(
-    name="class-counts",
-    section="data",
-    draw=lambda data: draw_class_counts(data.counts),
-    describe=lambda data: "Training images of each class before and after balancing; the table has the numbers",
-)

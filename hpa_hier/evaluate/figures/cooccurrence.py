@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
-from hpa_hier.evaluate.figures.figure import ReportFigure, new_figure
+from hpa_hier.evaluate.figures.figure import new_figure
 from hpa_hier.evaluate.figures.palette import LIGHT, STEPS, ramp
+from hpa_hier.metrics.arrays import Bools
 from hpa_hier.runs.evaluation import Evaluation
 
-Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 
 
@@ -52,12 +52,7 @@ class Cooccurrence:
 
 
 def count_pairs(names: Sequence[str], targets: Bools, present: Bools) -> Cooccurrence:
-    """Count which labels occur together.
-
-    Args:
-        names: L labels.
-        targets: (B, L) annotation.
-        present: (B, L) decisions.
+    """Count which of L labels occur together in the (B, L) annotation and in the (B, L) decisions.
 
     >>> both = np.array([[True, True], [True, False]])
     >>> count_pairs(("Cytosol", "Nucleoli"), both, both).annotated
@@ -79,19 +74,16 @@ def draw_cooccurrence(pairs: Cooccurrence) -> Figure:
     """Draw annotated pairs below the diagonal and predicted pairs above it, on a logarithmic colour scale."""
     many = len(pairs.names)
     counts = np.tril(pairs.annotated) + np.triu(pairs.predicted, 1)
-    apart = ~np.eye(many, dtype=bool)
-    most = max(1, int(counts[apart].max(initial=0)))
+    most = max(1, int(counts[~np.eye(many, dtype=bool)].max(initial=0)))
     steps = np.round((STEPS - 1) * np.minimum(np.log1p(counts) / np.log1p(most), 1)).astype(int)
     steps[(counts > 0) & (steps == 0)] = 1
     figure = new_figure(6.2)
     axes = figure.add_subplot()
     colours = ramp("light")
-    for step in range(1, STEPS):  # one outline a step: a tenth of the bytes of one a cell
-        rows, columns = np.nonzero(steps == step)
-        if len(rows):
-            corners = np.array([(0.05, 0.05), (0.95, 0.05), (0.95, 0.95), (0.05, 0.95)])
-            squares = corners + np.stack([columns, rows], axis=1)[:, None, :]
-            axes.add_patch(PathPatch(Outline.make_compound_path_from_polys(squares), color=colours[step], linewidth=0))
+    corners = np.array([(0.05, 0.05), (0.95, 0.05), (0.95, 0.95), (0.05, 0.95)])
+    for step in np.unique(steps[steps > 0]):  # one outline a step: a tenth of the bytes of one a cell
+        squares = corners + np.argwhere(steps == step)[:, None, ::-1]
+        axes.add_patch(PathPatch(Outline.make_compound_path_from_polys(squares), color=colours[step], linewidth=0))
     axes.plot((0, many), (0, many), color=LIGHT["soft"], linewidth=0.8)
     axes.set(xlim=(0, many), ylim=(many, 0), aspect="equal")
     axes.set_xticks(np.arange(many) + 0.5, pairs.names, rotation=90)
@@ -106,18 +98,8 @@ def draw_cooccurrence(pairs: Cooccurrence) -> Figure:
 
 def _add_key(figure: Figure, axes: Axes, most: int, colours: Sequence[str]) -> None:
     """Draw the colour scale with the counts at which its steps begin."""
-    shown = ListedColormap(list(colours[1:]))
     bounds = np.expm1(np.linspace(0.5, STEPS - 0.5, STEPS) / (STEPS - 1) * np.log1p(most))
-    key = figure.colorbar(
-        ScalarMappable(BoundaryNorm(bounds, STEPS - 1), shown), ax=axes, shrink=0.4, aspect=18, label="images"
-    )
+    scale = ScalarMappable(BoundaryNorm(bounds, STEPS - 1), ListedColormap(list(colours[1:])))
+    key = figure.colorbar(scale, ax=axes, shrink=0.4, aspect=18, label="images")
     key.set_ticks([float(bound) for bound in bounds[1:-1:2]], labels=[f"{bound:.0f}" for bound in bounds[1:-1:2]])
     key.outline.set_visible(False)
-
-
-COOCCURRENCE = ReportFigure(
-    name="cooccurrence",
-    section="together",
-    draw=lambda data: draw_cooccurrence(leaf_cooccurrence(data.evaluation)),
-    describe=lambda data: "Matrix of labels: pairs annotated below the diagonal, pairs predicted above it",
-)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
@@ -23,7 +23,6 @@ from hpa_hier.files.atomic import write_bytes
 from hpa_hier.runs.evaluation import Evaluation
 
 WIDTH = 6.2  # inches
-FORMATS = ("pdf", "png", "svg")
 
 _STYLE: dict[Any, Any] = {
     **{"font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9},
@@ -38,15 +37,13 @@ _STYLE: dict[Any, Any] = {
     **{"text.parse_math": False, "svg.fonttype": "none", "pdf.fonttype": 42, "savefig.dpi": 200},
     **{"path.simplify": True, "axes.unicode_minus": True, "figure.constrained_layout.use": True},
 }
-_NAMELESS = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # SVG metadata that differs or asks of a network
-_UNDATED = {
-    "svg": _NAMELESS,
+_UNDATED = {  # without metadata that differ between runs or ask of a network
+    "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
     "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")),
     "png": {"Software": None},
 }
-_VARIABLES = {colour: name for name, colour in LIGHT.items()} | {
-    colour: f"ramp{step}" for step, colour in enumerate(ramp("light"))
-}
+_VARIABLES = {colour: f"var(--{name})" for name, colour in LIGHT.items()}
+_VARIABLES |= {colour: f"var(--ramp{step})" for step, colour in enumerate(ramp("light"))}
 
 
 @dataclass(frozen=True)
@@ -61,54 +58,26 @@ class ReportData:
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """A figure of the report.
+    """A figure of the report."""
 
-    Attributes:
-        name: of its file, and the prefix of its identifiers in the page.
-        section: of the page that shows it, as the page's anchors.
-        draw: makes it; None where the data hold nothing to show.
-        describe: says in a sentence what it shows, for those who cannot see it.
-    """
-
-    name: str
-    section: str
-    draw: Callable[[ReportData], Figure | None]
-    describe: Callable[[ReportData], str]
+    name: str  # of its file, and the prefix of its identifiers in the page
+    section: str  # of the page that shows it, as the page's anchors
+    draw: Callable[[ReportData], Figure | None]  # None where the data hold nothing to show
+    description: str  # a sentence for those who cannot see it
 
 
-@dataclass(frozen=True)
-class DrawnFigure:
-    """A figure drawn from a run's data."""
-
-    name: str
-    section: str
-    figure: Figure
-    description: str
-
-    @property
-    def svg(self) -> str:
-        """The SVG element for the page."""
-        return inline_svg(self.figure, self.name, self.description)
-
-
-def draw_figures(table: Sequence[ReportFigure], data: ReportData) -> list[DrawnFigure]:
+def draw_figures(table: Sequence[ReportFigure], data: ReportData) -> dict[ReportFigure, Figure]:
     """Draw the figures that have something to show."""
-    drawn = []
     with style():
-        for one in table:
-            figure = one.draw(data)
-            if figure is not None:
-                drawn.append(DrawnFigure(one.name, one.section, figure, one.describe(data)))
-    return drawn
+        drawn = {one: one.draw(data) for one in table}
+    return {one: figure for one, figure in drawn.items() if figure}
 
 
-def save_figures(figures: Sequence[DrawnFigure], folder: Path, form: str) -> list[Path]:
+def save_figures(figures: Mapping[ReportFigure, Figure], folder: Path, form: str) -> list[Path]:
     """Write each figure as a file of the form "pdf", "png" or "svg", in the light theme on white."""
-    paths = []
-    for one in figures:
-        paths.append(folder / f"{one.name}.{form}")
-        write_bytes(paths[-1], _rendered(one.figure, form, one.name))
-    return paths
+    for one, figure in figures.items():
+        write_bytes(folder / f"{one.name}.{form}", _render(figure, form, one.name))
+    return [folder / f"{one.name}.{form}" for one in figures]
 
 
 @contextmanager
@@ -127,24 +96,19 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
         name: keeps its identifiers apart from those of other figures in the page.
         description: read out instead of the picture.
     """
-    text = _rendered(figure, "svg", name).decode("utf-8")
+    text = _render(figure, "svg", name).decode("utf-8")
     text = text[text.index("<svg") :]
     used = set(re.findall(r"(?:url\(#|xlink:href=\"#)([^\")]+)", text))
     text = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", text)
     text = re.sub(r"(url\(#|xlink:href=\"#)", rf"\g<1>{name}-", text)
-    text = re.sub(r"#[0-9a-f]{6}\b", lambda found: _variable(found[0]), text)
+    text = re.sub(r"#[0-9a-f]{6}\b", lambda found: _VARIABLES.get(found[0], found[0]), text)
     text = re.sub(r"font: ([\d.]+)px '[^\"]*?sans-serif", r"font-size: \1px", text)
-    start = text.index(">") + 1
-    view = re.search(r'viewBox="[^"]+"', text[:start])
-    title = escape(description)
-    return f'<svg class="chart" {view[0] if view else ""} role="img"><title>{title}</title>{text[start:].strip()}'
+    head, body = text.split(">", 1)
+    view = head[head.index("viewBox=") :].split('"')[1]
+    return f'<svg class="chart" viewBox="{view}" role="img"><title>{escape(description)}</title>{body.strip()}'
 
 
-def _variable(colour: str) -> str:
-    return f"var(--{_VARIABLES[colour]})" if colour in _VARIABLES else colour
-
-
-def _rendered(figure: Figure, form: str, name: str) -> bytes:
+def _render(figure: Figure, form: str, name: str) -> bytes:
     """Return the figure's file; the same figure gives the same bytes."""
     handle = io.BytesIO()
     with style(), matplotlib.rc_context({"svg.hashsalt": name}):

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from hpa_hier.evaluate.figures.figure import ReportFigure, new_figure
+from hpa_hier.evaluate.figures.figure import new_figure
 from hpa_hier.evaluate.figures.palette import LIGHT
 from hpa_hier.evaluate.results import ReliabilityBin
 
@@ -25,21 +25,18 @@ def draw_reliability(curves: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
     figure = new_figure(6.0, width=5.2)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(5, 1))
     axes.plot((0, 1), (0, 1), color=LIGHT["soft"], linewidth=1, linestyle=(0, (1, 3)), label="ideal")
-    for system, name in SYSTEM_NAMES.items():
-        bins = curves.get(system, ())
-        if not bins:
-            continue
-        shift = 0.0 if len(curves) < 2 else 0.006 if system == "baseline" else -0.006
+    shift = {"baseline": 0.006, "ensemble": -0.006} if len(curves) > 1 else {}
+    for system, bins in ((system, curves[system]) for system in SYSTEM_NAMES if curves.get(system)):
         share = np.array([one.share for one in bins])
         axes.errorbar(
-            np.array([one.prob for one in bins]) + shift,
+            np.array([one.prob for one in bins]) + shift.get(system, 0),
             share,
-            yerr=np.abs(np.array([(one.low, one.high) for one in bins]).reshape(-1, 2).T - share),
+            yerr=np.abs(np.array([(one.low, one.high) for one in bins]).T - share),
             color=SYSTEM_COLOURS[system],
             marker="o",
             markerfacecolor=LIGHT["card"] if system == "baseline" else SYSTEM_COLOURS[system],
             elinewidth=1.1,
-            label=name,
+            label=SYSTEM_NAMES[system],
         )
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="share that is true", box_aspect=1)
     axes.legend(loc="upper left")
@@ -49,11 +46,3 @@ def draw_reliability(curves: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
     below.yaxis.set_major_formatter("{x:,.0f}")
     below.yaxis.set_minor_locator(NullLocator())
     return figure
-
-
-RELIABILITY = ReportFigure(
-    name="reliability",
-    section="calibration",
-    draw=lambda data: draw_reliability(data.results.reliability),
-    describe=lambda data: "Share of answers that is true over the probability given; the table has the numbers",
-)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hpa_hier.evaluate.figures.figure import ReportFigure, new_figure
+from hpa_hier.evaluate.figures.figure import new_figure
 from hpa_hier.evaluate.figures.palette import LIGHT
 from hpa_hier.evaluate.training_record import TrainingRecord
 
 
 def draw_training_curves(records: Sequence[TrainingRecord]) -> Figure | None:
     """Draw a row for each member with at least two epochs: its loss on the left, its macro F1 on the right."""
-    records = [record for record in records if record.epochs > 1]
+    records = [record for record in records if len(record.history) > 1]
     if not records:
         return None
     figure = new_figure(0.5 + 1.45 * len(records))
@@ -38,13 +39,5 @@ def draw_training_curves(records: Sequence[TrainingRecord]) -> Figure | None:
 
 
 def _draw(axes: Axes, record: TrainingRecord, column: str, label: str | None, colour: str, dashes: str) -> None:
-    values = record.curve(column)
+    values = record.history.get(column, pd.Series(dtype=float))  # empty where it was not recorded
     axes.plot(values.index, values, color=LIGHT[colour], linestyle=dashes, linewidth=1.5, label=label)
-
-
-TRAINING_CURVES = ReportFigure(
-    name="training-curves",
-    section="members",
-    draw=lambda data: draw_training_curves(data.records),
-    describe=lambda data: "Loss and macro F1 of each member over epochs; the table has the epoch that was kept",
-)

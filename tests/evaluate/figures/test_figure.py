@@ -9,7 +9,7 @@ import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
-from hpa_hier.evaluate.figures.figure import DrawnFigure, ReportFigure, draw_figures, new_figure, save_figures, style
+from hpa_hier.evaluate.figures.figure import ReportFigure, draw_figures, inline_svg, new_figure, save_figures, style
 from hpa_hier.evaluate.figures.palette import LIGHT, ramp
 
 
@@ -23,12 +23,16 @@ def simple(words: str = "loss") -> Figure:
     return figure
 
 
-def drawn(words: str = "loss", description: str = "a line") -> DrawnFigure:
-    return DrawnFigure("simple", "headline", simple(words), description)
+def simple_svg(words: str = "loss", description: str = "a line") -> str:
+    return inline_svg(simple(words), "simple", description)
+
+
+def report_figure(figure: Figure | None) -> ReportFigure:
+    return ReportFigure("simple", "headline", lambda data: figure, "a line")
 
 
 def test_the_svg_takes_its_colours_from_the_page():
-    svg = drawn().svg
+    svg = simple_svg()
     assert "var(--ours)" in svg
     assert "var(--ramp3)" in svg
     assert "var(--ink)" in svg
@@ -36,7 +40,7 @@ def test_the_svg_takes_its_colours_from_the_page():
 
 
 def test_the_svg_is_well_formed_says_what_it_shows_and_asks_nothing_of_a_network():
-    svg = drawn("a < b & $x$", 'F1 of "A" & <b>').svg
+    svg = simple_svg("a < b & $x$", 'F1 of "A" & <b>')
     root = ElementTree.fromstring(svg.replace("xlink:", ""))
     assert root.attrib["role"] == "img"
     assert root[0].text == 'F1 of "A" & <b>'
@@ -45,7 +49,7 @@ def test_the_svg_is_well_formed_says_what_it_shows_and_asks_nothing_of_a_network
 
 
 def test_identifiers_of_two_figures_in_one_page_differ():
-    first, second = (DrawnFigure(name, "headline", simple(), "").svg for name in ("first", "second"))
+    first, second = (inline_svg(simple(), name, "") for name in ("first", "second"))
     found = [set(re.findall(r' id="([^"]+)"', svg)) for svg in (first, second)]
     assert found[0]
     assert not found[0] & found[1]
@@ -55,22 +59,21 @@ def test_identifiers_of_two_figures_in_one_page_differ():
 
 @pytest.mark.parametrize("form", ["pdf", "png", "svg"])
 def test_the_same_figure_gives_the_same_file(tmp_path, form):
-    (first,), (second,) = (save_figures([drawn()], tmp_path / name, form) for name in ("one", "other"))
+    (first,), (second,) = (
+        save_figures({report_figure(None): simple()}, tmp_path / name, form) for name in ("one", "other")
+    )
     assert first.name == f"simple.{form}"
     assert first.read_bytes() == second.read_bytes()
     assert len(first.read_bytes()) > 1000
 
 
 def test_a_figure_without_anything_to_show_is_left_out():
-    def describe(data: object) -> str:
-        return "nothing"
-
-    table = (ReportFigure("none", "headline", lambda data: None, describe),)
-    assert draw_figures(table, data=None) == []  # type: ignore[arg-type]
+    empty, full = report_figure(None), report_figure(simple())
+    assert list(draw_figures((empty, full), data=None)) == [full]
 
 
 def test_the_style_leaves_matplotlib_as_it_was():
     before = dict(matplotlib.rcParams)
     simple()
-    drawn().svg  # noqa: B018
+    simple_svg()
     assert dict(matplotlib.rcParams) == before
