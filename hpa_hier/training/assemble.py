@@ -57,7 +57,7 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
 
     Args:
         plan: what is trained.
-        device: where.
+        device: of the first process.
         checkpoint: the callbacks' states of an earlier training, {} at a first one.
         lines: name that each epoch's line begins with; "" for no lines.
 
@@ -117,7 +117,7 @@ def plan_augmentation(plan: Plan, factors: np.ndarray, on_device: bool) -> Augme
     """Return how a member's images are varied and mixed.
 
     Args:
-        plan: what is trained.
+        plan: of the training.
         factors: (B,) how often each training image is met in an epoch. Where classes are balanced by co-occurrence,
             only additional copies are mixed, and with images that are repeated.
         on_device: whether the device moves the images.

@@ -56,12 +56,7 @@ def write_member(
 ) -> None:
     """Write a member's files beside its history, and last the manifest with the checksums of them all.
 
-    Args:
-        plan: what was trained.
-        weights: by name, on the CPU.
-        scores: of samples that the weights have not seen.
-        manifest: without checksums.
-        more: names of files that have been written already.
+    The weights are on the CPU; `more` names further files, which have been written already.
     """
     folder = plan.folder
     write_bytes(folder / files.WEIGHTS, save(dict(weights)))

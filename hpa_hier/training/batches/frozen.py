@@ -25,8 +25,8 @@ def cached_features(
     Args:
         folder: where features are kept; a file's name says which pack, weights and kind of device it belongs to.
         pack: of images, which are not varied.
-        normalise: of the images.
-        backbone: on what that returns.
+        normalise: of the images, before the backbone.
+        backbone: whose features they are.
         device: where they are computed, if they are not there yet.
 
     Returns:

@@ -29,13 +29,7 @@ class Augmentation:
 
 
 class AugmentedImages(PartReader):
-    """Reads images of a part as training sees them. A batch's images are in a buffer that the next one overwrites.
-
-    Args:
-        pack: where the images are.
-        part: the training part.
-        augmentation: how they are varied.
-    """
+    """Reads images of a part as training sees them. A batch's images are in a buffer that the next one overwrites."""
 
     def __init__(self, pack: ImagePack, part: Part, augmentation: Augmentation) -> None:
         super().__init__(pack.images, part)

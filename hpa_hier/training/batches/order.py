@@ -37,12 +37,7 @@ class Batch(NamedTuple):
 
 
 class PartReader:
-    """Reads samples of a part as they are, for scoring and for training.
-
-    Args:
-        read: of the samples of a pack.
-        part: whose places the samples are asked by.
-    """
+    """Reads samples of a part of a pack as they are, by their places in the part."""
 
     def __init__(self, read: Read, part: Part) -> None:
         self._read, self.part = read, part
