@@ -56,7 +56,7 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     from hpa_hier.models.augment.warp import draw, to_tensor, warp
     from hpa_hier.models.backbones.pretrained import fill_from_file
     from hpa_hier.models.backbones.small_cnn import SmallCnn
-    from hpa_hier.models.heads.flat import Flat
+    from hpa_hier.models.heads.head import Flat
     from hpa_hier.models.losses.elementwise import bce
     from hpa_hier.models.network import Network, Normalise
     from hpa_hier.settings.training import AugmentSettings

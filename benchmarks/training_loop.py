@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from hpa_hier.models.backbones.small_cnn import SmallCnn
-from hpa_hier.models.heads.flat import Flat
+from hpa_hier.models.heads.head import Flat
 from hpa_hier.models.losses.elementwise import bce
 from hpa_hier.models.network import Network, Normalise
 from hpa_hier.models.precision import precision_for

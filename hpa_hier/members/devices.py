@@ -24,20 +24,12 @@ def find_device(name: str) -> torch.device:
     if kind == "cuda" and (not index or index.isdecimal()):
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(index or 0) >= count:
-            raise UserError(f"--device {name}: this machine has {_gpus(count)}; use {_present(count)}")
+            has = f"{count or 'no'} CUDA GPU{'s' if count > 1 else ''}"
+            use = ", ".join(f"cuda:{i}" for i in range(count)) or "auto or cpu"
+            raise UserError(f"--device {name}: this machine has {has}; use {use}")
         return torch.device("cuda", int(index or 0))
-    if name == "mps":
-        if not torch.backends.mps.is_available():
-            raise UserError("--device mps: this machine has no Apple GPU; use auto or cpu")
-        return torch.device("mps")
-    if name == "cpu":
-        return torch.device("cpu")
-    raise UserError(f"--device {name}: no such device; it is auto, cpu, cuda, cuda:N or mps")
-
-
-def _gpus(count: int) -> str:
-    return "no CUDA GPU" if count == 0 else f"{count} CUDA GPU{'s' if count > 1 else ''}"
-
-
-def _present(count: int) -> str:
-    return "auto or cpu" if count == 0 else ", ".join(f"cuda:{i}" for i in range(count))
+    if name not in ("cpu", "mps"):
+        raise UserError(f"--device {name}: no such device; it is auto, cpu, cuda, cuda:N or mps")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise UserError("--device mps: this machine has no Apple GPU; use auto or cpu")
+    return torch.device(name)

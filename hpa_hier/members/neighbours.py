@@ -32,12 +32,7 @@ def write_bank(path: Path, ids: Sequence[str], nodes: Sequence[Sequence[str]]) -
 
 
 def find_neighbours(folder: Path, member: Member, images: np.ndarray) -> list[list[Neighbour]]:
-    """Find the training images that decide a member's answers for images, nearest first.
-
-    Args:
-        folder: the member's.
-        member: one that votes.
-        images: (B, C, S, S) uint8, as the member takes them.
+    """Find the training images that decide a member's answers for (B, C, S, S) uint8 images, nearest first.
 
     Raises:
         UserError: the member does not vote, or its bank was changed.
@@ -47,8 +42,7 @@ def find_neighbours(folder: Path, member: Member, images: np.ndarray) -> list[li
     check_files(folder, member.manifest, (BANK,))
     table = read_table(folder / BANK, ("id", "annotated"))
     bank = [(sample, tuple(filter(None, names.split("|")))) for sample, names in table.itertuples(index=False)]
-    network = member.network
-    head = find_vote(network)
+    network, head = member.network, find_vote(member.network)
     width = head.bank.shape[1]
     embedded = score(lambda batch: head.embedding(network.final_features(batch)), images, width, member.device)
     with torch.inference_mode():

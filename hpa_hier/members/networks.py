@@ -15,9 +15,7 @@ from hpa_hier.runs.manifest import Manifest, training_settings
 from hpa_hier.settings.training import TrainingSettings
 
 
-def add_head(
-    settings: TrainingSettings, backbone: Backbone, data: HeadData, normalise: Normalise | Standardise
-) -> Network:
+def add_head(settings: TrainingSettings, backbone: Backbone, data: HeadData, normalise: Normalise) -> Network:
     """Put a backbone, dense layers and a new head together, all to be trained."""
     width = settings.dense[-1] if settings.dense else backbone.features
     head = build_head(settings, width, data)

@@ -27,9 +27,7 @@ class Selector:
         """Return a member's selector."""
         if member.level is not None:
             return cls("level", member.level)
-        if member.group is not None:
-            return cls("group", member.group)
-        return cls("partition", str(member.partition))
+        return cls("partition", str(member.partition)) if member.group is None else cls("group", member.group)
 
     def check(self, taxonomy: Taxonomy) -> None:
         """Raise the UserError of an unknown level or group, before anything is simulated or written for it."""
@@ -37,46 +35,32 @@ class Selector:
             self.nodes(taxonomy, {})
 
     def nodes(self, taxonomy: Taxonomy, partition: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-        """Return the nodes that are meant, in the taxonomy's order.
-
-        Args:
-            taxonomy: the label tree.
-            partition: leaves of `majority` and `minority`.
+        """Return the nodes that are meant, in the taxonomy's order; of a partition, {"majority": leaves, …}.
 
         Raises:
             UserError: unknown level or group, or a side of the partition that is empty.
         """
-        if (
-            (self.kind, self.value) == ("level", PARTITION)
-            and not taxonomy.virtual
-            and PARTITION not in taxonomy.levels
-        ):
-            raise UserError(f"--level {PARTITION}: the run has no such nodes; set partition.virtual_nodes: true")
         if self.kind == "level":
+            if self.value == PARTITION and not taxonomy.virtual and PARTITION not in taxonomy.levels:
+                raise UserError(f"--level {PARTITION}: the run has no such nodes; set partition.virtual_nodes: true")
             return taxonomy.level(self.value)
         if self.kind == "group":
             return taxonomy.group(self.value)
-        nodes = partition[self.value]
-        if not nodes:
+        if not partition[self.value]:
             raise UserError(
-                f"partition.majority_min_images: no leaf is in the {self.value}; "
-                f"the other side has all {sum(map(len, partition.values()))}. "
-                "Set another threshold, or leave the member out"
+                f"partition.majority_min_images: no leaf is in the {self.value}; the other side has all "
+                f"{sum(map(len, partition.values()))}. Set another threshold, or leave the member out"
             )
-        return nodes
+        return partition[self.value]
 
 
 def find_member(recipe: Recipe, name: str) -> MemberSettings:
-    """Return the recipe's member of that name.
-
-    Raises:
-        UserError: the recipe has none; the message lists those it has.
-    """
-    for member in recipe.members:
-        if member.name == name:
-            return member
-    known = ", ".join(member.name for member in recipe.members) or "none at all"
-    raise UserError(f"--member {name}: the recipe has no member of that name; it has {known}")
+    """Return the recipe's member of that name, or raise the UserError that lists those it has."""
+    members = {member.name: member for member in recipe.members}
+    if name not in members:
+        known = ", ".join(members) or "none at all"
+        raise UserError(f"--member {name}: the recipe has no member of that name; it has {known}")
+    return members[name]
 
 
 def select_member(recipe: Recipe, selector: Selector, seed: int) -> MemberSettings:

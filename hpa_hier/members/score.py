@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -37,11 +37,7 @@ class Member:
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> Member:
-        """Load a finished member.
-
-        Args:
-            folder: with member.json.
-            device: auto, cpu, cuda, cuda:N or mps.
+        """Load the finished member of a folder to `device`: auto, cpu, cuda, cuda:N or mps.
 
         Raises:
             UserError: not finished, changed since it was written, or no such device.
@@ -88,10 +84,9 @@ class Member:
         Raises:
             UserError: another shape or type.
         """
-        wanted: tuple[int, ...] = (len(self.channels), self.size, self.size)
-        kind, dtype = "uint8 images", "uint8"
-        if self.manifest.kind == VECTORS:
-            wanted, kind, dtype = (len(self.channels),), "float32 vectors", "float32"
+        vectors, C = self.manifest.kind == VECTORS, len(self.channels)
+        wanted = (C,) if vectors else (C, self.size, self.size)
+        kind, dtype = ("float32 vectors", "float32") if vectors else ("uint8 images", "uint8")
         if images.ndim != len(wanted) + 1 or images.shape[1:] != wanted or images.dtype != dtype:
             raise UserError(
                 f"member '{self.name}' scores {kind} of shape (B, {', '.join(map(str, wanted))}), "
@@ -113,10 +108,15 @@ def score(
     They are computed in passes of COMPUTE_BATCH. `network` may be a part of one, as its `features`.
     """
     logits = np.empty((len(images), columns), np.float32)
+    buffer = torch.zeros((COMPUTE_BATCH, *images.shape[1:]), dtype=torch.uint8 if images.ndim == 4 else torch.float32)
+    if images.ndim == 4:
+        buffer = buffer.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        for first, batch in _filled_batches(images):
-            rows = network(batch.to(device))[: len(images) - first]
-            logits[first : first + len(rows)] = rows.cpu().numpy()
+        for first in range(0, len(images), COMPUTE_BATCH):
+            part = images[first : first + COMPUTE_BATCH]
+            buffer[: len(part)] = torch.from_numpy(np.ascontiguousarray(part))
+            buffer[len(part) :] = 0
+            logits[first : first + len(part)] = network(buffer.to(device))[: len(part)].cpu().numpy()
     return logits
 
 
@@ -132,14 +132,3 @@ def score_rows(
         samples = read(rows[first : first + _READ_AT_ONCE])
         out[first : first + len(samples)] = score(network, samples, out.shape[1], device)
     return out
-
-
-def _filled_batches(images: np.ndarray) -> Iterator[tuple[int, torch.Tensor]]:
-    buffer = torch.zeros((COMPUTE_BATCH, *images.shape[1:]), dtype=torch.uint8 if images.ndim == 4 else torch.float32)
-    if images.ndim == 4:
-        buffer = buffer.contiguous(memory_format=torch.channels_last)
-    for first in range(0, len(images), COMPUTE_BATCH):
-        part = images[first : first + COMPUTE_BATCH]
-        buffer[: len(part)] = torch.from_numpy(np.ascontiguousarray(part))
-        buffer[len(part) :] = 0
-        yield first, buffer

@@ -30,11 +30,7 @@ def fold_folder(member: Path, fold: int) -> Path:
 
 
 def read_scores(path: Path) -> HeldOutScores:
-    """Read scores.npz.
-
-    Raises:
-        UserError: the file is absent or broken.
-    """
+    """Read scores.npz; a UserError if it is absent or broken."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             ids, parts, nodes = (tuple(map(str, stored[key])) for key in ("ids", "part", "nodes"))

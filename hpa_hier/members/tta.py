@@ -81,13 +81,9 @@ class TtaMember:
         return self.member.nodes
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Score images; an image's row does not depend on the other images.
+        """Score (B, C, S, S) uint8 images as (B, n) float32, the mean or the maximum over the copies.
 
-        Args:
-            images: (B, C, S, S) uint8, as the member takes them.
-
-        Returns:
-            (B, n) float32, the mean or the maximum over the copies, columns as `nodes`.
+        An image's row does not depend on the other images.
 
         Raises:
             UserError: another shape or type, or a size that the network does not take.
@@ -115,12 +111,7 @@ class TtaMember:
 def augmented_copies(images: np.ndarray, tta: Tta) -> Iterator[np.ndarray]:
     """Yield one varied copy of all images after another.
 
-    Args:
-        images: (B, C, S, S) uint8.
-        tta: which copies; sizes come one after another.
-
-    Yields:
-        (B, C, T, T) uint8, T as the sizes.
+    `images` are (B, C, S, S) uint8, the copies (B, C, T, T), with one size T after another.
 
     Raises:
         UserError: these are no images.

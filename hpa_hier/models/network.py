@@ -13,11 +13,7 @@ from hpa_hier.models.heads.head import Head
 
 
 class Normalise(nn.Module):
-    """Give each channel mean 0 and standard deviation 1.
-
-    Args:
-        mean: (C,) intensity of each channel over the training part, 0..255.
-        std: (C,) likewise.
+    """Give each channel mean 0 and standard deviation 1, by those (C,) of the training part, in 0..255.
 
     >>> Normalise(np.array([10.0]), np.array([2.0]))(torch.tensor([[[[14]]]], dtype=torch.uint8)).flatten()
     tensor([2.])
@@ -25,12 +21,14 @@ class Normalise(nn.Module):
 
     mean: Tensor
     std: Tensor
+    shape: tuple[int, ...] = (1, -1, 1, 1)
+    least_std = 1.0  # a channel that is the same everywhere, as one filled with zeros, must not be divided by zero
 
     def __init__(self, mean: np.ndarray, std: np.ndarray) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(1, -1, 1, 1))
-        # A channel that is the same everywhere, as one filled with zeros, must not be divided by zero.
-        self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).clamp(min=1.0).reshape(1, -1, 1, 1))
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(self.shape))
+        clamped = torch.as_tensor(std, dtype=torch.float32).clamp(min=self.least_std)
+        self.register_buffer("std", clamped.reshape(self.shape))
 
     def forward(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
         """Turn (B, C, H, W) uint8 images into float32, their intensities multiplied by `gain` (B, C) before."""
@@ -39,28 +37,21 @@ class Normalise(nn.Module):
         return torch.addcmul(-self.mean / self.std, images.float(), scale)
 
 
-class Standardise(nn.Module):
+class Standardise(Normalise):
     """Give each feature of vectors mean 0 and standard deviation 1; a gap (NaN) counts as the mean.
 
-    Args:
-        mean: (F,) of each feature over the training part.
-        std: (F,) likewise, positive.
+    Both are (F,), of the training part, the standard deviations positive.
 
     >>> Standardise(np.array([1.0, 2.0]), np.array([2.0, 1.0]))(torch.tensor([[3.0, torch.nan]]))
     tensor([[1., 0.]])
     """
 
-    mean: Tensor
-    std: Tensor
+    shape = (1, -1)
+    least_std = 0.0
 
-    def __init__(self, mean: np.ndarray, std: np.ndarray) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(1, -1))
-        self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).reshape(1, -1))
-
-    def forward(self, vectors: Tensor, gain: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
         """Turn (B, F) vectors into standardised ones; vectors have no gain."""
-        return torch.nan_to_num((vectors.float() - self.mean) / self.std, nan=0.0)
+        return torch.nan_to_num((images.float() - self.mean) / self.std, nan=0.0)
 
 
 class Network(Head):
@@ -76,9 +67,7 @@ class Network(Head):
         top: new layers that learn at the head's rate; None: none.
     """
 
-    def __init__(
-        self, backbone: nn.Module, head: Head, normalise: Normalise | Standardise, top: nn.Module | None = None
-    ) -> None:
+    def __init__(self, backbone: nn.Module, head: Head, normalise: Normalise, top: nn.Module | None = None) -> None:
         super().__init__()
         self.backbone = backbone
         self.top = top or nn.Identity()
@@ -88,12 +77,7 @@ class Network(Head):
         self.register_load_state_dict_pre_hook(_move_statistics_down)  # type: ignore[no-untyped-call]
 
     def features(self, samples: Tensor, gain: Tensor | None = None) -> Tensor:
-        """Return the features that the head looks at.
-
-        Args:
-            samples: (B, C, H, W) uint8, or (B, F) float32 vectors.
-            gain: (B, C) factor on each channel's intensity, as augmentation draws it; None is 1.
-        """
+        """Return what the head sees of (B, C, H, W) uint8 images, or of (B, F) float32 vectors; `gain` is (B, C)."""
         features: Tensor = self.top(self.backbone(self.normalise(samples, gain)))
         return features
 
@@ -119,11 +103,7 @@ class Network(Head):
 
 
 class Averaged(Head):
-    """The mean of the answers of networks for the same nodes, summed in their order.
-
-    Args:
-        networks: at least one.
-    """
+    """The mean of the answers of networks, at least one, for the same nodes; summed in their order."""
 
     def __init__(self, networks: Sequence[Head]) -> None:
         super().__init__()

@@ -33,8 +33,5 @@ def precision_for(device: torch.device, backbone: str) -> Precision:
 
 def processor_has_bf16() -> bool:
     """Say whether the processor multiplies bfloat16 itself; emulated, it is slower than float32."""
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        probe = getattr(torch.cpu, name, None)  # private, and absent in some versions: then float32 is used
-        if probe is not None and probe():
-            return True
-    return False
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private, and absent in some versions
+    return any(getattr(torch.cpu, name, lambda: False)() for name in probes)

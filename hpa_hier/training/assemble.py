@@ -97,13 +97,13 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
 
 def _loss_data(plan: Plan, train: Part, factors: np.ndarray, ancestry: Ancestry) -> LossData:
     """Return what the recipe's loss may look at: numbers, weights, and the training part's counts."""
-    by_hand = plan.settings.class_weights
+    by_hand = plan.settings.class_weights or {}
     return LossData(
         # the share of an epoch, in which what is repeated is met more often
         prevalence=torch.from_numpy((factors @ train.present) / np.maximum(factors @ train.known, 1)),
         positives=torch.from_numpy((train.present & train.known).sum(axis=0)),
         ancestry=ancestry,
-        weights=torch.tensor([by_hand.get(node, float("nan")) for node in plan.nodes]) if by_hand else None,
+        weights=torch.tensor([by_hand.get(node, torch.nan) for node in plan.nodes]),
         numbers=plan.settings.loss_options or {},
     )
 

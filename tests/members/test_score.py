@@ -15,7 +15,7 @@ from hpa_hier.members.devices import find_device
 from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import COMPUTE_BATCH, Member, score
 from hpa_hier.models.backbones.small_cnn import SmallCnn
-from hpa_hier.models.heads.flat import Flat
+from hpa_hier.models.heads.head import Flat
 from hpa_hier.models.network import Network, Normalise
 from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.runs.start import start_run

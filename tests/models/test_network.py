@@ -15,7 +15,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.models.backbones.pretrained import stem_filters
 from hpa_hier.models.backbones.small_cnn import SmallCnn
-from hpa_hier.models.heads.flat import Flat
+from hpa_hier.models.heads.head import Flat
 from hpa_hier.models.network import Averaged, Network, Normalise, Standardise
 from hpa_hier.models.precision import precision_for
 from hpa_hier.settings.training import TrainingSettings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -21,8 +20,7 @@ class Targets(NamedTuple):
     known: np.ndarray  # (B, n) float32 in {0, 1}
 
 
-@dataclass(frozen=True)
-class Mixes:
+class Mixes(NamedTuple):
     """What was drawn for B images."""
 
     kind: str
@@ -33,8 +31,7 @@ class Mixes:
 
     def rows(self, which: slice) -> Mixes:
         """Return the draws of some of the images."""
-        drawn = (self.partners, self.own, self.corners, self.sides)
-        return Mixes(self.kind, *(values[which] for values in drawn))
+        return Mixes(self.kind, *(values[which] for values in self[1:]))
 
     @property
     def mixed(self) -> np.ndarray:
@@ -52,15 +49,14 @@ def draw_mixes(
 ) -> Mixes:
     """Draw who is mixed with whom, and by how much.
 
-    Where partners have a chance of their own, as under a plan, only the additional copies of an image are mixed.
-
     Args:
         settings: kind of mixing, other than none, and its shares.
         places: (B,) int, the images' places in the part, of a whole epoch.
         eligible: (part,) bool, which images of the part may be mixed, on either side.
         side: pixels, of the images.
         generator: numpy's.
-        chances: (part,) of each image to be the partner; None: all alike.
+        chances: (part,) of each image to be the partner, where only an image's additional copies are to be mixed; None:
+            all alike.
     """
     kind, count = settings.mixing, len(places)
     chosen = (generator.random(count) < settings.mixing_share) & eligible[places]
@@ -93,10 +89,7 @@ def draw_mixes(
 def mix_images(images: np.ndarray, others: np.ndarray, mixes: Mixes) -> None:
     """Mix images with their partners, all channels alike, in place.
 
-    Args:
-        images: (B, C, S, S) uint8, changed at `mixes.mixed`.
-        others: (M, C, S, S) uint8, the partners in that order.
-        mixes: of these B images.
+    `images` (B, C, S, S) uint8 are changed at `mixes.mixed`; `others` (M, C, S, S) are the partners in that order.
 
     >>> image, other = np.full((1, 1, 1, 1), 100, np.uint8), np.full((1, 1, 1, 1), 60, np.uint8)
     >>> mixes = Mixes("mixup", np.array([1]), np.array([0.75]), np.zeros((1, 2), int), np.zeros(1, int))
@@ -120,10 +113,7 @@ def mix_targets(targets: Targets, others: Targets, mixes: Mixes) -> Targets:
     By shares, what is unknown of one of the two is unknown. Of a union, a label that one of the two carries is known to
     be there whatever is known of the other.
 
-    Args:
-        targets: of the B images.
-        others: those of the partners, in the order of `mixes.mixed`.
-        mixes: of these B images.
+    `others` are the partners' targets, in the order of `mixes.mixed`.
 
     >>> one, other = (Targets(np.float32([[on, 1 - on]]), np.ones((1, 2), np.float32)) for on in (1, 0))
     >>> half = Mixes("mixup", np.array([1]), np.array([0.75]), np.zeros((1, 2), int), np.zeros(1, int))

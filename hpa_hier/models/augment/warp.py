@@ -33,12 +33,11 @@ class Draws(NamedTuple):
     def vary_only(self, varied: np.ndarray) -> Draws:
         """Return draws that leave all but the `varied` (B,) images as they are."""
         chosen = torch.from_numpy(varied)
-        return Draws(
-            *(
-                None if values is None else torch.where(chosen.reshape(-1, *[1] * (values.ndim - 1)), values, still)
-                for values, still in zip(self, _STILL, strict=True)
-            )
-        )
+
+        def vary(values: Tensor | None, still: Tensor) -> Tensor | None:
+            return None if values is None else torch.where(chosen.reshape(-1, *[1] * (values.ndim - 1)), values, still)
+
+        return Draws(*map(vary, self, _STILL))
 
 
 def draw(settings: AugmentSettings, count: int, channels: Sequence[str], generator: Generator) -> Draws:
@@ -62,8 +61,11 @@ def draw(settings: AugmentSettings, count: int, channels: Sequence[str], generat
     if settings.flips_and_quarter_turns:
         linear = _SYMMETRIES[(turn * 4).astype(int) * 2 + (flip * 2).astype(int)] @ linear
     # What follows draws only where it is asked for, so that the stream of numbers stays what it was without it.
-    if settings.crop < 1:
-        linear, shifts = _cropped(linear, shifts, settings.crop, generator)
+    if settings.crop < 1:  # a square window, `crop` to all of the area, anywhere in the image
+        area, right, down = generator.random((3, count))
+        window = np.sqrt(settings.crop + (1 - settings.crop) * area)[:, None]
+        linear = linear * window[:, :, None]
+        shifts = shifts + (1 - window) * (np.stack([right, down], axis=1) - 0.5)
     matrices = np.concatenate([linear, shifts[:, :, None]], axis=2)
     gamma = bends = None
     if settings.gamma:
@@ -75,26 +77,14 @@ def draw(settings: AugmentSettings, count: int, channels: Sequence[str], generat
     return Draws(*(None if values is None else torch.from_numpy(values.astype(np.float32)) for values in drawn))
 
 
-def _cropped(
-    linear: np.ndarray, shifts: np.ndarray, least: float, generator: Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Narrow moves to a square window, `least` to all of the area, anywhere in the image."""
-    area, right, down = generator.random((3, len(linear)))
-    side = np.sqrt(least + (1 - least) * area)[:, None]
-    return linear * side[:, :, None], shifts + (1 - side) * (np.stack([right, down], axis=1) - 0.5)
-
-
 def warp(images: np.ndarray, draws: Draws, out: np.ndarray) -> Draws:
-    """Move each image, all channels alike, in one resampling; mirrored past the border.
+    """Move each image, all channels alike, in one resampling; return what is left of the draws to be applied.
 
     Args:
-        images: (B, C, S, S) uint8.
+        images: (B, C, S, S) uint8, mirrored past the border.
         draws: of these images, with matrices.
         out: (B, T, T, C) uint8 that is filled; channels last, as convolutions on CPUs want them. T may be another side
             than S: then the same resampling also resizes, which is fair down to about half the side.
-
-    Returns:
-        What is left of the draws to be applied.
 
     >>> image, moved = np.array([[[[1, 2], [3, 4]]]], np.uint8), np.empty((1, 2, 2, 1), np.uint8)
     >>> mirror = Draws(torch.tensor([[[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]), gain=torch.ones(1, 1))
@@ -128,15 +118,10 @@ def _bent_places(matrix: np.ndarray, bend: np.ndarray, side: int) -> tuple[np.nd
 
 
 def augment_batch(images: Tensor, draws: Draws, side: int | None = None) -> Tensor:
-    """Apply to a whole batch, on its device, what is left of its draws, but for the gain, which normalising applies.
+    """Apply to a batch, on its device, what is left of its draws, but for the gain, which normalising applies.
 
-    Args:
-        images: (B, C, S, S) uint8.
-        draws: of these images, on their device.
-        side: T, to which they are resized where they are moved; None for S.
-
-    Returns:
-        (B, C, T, T) in 0..255, float32 where they were changed.
+    `images` are (B, C, S, S) uint8. Where they are moved, they are resized to `side` T; the result is (B, C, T, T) in
+    0..255, float32 where they were changed.
     """
     if draws.matrices is not None:
         images = warp_batch(images, draws, side).contiguous(memory_format=torch.channels_last)
@@ -144,15 +129,9 @@ def augment_batch(images: Tensor, draws: Draws, side: int | None = None) -> Tens
 
 
 def warp_batch(images: Tensor, draws: Draws, side: int | None = None) -> Tensor:
-    """Do what `warp` does for a whole batch on the device that holds it, which is faster on a GPU.
+    """Do what `warp` does on the device that holds the batch, which is faster on a GPU.
 
-    Args:
-        images: (B, C, S, S) uint8 or float.
-        draws: of these images, with matrices.
-        side: T; None for S.
-
-    Returns:
-        (B, C, T, T) float32 in 0..255.
+    `images` are (B, C, S, S), the draws have matrices, and the result is (B, C, T, T) float32 in 0..255, T the `side`.
     """
     assert draws.matrices is not None
     # Places of affine_grid run from -1 to 1 over the side, ours from -1/2 to 1/2: shifts count double.
@@ -182,14 +161,11 @@ def _in_pixels(matrices: np.ndarray, side: int, out_side: int) -> np.ndarray:
     return np.concatenate([linear, offset[:, :, None]], axis=2)
 
 
-def _symmetries() -> np.ndarray:
-    """Return the eight symmetries of the square, (8, 2, 2): four quarter turns, each plain and flipped."""
-    quarter = np.array([[0.0, -1.0], [1.0, 0.0]])
-    flip = np.diag([-1.0, 1.0])
-    return np.stack([np.linalg.matrix_power(quarter, turn) @ extra for turn in range(4) for extra in (np.eye(2), flip)])
-
-
-_SYMMETRIES = _symmetries()
+# The eight symmetries of the square, (8, 2, 2): four quarter turns, each plain and flipped.
+_QUARTER = np.array([[0.0, -1.0], [1.0, 0.0]])
+_SYMMETRIES = np.stack(
+    [np.linalg.matrix_power(_QUARTER, turn) @ flip for turn in range(4) for flip in (np.eye(2), np.diag([-1.0, 1.0]))]
+)
 _STILL = (torch.eye(2, 3), torch.ones(()), torch.ones(()), torch.zeros(()))  # what leaves images as they are
 _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 

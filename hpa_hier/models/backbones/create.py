@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.models.backbones.mlp import Mlp
-from hpa_hier.models.backbones.pooled import Pooled
+from hpa_hier.models.backbones.pooling import Pooled, probe_shape
 from hpa_hier.models.backbones.pretrained import fill_from_file, fill_from_hub
-from hpa_hier.models.backbones.report_networks import REPORT_NETWORKS, ReportCnn
+from hpa_hier.models.backbones.report_networks import REPORT_NETWORKS
 from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.settings.training import TrainingSettings
 
@@ -52,36 +51,39 @@ def build_backbone(
     """
     name = settings.backbone
     if name == MLP:
-        return _mlp(settings, len(channels))
+        if settings.pretrained or settings.weights:
+            why = "the backbone mlp starts from nothing; unset them"
+            raise UserError(f"training.pretrained and training.weights: {why}")
+        mlp = Mlp(len(channels), settings.mlp)
+        return Backbone(mlp, mlp.num_features)
     own = name == SMALL_CNN or name in REPORT_NETWORKS
-    model = _own_model(settings, len(channels), image_size) if own else _timm_model(name, len(channels), image_size)
+    model: Any
+    if name == SMALL_CNN:
+        model = SmallCnn(len(channels), settings.width, settings.pooling)
+    elif own:
+        model = REPORT_NETWORKS[name](len(channels), image_size, settings.pooling)
+    else:
+        model = _timm_model(name, len(channels), image_size)
     built, features = model, int(getattr(model, "head_hidden_size", None) or model.num_features)
     if not own and settings.pooling != "own":
         built = Pooled(model, name, settings.pooling, len(channels), image_size)
         features = built.num_features
     if start:
         _load_weights(model, settings, channels, own)
-        check_sizes(built, settings, len(channels))
+        _check_sizes(built, settings, len(channels))
     return Backbone(built, features)
 
 
-def check_sizes(backbone: nn.Module, settings: TrainingSettings, channels: int) -> None:
-    """Refuse sizes that a backbone cannot take, before the first step.
-
-    Raises:
-        UserError: it is built for one size, or a size is too small for it.
-    """
-    backbone.eval()
+def _check_sizes(backbone: nn.Module, settings: TrainingSettings, channels: int) -> None:
+    """Refuse sizes that a backbone cannot take, before the first step."""
     for size in settings.sizes:
         try:
-            with torch.no_grad():
-                backbone(torch.zeros(1, channels, size, size))
+            probe_shape(backbone, channels, size)
         except (AssertionError, RuntimeError):
             raise UserError(
                 f"training.sizes: {settings.backbone} does not take images of {size}×{size} pixels here; leave sizes "
                 "out, or take small_cnn or another convolutional backbone"
             ) from None
-    backbone.train()
 
 
 def _load_weights(model: nn.Module, settings: TrainingSettings, channels: Sequence[str], own: bool) -> None:
@@ -94,20 +96,7 @@ def _load_weights(model: nn.Module, settings: TrainingSettings, channels: Sequen
         fill_from_hub(model, name, channels)
 
 
-def _mlp(settings: TrainingSettings, features: int) -> Backbone:
-    if settings.pretrained or settings.weights:
-        raise UserError("training.pretrained and training.weights: the backbone mlp starts from nothing; unset them")
-    mlp = Mlp(features, settings.mlp)
-    return Backbone(mlp, mlp.num_features)
-
-
-def _own_model(settings: TrainingSettings, channels: int, image_size: int) -> SmallCnn | ReportCnn:
-    if settings.backbone == SMALL_CNN:
-        return SmallCnn(channels, settings.width, settings.pooling)
-    return REPORT_NETWORKS[settings.backbone](channels, image_size, settings.pooling)
-
-
-def _timm_model(name: str, channels: int, image_size: int) -> Any:  # noqa: ANN401 - timm's models have no common type
+def _timm_model(name: str, channels: int, image_size: int) -> Any:  # noqa: ANN401 - timm's
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # timm's notes on renamed models are for its own maintainers
         import timm

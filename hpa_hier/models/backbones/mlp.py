@@ -24,11 +24,7 @@ def dense_layers(features: int, widths: Sequence[int]) -> nn.Sequential:
 
 
 class Mlp(nn.Module):
-    """Hidden layers with rectified outputs.
-
-    Args:
-        features: F, numbers of a sample.
-        settings: widths and dropouts; without layers, the features are passed on as they are.
+    """Hidden layers with rectified outputs; without any, the F features are passed on as they are.
 
     >>> import torch
     >>> Mlp(5, MlpSettings(layers=0))(torch.ones(1, 5))

@@ -1,9 +1,8 @@
 """Pretrained weights at any number of channels: the stem's filters follow the channels' colours.
 
-Pretrained stems look at red, green and blue. A channel of that colour keeps that colour's filters, wherever it is
-in the order. Any other channel gets the mean of the three (no colour is preferred), green's (the filters that saw the
-most detail), or zeros (the network starts as if the channel were not there and learns it from nothing). But for zeros,
-all filters are scaled by 3 / C: the sum over channels keeps the size that the next layer was trained to expect.
+Pretrained stems look at red, green and blue. A channel of that colour keeps that colour's filters, wherever it is in
+the order; any other gets the mean of the three. All filters are scaled by 3 / C: the sum over channels keeps the size
+that the next layer was trained to expect.
 """
 
 from __future__ import annotations
@@ -44,17 +43,12 @@ def fill_from_hub(model: nn.Module, name: str, channels: Sequence[str]) -> None:
             warnings.simplefilter("ignore")
             source = timm.create_model(name, in_chans=3, num_classes=0, pretrained=True)
     except Exception as error:  # the hub's client raises a dozen kinds where there is no network
+        home = getattr(timm.get_pretrained_cfg(name), "hf_hub_id", None) or "timm"
         raise UserError(
             f"training.pretrained: the weights of {name} could not be fetched ({type(error).__name__}); where there is "
-            f"no network, bring model.safetensors of huggingface.co/{_home(name)} and give it with --weights FILE"
+            f"no network, bring model.safetensors of huggingface.co/{home} and give it with --weights FILE"
         ) from None
     _fill(model, source.state_dict(), channels, f"hub weights of {name}")
-
-
-def _home(name: str) -> str:
-    import timm
-
-    return getattr(timm.get_pretrained_cfg(name), "hf_hub_id", None) or "timm"
 
 
 def _go_offline_where_the_hub_is_out_of_reach() -> None:
@@ -90,12 +84,7 @@ def fill_from_file(model: nn.Module, path: Path, channels: Sequence[str]) -> Non
 def stem_filters(filters: Tensor, channels: Sequence[str]) -> Tensor:
     """Return the stem filters of each channel: its colour's, and the mean of the three for a channel of no colour.
 
-    Args:
-        filters: (K, 3, h, w) for red, green and blue.
-        channels: names of the C channels wanted.
-
-    Returns:
-        (K, C, h, w).
+    `filters` are (K, 3, h, w) for red, green and blue; the result is (K, C, h, w).
 
     >>> filters = torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1)
     >>> stem_filters(filters, ("green", "yellow", "red")).flatten()
@@ -115,19 +104,10 @@ def _fill(model: nn.Module, weights: Mapping[str, Tensor], channels: Sequence[st
             if key.endswith("num_batches_tracked"):  # older files lack this counter, which nothing here reads
                 continue
             raise UserError(f"{source}: no weights {key!r}; the file holds another model")
-        if found.shape != target.shape and _is_stem(found, target):
+        as_rgb = (*target.shape[:1], len(_COLOURS), *target.shape[2:])  # the same stem for three channels
+        if found.shape != target.shape and found.ndim == 4 and found.shape == as_rgb:
             found = stem_filters(found, channels)
         if found.shape != target.shape:
             raise UserError(f"{source}: {key} has shape {tuple(found.shape)}, the model needs {tuple(target.shape)}")
         filled[key] = found
     model.load_state_dict(filled, strict=False)
-
-
-def _is_stem(found: Tensor, target: Tensor) -> bool:
-    """Say whether two weights differ as a stem for RGB differs from the same stem for C channels."""
-    return (
-        found.ndim == target.ndim == 4
-        and found.shape[1] == len(_COLOURS)
-        and found.shape[0] == target.shape[0]
-        and found.shape[2:] == target.shape[2:]
-    )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from hpa_hier.errors import UserError
 from hpa_hier.models.backbones.mlp import dense_layers
-from hpa_hier.models.backbones.pooling import POOLINGS
+from hpa_hier.models.backbones.pooling import POOLINGS, probe_shape
 
 
 class ReportCnn(nn.Module):
@@ -33,20 +33,18 @@ class ReportCnn(nn.Module):
         super().__init__()
         self.name, self.size = name, size
         self.maps = maps
-        count, side = _map_of(name, maps, channels, self.size)
-        self.flattens = pooling == "own"
-        if self.flattens:
-            self.pooling: nn.Module = nn.Flatten()
-            vectors = count * side**2
-        else:
-            self.pooling = pooled = POOLINGS[pooling](count)
-            vectors = pooled.num_features
-        self.dense = dense_layers(vectors, dense)
+        try:
+            shape = probe_shape(maps, channels, size)
+        except RuntimeError:
+            raise UserError(f"{name}: images of {size}×{size} pixels are too small for it") from None
+        pooled: Any = nn.Flatten() if pooling == "own" else POOLINGS[pooling](shape[1])
+        self.pooling = pooled
+        self.dense = dense_layers(shape.numel() if pooling == "own" else pooled.num_features, dense)
         self.num_features = dense[-1]
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (B, C, H, W) normalised images into (B, num_features)."""
-        if self.flattens and images.shape[-2:] != (self.size, self.size):
+        if isinstance(self.pooling, nn.Flatten) and images.shape[-2:] != (self.size, self.size):
             height, width = images.shape[-2:]
             raise UserError(
                 f"{self.name}: built for {self.size}×{self.size} pixels, got {height}×{width}; "
@@ -87,20 +85,4 @@ def four_conv_cnn(channels: int, size: int, pooling: str = "own") -> ReportCnn:
     return ReportCnn("four_conv_cnn", nn.Sequential(*layers), (512, 128), channels, size, pooling)
 
 
-REPORT_NETWORKS: dict[str, Callable[[int, int, str], ReportCnn]] = {
-    "two_conv_cnn": two_conv_cnn,
-    "four_conv_cnn": four_conv_cnn,
-}
-
-
-def _map_of(name: str, maps: nn.Module, channels: int, size: int) -> tuple[int, int]:
-    """Return F and the side of the maps that images of one size become, without touching weights or statistics."""
-    maps.eval()
-    try:
-        with torch.no_grad():
-            shape = maps(torch.zeros(1, channels, size, size)).shape
-    except RuntimeError:
-        raise UserError(f"{name}: images of {size}×{size} pixels are too small for it") from None
-    finally:
-        maps.train()
-    return int(shape[1]), int(shape[2])
+REPORT_NETWORKS = {"two_conv_cnn": two_conv_cnn, "four_conv_cnn": four_conv_cnn}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from torch import Tensor, nn
 
 from hpa_hier.errors import UserError
@@ -18,20 +16,16 @@ class SmallCnn(nn.Module):
     The mean says how much of a pattern there is, the maximum whether it is there at all: a rod or a centrosome fills
     few pixels of an image.
 
-    Args:
-        channels: C, image channels.
-        width: channels of the first stage; each later stage has twice those of the one before.
-        pooling: own, which is avg_max, or another pooling's name.
+    The first stage is `width` wide, each later one twice the one before. The pooling `own` is avg_max.
     """
 
     def __init__(self, channels: int, width: int, pooling: str = "own") -> None:
         super().__init__()
-        widths = (width, 2 * width, 4 * width, 8 * width)
         self.stem = _convolution(channels, width, stride=2)
         self.stages = nn.Sequential(
-            *(_Stage(before, after, pool=place > 0) for place, (before, after) in enumerate(pairwise((width, *widths))))
+            _Stage(width, width, pool=False), *(_Stage(half * width, 2 * half * width) for half in (1, 2, 4))
         )
-        self.pooling = POOLINGS["avg_max" if pooling == "own" else pooling](widths[-1])
+        self.pooling = POOLINGS["avg_max" if pooling == "own" else pooling](8 * width)
         self.num_features = self.pooling.num_features
 
     def forward(self, images: Tensor) -> Tensor:
@@ -46,7 +40,7 @@ class SmallCnn(nn.Module):
 class _Stage(nn.Module):
     """Halve the sides (but in the first stage), change the width, and refine with a residual convolution."""
 
-    def __init__(self, before: int, after: int, pool: bool) -> None:
+    def __init__(self, before: int, after: int, pool: bool = True) -> None:
         super().__init__()
         self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
         self.widen = _convolution(before, after)

@@ -19,16 +19,11 @@ class Ancestry:
     ((0,), (1, 2), (3,))
     """
 
-    parents: tuple[tuple[int, ...], ...]  # by column; () at the top
+    parents: tuple[tuple[int, ...], ...] = ()  # by column; () at the top
 
     @classmethod
     def from_names(cls, nodes: Sequence[str], parents: Mapping[str, Sequence[str]]) -> Ancestry:
-        """Turn names into columns.
-
-        Args:
-            nodes: the columns, every node after its parents.
-            parents: of each node, by name; those that are no column are left out.
-        """
+        """Turn names into columns, every one after its parents; parents that are no column are left out."""
         column = {node: j for j, node in enumerate(nodes)}
         return cls(tuple(tuple(column[name] for name in parents.get(node, ()) if name in column) for node in nodes))
 
@@ -41,15 +36,12 @@ class Ancestry:
         depth: list[int] = []
         for above in self.parents:
             depth.append(1 + max((depth[j] for j in above), default=-1))
-        by_depth: list[list[int]] = [[] for _ in range(max(depth, default=-1) + 1)]
-        for column, here in enumerate(depth):
-            by_depth[here].append(column)
-        return tuple(map(tuple, by_depth))
+        return tuple(tuple(j for j, own in enumerate(depth) if own == level) for level in sorted(set(depth)))
 
     def padded_parents(self, columns: Sequence[int]) -> np.ndarray:
         """Return (len(columns), P) parents of columns that have some; the first is repeated where there are fewer."""
-        most = max(len(self.parents[column]) for column in columns)
         rows = [self.parents[column] for column in columns]
+        most = max(map(len, rows))
         return np.array([[*row, *row[:1] * (most - len(row))] for row in rows], np.int64)
 
     def conditional_targets(self, present: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,17 +69,10 @@ class Ancestry:
 
 @torch.no_grad()
 def argmax_rows(values: Tensor, rows: Tensor) -> Tensor:
-    """Return which of some rows has the largest value, column by column.
+    """Return, column by column of `values` (n, B), which row of each of the `rows` (m, P) has the largest value.
 
-    Halves are compared with each other until one row is left: on a processor many times faster than a library's own
-    arguments of the maximum.
-
-    Args:
-        values: (n, B).
-        rows: (m, P) sets of rows.
-
-    Returns:
-        (m, B) int64 rows; `values.gather(0, …)` gives the values themselves.
+    Halves are compared until one row is left: on a processor many times faster than torch's argmax. The result is
+    (m, B) int64; `values.gather(0, …)` gives the values themselves.
 
     >>> argmax_rows(torch.tensor([[1.0, 9.0], [5.0, 3.0]]), torch.tensor([[0, 1]]))
     tensor([[1, 0]])

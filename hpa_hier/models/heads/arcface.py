@@ -21,9 +21,7 @@ class NeighbourVote(Head):
     """Embeddings on a sphere: in training their cosines to each antibody's centre, else the nearest samples' vote.
 
     Args:
-        features: F, columns of what it sees.
-        prevalence: (n,) share of training images with each node.
-        dropout: share of features left out in training.
+        features: as `prevalence` and `dropout`, those of `Flat`.
         settings: widths, neighbours and temperature.
         antibodies: A, that training tells apart; 0 where weights are loaded later.
         samples: T, that are remembered; 0 likewise.
@@ -59,8 +57,9 @@ class NeighbourVote(Head):
 
     def remember(self, bank: Tensor, present: Tensor, known: Tensor) -> None:
         """Take the embeddings (T, E) of samples, and which nodes they have, (T, n), as those that vote."""
-        for name, value in (("bank", bank), ("present", present), ("known", known)):
-            getattr(self, name).copy_(value)
+        self.bank.copy_(bank)
+        self.present.copy_(present)
+        self.known.copy_(known)
 
     def logits(self, features: Tensor) -> Tensor:
         """Turn (B, F) features into (B, n) logits: the vote of the nearest remembered samples, by similarity."""

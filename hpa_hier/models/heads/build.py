@@ -10,8 +10,7 @@ import numpy as np
 from hpa_hier.models.heads.ancestry import Ancestry
 from hpa_hier.models.heads.arcface import NeighbourVote
 from hpa_hier.models.heads.chain import Chain
-from hpa_hier.models.heads.flat import Flat
-from hpa_hier.models.heads.head import Head
+from hpa_hier.models.heads.head import Flat, Head
 from hpa_hier.models.heads.levels import Levels
 from hpa_hier.models.heads.lift import Lifted
 from hpa_hier.models.losses.table import LOSSES
@@ -29,12 +28,7 @@ class HeadData:
 
 
 def build_head(settings: TrainingSettings, features: int, data: HeadData) -> Head:
-    """Build the head that the settings name, lifted where the loss trains for that.
-
-    Args:
-        settings: of the member.
-        features: F, columns of what the head sees.
-        data: the nodes.
+    """Build the head that the settings name for `features` columns, lifted where the loss trains for that.
 
     >>> data = HeadData(Ancestry(((), (0,))), np.array([0.5, 0.2]))
     >>> type(build_head(TrainingSettings(head="chain"), 4, data)).__name__

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hpa_hier.models.heads.ancestry import Ancestry, argmax_rows
-from hpa_hier.models.heads.head import Head
+from hpa_hier.models.heads.head import Head, start_at
 
 
 class Chain(Head):
@@ -16,11 +16,7 @@ class Chain(Head):
     No node is more likely than any of its parents, by construction. Training goes in two stages, first on
     `conditional` where the parents are present, then on `logits`.
 
-    Args:
-        features: F, columns of the backbone's output.
-        ancestry: of the n nodes.
-        prevalence: (n,) share of training images with each node, for the first guess.
-        dropout: share of features left out in training.
+    `ancestry` is that of the n nodes; the other arguments are those of `Flat`.
 
     Source: Chen et al., Deep hierarchical multi-label classification of chest X-ray images, MIDL 2019; several parents
     by the minimum.
@@ -34,15 +30,12 @@ class Chain(Head):
         self.ancestry = ancestry
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(features, len(ancestry))
-        share = np.clip(_conditional(prevalence, ancestry), 1e-4, 1 - 1e-4)
-        with torch.no_grad():
-            self.linear.weight.mul_(0.1)
-            self.linear.bias.copy_(torch.from_numpy(np.log(share / (1 - share))))
+        rarest = np.array([min((prevalence[j] for j in above), default=1.0) for above in ancestry.parents])
+        start_at(self.linear, prevalence / np.maximum(rarest, 1e-9))
         order = np.array([column for level in ancestry.levels for column in level], np.int64)
         place = np.argsort(order)
         self.register_buffer("order", torch.from_numpy(order), persistent=False)
         self.register_buffer("back", torch.from_numpy(place), persistent=False)
-        self._depths = len(ancestry.levels)
         for depth, level in enumerate(ancestry.levels[1:], start=1):
             above = torch.from_numpy(place[ancestry.padded_parents(level)])
             self.register_buffer(f"above{depth}", above, persistent=False)
@@ -56,10 +49,13 @@ class Chain(Head):
         """Turn (B, F) features into (B, n) logits, no node's above a parent's."""
         conditional = self.conditional(features).T.index_select(0, self.order)  # a node's samples side by side
         done = conditional[: len(self.ancestry.levels[0])]
-        for depth in range(1, self._depths):
+        for depth in range(1, len(self.ancestry.levels)):
             above = self.get_buffer(f"above{depth}")  # (nodes of the level, P)
             here = conditional[len(done) : len(done) + len(above)]
-            done = torch.cat([done, joint_logit(here, _least(done, above))])
+            least = (
+                done.index_select(0, above[:, 0]) if above.shape[1] == 1 else done.gather(0, argmax_rows(-done, above))
+            )
+            done = torch.cat([done, joint_logit(here, least)])
         return done.index_select(0, self.back).T
 
     def training_logits(self, features: Tensor, *, first_stage: bool = False) -> Tensor:
@@ -69,13 +65,6 @@ class Chain(Head):
     def training_targets(self, present: Tensor, known: Tensor, *, first_stage: bool = False) -> tuple[Tensor, Tensor]:
         """Return targets given the parents in the first stage, as they are in the second."""
         return self.ancestry.conditional_targets(present, known) if first_stage else (present, known)
-
-
-def _least(logits: Tensor, rows: Tensor) -> Tensor:
-    """Return (m, B), for each of (m, P) sets of rows the least logit of every column of (n, B)."""
-    if rows.shape[1] == 1:
-        return logits.index_select(0, rows[:, 0])
-    return logits.gather(0, argmax_rows(-logits, rows))
 
 
 def joint_logit(one: Tensor, other: Tensor) -> Tensor:
@@ -88,9 +77,3 @@ def joint_logit(one: Tensor, other: Tensor) -> Tensor:
     tensor([ -1.0986, -50.0000])
     """
     return -torch.logaddexp(torch.logaddexp(-one, -other), -one - other)
-
-
-def _conditional(prevalence: np.ndarray, ancestry: Ancestry) -> np.ndarray:
-    """Return each node's share among the images of its rarest parent."""
-    rarest = np.array([min((prevalence[j] for j in above), default=1.0) for above in ancestry.parents])
-    return np.asarray(prevalence / np.maximum(rarest, 1e-9))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hpa_hier.models.heads.ancestry import Ancestry
-from hpa_hier.models.heads.head import Head
+from hpa_hier.models.heads.head import Head, start_at
 from hpa_hier.settings.training import LevelsSettings
 
 
@@ -45,15 +45,6 @@ class LevelsRnn(nn.Module):
         order = [column for level in self.levels for column in level]
         self.register_buffer("back", torch.from_numpy(np.argsort(order)), persistent=False)
 
-    def start_at(self, prevalence: np.ndarray) -> None:
-        """Let the untrained network guess the prevalence, (n,) in [0, 1]."""
-        share = np.clip(prevalence, 1e-4, 1 - 1e-4)
-        bias = torch.from_numpy(np.log(share / (1 - share)))
-        with torch.no_grad():
-            for level, answer in zip(self.levels, self.answer, strict=True):
-                answer.get_parameter("weight").mul_(0.1)
-                answer.get_parameter("bias").copy_(bias[list(level)])
-
     def forward(self, features: Tensor) -> Tensor:
         """Turn (B, F) into (B, n) logits."""
         state = torch.tanh(self.start(features))
@@ -81,19 +72,15 @@ class LevelsRnn(nn.Module):
 class Levels(Head, nn.Sequential):
     """The head of `LevelsRnn`, after dropout; the two are "0" and "1" in members' weights.
 
-    Args:
-        features: F, columns of what it sees.
-        ancestry: of the n nodes, whose depths are the time steps.
-        prevalence: (n,) share of training images with each node, for the first guess.
-        dropout: share of features left out in training.
-        settings: width and dropout of what is fed back.
+    The depths of `ancestry` are the time steps; `features`, `prevalence` and `dropout` are those of `Flat`.
     """
 
     def __init__(
         self, features: int, ancestry: Ancestry, prevalence: np.ndarray, dropout: float, settings: LevelsSettings
     ) -> None:
         rnn = LevelsRnn(features, ancestry.levels, settings.hidden, settings.node_dropout)
-        rnn.start_at(prevalence)
+        for level, answer in zip(rnn.levels, rnn.answer, strict=True):
+            start_at(answer, prevalence[list(level)])
         nn.Sequential.__init__(self, nn.Dropout(dropout), rnn)
 
     def logits(self, features: Tensor) -> Tensor:

@@ -20,17 +20,16 @@ class Lift(nn.Module):
 
     def __init__(self, ancestry: Ancestry) -> None:
         super().__init__()
-        children: list[list[int]] = [[] for _ in range(len(ancestry))]
+        children: dict[int, list[int]] = {}
         for child, above in enumerate(ancestry.parents):
             for parent in above:
-                children[parent].append(child)
+                children.setdefault(parent, []).append(child)
         self._steps = 0
         for level in ancestry.levels[::-1]:
             # Groups with about as many children go together, so that filling up to the most of them wastes little.
             alike: dict[int, list[int]] = {}
-            for group in level:
-                if children[group]:
-                    alike.setdefault(len(children[group]).bit_length(), []).append(group)
+            for group in (group for group in level if group in children):
+                alike.setdefault(len(children[group]).bit_length(), []).append(group)
             for groups in alike.values():
                 most = 1 + max(len(children[group]) for group in groups)
                 rows = [[*children[group], *[group] * (most - len(children[group]))] for group in groups]
@@ -56,12 +55,7 @@ class Lift(nn.Module):
 
 
 class Lifted(Head):
-    """A head whose answers are lifted; its loss, MCLoss, is that of the logits before.
-
-    Args:
-        head: (B, F) features → (B, n) logits.
-        ancestry: of the n nodes.
-    """
+    """A head whose answers are lifted; its loss, MCLoss, is that of the logits before."""
 
     def __init__(self, head: Head, ancestry: Ancestry) -> None:
         super().__init__()

@@ -6,19 +6,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hpa_hier.models.losses.elementwise import MAX_WEIGHT, class_weighted
+from hpa_hier.models.losses.elementwise import MAX_WEIGHT, bce, class_weighted
 from hpa_hier.models.losses.loss import Loss, LossData, LossRule, known_mean
 
 
-def class_balanced_weight(positives: Tensor, most: float, beta: float = 0.9999) -> Tensor:
+def class_balanced_weight(positives: Tensor, beta: float = 0.9999) -> Tensor:
     """Weigh nodes by one over their effective number of images, (1 − beta^n) / (1 − beta).
 
-    Images of one class overlap in what they show: the effective number grows ever slower with n. The weight is bounded,
-    since n runs over three orders of magnitude, and its mean is 1, so that learning rates stay as with bce.
+    Images of one class overlap in what they show: the effective number grows ever slower with n. The largest weight is
+    at most MAX_WEIGHT times the smallest, and the mean is 1, so that learning rates stay as with bce.
 
     Args:
         positives: (n,) training images with each node.
-        most: the largest weight is at most this many times the smallest.
         beta: in [0, 1); 0 weighs all alike, towards 1 the weight becomes 1 / n.
 
     Returns:
@@ -27,12 +26,12 @@ def class_balanced_weight(positives: Tensor, most: float, beta: float = 0.9999) 
     Source: Cui et al., Class-balanced loss based on effective number of samples, CVPR 2019. There a sample weighs by
     its one class; here, where it has several, each node's column weighs by its own. The bound is ours.
 
-    >>> class_balanced_weight(torch.tensor([1000.0, 1000.0, 10.0]), most=20.0)
+    >>> class_balanced_weight(torch.tensor([1000.0, 1000.0, 10.0]))
     tensor([0.1364, 0.1364, 2.7273])
     """
     counts = positives.double().clamp(min=1)
     weight = (1 - beta) / (1 - beta**counts)
-    weight = (weight / weight.min()).clamp(max=most)
+    weight = (weight / weight.min()).clamp(max=MAX_WEIGHT)
     return (weight / weight.mean()).float()
 
 
@@ -93,9 +92,7 @@ def logit_adjusted(prevalence: Tensor, tau: float = 1.0) -> Loss:
     The source adds the log of the prior under a softmax; adding log-odds under a sigmoid is our reading of it for
     several labels at once.
 
-    Args:
-        prevalence: (n,) share of an epoch's images with each node.
-        tau: how much of the log-odds is added; 0 is bce.
+    `prevalence` (n,) is the share of an epoch's images with each node; with `tau` 0 it is bce.
 
     Source: Menon et al., Long-tail learning via logit adjustment, ICLR 2021.
 
@@ -105,9 +102,7 @@ def logit_adjusted(prevalence: Tensor, tau: float = 1.0) -> Loss:
     shift = tau * log_odds(prevalence)
 
     def loss(logits: Tensor, present: Tensor, known: Tensor) -> Tensor:
-        adjusted = logits + shift.to(logits)
-        losses = functional.binary_cross_entropy_with_logits(adjusted, present, reduction="none")
-        return known_mean(losses, known)
+        return bce(logits + shift.to(logits), present, known)
 
     return loss
 
@@ -121,17 +116,13 @@ def log_odds(prevalence: Tensor) -> Tensor:
     return torch.logit(prevalence, eps=1e-4)
 
 
-def _class_balanced(data: LossData) -> Loss:
-    return class_weighted(class_balanced_weight(data.positives, MAX_WEIGHT, **data.numbers))
-
-
 def _guess_before_shift(data: LossData) -> Tensor:
     # A head that started at the prevalence would count it twice, and spend its first hundreds of steps on the way back.
     return torch.sigmoid((1 - data.numbers.get("tau", 1.0)) * log_odds(data.prevalence))
 
 
 LOSSES = {
-    "class_balanced": LossRule(_class_balanced),
+    "class_balanced": LossRule(lambda data: class_weighted(class_balanced_weight(data.positives, **data.numbers))),
     "distribution_balanced": LossRule(
         lambda data: distribution_balanced(data.positives, data.prevalence, **data.numbers)
     ),

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from hpa_hier.models.losses.loss import Loss, LossData, LossRule, known_mean
 
+_entropies = partial(functional.binary_cross_entropy_with_logits, reduction="none")
 MAX_WEIGHT = 20.0  # the largest weight of a positive in weighted_bce; n runs from 11 to 12,885 in the real table
 
 
@@ -27,8 +28,7 @@ def bce(logits: Tensor, present: Tensor, known: Tensor) -> Tensor:
     >>> bce(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2))
     tensor(0.6931)
     """
-    losses = functional.binary_cross_entropy_with_logits(logits, present, reduction="none")
-    return known_mean(losses, known)
+    return known_mean(_entropies(logits, present), known)
 
 
 def focal(logits: Tensor, present: Tensor, known: Tensor, gamma: float = 2.0) -> Tensor:
@@ -39,7 +39,7 @@ def focal(logits: Tensor, present: Tensor, known: Tensor, gamma: float = 2.0) ->
     >>> focal(torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
     tensor(0.1733)
     """
-    losses = functional.binary_cross_entropy_with_logits(logits, present, reduction="none")
+    losses = _entropies(logits, present)
     missed = present * torch.sigmoid(-logits) + (1 - present) * torch.sigmoid(logits)
     return known_mean(losses * missed.clamp(min=1e-8) ** gamma, known)  # below 1, a power has no finite slope at 0
 
@@ -52,19 +52,13 @@ def weighted_bce(positive_weight: Tensor) -> Loss:
     """
 
     def loss(logits: Tensor, present: Tensor, known: Tensor) -> Tensor:
-        losses = functional.binary_cross_entropy_with_logits(
-            logits, present, pos_weight=positive_weight.to(logits), reduction="none"
-        )
-        return known_mean(losses, known)
+        return known_mean(_entropies(logits, present, pos_weight=positive_weight.to(logits)), known)
 
     return loss
 
 
 def frequency_weight(prevalence: Tensor) -> Tensor:
-    """Weigh positives by the root of negatives over positives, between 1 and MAX_WEIGHT.
-
-    Args:
-        prevalence: (n,) share of training images with each node.
+    """Weigh positives by the root of negatives over positives, 1 to MAX_WEIGHT, from `prevalence` (n,) in [0, 1].
 
     >>> frequency_weight(torch.tensor([0.5, 0.1, 0.0]))
     tensor([ 1.,  3., 20.])
@@ -83,8 +77,7 @@ def class_weighted(weights: Tensor) -> Loss:
     """
 
     def loss(logits: Tensor, present: Tensor, known: Tensor) -> Tensor:
-        losses = functional.binary_cross_entropy_with_logits(logits, present, reduction="none")
-        return known_mean(losses * weights.to(logits), known)
+        return known_mean(_entropies(logits, present) * weights.to(logits), known)
 
     return loss
 
@@ -122,11 +115,9 @@ def asymmetric(gamma_positive: float = 1.0, gamma_negative: float = 2.0, clip: f
 def soft_f1(smooth: float = 1.0) -> Loss:
     """Make 1 − the macro F1 of a batch, in which probabilities count as parts of an image.
 
-    Args:
-        smooth: images added to both sides of each node's fraction. A node without a positive in the batch has F1 0
-            whatever is answered; with `smooth` it is smooth / (smooth + calls), so that wrong calls still cost.
-
-    Nodes without a known entry in the batch are left out.
+    `smooth` images are added to both sides of each node's fraction. A node without a positive in the batch has F1 0
+    whatever is answered; with `smooth` it is smooth / (smooth + calls), so that wrong calls still cost. Nodes without a
+    known entry in the batch are left out.
 
     >>> soft_f1(0)(torch.zeros(2, 1), torch.tensor([[1.0], [0.0]]), torch.ones(2, 1))
     tensor(0.5000)
@@ -145,20 +136,14 @@ def soft_f1(smooth: float = 1.0) -> Loss:
 
 def _weighted(data: LossData) -> Loss:
     weights = frequency_weight(data.prevalence.float())
-    by_hand = data.weights
-    return weighted_bce(weights if by_hand is None else torch.where(by_hand.isnan(), weights, by_hand))
-
-
-def _class_weighted(data: LossData) -> Loss:
-    assert data.weights is not None  # the settings are checked for it
-    return class_weighted(data.weights.nan_to_num(1.0))
+    return weighted_bce(torch.where(data.weights.isnan(), weights, data.weights))
 
 
 LOSSES = {
     "bce": LossRule(lambda _: bce),
     "focal": LossRule(lambda data: partial(focal, gamma=data.numbers.get("gamma", 2.0))),
     "weighted_bce": LossRule(_weighted),
-    "class_weighted": LossRule(_class_weighted),
+    "class_weighted": LossRule(lambda data: class_weighted(data.weights.nan_to_num(1.0))),
     "asymmetric": LossRule(lambda data: asymmetric(**data.numbers)),
     "soft_f1": LossRule(lambda data: soft_f1(**data.numbers)),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from hpa_hier.models.heads.ancestry import Ancestry
@@ -18,8 +19,8 @@ class LossData:
 
     prevalence: Tensor  # (n,) float64 share of an epoch's images with each node
     positives: Tensor  # (n,) training images with each node
-    ancestry: Ancestry | None = None  # which nodes are above which
-    weights: Tensor | None = None  # (n,) by hand; NaN where none is given
+    ancestry: Ancestry = field(default_factory=Ancestry)  # which nodes are above which
+    weights: Tensor = field(default_factory=lambda: torch.tensor(torch.nan))  # (n,) by hand; NaN where none is given
     numbers: Mapping[str, float] = field(default_factory=dict)  # the loss's own, where not the defaults
 
 
@@ -35,7 +36,6 @@ class LossRule:
 def known_mean(losses: Tensor, known: Tensor) -> Tensor:
     """Return the mean of (B, n) losses over the entries that are known; 0 where none is.
 
-    >>> import torch
     >>> known_mean(torch.tensor([[1.0, 5.0]]), torch.tensor([[1.0, 0.0]]))
     tensor(1.)
     """

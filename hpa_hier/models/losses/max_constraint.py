@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from hpa_hier.models.heads.ancestry import Ancestry
 from hpa_hier.models.heads.lift import Lift
-from hpa_hier.models.losses.loss import Loss, LossData, LossRule, known_mean
+from hpa_hier.models.losses.loss import LossRule, known_mean
 
 
 class MaxConstraint(nn.Module):
@@ -37,13 +37,7 @@ class MaxConstraint(nn.Module):
         # The cross entropy of o, its two halves apart, so that mixed images' targets between 0 and 1 count in both.
         true = functional.softplus(-logits.gather(1, true_below))
         false = functional.softplus(logits.gather(1, any_below))
-        losses = present * true + (1 - present) * false
-        return known_mean(losses, known)
+        return known_mean(present * true + (1 - present) * false, known)
 
 
-def _max_constraint(data: LossData) -> Loss:
-    assert data.ancestry is not None  # every member knows its nodes' places
-    return MaxConstraint(data.ancestry)
-
-
-LOSSES = {"max_constraint": LossRule(_max_constraint, lifts=True)}
+LOSSES = {"max_constraint": LossRule(lambda data: MaxConstraint(data.ancestry), lifts=True)}

@@ -16,7 +16,7 @@ from torch.nn import functional
 from hpa_hier.models.heads.ancestry import Ancestry
 from hpa_hier.models.heads.build import HeadData, build_head
 from hpa_hier.models.heads.chain import Chain, joint_logit
-from hpa_hier.models.heads.flat import Flat
+from hpa_hier.models.heads.head import Flat
 from hpa_hier.models.heads.levels import LevelsRnn
 from hpa_hier.models.heads.lift import Lift, Lifted
 from hpa_hier.models.losses.elementwise import bce

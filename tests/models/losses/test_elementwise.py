@@ -31,8 +31,8 @@ POSITIVES = torch.tensor([5, 60, 300, 900])
 
 
 def named(name: str, options: dict[str, float] | None = None, weights: torch.Tensor | None = None) -> Loss:
-    if name == "class_weighted" and weights is None:
-        weights = torch.tensor([4.0, 2.0, 1.0, 0.5])
+    if weights is None:
+        weights = torch.tensor([4.0, 2.0, 1.0, 0.5] if name == "class_weighted" else torch.nan)
     data = LossData(POSITIVES.double() / 1000, POSITIVES, weights=weights, numbers=options or {})
     return LOSSES[name].make(data)
 
@@ -118,11 +118,11 @@ def test_negatives_below_the_clip_cost_nothing_and_pull_nowhere() -> None:
 def test_class_balanced_weights_are_one_over_the_effective_number_and_bounded() -> None:
     counts = np.array([100.0, 1000, 12885])
     inverse = (1 - 0.999) / (1 - 0.999**counts)
-    got = class_balanced_weight(torch.from_numpy(counts), MAX_WEIGHT, beta=0.999).numpy()
+    got = class_balanced_weight(torch.from_numpy(counts), beta=0.999).numpy()
     np.testing.assert_allclose(got, inverse / inverse.mean(), rtol=1e-6)
-    bounded = class_balanced_weight(torch.tensor([11.0, 12885.0]), MAX_WEIGHT, beta=0.9999)
+    bounded = class_balanced_weight(torch.tensor([11.0, 12885.0]), beta=0.9999)
     assert float(bounded[0] / bounded[1]) == pytest.approx(MAX_WEIGHT)
-    np.testing.assert_allclose(class_balanced_weight(torch.tensor([11.0, 12885.0]), MAX_WEIGHT, beta=0.0), [1, 1])
+    np.testing.assert_allclose(class_balanced_weight(torch.tensor([11.0, 12885.0]), beta=0.0), [1, 1])
 
 
 def test_the_distribution_balanced_loss_is_its_formula_entry_by_entry() -> None:

@@ -14,7 +14,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import find_member
 from hpa_hier.models.augment.warp import Draws
 from hpa_hier.models.backbones.small_cnn import SmallCnn
-from hpa_hier.models.heads.flat import Flat
+from hpa_hier.models.heads.head import Flat
 from hpa_hier.models.losses.elementwise import bce
 from hpa_hier.models.network import Network, Normalise
 from hpa_hier.runs.manifest import read_manifest
