@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     if taxonomy.description:
         print(f"{taxonomy.description}\n")
     print(draw(taxonomy, counts, style))
-    if any(map(taxonomy.is_open, taxonomy.nodes)):
+    if any(node.open for node in taxonomy.entries.values()):
         print("\nopen: may be annotated without any node below it")
     print(f"\nlevels, top to bottom\n{level_lines(taxonomy, style)}\n")
     if counts:

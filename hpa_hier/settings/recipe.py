@@ -113,9 +113,8 @@ class MemberSettings(Settings):
     def _check_selector(self) -> MemberSettings:
         given = [key for key in ("level", "group", "partition") if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"member '{self.name}' needs exactly one of level, group, partition; got {given or 'none'}"
-            )
+            problem = f"member '{self.name}' needs exactly one of level, group, partition"
+            raise ValueError(f"{problem}; got {given or 'none'}")
         if self.images == "own" and self.level is not None:
             raise ValueError(f"member '{self.name}': images: own goes with a group or a partition, not with a level")
         return self
@@ -188,15 +187,11 @@ class Recipe(Settings):
     report: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
-    def _check_names(self) -> Recipe:
+    def _check_members(self) -> Recipe:
         names = [member.name for member in self.members]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"member name {twice[0]!r} appears twice; names must differ")
-        return self
-
-    @model_validator(mode="after")
-    def _check_folds(self) -> Recipe:
         for block in (self.training.folds, *(member.training.get("folds", 0) for member in self.members)):
             if block not in (0, self.split.folds):
                 raise ValueError(f"training.folds is {block} and split.folds {self.split.folds}; they must be the same")

@@ -98,10 +98,8 @@ def _level_problem(name: str, value: object, above: list[int | None], deepest: i
     if not 1 <= value <= deepest:
         return f"level '{name}' is at depth {value}, which the tree does not have; give 1 to {deepest}, or 'leaves'"
     if above and value <= (above[-1] or 0):
-        return (
-            f"level '{name}' at depth {value} is not below the level before it, at depth {above[-1]}; "
-            "order levels from top to bottom, each depth once"
-        )
+        problem = f"level '{name}' at depth {value} is not below the level before it, at depth {above[-1]}"
+        return f"{problem}; order levels from top to bottom, each depth once"
     return None
 
 
@@ -175,35 +173,26 @@ class _NodeReader:
         first = self._spelled.setdefault(node.name.casefold(), node.name)
         if self._nodes.setdefault(first, node) is not node:
             line, spelled = self._document.line(*self._paths[first]), f" (as '{first}')" if first != node.name else ""
-            raise self._document.error(
-                f"the name '{node.name}' is already on line {line}{spelled}; "
-                "rename one, or list its second parent in 'also_under'",
-                *path,
-            )
+            problem = f"the name '{node.name}' is already on line {line}{spelled}"
+            raise self._document.error(f"{problem}; rename one, or list its second parent in 'also_under'", *path)
         self._paths[node.name] = path
 
     def _check_leaf_or_group(self, node: Node, has_children: bool) -> None:
         if node.open:
             return  # nodes may be below it by their `also_under`: `check_open` looks once these are known
         if not has_children and node.label is None:
-            raise self._error(
-                f"'{node.name}' is an empty group: it has neither a label nor nodes below it; "
-                "give it a label, put nodes below it, or remove it",
-                node.name,
-            )
+            problem = f"'{node.name}' is an empty group: it has neither a label nor nodes below it"
+            raise self._error(f"{problem}; give it a label, put nodes below it, or remove it", node.name)
         if has_children and node.label is not None:
-            raise self._error(
-                f"'{node.name}' has both a label and nodes below it; move the label to a leaf below it, "
-                "or add 'open: true' if the group itself is annotated",
-                node.name,
-                "label",
-            )
+            problem = f"'{node.name}' has both a label and nodes below it; move the label to a leaf below it"
+            cure = "or add 'open: true' if the group itself is annotated"
+            raise self._error(f"{problem}, {cure}", node.name, "label")
 
     def check_labels(self) -> None:
         """Refuse a label that two nodes carry, or that is another node's name."""
         labelled: dict[str, str] = {}
-        for name, label in [(node.name, node.label) for node in self._nodes.values() if node.label is not None]:
-            first = labelled.setdefault(label, name)
+        for name, label in ((name, node.label) for name, node in self._nodes.items()):
+            first = labelled.setdefault(label, name) if label is not None else name
             if first != name:
                 line = self._document.line(*self._paths[first], "label")
                 problem = f"label {label} belongs to both '{first}' (line {line}) and '{name}'"
@@ -211,12 +200,9 @@ class _NodeReader:
         for label, name in labelled.items():
             other = self._spelled.get(label.casefold(), name)
             if other != name:
-                raise self._error(
-                    f"the label {label} of '{name}' is also the name of another node "
-                    f"(line {self._document.line(*self._paths[other])}); change one, for a table could mean either",
-                    name,
-                    "label",
-                )
+                problem = f"the label {label} of '{name}' is also the name of another node"
+                line = self._document.line(*self._paths[other])
+                raise self._error(f"{problem} (line {line}); change one, for a table could mean either", name, "label")
 
     def check_second_parents(self) -> None:
         groups = {node.home for node in self._nodes.values()}
@@ -297,9 +283,8 @@ def _reserved(document: YamlDocument, path: Path) -> UserError:
 
 def _check_name(document: YamlDocument, path: Path) -> None:
     """Refuse a node name that could not be a table's column or could not be read."""
-    name = path[-1]
-    sign = next((word for sign, word in _NAME_SIGNS.items() if sign in name), None)
-    problem = f"contains a {sign}" if sign else None
+    name, problem = path[-1], ""
+    signs = [word for sign, word in _NAME_SIGNS.items() if sign in name]
     if not name:
         problem = "is empty"
     elif name != name.strip():
@@ -310,6 +295,8 @@ def _check_name(document: YamlDocument, path: Path) -> None:
         problem = "contains a non-printing character"
     elif len(name) > _MAX_NAME:
         problem = f"has {len(name)} characters, more than {_MAX_NAME}"
+    elif signs:
+        problem = f"contains a {signs[0]}"
     if problem:
         raise document.error(f"the node name {_quote(name)} {problem}; names become table columns, so rename it", *path)
 
@@ -326,15 +313,12 @@ def _check_field(document: YamlDocument, key: str, value: object, *path: str) ->
     if not sound[key]:
         meant, cure = NODE_FIELDS[key]
         raise document.error(f"'{key}' must be {meant}, got {_kind(value)}{cure}", *path, key)
-    if key == "label":
-        label = str(value)
-        if not label or not label.isprintable() or len(label) > _MAX_NAME or _LABEL_SIGNS.search(label):
-            raise document.error(
-                f"the label {_quote(label)} must be a word without spaces, commas, '|', semicolons and quotes, "
-                "which separate the labels of a table; node names are understood in tables too",
-                *path,
-                key,
-            )
+    label = str(value)
+    is_word = label.isprintable() and 0 < len(label) <= _MAX_NAME and not _LABEL_SIGNS.search(label)
+    if key == "label" and not is_word:
+        problem = f"the label {_quote(label)} must be a word without spaces, commas, '|', semicolons and quotes"
+        why = "which separate the labels of a table; node names are understood in tables too"
+        raise document.error(f"{problem}, {why}", *path, key)
 
 
 def _quote(text: str) -> str:

@@ -130,12 +130,9 @@ class Taxonomy:
         """The same taxonomy without its virtual nodes; its other nodes stand in the same order."""
         if not self.virtual:
             return self
-        kept = {
-            name: replace(node, parents=tuple(above for above in node.parents if above not in self.virtual))
-            for name, node in self.entries.items()
-            if not node.virtual
-        }
-        return replace(self, entries=kept)
+        kept = [node for node in self.entries.values() if not node.virtual]
+        parents = {node.name: tuple(name for name in node.parents if name not in self.virtual) for node in kept}
+        return replace(self, entries={node.name: replace(node, parents=parents[node.name]) for node in kept})
 
     @cached_property
     def column(self) -> Mapping[str, int]:
@@ -191,9 +188,7 @@ class Taxonomy:
         return tuple(name for name in (node, *self.descendants(node)) if self.is_leaf(name))
 
     def level(self, name: str) -> tuple[str, ...]:
-        """Return the nodes of a level: those at its depth, and the leaves higher up.
-
-        Depth is counted along the file's indentation; second parents do not change it.
+        """Return the nodes of a level: those at its depth along the file's indentation, and the leaves higher up.
 
         Args:
             name: a level of the file; ``all`` for every node; ``partition`` for the virtual nodes, where there are any
@@ -232,10 +227,6 @@ class Taxonomy:
         """Say whether nothing is below a node."""
         return not self.graph[self.node(node).name]
 
-    def is_open(self, node: str) -> bool:
-        """Say whether a group may be annotated without any known leaf below it."""
-        return self.node(node).open
-
     def depth(self, node: str) -> int:
         """Return 1 for a node at the top, and one more for each step down the file's indentation."""
         return self.node(node).depth
@@ -252,14 +243,7 @@ class Taxonomy:
         return self._by_label.get(label_or_name) or self._by_name.get(label_or_name.casefold())
 
     def close(self, present: np.ndarray) -> np.ndarray:
-        """Switch on every node above a node that is on.
-
-        Args:
-            present: (B, N) bool, columns as `nodes`.
-
-        Returns:
-            (B, N) bool.
-        """
+        """Return (B, N) bool, columns as `nodes`, with every node on that is above one that is on in `present`."""
         closed = np.array(present.T, dtype=bool, order="C")  # a node's samples side by side: 4,000 nodes in no time
         for group, children in self.bottom_up:
             closed[group] |= closed[list(children)].any(axis=0)

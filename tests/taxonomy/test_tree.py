@@ -35,7 +35,7 @@ def test_hpa28_has_three_groups_thirteen_organelles_and_28_leaves(hpa28: Taxonom
 def test_hpa28_names_organelles_apart_from_leaves(hpa28: Taxonomy) -> None:
     organelles = hpa28.level("compartment")
     assert [name for name in organelles if not name.endswith(" (organelle)")] == ["Vesicles"]
-    assert [name for name in hpa28.nodes if hpa28.is_open(name)] == ["Vesicles"]
+    assert [name for name in hpa28.nodes if hpa28.node(name).open] == ["Vesicles"]
     assert all(name.removesuffix(" (organelle)") in hpa28.leaves for name in organelles if name != "Vesicles")
 
 
