@@ -8,11 +8,11 @@ from pathlib import Path
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.ensemble import Ensemble
-from hpa_hier.ensemble.scores.fit_data import FitData, fit_data
-from hpa_hier.ensemble.scores.scores import Truth
+from hpa_hier.ensemble.scores.fit_data import fit_data
 from hpa_hier.files.atomic import sha256
 from hpa_hier.predict.held_out import HeldOut, fitted_settings, read_held_out
-from hpa_hier.runs.evaluation import EvaluationFacts, MemberCost, write_evaluation
+from hpa_hier.predict.inputs import InputSpec
+from hpa_hier.runs.evaluation import EvaluationFacts, MemberCost, remove_evaluation, write_evaluation
 from hpa_hier.runs.run import Run
 
 
@@ -30,9 +30,9 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
     run.check_pack([*ours.records, *(flat.records if flat else ())])
     truth = run.truth(run.taxonomy)
     before = _kept_bytes(folder)
-    accepted = fit_accepted(
-        _fit_data(run, ours, truth), _fit_data(run, flat, truth) if flat else None, run.taxonomy, settings
-    )
+    units = tuple(run.groups[sample] for sample in truth.ids)
+    flat_data = fit_data(flat.scores, truth, units=units) if flat else None
+    accepted = fit_accepted(fit_data(ours.scores, truth, units=units), flat_data, run.taxonomy, settings)
     ensemble = _describe_members(accepted.ensemble, flat if flat and accepted.uses_baseline else ours, run)
     ensemble = replace(ensemble, about=ensemble.about | {"acceptance": accepted.verdict.to_json()})
     baseline = _describe_members(accepted.baseline, flat, run) if accepted.baseline and flat else None
@@ -42,8 +42,7 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
         (folder / keep.FLAT_FILE).unlink(missing_ok=True)
     keep.save(ensemble, folder)
     if _kept_bytes(folder) != before:
-        for name in ("evaluation.npz", "evaluation.json", "results.json", "figures.json"):
-            (folder / name).unlink(missing_ok=True)
+        remove_evaluation(folder)
     return ensemble, baseline
 
 
@@ -53,16 +52,13 @@ def evaluate_run(run: Run) -> Path:
     ours = _read_test(run, ensemble)
     theirs = _read_test(run, flat) if flat else None
     run.check_pack(ours.records)
-    about = ensemble.about
     facts = EvaluationFacts.model_validate(
-        {
-            "split_digest": about.get("split_digest"),
-            "pack_digest": about.get("pack_digest"),
+        {name: ensemble.about.get(name) for name in ("split_digest", "pack_digest", "acceptance")}
+        | {
             "simulated": run.pack.simulated,
             "members": _costs(ours),
             "baseline_members": _costs(theirs) if theirs else {},
             "settings": fitted_settings(ensemble),
-            "acceptance": about.get("acceptance"),
             "ensemble_sha256": sha256(run.ensemble_folder / keep.FILE),
         }
     )
@@ -91,10 +87,6 @@ def _read_test(run: Run, ensemble: Ensemble) -> HeldOut:
     return read_held_out(run, names, ensemble.taxonomy, "test", fitted_settings(ensemble))
 
 
-def _fit_data(run: Run, held_out: HeldOut, truth: Truth) -> FitData:
-    return fit_data(held_out.scores, truth, units=tuple(run.groups[sample] for sample in truth.ids))
-
-
 def _describe_members(ensemble: Ensemble, held_out: HeldOut, run: Run) -> Ensemble:
     """Return an ensemble with what its members were, and what images must be like for them.
 
@@ -107,19 +99,13 @@ def _describe_members(ensemble: Ensemble, held_out: HeldOut, run: Run) -> Ensemb
     )
     manifest = held_out.records[0].manifest
     allowed = {*run.recipe.data.may_be_missing, *run.pack.filled}
+    missing = [channel for channel in manifest.channels if channel in allowed]
+    spec = InputSpec(manifest.kind, manifest.channels, manifest.image_size, manifest.intensity, tuple(missing))
     about = {
         "part": "calibration",
         "samples": len(held_out.scores[0].ids),
-        "folds": manifest.folds,
-        "split_digest": manifest.split_digest,
-        "pack_digest": manifest.pack_digest,
-        "images": {
-            "kind": manifest.kind,
-            "channels": list(manifest.channels),
-            "size": manifest.image_size,
-            "intensity": manifest.intensity,
-            "may_be_missing": [channel for channel in manifest.channels if channel in allowed],
-        },
+        **{name: getattr(manifest, name) for name in ("folds", "split_digest", "pack_digest")},
+        "images": spec.to_json(),
         "settings": run.recipe.ensemble.model_dump(mode="json"),
     }
     return replace(ensemble, members=members, about=about)

@@ -17,29 +17,20 @@ from hpa_hier.ensemble.verdict import METRICS, ClassMetric, Verdict
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_json
 from hpa_hier.files.tables import safe_cell, write_table
+from hpa_hier.runs.evaluation import remove_evaluation
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
-
-_EVALUATIONS = ("evaluation.npz", "evaluation.json", "results.json", "figures.json", keep.FLAT_FILE)
 
 
 @dataclass(frozen=True)
 class FitRequest:
-    """What `fit` reads.
+    """What a fit on score tables reads."""
 
-    Attributes:
-        tables: name and file of each model's scores.
-        kind: probs or logits, of all tables.
-        labels: label table of the samples to fit on.
-        taxonomy: file of the label tree.
-        on_problem: at rows of the label table that cannot be used: stop, or skip them.
-    """
-
-    tables: Mapping[str, Path]
-    kind: ScoreKind
-    labels: Path
-    taxonomy: str
-    on_problem: OnProblem = "stop"
+    tables: Mapping[str, Path]  # name and file of each model's scores
+    kind: ScoreKind  # of all tables
+    labels: Path  # label table of the samples to fit on
+    taxonomy: str  # file of the label tree
+    on_problem: OnProblem = "stop"  # at rows of the label table that cannot be used
 
 
 def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> list[str]:
@@ -58,14 +49,13 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
     labels = read_labels(request.labels, taxonomy, request.on_problem)
     found = targets(labels.nodes, taxonomy)
     truth = Truth(labels.ids, found.present, found.known)
-    scored = {sample for one in tables for sample in one.ids}
+    scored, labelled = {sample for one in tables for sample in one.ids}, set(labels.ids)
     both = [sample for sample in labels.ids if sample in scored]
     if not both:
         raise UserError(
             f"{request.labels}: none of its {len(labels.ids):,} ids, such as '{labels.ids[0]}', is in a score table, "
             f"which have ids such as '{tables[0].ids[0]}'; name the same samples alike"
         )
-    labelled = set(labels.ids)
     for one in tables:
         if labelled.isdisjoint(one.ids):
             raise UserError(
@@ -82,10 +72,11 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         "settings": settings.model_dump(mode="json"),
         "acceptance": accepted.verdict.to_json(),
     }
-    for name in _EVALUATIONS:
-        (run / "ensemble" / name).unlink(missing_ok=True)
-    keep.save(replace(accepted.ensemble, about=about), run / "ensemble")
-    reached = write_held_out(run / "ensemble", accepted.verdict)
+    folder = run / "ensemble"
+    remove_evaluation(folder)
+    (folder / keep.FLAT_FILE).unlink(missing_ok=True)
+    keep.save(replace(accepted.ensemble, about=about), folder)
+    reached = write_held_out(folder, accepted.verdict)
     unused = (
         (len(labelled - scored), "labelled samples are in no score table"),
         (len(scored - labelled), "scored samples have no labels"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.scores import Scores
@@ -18,15 +17,10 @@ from hpa_hier.taxonomy import Taxonomy
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Members of one run with their scores of one part of its split, in the same order.
-
-    Attributes:
-        records: of the members.
-        scores: nodes called as the current taxonomy calls them.
-    """
+    """Members of one run with their scores of one part of its split, in the same order."""
 
     records: tuple[MemberRecord, ...]
-    scores: tuple[Scores, ...]
+    scores: tuple[Scores, ...]  # nodes called as the current taxonomy calls them
 
 
 def read_held_out(
@@ -70,5 +64,4 @@ def scores_path(run: Run, record: MemberRecord, settings: Mapping[str, object]) 
 
 def fitted_settings(ensemble: Ensemble) -> dict[str, object]:
     """Return the ensemble settings that an ensemble was fitted with."""
-    settings: Any = ensemble.about.get("settings") or {}
-    return {str(key): value for key, value in settings.items()}
+    return dict(ensemble.about.get("settings") or {})

@@ -44,6 +44,10 @@ class InputSpec:
     intensity: str
     may_be_missing: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what an ensemble's file keeps of it."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
     @classmethod
     def from_ensemble(cls, ensemble: Ensemble) -> InputSpec | None:
         """Return what the members of an ensemble take; None where it was fitted on score tables alone."""
@@ -70,36 +74,22 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples that were read together.
+    """Samples that were read together."""
 
-    Attributes:
-        ids: B sample ids.
-        values: (B, C, S, S) uint8 images, or (B, F) float32 vectors.
-        filled: for each sample, the channels that it lacks.
-        rejected: samples that could not be read.
-    """
-
-    ids: tuple[str, ...]
-    values: np.ndarray
-    filled: tuple[tuple[str, ...], ...]
-    rejected: tuple[Rejected, ...] = ()
+    ids: tuple[str, ...]  # (B,)
+    values: np.ndarray  # (B, C, S, S) uint8 images, or (B, F) float32 vectors
+    filled: tuple[tuple[str, ...], ...]  # for each sample, the channels that it lacks
+    rejected: tuple[Rejected, ...] = ()  # could not be read
 
 
 @dataclass
 class Samples:
-    """Samples that wait to be read.
+    """Samples that wait to be read."""
 
-    Attributes:
-        source: where they are from, for people.
-        total: how many, without those that cannot be read by what is known already.
-        batches: reads them, once.
-        rejected: those that cannot be read; more may be found on the way.
-    """
-
-    source: str
-    total: int
-    batches: Iterator[Batch]
-    rejected: list[Rejected] = field(default_factory=list)
+    source: str  # where they are from, for people
+    total: int  # how many, without those that are rejected already
+    batches: Iterator[Batch]  # reads them, once
+    rejected: list[Rejected] = field(default_factory=list)  # cannot be read; more may be found on the way
 
     @property
     def first(self) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from hpa_hier.ensemble.ensemble import Ensemble
+from hpa_hier.ensemble.scores.score_table import describe_coverage, join_tables, read_scores
 from hpa_hier.ensemble.scores.scores import Scores, align
 from hpa_hier.errors import UserError
 from hpa_hier.members.scores_file import load_scores
@@ -26,7 +27,6 @@ from hpa_hier.predict.inputs import (
     read_vectors,
     scan_images,
 )
-from hpa_hier.predict.score_tables import answer_tables
 from hpa_hier.predict.tables import Rejected
 from hpa_hier.runs.members import MemberRecord
 from hpa_hier.runs.run import Run
@@ -226,9 +226,7 @@ class Predictor:
         """Return what samples must be like, where they are of the kind that the members take."""
         flag = {"images": "--images DIR", "vectors": "--vectors FILE"}
         if self.spec is None:
-            raise UserError(
-                f"{source}: the ensemble was fitted on score tables alone; use --scores, not {flag[kind].split()[0]}"
-            )
+            raise UserError(f"{source}: the ensemble was fitted on score tables alone; use --scores, not --{kind}")
         if self.spec.kind != kind:
             raise UserError(f"{source}: the members take {self.spec.kind}, not {kind}; use {flag[self.spec.kind]}")
         return self.spec
@@ -302,3 +300,45 @@ def load_scorers(run: Run, ensemble: Ensemble, device: str) -> dict[str, Scorer]
     run.check_unchanged(ensemble)
     tta = Tta.from_settings(fitted_settings(ensemble))
     return {member.name: load_with_tta(run.member_folder(member.name), device, tta) for member in ensemble.members}
+
+
+def answer_tables(ensemble: Ensemble, files: Mapping[str, Path], source: str) -> Answers:
+    """Answer for the samples of score tables, one of each model that the ensemble, called `source`, was fitted on.
+
+    Samples for which no model answers for some leaf are in `rejected`.
+
+    Raises:
+        UserError: a table is wrong, or the tables are not those of the models that the ensemble was fitted on.
+    """
+    kind = ensemble.about.get("score_kind")
+    if kind not in ("probs", "logits"):
+        raise UserError(
+            f"{source}: its ensemble was fitted on members of its own, not on score tables; use --images DIR"
+        )
+    wanted, got = sorted(member.name for member in ensemble.members), sorted(files)
+    if wanted != got:
+        raise UserError(f"{source}: its ensemble combines {', '.join(wanted)}; got --scores of {', '.join(got)}")
+    tables = [read_scores(name, Path(files[name]), kind, ensemble.taxonomy) for name in wanted]
+    calibrations = ensemble.combiner.calibrations
+    joined = join_tables([_in_order(one, calibrations[one.name].nodes) for one in tables], ensemble.taxonomy)
+    return Answers(
+        ensemble,
+        ensemble.predict(joined.members, joined.available),
+        joined.members,
+        ((),) * len(joined.ids),
+        tuple(Rejected(sample, "", f"no table answers for the leaf '{leaf}'") for sample, leaf in joined.unanswered),
+        f"{source}: score tables of {', '.join(wanted)}",
+        tuple(describe_coverage(tables, len(joined.ids), ensemble.taxonomy, joined.available)),
+        joined.available,
+    )
+
+
+def _in_order(scores: Scores, nodes: tuple[str, ...]) -> Scores:
+    """Put columns into the order that the ensemble knows them in."""
+    if set(scores.nodes) != set(nodes):
+        differing = sorted(set(scores.nodes) ^ set(nodes))[0]
+        raise UserError(
+            f"table '{scores.name}' has other columns than when the ensemble was fitted, such as '{differing}'; "
+            "give the same ones, or fit again"
+        )
+    return replace(scores, nodes=nodes, logits=scores.logits[:, [scores.nodes.index(node) for node in nodes]])

@@ -24,6 +24,7 @@ from hpa_hier.runs.manifest import Manifest
 from hpa_hier.taxonomy import Taxonomy
 
 _OLD_PREFIX = re.compile("^flat_")  # of the baseline's arrays, in the files of older versions
+_FILES = ("evaluation.npz", "evaluation.json", "results.json", "figures.json")
 _ARRAYS = ("ids", "nodes", "targets", "known", "raw", "probs", "present", "thresholds")
 
 
@@ -148,8 +149,8 @@ def write_evaluation(
     Args:
         folder: the run's ensemble folder.
         truth: of at least the predicted samples.
-        ensemble: the hierarchical ensemble's prediction of the test part.
-        baseline: the compute-matched flat mean's, of the same samples; None where the recipe names none.
+        ensemble: its prediction of the test part.
+        baseline: the flat baseline's, of the same samples; None where there is none.
         facts: what belongs beside the results.
 
     Returns:
@@ -158,15 +159,10 @@ def write_evaluation(
         baseline_, raw to thresholds of the flat baseline where there is one.
     """
     truth = truth.take(ensemble.ids)
-    arrays: dict[str, Any] = {
-        "ids": np.array(ensemble.ids),
-        "nodes": np.array(ensemble.nodes),
-        "targets": truth.present,
-        "known": truth.known,
-        "member_names": np.array(list(facts.members)),
-        "safe": np.array([UNSURE if j < 0 else ensemble.nodes[j] for j in ensemble.safe.column]),
-        "safe_confidence": ensemble.safe.confidence,
-    }
+    safe = [UNSURE if j < 0 else ensemble.nodes[j] for j in ensemble.safe.column]
+    names = {"ids": ensemble.ids, "nodes": ensemble.nodes, "member_names": list(facts.members), "safe": safe}
+    arrays: dict[str, Any] = {name: np.array(values) for name, values in names.items()}
+    arrays |= {"targets": truth.present, "known": truth.known, "safe_confidence": ensemble.safe.confidence}
     for prefix, system in (("", ensemble), ("baseline_", baseline)):
         if system is not None:
             arrays |= {f"{prefix}{name}": getattr(system, name) for name in ("raw", "probs", "present", "thresholds")}
@@ -174,6 +170,12 @@ def write_evaluation(
     path = folder / "evaluation.npz"
     write_with(path, lambda handle: np.savez_compressed(handle, **arrays))
     return path
+
+
+def remove_evaluation(folder: Path) -> None:
+    """Remove the evaluation of an ensemble that is no more, and the results that were computed from it."""
+    for name in _FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _read_arrays(file: Path, evaluate: str) -> dict[str, npt.NDArray[Any]]:

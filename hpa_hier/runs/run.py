@@ -90,11 +90,6 @@ class Run:
         return cls(folder, recipe)
 
     @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.folder.name
-
-    @property
     def ensemble_folder(self) -> Path:
         """Where the fitted ensemble and its evaluation are kept."""
         return self.folder / "ensemble"
@@ -207,11 +202,10 @@ class Run:
             nodes: columns of the targets.
             carry: where given, only the samples that carry one of these nodes.
         """
-        rows = self.pack.find_rows(self.split.part_ids(name))
-        targets = self.targets
+        rows, targets = self.pack.find_rows(self.split.part_ids(name)), self.targets
+        columns, carried = ([self.taxonomy.column[node] for node in names] for names in (nodes, carry))
         if carry:
-            rows = rows[targets.present[rows][:, [self.taxonomy.column[node] for node in carry]].any(axis=1)]
-        columns = [self.taxonomy.column[node] for node in nodes]
+            rows = rows[targets.present[rows][:, carried].any(axis=1)]
         return Part(rows, targets.present[rows][:, columns], targets.known[rows][:, columns])
 
     @cached_property
@@ -231,8 +225,8 @@ class Run:
             UserError: some are not trained; the message says how to train them or to leave them out.
         """
         if not names:
-            line = command("train", **self._train_flags, all=True)
-            raise UserError(f"{self.folder}: no finished member; train some: {line}")
+            train_all = command("train", **self._train_flags, all=True)
+            raise UserError(f"{self.folder}: no finished member; train some: {train_all}")
         absent = [name for name in names if not (self.member_folder(name) / MANIFEST).is_file()]
         if absent:
             raise UserError(
@@ -279,8 +273,7 @@ class Run:
         Raises:
             UserError: with the commands that train just those again.
         """
-        changed = [(record, record.stale(taxonomy)) for record in records]
-        stale = [(record, nodes) for record, nodes in changed if nodes]
+        stale = [(record, nodes) for record in records if (nodes := record.stale(taxonomy))]
         if stale:
             what = "; ".join(f"'{record.name}' ({', '.join(nodes[:3])})" for record, nodes in stale)
             commands = "\n".join(dict.fromkeys(self.train_command(record, taxonomy) for record, _ in stale))
@@ -302,9 +295,9 @@ class Run:
         records = self.select_members([member.name for member in ensemble.members])
         for member, record in zip(ensemble.members, records, strict=True):
             if member.digest and member.digest != record.digest:
+                fit = command("ensemble", "fit", run=self.folder)
                 raise UserError(
-                    f"{record.folder}: was trained again after the ensemble was fitted; fit it again: "
-                    f"{command('ensemble', 'fit', run=self.folder)}"
+                    f"{record.folder}: was trained again after the ensemble was fitted; fit it again: {fit}"
                 )
         return records
 

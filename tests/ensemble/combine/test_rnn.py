@@ -110,7 +110,7 @@ def test_what_only_the_level_above_tells_is_learned():
 
 def test_torch_is_imported_only_where_the_network_is():
     code = (
-        "import sys, hpa_hier.predict.score_tables, hpa_hier.ensemble.ensemble, hpa_hier.ensemble.ensemble_file;"
+        "import sys, hpa_hier.predict.predictor, hpa_hier.ensemble.ensemble, hpa_hier.ensemble.ensemble_file;"
         "print('torch' in sys.modules)"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
