@@ -30,8 +30,7 @@ from torch import Tensor, nn
 from hpa_hier.data.labels.partition import add_partition_nodes
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.decide.threshold_rules import f1_thresholds
-from hpa_hier.ensemble.fit import fit
-from hpa_hier.ensemble.folds import assign_folds
+from hpa_hier.ensemble.fit import assign_folds, fit
 from hpa_hier.ensemble.scores.fit_data import fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.metrics.ranking import Ranked

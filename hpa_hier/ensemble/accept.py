@@ -9,15 +9,7 @@ import numpy as np
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.fit import OutOfFold, cross_fit
 from hpa_hier.ensemble.scores.fit_data import FitData
-from hpa_hier.ensemble.verdict import (
-    ClassMetric,
-    ClassRow,
-    Comparison,
-    Interval,
-    IntervalPair,
-    Pair,
-    Verdict,
-)
+from hpa_hier.ensemble.verdict import ClassMetric, ClassRow, Comparison, Interval, IntervalPair, Pair, Verdict
 from hpa_hier.metrics.arrays import Floats
 from hpa_hier.metrics.bootstrap import interval, resamples
 from hpa_hier.metrics.groups import number_units
@@ -88,8 +80,9 @@ def compare(ours: OutOfFold, theirs: OutOfFold, taxonomy: Taxonomy, confidence: 
         confidence: in (0, 1), of the one-sided bounds.
     """
     leaves = np.array([taxonomy.column[leaf] for leaf in taxonomy.leaves])
-    one, other = (_Measured.measure(system, leaves, ours.units) for system in (ours, theirs))
-    differences = {"mean_ap": one.mean_ap - other.mean_ap, "macro_f1": one.macro_f1 - other.macro_f1}
+    mine, others = (_measure(system, leaves, ours.units) for system in (ours, theirs))
+    one, other = ({n: np.asarray(mean_of_defined(v)) for n, v in system.items()} for system in (mine, others))
+    differences = {name: one[name] - other[name] for name in one}
     if any(np.isnan(values[0]) for values in differences.values()):
         return Verdict(accepted=False, why="no leaf is known to have a positive; the mean is used")
     # Bounds of a paired difference are not moved as those of a metric, since what both lose in a resample cancels; but
@@ -102,14 +95,14 @@ def compare(ours: OutOfFold, theirs: OutOfFold, taxonomy: Taxonomy, confidence: 
         difference=Pair(**{n: float(v[0]) for n, v in differences.items()}),
         lower=Pair(**lower),
         upper=Pair(**upper),
-        ensemble=IntervalPair(mean_ap=_with_interval(one.mean_ap), macro_f1=_with_interval(one.macro_f1)),
-        mean=Pair(mean_ap=float(other.mean_ap[0]), macro_f1=float(other.macro_f1[0])),
+        ensemble=IntervalPair(**{n: _with_interval(v) for n, v in one.items()}),
+        mean=Pair(**{n: float(v[0]) for n, v in other.items()}),
         classes=tuple(
             ClassRow(
                 node=leaf,
                 positives=int(positives[j]),
-                ap=_class_metric(one.ap[:, j], other.ap[:, j]),
-                f1=_class_metric(one.f1[:, j], other.f1[:, j]),
+                ap=_class_metric(mine["mean_ap"][:, j], others["mean_ap"][:, j]),
+                f1=_class_metric(mine["macro_f1"][:, j], others["macro_f1"][:, j]),
             )
             for j, leaf in enumerate(taxonomy.leaves)
         ),
@@ -117,33 +110,16 @@ def compare(ours: OutOfFold, theirs: OutOfFold, taxonomy: Taxonomy, confidence: 
     return Verdict(accepted=max(lower.values()) > 0 and min(upper.values()) >= 0, comparison=comparison)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """A system's metrics for every leaf, (1 + R, L): on all samples, and on R resamples of whole units."""
-
-    ap: Floats
-    f1: Floats
-
-    @classmethod
-    def measure(cls, one: OutOfFold, leaves: np.ndarray, units: tuple[str, ...]) -> _Measured:
-        probs, present = one.probs[:, leaves], one.present[:, leaves]
-        targets, known = one.truth.present[:, leaves], one.truth.known[:, leaves]
-        unit = number_units(units, by_name=True)
-        weights = [np.ones((1, len(probs))), *resamples(unit, _RESAMPLES, np.random.default_rng(0))]
-        return cls(
-            np.concatenate([average_precision(probs, targets, known, chunk) for chunk in weights]),
-            np.concatenate([f1(count(present, targets, known, chunk)) for chunk in weights]),
-        )
-
-    @property
-    def mean_ap(self) -> Floats:
-        """(1 + R,)."""
-        return np.asarray(mean_of_defined(self.ap))
-
-    @property
-    def macro_f1(self) -> Floats:
-        """(1 + R,)."""
-        return np.asarray(mean_of_defined(self.f1))
+def _measure(one: OutOfFold, leaves: np.ndarray, units: tuple[str, ...]) -> dict[str, Floats]:
+    """Return every leaf's AP and F1, (1 + R, L) each: on all samples, and on R resamples of whole units."""
+    probs, present = one.probs[:, leaves], one.present[:, leaves]
+    targets, known = one.truth.present[:, leaves], one.truth.known[:, leaves]
+    unit = number_units(units, by_name=True)
+    weights = [np.ones((1, len(probs))), *resamples(unit, _RESAMPLES, np.random.default_rng(0))]
+    return {
+        "mean_ap": np.concatenate([average_precision(probs, targets, known, chunk) for chunk in weights]),
+        "macro_f1": np.concatenate([f1(count(present, targets, known, chunk)) for chunk in weights]),
+    }
 
 
 def _class_metric(ours: Floats, theirs: Floats) -> ClassMetric:

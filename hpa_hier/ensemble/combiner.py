@@ -10,26 +10,16 @@ import numpy as np
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.calibrate.calibration import Calibration
-from hpa_hier.ensemble.calibrate.calibrations import CALIBRATIONS
 from hpa_hier.ensemble.combine.aggregate import Aggregate, Layout, MemberLogits, coverage, fill_from_children
-from hpa_hier.ensemble.combine.aggregates import AGGREGATES
 from hpa_hier.ensemble.combine.factor import apply_factors, check_factors
 from hpa_hier.ensemble.combine.reconcile import RECONCILERS, Reconciler
-from hpa_hier.ensemble.rules import choose
+from hpa_hier.ensemble.rules import AGGREGATES, CALIBRATIONS, choose
 from hpa_hier.ensemble.scores.fit_data import FitData
 from hpa_hier.ensemble.scores.scores import Scores, Truth, align
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
-
-
-@dataclass(frozen=True)
-class Probabilities:
-    """Probabilities of B samples, (B, N) each: after aggregation, and after reconciliation."""
-
-    raw: Floats
-    reconciled: Floats
 
 
 @dataclass(frozen=True)
@@ -82,24 +72,21 @@ class Combiner:
         nodes = [calibration.nodes for calibration in self.calibrations.values()]
         return Layout(tuple(self.calibrations), coverage(nodes, self.taxonomy.column), self.taxonomy)
 
-    def probs(self, members: Sequence[Scores], available: Bools | None = None) -> Probabilities:
-        """Return the probabilities of every node.
+    def probs(self, members: Sequence[Scores], available: Bools | None = None) -> tuple[Floats, Floats]:
+        """Return the probabilities of every node, (B, N): after aggregation, and after reconciliation.
 
         Args:
             members: scores of exactly the members it was fitted with, of the same samples, in any order.
-            available: (E, B) which member scored which sample, members by name; None: all scored all. For the others,
-                the rest of the members speak.
+            available: (E, B) which member scored which sample, members by name; None: all scored all.
 
         Raises:
             UserError: a member is missing, or scores other nodes than those it was fitted with.
         """
         values = np.stack(self.calibrate(members))
-        covers = self.layout.covers
-        if available is None:
-            available = np.ones(values.shape[:2], bool)
-        logits = MemberLogits.fill(values, covers, available)
+        every = np.ones(values.shape[:2], bool)
+        logits = MemberLogits.fill(values, self.layout.covers, every if available is None else available)
         raw = fill_from_children(self.aggregate.apply(logits), logits.answered, self.taxonomy.bottom_up)
-        return Probabilities(raw, self.reconciler.apply(raw, logits.answered))
+        return raw, self.reconciler.apply(raw, logits.answered)
 
     def calibrate(self, members: Sequence[Scores]) -> list[Floats]:
         """Return each member's calibrated logits, (B, N), times their factor; 0 where it does not answer.

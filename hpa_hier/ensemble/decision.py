@@ -20,14 +20,6 @@ from hpa_hier.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)
-class Decided:
-    """Labels and safe answers of B samples; present is (B, N)."""
-
-    present: Bools
-    safe: SafeAnswers
-
-
-@dataclass(frozen=True)
 class Decision:
     """Thresholds, closure under the tree (the true-path rule), and safe answers; each sample on its own.
 
@@ -69,7 +61,7 @@ class Decision:
         safe = safe_thresholds(probs, targets, settings.safe_precision)
         return cls(taxonomy, thresholds.set_by_hand(settings.hand_thresholds), safe)
 
-    def decide(self, probs: Floats) -> Decided:
-        """Decide for probabilities (B, N): labels that are closed under the tree under any thresholds."""
-        present = self.taxonomy.close(self.thresholds.apply(probs))
-        return Decided(present, safe_answers(probs, self.safe, self.taxonomy, present))
+    def decide(self, probs: Floats) -> tuple[Bools, SafeAnswers]:
+        """Decide for probabilities (B, N): labels, closed under the tree under any thresholds, and safe answers."""
+        present: Bools = self.taxonomy.close(probs >= self.thresholds.values)
+        return present, safe_answers(probs, self.safe, self.taxonomy, present)

@@ -97,14 +97,6 @@ class Ensemble:
         Raises:
             UserError: a member is missing, or scores other nodes than those it was fitted with.
         """
-        probs = self.combiner.probs(members, available)
-        decided = self.decision.decide(probs.reconciled)
-        return Prediction(
-            members[0].ids,
-            self.taxonomy.nodes,
-            probs.raw,
-            probs.reconciled,
-            self.thresholds.values,
-            decided.present,
-            decided.safe,
-        )
+        raw, probs = self.combiner.probs(members, available)
+        present, safe = self.decision.decide(probs)
+        return Prediction(members[0].ids, self.taxonomy.nodes, raw, probs, self.thresholds.values, present, safe)

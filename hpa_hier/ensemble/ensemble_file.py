@@ -8,20 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from hpa_hier import __version__
-from hpa_hier.ensemble.calibrate.calibrations import CALIBRATIONS
 from hpa_hier.ensemble.combine.aggregate import Layout, Tensors, coverage
-from hpa_hier.ensemble.combine.aggregates import AGGREGATES
-from hpa_hier.ensemble.combine.reconcile import RECONCILERS
 from hpa_hier.ensemble.combiner import Combiner
 from hpa_hier.ensemble.decide.thresholds import Thresholds
 from hpa_hier.ensemble.decision import Decision
 from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember
-from hpa_hier.ensemble.rules import choose
+from hpa_hier.ensemble.rules import AGGREGATES, CALIBRATIONS, RECONCILERS, choose
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import describe_invalid, read_json, sha256, text_digest, write_bytes, write_json, write_text
 from hpa_hier.files.shell import command
@@ -33,8 +30,8 @@ FILE = "ensemble.json"
 FLAT_FILE = "flat.json"  # the compute-matched baseline, fitted the same way
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class _Strict(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
+    pass
 
 
 class _Member(_Strict):
@@ -48,9 +45,7 @@ class _Calibration(_Strict):
     nodes: dict[str, dict[str, Any]]
 
 
-class _Rule(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
+class _Rule(BaseModel, extra="allow", frozen=True):
     rule: str
 
 
@@ -85,22 +80,13 @@ class EnsembleFile(_Strict):
 
 
 def save(ensemble: Ensemble, folder: Path, file: str = FILE) -> Path:
-    """Write an ensemble and its taxonomy; the JSON file comes last, so where it is the folder is whole.
-
-    Args:
-        ensemble: a fitted one.
-        folder: created where absent.
-        file: name of the JSON file.
-
-    Returns:
-        The JSON file's path.
-    """
+    """Write an ensemble and its taxonomy, and return the JSON file's path; it comes last, so that the rest is whole."""
     write_text(folder / "taxonomy.yaml", ensemble.taxonomy.text)
     tensors, network = ensemble.combiner.aggregate.tensors, folder / f"{ensemble.aggregate}.safetensors"
     if tensors:
         write_bytes(network, save_tensors(dict(tensors)))
     kept = _Tensors(file=network.name, sha256=sha256(network)) if tensors else None
-    write_json(folder / file, to_file(ensemble, kept).model_dump(mode="json", exclude_none=False))
+    write_json(folder / file, _to_file(ensemble, kept).model_dump(mode="json"))
     if file == FILE:
         for other in folder.glob("*.safetensors"):
             if kept is None or other != network:
@@ -119,10 +105,10 @@ def load(folder: Path, file: str = FILE, read_taxonomy: Callable[[Path], Taxonom
     Raises:
         UserError: a file is absent, broken, of another format, or does not fit its taxonomy.
     """
-    path = folder / file
-    again = f"fit it again: {fit_command(folder.parent)}"
+    path, fit_command = folder / file, command("ensemble", "fit", run=folder.parent)
+    again = f"fit it again: {fit_command}"
     if not path.is_file():
-        raise UserError(f"{path}: no such file; fit the ensemble: {fit_command(folder.parent)}")
+        raise UserError(f"{path}: no such file; fit the ensemble: {fit_command}")
     content = read_json(path)
     taxonomy = read_taxonomy(folder / "taxonomy.yaml")
     if not isinstance(content, dict) or content.get("format") not in (2, 3, FORMAT):
@@ -143,16 +129,10 @@ def load(folder: Path, file: str = FILE, read_taxonomy: Callable[[Path], Taxonom
         raise UserError(f"{path}: {error}; {again}" if str(path) not in str(error) else str(error)) from None
 
 
-def fit_command(run: Path) -> str:
-    """Return the command that fits a run's ensemble, with the run named so that it is found."""
-    return command("ensemble", "fit", run=run)
-
-
-def to_file(ensemble: Ensemble, tensors: _Tensors | None = None) -> EnsembleFile:
-    """Return an ensemble as plain names and numbers."""
+def _to_file(ensemble: Ensemble, tensors: _Tensors | None) -> EnsembleFile:
     combiner, decision = ensemble.combiner, ensemble.decision
     safe = [None if math.isinf(value) else float(value) for value in decision.safe]
-    thresholds = decision.thresholds.to_json()
+    thresholds = decision.thresholds.to_json().items()
     return EnsembleFile(
         format=FORMAT,
         version=__version__,
@@ -169,9 +149,7 @@ def to_file(ensemble: Ensemble, tensors: _Tensors | None = None) -> EnsembleFile
         aggregate=_Rule(rule=combiner.aggregate.name, **combiner.aggregate.to_json(combiner.layout)),
         tensors=tensors,
         reconcile=_Rule(rule=combiner.reconciler.name, **combiner.reconciler.to_json(ensemble.taxonomy)),
-        thresholds={
-            node: _Threshold(**row, safe=value) for (node, row), value in zip(thresholds.items(), safe, strict=True)
-        },
+        thresholds={node: _Threshold(**row, safe=value) for (node, row), value in zip(thresholds, safe, strict=True)},
     )
 
 
@@ -181,8 +159,8 @@ def _from_file(kept: EnsembleFile, taxonomy: Taxonomy, tensors: Tensors) -> Ense
         raise ValueError(f"thresholds for other nodes than the taxonomy's, such as '{other}'")
     names = sorted(kept.members)
     calibrations = {
-        name: choose(CALIBRATIONS, one.rule, "calibrate").from_json(one.nodes)
-        for name, one in ((name, kept.calibrations[name]) for name in names)
+        name: choose(CALIBRATIONS, kept.calibrations[name].rule, "calibrate").from_json(kept.calibrations[name].nodes)
+        for name in names
     }
     factors = {name: kept.members[name].given for name in names if kept.members[name].given}
     for node in factors.values():
@@ -192,9 +170,9 @@ def _from_file(kept: EnsembleFile, taxonomy: Taxonomy, tensors: Tensors) -> Ense
     aggregate = rule.from_json(kept.aggregate.model_extra or {}, tensors, Layout(tuple(names), covers, taxonomy))
     reconcile = choose(RECONCILERS, kept.reconcile.rule, "reconcile")
     reconciler = reconcile.from_json(kept.reconcile.model_extra or {}, taxonomy)
-    rows = {node: kept.thresholds[node] for node in taxonomy.nodes}
-    thresholds = Thresholds.from_json({node: row.model_dump() for node, row in rows.items()})
-    safe = np.array([math.inf if row.safe is None else row.safe for row in rows.values()])
+    rows = {node: kept.thresholds[node].model_dump() for node in taxonomy.nodes}
+    thresholds = Thresholds.from_json(rows)
+    safe = np.array([math.inf if row["safe"] is None else row["safe"] for row in rows.values()])
     members = tuple(EnsembleMember(name, kept.members[name].renamed, kept.members[name].sha256) for name in names)
     combiner = Combiner(taxonomy, calibrations, factors, aggregate, reconciler)
     return Ensemble(taxonomy, members, combiner, Decision(taxonomy, thresholds, safe), kept.about)
@@ -226,25 +204,20 @@ def _translate(content: dict[str, Any]) -> dict[str, Any]:
     about = dict(content["about"])
     if "settings" in about:
         about["settings"] = translate_settings(about["settings"], "ensemble")
-    return {
+    calibrations = {name: one.pop("calibration") for name, one in members.items()}
+    weights = {name: one.pop("weights") for name, one in members.items()}
+    curved = {name: any("curve" in row for row in nodes.values()) for name, nodes in calibrations.items()}
+    kept = {key: content[key] for key in ("version", "taxonomy", "thresholds")}
+    return kept | {
         "format": FORMAT,
-        "version": content["version"],
-        "taxonomy": content["taxonomy"],
         "taxonomy_digest": content.get("taxonomy_digest"),
         "about": about,
-        "members": {
-            name: {"sha256": one["sha256"], "renamed": one["renamed"], "given": one.get("given", "")}
-            for name, one in members.items()
-        },
+        "members": members,
         "calibrations": {
-            name: {
-                "rule": "isotonic" if any("curve" in row for row in one["calibration"].values()) else "platt",
-                "nodes": one["calibration"],
-            }
-            for name, one in members.items()
+            name: {"rule": "isotonic" if curved[name] else "platt", "nodes": nodes}
+            for name, nodes in calibrations.items()
         },
-        "aggregate": rule | {"weights": {name: one["weights"] for name, one in members.items()}} | offset,
+        "aggregate": rule | {"weights": weights} | offset,
         "tensors": content.get("rnn"),
         "reconcile": {"rule": "lift"},
-        "thresholds": content["thresholds"],
     }

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from hpa_hier.ensemble.combiner import Combiner, check_nodes
 from hpa_hier.ensemble.decision import Decision
 from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember
-from hpa_hier.ensemble.folds import assign_folds
 from hpa_hier.ensemble.rules import check_rules
 from hpa_hier.ensemble.scores.fit_data import FitData, fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
@@ -61,49 +60,63 @@ def fit(members: Sequence[Scores], truth: Truth, taxonomy: Taxonomy, settings: E
 def cross_fit(data: FitData, taxonomy: Taxonomy, settings: EnsembleSettings) -> tuple[Ensemble, OutOfFold | None]:
     """Fit an ensemble, its decision on cross-fitted probabilities, and return what it says out of fold.
 
-    A fold's probabilities are those of a combiner fitted on the other folds; its decisions are those of thresholds
-    fitted on the other folds' out-of-fold probabilities.
-
     Returns:
         The ensemble, and what it says out of fold; None where the settings or few samples allow no folds.
     """
     check_rules(settings)
     check_nodes(data.members, taxonomy)
-    combiner = Combiner.fit(data, taxonomy, settings)
-    targets, fold = data.truth.targets, _folds(data, settings)
-    if fold is None:
-        probs, out_of_fold = combiner.probs(data.members, data.available).reconciled, None
-    else:
-        probs = _probs_out_of_fold(data, fold, taxonomy, settings)
-        present = _present_out_of_fold(probs, data, fold, taxonomy, settings)
-        out_of_fold = OutOfFold(data.truth, data.units, probs, present)
-    decision = Decision.fit(probs, targets, taxonomy, settings, number_units(data.units))
+    combiner, units = Combiner.fit(data, taxonomy, settings), number_units(data.units)
+    folds = min(settings.folds, len(data.truth.ids) // _FEWEST, len(np.unique(units)))
+    out_of_fold = _predict_out_of_fold(data, folds, taxonomy, settings) if folds >= 2 else None
+    probs = out_of_fold.probs if out_of_fold else combiner.probs(data.members, data.available)[1]
+    decision = Decision.fit(probs, data.truth.targets, taxonomy, settings, units)
     members = tuple(EnsembleMember(scores.name) for scores in data.members)
     return Ensemble(taxonomy, members, combiner, decision), out_of_fold
 
 
-def _folds(data: FitData, settings: EnsembleSettings) -> NDArray[np.intp] | None:
-    """Return each sample's fold, (B,); None where the settings or few samples allow none."""
-    units = len(np.unique(number_units(data.units)))
-    number = min(settings.folds, len(data.truth.ids) // _FEWEST, units)
-    return assign_folds(data.truth.present, data.units, number) if number >= 2 else None
-
-
-def _probs_out_of_fold(data: FitData, fold: NDArray[np.intp], taxonomy: Taxonomy, settings: EnsembleSettings) -> Floats:
+def _predict_out_of_fold(data: FitData, folds: int, taxonomy: Taxonomy, settings: EnsembleSettings) -> OutOfFold:
+    fold = assign_folds(data.truth.present, data.units, folds)
     probs = np.empty(data.truth.present.shape)
-    for k in range(int(fold.max()) + 1):
+    for k in range(folds):
         combiner, rest = Combiner.fit(data.rows(fold != k), taxonomy, settings), data.rows(fold == k)
-        probs[fold == k] = combiner.probs(rest.members, rest.available).reconciled
-    return probs
-
-
-def _present_out_of_fold(
-    probs: Floats, data: FitData, fold: NDArray[np.intp], taxonomy: Taxonomy, settings: EnsembleSettings
-) -> Bools:
+        probs[fold == k] = combiner.probs(rest.members, rest.available)[1]
     present = np.zeros(probs.shape, bool)
     without_intervals = settings.model_copy(update={"bootstrap": 0})
-    for k in range(int(fold.max()) + 1):
-        rest = data.rows(fold != k).truth.targets
-        decision = Decision.fit(probs[fold != k], rest, taxonomy, without_intervals)
-        present[fold == k] = decision.decide(probs[fold == k]).present
-    return present
+    for k in range(folds):
+        targets = data.rows(fold != k).truth.targets
+        decision = Decision.fit(probs[fold != k], targets, taxonomy, without_intervals)
+        present[fold == k] = decision.decide(probs[fold == k])[0]
+    return OutOfFold(data.truth, data.units, probs, present)
+
+
+def assign_folds(present: Bools, units: Sequence[str] | None, number: int, seed: int = 0) -> NDArray[np.intp]:
+    """Assign samples to folds, so that each has its share of rare labels.
+
+    Units are sorted by their rarest label and go to the folds in turn. The split of a data set
+    (`data.split.stratify`) balances every label's count and costs seconds; here sorting is enough.
+
+    Args:
+        present: (B, N) targets.
+        units: B names of what must stay together, such as antibodies; "" is alone. None: all are alone.
+        number: of folds.
+        seed: of the order among equals.
+
+    Returns:
+        (B,) fold of each sample, 0 to number - 1.
+
+    >>> fold = assign_folds(np.eye(4, dtype=bool), ["a", "a", "", "b"], 2)
+    >>> fold[0] == fold[1], sorted(set(fold.tolist()))
+    (np.True_, [0, 1])
+    """
+    names = units or [f"{row}" for row in range(len(present))]
+    _, first, unit = np.unique(number_units(names, by_name=True), return_index=True, return_inverse=True)
+    together = np.zeros((len(first), present.shape[1]), bool)
+    np.logical_or.at(together, unit, present)
+    counts = together.sum(axis=0)
+    rarity = np.where(together, counts, len(first) + 1)
+    rarest = np.where(together.any(axis=1), rarity.argmin(axis=1), -1)
+    chance = np.random.default_rng(seed).permutation(len(first))
+    order = np.lexsort((chance, rarest, rarity.min(axis=1)))
+    fold = np.empty(len(first), np.intp)
+    fold[order] = np.arange(len(first)) % number
+    return np.asarray(fold[unit])

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from hpa_hier.ensemble.calibrate.calibrations import CALIBRATIONS
-from hpa_hier.ensemble.combine.aggregates import AGGREGATES
+from hpa_hier.ensemble.calibrate.calibration import Calibration, Uncalibrated
+from hpa_hier.ensemble.calibrate.isotonic import Isotonic
+from hpa_hier.ensemble.calibrate.platt import Platt
+from hpa_hier.ensemble.calibrate.temperature import Temperature
+from hpa_hier.ensemble.combine.aggregate import Aggregate
+from hpa_hier.ensemble.combine.blend import Blend
+from hpa_hier.ensemble.combine.logistic_stack import LogisticStack
+from hpa_hier.ensemble.combine.mean import Concat, Mean
 from hpa_hier.ensemble.combine.reconcile import RECONCILERS
+from hpa_hier.ensemble.combine.rnn import Rnn
 from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
@@ -15,6 +22,9 @@ from hpa_hier.settings.recipe import EnsembleSettings
 
 _Rule = TypeVar("_Rule")
 
+# A new rule is a class in a file of its own and a row here.
+CALIBRATIONS: dict[str, type[Calibration]] = {rule.name: rule for rule in (Temperature, Platt, Isotonic, Uncalibrated)}
+AGGREGATES: dict[str, type[Aggregate]] = {rule.name: rule for rule in (LogisticStack, Mean, Concat, Blend, Rnn)}
 TABLES: dict[str, Mapping[str, object]] = {
     "calibrate": CALIBRATIONS,
     "aggregate": AGGREGATES,
@@ -24,12 +34,7 @@ TABLES: dict[str, Mapping[str, object]] = {
 
 
 def choose(table: Mapping[str, _Rule], name: str, setting: str) -> _Rule:
-    """Return a rule of a table.
-
-    Args:
-        table: name → rule.
-        name: of the rule wanted.
-        setting: that names it, such as aggregate.
+    """Return a rule of a table; `setting` is what names it, such as aggregate.
 
     Raises:
         UserError: the table has no such rule; the message lists those there are.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 METRICS = {"mean_ap": "mean AP", "macro_f1": "macro F1"}
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Frozen(BaseModel, extra="forbid", frozen=True):
+    pass
 
 
 class Pair(_Frozen):
@@ -91,9 +91,8 @@ class Verdict(_Frozen):
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as `ensemble.json` and the report hold it."""
         accepted = {} if self.accepted is None else {"accepted": self.accepted}
-        if self.comparison is None:
-            return {"decided": False, **accepted, "why": self.why}
-        return {"decided": True, **accepted, **self.comparison.model_dump(mode="json")}
+        kept = {"why": self.why} if self.comparison is None else self.comparison.model_dump(mode="json")
+        return {"decided": self.comparison is not None, **accepted, **kept}
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Verdict:

@@ -78,8 +78,8 @@ class SystemMeasure:
             "micro_f1": metrics.micro_f1(counts.columns(leaves)),
             "mean_ap": metrics.mean_of_defined(ap[..., leaves]),
             # over all nodes, whose decisions and targets are closed
-            "hierarchical_precision": metrics.micro_precision(counts),
-            "hierarchical_recall": metrics.micro_recall(counts),
+            "hierarchical_precision": metrics.precision(counts.pooled()),
+            "hierarchical_recall": metrics.recall(counts.pooled()),
             "hierarchical_f1": metrics.micro_f1(counts),
             "calibration_error": metrics.calibration_error(self._calibration, weights),
             "brier": metrics.brier(*self._on_leaves(answers.probs), weights),

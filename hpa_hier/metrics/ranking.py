@@ -61,8 +61,6 @@ class Ranked:
     def rows(self, nodes: Sequence[int]) -> Ranked:
         """Return the ranking of these nodes alone."""
         rows = list(nodes)
-        if rows == list(range(len(self.probs))):
-            return self
         return Ranked(self.order[rows], self.probs[rows], self.hits[rows], self.counted[rows], self.ends[rows])
 
     def thresholds_at(self, ranks: NDArray[np.intp]) -> Floats:
@@ -104,9 +102,7 @@ def f1_curve(ranked: Ranked, weights: NDArray[np.float32] | None = None) -> NDAr
     >>> f1_curve(Ranked.of(probs, present, np.ones_like(present))).round(3)
     array([[ 0.667, -1.   ,  0.8  ]])
     """
-    hits, counted = (
-        (ranked.hits, ranked.counted) if weights is None else (ranked.hits * weights, ranked.counted * weights)
-    )
-    found, reached = np.cumsum(hits, axis=1), np.cumsum(counted, axis=1)
+    times = True if weights is None else weights
+    found, reached = np.cumsum(ranked.hits * times, axis=1), np.cumsum(ranked.counted * times, axis=1)
     f1 = np.multiply(2.0, found) / np.maximum(np.add(reached, found[:, -1:]), 1)
     return np.where(ranked.ends, f1, -1.0)

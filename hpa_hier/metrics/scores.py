@@ -32,7 +32,11 @@ class Counts:
     def columns(self, chosen: Sequence[int] | npt.NDArray[np.intp]) -> Counts:
         """Keep the chosen node columns, in the order given."""
         index = np.asarray(chosen, dtype=np.intp)
-        return Counts(self.tp[..., index], self.fp[..., index], self.fn[..., index], self.tn[..., index])
+        return Counts(*(values[..., index] for values in (self.tp, self.fp, self.fn, self.tn)))
+
+    def pooled(self) -> Counts:
+        """Add up all nodes; of closed decisions, precision and recall of the sums are the hierarchical ones."""
+        return Counts(*(values.sum(axis=-1) for values in (self.tp, self.fp, self.fn, self.tn)))
 
 
 def weighted_sum(values: npt.NDArray[np.generic], weights: Floats | None) -> Floats:
@@ -53,8 +57,7 @@ def weighted_mean(values: npt.NDArray[np.generic], weights: Floats | None) -> Fl
     >>> weighted_mean(np.array([1.0, 2.0]), np.array([[3.0, 1.0]]))
     array([1.25])
     """
-    whole = len(values) if weights is None else weights.sum(axis=1)
-    return ratio(weighted_sum(values, weights), np.asarray(whole))
+    return ratio(weighted_sum(values, weights), weighted_sum(np.ones(len(values)), weights))
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
@@ -138,24 +141,6 @@ def mean_of_defined(values: Floats) -> Floats:
     return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
 
 
-def micro_precision(counts: Counts) -> Floats:
-    """Return precision over all nodes' decisions together; on closed decisions this is hierarchical precision.
-
-    >>> float(micro_precision(Counts(*(np.array(x) for x in ([1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0])))))
-    0.5
-    """
-    return ratio(counts.tp.sum(axis=-1), (counts.tp + counts.fp).sum(axis=-1))
-
-
-def micro_recall(counts: Counts) -> Floats:
-    """Return recall over all nodes' positives together; on closed decisions this is hierarchical recall.
-
-    >>> float(micro_recall(Counts(*(np.array(x) for x in ([1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0])))))
-    0.5
-    """
-    return ratio(counts.tp.sum(axis=-1), (counts.tp + counts.fn).sum(axis=-1))
-
-
 def micro_f1(counts: Counts) -> Floats:
     """Return F1 over all nodes together.
 
@@ -167,8 +152,8 @@ def micro_f1(counts: Counts) -> Floats:
     >>> float(micro_f1(Counts(*(np.array(x) for x in ([1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0])))))
     0.5
     """
-    tp = counts.tp.sum(axis=-1)
-    return ratio(2 * tp, 2 * tp + counts.fp.sum(axis=-1) + counts.fn.sum(axis=-1))
+    one = counts.pooled()
+    return ratio(2 * one.tp, 2 * one.tp + one.fp + one.fn)
 
 
 def sample_f1(present: Bools, targets: Bools, known: Bools) -> Floats:

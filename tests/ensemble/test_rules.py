@@ -15,11 +15,10 @@ from scipy.special import expit
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble import ensemble_file
 from hpa_hier.ensemble.combine.aggregate import Aggregate, Layout, MemberLogits, Tensors
-from hpa_hier.ensemble.combine.aggregates import AGGREGATES
 from hpa_hier.ensemble.decide.rule import Choice, ThresholdOptions, ThresholdRule
 from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS
 from hpa_hier.ensemble.fit import fit
-from hpa_hier.ensemble.rules import check_rules
+from hpa_hier.ensemble.rules import AGGREGATES, check_rules
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Floats
 from hpa_hier.metrics.ranking import Ranked

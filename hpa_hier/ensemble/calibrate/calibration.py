@@ -15,7 +15,7 @@ from hpa_hier.metrics.arrays import Floats
 
 @dataclass(frozen=True)
 class Calibration(ABC):
-    """A fitted rule: slope * logit + offset. A new one is a class like this and a row in `calibrations.CALIBRATIONS`.
+    """A fitted rule: slope * logit + offset. A new one is a class like this and a row in `rules.CALIBRATIONS`.
 
     Attributes:
         nodes: n node names.

@@ -91,7 +91,7 @@ class Layout:
 
 
 class Aggregate(ABC):
-    """A fitted rule. A new one is a class like this in a file of its own, and a row in `aggregates.AGGREGATES`."""
+    """A fitted rule. A new one is a class like this in a file of its own, and a row in `rules.AGGREGATES`."""
 
     name: ClassVar[str]
     summary: ClassVar[str]  # what becomes of the members' answers, for `explain`

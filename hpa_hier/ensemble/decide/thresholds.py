@@ -13,7 +13,7 @@ from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.decide.rule import Resamples, ThresholdOptions, ThresholdRule
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
-from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.metrics.arrays import Floats
 from hpa_hier.metrics.bootstrap import resamples
 from hpa_hier.metrics.ranking import Ranked
 
@@ -40,22 +40,12 @@ class Thresholds:
     high: Floats
     positives: NDArray[np.int64]
 
-    def apply(self, probs: Floats) -> Bools:
-        """Tell which nodes reach their threshold, (B, N)."""
-        return np.asarray(probs >= self.values)
-
     def to_json(self) -> dict[str, dict[str, Any]]:
         """Return everything by node; a bound that is NaN is None."""
-        return {
-            node: {
-                "value": float(self.values[j]),
-                "rule": self.rules[j],
-                "low": None if np.isnan(self.low[j]) else float(self.low[j]),
-                "high": None if np.isnan(self.high[j]) else float(self.high[j]),
-                "positives": int(self.positives[j]),
-            }
-            for j, node in enumerate(self.nodes)
-        }
+        bounds = [[None if np.isnan(one) else float(one) for one in bound] for bound in (self.low, self.high)]
+        columns = zip(self.values.tolist(), self.rules, *bounds, self.positives.tolist(), strict=True)
+        keys = ("value", "rule", "low", "high", "positives")
+        return {node: dict(zip(keys, row, strict=True)) for node, row in zip(self.nodes, columns, strict=True)}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Mapping[str, Any]]) -> Self:
@@ -76,11 +66,10 @@ class Thresholds:
         Raises:
             UserError: no such node.
         """
-        unknown = next((node for node in values if node not in self.nodes), None)
-        if unknown is not None:
-            raise UserError(
-                f"ensemble.hand_thresholds: no node is called {unknown!r}{did_you_mean(unknown, self.nodes)}"
-            )
+        for node in values:
+            if node not in self.nodes:
+                hint = did_you_mean(node, self.nodes)
+                raise UserError(f"ensemble.hand_thresholds: no node is called {node!r}{hint}")
         by_hand = np.array([values.get(node, np.nan) for node in self.nodes])
         mine = ~np.isnan(by_hand)
         return replace(
@@ -108,16 +97,15 @@ def fit_thresholds(
         probs: (B, N) reconciled.
         targets: (B, N).
         options: what the rule may ask for, and the resamples for intervals.
-        units: (B,) numbers of what is resampled whole for the intervals, from 0; None: each sample alone.
+        units: (B,) numbers, from 0, of what is resampled whole for the intervals; None: each sample alone.
     """
     ranked = Ranked.of(probs, targets.present, targets.known)
     choice = rule.fit(ranked, options)
     low = high = np.full(len(nodes), np.nan)
     if options.resamples:
-        whole_units = units is not None and len(np.unique(units)) < len(units)
-        unit = units if whole_units and units is not None else np.arange(len(probs))
-        rng = np.random.default_rng(options.seed)
-        weights = np.concatenate(list(resamples(unit, options.resamples, rng)))
+        unit = np.arange(len(probs)) if units is None else units
+        weights = np.concatenate(list(resamples(unit, options.resamples, np.random.default_rng(options.seed))))
+        whole_units = len(np.unique(unit)) < len(unit)
         draws = rule.refit(Resamples(probs, targets, weights, whole_units), choice, options)
         low, high = np.quantile(draws, INTERVAL, axis=0)
     return Thresholds(nodes, choice.values, choice.rules, low, high, ranked.hits.sum(axis=1))

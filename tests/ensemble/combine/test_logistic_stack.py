@@ -20,8 +20,7 @@ from hpa_hier.ensemble.decide.rule import ThresholdOptions
 from hpa_hier.ensemble.decide.safe import UNSURE, safe_answers, safe_thresholds
 from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS, plugin_thresholds
 from hpa_hier.ensemble.decide.thresholds import fit_thresholds
-from hpa_hier.ensemble.fit import cross_fit, fit
-from hpa_hier.ensemble.folds import assign_folds
+from hpa_hier.ensemble.fit import assign_folds, cross_fit, fit
 from hpa_hier.ensemble.scores.fit_data import fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.metrics.ranking import Ranked
