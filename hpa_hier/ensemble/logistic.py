@@ -83,12 +83,10 @@ def curvature(problem: LogisticProblem, parameters: Floats, prior: NormalPrior) 
 
 def _curvature(problem: LogisticProblem, probs: Floats, prior: NormalPrior) -> Floats:
     curve = (probs * (1 - probs) * problem.counted)[:, :, None] * problem.x
-    hessian: Floats = problem.x.transpose(0, 2, 1) @ curve + np.diag(prior.precision)
-    return hessian
+    return np.asarray(problem.x.transpose(0, 2, 1) @ curve + np.diag(prior.precision))
 
 
 def _loss(problem: LogisticProblem, logits: Floats, parameters: Floats, prior: NormalPrior) -> Floats:
     """Negative logarithm of each posterior, (n,), up to a constant."""
-    fit = ((np.logaddexp(0.0, logits) - problem.goals * logits) * problem.counted).sum(axis=1)
-    total: Floats = fit + (prior.precision * (parameters - prior.means) ** 2).sum(axis=1) / 2
-    return total
+    loss = ((np.logaddexp(0.0, logits) - problem.goals * logits) * problem.counted).sum(axis=1)
+    return np.asarray(loss + (prior.precision * (parameters - prior.means) ** 2).sum(axis=1) / 2)

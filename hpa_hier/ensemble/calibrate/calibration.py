@@ -47,10 +47,8 @@ class Calibration(ABC):
 
     def to_json(self) -> dict[str, Any]:
         """Return slopes and offsets by node."""
-        return {
-            node: {"slope": float(slope), "offset": float(offset)}
-            for node, slope, offset in zip(self.nodes, self.slope, self.offset, strict=True)
-        }
+        rows = zip(self.nodes, self.slope.tolist(), self.offset.tolist(), strict=True)
+        return {node: {"slope": slope, "offset": offset} for node, slope, offset in rows}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -36,8 +36,6 @@ class Curve:
         >>> Curve((0.0, 1.0), (0.0, 4.0), 0.5).bend(np.array([0.5]), np.array([1.0]))
         array([1.5])
         """
-        if not self.share:
-            return line
         return (1 - self.share) * line + self.share * np.interp(logits, self.knots, self.heights)
 
 
@@ -70,14 +68,9 @@ class Isotonic(Calibration):
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
         """Return the rule as it was fitted."""
-        line = Platt.from_json(kept)
         curves = [row["curve"] for row in kept.values()]
-        return cls(
-            line.nodes,
-            line.slope,
-            line.offset,
-            tuple(Curve(tuple(one["knots"]), tuple(one["heights"]), float(one["share"])) for one in curves),
-        )
+        bent = tuple(Curve(tuple(one["knots"]), tuple(one["heights"]), float(one["share"])) for one in curves)
+        return replace(super().from_json(kept), curves=bent)
 
 
 def fit_curves(logits: Floats, targets: Targets, shrink: float) -> tuple[Curve, ...]:
@@ -90,24 +83,19 @@ def fit_curves(logits: Floats, targets: Targets, shrink: float) -> tuple[Curve, 
         logits: (B, n).
         targets: (B, n); where not known, the sample does not count.
         shrink: positives at which the curve counts half.
-
-    Returns:
-        One curve a node.
     """
-    goals, fewer = platt_goals(targets), count_fewer(targets)
+    goals, fewer, level = platt_goals(targets), count_fewer(targets), Curve((0.0,), (0.0,), 0.0)
     return tuple(
-        _curve(logits[known, j], goals[known, j], fewer[j] / (fewer[j] + shrink))
-        if fewer[j]
-        else Curve((0.0,), (0.0,), 0.0)
+        _fit_curve(logits[known, j], goals[known, j], fewer[j] / (fewer[j] + shrink)) if fewer[j] else level
         for j, known in enumerate(targets.known.T)
     )
 
 
-def _curve(logits: Floats, goals: Floats, share: float) -> Curve:
+def _fit_curve(logits: Floats, goals: Floats, share: float) -> Curve:
     places, which, counts = np.unique(logits, return_inverse=True, return_counts=True)
     means = np.bincount(which, weights=goals) / counts  # equal logits get equal probabilities
     fitted = isotonic_regression(means, weights=counts.astype(np.float64))
     starts = fitted.blocks[:-1]
     knots = np.add.reduceat(places, starts) / np.diff(fitted.blocks)
     heights = logit(np.clip(fitted.x[starts], 1e-9, 1 - 1e-9))
-    return Curve(tuple(map(float, knots)), tuple(map(float, heights)), float(share))
+    return Curve(tuple(knots.tolist()), tuple(heights.tolist()), float(share))

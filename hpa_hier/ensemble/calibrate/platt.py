@@ -69,7 +69,7 @@ def count_fewer(targets: Targets) -> Floats:
     array([1.])
     """
     positives = (targets.present & targets.known).sum(axis=0)
-    return np.asarray(np.minimum(positives, (~targets.present & targets.known).sum(axis=0)), np.float64)
+    return np.asarray(np.minimum(positives, targets.known.sum(axis=0) - positives), np.float64)
 
 
 def _shared_slope(x: Floats, goals: Floats, counted: Floats, smallest: float) -> tuple[float, Floats]:

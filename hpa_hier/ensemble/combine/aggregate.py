@@ -72,10 +72,8 @@ class Layout:
 
     def by_name(self, values: Floats) -> dict[str, dict[str, float]]:
         """Name the values (E, N) that are not 0."""
-        return {
-            member: {node: float(value) for node, value in zip(self.taxonomy.nodes, row, strict=True) if value}
-            for member, row in zip(self.members, values, strict=True)
-        }
+        rows = [{self.taxonomy.nodes[j]: float(row[j]) for j in np.flatnonzero(row)} for row in values]
+        return dict(zip(self.members, rows, strict=True))
 
     def as_array(self, kept: Mapping[str, Mapping[str, float]]) -> Floats:
         """Return named values as an array (E, N), 0 elsewhere.
@@ -136,9 +134,7 @@ class Aggregate(ABC):
 def coverage(members: Sequence[Sequence[str]], column: Mapping[str, int]) -> Bools:
     """Return (E, N) which member answers for which node.
 
-    Args:
-        members: the nodes of each of E members.
-        column: node name to column, as taxonomy.column.
+    `members` are the nodes of each, `column` is as taxonomy.column.
 
     >>> coverage([("a",), ("a", "b")], {"a": 0, "b": 1})
     array([[ True, False],

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from hpa_hier.data.labels.table import Targets
-from hpa_hier.ensemble.combine.aggregate import Aggregate, Layout, MemberLogits, Tensors
+from hpa_hier.ensemble.combine.aggregate import MemberLogits
+from hpa_hier.ensemble.combine.weighted_sum import Weighted, combine
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
@@ -22,19 +22,11 @@ _TINY = 1e-30  # in the place of 0 where all weights that an entry has are gone
 _SMALLEST = 1e-6  # probability that is taken for none
 
 
-@dataclass(frozen=True)
-class Blend(Aggregate):
+class Blend(Weighted):
     """Weights (E, N) of the members' probabilities."""
 
     name: ClassVar[str] = "blend"
     summary: ClassVar[str] = "the members' calibrated probabilities, weighted and added"
-
-    shares: Floats
-
-    @property
-    def weights(self) -> Floats:
-        """What each member's probability of each node is multiplied by, (E, N)."""
-        return self.shares
 
     @classmethod
     def fit(cls, logits: MemberLogits, targets: Targets, taxonomy: Taxonomy, settings: EnsembleSettings) -> Self:
@@ -45,17 +37,8 @@ class Blend(Aggregate):
         """Return probabilities (B, N)."""
         return blend(logits.values, self.shares)
 
-    def to_json(self, layout: Layout) -> dict[str, Any]:
-        """Return weights by member and node."""
-        return {"weights": layout.by_name(self.shares)}
 
-    @classmethod
-    def from_json(cls, kept: Mapping[str, Any], tensors: Tensors, layout: Layout) -> Self:
-        """Return the blend as it was fitted."""
-        return cls(layout.as_array(kept["weights"]))
-
-
-def blend(logits: Sequence[Floats] | Floats, weights: Floats) -> Floats:
+def blend(logits: Iterable[Floats], weights: Floats) -> Floats:
     """Return the weighted mean of probabilities.
 
     A mean of probabilities keeps each member's doubt where a mean of logits sharpens it, so that probabilities of
@@ -71,10 +54,7 @@ def blend(logits: Sequence[Floats] | Floats, weights: Floats) -> Floats:
     >>> blend([np.array([[0.0]]), np.array([[50.0]])], np.array([[0.5], [0.5]]))
     array([[0.75]])
     """
-    total = np.zeros_like(logits[0])
-    for one, weight in zip(logits, weights, strict=True):
-        total += expit(one) * weight
-    return total
+    return combine((expit(one) for one in logits), weights)
 
 
 def blend_weights(logits: MemberLogits, targets: Targets) -> Floats:
@@ -83,10 +63,6 @@ def blend_weights(logits: MemberLogits, targets: Targets) -> Floats:
     The log loss of a mixture has one minimum, and expectation maximisation walks down to it: a member's weight is its
     mean share in what the mixture gave to the truth. Where a member does not answer, the others' weights are scaled to
     1, and it counts for as often as it would have been drawn before one that answers.
-
-    Args:
-        logits: of the members.
-        targets: (B, N).
 
     Returns:
         (E, N); columns sum to 1, or to 0 where nobody answers.
@@ -115,7 +91,8 @@ def blend_weights(logits: MemberLogits, targets: Targets) -> Floats:
         change, weight = np.abs(found - weight).max(), found
         if change < _DONE:
             break
-    return _per_node(weight, logits.covers)
+    spread = np.where(logits.covers, weight[:, None], 0.0)
+    return np.asarray(spread / np.maximum(spread.sum(axis=0), 1e-12))
 
 
 def _entries(logits: MemberLogits, targets: Targets) -> tuple[NDArray[np.float32], Bools]:
@@ -126,9 +103,3 @@ def _entries(logits: MemberLogits, targets: Targets) -> tuple[NDArray[np.float32
         shares.append(np.where(covers, true, 0.0).astype(np.float32)[targets.known])
         answering.append(np.broadcast_to(covers, true.shape)[targets.known])
     return np.stack(shares), np.stack(answering)
-
-
-def _per_node(weight: Floats, covers: Bools) -> Floats:
-    """Spread members' weights (E,) over the nodes that they answer for, (E, N)."""
-    shares = np.where(covers, weight[:, None], 0.0)
-    return np.asarray(shares / np.maximum(shares.sum(axis=0), 1e-12))

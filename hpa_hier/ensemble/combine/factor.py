@@ -21,8 +21,7 @@ def product_logits(one: Floats, other: Floats) -> Floats:
     >>> float(expit(product_logits(np.array(0.0), np.array(0.0))).round(6))
     0.25
     """
-    logits: Floats = -np.logaddexp(np.logaddexp(-one, -other), -one - other)
-    return logits
+    return np.asarray(-np.logaddexp(np.logaddexp(-one, -other), -one - other))
 
 
 def apply_factors(logits: Sequence[Floats], covers: Bools, given: Sequence[int | None]) -> list[Floats]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
@@ -51,8 +50,7 @@ class LogisticStack(WeightedSum):
         mean = np.einsum("ebn,en->bn", logits.values, shares)
         apart = np.where(covers[:, None, :], logits.values - mean, 0.0)
         design = np.concatenate([mean[None], np.ones_like(mean)[None], apart])
-        precision = np.array([_SLOPE, _OFFSET, *[_DEVIATION] * len(apart)])
-        fitted = _fit(design, covers, targets, _Prior(precision, _SHARED, rounds=_ROUNDS))
+        fitted = _fit(design, covers, targets, _ROUNDS)
         deviation = np.where(covers, fitted[2:], 0.0)
         weights = shares * (fitted[0] - deviation.sum(axis=0)) + deviation
         return cls(weights, np.where(covers.any(axis=0), fitted[1], 0.0))
@@ -73,22 +71,16 @@ def refine(logits: MemberLogits, targets: Targets, weights: Floats) -> tuple[Flo
     """
     total = np.einsum("ebn,en->bn", logits.values, weights)
     design = np.stack([total, np.ones_like(total)])
-    slope, offset = _fit(design, logits.covers, targets, _Prior(np.array([_SLOPE, _OFFSET]), 0.0))
+    slope, offset = _fit(design, logits.covers, targets)
     return weights * np.maximum(slope, _SMALLEST_SLOPE), np.where(logits.covers.any(axis=0), offset, 0.0)
 
 
-@dataclass(frozen=True)
-class _Prior:
-    """How near parameters are held: (k,) precisions, those of shared deviations, and how often evidence is asked."""
+def _fit(design: Floats, covers: Bools, targets: Targets, rounds: int = 0) -> Floats:
+    """Fit parameters (k, N) of logits that are sums over a design (k, B, N), each node's near the shared ones.
 
-    precision: Floats
-    shared_precision: float
-    rounds: int = 0
-
-
-def _fit(design: Floats, covers: Bools, targets: Targets, prior: _Prior) -> Floats:
-    """Fit parameters (k, N) of logits that are sums over a design (k, B, N), each node's near the shared ones."""
-    columns = np.flatnonzero(covers.any(axis=0))
+    The design's rows are slope, offset and deviations; `rounds` is how often their precisions are found from samples.
+    """
+    columns, deviations = np.flatnonzero(covers.any(axis=0)), len(design) - 2
     fitted = np.zeros((len(design), design.shape[2]))
     fitted[0] = 1.0
     if not len(columns):
@@ -98,28 +90,24 @@ def _fit(design: Floats, covers: Bools, targets: Targets, prior: _Prior) -> Floa
     counted = targets.known[:, columns].T.astype(np.float64)
     start = np.zeros((1, len(design)))
     start[0, 0] = 1.0
-    weak = np.array([_WEAK, _WEAK, *[prior.shared_precision] * (len(design) - 2)])
+    weak = np.array([_WEAK, _WEAK, *[_SHARED] * deviations])
+    first = np.array([_SLOPE, _OFFSET, *[_DEVIATION] * deviations])
     pooled = LogisticProblem(x.reshape(1, -1, len(design)), goals.reshape(1, -1), counted.reshape(1, -1))
     shared = solve(pooled, start, NormalPrior(start, weak))
-    problem, near = LogisticProblem(x, goals, counted), NormalPrior(np.repeat(shared, len(columns), 0), prior.precision)
+    problem, near = LogisticProblem(x, goals, counted), NormalPrior(np.repeat(shared, len(columns), 0), first)
     own = solve(problem, near.means, near)
-    used = np.concatenate([np.ones((2, len(columns)), bool), covers[:, columns][: len(design) - 2]]).T
-    for _ in range(prior.rounds):
-        near = NormalPrior(near.means, _evidence(problem, own, near, prior.precision, used))
+    used = np.concatenate([np.ones((2, len(columns)), bool), covers[:, columns][:deviations]]).T
+    for _ in range(rounds):
+        near = NormalPrior(near.means, _find_precisions(problem, own, near, first, used))
         own = solve(problem, own, near)
     fitted[:, columns] = own.T
     return fitted
 
 
-def _evidence(problem: LogisticProblem, found: Floats, near: NormalPrior, first: Floats, used: Bools) -> Floats:
+def _find_precisions(problem: LogisticProblem, found: Floats, near: NormalPrior, first: Floats, used: Bools) -> Floats:
     """Find the precisions (k,) that make the samples likeliest: one for slopes, one for offsets, one for deviations.
 
-    Args:
-        problem: n nodes with k parameters each.
-        found: (n, k) parameters fitted with the precisions so far.
-        near: the prior so far.
-        first: (k,) the precisions that evidence began with.
-        used: (n, k) which parameters mean anything.
+    `first` (k,) are those that the search began with, `used` (n, k) tells which of the parameters mean anything.
     """
     variance = np.diagonal(np.linalg.inv(curvature(problem, found, near)), axis1=1, axis2=2)
     known = (1 - near.precision * variance) * used  # how much the samples say of each parameter, in [0, 1]
@@ -127,9 +115,6 @@ def _evidence(problem: LogisticProblem, found: Floats, near: NormalPrior, first:
     precision = near.precision.copy()
     for block in (slice(0, 1), slice(1, 2), slice(2, len(precision))):
         if precision[block].size:
-            parameters, spread = (
-                known[:, block].sum() + _HALF_SURE,
-                apart[:, block].sum() + _HALF_SURE / first[block][0],
-            )
-            precision[block] = np.clip(parameters / spread, *_PRECISIONS)
+            spread = apart[:, block].sum() + _HALF_SURE / first[block][0]
+            precision[block] = np.clip((known[:, block].sum() + _HALF_SURE) / spread, *_PRECISIONS)
     return precision

@@ -35,9 +35,9 @@ class Reconciler(ABC):
     def apply(self, raw: Floats, answered: Bools) -> Floats:
         """Return coherent probabilities (B, N), each row on its own."""
 
-    @abstractmethod
     def to_json(self, taxonomy: Taxonomy) -> dict[str, Any]:
-        """Return what the rule was fitted to, by names."""
+        """Return what the rule was fitted to, by names; nothing where it only follows the taxonomy."""
+        return {}
 
     @classmethod
     @abstractmethod
@@ -60,10 +60,6 @@ class Lift(Reconciler):
     def apply(self, raw: Floats, answered: Bools) -> Floats:
         """Return lifted probabilities."""
         return lift(raw, self.order)
-
-    def to_json(self, taxonomy: Taxonomy) -> dict[str, Any]:
-        """There is nothing to keep."""
-        return {}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any], taxonomy: Taxonomy) -> Self:

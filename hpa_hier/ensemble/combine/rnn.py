@@ -26,11 +26,6 @@ class Rnn(Aggregate):
 
     It starts as one that adds nothing, is trained briefly and with strong weight decay, and must win its place beside
     the mean out of fold like any aggregate: held-out samples are few.
-
-    Attributes:
-        mean: the sum that the network adds to.
-        levels: columns of the nodes by depth, top first.
-        parameters: of the network, by name.
     """
 
     name: ClassVar[str] = "rnn"
@@ -57,8 +52,7 @@ class Rnn(Aggregate):
 
         mean = Mean.fit(logits, targets, taxonomy, settings)
         levels = columns_by_depth(len(taxonomy.nodes), taxonomy.bottom_up)
-        counted = targets.known & logits.covers.any(axis=0)
-        goals = Targets(targets.present, counted)
+        goals = Targets(targets.present, targets.known & logits.covers.any(axis=0))
         return cls(mean, levels, train(levels, features(logits), mean.logits(logits), goals))
 
     def apply(self, logits: MemberLogits) -> Floats:
@@ -66,8 +60,7 @@ class Rnn(Aggregate):
         from hpa_hier.ensemble.combine.rnn_network import correct  # imports torch, which other aggregates do without
 
         total = self.mean.logits(logits)
-        probs: Floats = expit(total + correct(self.levels, self.parameters, features(logits), total))
-        return probs
+        return np.asarray(expit(total + correct(self.levels, self.parameters, features(logits), total)))
 
     def to_json(self, layout: Layout) -> dict[str, Any]:
         """Return the mean; the network's parameters are `tensors`."""

@@ -71,11 +71,7 @@ def correct(levels: Levels, parameters: Tensors, features: NDArray[np.float32], 
 def train(levels: Levels, features: NDArray[np.float32], total: Floats, targets: Targets) -> Tensors:
     """Train a network on held-out scores and return its parameters.
 
-    Args:
-        levels: columns of the nodes by depth, top first.
-        features: (B, F) from `rnn.features`.
-        total: (B, N) the members' sum.
-        targets: (B, N); what is not known does not count.
+    Levels, features and total are those of `correct`; of targets (B, N), what is not known does not count.
     """
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(_SEED)
@@ -117,6 +113,4 @@ def _network(levels: Levels, inputs: int) -> CorrectingRnn:
 
 
 def _fill_up(rows: NDArray[np.floating]) -> Tensor:
-    whole = np.zeros((_PASS, rows.shape[1]), np.float32)
-    whole[: len(rows)] = rows
-    return torch.from_numpy(whole)
+    return torch.from_numpy(np.pad(rows.astype(np.float32), ((0, _PASS - len(rows)), (0, 0))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -14,18 +14,33 @@ from hpa_hier.metrics.arrays import Bools, Floats
 
 
 @dataclass(frozen=True)
-class WeightedSum(Aggregate):
+class Weighted(Aggregate):
+    """A rule that multiplies each member's answer for each node by a weight: `shares`, (E, N)."""
+
+    shares: Floats
+
+    @property
+    def weights(self) -> Floats:
+        """The weights, (E, N)."""
+        return self.shares
+
+    def to_json(self, layout: Layout) -> dict[str, Any]:
+        """Return weights by member and node."""
+        return {"weights": layout.by_name(self.shares)}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any], tensors: Tensors, layout: Layout) -> Self:
+        """Return the rule as it was fitted."""
+        return cls(layout.as_array(kept["weights"]))
+
+
+@dataclass(frozen=True)
+class WeightedSum(Weighted):
     """Weights (E, N) and offsets (N,) of the members' calibrated logits."""
 
     summary: ClassVar[str] = "the members' calibrated logits, weighted and added"
 
-    shares: Floats
     offset: Floats
-
-    @property
-    def weights(self) -> Floats:
-        """What each member's logit of each node is multiplied by, (E, N)."""
-        return self.shares
 
     def logits(self, logits: MemberLogits) -> Floats:
         """Return the sums (B, N)."""
@@ -33,23 +48,21 @@ class WeightedSum(Aggregate):
 
     def apply(self, logits: MemberLogits) -> Floats:
         """Return probabilities (B, N)."""
-        probs: Floats = expit(self.logits(logits))
-        return probs
+        return np.asarray(expit(self.logits(logits)))
 
     def to_json(self, layout: Layout) -> dict[str, Any]:
         """Return weights by member and node, and offsets by node."""
-        nodes = layout.taxonomy.nodes
-        offset = {node: float(value) for node, value in zip(nodes, self.offset, strict=True)}
-        return {"weights": layout.by_name(self.shares), "offset": offset}
+        offset = dict(zip(layout.taxonomy.nodes, self.offset.tolist(), strict=True))
+        return super().to_json(layout) | {"offset": offset}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any], tensors: Tensors, layout: Layout) -> Self:
-        """Return the sum as it was fitted."""
+        """Return the rule as it was fitted."""
         offset = np.array([float(kept["offset"][node]) for node in layout.taxonomy.nodes])
         return cls(layout.as_array(kept["weights"]), offset)
 
 
-def combine(logits: Sequence[Floats] | Floats, weights: Floats) -> Floats:
+def combine(logits: Iterable[Floats], weights: Floats) -> Floats:
     """Add up the members' logits, each node with its own weights.
 
     Args:
@@ -62,17 +75,11 @@ def combine(logits: Sequence[Floats] | Floats, weights: Floats) -> Floats:
     >>> combine(np.array([[[2.0]], [[4.0]]]), np.array([[0.5], [0.25]]))
     array([[2.]])
     """
-    total = np.zeros_like(logits[0])
-    for one, weight in zip(logits, weights, strict=True):
-        total += one * weight
-    return total
+    return np.asarray(sum(one * weight for one, weight in zip(logits, weights, strict=True)))
 
 
 def mean_weights(covers: Bools) -> Floats:
-    """Give all members that answer for a node the same weight.
-
-    Args:
-        covers: (E, N) which member answers for which node.
+    """Give all members that answer for a node, `covers` (E, N), the same weight.
 
     Returns:
         (E, N); columns sum to 1, or to 0 where nobody answers.
@@ -90,11 +97,8 @@ def concat_weights(covers: Bools) -> Floats:
     Members equally specialised share the weight. The macro F1 of a concatenation is the class-count-weighted mean
     of its parts', so it gains only where a part beats the others on its own classes.
 
-    Args:
-        covers: (E, N) which member answers for which node.
-
     Returns:
-        (E, N); columns sum to 1, or to 0 where nobody answers.
+        (E, N), of `covers` (E, N); columns sum to 1, or to 0 where nobody answers.
 
     >>> concat_weights(np.array([[True, True], [True, False]]))
     array([[0., 1.],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -59,11 +59,9 @@ class Resamples:
     weights: NDArray[np.float32]
     whole_units: bool
 
-    def rankings(self) -> Iterator[Ranked]:
-        """Yield the ranked samples of each resample."""
-        for weights in self.weights:
-            rows = np.repeat(np.arange(len(weights)), weights.astype(np.intp))
-            yield Ranked.of(self.probs[rows], self.targets.present[rows], self.targets.known[rows])
+    def ranked(self) -> Ranked:
+        """Rank the samples, and keep their order for the weights."""
+        return Ranked.of(self.probs, self.targets.present, self.targets.known, ordered=True)
 
 
 class ThresholdRule(ABC):
@@ -77,4 +75,8 @@ class ThresholdRule(ABC):
 
     def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
         """Choose thresholds again on resamples, (R, N); nodes follow the rule that chose them on all samples."""
-        return np.stack([self.fit(ranked, options).values for ranked in resamples.rankings()])
+        probs, targets, found = resamples.probs, resamples.targets, []
+        for weights in resamples.weights:
+            rows = np.repeat(np.arange(len(weights)), weights.astype(np.intp))
+            found.append(self.fit(Ranked.of(probs[rows], targets.present[rows], targets.known[rows]), options).values)
+        return np.stack(found)

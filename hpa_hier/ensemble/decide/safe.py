@@ -51,8 +51,7 @@ def safe_thresholds(probs: Floats, targets: Targets, precision: float) -> Floats
     enough = (share >= precision) & ranked.ends & ranked.counted
     last = enough.shape[1] - np.argmax(enough[:, ::-1], axis=1)
     found = enough.any(axis=1)
-    values = ranked.thresholds_at(np.where(found, last, 0))
-    return np.where(found, values, np.inf)
+    return np.where(found, ranked.thresholds_at(np.where(found, last, 0)), np.inf)
 
 
 def safe_answers(probs: Floats, thresholds: Floats, taxonomy: Taxonomy, present: Bools) -> SafeAnswers:
@@ -69,7 +68,5 @@ def safe_answers(probs: Floats, thresholds: Floats, taxonomy: Taxonomy, present:
     reached = (probs >= thresholds) & present
     reached[:, [taxonomy.column[node] for node in taxonomy.virtual]] = False
     rank = np.where(reached, depth + probs / 2, -1.0)  # depth first, then probability
-    best = np.argmax(rank, axis=1)
-    some = reached.any(axis=1)
-    rows = np.arange(len(probs))
-    return SafeAnswers(np.where(some, best, -1), np.where(some, probs[rows, best], 0.0))
+    best, some = np.argmax(rank, axis=1), reached.any(axis=1)
+    return SafeAnswers(np.where(some, best, -1), np.where(some, probs[np.arange(len(probs)), best], 0.0))

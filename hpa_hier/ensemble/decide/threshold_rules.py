@@ -24,8 +24,7 @@ class Fixed(ThresholdRule):
 
     def fit(self, ranked: Ranked, options: ThresholdOptions) -> Choice:
         """Return the value."""
-        number = len(ranked.probs)
-        return Choice(np.full(number, options.fixed), (self.name,) * number)
+        return Choice(np.full(len(ranked.probs), options.fixed), (self.name,) * len(ranked.probs))
 
     def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
         """Return the value for each resample."""
@@ -46,12 +45,10 @@ class F1(ThresholdRule):
 
     def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
         """Choose each node's threshold again, without sorting again."""
-        ranked = _ranked(resamples)
-        refits = {self.name: f1_thresholds, "prevalence": prevalence_thresholds}
-        columns = [
-            refits[rule](ranked.rows([node]), resamples.weights[:, ranked.order[node]])
-            for node, rule in enumerate(choice.rules)
-        ]
+        ranked, columns = resamples.ranked(), []
+        for node, rule in enumerate(choice.rules):
+            refit = f1_thresholds if rule == self.name else prevalence_thresholds
+            columns.append(refit(ranked.rows([node]), resamples.weights[:, ranked.order[node]]))
         return np.stack(columns, axis=1)
 
 
@@ -68,9 +65,8 @@ class Plugin(ThresholdRule):
 
     def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
         """Choose the thresholds again."""
-        ranked = _ranked(resamples)
-        own = plugin_thresholds(ranked, resamples.weights)
-        return _shrink_to_leaves(own, ranked.hits.sum(axis=1), options)
+        ranked = resamples.ranked()
+        return _shrink_to_leaves(plugin_thresholds(ranked, resamples.weights), ranked.hits.sum(axis=1), options)
 
 
 class Bagged(Plugin):
@@ -89,7 +85,7 @@ class Bagged(Plugin):
 
     def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
         """Choose the thresholds again."""
-        ranked, draws = _ranked(resamples), super().refit(resamples, choice, options)
+        ranked, draws = resamples.ranked(), super().refit(resamples, choice, options)
         for node in (node for node, rule in enumerate(choice.rules) if rule == self.name):
             row, weights = ranked.rows([node]), resamples.weights[:, ranked.order[node]]
             bags = f1_thresholds(row, weights) if resamples.whole_units else _bags(row, options)
@@ -117,21 +113,14 @@ def f1_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None) ->
     """
     f1 = f1_curve(ranked, weights)
     ranks = np.where(f1.max(axis=1) > 0, np.argmax(f1, axis=1) + 1, 0)
-    return ranked.thresholds_at(ranks if weights is None else ranks[None]).reshape(ranks.shape)
+    return ranked.thresholds_at(ranks.reshape(len(ranked.probs), -1)).reshape(ranks.shape)
 
 
 def prevalence_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None) -> Floats:
     """Return the thresholds that call as many samples present as carry the node.
 
     The number called present is the nearest to that wanted which a threshold can give; the smaller of two equally
-    near. Only samples with a known answer count.
-
-    Args:
-        ranked: the samples of N nodes.
-        weights: of one node alone: (R, B) how often each resample holds each ranked sample; None: once.
-
-    Returns:
-        (N,), or (R,) with weights.
+    near. Only samples with a known answer count. Arguments and shapes are those of `f1_thresholds`.
 
     >>> probs, present = np.array([[0.9], [0.5], [0.2]]), np.array([[False], [True], [True]])
     >>> prevalence_thresholds(Ranked.of(probs, present, np.ones_like(present))).round(3)
@@ -142,7 +131,7 @@ def prevalence_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = 
     wanted = (ranked.hits * times).sum(axis=1, keepdims=True)
     distance = np.where(ranked.ends, np.abs(reached - wanted).astype(np.float64), np.inf)
     ranks = np.argmin(np.concatenate([wanted, distance], axis=1), axis=1)
-    return ranked.thresholds_at(ranks if weights is None else ranks[None]).reshape(ranks.shape)
+    return ranked.thresholds_at(ranks.reshape(len(ranked.probs), -1)).reshape(ranks.shape)
 
 
 def plugin_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None) -> Floats:
@@ -166,16 +155,13 @@ def plugin_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None
     """
     if weights is None:
         return _half_expected_f1(ranked.probs, ranked.counted.astype(np.float64))
-    columns = [
-        _half_expected_f1(probs, weights[:, order] * counted)
-        for probs, order, counted in zip(ranked.probs, ranked.order, ranked.counted, strict=True)
-    ]
+    nodes = zip(ranked.probs, ranked.order, ranked.counted, strict=True)
+    columns = [_half_expected_f1(probs, weights[:, order] * counted) for probs, order, counted in nodes]
     return np.stack(columns, axis=1)
 
 
 def _half_expected_f1(probs: Floats, weights: NDArray[np.floating]) -> Floats:
-    expected = np.cumsum(probs * weights, axis=-1)
-    reached = np.cumsum(weights, axis=-1)
+    expected, reached = np.cumsum(probs * weights, axis=-1), np.cumsum(weights, axis=-1)
     whole = reached + expected[..., -1:]
     return np.asarray(np.max(expected / np.where(whole > 0, whole, 1.0), axis=-1))
 
@@ -186,10 +172,6 @@ def _shrink_to_leaves(own: Floats, positives: NDArray[np.integer], options: Thre
     pooled = own[..., list(options.leaves)].mean(axis=-1, keepdims=True)
     shrunk: Floats = share * own + (1 - share) * pooled
     return np.maximum(shrunk, np.finfo(np.float64).tiny)  # a probability of 0 reaches no threshold
-
-
-def _ranked(resamples: Resamples) -> Ranked:
-    return Ranked.of(resamples.probs, resamples.targets.present, resamples.targets.known, ordered=True)
 
 
 def _bags(row: Ranked, options: ThresholdOptions) -> Floats:
@@ -203,10 +185,8 @@ def _bags(row: Ranked, options: ThresholdOptions) -> Floats:
     fresh = np.diff(np.cumsum(row.hits[0])[ends], prepend=0) > 0  # equals are one step, that holds a positive or none
     behind = ends[fresh & (f1[ends] >= f1.max() - _FAR)]
     places = behind[np.unique(np.linspace(0, len(behind) - 1, _PLACES).round().astype(int))]
-    hits, others = (
-        np.diff(np.concatenate([[0], np.cumsum(which)[places], [which.sum()]]))
-        for which in (row.hits[0], row.counted[0] & ~row.hits[0])
-    )
+    both = (row.hits[0], row.counted[0] & ~row.hits[0])
+    hits, others = (np.diff(np.concatenate([[0], np.cumsum(one)[places], [one.sum()]])) for one in both)
     rng = np.random.default_rng(options.seed)
     shape = (options.resamples or _BAGS, len(places) + 1)
     found = np.cumsum(rng.poisson(hits, shape), axis=1)

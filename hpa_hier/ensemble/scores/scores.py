@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,7 +35,21 @@ class Scores:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "logits", np.ascontiguousarray(self.logits, dtype=np.float64))
-        _check(self)
+        shape = (len(self.ids), len(self.nodes))
+        if self.logits.shape != shape:
+            raise UserError(
+                f"scores of '{self.name}' have shape {self.logits.shape}, but {shape[0]} ids and {shape[1]} nodes"
+            )
+        for what, values in (("id", self.ids), ("node", self.nodes)):
+            if len(set(values)) != len(values):
+                twice = Counter(values).most_common(1)[0][0]
+                raise UserError(f"scores of '{self.name}' name the {what} '{twice}' twice; keep one")
+        wrong = np.argwhere(~np.isfinite(self.logits))
+        for row, column in wrong[:1]:
+            raise UserError(
+                f"scores of '{self.name}': {self.logits[row, column]} for '{self.nodes[column]}' of "
+                f"'{self.ids[row]}'; scores must be finite, {len(wrong)} are not"
+            )
 
     def take(self, ids: Sequence[str]) -> Scores:
         """Return the rows of these ids, in this order.
@@ -100,40 +115,21 @@ def align(members: Iterable[Scores], ids: Sequence[str] | None = None) -> tuple[
     """
     ordered = sorted(members, key=lambda scores: scores.name)
     names = [scores.name for scores in ordered]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"two members are called '{twice[0]}'; names must differ")
+    for name, after in pairwise(names):
+        if name == after:
+            raise UserError(f"two members are called '{name}'; names must differ")
     if not ordered:
         raise UserError("no member to combine; train at least one")
     wanted = ordered[0].ids if ids is None else tuple(ids)
     result = tuple(scores.take(wanted) for scores in ordered)
     for before in ordered:
-        if len(before.ids) != len(wanted):
-            more = sorted(set(before.ids) - set(wanted))
+        more = sorted(set(before.ids) - set(wanted))
+        if more:
             raise UserError(
                 f"member '{before.name}' also scores {_some(more)}, which others do not; "
                 "all members must score the same samples"
             )
     return result
-
-
-def _check(scores: Scores) -> None:
-    shape = (len(scores.ids), len(scores.nodes))
-    if scores.logits.shape != shape:
-        raise UserError(
-            f"scores of '{scores.name}' have shape {scores.logits.shape}, but {shape[0]} ids and {shape[1]} nodes"
-        )
-    for what, values in (("id", scores.ids), ("node", scores.nodes)):
-        if len(set(values)) != len(values):
-            twice, _ = Counter(values).most_common(1)[0]
-            raise UserError(f"scores of '{scores.name}' name the {what} '{twice}' twice; keep one")
-    finite = np.isfinite(scores.logits)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise UserError(
-            f"scores of '{scores.name}': {scores.logits[row, column]} for '{scores.nodes[column]}' of "
-            f"'{scores.ids[row]}'; scores must be finite, {int((~finite).sum())} are not"
-        )
 
 
 def _some(values: Sequence[str]) -> str:
