@@ -23,19 +23,12 @@ _LEVEL = 0.95  # of the intervals of metrics
 
 @dataclass(frozen=True)
 class Accepted:
-    """The ensemble to use and how that was decided.
+    """The ensemble to use and how that was decided."""
 
-    Attributes:
-        ensemble: the aggregate, or the mean where the aggregate was not shown to be better.
-        uses_baseline: whether it is the mean, of the baseline's members where there is a baseline.
-        verdict: what was compared.
-        baseline: the mean of the baseline's members, used or not; None where there is no baseline.
-    """
-
-    ensemble: Ensemble
-    uses_baseline: bool
-    verdict: Verdict
-    baseline: Ensemble | None
+    ensemble: Ensemble  # the aggregate, or the mean where the aggregate was not shown to be better
+    uses_baseline: bool  # whether it is the mean, of the baseline's members where there is a baseline
+    verdict: Verdict  # what was compared
+    baseline: Ensemble | None  # the mean of the baseline's members, used or not; None where there is no baseline
 
 
 def fit_accepted(given: FitData, baseline: FitData | None, taxonomy: Taxonomy, settings: EnsembleSettings) -> Accepted:
@@ -71,13 +64,9 @@ def describe_acceptance(ensemble: Ensemble) -> str:
 
 
 def compare(ours: OutOfFold, theirs: OutOfFold, taxonomy: Taxonomy, confidence: float) -> Verdict:
-    """Compare two systems out of fold, paired, on the leaves.
+    """Compare the aggregate (`ours`) with the mean, out of fold, paired, on the leaves.
 
-    Args:
-        ours: of the aggregate.
-        theirs: of the mean, for the same samples.
-        taxonomy: names the leaves.
-        confidence: in (0, 1), of the one-sided bounds.
+    The bounds are one-sided, of `confidence` in (0, 1).
     """
     leaves = np.array([taxonomy.column[leaf] for leaf in taxonomy.leaves])
     mine, others = (_measure(system, leaves, ours.units) for system in (ours, theirs))
@@ -90,6 +79,9 @@ def compare(ours: OutOfFold, theirs: OutOfFold, taxonomy: Taxonomy, confidence: 
     lower = {n: float(np.nanquantile(v[1:], 1 - confidence).clip(max=v[0])) for n, v in differences.items()}
     upper = {n: float(np.nanquantile(v[1:], confidence)) for n, v in differences.items()}
     positives = (ours.truth.present & ours.truth.known)[:, leaves].sum(axis=0)
+    ap, macro = (
+        [_class_metric(mine[n][:, j], others[n][:, j]) for j in range(len(leaves))] for n in ("mean_ap", "macro_f1")
+    )
     comparison = Comparison(
         confidence=confidence,
         difference=Pair(**{n: float(v[0]) for n, v in differences.items()}),
@@ -98,12 +90,7 @@ def compare(ours: OutOfFold, theirs: OutOfFold, taxonomy: Taxonomy, confidence: 
         ensemble=IntervalPair(**{n: _with_interval(v) for n, v in one.items()}),
         mean=Pair(**{n: float(v[0]) for n, v in other.items()}),
         classes=tuple(
-            ClassRow(
-                node=leaf,
-                positives=int(positives[j]),
-                ap=_class_metric(mine["mean_ap"][:, j], others["mean_ap"][:, j]),
-                f1=_class_metric(mine["macro_f1"][:, j], others["macro_f1"][:, j]),
-            )
+            ClassRow(node=leaf, positives=int(positives[j]), ap=ap[j], f1=macro[j])
             for j, leaf in enumerate(taxonomy.leaves)
         ),
     )

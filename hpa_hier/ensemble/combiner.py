@@ -24,21 +24,13 @@ from hpa_hier.taxonomy import Taxonomy
 
 @dataclass(frozen=True)
 class Combiner:
-    """Calibrate, multiply by missing factors, aggregate, reconcile; each sample on its own.
+    """Calibrate, multiply by missing factors, aggregate, reconcile; each sample on its own."""
 
-    Attributes:
-        taxonomy: the label tree; all columns are as its nodes.
-        calibrations: by member, in the order of their names; each knows its member's nodes.
-        factors: member → the node whose probability its answers are multiplied by, where there is one.
-        aggregate: the fitted rule.
-        reconciler: the fitted rule.
-    """
-
-    taxonomy: Taxonomy
-    calibrations: Mapping[str, Calibration]
-    factors: Mapping[str, str]
-    aggregate: Aggregate
-    reconciler: Reconciler
+    taxonomy: Taxonomy  # the label tree; all columns are as its nodes
+    calibrations: Mapping[str, Calibration]  # by member, in the order of their names; each knows its member's nodes
+    factors: Mapping[str, str]  # member → the node whose probability its answers are multiplied by, where there is one
+    aggregate: Aggregate  # the fitted rule
+    reconciler: Reconciler  # the fitted rule
 
     @classmethod
     def fit(cls, data: FitData, taxonomy: Taxonomy, settings: EnsembleSettings) -> Self:
@@ -75,12 +67,7 @@ class Combiner:
     def probs(self, members: Sequence[Scores], available: Bools | None = None) -> tuple[Floats, Floats]:
         """Return the probabilities of every node, (B, N): after aggregation, and after reconciliation.
 
-        Args:
-            members: scores of exactly the members it was fitted with, of the same samples, in any order.
-            available: (E, B) which member scored which sample, members by name; None: all scored all.
-
-        Raises:
-            UserError: a member is missing, or scores other nodes than those it was fitted with.
+        Arguments and errors are those of `Ensemble.predict`.
         """
         values = np.stack(self.calibrate(members))
         every = np.ones(values.shape[:2], bool)

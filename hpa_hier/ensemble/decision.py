@@ -18,29 +18,20 @@ from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
+Units = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Decision:
-    """Thresholds, closure under the tree (the true-path rule), and safe answers; each sample on its own.
+    """Thresholds, closure under the tree (the true-path rule), and safe answers; each sample on its own."""
 
-    Attributes:
-        taxonomy: the label tree; all columns are as its nodes.
-        thresholds: one for every node.
-        safe: (N,) what a node's probability must reach to be a safe answer; infinite where none is.
-    """
-
-    taxonomy: Taxonomy
-    thresholds: Thresholds
-    safe: Floats
+    taxonomy: Taxonomy  # the label tree; all columns are as its nodes
+    thresholds: Thresholds  # one for every node
+    safe: Floats  # (N,) what a node's probability must reach to be a safe answer; infinite where none is
 
     @classmethod
     def fit(
-        cls,
-        probs: Floats,
-        targets: Targets,
-        taxonomy: Taxonomy,
-        settings: EnsembleSettings,
-        units: NDArray[np.int64] | None = None,
+        cls, probs: Floats, targets: Targets, taxonomy: Taxonomy, settings: EnsembleSettings, units: Units | None = None
     ) -> Self:
         """Fit on probabilities that were not fitted on the same samples.
 

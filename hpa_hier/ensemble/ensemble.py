@@ -17,59 +17,36 @@ from hpa_hier.taxonomy import Taxonomy
 
 @dataclass(frozen=True)
 class EnsembleMember:
-    """Which member an ensemble combines.
+    """Which member an ensemble combines."""
 
-    Attributes:
-        name: the member's name.
-        renamed: node names of the member that the taxonomy has since changed, old to new.
-        digest: SHA-256 of the member's `member.json` when the ensemble was fitted; "" where it has none.
-    """
-
-    name: str
+    name: str  # the member's name
+    # node names of the member that the taxonomy has since changed, old to new
     renamed: dict[str, str] = field(default_factory=dict)
-    digest: str = ""
+    digest: str = ""  # SHA-256 of the member's `member.json` when the ensemble was fitted; "" where it has none
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What an ensemble says of samples; columns as `nodes`.
+    """What an ensemble says of samples; columns as `nodes`."""
 
-    Attributes:
-        ids: B sample ids.
-        nodes: N node names.
-        raw: (B, N) probabilities after aggregation.
-        probs: (B, N) after reconciliation; no node more likely than a node above it.
-        thresholds: (N,).
-        present: (B, N) closed decisions.
-        safe: each sample's safe answers.
-    """
-
-    ids: tuple[str, ...]
-    nodes: tuple[str, ...]
-    raw: Floats
-    probs: Floats
-    thresholds: Floats
-    present: Bools
-    safe: SafeAnswers
+    ids: tuple[str, ...]  # B sample ids
+    nodes: tuple[str, ...]  # N node names
+    raw: Floats  # (B, N) probabilities after aggregation
+    probs: Floats  # (B, N) after reconciliation; no node more likely than a node above it
+    thresholds: Floats  # (N,)
+    present: Bools  # (B, N) closed decisions
+    safe: SafeAnswers  # each sample's safe answers
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Everything that turns members' scores into labels.
+    """Everything that turns members' scores into labels."""
 
-    Attributes:
-        taxonomy: the label tree; all columns are as its nodes.
-        members: by name.
-        combiner: from scores to probabilities.
-        decision: from probabilities to labels.
-        about: where it was fitted and how, as kept in its file.
-    """
-
-    taxonomy: Taxonomy
-    members: tuple[EnsembleMember, ...]
-    combiner: Combiner
-    decision: Decision
-    about: dict[str, Any] = field(default_factory=dict)
+    taxonomy: Taxonomy  # the label tree; all columns are as its nodes
+    members: tuple[EnsembleMember, ...]  # by name
+    combiner: Combiner  # from scores to probabilities
+    decision: Decision  # from probabilities to labels
+    about: dict[str, Any] = field(default_factory=dict)  # where it was fitted and how, as kept in its file
 
     @property
     def aggregate(self) -> str:

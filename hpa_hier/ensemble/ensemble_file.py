@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
@@ -30,8 +30,8 @@ FILE = "ensemble.json"
 FLAT_FILE = "flat.json"  # the compute-matched baseline, fitted the same way
 
 
-class _Strict(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
-    pass
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Member(_Strict):
@@ -45,7 +45,9 @@ class _Calibration(_Strict):
     nodes: dict[str, dict[str, Any]]
 
 
-class _Rule(BaseModel, extra="allow", frozen=True):
+class _Rule(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
     rule: str
 
 

@@ -24,19 +24,12 @@ _FEWEST = 10  # samples a fold, below which there are fewer folds
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """What ensembles fitted on the other folds say of each sample.
+    """What ensembles fitted on the other folds say of each sample."""
 
-    Attributes:
-        truth: of the B samples.
-        units: B names of what belongs together.
-        probs: (B, N), out of fold.
-        present: (B, N) closed decisions, by thresholds fitted on the other folds' out-of-fold probabilities.
-    """
-
-    truth: Truth
-    units: tuple[str, ...]
-    probs: Floats
-    present: Bools
+    truth: Truth  # of the B samples
+    units: tuple[str, ...]  # B names of what belongs together
+    probs: Floats  # (B, N), out of fold
+    present: Bools  # (B, N) closed decisions, by thresholds fitted on the other folds' out-of-fold probabilities
 
 
 def fit(members: Sequence[Scores], truth: Truth, taxonomy: Taxonomy, settings: EnsembleSettings) -> Ensemble:

@@ -16,19 +16,12 @@ _DONE = 1e-8  # change of a parameter at which the steps end
 
 @dataclass(frozen=True)
 class LogisticProblem:
-    """n regressions on the same B samples.
+    """n regressions on the same B samples."""
 
-    Attributes:
-        x: (n, B, k) inputs.
-        goals: (n, B) in [0, 1].
-        counted: (n, B) how often each sample counts.
-        base: (n, B) logits that the inputs' sum is added to; None: 0.
-    """
-
-    x: Floats
-    goals: Floats
-    counted: Floats
-    base: Floats | None = None
+    x: Floats  # (n, B, k) inputs
+    goals: Floats  # (n, B) in [0, 1]
+    counted: Floats  # (n, B) how often each sample counts
+    base: Floats | None = None  # (n, B) logits that the inputs' sum is added to; None: 0
 
     def logits(self, parameters: Floats) -> Floats:
         """Return the logits (n, B) of parameters (n, k)."""

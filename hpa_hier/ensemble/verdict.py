@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 METRICS = {"mean_ap": "mean AP", "macro_f1": "macro F1"}
 
 
-class _Frozen(BaseModel, extra="forbid", frozen=True):
-    pass
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Pair(_Frozen):
@@ -54,38 +54,22 @@ class ClassRow(_Frozen):
 
 
 class Comparison(_Frozen):
-    """Two systems compared out of fold: an aggregate and a mean.
+    """Two systems compared out of fold: an aggregate and a mean."""
 
-    Attributes:
-        confidence: of the one-sided bounds, in (0, 1).
-        difference: the aggregate minus the mean.
-        lower: lower bounds of the differences.
-        upper: upper bounds.
-        ensemble: the aggregate.
-        mean: what it is compared with.
-        classes: each leaf.
-    """
-
-    confidence: float
-    difference: Pair
-    lower: Pair
+    confidence: float  # of the one-sided bounds, in (0, 1)
+    difference: Pair  # the aggregate minus the mean
+    lower: Pair  # bounds of the difference
     upper: Pair
-    ensemble: IntervalPair
+    ensemble: IntervalPair  # the aggregate
     mean: Pair
-    classes: tuple[ClassRow, ...]
+    classes: tuple[ClassRow, ...]  # each leaf
 
 
 class Verdict(_Frozen):
-    """Whether the aggregate is used.
+    """Whether the aggregate is used."""
 
-    Attributes:
-        accepted: None where nothing was to be decided.
-        why: nothing was compared; "" where it was.
-        comparison: None where nothing was compared.
-    """
-
-    accepted: bool | None = None
-    why: str = ""
+    accepted: bool | None = None  # None where nothing was to be decided
+    why: str = ""  # nothing was compared
     comparison: Comparison | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +84,7 @@ class Verdict(_Frozen):
         if not kept.get("decided"):
             return cls(accepted=kept.get("accepted"), why=str(kept.get("why", "")))
         comparison = {name: kept[name] for name in Comparison.model_fields}
-        return cls(accepted=kept["accepted"], comparison=Comparison.model_validate(comparison))
+        return cls.model_validate({"accepted": kept["accepted"], "comparison": comparison})
 
     def describe(self) -> str:
         """Describe the verdict in one line."""

@@ -17,7 +17,7 @@ def resamples(unit: npt.NDArray[np.integer], number: int, rng: np.random.Generat
 
     Args:
         unit: (B,) number, from 0, of what each sample is resampled with: its antibody, or itself alone.
-        number: resamples.
+        number: of resamples.
         rng: consumed in one fixed order, so that the weights do not depend on how they are chunked.
 
     Yields:

@@ -15,21 +15,13 @@ _ABOVE_ALL = float(np.nextafter(1.0, 2.0))  # the threshold that even a probabil
 
 @dataclass(frozen=True)
 class Ranked:
-    """Samples of every node by falling probability; a rank k calls the first k of them present.
+    """Samples of every node by falling probability; a rank k calls the first k of them present."""
 
-    Attributes:
-        order: (N, B) rows of the samples; (N, 0) where they were not asked for.
-        probs: (N, B), falling.
-        hits: (N, B) True where the sample carries the node and that is known.
-        counted: (N, B) False where the annotation does not say.
-        ends: (N, B) True at the last of equal probabilities: only there can a threshold lie.
-    """
-
-    order: NDArray[np.intp]
-    probs: Floats
-    hits: Bools
-    counted: Bools
-    ends: Bools
+    order: NDArray[np.intp]  # (N, B) rows of the samples; (N, 0) where they were not asked for
+    probs: Floats  # (N, B), falling
+    hits: Bools  # (N, B) True where the sample carries the node and that is known
+    counted: Bools  # (N, B) False where the annotation does not say
+    ends: Bools  # (N, B) True at the last of equal probabilities: only there can a threshold lie
 
     @classmethod
     def of(cls, probs: Floats, present: Bools, known: Bools, *, ordered: bool = False) -> Ranked:

@@ -66,8 +66,7 @@ def ratio(part: Floats, whole: Floats) -> Floats:
     >>> ratio(np.array([1.0, 0.0]), np.array([2.0, 0.0]))
     array([0.5, nan])
     """
-    safe = np.where(whole == 0, 1, whole)
-    return np.where(whole == 0, np.nan, part / safe)
+    return np.where(whole == 0, np.nan, part / np.where(whole == 0, 1, whole))
 
 
 def count(present: Bools, targets: Bools, known: Bools, weights: Floats | None = None) -> Counts:
@@ -269,9 +268,7 @@ def brier(probs: Floats, targets: Bools, known: Bools, weights: Floats | None = 
 def edge_violations(probs: Floats, edges: npt.NDArray[np.intp]) -> Floats:
     """Return, (B,), the share of edges on which the child is more probable than its parent.
 
-    Args:
-        probs: (B, N).
-        edges: (E, 2) child and parent columns.
+    Edges are (E, 2) child and parent columns, of probs (B, N).
 
     >>> edge_violations(np.array([[0.2, 0.7], [0.7, 0.2]]), np.array([[1, 0]]))
     array([1., 0.])

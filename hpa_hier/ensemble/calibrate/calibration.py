@@ -15,19 +15,13 @@ from hpa_hier.metrics.arrays import Floats
 
 @dataclass(frozen=True)
 class Calibration(ABC):
-    """A fitted rule: slope * logit + offset. A new one is a class like this and a row in `rules.CALIBRATIONS`.
-
-    Attributes:
-        nodes: n node names.
-        slope: (n,), above 0.
-        offset: (n,).
-    """
+    """A fitted rule: slope * logit + offset. A new one is a class like this and a row in `rules.CALIBRATIONS`."""
 
     name: ClassVar[str]
 
-    nodes: tuple[str, ...]
-    slope: Floats
-    offset: Floats
+    nodes: tuple[str, ...]  # n node names
+    slope: Floats  # (n,), above 0
+    offset: Floats  # (n,)
 
     @classmethod
     @abstractmethod

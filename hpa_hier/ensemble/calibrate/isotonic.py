@@ -18,17 +18,11 @@ from hpa_hier.metrics.arrays import Floats
 
 @dataclass(frozen=True)
 class Curve:
-    """A rising line from logits to logits, straight between its knots and level beyond them.
+    """A rising line from logits to logits, straight between its knots and level beyond them."""
 
-    Attributes:
-        knots: (k,) logits, rising.
-        heights: (k,) calibrated logits, not falling.
-        share: in [0, 1], how much the curve counts beside the line of slope and offset.
-    """
-
-    knots: tuple[float, ...]
-    heights: tuple[float, ...]
-    share: float
+    knots: tuple[float, ...]  # (k,) logits, rising
+    heights: tuple[float, ...]  # (k,) calibrated logits, not falling
+    share: float  # in [0, 1], how much the curve counts beside the line of slope and offset
 
     def bend(self, logits: Floats, line: Floats) -> Floats:
         """Return the calibrated logits (B,) of logits (B,), given those of the line.

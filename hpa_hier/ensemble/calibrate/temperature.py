@@ -13,7 +13,7 @@ from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.calibrate.calibration import Calibration
 from hpa_hier.metrics.arrays import Floats
 
-SMALLEST_SLOPE = 1e-3  # calibration never turns a member's order round, nor flattens it
+_SMALLEST_SLOPE = 1e-3  # calibration never turns a member's order round, nor flattens it
 _SCALE_LIMIT = 10.0  # root mean square of scores from which they are no logits, and bounds go by their own unit
 _STEEPEST = 100.0  # slope of a temperature that separable logits would drive to infinity
 
@@ -30,7 +30,7 @@ class Temperature(Calibration):
     def fit(cls, nodes: tuple[str, ...], logits: Floats, targets: Targets, shrink: float) -> Self:
         """Fit the slope; `shrink` is not used: one number for all nodes has positives enough."""
         x, present = logits[targets.known], targets.present[targets.known]
-        scale = root_mean_square(x)
+        scale = (float(np.sqrt((x**2).mean())) if x.size else 0.0) or 1.0  # root mean square
         x = x / scale
 
         def rise(slope: float) -> float:
@@ -46,16 +46,7 @@ def smallest_slope(scale: float) -> float:
     >>> smallest_slope(2.0)
     0.002
     """
-    return SMALLEST_SLOPE * min(scale, _SCALE_LIMIT)
-
-
-def root_mean_square(values: Floats) -> float:
-    """Return the root mean square; 1 where it is 0 or there are no values.
-
-    >>> root_mean_square(np.array([3.0, -3.0]))
-    3.0
-    """
-    return float(np.sqrt((values**2).mean())) or 1.0 if values.size else 1.0
+    return _SMALLEST_SLOPE * min(scale, _SCALE_LIMIT)
 
 
 def root_of_rising(function: Callable[[float], float], low: float, high: float, guess: float) -> float:

@@ -21,17 +21,11 @@ Levels = tuple[tuple[int, ...], ...]  # columns of the nodes by depth, top first
 
 @dataclass(frozen=True)
 class MemberLogits:
-    """Members' calibrated logits of the same samples.
+    """Members' calibrated logits of the same samples."""
 
-    Attributes:
-        values: (E, B, N); anything finite where a member does not answer.
-        covers: (E, N) which member answers for which node.
-        available: (E, B) which member scored which sample.
-    """
-
-    values: Floats
-    covers: Bools
-    available: Bools
+    values: Floats  # (E, B, N); anything finite where a member does not answer
+    covers: Bools  # (E, N) which member answers for which node
+    available: Bools  # (E, B) which member scored which sample
 
     @classmethod
     def fill(cls, values: Floats, covers: Bools, available: Bools) -> MemberLogits:
@@ -58,17 +52,11 @@ class MemberLogits:
 
 @dataclass(frozen=True)
 class Layout:
-    """What rows and columns of a fitted aggregate are called.
+    """What rows and columns of a fitted aggregate are called."""
 
-    Attributes:
-        members: E names.
-        covers: (E, N) which member answers for which node.
-        taxonomy: its nodes are the N columns.
-    """
-
-    members: tuple[str, ...]
-    covers: Bools
-    taxonomy: Taxonomy
+    members: tuple[str, ...]  # E names
+    covers: Bools  # (E, N) which member answers for which node
+    taxonomy: Taxonomy  # its nodes are the N columns
 
     def by_name(self, values: Floats) -> dict[str, dict[str, float]]:
         """Name the values (E, N) that are not 0."""

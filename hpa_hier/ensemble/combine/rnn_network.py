@@ -56,7 +56,7 @@ def correct(levels: Levels, parameters: Tensors, features: NDArray[np.float32], 
         features: (B, F) from `rnn.features`.
         total: (B, N) the members' sum.
     """
-    network = _network(levels, features.shape[1])
+    network = CorrectingRnn(features.shape[1], levels, _HIDDEN, _NODE_DROPOUT)
     network.load_state_dict({name: torch.from_numpy(values.copy()) for name, values in parameters.items()})
     network.eval()
     added = np.empty_like(total)
@@ -75,7 +75,7 @@ def train(levels: Levels, features: NDArray[np.float32], total: Floats, targets:
     """
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(_SEED)
-        network = _network(levels, features.shape[1])
+        network = CorrectingRnn(features.shape[1], levels, _HIDDEN, _NODE_DROPOUT)
         for answer in network.answer:  # it begins by adding nothing
             nn.init.zeros_(answer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(answer.bias)  # type: ignore[arg-type]
@@ -106,10 +106,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _network(levels: Levels, inputs: int) -> CorrectingRnn:
-    return CorrectingRnn(inputs, levels, _HIDDEN, _NODE_DROPOUT)
 
 
 def _fill_up(rows: NDArray[np.floating]) -> Tensor:

@@ -19,20 +19,15 @@ from hpa_hier.metrics.ranking import Ranked
 class ThresholdOptions:
     """What rules may ask for.
 
-    Attributes:
-        leaves: columns of the leaves.
-        fixed: the value of the rule `fixed`.
-        small_class: nodes with fewer positives get the prevalence threshold under `f1`, the plugin one under `bagged`;
-            the positives at which a plugin threshold's own value counts half.
-        resamples: for a threshold's interval; 0 for none.
-        seed: of the resamples.
+    Nodes with fewer positives than `small_class` get the prevalence threshold under `f1`, the plugin one under
+    `bagged`; so many positives make a plugin threshold's own value count half.
     """
 
-    leaves: Sequence[int]
-    fixed: float = 0.5
+    leaves: Sequence[int]  # columns of the leaves
+    fixed: float = 0.5  # the value of the rule `fixed`
     small_class: int = 20
-    resamples: int = 200
-    seed: int = 0
+    resamples: int = 200  # for a threshold's interval; 0 for none
+    seed: int = 0  # of the resamples
 
 
 @dataclass(frozen=True)
@@ -45,19 +40,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Resamples:
-    """Held-out samples, and how often each of R resamples holds each.
+    """Held-out samples, and how often each of R resamples holds each."""
 
-    Attributes:
-        probs: (B, N).
-        targets: (B, N).
-        weights: (R, B) whole numbers.
-        whole_units: whether samples were drawn in groups, so that they are not independent.
-    """
-
-    probs: Floats
-    targets: Targets
-    weights: NDArray[np.float32]
-    whole_units: bool
+    probs: Floats  # (B, N)
+    targets: Targets  # (B, N)
+    weights: NDArray[np.float32]  # (R, B) whole numbers
+    whole_units: bool  # samples were drawn in groups, so that they are not independent
 
     def ranked(self) -> Ranked:
         """Rank the samples, and keep their order for the weights."""

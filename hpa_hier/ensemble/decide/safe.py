@@ -17,15 +17,10 @@ UNSURE = "unsure"
 
 @dataclass(frozen=True)
 class SafeAnswers:
-    """One answer for each sample.
+    """One answer for each sample."""
 
-    Attributes:
-        column: (B,) the node's column; -1 for unsure.
-        confidence: (B,) its probability; 0 for unsure.
-    """
-
-    column: NDArray[np.intp]
-    confidence: Floats
+    column: NDArray[np.intp]  # (B,) the node's column; -1 for unsure
+    confidence: Floats  # (B,) its probability; 0 for unsure
 
 
 def safe_thresholds(probs: Floats, targets: Targets, precision: float) -> Floats:

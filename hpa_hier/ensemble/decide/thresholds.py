@@ -22,23 +22,14 @@ INTERVAL = (0.025, 0.975)  # quantiles of a threshold's bootstrap interval
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What a node's probability must reach for the node to be present.
+    """What a node's probability must reach for the node to be present."""
 
-    Attributes:
-        nodes: N node names.
-        values: (N,) in [0, 1], or the next number above 1 where nothing may be present.
-        rules: the rule behind each value: a row of `THRESHOLDS`, prevalence or hand.
-        low: (N,) lower end of the bootstrap interval; NaN where none was drawn.
-        high: (N,) upper end.
-        positives: (N,) samples that carry the node, where the values were fitted.
-    """
-
-    nodes: tuple[str, ...]
-    values: Floats
-    rules: tuple[str, ...]
-    low: Floats
-    high: Floats
-    positives: NDArray[np.int64]
+    nodes: tuple[str, ...]  # N node names
+    values: Floats  # (N,) in [0, 1], or the next number above 1 where nothing may be present
+    rules: tuple[str, ...]  # the rule behind each value: a row of `THRESHOLDS`, prevalence or hand
+    low: Floats  # (N,) lower end of the bootstrap interval; NaN where none was drawn
+    high: Floats  # (N,) upper end
+    positives: NDArray[np.int64]  # (N,) samples that carry the node, where the values were fitted
 
     def to_json(self) -> dict[str, dict[str, Any]]:
         """Return everything by node; a bound that is NaN is None."""
@@ -58,10 +49,7 @@ class Thresholds:
         return cls(tuple(kept), column("value"), rules, column("low"), column("high"), column("positives").astype(int))
 
     def set_by_hand(self, values: Mapping[str, float]) -> Self:
-        """Put values set by hand in the place of fitted ones; they have no interval.
-
-        Args:
-            values: node → threshold in (0, 1).
+        """Put values set by hand, node → threshold in (0, 1), in the place of fitted ones; they have no interval.
 
         Raises:
             UserError: no such node.

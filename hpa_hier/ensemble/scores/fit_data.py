@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 
@@ -13,27 +14,19 @@ from hpa_hier.metrics.arrays import Bools
 
 @dataclass(frozen=True)
 class FitData:
-    """What an ensemble is fitted on; rows of all parts belong together.
+    """What an ensemble is fitted on; rows of all parts belong together."""
 
-    Attributes:
-        members: E members' scores of the same B samples, by name.
-        available: (E, B) which member scored which sample.
-        truth: targets of these samples.
-        units: B names of what must not be split between folds; "" is alone.
-    """
-
-    members: tuple[Scores, ...]
-    available: Bools
-    truth: Truth
-    units: tuple[str, ...]
+    members: tuple[Scores, ...]  # E members' scores of the same B samples, by name
+    available: Bools  # (E, B) which member scored which sample
+    truth: Truth  # targets of these samples
+    units: tuple[str, ...]  # B names of what must not be split between folds; "" is alone
 
     def rows(self, chosen: Bools) -> FitData:
         """Return these samples alone; chosen is (B,)."""
-        index = np.flatnonzero(chosen)
-        ids = tuple(self.truth.ids[i] for i in index)
-        members = tuple(replace(scores, ids=ids, logits=scores.logits[index]) for scores in self.members)
-        truth = Truth(ids, self.truth.present[index], self.truth.known[index])
-        return FitData(members, self.available[:, index], truth, tuple(self.units[i] for i in index))
+        ids, units = tuple(compress(self.truth.ids, chosen)), tuple(compress(self.units, chosen))
+        members = tuple(replace(scores, ids=ids, logits=scores.logits[chosen]) for scores in self.members)
+        truth = Truth(ids, self.truth.present[chosen], self.truth.known[chosen])
+        return FitData(members, self.available[:, chosen], truth, units)
 
     def without_factors(self) -> FitData:
         """Take what members answer as it is, also where they saw one node's images only."""
@@ -53,10 +46,8 @@ def fit_data(
         units: for each of truth's samples, what it belongs to, as its antibody; None: each is alone.
     """
     ids = sorted(members[0].ids) if members else []
-    scored = align(members, ids)
-    if available is None:
-        known = np.ones((len(scored), len(ids)), bool)
-    else:
+    scored, known = align(members, ids), np.ones((len(members), len(ids)), bool)
+    if available is not None:
         names, place = [one.name for one in members], {sample: i for i, sample in enumerate(members[0].ids)}
         order = [names.index(scores.name) for scores in scored]
         known = available[order][:, [place[sample] for sample in ids]]

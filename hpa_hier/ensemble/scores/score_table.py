@@ -24,17 +24,11 @@ _NEAREST_TO_SURE = 1e-5  # probabilities are kept this far from 0 and 1: tables 
 
 @dataclass(frozen=True)
 class JoinedScores:
-    """Tables of several models over the samples that can be answered for.
+    """Tables of several models over the samples that can be answered for."""
 
-    Attributes:
-        members: E scores of the same samples, zeros where a model does not know a sample.
-        available: (E, B) which model knows which sample.
-        unanswered: ids for which no model answers for some leaf, and that leaf.
-    """
-
-    members: tuple[Scores, ...]
-    available: Bools
-    unanswered: tuple[tuple[str, str], ...]
+    members: tuple[Scores, ...]  # E scores of the same samples, zeros where a model does not know a sample
+    available: Bools  # (E, B) which model knows which sample
+    unanswered: tuple[tuple[str, str], ...]  # ids for which no model answers for some leaf, and that leaf
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -45,11 +39,7 @@ class JoinedScores:
 def read_scores(name: str, path: Path, kind: ScoreKind, taxonomy: Taxonomy) -> Scores:
     """Read a model's scores: the first column holds ids, the others are named by nodes (or by their labels).
 
-    Args:
-        name: what to call the model.
-        path: the CSV file.
-        kind: what the numbers are; given by the user, never guessed.
-        taxonomy: the label tree.
+    What the numbers are (`kind`) is given by the user, never guessed.
 
     Raises:
         UserError: a column is no node, an id appears twice, a number is none or out of range, or nothing is there.
@@ -58,10 +48,8 @@ def read_scores(name: str, path: Path, kind: ScoreKind, taxonomy: Taxonomy) -> S
     if table is None or not _is_sound(table, kind):
         table = _read_cells(path, kind)
     nodes = _nodes(path, table.columns, taxonomy)
-    sure = _NEAREST_TO_SURE
-    return Scores(
-        name, table.ids, nodes, table.values if kind == "logits" else logit(table.values.clip(sure, 1 - sure))
-    )
+    values = table.values if kind == "logits" else logit(table.values.clip(_NEAREST_TO_SURE, 1 - _NEAREST_TO_SURE))
+    return Scores(name, table.ids, nodes, values)
 
 
 def _is_sound(table: NumberTable, kind: ScoreKind) -> bool:
@@ -118,12 +106,9 @@ def join_tables(tables: Sequence[Scores], taxonomy: Taxonomy, ids: Sequence[str]
     if not whole.any():
         why = f"; no table answers for the leaf '{lost[0][1]}' of '{lost[0][0]}'" if lost else ""
         raise UserError(f"no sample is left that the score tables answer for in every leaf{why}")
-    kept = np.flatnonzero(whole)
-    names = tuple(wanted[i] for i in kept)
-    scores = tuple(
-        Scores(one.name, names, one.nodes, logits[kept]) for one, logits in zip(tables, members, strict=True)
-    )
-    return JoinedScores(scores, available[:, kept], tuple(lost))
+    names, both = tuple(wanted[i] for i in np.flatnonzero(whole)), zip(tables, members, strict=True)
+    scores = tuple(Scores(one.name, names, one.nodes, logits[whole]) for one, logits in both)
+    return JoinedScores(scores, available[:, whole], tuple(lost))
 
 
 def describe_coverage(tables: Sequence[Scores], samples: int, taxonomy: Taxonomy, available: Bools) -> list[str]:

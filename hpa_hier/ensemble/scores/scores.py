@@ -16,21 +16,14 @@ from hpa_hier.metrics.arrays import Bools, Floats
 
 @dataclass(frozen=True)
 class Scores:
-    """One member's logits.
+    """One member's logits."""
 
-    Attributes:
-        name: the member's name.
-        ids: B sample ids, each once.
-        nodes: n node names, each once.
-        logits: (B, n), finite.
-        given: the node that every image of its training carried, whose probability its answers lack; "" where it was
-            trained on all images.
-    """
-
-    name: str
-    ids: tuple[str, ...]
-    nodes: tuple[str, ...]
-    logits: Floats
+    name: str  # the member's name
+    ids: tuple[str, ...]  # B sample ids, each once
+    nodes: tuple[str, ...]  # n node names, each once
+    logits: Floats  # (B, n), finite
+    # the node that every image of its training carried, whose probability its answers lack; "" where it was trained on
+    # all images
     given: str = ""
 
     def __post_init__(self) -> None:
@@ -74,17 +67,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of samples.
+    """What is known of samples."""
 
-    Attributes:
-        ids: B sample ids.
-        present: (B, N) closed targets, columns as taxonomy.nodes.
-        known: (B, N); False where the annotation does not say.
-    """
-
-    ids: tuple[str, ...]
-    present: Bools
-    known: Bools
+    ids: tuple[str, ...]  # B sample ids
+    present: Bools  # (B, N) closed targets, columns as taxonomy.nodes
+    known: Bools  # (B, N); False where the annotation does not say
 
     @property
     def targets(self) -> Targets:
@@ -106,9 +93,7 @@ def align(members: Iterable[Scores], ids: Sequence[str] | None = None) -> tuple[
     Sums over members and samples then run in the same order whatever order they came in, so results do not
     depend on it in the last bit.
 
-    Args:
-        members: scores of the same samples in any order.
-        ids: the order of rows; the first member's where None.
+    Rows are put into the order of `ids`; None: of the first member.
 
     Raises:
         UserError: two members share a name, or they do not score the same samples.
