@@ -54,5 +54,5 @@ class Decision:
 
     def decide(self, probs: Floats) -> tuple[Bools, SafeAnswers]:
         """Decide for probabilities (B, N): labels, closed under the tree under any thresholds, and safe answers."""
-        present: Bools = self.taxonomy.close(probs >= self.thresholds.values)
+        present = self.taxonomy.close(self.thresholds.apply(probs))
         return present, safe_answers(probs, self.safe, self.taxonomy, present)

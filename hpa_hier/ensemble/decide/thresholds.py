@@ -13,7 +13,7 @@ from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.decide.rule import Resamples, ThresholdOptions, ThresholdRule
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
-from hpa_hier.metrics.arrays import Floats
+from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.metrics.bootstrap import resamples
 from hpa_hier.metrics.ranking import Ranked
 
@@ -30,6 +30,10 @@ class Thresholds:
     low: Floats  # (N,) lower end of the bootstrap interval; NaN where none was drawn
     high: Floats  # (N,) upper end
     positives: NDArray[np.int64]  # (N,) samples that carry the node, where the values were fitted
+
+    def apply(self, probs: Floats) -> Bools:
+        """Tell which nodes reach their threshold, (B, N)."""
+        return np.asarray(probs >= self.values)
 
     def to_json(self) -> dict[str, dict[str, Any]]:
         """Return everything by node; a bound that is NaN is None."""
