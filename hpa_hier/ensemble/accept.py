@@ -70,7 +70,9 @@ def compare(ours: OutOfFold, theirs: OutOfFold, taxonomy: Taxonomy, confidence: 
     """
     leaves = np.array([taxonomy.column[leaf] for leaf in taxonomy.leaves])
     mine, others = (_measure(system, leaves, ours.units) for system in (ours, theirs))
-    one, other = ({n: np.asarray(mean_of_defined(v)) for n, v in system.items()} for system in (mine, others))
+    one, other = (
+        {n: np.asarray(mean_of_defined(v), np.float64) for n, v in system.items()} for system in (mine, others)
+    )
     differences = {name: one[name] - other[name] for name in one}
     if any(np.isnan(values[0]) for values in differences.values()):
         return Verdict(accepted=False, why="no leaf is known to have a positive; the mean is used")
