@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -102,9 +102,9 @@ class Branch:
 class FromPack:
     """Sections that need the images: empty, with the reason, where the pack is absent; no channels: vectors."""
 
-    counts: list[ClassCount]
-    shelves: list[Shelf]
-    channels: tuple[str, ...]
+    counts: Sequence[ClassCount] = ()
+    shelves: Sequence[Shelf] = ()
+    channels: Sequence[str] = ()
     missing: str = ""
 
 
@@ -133,43 +133,25 @@ def render(name: str, data: ReportData, figures: Mapping[ReportFigure, Figure], 
     """Fill the template; all text from files is escaped."""
     results, evaluation, scope = data.results, data.evaluation, data.results.scope
     taxonomy, rows = evaluation.taxonomy, {row.node: row for row in results.nodes}
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            version=__version__,
-            run=name,
-            results=results,
-            scope=scope,
-            cells=describe.describe_cells(scope),
-            context=describe.describe_scope(scope),
-            macro=results.row("macro_f1"),
-            tree=[branch(taxonomy, node, rows) for node in taxonomy.nodes if taxonomy.node(node).home is None],
-            classes=leaves_by_support(results.nodes),
-            acceptance=evaluation.facts.acceptance or {"decided": False},
-            metric_names={"mean_ap": "mean AP", "macro_f1": "macro F1", "log_loss": "log loss"},
-            pairs=leaf_cooccurrence(evaluation).frequent_pairs(),
-            records=data.records,
-            balanced=[f"{record.name} ({record.balance})" for record in data.records if record.balance != "none"],
-            cost=total_cost(scope.members),
-            baseline_cost=total_cost(scope.baseline_members),
-            from_pack=from_pack,
-            stains=STAINS,
-            drawn={
-                section: {
-                    one.name: inline_svg(figures[one], one.name, one.description)
-                    for one in figures
-                    if one.section == section
-                }
-                for section in SECTIONS
-            },
-            sections=SECTIONS,
-            themes={
-                theme: colours | {f"ramp{step}": fill for step, fill in enumerate(palette.ramp(theme))}
-                for theme, colours in (("light", palette.LIGHT), ("dark", palette.DARK))
-            },
-            steps=range(palette.STEPS),
-        )
+    balance = {one.manifest.name: one.manifest.settings.get("balance", "none") for one in data.records}
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        run=name,
+        results=results,
+        scope=scope,
+        cells=describe.describe_cells(scope),
+        context=describe.describe_scope(scope),
+        macro=results.row("macro_f1"),
+        tree=[branch(taxonomy, node, rows) for node in taxonomy.nodes if taxonomy.node(node).home is None],
+        classes=leaves_by_support(results.nodes),
+        acceptance=evaluation.facts.acceptance or {"decided": False},
+        pairs=leaf_cooccurrence(evaluation).frequent_pairs(),
+        records=data.records,
+        balanced=[f"{member} ({way})" for member, way in balance.items() if way != "none"],
+        cost=total_cost(scope.members),
+        baseline_cost=total_cost(scope.baseline_members),
+        from_pack=from_pack,
+        figures=figures,
     )
 
 
@@ -209,14 +191,14 @@ def _from_pack(run: Run) -> FromPack:
     try:
         pack, facts = run.pack, run.facts
     except UserError as error:
-        return FromPack([], [], (), missing=f"{error}; name the pack with --set data.pack=DIR")
+        return FromPack(missing=f"{error}; name the pack with --set data.pack=DIR")
     if facts and pack.digest != facts.pack_digest:
         other = f"{pack.path} is another pack ({pack.digest}) than the run's ({facts.pack_digest})"
-        return FromPack([], [], (), missing=f"{other}; name the run's own with --set data.pack=DIR")
+        return FromPack(missing=f"{other}; name the run's own with --set data.pack=DIR")
     counts = class_counts(run, run.evaluation.taxonomy)
     if isinstance(pack, VectorPack):
-        return FromPack(counts, [], ())
-    return FromPack(counts, choose_shelves(run.evaluation, pack, run.recipe.report.gallery), tuple(pack.channels))
+        return FromPack(counts)
+    return FromPack(counts, choose_shelves(run.evaluation, pack, run.recipe.report.gallery), pack.channels)
 
 
 def _environment() -> jinja2.Environment:
@@ -235,5 +217,17 @@ def _environment() -> jinja2.Environment:
         "share": lambda row: describe.format_estimate(Estimate(row.right, row.low, row.high)),
         "duration": describe.format_duration,
     }
-    environment.globals |= {"readable_ink": palette.readable_ink}
+    environment.globals |= {
+        "version": __version__,
+        "metric_names": {"mean_ap": "mean AP", "macro_f1": "macro F1", "log_loss": "log loss"},
+        "stains": STAINS,
+        "sections": SECTIONS,
+        "themes": {
+            theme: colours | {f"ramp{step}": fill for step, fill in enumerate(palette.ramp(theme))}
+            for theme, colours in (("light", palette.LIGHT), ("dark", palette.DARK))
+        },
+        "steps": range(palette.STEPS),
+        "readable_ink": palette.readable_ink,
+        "inline_svg": inline_svg,
+    }
     return environment

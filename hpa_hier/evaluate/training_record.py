@@ -37,16 +37,6 @@ class TrainingRecord:
     manifest: Manifest
     history: pd.DataFrame  # of history.csv: one row an epoch
 
-    @property
-    def name(self) -> str:
-        """The member's name."""
-        return self.manifest.name
-
-    @property
-    def balance(self) -> str:
-        """How its training images were balanced, as training.balance."""
-        return str(self.manifest.settings.get("balance", "none"))
-
 
 def class_counts(run: Run, taxonomy: Taxonomy) -> list[ClassCount]:
     """Count each leaf's training images before and after balancing as the run's recipe does, most frequent first.

@@ -26,7 +26,7 @@ def draw_training_curves(records: Sequence[TrainingRecord]) -> Figure | None:
         _draw(left, record, "calibration_loss", "calibration part", "ours", "-")
         _draw(right, record, "calibration_macro_f1", None, "ours", "-")
         right.set_ylim(bottom=0)
-        left.set_title(f"{record.name}: loss")
+        left.set_title(f"{record.manifest.name}: loss")
         right.set_title("macro F1, calibration part")
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
