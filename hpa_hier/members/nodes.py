@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -70,11 +71,10 @@ def select_member(recipe: Recipe, selector: Selector, seed: int) -> MemberSettin
     'group-ER---Golgi-s1'
     """
     for member in recipe.members:
-        if Selector.from_settings(member) == selector and member.seed == seed:
+        if (Selector.from_settings(member), member.seed) == (selector, seed):
             return member
     stem = f"group-{selector.value}" if selector.kind == "group" else selector.value
-    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in stem)
-    name = plain + (f"-s{seed}" if seed else "")
+    name = re.sub("[^A-Za-z0-9]", "-", stem) + (f"-s{seed}" if seed else "")
     return MemberSettings.model_validate({"name": name, selector.kind: selector.value, "seed": seed})
 
 

@@ -42,12 +42,7 @@ def read_scores(path: Path) -> HeldOutScores:
 
 
 def load_scores(path: Path, name: str, part: str | None = None) -> Scores:
-    """Read scores.npz as the scores that an ensemble is fitted on.
-
-    Args:
-        path: the file.
-        name: the member's.
-        part: `calibration` or `test`; None keeps both.
+    """Read scores.npz as the scores of the member `name`, of the part `calibration` or `test`; None keeps both.
 
     Raises:
         UserError: the file is absent or broken, or holds nothing of the part.
@@ -63,10 +58,7 @@ def load_scores(path: Path, name: str, part: str | None = None) -> Scores:
 
 
 def merge_scores(folds: Sequence[HeldOutScores]) -> HeldOutScores:
-    """Put the folds' scores together: out of fold where a sample has a fold, the mean of all for the test part.
-
-    Args:
-        folds: in order.
+    """Put the folds' scores together, in order: out of fold where a sample has a fold, the test part's mean of all.
 
     >>> one, other = (HeldOutScores((i, "t"), ("calibration", "test"), ("n",), np.float32([[v], [v]])) for i, v in
     ...     (("a", 1), ("b", 3)))

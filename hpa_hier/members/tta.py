@@ -148,12 +148,9 @@ def score_held_out(folder: Path, manifest: Manifest, pack: Pack, tta: Tta, devic
         return path
     total = len(read_scores(folder / SCORES).ids)
     print(f"{manifest.name}: scoring {total:,} held-out images, {tta.count} copies of each", file=sys.stderr)
-    if manifest.folds:
-        folders = [fold_folder(folder, fold) for fold in range(manifest.folds)]
-        scores = merge_scores([_score_again(one, pack, tta, device) for one in folders])
-    else:
-        scores = _score_again(folder, pack, tta, device)
-    write_scores(path, scores)
+    folders = [fold_folder(folder, fold) for fold in range(manifest.folds)] or [folder]
+    scores = [_score_again(one, pack, tta, device) for one in folders]
+    write_scores(path, merge_scores(scores) if manifest.folds else scores[0])
     return path
 
 

@@ -98,7 +98,9 @@ def test_an_unfinished_member_and_a_strange_manifest_are_refused(plan: Plan, tmp
         Member.load(tmp_path, "cpu")
     content = json.loads((plan.folder / "member.json").read_text())
     (tmp_path / "member.json").write_text(json.dumps({**content, "nodes": 5}))
-    with pytest.raises(UserError, match=r"member\.json: nodes: .*; train the member again with --restart"):
+    with pytest.raises(
+        UserError, match=r"member\.json: is damaged \(nodes: .*\); train the member again with --restart"
+    ):
         Member.load(tmp_path, "cpu")
 
 

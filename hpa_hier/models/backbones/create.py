@@ -57,6 +57,8 @@ def build_backbone(
         mlp = Mlp(len(channels), settings.mlp)
         return Backbone(mlp, mlp.num_features)
     own = name == SMALL_CNN or name in REPORT_NETWORKS
+    if own and start and settings.pretrained and not settings.weights:
+        raise UserError(f"training.pretrained: {name} has no pretrained weights on the hub; name --weights FILE")
     model: Any
     if name == SMALL_CNN:
         model = SmallCnn(len(channels), settings.width, settings.pooling)
@@ -69,7 +71,10 @@ def build_backbone(
         built = Pooled(model, name, settings.pooling, len(channels), image_size)
         features = built.num_features
     if start:
-        _load_weights(model, settings, channels, own)
+        if settings.weights:
+            fill_from_file(model, Path(settings.weights), channels)
+        elif settings.pretrained:
+            fill_from_hub(model, name, channels)
         _check_sizes(built, settings, len(channels))
     return Backbone(built, features)
 
@@ -84,16 +89,6 @@ def _check_sizes(backbone: nn.Module, settings: TrainingSettings, channels: int)
                 f"training.sizes: {settings.backbone} does not take images of {size}×{size} pixels here; leave sizes "
                 "out, or take small_cnn or another convolutional backbone"
             ) from None
-
-
-def _load_weights(model: nn.Module, settings: TrainingSettings, channels: Sequence[str], own: bool) -> None:
-    name = settings.backbone
-    if settings.weights:
-        fill_from_file(model, Path(settings.weights), channels)
-    elif settings.pretrained and own:
-        raise UserError(f"training.pretrained: {name} has no pretrained weights on the hub; name --weights FILE")
-    elif settings.pretrained:
-        fill_from_hub(model, name, channels)
 
 
 def _timm_model(name: str, channels: int, image_size: int) -> Any:  # noqa: ANN401 - timm's

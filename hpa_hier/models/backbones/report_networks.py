@@ -57,9 +57,8 @@ class ReportCnn(nn.Module):
 def two_conv_cnn(channels: int, size: int, pooling: str = "own") -> ReportCnn:
     """Build report one's network: two convolutions, two poolings, two dense layers, the second of them the head.
 
-    The report gives no widths. Chosen, as its library's own first example had it: 32 and 64 filters of 3×3 without
-    padding, 2×2 maximum pooling after each, 128 units. Its images were divided by 255; here each channel is
-    standardised, as for all networks.
+    The report gives no widths; these are those of its library's first example. Its images were divided by 255; here
+    each channel is standardised, as for all networks.
     """
     maps = nn.Sequential(
         *(nn.Conv2d(channels, 32, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2)),
@@ -71,10 +70,9 @@ def two_conv_cnn(channels: int, size: int, pooling: str = "own") -> ReportCnn:
 def four_conv_cnn(channels: int, size: int, pooling: str = "own") -> ReportCnn:
     """Build report two's network: four convolutions with batch norm and dropout, three dense layers, the last the head.
 
-    Its text says 16, 32, 64 and 128 filters, its table 64 × 6 × 6 values after them. 6 × 6 is what four 3×3
-    convolutions without padding, each with 2×2 maximum pooling, leave of 128 pixels, so that is built, with the text's
-    widths. It gives neither the dense layers' widths nor the dropout's share: chosen are 512 and 128 units, and a
-    quarter.
+    Its text says 16, 32, 64 and 128 filters, its table 64 × 6 × 6 values after them. Built are the text's widths with
+    convolutions and poolings that leave 6 × 6 of 128 pixels. The dense layers' widths and the dropout's share, which
+    it does not give, are chosen.
     """
     layers: list[nn.Module] = []
     before = channels

@@ -24,8 +24,7 @@ class LevelsRnn(nn.Module):
         features: F.
         levels: columns of the nodes of each level, top first; every column in one of them.
         hidden: width of the recurrent state, and of what is fed back.
-        node_dropout: share of the fed-back probabilities that are left out in training, so that a level does not come
-            to rely on a wrong parent.
+        node_dropout: share of the fed-back probabilities left out in training, against relying on a wrong parent.
 
     >>> LevelsRnn(5, [(0,), (1, 2)], hidden=4, node_dropout=0.0)(torch.zeros(7, 5)).shape
     torch.Size([7, 3])
