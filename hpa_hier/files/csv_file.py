@@ -89,7 +89,7 @@ def read_plain_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable
         missing: how a missing value is written, in lower case.
 
     Returns:
-        None where the table is not plain, or something is wrong with it: `csv_file` then says what and in which line.
+        None where the table is not plain, or something is wrong with it: `read_csv` then says what and in which line.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "scores.csv"

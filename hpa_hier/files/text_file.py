@@ -8,12 +8,7 @@ from hpa_hier.errors import UserError
 
 
 def read_text(path: Path, kind: str, max_bytes: int) -> str:
-    """Read a text file, with or without a byte order mark.
-
-    Args:
-        path: the file; errors name it as given here.
-        kind: what it should be, such as YAML.
-        max_bytes: larger files are refused before they are read.
+    """Read a text file of a `kind` such as YAML, with or without a byte order mark.
 
     Raises:
         UserError: the file is absent, a folder, unreadable, too large or not UTF-8.
@@ -30,8 +25,8 @@ def read_text(path: Path, kind: str, max_bytes: int) -> str:
         raise UserError(f"{str(path)!r}: cannot be read ({error})") from None
     size = max(size, len(content))  # it may have grown since
     if size > max_bytes:
-        limit = f"{size:,} bytes, more than the {max_bytes:,} that such a file may have"
-        raise UserError(f"{path}: {limit}; is it the right file?")
+        problem = f"{size:,} bytes, more than the {max_bytes:,} that such a file may have; is it the right file?"
+        raise UserError(f"{path}: {problem}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

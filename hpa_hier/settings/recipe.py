@@ -76,9 +76,7 @@ class SplitSettings(Settings):
     folds: Folds = setting(0, "folds that the train and calibration parts are divided into; 0: none", "folds")
     seed: Seed = setting(0, "seed of the split")
     near_duplicates: Annotated[int, Field(ge=0, le=15)] | None = setting(
-        None,
-        "images that look alike stay together where their fingerprints differ in at most so many; null: off",
-        "bits",
+        None, "images whose fingerprints differ in at most so many stay together; null: off", "bits"
     )
 
     @model_validator(mode="after")

@@ -32,11 +32,7 @@ REMOVED_CHOICES = {  # (key, choice) → (choice that it is read as where it was
 
 
 def translate_settings(settings: Mapping[str, Any], block: str = "") -> dict[str, Any]:
-    """Return saved settings under the names of today.
-
-    Args:
-        settings: as a recipe file holds them, or one block of it.
-        block: name of that block, such as ``ensemble``; "" for a whole recipe.
+    """Return the saved settings of a recipe, or of one block of it such as ``ensemble``, under the names of today.
 
     >>> translate_settings({"ensemble": {"aggregate": "ridge", "flat": ["leaf"]}})
     {'ensemble': {'aggregate': 'logistic_stack', 'baseline': ['leaf']}}

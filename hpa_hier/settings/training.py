@@ -132,7 +132,7 @@ class TrainingSettings(Settings):
         "logit_adjusted", "soft_f1", "max_constraint",
     ] = setting("bce", "max_constraint answers for the nodes above too; docs/training.md has the formulas")  # fmt: skip
     loss_options: dict[str, Annotated[float, Field(ge=0)]] | None = setting(
-        None, "numbers of the loss, as {gamma: 1.5}; docs/training.md lists them"
+        None, "as {gamma: 1.5}; see docs/training.md"
     )
     class_weights: dict[str, AboveZero] | None = setting(
         None, "weights by hand, as {Endosomes: 8}, for weighted_bce (of positives) and class_weighted (of both)"
@@ -162,9 +162,7 @@ class TrainingSettings(Settings):
         "macro_f1", "what is watched on the calibration part to stop early and to keep the best epoch"
     )
     patience: Positive = setting(10, "epochs without a better value before training stops", "epochs")
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = setting(
-        "auto", "of the arithmetic; auto: bf16-mixed where the device has it"
-    )
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = setting("auto", "auto: bf16 if possible")
     devices: Positive = setting(1, "GPUs, or CPU processes, of one member", "devices")
     nodes: Positive = setting(1, "machines of one member", "machines")
     augment: AugmentSettings = AugmentSettings()

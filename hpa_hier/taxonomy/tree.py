@@ -211,11 +211,7 @@ class Taxonomy:
         return tuple(node.name for node in above if node.depth == depth or self.is_leaf(node.name))
 
     def group(self, name: str) -> tuple[str, ...]:
-        """Return the leaves below a group of any depth.
-
-        Raises:
-            UserError: the name is no node's or a leaf's; the message lists the top groups.
-        """
+        """Return the leaves below a group of any depth; a UserError lists the top groups where `name` is none."""
         if name not in self.entries or self.is_leaf(name):
             found = "is a leaf" if name in self.entries else "is no node of this taxonomy"
             near = did_you_mean(name, [node for node in self.nodes if not self.is_leaf(node)])
@@ -261,8 +257,8 @@ class Taxonomy:
         They cover the labels of the leaves below, whether it is a leaf or a group, and the open groups among itself
         and the nodes below; not names, order, GO ids or descriptions.
         """
-        below = [name for name in (node, *self.descendants(node)) if name in self._open_texts]
-        opened = sorted(self._open_texts[name] for name in below)
+        below = (node, *self.descendants(node))
+        opened = sorted(self._open_texts[name] for name in below if name in self._open_texts)
         kind = "leaf" if self.is_leaf(node) else "group"
         return text_digest(kind, repr(self._labels_below[node]), *opened)
 
