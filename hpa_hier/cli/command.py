@@ -145,11 +145,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def name_flags(error: UserError, flags: Mapping[str, str]) -> UserError:
-    """Return an error that names the flags that were typed instead of the settings that they stand for.
-
-    Args:
-        error: of reading a recipe.
-        flags: change of a setting, as --set takes it → flag and value as typed.
+    """Return an error that names the flags as typed instead of the changes of settings that they stand for.
 
     >>> str(name_flags(UserError("--set split.seed=x: must be an integer"), {"split.seed=x": "--seed x"}))
     '--seed x: must be an integer'

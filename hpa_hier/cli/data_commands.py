@@ -18,17 +18,9 @@ from hpa_hier.data.pack.matching import PackRequest
 from hpa_hier.data.pack.pack import ImagePack, Pack
 from hpa_hier.data.pack.pack_file import REJECTED
 from hpa_hier.data.pack.vector_pack import VectorRequest, build_vectors
+from hpa_hier.data.split import split as split_file
 from hpa_hier.data.split.near_duplicates import DISTANCE, refuse_foreign_pairs, write_pairs
-from hpa_hier.data.split.split import (
-    PARTS,
-    Split,
-    annotation_matrix,
-    make_split,
-    read_split,
-    refuse_foreign_split,
-    split_pack,
-    write_split,
-)
+from hpa_hier.data.split.split import PARTS, Split
 from hpa_hier.data.split.stratify import deviation, mean_of_worst_ten
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.groups import number_units
@@ -82,16 +74,17 @@ def split(options: argparse.Namespace) -> None:
     recipe = _recipe(options, flags)
     if options.out.is_dir():
         raise UserError(f"--out {options.out}: a folder; name the file, as in {options.out / 'split.csv'}")
-    refuse_foreign_split(options.out)
+    split_file.refuse_foreign_split(options.out)
     if options.labels and recipe.split.near_duplicates is not None:
         raise UserError("--near-duplicates: a label table has no images to compare; split the pack, with --pack")
     if options.pack:
         opened = Pack.open(options.pack)
-        nodes, kept = opened.nodes, split_pack(opened, recipe.split)
+        nodes, kept = opened.nodes, split_file.split_pack(opened, recipe.split)
     else:
         table = read_label_table(options, Taxonomy.load(options.taxonomy or recipe.taxonomy))
-        nodes, kept = table.nodes, make_split(table.ids, annotation_matrix(table.nodes), table.groups, recipe.split)
-    write_split(options.out, kept, recipe.split)
+        nodes = table.nodes
+        kept = split_file.make_split(table.ids, split_file.annotation_matrix(nodes), table.groups, recipe.split)
+    split_file.write_split(options.out, kept, recipe.split)
     print(_describe_split(nodes, kept, recipe.split.fractions))
     print(f"wrote {options.out}: {len(kept):,} samples, digest {kept.digest}")
 
@@ -112,7 +105,7 @@ def balance(options: argparse.Namespace) -> None:
         labels = read_label_table(options, taxonomy)
         ids, present = labels.ids, targets(labels.nodes, taxonomy).present
     if options.split:
-        train = set(read_split(options.split).part_ids("train"))
+        train = set(split_file.read_split(options.split).part_ids("train"))
         rows = [row for row, sample in enumerate(ids) if sample in train]
         if not rows:
             raise UserError(f"{options.split}: its train part has none of these {len(ids):,} samples; give their split")
@@ -136,7 +129,7 @@ def audit_pack(options: argparse.Namespace) -> None:
     taxonomy = Taxonomy.load(options.taxonomy) if options.taxonomy else opened.taxonomy
     if options.pairs:
         refuse_foreign_pairs(options.pairs)
-    kept = read_split(options.split) if options.split else None
+    kept = split_file.read_split(options.split) if options.split else None
     if kept is not None and (strange := len({*opened.ids} - {*kept.ids})):
         text = f"lacks {strange:,} of the {len(opened):,} images of {options.pack}; give their split"
         raise UserError(f"{options.split}: {text}")
@@ -204,7 +197,7 @@ def _print_pack(report: PackReport) -> None:
 
 def _describe_split(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequence[float]) -> str:
     """Return each label's images in each part as a table, then the deviations beside those of a random split."""
-    present = annotation_matrix(nodes)
+    present = split_file.annotation_matrix(nodes)
     names = sorted({name for annotation in nodes for name in annotation})
     part = np.array([PARTS.index(name) for name in kept.parts])
     deviations = deviation(present, part, len(PARTS))

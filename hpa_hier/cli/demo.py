@@ -32,13 +32,7 @@ class Step:
 
 
 def list_steps(recipe: Recipe, config: str, sets: Sequence[str]) -> tuple[Step, ...]:
-    """List the commands from simulated cells to a report, in order.
-
-    Args:
-        recipe: the recipe that `config` and `sets` name.
-        config: recipe file, given to every command.
-        sets: changes to its settings, given to every command.
-    """
+    """List the commands from simulated cells to a report, in order, each with the recipe's file and changes to it."""
     home = Path(recipe.artifacts) / recipe.run
     images, pack, split = home / "images", home / "pack", home / "split.csv"
     table, made = images / "labels.csv", pack / "pack.json"
@@ -122,6 +116,5 @@ def _perform(step: Step) -> None:
     if received or status in (EXIT_INTERRUPTED, -signal.SIGINT):
         raise KeyboardInterrupt
     if status:
-        raise UserError(
-            f"the step '{step.title}' ended with status {status}; fix what it says above, then run this again"
-        )
+        end = f"the step '{step.title}' ended with status {status}"
+        raise UserError(f"{end}; fix what it says above, then run this again")

@@ -166,6 +166,9 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from hpa_hier.data.pack.vector_table import read_vectors
     from hpa_hier.predict.predictor import Predictor
     from hpa_hier.predict.tables import check_free, open_tables
 
@@ -187,13 +190,9 @@ def _predict(options: argparse.Namespace) -> int:
             print(f"  {line}")
         return _say_written(options.out, len(answers), "samples", len(answers.rejected))
     if options.vectors:
-        from hpa_hier.data.pack.vector_table import read_vectors
-
         samples = predictor.open_vectors(read_vectors(options.vectors, options.ids), options.batch_size)
     else:
         samples = _images(options, predictor)
-    from tqdm import tqdm
-
     done, kind = 0, "vectors" if options.vectors else "images"
     with (
         open_tables(options.out, run.ensemble.taxonomy) as tables,
@@ -237,10 +236,9 @@ def _open_run(options: argparse.Namespace, fitted: bool) -> Run:
     if fitted and not name:
         artifacts = Path(load_recipe(options.config, options.sets).artifacts)
         name = find_fitted(artifacts)
-        warning = (
-            f"no run is finished: using {name}, which learned from simulated cells only; do not rely on its answers"
-        )
-        print(f"using the ensemble fitted last: {name}" if find_newest(artifacts) else warning)
+        bundled = f"using {name}, which learned from simulated cells only; do not rely on its answers"
+        own = f"using the ensemble fitted last: {name}"
+        print(own if find_newest(artifacts) else f"no run is finished: {bundled}")
     return Run.open(name or "", options.config, options.sets)
 
 

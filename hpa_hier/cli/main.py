@@ -20,20 +20,17 @@ def main() -> NoReturn:
 
 def dispatch(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        _parser().print_help()
-        return 0
-    name, *rest = arguments
+    name, *rest = arguments or ["--help"]
     if name not in COMMANDS:
+        parser = Parser("", _DESCRIPTION, usage="%(prog)s COMMAND [FLAGS]", epilog=_list_commands())
+        if name in ("-h", "--help"):
+            parser.print_help()
+            return 0
         if name.startswith("-"):
-            _parser().parse_args(arguments)
-        _parser().error(f"no command {name!r}{did_you_mean(name, COMMANDS)}")
+            parser.parse_args(arguments)
+        parser.error(f"no command {name!r}{did_you_mean(name, COMMANDS)}")
     status: int = import_module(f"hpa_hier.cli.{name}").main(rest)
     return status
-
-
-def _parser() -> Parser:
-    return Parser("", _DESCRIPTION, usage="%(prog)s COMMAND [FLAGS]", epilog=_list_commands())
 
 
 def _list_commands() -> str:

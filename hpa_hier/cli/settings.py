@@ -8,17 +8,14 @@ from hpa_hier.cli.command import Parser
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
 
+_KEYS = """print these settings only, or those of these blocks, as in `ensemble` or `training.loss` (default: all of
+them, as a recipe file that changes nothing)"""
+
 
 def parser() -> Parser:
     """Build the command's parser."""
     whole = Parser("settings", "Print every setting with its default, unit, range and meaning.")
-    whole.add_argument(
-        "keys",
-        metavar="KEY",
-        nargs="*",
-        help="print these settings only, or those of these blocks, as in `ensemble` or `training.loss` "
-        "(default: all of them, as a recipe file that changes nothing)",
-    )
+    whole.add_argument("keys", metavar="KEY", nargs="*", help=_KEYS)
     return whole
 
 

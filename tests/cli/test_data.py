@@ -81,7 +81,7 @@ def test_simulated_files_and_a_simulated_pack_say_that_they_are_simulated(tmp_pa
 
 def test_a_mistake_is_told_on_standard_error_with_status_2(tmp_path, images):
     done = command("pack", *images[:2], "--labels", "absent.csv", "--out", str(tmp_path / "pack"))
-    assert (done.returncode, done.stderr) == (2, "error: absent.csv: no such file\n")
+    assert (done.returncode, done.stderr) == (2, "error: absent.csv: no such file; check the path\n")
 
 
 def test_bad_files_are_listed_on_standard_error(tmp_path, images, capsys):
