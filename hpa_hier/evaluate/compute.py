@@ -72,7 +72,7 @@ class _System:
         return _estimates(self.points[key] - other.points[key], paired, self.level, lowest=-1)[0]
 
     def node_estimates(self, counts: metrics.Counts | None = None) -> list[NodeEstimates]:
-        """Estimate the metrics of every node; counts widen those of precision and recall to Wilson's where narrower.
+        """Estimate each node's metrics; with counts, precision and recall have Wilson's interval where that is wider.
 
         Where all of three positives are found, every resample finds all of them too, and the bootstrap alone would
         have no doubt.

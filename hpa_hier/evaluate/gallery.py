@@ -122,9 +122,7 @@ def _card(evaluation: Evaluation, pack: ImagePack, row: int, f1: float) -> Card:
     def labels(on: Bools, other: Bools, mark: Literal["missed", "wrong"]) -> list[Label]:
         return [
             Label(
-                evaluation.taxonomy.nodes[j],
-                float(probs[j]),
-                "right" if other[j] else mark if known[j] else "unknown",
+                evaluation.taxonomy.nodes[j], float(probs[j]), "right" if other[j] else mark if known[j] else "unknown"
             )
             for j in sorted(evaluation.leaf_columns[on[evaluation.leaf_columns]], key=lambda j: -probs[j])
         ]
