@@ -67,8 +67,6 @@ def dots(points: Points, weights: NDArray[np.float64], sigma: float, size: int) 
     >>> round(float(image[16, 16]), 2), round(float(image[16, 18]), 2)
     (1.0, 0.61)
     """
-    if len(points) == 0:
-        return np.zeros((size, size), np.float32)
     sigma = max(sigma, SMALLEST_DOT)
     return blur(splat(points, weights, size), sigma) * np.float32(2 * np.pi * sigma**2)
 
@@ -87,8 +85,6 @@ def lines(points: Points, spacing: NDArray[np.float64], sigma: float, size: int)
     >>> round(float(image[16, 16]), 2)
     1.0
     """
-    if len(points) == 0:
-        return np.zeros((size, size), np.float32)
     sigma = max(sigma, SMALLEST_LINE)
     return blur(splat(points, spacing, size), sigma) * np.float32(np.sqrt(2 * np.pi) * sigma)
 
