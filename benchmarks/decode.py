@@ -21,13 +21,13 @@ import numpy as np
 from PIL import Image
 
 from hpa_hier.data.images.png_jpeg import PngJpegReader
-from hpa_hier.data.images.read import resize, to_uint8
+from hpa_hier.data.images.read import convert_plane
 
 
 def ours(file: Path, size: int | None) -> np.ndarray:
     """Check, decode, and shrink by area."""
     image = PngJpegReader().read(file).max(axis=0)  # the largest component of a coloured image
-    return image if size is None else to_uint8(resize(image, size), "depth")
+    return image if size is None else convert_plane(image, size, "depth")
 
 
 def pillow(file: Path, size: int | None) -> np.ndarray:

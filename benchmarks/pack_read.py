@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from hpa_hier.data.images.png_jpeg import PngJpegReader
-from hpa_hier.data.images.read import resize
+from hpa_hier.data.images.read import convert_plane
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.taxonomy import Taxonomy
@@ -67,7 +67,7 @@ def decode_rate(folder: Path, size: int) -> float:
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in (".png", ".jpg", ".jpeg")]
     began = time.process_time()
     for file in files:
-        resize(PngJpegReader().read(file).max(axis=0), size)
+        convert_plane(PngJpegReader().read(file).max(axis=0), size, "depth")
     return len(files) / len(CHANNELS) / (time.process_time() - began)
 
 

@@ -114,7 +114,7 @@ def balance(options: argparse.Namespace) -> None:
     settings = recipe.training
     target = options.target or round(settings.balance_target * len(ids))
     default = Goal.for_all(present, target, settings.balance_bound, settings.balance_most)
-    plan = plan_balance(present, tables.parse_goal(present, taxonomy, options.bound, default))
+    plan = plan_balance(present, tables.parse_goal(taxonomy, options.bound, default))
     table = tables.balance_table(taxonomy.leaves, present, plan)
     print(tables.describe_plan(table, plan, taxonomy.leaves))
     tables.write_tables(options.out, ids, taxonomy.leaves, table, plan)

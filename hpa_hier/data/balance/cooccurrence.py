@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp, minimize
 from scipy.sparse import csr_array, eye_array, hstack
 
-from hpa_hier.data.balance.repeat import copy_factors, repeat_factors
+from hpa_hier.data.balance.repeat import balanced_counts, copy_factors, repeat_factors
 
 _GAP = 1e-3  # relative; how far the rounding may stay from the nearest whole numbers
 _NODES = 2000  # of the rounding's search, so that it ends, and always at the same plan
@@ -40,9 +40,7 @@ class BalancePlan:
     after: np.ndarray  # (L,) int64
     short: np.ndarray  # columns of labels that stay below the target, since the goal cannot be met
     max_without_others: np.ndarray  # (len(short),) images that each of them could have if no other label asked for any
-    limited_by: tuple[
-        tuple[int, ...], ...
-    ]  # for each of them: columns whose bounds are in the way; () : only `most` is
+    limited_by: tuple[tuple[int, ...], ...]  # for each of them: columns whose bounds are in the way; (): only `most` is
 
     @property
     def growth(self) -> np.ndarray:
@@ -69,12 +67,8 @@ def plan_balance(present: np.ndarray, goal: Goal) -> BalancePlan:
     than a few often. Where no plan meets the goal, the total shortfall is smallest, and the labels that fall short are
     named; bounds always hold.
 
-    Args:
-        present: (B, L) bool, which labels each image carries.
-        goal: target, bounds, most repeats.
-
-    Method: a linear program (HiGHS) for what can be reached, a quadratic one through its dual for the most uniform
-    plan, an integer one (HiGHS) for whole repeats, all over the distinct label sets.
+    Method, for labels `present` (B, L) bool: a linear program (HiGHS) for what can be reached, a quadratic one through
+    its dual for the most uniform plan, an integer one (HiGHS) for whole repeats, all over the distinct label sets.
 
     >>> present = np.array([[True, False]] * 9 + [[True, True]] + [[False, True]])
     >>> plan_balance(present, Goal(target=6, bound=np.array([0.1, np.inf]))).factors
@@ -85,19 +79,11 @@ def plan_balance(present: np.ndarray, goal: Goal) -> BalancePlan:
     even = _most_uniform(sets, goal, reachable)
     totals = _round_to_whole(sets, goal, reachable, even)
     factors, weights = _share_out(sets, totals), np.maximum(even / sets.sizes, 1.0)[sets.of_image]
-    after = (present * factors[:, None]).sum(axis=0).astype(np.int64)
+    before, after = balanced_counts(present, factors)
     short = sets.rare[after[sets.rare] < goal.target]
     names = dict(zip(sets.rare.tolist(), limited_by, strict=True))
-    return BalancePlan(
-        goal,
-        factors,
-        weights,
-        present.sum(axis=0).astype(np.int64),
-        after,
-        short,
-        np.array([_max_without_others(sets, goal, int(label)) for label in short], dtype=np.int64),
-        tuple(names[int(label)] for label in short),
-    )
+    alone = np.array([_max_without_others(sets, goal, label) for label in short], dtype=np.int64)
+    return BalancePlan(goal, factors, weights, before, after, short, alone, tuple(names[label] for label in short))
 
 
 def balance_factors(present: np.ndarray, balance: str, share: float, bound: float, most: int) -> np.ndarray:
@@ -158,22 +144,16 @@ def _reachable(sets: _Sets, goal: Goal) -> tuple[np.ndarray, list[tuple[int, ...
         bounds=np.r_[np.c_[sets.sizes, goal.most * sets.sizes], np.c_[np.zeros(R), np.full(R, float(goal.target))]],
     )
     reached = np.floor(goal.target - missing.x[S:] + 1e-6)
-    full = {int(label) for label, slope in zip(sets.held, missing.ineqlin.marginals[R:], strict=True) if slope < -1e-9}
-    repeatable = [
-        labels[:, (labels[label] > 0) & (missing.x[:S] < goal.most * sets.sizes - 1e-6)] for label in sets.rare
-    ]
-    limited_by = [tuple(sorted(full & set(np.flatnonzero(beside.any(axis=1)).tolist()))) for beside in repeatable]
-    return reached, limited_by
+    full = sets.held[missing.ineqlin.marginals[R:] < -1e-9]
+    repeatable = labels[:, missing.x[:S] < goal.most * sets.sizes - 1e-6].astype(bool)
+    beside = np.array([repeatable[:, repeatable[label]].any(axis=1) for label in sets.rare])
+    return reached, [tuple(full[one[full]].tolist()) for one in beside]
 
 
 def _max_without_others(sets: _Sets, goal: Goal, label: int) -> int:
     """Return how many images one label could have under the bounds if no other asked for any."""
-    found = linprog(
-        -sets.labels[label],
-        A_ub=sets.labels[sets.held] if len(sets.held) else None,
-        b_ub=sets.limit if len(sets.held) else None,
-        bounds=np.c_[sets.sizes, goal.most * sets.sizes],
-    )
+    bounds = np.c_[sets.sizes, goal.most * sets.sizes]
+    found = linprog(-sets.labels[label], A_ub=sets.labels[sets.held], b_ub=sets.limit, bounds=bounds)
     return int(-found.fun + 1e-6)
 
 
@@ -199,9 +179,8 @@ def _most_uniform(sets: _Sets, goal: Goal, reachable: np.ndarray) -> np.ndarray:
 
     if not len(least):
         return sets.sizes.astype(np.float64)
-    start = np.zeros(len(least))
     options = {"maxiter": 5000, "maxfun": 50000, "ftol": 1e-14, "gtol": 1e-6}
-    found = minimize(dual, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(start), options=options)
+    found = minimize(dual, 0.0 * least, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(least), options=options)
     return images(found.x)
 
 
@@ -210,15 +189,14 @@ def _round_to_whole(sets: _Sets, goal: Goal, reachable: np.ndarray, even: np.nda
     S, R, H = len(sets.sizes), len(sets.rare), len(sets.held)
     one, off = eye_array(S), eye_array(S)  # columns: images of each set, distance from `even`, images short
     none = csr_array((S, R))
-    nearness = LinearConstraint(hstack([one, -off, none]).tocsr(), ub=even)
-    nearness_below = LinearConstraint(hstack([one, off, none]).tocsr(), lb=even)
-    constraints = [nearness, nearness_below]
-    if R:
-        lifted = np.hstack([sets.labels[sets.rare], np.zeros((R, S)), np.eye(R)])
-        constraints.append(LinearConstraint(csr_array(lifted), lb=reachable))
-    if H:
-        bounded = np.hstack([sets.labels[sets.held], np.zeros((H, S + R))])
-        constraints.append(LinearConstraint(csr_array(bounded), ub=sets.limit))
+    lifted = np.hstack([sets.labels[sets.rare], np.zeros((R, S)), np.eye(R)])
+    bounded = np.hstack([sets.labels[sets.held], np.zeros((H, S + R))])
+    constraints = [
+        LinearConstraint(hstack([one, -off, none]).tocsr(), ub=even),
+        LinearConstraint(hstack([one, off, none]).tocsr(), lb=even),
+        LinearConstraint(csr_array(lifted), lb=reachable),
+        LinearConstraint(csr_array(bounded), ub=sets.limit),
+    ]
     found = milp(
         np.r_[np.zeros(S), np.ones(S), np.full(R, _SHORTFALL)],
         integrality=np.r_[np.ones(S), np.zeros(S + R)],

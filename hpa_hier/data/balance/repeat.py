@@ -9,15 +9,7 @@ def repeat_factors(present: np.ndarray, threshold: float = 0.02, most: int = 8) 
     """Return how often each image appears in an epoch: more often where its rarest label is rare.
 
     A label with frequency f gets the factor sqrt(threshold / f), at least 1 and at most `most`; an image gets the
-    largest factor among its labels, rounded.
-
-    Args:
-        present: (B, L) bool, which labels each image carries.
-        threshold: frequency in (0, 1] below which a label is rare.
-        most: no image is repeated more often than this.
-
-    Returns:
-        (B,) int64, at least 1.
+    largest factor among its labels `present` (B, L), rounded: (B,) int64.
 
     Source: repeat factor sampling, Gupta, Dollár & Girshick, CVPR 2019.
 
@@ -31,14 +23,7 @@ def repeat_factors(present: np.ndarray, threshold: float = 0.02, most: int = 8) 
 
 
 def balanced_counts(present: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each label's image count before and after the images are repeated.
-
-    Args:
-        present: (B, L) bool.
-        factors: (B,) int, from `repeat_factors`.
-
-    Returns:
-        Two (L,) int64 arrays.
+    """Return (L,) int64 images of each label before and after images with labels `present` (B, L) are repeated.
 
     >>> balanced_counts(np.array([[True, False], [True, True]]), np.array([1, 3]))
     (array([2, 1]), array([4, 3]))
@@ -50,14 +35,7 @@ def copy_factors(present: np.ndarray, target: int) -> np.ndarray:
     """Return how often each image appears when every rare label is copied to the target, whatever else that copies.
 
     What is usually done, kept for comparison: an image of a label with n < target images appears target / n times,
-    rounded up, by its rarest label. Labels beside the rare one are copied with it.
-
-    Args:
-        present: (B, L) bool.
-        target: images that each label is lifted to, at least.
-
-    Returns:
-        (B,) int64, at least 1.
+    rounded up, by its rarest label of `present` (B, L): (B,) int64. Labels beside the rare one are copied with it.
 
     >>> copy_factors(np.array([[True, True], [True, False], [True, False]]), target=3)
     array([3, 1, 1])
@@ -78,9 +56,6 @@ def epoch_copies(weights: np.ndarray, generator: np.random.Generator) -> np.ndar
         weights: (B,) float, at least 0 and not all 0, how often each image is to appear in an epoch on average.
         generator: of the epoch; the same one gives every process the same epoch.
 
-    Returns:
-        (B,) int64.
-
     Source: systematic resampling, Carpenter, Clifford & Fearnhead, IEE Proceedings 1999.
 
     >>> epoch_copies(np.array([1.0, 2.5, 0.5]), np.random.default_rng(0)).tolist()
@@ -100,11 +75,7 @@ def partner_weights(factors: np.ndarray) -> np.ndarray:
     wanted more of: no label grows by more than twice what the plan lets it grow by, and a label that the plan does not
     repeat does not grow at all.
 
-    Args:
-        factors: (B,) int or float, at least 1, from a plan.
-
-    Returns:
-        (B,) float64 that sum to 1; all alike where the plan repeats nothing.
+    Of a plan's factors (B,), at least 1: (B,) float64 that sum to 1, all alike where the plan repeats nothing.
 
     >>> partner_weights(np.array([1, 2, 4])).tolist()
     [0.0, 0.25, 0.75]

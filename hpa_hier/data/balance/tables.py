@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpa_hier.data.balance.chart import balance_chart
 from hpa_hier.data.balance.cooccurrence import BalancePlan, Goal
 from hpa_hier.data.balance.repeat import balanced_counts, copy_factors, repeat_factors
 from hpa_hier.errors import UserError
@@ -20,19 +20,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLE, FACTORS, CHART = "balance.csv", "factors.csv", "balance.svg"
+_STYLE = {"before": ("o", "white", "#5c6b73"), "this plan": ("o", "#0b6f8a", "#0b6f8a")}
+_OTHERS = (("s", "#b0712a", "#b0712a"), ("D", "#8a3f7d", "#8a3f7d"))
 
 
-def parse_goal(present: np.ndarray, taxonomy: Taxonomy, bounds: Sequence[str], default: Goal) -> Goal:
-    """Return what is asked for: the default's bounds, or those given as CLASS=GROWTH instead of them.
-
-    Args:
-        present: (B, L) bool, columns as the leaves.
-        taxonomy: gives the leaves.
-        bounds: as in "Nucleoplasm=0.15"; a class may be called by its label.
-        default: what holds where no bounds are given.
+def parse_goal(taxonomy: Taxonomy, bounds: Sequence[str], default: Goal) -> Goal:
+    """Return the default goal, or one with the bounds that are given, as in "Nucleoplasm=0.15", instead of its own.
 
     Raises:
-        UserError: no such leaf, no growth, or a class without images.
+        UserError: no such leaf, or no growth.
     """
     if not bounds:
         return default
@@ -63,33 +59,34 @@ def balance_table(names: Sequence[str], present: np.ndarray, plan: BalancePlan) 
     """
     import pandas as pd
 
-    others = {"repeat factors": repeat_factors(present), "copying the rare": copy_factors(present, plan.goal.target)}
-    counts = {name: balanced_counts(present, factors)[1] for name, factors in others.items()}
-    columns = {"before": plan.before, **counts, "this plan": plan.after, "growth": plan.growth}
+    columns = {
+        "before": plan.before,
+        "repeat factors": balanced_counts(present, repeat_factors(present))[1],
+        "copying the rare": balanced_counts(present, copy_factors(present, plan.goal.target))[1],
+        "this plan": plan.after,
+        "growth": plan.growth,
+    }
     return pd.DataFrame(columns, index=list(names)).iloc[np.argsort(-plan.before, kind="stable")]
 
 
 def describe_plan(table: pd.DataFrame, plan: BalancePlan, names: Sequence[str]) -> str:
     """Return what the command prints: the table, the size of an epoch, what cannot be reached and why."""
-    formats = {column: "{:.1%}" if column == "growth" else "{:,}" for column in table}
-    repeated = int((plan.factors > 1).sum())
+    formats = {column: ("{:.1%}" if column == "growth" else "{:,}").format for column in table}
     epoch = (
-        f"{len(plan.factors):,} images become {int(plan.factors.sum()):,}; {repeated:,} of them are repeated, "
-        f"up to {int(plan.factors.max(initial=1))} times"
+        f"{len(plan.factors):,} images become {plan.factors.sum():,}; {(plan.factors > 1).sum():,} of them are "
+        f"repeated, up to {plan.factors.max(initial=1)} times"
     )
-    lines = table.to_string(formatters={column: text.format for column, text in formats.items()})
-    return "\n".join([lines, epoch, *(_why_short(names, plan, place) for place in range(len(plan.short)))])
-
-
-def _why_short(names: Sequence[str], plan: BalancePlan, place: int) -> str:
-    label, target, most = int(plan.short[place]), plan.goal.target, plan.goal.most
-    before, after, alone = int(plan.before[label]), int(plan.after[label]), int(plan.max_without_others[place])
-    head = f"impossible: {names[label]} cannot have {target:,} images, {after:,} at most:"
-    if before * most < target:
-        return f"{head} it has {before:,}, and none may be repeated more than {most} times (--most)"
-    held = ", ".join(names[column] for column in plan.limited_by[place]) or "other classes"
-    by_itself = f" (without other classes it could have {alone:,})" if alone > after else ""
-    return f"{head} its images also carry {held}, whose bounds are full{by_itself}"
+    lines = [table.to_string(formatters=formats), epoch]
+    target, most = plan.goal.target, plan.goal.most
+    for label, alone, limits in zip(plan.short, plan.max_without_others, plan.limited_by, strict=True):
+        before, after = plan.before[label], plan.after[label]
+        why = f"it has {before:,}, and none may be repeated more than {most} times (--most)"
+        if before * most >= target:
+            held = ", ".join(names[column] for column in limits) or "other classes"
+            by_itself = f" (without other classes it could have {alone:,})" if alone > after else ""
+            why = f"its images also carry {held}, whose bounds are full{by_itself}"
+        lines.append(f"impossible: {names[label]} cannot have {target:,} images, {after:,} at most: {why}")
+    return "\n".join(lines)
 
 
 def refuse_foreign_tables(folder: Path) -> None:
@@ -105,8 +102,30 @@ def write_tables(
     import pandas as pd
 
     folder.mkdir(parents=True, exist_ok=True)
-    classes = table.loc[list(names)].assign(growth=lambda rows: rows["growth"].map("{:.4f}".format))
-    write_table(folder / TABLE, classes.rename(columns=lambda name: name.replace(" ", "_")).reset_index(names="class"))
-    weights = [f"{weight:.4f}" for weight in plan.weights]
-    write_table(folder / FACTORS, pd.DataFrame({"id": ids, "factor": plan.factors, "weight": weights}))
-    write_text(folder / CHART, balance_chart(table, plan.goal.target))
+    classes = table.loc[list(names)].rename(columns=lambda name: name.replace(" ", "_")).reset_index(names="class")
+    images = pd.DataFrame({"id": ids, "factor": plan.factors, "weight": plan.weights})
+    write_table(folder / TABLE, classes.assign(growth=classes["growth"].map("{:.4f}".format)))
+    write_table(folder / FACTORS, images.assign(weight=images["weight"].map("{:.4f}".format)))
+    write_text(folder / CHART, _plot(table, plan.goal.target))
+
+
+def _plot(table: pd.DataFrame, target: int) -> str:
+    """Plot a `balance_table` as SVG, a line a class with a mark for each way of balancing; the same text each time."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    ways = table.drop(columns="growth").iloc[::-1].clip(lower=1)  # from below; 0 images have no logarithm
+    figure = Figure(figsize=(8, 1.2 + 0.2 * len(ways)), layout="constrained")
+    axes = figure.add_subplot(xscale="log", xlabel="images", title="Images of each class before and after balancing")
+    axes.hlines(ways.index, ways.min(axis=1), ways.max(axis=1), color="#b9c4ca", zorder=1)
+    others = iter(_OTHERS)
+    for name in ways:
+        marker, face, edge = _STYLE.get(name) or next(others)
+        axes.scatter(ways[name], ways.index, 24, facecolor=face, edgecolor=edge, marker=marker, label=name, zorder=2)
+    axes.axvline(target, color="#1d2b33", linestyle="--", linewidth=1, label=f"target {target:,}")
+    axes.grid(axis="x", color="#dde3e6", zorder=0)
+    figure.legend(loc="outside lower center", ncols=5)
+    out = io.StringIO()
+    with rc_context({"svg.hashsalt": "balance", "svg.fonttype": "none"}):
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hpa_hier.errors import UserError
 
 CHANNELS = ("red", "green", "blue", "yellow")  # microtubules, protein, nucleus, endoplasmic reticulum
 COMPOSITE = re.compile(r"(?P<id>.+)_blue_red_green(_yellow)?", re.IGNORECASE)  # the atlas's coloured overlays
-_WORDS = {
-    "microtubules": "red",
-    "tubulin": "red",
-    "protein": "green",
-    "antibody": "green",
-    "nucleus": "blue",
-    "nuclei": "blue",
-    "dapi": "blue",
-    "er": "yellow",
-    "endoplasmic reticulum": "yellow",
+_OWN_NAMES = {channel: channel for channel in CHANNELS}
+_WORDS = {  # that a TIFF's metadata may use
+    **_OWN_NAMES,
+    **{"microtubules": "red", "tubulin": "red", "protein": "green", "antibody": "green"},
+    **{"nucleus": "blue", "nuclei": "blue", "dapi": "blue", "er": "yellow", "endoplasmic reticulum": "yellow"},
 }
 
 
@@ -28,7 +23,7 @@ class ChannelHint:
     """What the user said about channels."""
 
     order: tuple[str | None, ...] = ()  # channel of each plane in a file of several; None: a plane to leave out
-    names: Mapping[str, str] | None = None  # name in lower case → channel
+    names: Mapping[str, str] = field(default_factory=dict)  # name in lower case → channel
 
 
 def parse_hint(text: str | None) -> ChannelHint:
@@ -47,9 +42,8 @@ def parse_hint(text: str | None) -> ChannelHint:
     parts = [part.strip() for part in text.split(",")]
     named = [part.partition("=") for part in parts if "=" in part]
     if named and len(named) != len(parts):
-        raise UserError(
-            f"--channels {text}: either an order (red,green,blue) or names (red=tubulin,green=gfp), not both"
-        )
+        both = "either an order (red,green,blue) or names (red=tubulin,green=gfp), not both"
+        raise UserError(f"--channels {text}: {both}")
     named_channels = [channel.strip() for channel, _, _ in named] or [part for part in parts if part != "-"]
     for channel in named_channels:
         if channel not in CHANNELS:
@@ -72,7 +66,7 @@ def split_name(stem: str, hint: ChannelHint) -> tuple[str, str | None]:
     composite = COMPOSITE.fullmatch(stem)
     if composite:
         return composite["id"], None
-    names = {**{channel: channel for channel in CHANNELS}, **(hint.names or {})}
+    names = {**_OWN_NAMES, **hint.names}
     for name in sorted(names, key=len, reverse=True):
         head, mark = stem[: -len(name) - 1], stem[-len(name) - 1 : -len(name)]
         if head and mark in ("_", "-", ".") and stem[-len(name) :].lower() == name:
@@ -82,6 +76,4 @@ def split_name(stem: str, hint: ChannelHint) -> tuple[str, str | None]:
 
 def find_channel(name: str, hint: ChannelHint) -> str | None:
     """Return the channel that a plane's name in a TIFF's metadata means, or None."""
-    key = name.strip().lower()
-    known = {**{channel: channel for channel in CHANNELS}, **_WORDS, **(hint.names or {})}
-    return known.get(key)
+    return {**_WORDS, **hint.names}.get(name.strip().lower())

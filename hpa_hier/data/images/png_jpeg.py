@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from hpa_hier.data.images.reader import MAX_PIXELS, Layout, UnreadableImage, check_bytes, check_pixels
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # from twice as many on, Pillow itself refuses to open a file
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # files between the two are refused by our own error
 _MOST_PIXELS_A_BYTE = 2000  # deflate packs at most 1,032 to one, and an empty JPEG takes two bits a block
 
 
@@ -39,9 +41,8 @@ class PngJpegReader:
         except UnidentifiedImageError:
             raise UnreadableImage(path, f"neither a PNG nor a JPEG header: it begins with {data[:8]!r}") from None
         except Image.DecompressionBombError:
-            raise UnreadableImage(
-                path, f"claims over {2 * MAX_PIXELS:,} pixels; at most {MAX_PIXELS:,} are read"
-            ) from None
+            claim = f"claims over {2 * MAX_PIXELS:,} pixels"
+            raise UnreadableImage(path, f"{claim}; at most {MAX_PIXELS:,} are read") from None
         except Exception as error:  # Pillow raises whatever the bytes lead to: OSError, SyntaxError, ValueError, …
             raise UnreadableImage(path, f"damaged or truncated: {error}") from None
 

@@ -45,13 +45,10 @@ def read_image(
         UnreadableImage: a file cannot be used, the channels differ in size, or a channel lacks that may not.
     """
     missing = source.missing_channels(channels)
-    refused = [channel for channel in missing if channel not in may_be_missing]
-    if refused:
+    if refused := [channel for channel in missing if channel not in may_be_missing]:
         file = next(iter(source.planes.values())).file
-        raise UnreadableImage(
-            file,
-            f"channel {', '.join(refused)} of {source.id} is missing; --may-be-missing {','.join(refused)} allows it",
-        )
+        cure = f"--may-be-missing {','.join(refused)} allows it"
+        raise UnreadableImage(file, f"channel {', '.join(refused)} of {source.id} is missing; {cure}")
     decoded: dict[Path, np.ndarray] = {}
     image = np.zeros((len(channels), size, size), dtype=np.uint8)
     shape: tuple[int, ...] | None = None
@@ -60,10 +57,8 @@ def read_image(
             continue
         plane = _plane(source.planes[channel], decoded)
         if shape is not None and plane.shape != shape:
-            file = source.planes[channel].file
-            raise UnreadableImage(
-                file, f"{plane.shape[1]} × {plane.shape[0]} pixels, another channel {shape[1]} × {shape[0]}"
-            )
+            reason = f"{plane.shape[1]} × {plane.shape[0]} pixels, another channel {shape[1]} × {shape[0]}"
+            raise UnreadableImage(source.planes[channel].file, reason)
         shape = plane.shape
         image[c] = convert_plane(plane, size, intensity)
     return Reading(image, missing)
@@ -89,20 +84,8 @@ def _plane(plane: Plane, decoded: dict[Path, np.ndarray]) -> np.ndarray:
     return np.asarray(planes[plane.index])
 
 
-def resize(plane: np.ndarray, size: int) -> np.ndarray:
-    """Resize a plane (H, W) to (size, size): shrink by area or enlarge linearly, then pad with zeros to a square.
-
-    >>> resize(np.full((2, 4), 9, np.uint8), 4)
-    array([[0, 0, 0, 0],
-           [9, 9, 9, 9],
-           [9, 9, 9, 9],
-           [0, 0, 0, 0]], dtype=uint8)
-    """
-    return _pad(_scale(plane, size), size)
-
-
 def convert_plane(plane: np.ndarray, size: int, intensity: str) -> np.ndarray:
-    """Convert one channel as read_image does: resize, convert to 8 bits by the rule, pad with zeros to a square.
+    """Convert one channel as read_image does: shrink by area or enlarge linearly, make 8 bits by the rule, pad.
 
     Args:
         plane: (H, W) uint8 or uint16.
@@ -141,11 +124,7 @@ def _pad(plane: np.ndarray, size: int) -> np.ndarray:
 
 
 def to_uint8(plane: np.ndarray, intensity: str) -> np.ndarray:
-    """Convert a plane's uint8 or uint16 intensities to uint8.
-
-    Args:
-        plane: (S, S).
-        intensity: "depth" or "percentile", as in `read_image`.
+    """Convert a plane's uint8 or uint16 intensities to uint8 by the rule "depth" or "percentile" of `read_image`.
 
     >>> to_uint8(np.array([[0, 257, 65535]], np.uint16), "depth")
     array([[  0,   1, 255]], dtype=uint8)

@@ -53,11 +53,7 @@ class Reader(Protocol):
 
 
 def check_bytes(path: Path) -> None:
-    """Refuse files that are empty, or larger than an image may be.
-
-    Raises:
-        UnreadableImage: as said, or the file cannot be read at all.
-    """
+    """Raise the UnreadableImage of files that are empty, too large, or cannot be read at all."""
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -69,10 +65,6 @@ def check_bytes(path: Path) -> None:
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:
-    """Refuse sizes that no field of view has.
-
-    Raises:
-        UnreadableImage: a side is 0, or there are more pixels than `MAX_PIXELS`.
-    """
+    """Raise the UnreadableImage of sizes that no field of view has: a side of 0, or more than `MAX_PIXELS`."""
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
         raise UnreadableImage(path, f"claims {width} × {height} pixels; at most {MAX_PIXELS:,} are read")

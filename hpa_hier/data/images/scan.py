@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,15 +52,6 @@ class Scan(NamedTuple):
     ignored: tuple[str, ...]  # names of files that are no images, or overlays of samples with a file per channel
 
 
-@dataclass
-class _Found:
-    """What the names in a folder say about one sample, while it is scanned."""
-
-    channels: dict[str, Path] = field(default_factory=dict)
-    whole: Path | None = None
-    fault: Reject | None = None
-
-
 def scan(folder: Path | str, channels: str | None = None) -> Scan:
     """Find the samples in a folder by their file names; sub-folders are not entered.
 
@@ -68,28 +59,24 @@ def scan(folder: Path | str, channels: str | None = None) -> Scan:
         folder: holds `<id>_red.png` and so on, or one RGB file or many-channel TIFF a sample.
         channels: what the user gave as `--channels`: the order of planes, or names of channels.
 
-    Returns:
-        sources, rejects with reasons, and names of files that were left aside.
-
     Raises:
         UserError: there is no such folder, it holds no image, or `channels` cannot be understood.
     """
     folder = Path(folder)
-    found = _scan(_entries(folder), parse_hint(channels), folder)
+    try:
+        with os.scandir(folder) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read as a folder of images ({error.strerror})") from None
+    found = _scan(entries, parse_hint(channels), folder)
     if not found.sources and not found.rejects:
-        suffixes = ", ".join(READERS)
-        raise UserError(
-            f"{folder}: no image among {len(found.ignored)} entries; {suffixes} are read, sub-folders are not entered"
-        )
+        among = f"no image among {len(entries)} entries"
+        raise UserError(f"{folder}: {among}; {', '.join(READERS)} are read, sub-folders are not entered")
     return found
 
 
 def scan_files(files: Sequence[Path | str], channels: str | None = None) -> Scan:
-    """Find the samples among files by their names, as `scan` does in a folder.
-
-    Args:
-        files: one for each channel of a sample, or RGB files or many-channel TIFFs; from any folders.
-        channels: as for `scan`.
+    """Find the samples among files by their names, as `scan` does in a folder; the files may lie in any folders.
 
     Raises:
         UserError: no file is an image, or `channels` cannot be understood.
@@ -101,7 +88,8 @@ def scan_files(files: Sequence[Path | str], channels: str | None = None) -> Scan
 
 
 def _scan(entries: Sequence[os.DirEntry[str] | Path], hint: ChannelHint, folder: Path | None) -> Scan:
-    found: dict[str, _Found] = {}
+    files: dict[str, dict[str | None, Path]] = {}  # by sample and channel; None: the file of all channels
+    faults: dict[str, Reject] = {}
     ignored: list[str] = []
     for entry in entries:
         stem, suffix = split_suffix(entry.name)
@@ -109,39 +97,28 @@ def _scan(entries: Sequence[os.DirEntry[str] | Path], hint: ChannelHint, folder:
             ignored.append(entry.name)
             continue
         sample_id, channel = split_name(stem, hint)
-        sample = found.setdefault(sample_id, _Found())
+        sample = files.setdefault(sample_id, {})
         fault = _entry_fault(entry, folder, sample_id)
-        beside = sample.whole if channel is None else sample.channels.get(channel)
-        if fault is None and beside is not None:
-            fault = (
-                f"a second file for {'the sample' if channel is None else f'channel {channel}'}, beside {beside.name}"
-            )
-        if fault is not None:
-            sample.fault = sample.fault or Reject(sample_id, entry.name, fault)
-        elif channel is None:
-            sample.whole = Path(entry)
+        if fault is None and channel in sample:
+            what = f"channel {channel}" if channel else "the sample"
+            fault = f"a second file for {what}, beside {sample[channel].name}"
+        if fault is None:
+            sample[channel] = Path(entry)
         else:
-            sample.channels[channel] = Path(entry)
-    return _settle(found, ignored, hint)
-
-
-def _settle(found: Mapping[str, _Found], ignored: list[str], hint: ChannelHint) -> Scan:
+            faults.setdefault(sample_id, Reject(sample_id, entry.name, fault))
     sources: list[ImageSource] = []
-    rejects: list[Reject] = []
-    for sample_id in sorted(found):
-        sample = found[sample_id]
-        if sample.fault is not None:
-            rejects.append(sample.fault)
-        elif sample.channels:
-            planes = {channel: Plane(file, None) for channel, file in sample.channels.items()}
-            sources.append(ImageSource(sample_id, planes))
-            ignored += [sample.whole.name] if sample.whole else []
-        elif sample.whole is not None:
-            try:
-                sources.append(ImageSource(sample_id, _find_planes(sample.whole, hint)))
-            except UnreadableImage as error:
-                rejects.append(Reject(sample_id, error.file.name, error.reason))
-    return Scan(tuple(sources), tuple(rejects), tuple(ignored))
+    for sample_id in sorted(files):
+        if sample_id in faults:
+            continue
+        sample = files[sample_id]
+        planes = {channel: Plane(file, None) for channel, file in sample.items() if channel}
+        if planes and None in sample:
+            ignored.append(sample[None].name)
+        try:
+            sources.append(ImageSource(sample_id, planes or _find_planes(sample[None], hint)))
+        except UnreadableImage as error:
+            faults[sample_id] = Reject(sample_id, error.file.name, error.reason)
+    return Scan(tuple(sources), tuple(faults[sample_id] for sample_id in sorted(faults)), tuple(ignored))
 
 
 def _find_planes(file: Path, hint: ChannelHint) -> dict[str, Plane]:
@@ -160,20 +137,9 @@ def _find_planes(file: Path, hint: ChannelHint) -> dict[str, Plane]:
         order = CHANNELS[:3]
     if not any(order):
         own = f" (it calls them {', '.join(layout.names)})" if layout.names else ""
-        raise UnreadableImage(
-            file,
-            f"{layout.planes} planes without known names{own}; say which is which, as in "
-            "--channels red,green,blue,yellow",
-        )
+        cure = "say which is which, as in --channels red,green,blue,yellow"
+        raise UnreadableImage(file, f"{layout.planes} planes without known names{own}; {cure}")
     return {channel: Plane(file, index) for index, channel in enumerate(order) if channel is not None}
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be read as a folder of images ({error.strerror})") from None
 
 
 def _entry_fault(entry: os.DirEntry[str] | Path, folder: Path | None, sample_id: str) -> str | None:

@@ -43,10 +43,9 @@ class TiffReader:
                 if "imagecodecs" in str(error):
                     raise UnreadableImage(path, f"{error}: `pip install 'hpa-hier[tiff]'` reads it") from None
                 raise UnreadableImage(path, f"damaged: {type(error).__name__}: {error}") from None
-        if axis is None:
-            return array.reshape(1, *(n for n in array.shape if n > 1)) if array.ndim > 2 else array[None]
-        kept = array.reshape(tuple(n for n in array.shape if n > 1)) if array.ndim > 3 else array
-        return np.moveaxis(kept, axis, 0)
+        if array.ndim > (2 if axis is None else 3):
+            array = array.squeeze()
+        return array[None] if axis is None else np.moveaxis(array, axis, 0)
 
 
 def _open(path: Path) -> tifffile.TiffFile:
@@ -87,9 +86,8 @@ def _layout(path: Path, tiff: tifffile.TiffFile) -> _TiffLayout:
 def _plane_axis(path: Path, shape: tuple[int, ...], axes: str) -> int:
     """Return the axis that counts planes: the one named so, else the only short one at either end."""
     if len(shape) != 3:
-        raise UnreadableImage(
-            path, f"shape {shape}, axes {axes}; planes of one image, (C, H, W) or (H, W, C), are read"
-        )
+        cure = "planes of one image, (C, H, W) or (H, W, C), are read"
+        raise UnreadableImage(path, f"shape {shape}, axes {axes}; {cure}")
     axis = next((i for i, letter in enumerate(axes) if letter in "CS"), None)
     if axis is None:
         short = [i for i in (0, 2) if shape[i] <= MAX_PLANES]

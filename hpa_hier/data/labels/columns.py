@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable
@@ -18,20 +18,13 @@ _ON = frozenset({"1", "1.0", "true"})
 _SEPARATORS = re.compile(r"[|;,]")
 
 
-class HotColumn(NamedTuple):
-    """A column of 0 and 1."""
-
-    number: int
-    label: str  # its header
-
-
 @dataclass(frozen=True)
 class LabelColumns:
     """Where a label table keeps what, as column numbers."""
 
     id: int
     target: int | None  # None: one 0/1 column a label
-    hot: tuple[HotColumn, ...]
+    hot: Mapping[int, str]  # columns of 0 and 1, and their headers
     group: int | None
     extra: tuple[int, ...]  # kept as text
 
@@ -50,15 +43,18 @@ def find_columns(table: CsvTable, taxonomy: Taxonomy) -> LabelColumns:
     group = _find_first(names, _GROUP_NAMES)
     rest = tuple(j for j in range(len(names)) if j not in (sample_id, target, group))
     if target is not None:
-        return LabelColumns(sample_id, target, (), group, rest)
+        return LabelColumns(sample_id, target, {}, group, rest)
     if not any(taxonomy.find_node(table.header[j]) for j in rest):
         raise UserError(
             f"{table.source}:1: neither a column Target or Label nor 0/1 columns named by label or node "
             f"of '{taxonomy.name}' among {_list_names(table.header)}"
         )
-    hot = tuple(HotColumn(j, table.header[j]) for j in rest if taxonomy.find_node(table.header[j]) or _is_hot(table, j))
-    _check_hot(table, hot)
-    return LabelColumns(sample_id, None, hot, group, tuple(j for j in rest if j not in dict(hot)))
+    hot = {j: table.header[j] for j in rest if taxonomy.find_node(table.header[j]) or _is_hot(table, j)}
+    for row, line in zip(table.rows, table.lines, strict=True):
+        for j, name in hot.items():
+            if row[j].lower() not in _ON | _OFF:
+                raise UserError(f"{table.source}:{line}: {row[j]!r} in the 0/1 column {name!r}; write 0 or 1")
+    return LabelColumns(sample_id, None, hot, group, tuple(j for j in rest if j not in hot))
 
 
 def read_row(
@@ -66,7 +62,7 @@ def read_row(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return a row's annotated nodes, in the taxonomy's order, and its labels that no node has."""
     if columns.target is None:
-        labels = [name for j, name in columns.hot if row[j].lower() in _ON]
+        labels = [name for j, name in columns.hot.items() if row[j].lower() in _ON]
     else:
         labels = _split_cell(row[columns.target], taxonomy)
     nodes = {taxonomy.find_node(label) for label in labels}
@@ -79,11 +75,8 @@ def _split_cell(cell: str, taxonomy: Taxonomy) -> list[str]:
     if _SEPARATORS.search(cell):
         return [part.strip() for part in _SEPARATORS.split(cell) if part.strip()]
     parts = cell.split()
-    if len(parts) > 1 and (
-        taxonomy.find_node(cell) or not all(part.isdecimal() or taxonomy.find_node(part) for part in parts)
-    ):
-        return [cell]  # a name with spaces, or one that should have been
-    return parts
+    whole = taxonomy.find_node(cell) or not all(part.isdecimal() or taxonomy.find_node(part) for part in parts)
+    return [cell] if whole and len(parts) > 1 else parts  # a name with spaces, or one that should have been
 
 
 def _find_first(names: list[str], wanted: tuple[str, ...]) -> int | None:
@@ -91,19 +84,9 @@ def _find_first(names: list[str], wanted: tuple[str, ...]) -> int | None:
 
 
 def _is_hot(table: CsvTable, column: int) -> bool:
-    """Tell whether a column under an unknown header holds nothing but 0 and 1, and at least one of each.
-
-    It is then a label that the taxonomy lacks, which must not be dropped quietly.
-    """
+    """Tell whether a column under an unknown header is 0/1: a label that the taxonomy lacks, not to be dropped."""
     cells = {row[column].lower() for row in table.rows}
     return bool(cells & _ON) and cells <= _ON | _OFF
-
-
-def _check_hot(table: CsvTable, hot: tuple[HotColumn, ...]) -> None:
-    for row, line in zip(table.rows, table.lines, strict=True):
-        for j, name in hot:
-            if row[j].lower() not in _ON and row[j].lower() not in _OFF:
-                raise UserError(f"{table.source}:{line}: {row[j]!r} in the 0/1 column {name!r}; write 0 or 1")
 
 
 def _list_names(header: tuple[str, ...]) -> str:

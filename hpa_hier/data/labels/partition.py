@@ -14,17 +14,11 @@ PARTITION_FILE = "partition.json"  # in a run's folder
 
 @dataclass(frozen=True)
 class Partition:
-    """All leaves, each on one side.
-
-    Attributes:
-        majority: leaf names, in the taxonomy's order.
-        minority: likewise.
-        min_images: training images that a majority leaf has at least; 0 where the leaves were named.
-    """
+    """All leaves by name, each on one side, in the taxonomy's order."""
 
     majority: tuple[str, ...]
     minority: tuple[str, ...]
-    min_images: int
+    min_images: int  # of the training part, that a majority leaf has at least; 0 where the leaves were named
 
 
 def divide(counts: Mapping[str, int], images: int, settings: PartitionSettings, taxonomy: Taxonomy) -> Partition:
@@ -39,25 +33,22 @@ def divide(counts: Mapping[str, int], images: int, settings: PartitionSettings, 
     Raises:
         UserError: a name is no leaf.
     """
-    named = {_find_leaf(name, taxonomy) for name in settings.majority}
+    named = {taxonomy.find_node(name) for name in settings.majority}
+    for name in settings.majority:
+        if taxonomy.find_node(name) not in taxonomy.leaves:
+            raise UserError(
+                f"partition.majority: {name!r} is no leaf of '{taxonomy.name}'; "
+                "`python -m hpa_hier.taxonomy check` prints the tree"
+            )
     least = 0 if named else settings.majority_min_images or _default_min_images(counts, images, taxonomy)
     majority = named or {leaf for leaf in taxonomy.leaves if counts.get(leaf, 0) >= least}
-    return Partition(
-        tuple(leaf for leaf in taxonomy.leaves if leaf in majority),
-        tuple(leaf for leaf in taxonomy.leaves if leaf not in majority),
-        least,
-    )
+    rest = tuple(leaf for leaf in taxonomy.leaves if leaf not in majority)
+    return Partition(tuple(leaf for leaf in taxonomy.leaves if leaf in majority), rest, least)
 
 
 def add_partition_nodes(taxonomy: Taxonomy, partition: Mapping[str, Sequence[str]]) -> Taxonomy:
-    """Put the virtual nodes `has_majority` and `has_minority` above the leaves of each side.
-
-    Args:
-        taxonomy: without them.
-        partition: leaves of `majority` and `minority`; an empty side gets no node.
-    """
-    sides = {virtual_node(side): leaves for side, leaves in partition.items() if leaves}
-    return taxonomy.with_virtual(sides)
+    """Put the virtual nodes `has_majority` and `has_minority` above the leaves of each side that has any."""
+    return taxonomy.with_virtual({virtual_node(side): leaves for side, leaves in partition.items() if leaves})
 
 
 def virtual_node(side: str) -> str:
@@ -73,13 +64,3 @@ def _default_min_images(counts: Mapping[str, int], images: int, taxonomy: Taxono
     """Return a twentieth of the images, moved so far that neither side is empty, unless all leaves have as many."""
     of_leaves = [counts.get(leaf, 0) for leaf in taxonomy.leaves]
     return max(1, min(max(images // 20, min(of_leaves) + 1), max(of_leaves)))
-
-
-def _find_leaf(name: str, taxonomy: Taxonomy) -> str:
-    node = taxonomy.find_node(name)
-    if node is None or not taxonomy.is_leaf(node):
-        raise UserError(
-            f"partition.majority: {name!r} is no leaf of '{taxonomy.name}'; "
-            "`python -m hpa_hier.taxonomy check` prints the tree"
-        )
-    return node

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -77,95 +77,66 @@ def read_labels(path: Path | str, taxonomy: Taxonomy, on_problem: OnProblem = "s
     """
     table = read_csv(Path(path))  # by hand: pandas neither names the line of a mistake nor leaves 007 alone
     columns = find_columns(table, taxonomy)
-    found = _sort_out(table, columns, taxonomy)
-    problems = found.problems()
+    rows, problems, skipped = _sort_out(table, columns, taxonomy)
     if on_problem == "stop":
         stop_at_problems(path, problems, CURE)
-    ids = tuple(table.rows[i][columns.id] for i in found.rows)
-    if not ids:
-        raise UserError(f"{path}: no usable row among {len(table.rows):,}; {_summarise(problems)}")
-    return LabelTable(
-        source=str(path),
-        ids=ids,
-        nodes=tuple(found.rows.values()),
-        groups=_groups(table, columns, list(found.rows), ids),
-        problems=problems,
-        skipped=found.skipped,
-        extra={table.header[j]: tuple(table.rows[i][j] for i in found.rows) for j in columns.extra},
-    )
+    kept = [table.rows[i] for i in rows]
+    if not kept:
+        summary = "; ".join(map(str, problems)) or "the table has a header only"
+        raise UserError(f"{path}: no usable row among {len(table.rows):,}; {summary}")
+    ids = tuple(row[columns.id] for row in kept)
+    if columns.group is None:
+        groups = tuple(map(parse_antibody, ids))
+        groups = groups if all(groups) else ("",) * len(ids)
+    else:
+        groups = tuple(row[columns.group] for row in kept)
+    extra = {table.header[j]: tuple(row[j] for row in kept) for j in columns.extra}
+    return LabelTable(str(path), ids, tuple(rows.values()), groups, problems, skipped, extra)
 
 
-@dataclass
-class _Sorted:
-    """Rows while they are gone through: the usable ones, and what is wrong with the others."""
+def _sort_out(
+    table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy
+) -> tuple[dict[int, tuple[str, ...]], tuple[Problem, ...], dict[str, str]]:
+    """Return the usable rows' nodes by row number, the problems by kind, and why ids were left out.
 
-    rows: dict[int, tuple[str, ...]] = field(default_factory=dict)  # row number → annotated nodes
-    first: dict[str, int] = field(default_factory=dict)  # id → its first row
-    unknown: dict[str, list[int]] = field(default_factory=dict)  # label → lines
-    bad: list[str] = field(default_factory=list)
-    duplicate: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
-    skipped: dict[str, str] = field(default_factory=dict)
-
-    def problems(self) -> tuple[Problem, ...]:
-        """Return every kind of problem that was met."""
-        kinds = (
-            Problem("unknown label", tuple(_describe_lines(label, lines) for label, lines in self.unknown.items())),
-            Problem("duplicate id", tuple(self.duplicate)),
-            Problem("id that cannot be a file name", tuple(self.bad)),
-            Problem("row without a label", tuple(self.empty)),
-        )
-        return tuple(problem for problem in kinds if problem.items)
-
-
-def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy) -> _Sorted:
-    found = _Sorted()
+    Of rows of one id that agree the first is kept; of those that disagree none, for none can be trusted.
+    """
+    rows: dict[int, tuple[str, ...]] = {}
+    skipped: dict[str, str] = {}
+    first: dict[str, int] = {}  # id → its first row
+    unknown: dict[str, list[int]] = {}  # label → lines
+    duplicate, bad, empty = [], [], []
     for i, (row, line) in enumerate(zip(table.rows, table.lines, strict=True)):
         sample_id = row[columns.id]
-        nodes, unknown = read_row(row, columns, taxonomy)
+        nodes, strange = read_row(row, columns, taxonomy)
         if not is_valid_id(sample_id):
-            found.bad.append(f"{sample_id!r} (line {line})")
-            continue
-        if sample_id in found.first:
-            _note_duplicate(found, table, i, sample_id, nodes if not unknown else None)
-            continue
-        found.first[sample_id] = i
-        if unknown:
-            found.skipped[sample_id] = f"unknown label {', '.join(map(repr, unknown))} (line {line})"
-            for label in unknown:
-                found.unknown.setdefault(label, []).append(line)
+            bad.append(f"{sample_id!r} (line {line})")
+        elif (before := first.setdefault(sample_id, i)) != i:
+            duplicate.append(f"{sample_id} (lines {table.lines[before]} and {line})")
+            if strange or nodes != rows.get(before):
+                rows.pop(before, None)
+                skipped.setdefault(sample_id, f"duplicate id with other labels (line {line})")
+        elif strange:
+            skipped[sample_id] = f"unknown label {', '.join(map(repr, strange))} (line {line})"
+            for label in strange:
+                unknown.setdefault(label, []).append(line)
         elif not nodes:
-            found.skipped[sample_id] = f"row without a label (line {line})"
-            found.empty.append(f"{sample_id} (line {line})")
+            skipped[sample_id] = f"row without a label (line {line})"
+            empty.append(f"{sample_id} (line {line})")
         else:
-            found.rows[i] = nodes
-    return found
-
-
-def _note_duplicate(found: _Sorted, table: CsvTable, i: int, sample_id: str, nodes: tuple[str, ...] | None) -> None:
-    """Keep the first of rows that agree; leave out all rows of an id that disagree, for none can be trusted."""
-    first = found.first[sample_id]
-    found.duplicate.append(f"{sample_id} (lines {table.lines[first]} and {table.lines[i]})")
-    if nodes != found.rows.get(first):
-        found.rows.pop(first, None)
-        found.skipped.setdefault(sample_id, f"duplicate id with other labels (line {table.lines[i]})")
+            rows[i] = nodes
+    kinds = {
+        "unknown label": [_describe_lines(label, lines) for label, lines in unknown.items()],
+        "duplicate id": duplicate,
+        "id that cannot be a file name": bad,
+        "row without a label": empty,
+    }
+    return rows, tuple(Problem(kind, tuple(items)) for kind, items in kinds.items() if items), skipped
 
 
 def _describe_lines(label: str, lines: list[int]) -> str:
-    return (
-        f"{label!r} (line {lines[0]})" if len(lines) == 1 else f"{label!r} ({len(lines):,} rows, first line {lines[0]})"
-    )
-
-
-def _summarise(problems: Sequence[Problem]) -> str:
-    return "; ".join(str(problem) for problem in problems if problem.items) or "the table has a header only"
-
-
-def _groups(table: CsvTable, columns: LabelColumns, rows: list[int], ids: tuple[str, ...]) -> tuple[str, ...]:
-    if columns.group is not None:
-        return tuple(table.rows[i][columns.group] for i in rows)
-    antibodies = tuple(parse_antibody(sample_id) for sample_id in ids)
-    return antibodies if all(antibodies) else ("",) * len(ids)
+    where = f"line {lines[0]}" if len(lines) == 1 else f"{len(lines):,} rows, first line {lines[0]}"
+    return f"{label!r} ({where})"
 
 
 def targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy, below: str = "unknown") -> Targets:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hpa_hier.data.pack.pack import ImagePack
-from hpa_hier.data.split.duplicates import find_identical
+from hpa_hier.data.pack.samples import Sample
 from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, find_near_duplicates, pairs_across_parts
 from hpa_hier.data.split.split import Split
 from hpa_hier.taxonomy import Taxonomy
@@ -32,48 +33,45 @@ class Audit:
 
 
 def audit(pack: ImagePack, taxonomy: Taxonomy, split: Split | None = None, distance: int = DISTANCE) -> Audit:
-    """Go through every image of a pack.
+    """Go through every image of a pack, counting those of the taxonomy's leaves.
 
-    Args:
-        pack: of images.
-        taxonomy: gives the leaves that are counted.
-        split: where given, duplicates and near-duplicates across its parts are listed.
-        distance: bits that the fingerprints of near-duplicates may differ in, 0 to 15.
+    Duplicates across the parts of the split are listed where it is given; the fingerprints of near-duplicates differ in
+    at most `distance` bits, 0 to 15.
     """
     present = pack.targets(taxonomy).present
     constant, dark = _find_odd_images(pack)
     duplicates = find_identical(pack.samples)
     part = dict(zip(split.ids, split.parts, strict=True)) if split else {}
-    across_parts = tuple(ids for ids in duplicates if len({part[i] for i in ids if i in part}) > 1)
-    filled: dict[str, tuple[str, ...]] = {
-        channel: tuple(s.id for s in pack.samples if channel in s.filled) for channel in pack.channels
-    }
+    filled = {channel: tuple(s.id for s in pack.samples if channel in s.filled) for channel in pack.channels}
     near = find_near_duplicates(pack, distance)
-    counts = {leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves}
     return Audit(
-        counts=counts,
+        counts={leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves},
         filled={channel: ids for channel, ids in filled.items() if ids},
-        constant=constant,
+        constant={channel: ids for channel, ids in constant.items() if ids},
         dark=dark,
         duplicates=duplicates,
         damaged=pack.find_damaged(),
-        across_parts=across_parts,
+        across_parts=tuple(ids for ids in duplicates if len({part[i] for i in ids if i in part}) > 1),
         near=near,
         near_across_parts=pairs_across_parts(near, part),
     )
 
 
+def find_identical(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
+    """Return the ids of samples whose packed pixels are all alike, one tuple for each such image."""
+    alike: dict[str, list[str]] = {}
+    for sample in samples:
+        alike.setdefault(sample.pixels, []).append(sample.id)
+    return tuple(tuple(ids) for ids in alike.values() if len(ids) > 1)
+
+
 def _find_odd_images(pack: ImagePack) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """Return the ids of images with a constant channel, by channel, and those of nearly black images."""
-    constant: dict[str, list[str]] = {}
-    dark: list[str] = []
-    for start in range(0, len(pack), _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, len(pack)))
-        images = pack.images(rows)
-        low, high = images.min(axis=(2, 3)), images.max(axis=(2, 3))
-        for row, c in zip(*np.nonzero(low == high), strict=True):
-            sample, channel = pack.samples[start + int(row)], pack.channels[int(c)]
-            if channel not in sample.filled:
-                constant.setdefault(channel, []).append(sample.id)
-        dark += [pack.ids[start + int(row)] for row in np.flatnonzero(high.max(axis=1) < DARK)]
-    return {channel: tuple(ids) for channel, ids in constant.items()}, tuple(dark)
+    """Return the ids of images with a constant channel that is not missing, by channel, and of nearly black images."""
+    chunks = [np.arange(start, min(start + _CHUNK, len(pack))) for start in range(0, len(pack), _CHUNK)]
+    extremes = [(images.min(axis=(2, 3)), images.max(axis=(2, 3))) for images in map(pack.images, chunks)]
+    low, high = (np.concatenate(side) for side in zip(*extremes, strict=True))
+    constant = {
+        channel: tuple(pack.ids[row] for row in np.flatnonzero(flat) if channel not in pack.samples[row].filled)
+        for channel, flat in zip(pack.channels, (low == high).T, strict=True)
+    }
+    return constant, tuple(pack.ids[row] for row in np.flatnonzero(high.max(axis=1) < DARK))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,7 +19,7 @@ from hpa_hier.files.atomic import read_json, sha256
 from hpa_hier.files.tables import read_table, write_table
 
 SIMULATED = "simulated.json"  # beside simulated images, so that nobody takes them for real ones
-_REJECT_COLUMNS = ("id", "file", "reason")
+_REJECT_COLUMNS = [field.name for field in fields(Reject)]
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,7 @@ class PackReport:
 
 
 def build_pack(request: PackRequest, threads: int = 2) -> PackReport:
-    """Pack a folder of images once; the same request resumes after an interruption.
-
-    Args:
-        request: what and how.
-        threads: images decoded at the same time.
+    """Pack a folder of images once, `threads` at the same time; the same request resumes after an interruption.
 
     Raises:
         UserError: labels and images do not match and the request says to stop, nothing can be packed, or the folder
@@ -52,9 +48,8 @@ def build_pack(request: PackRequest, threads: int = 2) -> PackReport:
         try:
             return _pack(request, plan, threads)
         except OSError as error:  # reading images reports its own
-            raise UserError(
-                f"{request.out}: cannot be written to ({error.strerror or error}); the same command resumes once it can"
-            ) from None
+            problem = f"cannot be written to ({error.strerror or error})"
+            raise UserError(f"{request.out}: {problem}; the same command resumes once it can") from None
 
 
 def _pack(request: PackRequest, plan: Plan, threads: int) -> PackReport:
@@ -73,22 +68,13 @@ def _pack(request: PackRequest, plan: Plan, threads: int) -> PackReport:
 
 
 def _facts(request: PackRequest, plan: Plan) -> PackFacts:
-    simulated = request.images / SIMULATED
-    sources = {
-        "images": str(request.images),
-        "labels": str(request.labels),
-        "labels_sha256": sha256(request.labels),
-        "request": plan.digest,
-    }
-    note = str(read_json(simulated).get("note", "")) if simulated.is_file() else ""
-    return PackFacts(
-        channels=request.channels,
-        size=request.size,
-        intensity=request.intensity,
-        simulated=simulated.is_file(),
-        note=note,
-        sources=sources,
-    )
+    file = request.images / SIMULATED
+    simulated = file.is_file()
+    note = str(read_json(file).get("note", "")) if simulated else ""
+    files = {"images": str(request.images), "labels": str(request.labels)}
+    sources = {**files, "labels_sha256": sha256(request.labels), "request": plan.digest}
+    C, S, rule = request.channels, request.size, request.intensity
+    return PackFacts(channels=C, size=S, intensity=rule, simulated=simulated, note=note, sources=sources)
 
 
 @contextmanager
@@ -116,11 +102,10 @@ def open_finished(out: Path, digest: str) -> PackReport:
     """
     pack = Pack.open(out)
     if pack.facts.sources.get("request") != digest:
-        raise UserError(
-            f"{out}: holds a pack of other samples, labels or settings; name another folder, or remove this one"
-        )
-    table = read_table(out / REJECTED, _REJECT_COLUMNS)
-    rejects = tuple(Reject(*row) for row in table[list(_REJECT_COLUMNS)].itertuples(index=False))
+        cure = "name another folder, or remove this one"
+        raise UserError(f"{out}: holds a pack of other samples, labels or settings; {cure}")
+    table = read_table(out / REJECTED, _REJECT_COLUMNS)[_REJECT_COLUMNS]
+    rejects = tuple(Reject(*row) for row in table.itertuples(index=False))
     return PackReport(pack, rejects, len(pack.shards), reused=True)
 
 
@@ -135,10 +120,8 @@ def _begin(request: PackRequest, plan: Plan) -> None:
     """Claim the folder for this request, and sweep what a killed run left half-written."""
     begun = request.out / CLAIM
     if begun.exists() and read_json(begun).get("digest") != plan.digest:
-        raise UserError(
-            f"{request.out}: holds a half-finished pack of other images, labels or settings; "
-            "name another folder, or remove this one"
-        )
+        cure = "name another folder, or remove this one"
+        raise UserError(f"{request.out}: holds a half-finished pack of other images, labels or settings; {cure}")
     claim_folder(request.out, {"digest": plan.digest, "images": str(request.images), "labels": str(request.labels)})
     for stray in request.out.glob(".*.tmp*"):
         stray.unlink(missing_ok=True)

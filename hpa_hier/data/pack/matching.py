@@ -33,9 +33,7 @@ class PackRequest:
 
     def refused(self, source: ImageSource) -> tuple[str, ...]:
         """Return the channels that a sample lacks and may not lack."""
-        return tuple(
-            channel for channel in source.missing_channels(self.channels) if channel not in self.may_be_missing
-        )
+        return tuple(c for c in source.missing_channels(self.channels) if c not in self.may_be_missing)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hpa_hier.data.labels.table import Targets, targets
-from hpa_hier.data.pack.pack_file import FILLED, TAXONOMY, VECTORS, PackFacts, pack_digest, read_pack_file
+from hpa_hier.data.pack.pack_file import FILLED, TAXONOMY, VECTORS, PackFacts, count_filled, pack_digest, read_pack_file
 from hpa_hier.data.pack.samples import SAMPLES, Sample, read_samples
 from hpa_hier.data.pack.shard import Shard, Shards
 from hpa_hier.errors import UserError
@@ -44,14 +43,29 @@ class Pack(ABC):
             raise UserError(f"{path / SAMPLES}: was edited after packing; edit the label table and pack again")
         if len(samples) != sum(shard.rows for shard in known.shards):
             raise UserError(
-                f"{path}: samples.csv lists {len(samples)} images, the shards hold another number; pack again"
+                f"{path}: {SAMPLES} lists {len(samples)} images, the shards hold another number; pack again"
             )
         kind = VectorPack if known.facts.kind == VECTORS else ImagePack
         return kind(path, known.facts, samples, known.shards, known.digest)
 
-    @abstractmethod
     def read(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Copy the samples at `rows` (B,) out of the memory maps, into `out` where it is given."""
+        """Copy samples out of the memory maps.
+
+        Args:
+            rows: (B,) row numbers.
+            out: buffer to fill and return; None makes a new one.
+
+        Returns:
+            Images (B, C, S, S) uint8, axis C as `channels`; or vectors (B, F) float32, axis F as `features`, gaps NaN.
+        """
+        return self._content.gather(rows, out)
+
+    @cached_property
+    def _content(self) -> Shards:
+        C, S = len(self.facts.channels), self.facts.size
+        if self.facts.kind == VECTORS:
+            return Shards(self.path, self.shards, (C,), np.float32)
+        return Shards(self.path, self.shards, (C, S, S))
 
     @abstractmethod
     def describe(self) -> str:
@@ -88,7 +102,7 @@ class Pack(ABC):
     @cached_property
     def filled(self) -> dict[str, int]:
         """How many images lack a channel and have zeros in its place, by channel."""
-        return dict(Counter(channel for sample in self.samples for channel in sample.filled))
+        return count_filled(self.samples)
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
@@ -100,11 +114,7 @@ class Pack(ABC):
         return {sample_id: row for row, sample_id in enumerate(self.ids)}
 
     def find_rows(self, ids: Sequence[str]) -> np.ndarray:
-        """Return the rows (B,) int64 of samples.
-
-        Raises:
-            UserError: an id is not in the pack.
-        """
+        """Return the rows (B,) int64 of samples; an id that is not in the pack is a UserError."""
         absent = [sample_id for sample_id in ids if sample_id not in self._row]
         if absent:
             raise UserError(
@@ -118,14 +128,10 @@ class Pack(ABC):
         return tuple(shard.file for shard in self.shards if sha256(self.path / shard.file) != shard.sha256)
 
     def targets(self, taxonomy: Taxonomy, below: str = "unknown") -> Targets:
-        """Return closed targets and what is known, (B, N) bool each, columns as `taxonomy.nodes`.
+        """Return targets as `data.labels.table.targets` does.
 
         A taxonomy of the pack's own name is matched by label, so that a renamed leaf keeps its images; another one is
         matched by name.
-
-        Args:
-            taxonomy: gives the columns.
-            below: whether nodes below an annotated group are "unknown" or "absent", where none of them is annotated.
 
         Raises:
             UserError: an annotated node has no counterpart in `taxonomy`.
@@ -165,23 +171,7 @@ class ImagePack(Pack):
         """The rule that converted intensities to 8 bits."""
         return self.facts.intensity
 
-    @cached_property
-    def _content(self) -> Shards:
-        return Shards(self.path, self.shards, (len(self.channels), self.size, self.size))
-
-    def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Copy images out of the memory maps.
-
-        Args:
-            rows: (B,) row numbers.
-            out: (B, C, S, S) uint8 buffer to fill and return; None makes a new one.
-
-        Returns:
-            (B, C, S, S) uint8, axis C as `channels`.
-        """
-        return self._content.gather(rows, out)
-
-    read = images
+    images = Pack.read
 
     def describe(self) -> str:
         """Return channels and size."""
@@ -202,15 +192,7 @@ class VectorPack(Pack):
         """Whether values may be missing: NaN, which counts as the training part's mean."""
         return self.facts.intensity == FILLED
 
-    @cached_property
-    def _content(self) -> Shards:
-        return Shards(self.path, self.shards, (len(self.features),), np.float32)
-
-    def vectors(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Copy the vectors at `rows` (B,) as (B, F) float32, axis F as `features`; gaps are NaN."""
-        return self._content.gather(rows, out)
-
-    read = vectors
+    vectors = Pack.read
 
     def describe(self) -> str:
         """Return how many features there are."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hpa_hier.data.pack.samples import SAMPLES, Sample, write_samples
-from hpa_hier.data.pack.shard import SHARD_STEM, Shard
+from hpa_hier.data.pack.samples import SAMPLES, Sample, pixel_hash, write_samples
+from hpa_hier.data.pack.shard import SHARD_STEM, Shard, rows_per_shard, write_shard
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import describe_invalid, read_json, sha256, text_digest, write_json, write_text
 from hpa_hier.taxonomy import Taxonomy
@@ -76,12 +78,11 @@ def finish_pack(
     """Write `samples.csv`, `taxonomy.yaml` and, last of all, `pack.json`; the folder is no longer claimed then."""
     write_samples(folder / SAMPLES, samples)
     write_text(folder / TAXONOMY, taxonomy.text)
-    filled = dict(Counter(channel for sample in samples for channel in sample.filled))
     pack = PackFile(
         format=FORMAT,
         digest=pack_digest(folder, facts, shards),
         count=len(samples),
-        filled=filled,
+        filled=count_filled(samples),
         facts=facts,
         taxonomy=taxonomy.name,
         shards=tuple(shards),
@@ -90,11 +91,16 @@ def finish_pack(
     (folder / CLAIM).unlink(missing_ok=True)
 
 
+def count_filled(samples: Iterable[Sample]) -> dict[str, int]:
+    """Return how many samples lack a channel, by channel."""
+    return dict(Counter(channel for sample in samples for channel in sample.filled))
+
+
 def pack_digest(folder: Path, facts: PackFacts, shards: Sequence[Shard]) -> str:
     """Return 16 hex digits over all that members learn from."""
-    parts = [*facts.channels, str(facts.size), facts.intensity]
-    parts += [VECTORS] if facts.kind == VECTORS else []
-    return text_digest(*parts, sha256(folder / SAMPLES), *(shard.sha256 for shard in shards))
+    kind = [VECTORS] if facts.kind == VECTORS else []
+    settings = (*facts.channels, str(facts.size), facts.intensity, *kind)
+    return text_digest(*settings, sha256(folder / SAMPLES), *(shard.sha256 for shard in shards))
 
 
 def claim_folder(out: Path, content: dict[str, str]) -> None:
@@ -106,14 +112,31 @@ def claim_folder(out: Path, content: dict[str, str]) -> None:
     if (out / PACK).exists():
         raise UserError(f"{out}: already holds a finished pack; name another folder, or remove this one")
     out.mkdir(parents=True, exist_ok=True)
-    if not (out / CLAIM).exists():
-        there = sorted(path.name for name in _NAMES for path in out.glob(name))
-        if there:
-            raise UserError(f"{out}: holds {there[0]}, which a pack would replace; name an empty folder with --out")
+    there = sorted(path.name for name in _NAMES for path in out.glob(name))
+    if there and not (out / CLAIM).exists():
+        raise UserError(f"{out}: holds {there[0]}, which a pack would replace; name an empty folder with --out")
     write_json(out / CLAIM, content)
 
 
-def remove_shards(out: Path) -> None:
-    """Remove the shards that an earlier attempt left in a claimed folder."""
-    for stale in (*out.glob(f"{SHARD_STEM}.npy"), *out.glob(f"{SHARD_STEM}.json")):
+def write_pack(
+    out: Path,
+    values: Iterable[np.ndarray],
+    ids: Sequence[str],
+    nodes: Sequence[Sequence[str]],
+    groups: Sequence[str],
+    facts: PackFacts,
+    taxonomy: Taxonomy,
+) -> None:
+    """Write images (C, S, S) or vectors (F,) into a claimed folder and finish the pack, in one pass over `values`."""
+    for stale in (*out.glob(f"{SHARD_STEM}.npy"), *out.glob(f"{SHARD_STEM}.json")):  # of an earlier attempt
         stale.unlink()
+    stream = iter(values)
+    samples: list[Sample] = []
+    shards: list[Shard] = []
+    while len(samples) < len(ids):
+        first = next(stream)
+        block = np.stack([first, *islice(stream, rows_per_shard(len(ids), first.nbytes, 1) - 1)])
+        for i, value in enumerate(block, start=len(samples)):
+            samples.append(Sample(ids[i], tuple(nodes[i]), groups[i], pixel_hash(value), ()))
+        shards.append(write_shard(out, len(shards), block))
+    finish_pack(out, facts, samples, shards, taxonomy)

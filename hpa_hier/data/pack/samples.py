@@ -47,7 +47,7 @@ def read_samples(path: Path) -> tuple[Sample, ...]:
     for line, sample_id in enumerate(frame["id"], start=2):
         if not is_valid_id(sample_id):
             raise UserError(f"{path}:{line}: {sample_id!r} is no sample id")
-    rows = zip(*(frame[column] for column in _COLUMNS), strict=True)
+    rows = frame[list(_COLUMNS)].itertuples(index=False)
     return tuple(Sample(i, _parts(nodes), group, pixels, _parts(filled)) for i, nodes, group, pixels, filled in rows)
 
 

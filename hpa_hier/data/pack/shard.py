@@ -57,25 +57,14 @@ class Shards:
     def __init__(
         self, folder: Path, shards: Sequence[Shard], sample_shape: tuple[int, ...], dtype: type[np.generic] = np.uint8
     ) -> None:
-        self._maps = []
-        self._arrays = []
-        for shard in shards:
-            memory, array = _open(folder / shard.file, (shard.rows, *sample_shape), np.dtype(dtype))
-            self._maps.append(memory)
-            self._arrays.append(array)
-        self._ends = np.cumsum([shard.rows for shard in shards])
         self._shape, self._dtype = sample_shape, np.dtype(dtype)
+        self._opened = [_open(folder / shard.file, (shard.rows, *sample_shape), self._dtype) for shard in shards]
+        self._ends = np.cumsum([shard.rows for shard in shards])
 
     def gather(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Copy samples into `out`, or into a new array.
+        """Copy the samples at `rows` (B,) into `out` or a new array: (B, C, S, S) uint8 or (B, F) float32.
 
-        Args:
-            rows: (B,) row numbers over all shards.
-            out: (B, C, S, S) uint8, or (B, F) float32, to fill, or None. A buffer used again and again saves the cost
-                of fresh memory.
-
-        Returns:
-            (B, C, S, S) uint8 or (B, F) float32.
+        A buffer used again and again saves the cost of fresh memory.
         """
         rows = np.asarray(rows, dtype=np.int64)
         count = int(self._ends[-1]) if len(self._ends) else 0
@@ -92,18 +81,18 @@ class Shards:
             for shard, row in places:
                 self._will_need(shard, row)
         for image, (shard, row) in zip(out, places, strict=True):
-            image[...] = self._arrays[shard][row]
+            image[...] = self._opened[shard][1][row]
         return out
 
     def _will_need(self, shard: int, row: int) -> None:
         """Ask for an image's pages at once; on a cold file that reads 2.8 times faster than one fault after another."""
         if not hasattr(mmap, "MADV_WILLNEED"):  # as on Windows
             return
-        array = self._arrays[shard]
+        memory, array = self._opened[shard]
         length = array.strides[0]
-        start = len(self._maps[shard]) - array.nbytes + row * length
+        start = len(memory) - array.nbytes + row * length
         aligned = start - start % mmap.PAGESIZE
-        self._maps[shard].madvise(mmap.MADV_WILLNEED, aligned, start + length - aligned)
+        memory.madvise(mmap.MADV_WILLNEED, aligned, start + length - aligned)
 
 
 def _open(path: Path, shape: tuple[int, ...], wanted: np.dtype[Any]) -> tuple[mmap.mmap, np.ndarray]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.pack.pack_file import PackFacts, claim_folder, finish_pack, remove_shards
-from hpa_hier.data.pack.samples import Sample, pixel_hash
-from hpa_hier.data.pack.shard import Shard, rows_per_shard, write_shard
+from hpa_hier.data.pack.pack_file import PackFacts, claim_folder, write_pack
 from hpa_hier.taxonomy import Taxonomy
 
 
@@ -42,19 +40,9 @@ def write_simulated_pack(
         UserError: `out` already holds a finished pack.
     """
     claim_folder(out, {"note": note})
-    remove_shards(out)
     stream = iter(images)
-    samples: list[Sample] = []
-    shards: list[Shard] = []
-    size = 0
-    while len(samples) < len(ids):
-        first = next(stream)
-        size = first.shape[-1]
-        rows = min(rows_per_shard(len(ids), len(channels), size), len(ids) - len(samples))
-        block = np.stack([first, *islice(stream, rows - 1)])
-        for image in block:
-            i = len(samples)
-            samples.append(Sample(ids[i], tuple(nodes[i]), groups[i], pixel_hash(image), ()))
-        shards.append(write_shard(out, len(shards), block))
-    facts = PackFacts(channels=tuple(channels), size=size, intensity=intensity, simulated=True, note=note, sources={})
-    finish_pack(out, facts, samples, shards, taxonomy)
+    first = next(stream)
+    facts = PackFacts(
+        channels=tuple(channels), size=first.shape[-1], intensity=intensity, simulated=True, note=note, sources={}
+    )
+    write_pack(out, chain([first], stream), ids, nodes, groups, facts, taxonomy)

@@ -14,18 +14,7 @@ from hpa_hier.data.labels.table import LabelTable, read_labels
 from hpa_hier.data.pack.build import PackReport, lock_folder, open_finished, write_rejects
 from hpa_hier.data.pack.matching import CURE
 from hpa_hier.data.pack.pack import Pack
-from hpa_hier.data.pack.pack_file import (
-    FILLED,
-    GAPLESS,
-    PACK,
-    VECTORS,
-    PackFacts,
-    claim_folder,
-    finish_pack,
-    remove_shards,
-)
-from hpa_hier.data.pack.samples import Sample, pixel_hash
-from hpa_hier.data.pack.shard import Shard, rows_per_shard, write_shard
+from hpa_hier.data.pack.pack_file import FILLED, GAPLESS, PACK, VECTORS, PackFacts, claim_folder, write_pack
 from hpa_hier.data.pack.vector_table import VectorTable, read_vectors, refuse_missing_values
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, text_digest
@@ -73,21 +62,15 @@ def build_vectors(request: VectorRequest) -> PackReport:
         kept = [j for j, sample_id in enumerate(labels.ids) if sample_id in row]
         if not kept:
             raise UserError(f"{request.vectors}: no id has a row in {request.labels}; the first is {table.ids[0]}")
-        samples = _Samples(
-            tuple(labels.ids[j] for j in kept),
-            tuple(labels.nodes[j] for j in kept),
-            tuple(labels.groups[j] for j in kept),
-        )
-        sources = {
-            "vectors": str(request.vectors),
-            "labels": str(request.labels),
-            "labels_sha256": sha256(request.labels),
-            "request": request.digest,
-        }
+        ids = [labels.ids[j] for j in kept]
+        values = table.values[[row[sample_id] for sample_id in ids]]
+        nodes, groups = [labels.nodes[j] for j in kept], [labels.groups[j] for j in kept]
+        files = {"vectors": str(request.vectors), "labels": str(request.labels)}
+        sources = {**files, "labels_sha256": sha256(request.labels), "request": request.digest}
         facts = _facts(table.features, request.fill, "", sources)
         claim_folder(request.out, {"digest": request.digest})
         write_rejects(request.out, rejects)
-        _write(request.out, table.values[[row[name] for name in samples.ids]], samples, facts, request.taxonomy)
+        write_pack(request.out, values, ids, nodes, groups, facts, request.taxonomy)
         return PackReport(Pack.open(request.out), rejects, 0, reused=False)
 
 
@@ -127,37 +110,14 @@ def write_vector_pack(
     if not fill:
         refuse_missing_values(out, values, ids, features)
     claim_folder(out, {"note": note})
-    samples = _Samples(tuple(ids), tuple(map(tuple, nodes)), tuple(groups))
-    _write(out, values, samples, _facts(features, fill, note, {}), taxonomy)
-
-
-@dataclass(frozen=True)
-class _Samples:
-    ids: tuple[str, ...]
-    nodes: tuple[tuple[str, ...], ...]
-    groups: tuple[str, ...]
+    write_pack(out, values, ids, nodes, groups, _facts(features, fill, note, {}), taxonomy)
 
 
 def _facts(features: Sequence[str], fill: bool, note: str, sources: dict[str, str]) -> PackFacts:
+    gaps = FILLED if fill else GAPLESS
     return PackFacts(
-        channels=tuple(features),
-        size=1,
-        intensity=FILLED if fill else GAPLESS,
-        simulated=False,
-        note=note,
-        sources=sources,
-        kind=VECTORS,
+        channels=tuple(features), size=1, intensity=gaps, simulated=False, note=note, sources=sources, kind=VECTORS
     )
-
-
-def _write(out: Path, values: np.ndarray, samples: _Samples, facts: PackFacts, taxonomy: Taxonomy) -> None:
-    remove_shards(out)
-    step = rows_per_shard(len(values), values.shape[1] * values.itemsize, 1)
-    shards: list[Shard] = []
-    for start in range(0, len(values), step):
-        shards.append(write_shard(out, len(shards), np.ascontiguousarray(values[start : start + step])))
-    rows = zip(samples.ids, samples.nodes, samples.groups, map(pixel_hash, values), strict=True)
-    finish_pack(out, facts, [Sample(i, names, group, digest, ()) for i, names, group, digest in rows], shards, taxonomy)
 
 
 def _mismatches(request: VectorRequest, table: VectorTable, labels: LabelTable) -> tuple[Reject, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,19 +45,20 @@ def read_vectors(path: Path, ids: Path | None = None) -> VectorTable:
     else:
         if ids is not None:
             raise UserError(f"--ids {ids}: goes with a .npy file; the ids of {path} are its first column")
-        plain = read_plain_numbers(path, _GAPS)
-        table = _read_cells(path) if plain is None else _as_vectors(str(path), plain)
-    check_vectors(table)
-    return table
+        table = read_plain_numbers(path, _GAPS) or _read_cells(path)
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, which is refused
+        vectors = VectorTable(str(path), table.ids, table.columns, table.values.astype(np.float32))
+    check_vectors(vectors)
+    return vectors
 
 
 def check_vectors(table: VectorTable) -> None:
-    """Refuse ids that are bad or double, and infinite values.
-
-    Raises:
-        UserError: naming the first.
-    """
-    _check_ids(table)
+    """Raise the UserError of ids that are bad or double, or of infinite values, where there are any."""
+    for sample_id, count in Counter(table.ids).items():
+        if not is_valid_id(sample_id):
+            raise UserError(f"{table.source}: {sample_id!r} is no id; ids are letters, digits, '.', '_' and '-'")
+        if count > 1:
+            raise UserError(f"{table.source}: id {sample_id!r} appears twice; a sample has one vector")
     infinite = np.isinf(table.values)
     if infinite.any():
         row, column = np.argwhere(infinite)[0]
@@ -78,11 +80,7 @@ def refuse_missing_values(source: object, values: np.ndarray, ids: Sequence[str]
 
 
 def order_features(table: VectorTable, features: Sequence[str]) -> np.ndarray:
-    """Return a table's (B, F) values with the columns in the order of `features`.
-
-    Raises:
-        UserError: a feature is absent, or there are others.
-    """
+    """Return a table's (B, F) values in the order of `features`; one that is absent, or another, is a UserError."""
     if table.features == tuple(features):
         return table.values
     column = {name: j for j, name in enumerate(table.features)}
@@ -90,14 +88,12 @@ def order_features(table: VectorTable, features: Sequence[str]) -> np.ndarray:
     others = sorted(set(column) - set(features))
     if absent or others:
         first = f"it has no '{absent[0]}'" if absent else f"it has '{others[0]}', which the pack did not have"
-        raise UserError(
-            f"{table.source}: {len(table.features)} features, not the {len(features)} that the members were trained "
-            f"on; {first}"
-        )
+        counts = f"{len(table.features)} features, not the {len(features)} that the members were trained on"
+        raise UserError(f"{table.source}: {counts}; {first}")
     return np.ascontiguousarray(table.values[:, [column[name] for name in features]])
 
 
-def _read_array(path: Path, ids: Path) -> VectorTable:
+def _read_array(path: Path, ids: Path) -> NumberTable:
     try:
         values = np.load(path, allow_pickle=False)
         names = ids.read_text(encoding="utf-8").split("\n")
@@ -106,46 +102,27 @@ def _read_array(path: Path, ids: Path) -> VectorTable:
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path}, {ids}: cannot be read ({str(error).splitlines()[0]})") from None
     if values.ndim != 2 or values.dtype.kind not in "fiu" or not values.size:
-        raise UserError(
-            f"{path}: {values.dtype} of shape {values.shape}; vectors are numbers of shape (samples, features)"
-        )
+        cure = "vectors are numbers of shape (samples, features)"
+        raise UserError(f"{path}: {values.dtype} of shape {values.shape}; {cure}")
     found = tuple(name.strip() for name in names if name.strip())
     if len(found) != len(values):
         raise UserError(f"{ids}: {len(found):,} ids for the {len(values):,} rows of {path}; give one a line")
-    with np.errstate(over="ignore"):  # what overflows becomes infinite, which is refused
-        values = values.astype(np.float32)
-    return VectorTable(str(path), found, tuple(f"f{j}" for j in range(values.shape[1])), values)
+    return NumberTable(found, tuple(f"f{j}" for j in range(values.shape[1])), values)
 
 
-def _as_vectors(source: str, table: NumberTable) -> VectorTable:
-    with np.errstate(over="ignore"):  # what overflows becomes infinite, which is refused
-        return VectorTable(source, table.ids, table.columns, table.values.astype(np.float32))
-
-
-def _read_cells(path: Path) -> VectorTable:
+def _read_cells(path: Path) -> NumberTable:
     """Read a table cell by cell, and name the place of the first one that is no number."""
     table = read_csv(path)
     if len(table.header) < 2 or not table.rows:
         raise UserError(f"{path}: holds no vectors; the first column is the id, the others are numbers")
-    values = np.empty((len(table.rows), len(table.header) - 1), np.float32)
-    with np.errstate(over="ignore"):
-        for i, row in enumerate(table.rows):
-            for j, cell in enumerate(row[1:]):
-                try:
-                    values[i, j] = float("nan" if cell.lower() in _GAPS else cell)
-                except ValueError:
-                    raise UserError(
-                        f"{path}:{table.lines[i]}: {cell!r} in the column '{table.header[j + 1]}' is no number; the "
-                        "first column is the id, the others are numbers; convert words to 0/1 columns"
-                    ) from None
-    return VectorTable(str(path), tuple(row[0] for row in table.rows), table.header[1:], values)
-
-
-def _check_ids(table: VectorTable) -> None:
-    seen: set[str] = set()
-    for sample_id in table.ids:
-        if not is_valid_id(sample_id):
-            raise UserError(f"{table.source}: {sample_id!r} is no id; ids are letters, digits, '.', '_' and '-'")
-        if sample_id in seen:
-            raise UserError(f"{table.source}: id {sample_id!r} appears twice; a sample has one vector")
-        seen.add(sample_id)
+    values = np.empty((len(table.rows), len(table.header) - 1))
+    for i, row in enumerate(table.rows):
+        for j, cell in enumerate(row[1:]):
+            try:
+                values[i, j] = float("nan" if cell.lower() in _GAPS else cell)
+            except ValueError:
+                raise UserError(
+                    f"{path}:{table.lines[i]}: {cell!r} in the column '{table.header[j + 1]}' is no number; the first "
+                    "column is the id, the others are numbers; convert words to 0/1 columns"
+                ) from None
+    return NumberTable(tuple(row[0] for row in table.rows), table.header[1:], values)

@@ -12,13 +12,9 @@ TURNS = 8  # ways to turn and flip a square; the first leaves it alone
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:
-    """Return what fingerprints are taken from: all channels, each standardised, in one small image.
+    """Return (B, 32, 32) float32 that fingerprints are taken from: all channels, each standardised, in one small image.
 
-    Args:
-        images: (B, C, S, S) uint8.
-
-    Returns:
-        (B, 32, 32) float32. A channel without contrast, as a missing one, adds nothing; without any, all is 0.
+    Of images (B, C, S, S) uint8; a channel without contrast, as a missing one, adds nothing; without any, all is 0.
     """
     small = np.empty((len(images), _SIDE, _SIDE), np.float32)
     for image, out in zip(images, small, strict=True):
@@ -31,13 +27,7 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
 
 
 def fingerprints(small: np.ndarray) -> np.ndarray:
-    """Return the signs of the 8 × 8 lowest cosine frequencies of thumbnails.
-
-    Args:
-        small: (B, 32, 32) float, from `thumbnails`.
-
-    Returns:
-        (B,) uint64.
+    """Return the signs of the 8 × 8 lowest cosine frequencies of thumbnails (B, 32, 32), as (B,) uint64.
 
     Source: perceptual hash by the discrete cosine transform, Zauner 2010, here with signs instead of a comparison with
     the median, so that turning an image turns its bits.
@@ -48,14 +38,7 @@ def fingerprints(small: np.ndarray) -> np.ndarray:
 
 
 def turn_codes(codes: np.ndarray) -> np.ndarray:
-    """Return the fingerprints that images would have, were they turned and flipped in each of the eight ways.
-
-    Args:
-        codes: (B,) uint64.
-
-    Returns:
-        (8, B) uint64; the first row is `codes`.
-    """
+    """Return (8, B) uint64, the fingerprints of images turned and flipped in each of the eight ways; first `codes`."""
     bits = np.unpackbits(codes.view(np.uint8).reshape(-1, 8), axis=1).astype(bool).reshape(-1, 8, 8)
     odd = np.arange(1, _FREQUENCIES + 1) % 2 == 1  # a flip changes the sign of the odd frequencies along it
     rows, columns = np.broadcast_to(odd[:, None], (8, 8)), np.broadcast_to(odd[None, :], (8, 8))
@@ -77,14 +60,7 @@ def turn_images(images: np.ndarray, turn: int) -> np.ndarray:
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the correlation of thumbnails, pair by pair: 1 for the same picture, about 0 for different ones.
-
-    Args:
-        one: (P, 32, 32) float.
-        other: likewise.
-
-    Returns:
-        (P,) float32 in [-1, 1]; 0 where one of the two has no contrast.
+    """Return the correlation (P,) float32 of P pairs of thumbnails (P, 32, 32); 0 where one of them has no contrast.
 
     >>> one = np.eye(32, dtype=np.float32)[None]
     >>> likeness(one, 3 * one + 1).round(3)

@@ -34,7 +34,7 @@ def find_close_pairs(queries: np.ndarray, codes: np.ndarray, distance: int) -> C
         distance: bits, 0 to 15.
 
     Returns:
-        The pairs, each once, sorted by place; the code's place is the greater one.
+        The pairs, each once, sorted by place.
 
     Source: Norouzi, Punjani & Fleet, Fast search in Hamming space with multi-index hashing, CVPR 2012.
 
@@ -49,10 +49,8 @@ def find_close_pairs(queries: np.ndarray, codes: np.ndarray, distance: int) -> C
         radius = distance // _BANDS - (band > distance % _BANDS)
         if radius >= 0:
             found += _close_by_band(queries, codes, band, radius, distance)
-    keys = (
-        np.unique(np.concatenate([ask * len(codes) + answer for ask, answer in found])) if found else np.zeros(0, int)
-    )
-    ask, answer = np.divmod(keys.astype(np.int64), max(len(codes), 1))
+    keys = np.unique(np.concatenate([np.zeros(0, np.int64), *(ask * len(codes) + answer for ask, answer in found)]))
+    ask, answer = np.divmod(keys, max(len(codes), 1))
     return ClosePairs(ask, answer, np.bitwise_count(queries[ask] ^ codes[answer]))
 
 

@@ -1,4 +1,4 @@
-"""Near-duplicates: pairs of a pack's images that show the same cells, though no pixel need be alike."""
+"""Near-duplicates: images that show the same cells, though no pixel need be alike, and what they join to groups."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import networkx as nx
 import numpy as np
 
 from hpa_hier.data.pack.pack import ImagePack, Pack
+from hpa_hier.data.pack.samples import Sample
 from hpa_hier.data.split.fingerprint import TURNS, fingerprints, likeness, thumbnails, turn_codes, turn_images
 from hpa_hier.data.split.hamming import find_close_pairs
 from hpa_hier.errors import UserError
@@ -43,12 +45,9 @@ def find_near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = 
     at least `ALIKE` are kept. Of images with identical pixels only the first takes part; images without contrast none.
 
     Args:
-        pack: of images.
+        pack: of images; one of vectors is a UserError.
         distance: bits, 0 to 15.
         turns: find turned and flipped copies too.
-
-    Raises:
-        UserError: the pack holds vectors.
     """
     if not isinstance(pack, ImagePack):
         raise UserError(f"{pack.path}: holds vectors, and near-duplicates are images; leave split.near_duplicates out")
@@ -60,6 +59,30 @@ def find_near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = 
     found = [pd.DataFrame(find_close_pairs(asked, codes, distance)._asdict() | {"turn": t}) for t, asked in turns_asked]
     pairs = pd.concat(found).sort_values(["query", "code", "bits", "turn"]).drop_duplicates(["query", "code"])
     return tuple(_keep_alike(pack, pairs.assign(query=rows[pairs["query"]], code=rows[pairs["code"]])))
+
+
+def join_groups(samples: Sequence[Sample], alike: Sequence[NearPair] = ()) -> tuple[str, ...]:
+    """Return (B,) groups, joined where they share an identical image, or hold two that look alike.
+
+    Joined groups are named after all of them, as in "10580+20011"; identical images without a group after their
+    pixels; a sample with neither group nor duplicate has "".
+
+    >>> cells = [Sample("a", (), "1", "x", ()), Sample("b", (), "", "x", ()), Sample("c", (), "2", "y", ())]
+    >>> join_groups(cells), join_groups(cells, [NearPair("b", "c", bits=3, turn=0, likeness=0.9)])
+    (('1', '1', '2'), ('1+2', '1+2', '1+2'))
+    """
+    row_of = {sample.id: row for row, sample in enumerate(samples)}
+    graph = nx.Graph((row_of[pair.id], row_of[pair.other]) for pair in alike)
+    for row, sample in enumerate(samples):  # joined through what they share
+        graph.add_edge(row, ("pixels", sample.pixels))
+        if sample.group:
+            graph.add_edge(row, ("group", sample.group))
+    groups = [""] * len(samples)
+    for component in nx.connected_components(graph):
+        rows = sorted(node for node in component if isinstance(node, int))
+        for row in rows:
+            groups[row] = _name([samples[row] for row in rows])
+    return tuple(groups)
 
 
 def pairs_across_parts(pairs: Iterable[NearPair], part: Mapping[str, str]) -> tuple[NearPair, ...]:
@@ -103,3 +126,10 @@ def _keep_alike(pack: ImagePack, pairs: pd.DataFrame) -> Iterable[NearPair]:
         for pair, alike in zip(part.itertuples(), likeness(back, other).tolist(), strict=True):
             if alike >= ALIKE:
                 yield NearPair(pack.ids[pair.query], pack.ids[pair.code], int(pair.bits), int(pair.turn), alike)
+
+
+def _name(together: Sequence[Sample]) -> str:
+    groups = sorted({sample.group for sample in together if sample.group})
+    if groups:
+        return "+".join(groups)
+    return f"pixels-{together[0].pixels}" if len(together) > 1 else ""

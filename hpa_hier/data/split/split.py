@@ -6,20 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.data.pack.pack import Pack
-from hpa_hier.data.split.duplicates import join_groups
-from hpa_hier.data.split.near_duplicates import find_near_duplicates
+from hpa_hier.data.split.near_duplicates import find_near_duplicates, join_groups
 from hpa_hier.data.split.stratify import stratify
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, refuse_foreign, text_digest, write_json
 from hpa_hier.files.tables import read_table, write_table
 from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import SplitSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARTS = ("train", "calibration", "test")
 _COLUMNS = ("id", "part", "fold", "group")
@@ -86,13 +89,7 @@ def split(present: np.ndarray, groups: Sequence[str], fractions: Sequence[float]
 
 
 def make_split(ids: Sequence[str], present: np.ndarray, groups: Sequence[str], settings: SplitSettings) -> Split:
-    """Split samples into train, calibration and test, and the first two into folds where the settings ask for them.
-
-    Args:
-        ids: (B,) sample ids.
-        present: (B, L) bool, which labels each sample carries.
-        groups: (B,) keys that must not cross parts; "" is a sample by itself.
-        settings: fractions, folds and seed.
+    """Split samples as `split` does into train, calibration and test, and the first two into folds if asked for.
 
     Raises:
         UserError: there are fewer samples, or groups, than parts or folds.
@@ -113,10 +110,7 @@ def make_split(ids: Sequence[str], present: np.ndarray, groups: Sequence[str], s
 
 
 def split_pack(pack: Pack, settings: SplitSettings) -> Split:
-    """Split a pack's samples; images with identical pixels stay together, like those of one antibody.
-
-    Near-duplicates do so too, where the settings ask for it.
-    """
+    """Split a pack's samples; those with identical pixels, and near-duplicates if asked for, stay together."""
     bits = settings.near_duplicates
     alike = find_near_duplicates(pack, bits) if bits is not None else ()
     return make_split(pack.ids, annotation_matrix(pack.nodes), join_groups(pack.samples, alike), settings)
@@ -138,11 +132,7 @@ def annotation_matrix(nodes: Sequence[Sequence[str]]) -> np.ndarray:
 
 
 def refuse_foreign_split(path: Path) -> None:
-    """Refuse an --out that would replace anything but an earlier split.
-
-    Raises:
-        UserError: the file, or the one for the digest beside it, is something else.
-    """
+    """Raise the UserError of an --out that would replace anything but an earlier split and its digest beside it."""
     if path.suffix == ".json":
         raise UserError(f"--out {path}: the digest is kept in a .json beside the table; name a .csv file")
     refuse_foreign(path, ",".join(_COLUMNS))
@@ -154,8 +144,7 @@ def write_split(path: Path, kept: Split, settings: SplitSettings) -> None:
     import pandas as pd
 
     folds = ["" if fold < 0 else fold for fold in kept.folds]
-    columns = (kept.ids, kept.parts, folds, kept.groups)
-    write_table(path, pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)), dtype=object))
+    write_table(path, pd.DataFrame({"id": kept.ids, "part": kept.parts, "fold": folds, "group": kept.groups}))
     facts = SplitFile(
         digest=kept.digest,
         seed=settings.seed,
@@ -174,35 +163,41 @@ def read_split(path: Path) -> Split:
         UserError: a row is wrong, a group crosses parts, or the file is not the one that the digest belongs to.
     """
     table = read_table(path, _COLUMNS)
-    ids, parts, folds, groups = (table[column].tolist() for column in _COLUMNS)
-    for line, (sample_id, part, fold) in enumerate(zip(ids, parts, folds, strict=True), start=2):
+    for line, sample_id, part, fold in table[["id", "part", "fold"]].set_index(table.index + 2).itertuples():
         if not is_valid_id(sample_id):
             raise UserError(f"{path}:{line}: {sample_id!r} is no sample id")
         if part not in PARTS:
             raise UserError(f"{path}:{line}: part {part!r} is none of {', '.join(PARTS)}")
         if fold and not fold.isdecimal():
             raise UserError(f"{path}:{line}: fold {fold!r} is no whole number; leave it empty where there is none")
-    kept = Split(tuple(ids), tuple(parts), tuple(groups), tuple(int(fold) if fold else -1 for fold in folds))
-    _check(path, kept)
+    table["fold"] = table["fold"].map(lambda fold: int(fold or -1))
+    _check(path, table)
+    kept = Split(*(tuple(table[column].tolist()) for column in ("id", "part", "group", "fold")))
+    beside = path.with_suffix(".json")
+    if beside.exists() and (recorded := _read_split_file(beside).digest) != kept.digest:
+        digests = f"digest {kept.digest} is not the {recorded} of {beside.name}"
+        raise UserError(f"{path}: {digests}; the split was edited. Write it again with data split")
     return kept
 
 
-def _check(path: Path, kept: Split) -> None:
-    if len(set(kept.ids)) != len(kept.ids):
-        twice = next(i for i in kept.ids if kept.ids.count(i) > 1)
+def _check(path: Path, table: pd.DataFrame) -> None:
+    """Refuse an id that appears twice, a group in two parts or folds, and a fold where none should be or none is."""
+    for twice in table["id"][table["id"].duplicated()][:1]:
         raise UserError(f"{path}: id {twice!r} appears twice; a sample has one part")
-    home: dict[str, str] = {}
-    for group, part in zip(kept.groups, kept.parts, strict=True):
-        if group and home.setdefault(group, part) != part:
-            raise UserError(f"{path}: group {group!r} is in both {home[group]} and {part}; a group stays in one part")
-    if any(fold >= 0 for fold in kept.folds):
-        _check_folds(path, kept)
-    beside = path.with_suffix(".json")
-    if beside.exists() and (recorded := _read_split_file(beside).digest) != kept.digest:
-        raise UserError(
-            f"{path}: digest {kept.digest} is not the {recorded} of {beside.name}; "
-            "the split was edited. Write it again with data split"
-        )
+    named = table[table["group"] != ""]
+    first = named.groupby("group")[["part", "fold"]].transform("first")
+    for row in np.flatnonzero(named["part"] != first["part"])[:1]:
+        both = f"{first['part'].iloc[row]} and {named['part'].iloc[row]}"
+        raise UserError(f"{path}: group {named['group'].iloc[row]!r} is in both {both}; a group stays in one part")
+    if (table["fold"] < 0).all():
+        return
+    for one in table[(table["part"] == "test") != (table["fold"] < 0)][:1].itertuples():
+        found = "no fold" if one.fold < 0 else f"fold {one.fold}"
+        where = f"{path}: {one.id!r} of the {one.part} part"
+        raise UserError(f"{where} has {found}; test samples have none, all others one")
+    for row in np.flatnonzero(named["fold"] != first["fold"])[:1]:
+        both = f"{first['fold'].iloc[row]} and {named['fold'].iloc[row]}"
+        raise UserError(f"{path}: group {named['group'].iloc[row]!r} is in folds {both}; a group stays in one fold")
 
 
 def _read_split_file(path: Path) -> SplitFile:
@@ -210,15 +205,3 @@ def _read_split_file(path: Path) -> SplitFile:
         return SplitFile.model_validate(read_json(path))
     except ValidationError as error:
         raise UserError(f"{path}: no split.json ({error.errors()[0]['msg']}); write the split again") from None
-
-
-def _check_folds(path: Path, kept: Split) -> None:
-    fold_of: dict[str, int] = {}
-    for name, group, part, fold in zip(kept.ids, kept.groups, kept.parts, kept.folds, strict=True):
-        if (part == "test") != (fold < 0):
-            found = "no fold" if fold < 0 else f"fold {fold}"
-            raise UserError(f"{path}: {name!r} of the {part} part has {found}; test samples have none, all others one")
-        if group and fold_of.setdefault(group, fold) != fold:
-            raise UserError(
-                f"{path}: group {group!r} is in folds {fold_of[group]} and {fold}; a group stays in one fold"
-            )

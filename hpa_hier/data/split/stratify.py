@@ -32,12 +32,9 @@ def stratify(counts: np.ndarray, sizes: np.ndarray, shares: Sequence[float], rng
     order = rng.permutation(U)
     loads = np.column_stack([counts, sizes])[order].astype(np.float64)  # the last column is the part's size
     wanted = _wanted_counts(loads, np.asarray(shares, dtype=np.float64))
-    part = _assign(loads, wanted)
-    part = _refine(loads, wanted, part)
-    part = _fill_empty(loads, part, len(shares))
-    result = np.empty(U, dtype=np.int64)
-    result[order] = part
-    return result
+    part = np.empty(U, dtype=np.int64)
+    part[order] = _fill_empty(loads, _refine(loads, wanted, _assign(loads, wanted)), len(shares))
+    return part
 
 
 def _wanted_counts(loads: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -114,13 +111,8 @@ def _fill_empty(loads: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
 def deviation(present: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
     """Return how far each label's frequency in the parts is from its frequency overall.
 
-    Args:
-        present: (B, L) bool.
-        part: (B,) part numbers.
-        parts: how many parts there are.
-
-    Returns:
-        (L,) the largest over the parts of |frequency in the part / frequency overall - 1|; 0 for a label nobody has.
+    Of `present` (B, L) bool and `part` (B,), from 0 to parts - 1: (L,) the largest over the parts of
+    |frequency in the part / frequency overall - 1|; 0 for a label nobody has.
 
     >>> deviation(np.array([[True], [True], [True], [False]]), np.array([0, 0, 1, 1]), 2).round(3)
     array([0.333])

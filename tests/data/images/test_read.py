@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from image_folders import CHANNELS, planes, png, tinted, write, write_sample
 
 from hpa_hier.data.images.channels import ChannelHint, parse_hint, split_name
-from hpa_hier.data.images.read import read_image, resize, to_uint8
+from hpa_hier.data.images.read import convert_plane, read_image, to_uint8
 from hpa_hier.data.images.reader import Layout, UnreadableImage
 from hpa_hier.data.images.readers import READERS
 from hpa_hier.data.images.scan import scan
@@ -429,7 +429,7 @@ def test_no_damage_to_a_file_brings_anything_but_its_reason(tmp_path_factory, da
 
 def test_images_that_are_not_square_are_padded_not_stretched():
     wide = np.full((10, 30), 200, np.uint8)
-    out = resize(wide, 30)
+    out = convert_plane(wide, 30, "depth")
     assert out.shape == (30, 30)
     np.testing.assert_array_equal(out[10:20], wide)
     assert not out[:10].any()
@@ -437,7 +437,7 @@ def test_images_that_are_not_square_are_padded_not_stretched():
 
 
 def test_a_strip_is_shrunk_before_it_is_padded_so_that_memory_stays_small():
-    out = resize(np.full((40, 60_000), 200, np.uint8), 64)  # a square of 60,000 pixels would take 3.6 GB
+    out = convert_plane(np.full((40, 60_000), 200, np.uint8), 64, "depth")  # a square of 60,000 would take 3.6 GB
     assert np.flatnonzero(out.any(axis=1)).tolist() == [31]
     assert (out[31] == 200).all()
 
@@ -445,13 +445,13 @@ def test_a_strip_is_shrunk_before_it_is_padded_so_that_memory_stays_small():
 @given(st.integers(16, 100), st.integers(16, 100))
 @settings(deadline=None)
 def test_a_constant_plane_stays_constant_at_any_size(side, size):
-    assert (resize(np.full((side, side), 77, np.uint8), size) == 77).all()
+    assert (convert_plane(np.full((side, side), 77, np.uint8), size, "depth") == 77).all()
 
 
 def test_shrinking_takes_the_mean_over_the_area():
     plane = np.arange(64, dtype=np.uint8).reshape(8, 8)
     expected = plane.reshape(4, 2, 4, 2).mean(axis=(1, 3))
-    assert np.abs(resize(plane, 4) - expected).max() <= 0.5
+    assert np.abs(convert_plane(plane, 4, "depth") - expected).max() <= 0.5
 
 
 @given(st.integers(0, 65_535))

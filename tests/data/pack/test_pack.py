@@ -25,7 +25,7 @@ from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.samples import Sample
 from hpa_hier.data.pack.shard import rows_per_shard
 from hpa_hier.data.pack.simulated_pack import write_simulated_pack
-from hpa_hier.data.split.duplicates import join_groups
+from hpa_hier.data.split.near_duplicates import join_groups
 from hpa_hier.data.split.split import make_split, split_pack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
@@ -272,7 +272,7 @@ def test_a_half_finished_pack_belongs_to_its_request(tmp_path, small_shards, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fill, "_write", stop)
+        patch.setattr(fill, "write_shard", stop)
         with pytest.raises(KeyboardInterrupt):
             build_pack(request(tmp_path))
     with pytest.raises(UserError, match="holds a half-finished pack of other images, labels or settings"):
