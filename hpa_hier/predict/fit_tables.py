@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.scores.fit_data import fit_data
 from hpa_hier.ensemble.scores.score_table import ScoreKind, describe_coverage, join_tables, read_scores
-from hpa_hier.ensemble.scores.scores import Truth
+from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.ensemble.verdict import METRICS, ClassMetric, Verdict
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_json
@@ -39,29 +39,14 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
     Raises:
         UserError: a table is wrong, no sample has both labels and scores, or the run has members of its own.
     """
-    if (run / "members").is_dir():
-        raise UserError(f"{run}: is a run with members of its own; name another one with --run")
-    if settings.tta != "none" or settings.tta_sizes:
-        name = "tta_sizes" if settings.tta == "none" else "tta"
-        raise UserError(f"ensemble.{name}: score tables hold no images; set it to none for --scores")
+    _check_run(run, settings)
     taxonomy = Taxonomy.load(request.taxonomy)
     tables = [read_scores(name, Path(file), request.kind, taxonomy) for name, file in sorted(request.tables.items())]
     labels = read_labels(request.labels, taxonomy, request.on_problem)
     found = targets(labels.nodes, taxonomy)
     truth = Truth(labels.ids, found.present, found.known)
     scored, labelled = {sample for one in tables for sample in one.ids}, set(labels.ids)
-    both = [sample for sample in labels.ids if sample in scored]
-    if not both:
-        raise UserError(
-            f"{request.labels}: none of its {len(labels.ids):,} ids, such as '{labels.ids[0]}', is in a score table, "
-            f"which have ids such as '{tables[0].ids[0]}'; name the same samples alike"
-        )
-    for one in tables:
-        if labelled.isdisjoint(one.ids):
-            raise UserError(
-                f"--scores {one.name}: none of its {len(one.ids):,} ids, as '{one.ids[0]}', is in {request.labels}, "
-                f"which has ids such as '{labels.ids[0]}'; name the same samples alike, or leave the table out"
-            )
+    both = _find_shared(request.labels, labels.ids, tables)
     joined = join_tables(tables, taxonomy, both)
     data = fit_data(joined.members, truth, joined.available, labels.groups if any(labels.groups) else None)
     accepted = fit_accepted(data, None, taxonomy, settings)
@@ -91,6 +76,32 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         f"  {accepted.verdict.describe()}",
         *([f"  {reached}"] if reached else []),
     ]
+
+
+def _check_run(run: Path, settings: EnsembleSettings) -> None:
+    if (run / "members").is_dir():
+        raise UserError(f"{run}: is a run with members of its own; name another one with --run")
+    if settings.tta != "none" or settings.tta_sizes:
+        name = "tta_sizes" if settings.tta == "none" else "tta"
+        raise UserError(f"ensemble.{name}: score tables hold no images; set it to none for --scores")
+
+
+def _find_shared(file: Path, ids: Sequence[str], tables: Sequence[Scores]) -> list[str]:
+    """Return the labelled ids that some table scores; refuse a table that scores none of them."""
+    scored = {sample for one in tables for sample in one.ids}
+    both = [sample for sample in ids if sample in scored]
+    if not both:
+        raise UserError(
+            f"{file}: none of its {len(ids):,} ids, such as '{ids[0]}', is in a score table, "
+            f"which have ids such as '{tables[0].ids[0]}'; name the same samples alike"
+        )
+    for one in tables:
+        if set(ids).isdisjoint(one.ids):
+            raise UserError(
+                f"--scores {one.name}: none of its {len(one.ids):,} ids, as '{one.ids[0]}', is in {file}, "
+                f"which has ids such as '{ids[0]}'; name the same samples alike, or leave the table out"
+            )
+    return both
 
 
 def write_held_out(folder: Path, verdict: Verdict) -> str:
