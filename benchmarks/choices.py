@@ -150,10 +150,11 @@ def render_page(rows: Sequence[dict[str, str]], first: Evaluation, steps: int) -
         "random weights on simulated cells (`small_cnn`, 48 pixels), so a row tells whether a choice works and what it",
         "costs, not what it gives on your images. Measure that with the same recipe and `--set data.pack=my_pack`.",
         "",
-        f"`python benchmarks/choices.py --steps {steps} --publish`; split {first.facts.get('split_digest', '')};",
+        f"`python benchmarks/choices.py --steps {steps} --publish`; split {first.facts.split_digest};",
         f"{len(first.ids):,} test images with {int(targets.sum()):,} positive labels; 95 % bootstrap intervals.",
-        "Differences are paired on the same resamples. Each network was trained once: compare a difference with the",
-        "spread over the three seeds of `plain`.",
+        "Differences are paired on the same resamples. Their intervals do not cover seeds, and each network was",
+        f"trained once: {describe_seeds(rows)}",
+        "A smaller difference between networks tells nothing.",
     ]
     for title, base in (("Networks", PLAIN), ("Ensembles", MEAN)):
         these = [row for row in rows if (": " in row["choice"]) == (base == PLAIN)]
@@ -170,6 +171,16 @@ def render_page(rows: Sequence[dict[str, str]], first: Evaluation, steps: int) -
         lines += ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
         lines += ["| " + " | ".join(row.get(column, "") for column in columns) + " |" for row in these]
     return "\n".join(lines) + "\n"
+
+
+def describe_seeds(rows: Sequence[dict[str, str]]) -> str:
+    """Say how far the seeds of `plain` lie apart."""
+    seeds = [row for row in rows if row["choice"].startswith(PLAIN)]
+    words = []
+    for metric in ("macro F1", "mean AP"):
+        values = [float(row[metric].split()[0]) for row in seeds]
+        words.append(f"{metric} {min(values):.3f} to {max(values):.3f}")
+    return f"the {len(seeds)} seeds of `plain` span {' and '.join(words)}."
 
 
 def write_heads(rows: Sequence[dict[str, str]], steps: int) -> None:

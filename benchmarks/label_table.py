@@ -164,7 +164,7 @@ def parents_present(world: World, rows: np.ndarray, nodes: tuple[str, ...]) -> n
 def networks(world: World, seed: int, epochs: int) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """Train all networks: name to nodes and scores (B, n)."""
     tree = world.taxonomy
-    every, leaves = tree.plain.nodes, tree.plain.leaves
+    every, leaves = tree.without_virtual.nodes, tree.without_virtual.leaves
     minority = tree.leaves_below("has_minority")
     jobs: dict[str, tuple[tuple[str, ...], str, bool]] = dict.fromkeys(FLATS, (leaves, "flat", False))
     jobs |= {"nodes": (every, "flat", False), "chain": (every, "chain", False), "levels": (every, "levels", False)}

@@ -66,7 +66,7 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
     torch.manual_seed(seed)
     backbone = SmallCnn(images.shape[1], 16)
     if start is not None:
-        fill_from_file(backbone, start, CHANNELS, "mean")
+        fill_from_file(backbone, start, CHANNELS)
     mean, std = images.mean(axis=(0, 2, 3)), images.std(axis=(0, 2, 3))
     network = Network(backbone, Flat(backbone.num_features, present.mean(axis=0), 0.1), Normalise(mean, std))
     network = network.to(memory_format=torch.channels_last).train()

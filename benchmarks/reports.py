@@ -44,7 +44,7 @@ from hpa_hier.files.atomic import read_json, write_bytes, write_json, write_text
 from hpa_hier.members.nodes import find_member
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.bootstrap import interval
-from hpa_hier.runs.evaluation import Evaluation
+from hpa_hier.runs.evaluation import Evaluation, MemberCost
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import EnsembleSettings, Recipe, ReportSettings
 from hpa_hier.settings.recipe_file import load_recipe
@@ -267,9 +267,9 @@ def minority_columns(labels: Path, taxonomy: Taxonomy) -> list[int]:
 def table(found: dict[str, Evaluation], minority: list[int], settings: ReportSettings) -> list[Row]:
     """Measure all systems on the same resamples: each metric with its interval, and the own recipe's lead."""
     first = next(iter(found.values()))
-    chosen = {name: (one, one.ensemble, _cost(one.facts["members"])) for name, one in found.items()}
+    chosen = {name: (one, one.ensemble, _cost(one.facts.members)) for name, one in found.items()}
     if OWN in found and (flat := found[OWN].baseline):
-        chosen[FLAT] = (found[OWN], flat, _cost(found[OWN].baseline_members))
+        chosen[FLAT] = (found[OWN], flat, _cost(found[OWN].facts.baseline_members))
     measures = {name: SystemMeasure(evaluation, one) for name, (evaluation, one, _) in chosen.items()}
     points = {name: _with_minority(measure.measure(), minority) for name, measure in measures.items()}
     resampled = {
@@ -301,13 +301,13 @@ def _with_minority(measured: Measured, minority: list[int]) -> Measured:
     return measured | {"minority_f1": metrics.mean_of_defined(measured["f1"][..., minority])}
 
 
-def _cost(members: Mapping[str, Mapping[str, float]]) -> Row:
+def _cost(members: Mapping[str, MemberCost]) -> Row:
     """Return networks, parameters and images trained a second, summed over the members that answer."""
-    seconds, images = (sum(one[key] for one in members.values()) for key in ("seconds", "images_seen"))
+    seconds = sum(one.seconds or 0.0 for one in members.values())
     return {
         "networks": len(members),
-        "parameters": sum(one["parameters"] for one in members.values()),
-        "images_per_second": images / max(seconds, 1e-9),
+        "parameters": sum(one.parameters or 0 for one in members.values()),
+        "images_per_second": sum(one.images_seen or 0 for one in members.values()) / max(seconds, 1e-9),
         "seconds": seconds,
     }
 
@@ -348,12 +348,12 @@ def main(arguments: Sequence[str]) -> int:
     caption = (
         f"Simulated cells, test part of {len(any_one.ids)} images with {targets.sum():,} positives, "
         f"{any_one.targets[:, minority].sum():,} of them of {len(minority)} minority classes (under a twentieth of the "
-        f"images each); split {any_one.facts.get('split_digest', '')}; {scale.steps} optimiser steps a network; 95 % "
+        f"images each); split {any_one.facts.split_digest}; {scale.steps} optimiser steps a network; 95 % "
         "bootstrap intervals; images/s as trained, on one core, a frozen backbone's one pass not counted. Command: "
         f"`python benchmarks/reports.py --scale {options.scale} --count {scale.count} --steps {scale.steps}`."
     )
     if OWN in found:
-        accepted = (found[OWN].facts.get("acceptance") or {}).get("accepted")
+        accepted = (found[OWN].facts.acceptance or {}).get("accepted")
         caption += f" The aggregate of `{OWN}` was {'' if accepted else 'not '}accepted against the flat mean."
     text = markdown(rows, caption)
     print(text)
