@@ -14,6 +14,7 @@ from hpa_hier.data.images.reader import MAX_PIXELS, Layout, UnreadableImage, che
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # from twice as many on, Pillow itself refuses to open a file
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # files between the two are refused by our own error
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the end mark with its checksum, which Pillow does not compare
 _MOST_PIXELS_A_BYTE = 2000  # deflate packs at most 1,032 to one, and an empty JPEG takes two bits a block
 
 
@@ -54,6 +55,8 @@ def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarr
     if bits in ("1", "2", "4"):
         raise UnreadableImage(path, f"{bits} bits a channel; save it with 8 or 16")
     image.verify()
+    if _PNG_END not in data:
+        raise UnreadableImage(path, "damaged or truncated: the PNG has no whole end mark")
     planes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if planes is None or planes.shape[:2] != image.size[::-1]:
         raise UnreadableImage(path, "damaged: it could not be decoded")

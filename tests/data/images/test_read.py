@@ -278,6 +278,8 @@ def test_a_png_with_a_flipped_byte_is_refused(tmp_path):
 def test_a_png_without_its_end_mark_is_refused(tmp_path):
     whole = cv2.imencode(".png", planes(0)["red"])[1].tobytes()
     assert with_red(tmp_path, whole[:-12]) == "damaged or truncated: truncated PNG file"
+    for damaged in (whole[:-1], whole[:-4], whole[:-1] + bytes([whole[-1] ^ 1])):
+        assert with_red(tmp_path, damaged) == "damaged or truncated: the PNG has no whole end mark"
 
 
 def test_a_png_with_too_few_pixels_is_refused(tmp_path, capfd):
