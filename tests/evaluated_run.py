@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hpa_hier.data.labels.table import Targets
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.data.split.split import make_split, write_split
+from hpa_hier.ensemble.trivial import TrivialBaseline
 from hpa_hier.files.atomic import write_json, write_text, write_with
 from hpa_hier.runs.manifest import Manifest, write_manifest
 from hpa_hier.settings.recipe import SplitSettings
@@ -46,7 +48,8 @@ def make_run(folder: Path, count: int = 400, size: int = 64, seed: int = 0, flat
     for k, name in enumerate(dict.fromkeys(MEMBERS + (FLAT if flat else ()))):
         _write_member(run / "members" / name, k, taxonomy, rng)
     rows = split.part_rows("test")
-    _write_evaluation(run, [ids[row] for row in rows], targets.present[rows], taxonomy, rng, flat)
+    held_out = targets.present[split.part_rows("calibration")]
+    _write_evaluation(run, [ids[row] for row in rows], targets.present[rows], held_out, taxonomy, rng, flat)
     write_json(run / "ensemble" / "evaluation.json", _facts(pack.digest, split.digest, flat))
     return run
 
@@ -131,7 +134,13 @@ def _answers(
 
 
 def _write_evaluation(
-    run: Path, ids: list[str], present: np.ndarray, taxonomy: Taxonomy, rng: np.random.Generator, flat: bool
+    run: Path,
+    ids: list[str],
+    present: np.ndarray,
+    held_out: np.ndarray,
+    taxonomy: Taxonomy,
+    rng: np.random.Generator,
+    flat: bool,
 ) -> None:
     raw, probs, decided = _answers(present, taxonomy, rng, 1.7)
     arrays = {
@@ -149,6 +158,8 @@ def _write_evaluation(
         flat_raw, flat_probs, flat_decided = _answers(present, taxonomy, rng, 1.6)
         arrays |= {"flat_raw": flat_raw, "flat_probs": flat_probs, "flat_present": flat_decided}
         arrays |= {"flat_thresholds": np.full(len(taxonomy.nodes), 0.4)}
+    trivial = TrivialBaseline.fit(Targets(held_out, np.ones_like(held_out)), taxonomy)
+    arrays |= {"trivial_probs": trivial.probs, "trivial_present": trivial.present}
     write_with(run / "ensemble" / "evaluation.npz", lambda handle: np.savez(handle, **arrays))
 
 

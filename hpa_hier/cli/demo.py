@@ -78,7 +78,12 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{head}, {left}\n$ {step.line}", flush=True)
         _perform(step)
         expected += step.seconds
-    report = Path(recipe.artifacts) / recipe.run / "report" / "index.html"
+    from hpa_hier.evaluate.opening import describe_opening
+    from hpa_hier.evaluate.results import read_results
+
+    home = Path(recipe.artifacts) / recipe.run
+    report = home / "report" / "index.html"
+    print(f"\n{describe_opening(read_results(home / 'ensemble'))}\n")
     print(f"demo finished in {time.monotonic() - began:.0f} s; open {report}")
     return 0
 

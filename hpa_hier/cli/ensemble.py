@@ -154,13 +154,14 @@ def _fit_scores(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from hpa_hier.evaluate.compute import compute_results
     from hpa_hier.evaluate.describe import results_table
+    from hpa_hier.evaluate.opening import describe_comparison, describe_opening
     from hpa_hier.evaluate.results import write_results
     from hpa_hier.predict.fit_run import evaluate_run
 
     run = _open_run(options, fitted=False)
     path = evaluate_run(run)
     results = compute_results(run.evaluation, run.recipe.report)
-    print(results_table(results))
+    print(describe_opening(results), results_table(results), describe_comparison(results), sep="\n\n")
     print(f"wrote {path} and {write_results(path.parent, results)}")
     return 0
 

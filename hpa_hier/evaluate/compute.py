@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from hpa_hier.evaluate.measure import Measured, SystemMeasure, level_key, measure_resamples
-from hpa_hier.evaluate.results import (
-    Coherence,
-    Estimate,
-    LevelRows,
-    NodeEstimates,
-    NodeRow,
-    ReliabilityBin,
-    Results,
-    RiskPoint,
-    Row,
-    SafeShare,
-    Scope,
-    Verdict,
-)
+from hpa_hier.ensemble.verdict import Verdict
+from hpa_hier.evaluate.estimate import System, judge, plain
+from hpa_hier.evaluate.measure import SystemMeasure, level_key, measure_resamples
+from hpa_hier.evaluate.results import Coherence, Compared, LevelRows, NodeRow, Results, Row, Scope
+from hpa_hier.evaluate.trust import reliability, risk_coverage, safe_shares
 from hpa_hier.metrics import scores as metrics
-from hpa_hier.metrics.bootstrap import interval
 from hpa_hier.metrics.groups import number_units
-from hpa_hier.metrics.scores import Bools, Floats
-from hpa_hier.runs.evaluation import Evaluation, SystemAnswers
+from hpa_hier.runs.evaluation import Evaluation
 from hpa_hier.settings.recipe import ReportSettings
 
 
@@ -39,6 +27,7 @@ class Metric:
     name: str
     higher_is_better: bool = True
     digits: int = 3  # shown after the decimal point
+    largest: float = 1  # that it can be
 
 
 HEADLINE = (
@@ -47,63 +36,13 @@ HEADLINE = (
     Metric("sample_f1", "sample F1"),
     Metric("subset_accuracy", "subset accuracy"),
     Metric("mean_ap", "mean average precision"),
+    Metric("log_loss", "log loss", higher_is_better=False, digits=4, largest=math.inf),
     Metric("hierarchical_precision", "hierarchical precision"),
     Metric("hierarchical_recall", "hierarchical recall"),
     Metric("hierarchical_f1", "hierarchical F1"),
     Metric("calibration_error", "calibration error", higher_is_better=False, digits=4),
     Metric("brier", "Brier score", higher_is_better=False, digits=4),
 )
-
-
-@dataclass(frozen=True)
-class _System:
-    """One system's metrics as they are and, where asked for, on resamples."""
-
-    points: Measured
-    resampled: Measured  # empty without resamples
-    level: float  # of the intervals
-
-    def estimate(self, key: str) -> Estimate:
-        return _estimates(self.points[key], self.resampled.get(key), self.level)[0]
-
-    def minus(self, other: _System, key: str) -> Estimate:
-        """Estimate the paired difference."""
-        paired = self.resampled[key] - other.resampled[key] if self.resampled else None
-        return _estimates(self.points[key] - other.points[key], paired, self.level, lowest=-1)[0]
-
-    def node_estimates(self, counts: metrics.Counts | None = None) -> list[NodeEstimates]:
-        """Estimate each node's metrics; with counts, precision and recall have Wilson's interval where that is wider.
-
-        Where all of three positives are found, every resample finds all of them too, and the bootstrap alone would
-        have no doubt.
-        """
-        keys = NodeEstimates.__dataclass_fields__
-        wilson = {}
-        if counts:
-            wilson["precision"] = metrics.wilson(counts.tp, counts.tp + counts.fp, self.level)
-            wilson["recall"] = metrics.wilson(counts.tp, counts.tp + counts.fn, self.level)
-        columns = [_estimates(self.points[k], self.resampled.get(k), self.level, wilson=wilson.get(k)) for k in keys]
-        return [NodeEstimates(*row) for row in zip(*columns, strict=True)]
-
-
-def _estimates(
-    points: Floats,
-    resampled: Floats | None,
-    level: float,
-    lowest: float = 0,
-    wilson: tuple[Floats, Floats] | None = None,
-) -> list[Estimate]:
-    """Return the estimate of one metric, or of each of (N,)."""
-    if resampled is None:
-        return [Estimate(_plain(point)) for point in np.atleast_1d(points)]
-    low, high = (np.clip(bound, lowest, 1) for bound in interval(resampled, points, level))
-    if wilson:
-        low, high = np.fmin(low, wilson[0]), np.fmax(high, wilson[1])
-    return [Estimate(*map(_plain, row)) for row in zip(*map(np.atleast_1d, (points, low, high)), strict=True)]
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def compute_results(evaluation: Evaluation, settings: ReportSettings | None = None) -> Results:
@@ -117,60 +56,43 @@ def compute_results(evaluation: Evaluation, settings: ReportSettings | None = No
         The results; the same evaluation and settings give the same numbers.
     """
     settings = settings or ReportSettings()
-    answers = {"ensemble": evaluation.ensemble}
-    if evaluation.baseline:
-        answers["baseline"] = evaluation.baseline
-    measures = {name: SystemMeasure(evaluation, one) for name, one in answers.items()}
+    measures = {name: SystemMeasure(evaluation, answers) for name, answers in evaluation.systems.items()}
     resampled = measure_resamples(evaluation, measures, settings)
     level = settings.interval
-    systems = {name: _System(measure.measure(), resampled[name], level) for name, measure in measures.items()}
+    systems = {name: System(measure.measure(), resampled[name], level) for name, measure in measures.items()}
+    learned = {name: answers for name, answers in evaluation.systems.items() if name != "trivial"}
     return Results(
         scope=_scope(evaluation, settings),
         headline=tuple(_row(metric, systems) for metric in HEADLINE),
         levels=tuple(
-            LevelRows(
-                name=name,
-                nodes=len(evaluation.taxonomy.level(name)),
-                f1=_row(Metric(level_key("f1", name), f"macro F1, {name} level"), systems),
-                ap=_row(Metric(level_key("ap", name), f"mean AP, {name} level"), systems),
-            )
-            for name in evaluation.taxonomy.levels
+            _level_rows(name, evaluation.taxonomy.level(name), systems) for name in evaluation.taxonomy.levels
         ),
-        coherence={
-            name: Coherence(*map(one.estimate, Coherence.__dataclass_fields__)) for name, one in systems.items()
-        },
+        coherence={name: Coherence(*map(systems[name].estimate, Coherence.__dataclass_fields__)) for name in learned},
         nodes=tuple(_node_rows(evaluation, systems)),
-        reliability={name: _reliability(evaluation, one, level) for name, one in answers.items()},
-        risk={name: risk_coverage(evaluation, one) for name, one in answers.items()},
+        reliability={name: reliability(evaluation, answers, level) for name, answers in learned.items()},
+        risk={name: risk_coverage(evaluation, answers) for name, answers in learned.items()},
         safe=safe_shares(evaluation),
     )
 
 
-def _row(metric: Metric, systems: Mapping[str, _System]) -> Row:
-    ensemble, baseline = systems["ensemble"], systems.get("baseline")
-    difference = ensemble.minus(baseline, metric.key) if baseline else None
-    return Row(
-        **asdict(metric),
-        ensemble=ensemble.estimate(metric.key),
-        baseline=baseline.estimate(metric.key) if baseline else None,
-        difference=difference,
-        verdict=judge(difference, metric.higher_is_better),
+def _level_rows(name: str, nodes: tuple[str, ...], systems: Mapping[str, System]) -> LevelRows:
+    rows = {"f1": f"macro F1, {name} level", "ap": f"mean AP, {name} level", "top": f"most likely right, {name} level"}
+    return LevelRows(
+        name, nodes, **{key: _row(Metric(level_key(key, name), text), systems) for key, text in rows.items()}
     )
 
 
-def judge(difference: Estimate | None, higher_is_better: bool) -> Verdict | None:
-    """Judge a paired difference by its interval; None where there is no interval.
-
-    >>> judge(Estimate(0.02, 0.01, 0.03), higher_is_better=True)
-    'better'
-    >>> judge(Estimate(0.02, -0.01, 0.05), higher_is_better=True)
-    'no clear difference'
-    """
-    if difference is None or difference.value is None or difference.low is None or difference.high is None:
-        return None
-    if difference.low <= 0 <= difference.high:
-        return "no clear difference"
-    return "better" if (difference.value > 0) == higher_is_better else "worse"
+def _row(metric: Metric, systems: Mapping[str, System]) -> Row:
+    ensemble, key, largest = systems["ensemble"], metric.key, metric.largest
+    others = {}
+    for name, other in systems.items():
+        if name != "ensemble":
+            difference = ensemble.minus(other, key, largest)
+            others[name] = Compared(
+                other.estimate(key, largest), difference, judge(difference, metric.higher_is_better)
+            )
+    estimate = ensemble.estimate(key, largest)
+    return Row(key, metric.name, metric.higher_is_better, metric.digits, estimate, others)
 
 
 def _scope(evaluation: Evaluation, settings: ReportSettings) -> Scope:
@@ -196,10 +118,14 @@ def _scope(evaluation: Evaluation, settings: ReportSettings) -> Scope:
         members=members,
         baseline_members=baseline,
         uses_baseline=bool(baseline) and members.keys() == baseline.keys() and accepted is False,
+        acceptance=Verdict.from_json(facts.acceptance).describe() if facts.acceptance else "",
+        always=tuple(evaluation.taxonomy.nodes[j] for j in leaves[evaluation.trivial.present[0, leaves]])
+        if evaluation.trivial
+        else (),
     )
 
 
-def _node_rows(evaluation: Evaluation, systems: Mapping[str, _System]) -> Iterator[NodeRow]:
+def _node_rows(evaluation: Evaluation, systems: Mapping[str, System]) -> Iterator[NodeRow]:
     taxonomy, thresholds = evaluation.taxonomy, evaluation.ensemble.thresholds
     counts = metrics.count(evaluation.ensemble.present, evaluation.targets, evaluation.known)
     ensemble = systems["ensemble"].node_estimates(counts)
@@ -214,64 +140,7 @@ def _node_rows(evaluation: Evaluation, systems: Mapping[str, _System]) -> Iterat
             fp=int(counts.fp[j]),
             fn=int(counts.fn[j]),
             tn=int(counts.tn[j]),
-            threshold=None if thresholds is None else _plain(thresholds[j]),
+            threshold=None if thresholds is None else plain(thresholds[j]),
             baseline=baseline[j] if baseline else None,
             **vars(ensemble[j]),
         )
-
-
-def _reliability(
-    evaluation: Evaluation, answers: SystemAnswers, level: float, bins: int = 10
-) -> tuple[ReliabilityBin, ...]:
-    """Compare probability with the share that is true, over all leaves together, in bins of equal width."""
-    leaves = evaluation.leaf_columns
-    sums = metrics.calibration_sums(
-        answers.probs[:, leaves], evaluation.targets[:, leaves], evaluation.known[:, leaves], bins
-    )
-    entries, probs, truth = (values.sum(axis=0) for values in (sums.entries, sums.probs, sums.truth))
-    columns = (probs / np.maximum(entries, 1), truth / np.maximum(entries, 1), *metrics.wilson(truth, entries, level))
-    return tuple(
-        ReliabilityBin(int(entries[k]), *(float(column[k]) for column in columns)) for k in np.flatnonzero(entries)
-    )
-
-
-def risk_coverage(evaluation: Evaluation, answers: SystemAnswers, points: int = 50) -> tuple[RiskPoint, ...]:
-    """Follow each sample's most likely leaf from the most confident sample down; unlabelled leaves are left out."""
-    leaves = evaluation.leaf_columns
-    rows = np.arange(len(answers.probs))
-    best = leaves[np.argmax(answers.probs[:, leaves], axis=1)]
-    known = evaluation.known[rows, best]
-    confidence, right = answers.probs[rows, best][known], evaluation.targets[rows, best][known]
-    if not len(right):
-        return ()
-    wrong = np.cumsum(~right[np.argsort(-confidence, kind="stable")])
-    ends = np.unique(np.linspace(1, len(right), min(points, len(right))).round().astype(int))
-    return tuple(RiskPoint(float(end / len(right)), float(wrong[end - 1] / end)) for end in ends)
-
-
-def safe_shares(evaluation: Evaluation) -> tuple[SafeShare, ...]:
-    """Count safe answers: all together, leaves, groups of each depth, and unsure.
-
-    Returns:
-        Rows with 95 % Wilson intervals for the share that is right; none where the evaluation holds no safe answers.
-    """
-    if not evaluation.safe:
-        return ()
-    taxonomy, rows = evaluation.taxonomy, np.arange(len(evaluation.safe))
-    column = np.array([taxonomy.column.get(name, -1) for name in evaluation.safe])
-    depth = np.array([taxonomy.depth(name) if name in taxonomy.column else 0 for name in evaluation.safe])
-    answered, leaf = column >= 0, np.isin(column, evaluation.leaf_columns)
-    known = answered & evaluation.known[rows, column]
-    right = known & evaluation.targets[rows, column]
-    depth[leaf] = 0
-    kinds = {"all answers": answered, "leaves": leaf}
-    kinds |= {f"groups at depth {d}": depth == d for d in sorted({*depth.tolist()} - {0}, reverse=True)}
-    return tuple(_share(name, chosen, known, right) for name, chosen in (kinds | {"unsure": ~answered}).items())
-
-
-def _share(name: str, chosen: Bools, known: Bools, right: Bools) -> SafeShare:
-    answers, hits = int((chosen & known).sum()), int((chosen & right).sum())
-    if not answers:
-        return SafeShare(name, int(chosen.sum()), float(chosen.mean()), None, None, None)
-    low, high = metrics.wilson(np.array(float(hits)), np.array(float(answers)), 0.95)
-    return SafeShare(name, int(chosen.sum()), float(chosen.mean()), hits / answers, float(low), float(high))

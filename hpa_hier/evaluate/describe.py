@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hpa_hier.evaluate.results import Coherence, Estimate, Results, Scope
+
+SYSTEMS = {
+    "ensemble": "hierarchical ensemble",
+    "baseline": "flat ensemble",
+    "trivial": "always the same labels",
+}  # by name in results, in the order of columns
 
 
 def describe_cells(scope: Scope) -> str:
@@ -51,6 +59,19 @@ def _number(value: float, signed: bool, digits: int) -> str:
     return ("−" if value < 0 else "+" if signed else "") + size
 
 
+def list_some(names: Sequence[str], word: str = "", most: int = 3) -> str:
+    """List names, the first of many only, with a word such as "and" before the last.
+
+    >>> list_some(["A", "B"], "and"), list_some(["A", "B", "C", "D", "E"], "and"), list_some(["A", "B", "C", "D", "E"])
+    ('A and B', 'A, B, C and 2 more', 'A, B, C and 2 more')
+    """
+    if len(names) > most + 1:  # "and 1 more" is no shorter
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    if word and len(names) > 1:
+        return f"{', '.join(names[:-1])} {word} {names[-1]}"
+    return ", ".join(names)
+
+
 def format_duration(seconds: float | None) -> str:
     """Write a time.
 
@@ -69,22 +90,18 @@ def format_duration(seconds: float | None) -> str:
 
 
 def results_table(results: Results) -> str:
-    """Lay the headline out for a terminal, with what it was measured on above it."""
-    rows = [["", "hierarchical ensemble", "flat ensemble", "difference", ""]]
-    for row in [*results.headline, *(row for level in results.levels for row in (level.f1, level.ap))]:
-        ours, theirs = (format_estimate(one, digits=row.digits) for one in (row.ensemble, row.baseline))
-        difference = format_estimate(row.difference, signed=True, digits=row.digits)
-        rows.append([row.name, ours, theirs, difference, row.verdict or ""])
-    baseline = results.coherence.get("baseline")
+    """Lay the metrics out for a terminal, with what they were measured on above them."""
+    systems = [name for name in SYSTEMS if name == "ensemble" or name in results.headline[0].others]
+    rows = [["", *(SYSTEMS[name] for name in systems)]]
+    for row in [*results.headline, *(row for level in results.levels for row in (level.f1, level.ap, level.top))]:
+        estimates = [row.ensemble if name == "ensemble" else row.others[name].estimate for name in systems]
+        rows.append([row.name, *(format_estimate(one, digits=row.digits) for one in estimates)])
     for key in Coherence.__dataclass_fields__:
         kind, when = key.split("_")
         name = f"{'edges inverted' if kind == 'edges' else 'images incoherent'}, {when}"
-        both = (results.coherence["ensemble"], baseline)
-        rows.append([name, *(format_estimate(getattr(one, key, None)) for one in both), "", ""])
+        rows.append([name, *(format_estimate(getattr(results.coherence.get(one), key, None)) for one in systems)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [" ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if results.scope.left_out:
         lines.append(f"no positives, left out of means over classes: {', '.join(results.scope.left_out)}")
-    if results.scope.uses_baseline:
-        lines.append("the aggregate was not shown to beat the flat mean, so the flat mean answers in both columns")
     return "\n".join([describe_scope(results.scope), *lines])

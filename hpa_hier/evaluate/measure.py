@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -22,7 +22,7 @@ _Value = TypeVar("_Value", bound=np.generic)
 
 
 def level_key(metric: str, level: str) -> str:
-    """Return the key of a level's mean "f1" or "ap" among measured values."""
+    """Return the key of a level's "f1", "ap" or "top" among measured values."""
     return f"{metric} of {level}"
 
 
@@ -42,7 +42,8 @@ class SystemMeasure:
         else:
             incoherent_before = metrics.incoherent(answers.raw >= answers.thresholds, edges).astype(float)
         leaves = self._on_leaves(answers.present)
-        return {
+        right = {level_key("top", name): self._top_is_right(name) for name in self.evaluation.taxonomy.levels}
+        return right | {
             "sample_f1": metrics.sample_f1(*leaves),
             "subset_accuracy": metrics.exact_match(*leaves),
             "edges_before": metrics.edge_violations(answers.raw, edges),
@@ -55,10 +56,20 @@ class SystemMeasure:
     def _calibration(self) -> metrics.CalibrationSums:
         return metrics.calibration_sums(*self._on_leaves(self.answers.probs))
 
+    def _top_is_right(self, level: str) -> Floats:
+        """Tell, (B,), whether the most likely node of a level is annotated; NaN where the annotation does not tell."""
+        column = self.evaluation.taxonomy.column
+        columns = [column[node] for node in self.evaluation.taxonomy.level(level)]
+        return metrics.top_is_right(*self._on(columns, self.answers.probs))
+
     def _on_leaves(self, values: npt.NDArray[_Value]) -> tuple[npt.NDArray[_Value], Bools, Bools]:
-        """Return the leaves' columns of (B, N) values, of the targets and of what is known."""
-        leaves = self.evaluation.leaf_columns
-        return values[:, leaves], self.evaluation.targets[:, leaves], self.evaluation.known[:, leaves]
+        return self._on(self.evaluation.leaf_columns, values)
+
+    def _on(
+        self, columns: Sequence[int] | npt.NDArray[np.intp], values: npt.NDArray[_Value]
+    ) -> tuple[npt.NDArray[_Value], Bools, Bools]:
+        """Return columns of (B, N) values, of the targets and of what is known."""
+        return values[:, columns], self.evaluation.targets[:, columns], self.evaluation.known[:, columns]
 
     def measure(self, weights: Floats | None = None) -> Measured:
         """Compute every metric.
@@ -83,6 +94,7 @@ class SystemMeasure:
             "hierarchical_f1": metrics.micro_f1(counts),
             "calibration_error": metrics.calibration_error(self._calibration, weights),
             "brier": metrics.brier(*self._on_leaves(answers.probs), weights),
+            "log_loss": metrics.log_loss(*self._on_leaves(answers.probs), weights),
             "precision": metrics.precision(counts),
             "recall": metrics.recall(counts),
             "f1": metrics.f1(counts),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from hpa_hier import __version__
 from hpa_hier.data.pack.pack import VectorPack
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate import describe
+from hpa_hier.evaluate import describe, opening
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.figures import palette
 from hpa_hier.evaluate.figures.class_counts import draw_class_counts
@@ -25,7 +25,7 @@ from hpa_hier.evaluate.figures.reliability import draw_reliability
 from hpa_hier.evaluate.figures.risk_coverage import draw_risk_coverage
 from hpa_hier.evaluate.figures.training_curves import draw_training_curves
 from hpa_hier.evaluate.gallery import STAINS, Shelf, choose_shelves
-from hpa_hier.evaluate.results import Estimate, NodeRow, write_results
+from hpa_hier.evaluate.results import NodeRow, write_results
 from hpa_hier.evaluate.training_record import ClassCount, class_counts, read_records
 from hpa_hier.files.atomic import write_text
 from hpa_hier.runs.run import Run
@@ -41,6 +41,7 @@ SECTIONS = {
     "calibration": "Calibration",
     "safe": "Safe answers",
     "together": "Labels together",
+    "comparison": "Comparison",
     "data": "Training data",
     "members": "Members",
     "counts": "All nodes",
@@ -139,12 +140,14 @@ def render(name: str, data: ReportData, figures: Mapping[ReportFigure, Figure], 
         run=name,
         results=results,
         scope=scope,
-        cells=describe.describe_cells(scope),
         context=describe.describe_scope(scope),
-        macro=results.row("macro_f1"),
+        caution=opening.describe_caution(results),
+        right=opening.right_shares(results),
+        trust=opening.describe_trust(results),
+        comparison=opening.describe_comparison(results),
+        systems=[name for name in describe.SYSTEMS if name in evaluation.systems],
         tree=[branch(taxonomy, node, rows) for node in taxonomy.nodes if taxonomy.node(node).home is None],
         classes=leaves_by_support(results.nodes),
-        acceptance=evaluation.facts.acceptance or {"decided": False},
         pairs=leaf_cooccurrence(evaluation).frequent_pairs(),
         records=data.records,
         balanced=[f"{member} ({way})" for member, way in balance.items() if way != "none"],
@@ -214,12 +217,13 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "estimate": describe.format_estimate,
         "interval": describe.format_interval,
-        "share": lambda row: describe.format_estimate(Estimate(row.right, row.low, row.high)),
+        "share": lambda row: describe.format_estimate(row.estimate),
+        "of_hundred": opening.of_hundred,
         "duration": describe.format_duration,
     }
     environment.globals |= {
         "version": __version__,
-        "metric_names": {"mean_ap": "mean AP", "macro_f1": "macro F1", "log_loss": "log loss"},
+        "system_names": describe.SYSTEMS,
         "stains": STAINS,
         "sections": SECTIONS,
         "themes": {

@@ -26,29 +26,45 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
+    def times(self, factor: float) -> Estimate:
+        """Return it in another unit, such as of 100.
+
+        >>> Estimate(0.5, 0.25, None).times(100)
+        Estimate(value=50.0, low=25.0, high=None)
+        """
+        return Estimate(*(None if one is None else factor * one for one in (self.value, self.low, self.high)))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One metric of another system, and the ensemble's paired difference to it."""
+
+    estimate: Estimate
+    difference: Estimate  # the ensemble minus the other
+    verdict: Verdict | None  # of the difference; None where there is no interval
+
 
 @dataclass(frozen=True)
 class Row:
-    """One metric of the ensemble, of the flat baseline and of their paired difference."""
+    """One metric of the ensemble and of what it is compared with."""
 
     key: str
     name: str
     higher_is_better: bool
     digits: int  # shown after the decimal point
     ensemble: Estimate
-    baseline: Estimate | None
-    difference: Estimate | None
-    verdict: Verdict | None
+    others: Mapping[str, Compared]  # by system, of those that there are: "baseline", "trivial"
 
 
 @dataclass(frozen=True)
 class LevelRows:
-    """The means over one level's nodes that have positives."""
+    """How far one level of the tree is right."""
 
     name: str
-    nodes: int
-    f1: Row
-    ap: Row
+    nodes: tuple[str, ...]
+    f1: Row  # mean over the nodes that have positives
+    ap: Row  # the same
+    top: Row  # share of samples whose most likely node is annotated
 
 
 @dataclass(frozen=True)
@@ -117,6 +133,11 @@ class SafeShare:
     low: float | None
     high: float | None
 
+    @property
+    def estimate(self) -> Estimate:
+        """The share of the answers that is right."""
+        return Estimate(self.right, self.low, self.high)
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -137,11 +158,13 @@ class Scope:
     members: Mapping[str, Mapping[str, Any]]  # name → its cost
     baseline_members: Mapping[str, Mapping[str, Any]]
     uses_baseline: bool  # the aggregate was not accepted, so that the flat baseline answers
+    acceptance: str  # how that was decided, in a sentence; "" where it was not kept
+    always: tuple[str, ...]  # the leaves that the trivial baseline answers for every sample
 
 
 @dataclass(frozen=True)
 class Results:
-    """All metrics of an evaluation; mappings have the keys "ensemble" and, where there is one, "baseline"."""
+    """All metrics of an evaluation; mappings have a key for each system: "ensemble", "baseline", "trivial"."""
 
     scope: Scope
     headline: tuple[Row, ...]

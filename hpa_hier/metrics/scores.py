@@ -18,6 +18,7 @@ Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
 
 CALIBRATION_BINS = 15  # equal widths over [0, 1]
+NEAREST_TO_SURE = 1e-5  # log loss takes no probability to be nearer to 0 or 1: one that is sure and wrong costs 11.5
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,14 @@ def weighted_sum(values: npt.NDArray[np.generic], weights: Floats | None) -> Flo
 
 
 def weighted_mean(values: npt.NDArray[np.generic], weights: Floats | None) -> Floats:
-    """Average (B,) values over samples: a 0-d array without weights, (R,) with weights (R, B).
+    """Average (B,) values over samples, NaN left out: a 0-d array without weights, (R,) with weights (R, B).
 
-    >>> weighted_mean(np.array([1.0, 2.0]), np.array([[3.0, 1.0]]))
+    >>> weighted_mean(np.array([1.0, 2.0, np.nan]), np.array([[3.0, 1.0, 1.0]]))
     array([1.25])
     """
-    return ratio(weighted_sum(values, weights), weighted_sum(np.ones(len(values)), weights))
+    numbers = values.astype(np.float64)
+    defined = ~np.isnan(numbers)
+    return ratio(weighted_sum(np.where(defined, numbers, 0), weights), weighted_sum(defined, weights))
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
@@ -263,6 +266,39 @@ def brier(probs: Floats, targets: Bools, known: Bools, weights: Floats | None = 
     """
     error = np.where(known, (probs - targets) ** 2, 0).sum(axis=1)
     return ratio(weighted_sum(error, weights), weighted_sum(known.sum(axis=1), weights))
+
+
+def log_loss(probs: Floats, targets: Bools, known: Bools, weights: Floats | None = None) -> Floats:
+    """Return the mean of −log(probability given to what is true) over all known entries; proper, and lower is better.
+
+    Args:
+        probs: (B, N) in [0, 1]; taken to be at least NEAREST_TO_SURE away from both ends.
+        targets: (B, N).
+        known: (B, N).
+        weights: (R, B).
+
+    Returns:
+        A 0-d array in nats, or (R,) with weights.
+
+    >>> float(log_loss(np.array([[0.5, 1.0]]), np.array([[True, True]]), np.array([[True, True]])).round(3))
+    0.347
+    """
+    near = np.clip(probs.astype(np.float64), NEAREST_TO_SURE, 1 - NEAREST_TO_SURE)
+    loss = np.where(known, -np.log(np.where(targets, near, 1 - near)), 0).sum(axis=1)
+    return ratio(weighted_sum(loss, weights), weighted_sum(known.sum(axis=1), weights))
+
+
+def top_is_right(probs: Floats, targets: Bools, known: Bools) -> Floats:
+    """Tell, (B,), whether each sample's most likely node is annotated: 1 or 0; NaN where the annotation does not tell.
+
+    The mean is the precision at one of multi-label classification, 1 − one-error (Schapire & Singer, Machine Learning
+    2000).
+
+    >>> top_is_right(np.array([[0.2, 0.7], [0.6, 0.1]]), np.array([[False, True]] * 2), np.ones((2, 2), bool))
+    array([1., 0.])
+    """
+    rows, top = np.arange(len(probs)), probs.argmax(axis=1)
+    return np.where(known[rows, top], targets[rows, top].astype(float), np.nan)
 
 
 def edge_violations(probs: Floats, edges: npt.NDArray[np.intp]) -> Floats:

@@ -9,6 +9,7 @@ from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.fit_data import fit_data
+from hpa_hier.ensemble.trivial import TrivialBaseline
 from hpa_hier.files.atomic import sha256
 from hpa_hier.predict.held_out import HeldOut, fitted_settings, read_held_out
 from hpa_hier.predict.inputs import InputSpec
@@ -47,7 +48,7 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
 
 
 def evaluate_run(run: Run) -> Path:
-    """Answer for the test part with the fitted ensemble and its flat baseline; return the path of evaluation.npz."""
+    """Answer for the test part with the fitted ensemble and its baselines; return the path of evaluation.npz."""
     ensemble, flat = run.ensemble, run.baseline
     ours = _read_test(run, ensemble)
     theirs = _read_test(run, flat) if flat else None
@@ -64,7 +65,10 @@ def evaluate_run(run: Run) -> Path:
     )
     prediction = ensemble.predict(ours.scores)
     baseline = flat.predict([scores.take(prediction.ids) for scores in theirs.scores]) if flat and theirs else None
-    return write_evaluation(run.ensemble_folder, run.truth(ensemble.taxonomy), prediction, baseline, facts)
+    truth = run.truth(ensemble.taxonomy)
+    fitted_on = read_held_out(run, [ours.records[0].name], ensemble.taxonomy, "calibration", {}).scores[0].ids
+    trivial = TrivialBaseline.fit(truth.take(fitted_on).targets, ensemble.taxonomy)
+    return write_evaluation(run.ensemble_folder, truth, prediction, baseline, trivial, facts)
 
 
 def _costs(held_out: HeldOut) -> dict[str, MemberCost]:

@@ -1,4 +1,4 @@
-"""Evaluation: what an ensemble and its flat baseline answered on the test part, kept in a run's ensemble folder."""
+"""Evaluation: what an ensemble and its baselines answered on the test part, kept in a run's ensemble folder."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.ensemble.ensemble import Prediction
 from hpa_hier.ensemble.scores.scores import Truth
+from hpa_hier.ensemble.trivial import TrivialBaseline
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_model, sha256, write_json, write_with
 from hpa_hier.files.shell import command
@@ -84,9 +85,16 @@ class Evaluation:
     targets: Bools  # (B, N) closed
     known: Bools  # (B, N)
     ensemble: SystemAnswers
-    baseline: SystemAnswers | None  # the compute-matched mean of flat members
+    baseline: SystemAnswers | None  # the compute-matched flat members
     facts: EvaluationFacts
+    trivial: SystemAnswers | None = None  # always the most frequent labels; None where the file holds none
     safe: tuple[str, ...] = ()  # each sample's safe answer, a node or "unsure"; empty where the file holds none
+
+    @property
+    def systems(self) -> dict[str, SystemAnswers]:
+        """Answers by system: "ensemble" and, where there are, "baseline" and "trivial"."""
+        every = {"ensemble": self.ensemble, "baseline": self.baseline, "trivial": self.trivial}
+        return {name: answers for name, answers in every.items() if answers}
 
     @property
     def leaf_columns(self) -> npt.NDArray[np.intp]:
@@ -137,12 +145,18 @@ def read_evaluation(folder: Path, taxonomy: Taxonomy, groups: Mapping[str, str])
         ensemble=_answers(arrays, "", columns),
         baseline=_answers(arrays, "baseline_", columns) if "baseline_present" in arrays else None,
         facts=facts,
+        trivial=_same_answer(arrays, len(ids), columns) if "trivial_probs" in arrays else None,
         safe=tuple(map(str, arrays.get("safe", ()))),
     )
 
 
 def write_evaluation(
-    folder: Path, truth: Truth, ensemble: Prediction, baseline: Prediction | None, facts: EvaluationFacts
+    folder: Path,
+    truth: Truth,
+    ensemble: Prediction,
+    baseline: Prediction | None,
+    trivial: TrivialBaseline,
+    facts: EvaluationFacts,
 ) -> Path:
     """Write `evaluation.npz` and `evaluation.json`.
 
@@ -151,12 +165,14 @@ def write_evaluation(
         truth: of at least the predicted samples.
         ensemble: its prediction of the test part.
         baseline: the flat baseline's, of the same samples; None where there is none.
+        trivial: always the most frequent labels, chosen on other samples; columns as the ensemble's.
         facts: what belongs beside the results.
 
     Returns:
         The path of `evaluation.npz`. Its arrays: ids (B,), nodes (N,), targets and known (B, N), raw, probs and present
-        (B, N), thresholds (N,), safe (B,) names of safe answers or unsure, safe_confidence (B,); and, with the prefix
-        baseline_, raw to thresholds of the flat baseline where there is one.
+        (B, N), thresholds (N,), safe (B,) names of safe answers or unsure, safe_confidence (B,); with the prefix
+        baseline_, raw to thresholds of the flat baseline where there is one; and trivial_probs and trivial_present
+        (N,), the same for every sample.
     """
     truth = truth.take(ensemble.ids)
     safe = [UNSURE if j < 0 else ensemble.nodes[j] for j in ensemble.safe.column]
@@ -166,6 +182,7 @@ def write_evaluation(
     for prefix, system in (("", ensemble), ("baseline_", baseline)):
         if system is not None:
             arrays |= {f"{prefix}{name}": getattr(system, name) for name in ("raw", "probs", "present", "thresholds")}
+    arrays |= {"trivial_probs": trivial.probs, "trivial_present": trivial.present}
     write_json(folder / "evaluation.json", facts.model_dump(mode="json"))
     path = folder / "evaluation.npz"
     write_with(path, lambda handle: np.savez_compressed(handle, **arrays))
@@ -191,6 +208,9 @@ def _read_arrays(file: Path, evaluate: str) -> dict[str, npt.NDArray[Any]]:
     for name in ("targets", "known", "raw", "probs", "present"):
         if arrays[name].shape != shape:
             raise UserError(f"{file}: '{name}' has shape {arrays[name].shape}, but ids × nodes are {shape}")
+    for name in ("trivial_probs", "trivial_present"):
+        if name in arrays and arrays[name].shape != shape[1:]:
+            raise UserError(f"{file}: '{name}' has shape {arrays[name].shape}, but there are {shape[1]} nodes")
     if not shape[0]:
         raise UserError(f"{file}: holds no samples; the test part of the split is empty")
     return arrays
@@ -204,3 +224,10 @@ def _answers(arrays: Mapping[str, npt.NDArray[Any]], prefix: str, columns: list[
         present=arrays[f"{prefix}present"][:, columns].astype(bool),
         thresholds=None if thresholds is None else thresholds[columns],
     )
+
+
+def _same_answer(arrays: Mapping[str, npt.NDArray[Any]], samples: int, columns: list[int]) -> SystemAnswers:
+    """Return the trivial baseline's one answer, (N,), for each of the samples."""
+    kept = (arrays["trivial_probs"][columns], arrays["trivial_present"][columns].astype(bool))
+    probs, present = (np.broadcast_to(one, (samples, len(columns))) for one in kept)
+    return SystemAnswers(raw=probs, probs=probs, present=present, thresholds=None)

@@ -173,6 +173,29 @@ def test_a_renamed_leaf_is_followed(small):
 # evaluate
 
 
+def test_the_trivial_baseline_is_chosen_on_the_calibration_part_alone(small, monkeypatch):
+    fit_run(small.run)
+
+    def kept() -> tuple[list[bool], list[float]]:
+        with np.load(evaluate_run(small.run), allow_pickle=False) as stored:
+            return stored["trivial_present"].tolist(), stored["trivial_probs"].tolist()
+
+    truth = small.run.truth(small.taxonomy)
+    part = dict(zip(small.truth.ids, small.parts, strict=True))
+
+    def turn_round(changed: str) -> None:
+        rows = np.array([part[name] == changed for name in truth.ids])
+        other = replace(truth, present=np.where(rows[:, None], ~truth.present, truth.present))
+        monkeypatch.setattr(Run, "truth", lambda run, taxonomy: other)
+
+    before = kept()
+    for changed in ("test", "train"):
+        turn_round(changed)
+        assert kept() == before
+    turn_round("calibration")
+    assert kept()[0] != before[0]
+
+
 def test_evaluation_holds_the_test_part_of_both(small):
     fit_run(small.run)
     path = evaluate_run(small.run)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from evaluated_run import make_run
-from sklearn.metrics import average_precision_score, f1_score
+from sklearn.metrics import average_precision_score, f1_score, log_loss
 
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.results import Estimate
+from hpa_hier.metrics.scores import NEAREST_TO_SURE
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import ReportSettings
 
 FEW = ReportSettings(bootstrap=60, gallery=3)
+
+
+def value(row, system):
+    """Return one system's value of a row."""
+    return (row.ensemble if system == "ensemble" else row.others[system].estimate).value
 
 
 @pytest.fixture(scope="module")
@@ -36,24 +41,31 @@ def test_the_headline_is_what_scikit_learn_finds_on_the_leaves(run, results):
     for system, answers in (("ensemble", evaluation.ensemble), ("baseline", evaluation.baseline)):
         present, probs = answers.present[:, leaves], answers.probs[:, leaves]
         expected = f1_score(targets[:, some], present[:, some], average="macro", zero_division=0)
-        assert getattr(results.row("macro_f1"), system).value == pytest.approx(expected)
+        assert value(results.row("macro_f1"), system) == pytest.approx(expected)
         expected = average_precision_score(targets[:, some], probs[:, some], average="macro")
-        assert getattr(results.row("mean_ap"), system).value == pytest.approx(expected)
+        assert value(results.row("mean_ap"), system) == pytest.approx(expected)
+        clipped = probs.clip(NEAREST_TO_SURE, 1 - NEAREST_TO_SURE)
+        expected = np.mean(
+            [log_loss(*column, labels=[False, True]) for column in zip(targets.T, clipped.T, strict=True)]
+        )
+        assert value(results.row("log_loss"), system) == pytest.approx(expected)
 
 
 def test_every_headline_metric_lies_in_its_interval_and_has_its_baseline_and_difference(results):
     for row in results.headline:
-        for one in (row.ensemble, row.baseline):
+        assert list(row.others) == ["baseline", "trivial"]
+        for one in (row.ensemble, *(other.estimate for other in row.others.values())):
             assert 0 <= one.low <= one.value <= one.high <= 1
-        assert row.difference.value == pytest.approx(row.ensemble.value - row.baseline.value)
-        assert (row.verdict == "no clear difference") == (row.difference.low <= 0 <= row.difference.high)
+        for other in row.others.values():
+            assert other.difference.value == pytest.approx(row.ensemble.value - other.estimate.value)
+            assert (other.verdict == "no clear difference") == (other.difference.low <= 0 <= other.difference.high)
 
 
 def test_a_system_compared_with_itself_differs_by_exactly_nothing(run):
     evaluation = Run.open(run).evaluation
     for row in compute_results(replace(evaluation, baseline=evaluation.ensemble), FEW).headline:
-        assert row.difference == Estimate(0.0, 0.0, 0.0)
-        assert row.verdict == "no clear difference"
+        assert row.others["baseline"].difference == Estimate(0.0, 0.0, 0.0)
+        assert row.others["baseline"].verdict == "no clear difference"
 
 
 def test_lifting_and_closing_leave_no_violation(results):
@@ -97,13 +109,12 @@ def test_without_resamples_there_are_metrics_but_no_intervals(run):
     macro = compute_results(Run.open(run).evaluation, FEW.model_copy(update={"bootstrap": 0})).row("macro_f1")
     assert macro.ensemble.value is not None
     assert macro.ensemble.low is None
-    assert macro.verdict is None
+    assert macro.others["baseline"].verdict is None
 
 
 def test_a_run_without_a_flat_baseline_has_results_and_no_difference(tmp_path):
     results = compute_results(Run.open(make_run(tmp_path, count=120, size=16, flat=False)).evaluation, FEW)
-    assert results.row("macro_f1").baseline is None
-    assert results.row("macro_f1").difference is None
+    assert "baseline" not in results.row("macro_f1").others
     assert results.nodes[0].baseline is None
 
 
@@ -127,4 +138,36 @@ def test_the_measured_levels_are_means_over_their_nodes(results):
         assert (level.f1.key, level.ap.key) == (f"f1 of {level.name}", f"ap of {level.name}")
     leaves = [row.f1.value for row in results.nodes if row.leaf and row.f1.value is not None]
     assert results.levels[-1].f1.ensemble.value == pytest.approx(np.mean(leaves))
-    assert json.dumps(results.levels[-1].nodes)
+
+
+def test_a_level_is_right_where_its_most_likely_node_is_annotated(run, results):
+    evaluation = Run.open(run).evaluation
+    taxonomy, answers = evaluation.taxonomy, evaluation.systems
+    for level in results.levels:
+        columns = [taxonomy.column[node] for node in level.nodes]
+        targets = evaluation.targets[:, columns]
+        for system in ("ensemble", "baseline", "trivial"):
+            top = answers[system].probs[:, columns].argmax(axis=1)
+            assert value(level.top, system) == pytest.approx(targets[np.arange(len(targets)), top].mean())
+
+
+def test_a_likeliest_node_that_the_annotation_leaves_open_is_left_out(run):
+    evaluation = Run.open(run).evaluation
+    leaves = evaluation.leaf_columns
+    rows, top = np.arange(len(evaluation.ids)), leaves[evaluation.ensemble.probs[:, leaves].argmax(axis=1)]
+    right = evaluation.targets[rows, top]
+    known = evaluation.known.copy()
+    known[rows[~right], top[~right]] = False
+    leaf = compute_results(replace(evaluation, known=known), FEW).levels[-1]
+    assert leaf.top.ensemble.value == 1
+
+
+def test_results_say_what_the_trivial_baseline_answers_and_do_without_one(run, results):
+    evaluation = Run.open(run).evaluation
+    always = [evaluation.taxonomy.column[leaf] for leaf in results.scope.always]
+    assert evaluation.trivial.present[:, always].all()
+    assert evaluation.trivial.present[0, evaluation.leaf_columns].sum() == len(always) > 0
+    old = compute_results(replace(evaluation, trivial=None), FEW)
+    assert old.scope.always == ()
+    assert "trivial" not in old.row("macro_f1").others
+    assert old.row("macro_f1").ensemble == results.row("macro_f1").ensemble

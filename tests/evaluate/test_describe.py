@@ -45,19 +45,20 @@ def test_the_line_above_the_table_says_simulated_cells_and_names_split_and_posit
 def test_the_table_has_a_row_for_each_metric_in_straight_columns(results):
     lines = results_table(results).splitlines()
     assert lines[0] == describe_scope(results.scope)
-    assert lines[1].split() == ["hierarchical", "ensemble", "flat", "ensemble", "difference"]
+    assert lines[1].split("  ")[-1].strip() == "always the same labels"
     (macro,) = (line for line in lines if line.startswith("macro F1 "))
     assert format_estimate(results.row("macro_f1").ensemble) in macro
+    assert format_estimate(results.row("macro_f1").others["trivial"].estimate) in macro
     (edges,) = (line for line in lines if line.startswith("edges inverted, before"))
     assert macro.index("0.") == edges.index("0.") == lines[1].index("hierarchical")
     assert "no positives, left out of means over classes" in lines[-1]
 
 
-def test_an_ensemble_that_fell_back_is_said_below_the_table(results):
-    fell_back = replace(results, scope=replace(results.scope, uses_baseline=True))
-    assert results_table(fell_back).endswith("so the flat mean answers in both columns")
-
-
-def test_a_run_without_a_flat_baseline_has_dashes(results):
-    rows = tuple(replace(row, baseline=None, difference=None, verdict=None) for row in results.headline)
-    assert "–" in results_table(replace(results, headline=rows, coherence={"ensemble": results.coherence["ensemble"]}))
+def test_a_run_without_baselines_has_no_columns_for_them(results):
+    rows = tuple(replace(row, others={}) for row in results.headline)
+    levels = tuple(
+        replace(level, **{key: replace(getattr(level, key), others={}) for key in ("f1", "ap", "top")})
+        for level in results.levels
+    )
+    table = results_table(replace(results, headline=rows, levels=levels))
+    assert table.splitlines()[1].strip() == "hierarchical ensemble"

@@ -9,17 +9,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from evaluated_run import FLAT, MEMBERS, make_run
 from matplotlib.figure import Figure
 
 from hpa_hier.cli import report as command
 from hpa_hier.data.pack.pack import Pack
-from hpa_hier.ensemble.verdict import ClassMetric, ClassRow, Comparison, Interval, IntervalPair, Pair, Verdict
+from hpa_hier.ensemble.verdict import Verdict
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate import report
+from hpa_hier.evaluate.describe import list_some
 from hpa_hier.evaluate.figures.figure import ReportData, ReportFigure, new_figure
 from hpa_hier.evaluate.gallery import choose_shelves
+from hpa_hier.evaluate.opening import describe_comparison, describe_trust, of_hundred
 from hpa_hier.evaluate.report import FIGURES, SECTIONS, branch, total_cost, write_report
 from hpa_hier.evaluate.results import Estimate, read_results
 from hpa_hier.evaluate.training_record import class_counts, read_history
@@ -125,14 +128,58 @@ def test_each_id_appears_once(page):
     assert len(ids) == len(set(ids))
 
 
-def test_the_headline_says_simulated_split_positives_and_interval_in_its_own_line(page, run):
+def test_the_headline_says_split_positives_and_interval_in_its_own_line_and_has_three_columns(page, run):
     scope = read_results(run / "ensemble").scope
     caption = (
-        f"Simulated cells, test part of split {scope.split_digest} , {scope.positives:,} positives in "
+        f"Test part of split {scope.split_digest} , {scope.positives:,} positives in "
         f"{scope.samples:,} images; 95 % intervals in brackets"
     )
     assert caption in page.text
-    assert "flat ensemble, same number of networks" in page.text
+    assert page.text.count("hierarchical ensemble flat ensemble always the same labels") == 2  # metrics and levels
+
+
+def test_the_page_opens_with_cells_shares_that_are_right_and_what_to_trust_and_compares_far_below(page, run):
+    results = read_results(run / "ensemble")
+    first, *trust = describe_trust(results)
+    in_order = [
+        "Simulated cells: none of this is evidence about real ones.",
+        "Of 100 images like these",
+        f"{of_hundred(results.levels[0].top)} right at level coarse Nucleus, Cytoplasm, Secretory",
+        f"{of_hundred(results.row('subset_accuracy'))} all labels right",
+        first,
+        *trust,
+        "Headline",
+        "Labels that occur together",
+        describe_comparison(results),
+        "Training data before and after balancing",
+    ]
+    places = [page.text.index(text) for text in in_order]
+    assert places == sorted(places)
+    assert page.text.count("none of this is evidence") == 1
+
+
+def test_a_page_whose_ensemble_beats_nothing_says_so_before_all_figures(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    file = copy / "ensemble" / "evaluation.npz"
+    arrays = dict(np.load(file, allow_pickle=False))
+    shape = arrays["probs"].shape
+    arrays |= {name: np.broadcast_to(arrays["trivial_probs"], shape) for name in ("raw", "probs")}
+    arrays["present"] = np.broadcast_to(arrays["trivial_present"], shape)
+    np.savez(file, **arrays)
+    text = Page(write(copy)).text
+    always = list_some(read_results(copy / "ensemble").scope.always, "and")
+    said = f"Nothing here beats always answering {always}; do not use these labels."
+    assert text.index(said) < text.index("Of 100 images like these")
+
+
+def test_an_evaluation_of_before_the_trivial_baseline_opens_and_says_how_to_add_it(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    file = copy / "ensemble" / "evaluation.npz"
+    arrays = {name: array for name, array in np.load(file, allow_pickle=False).items() if "trivial" not in name}
+    np.savez(file, **arrays)
+    text = Page(write(copy)).text
+    assert "older than the column of a trivial baseline; python -m hpa_hier.ensemble evaluate adds it" in text
+    assert "hierarchical ensemble flat ensemble macro F1" in text
 
 
 def test_the_page_holds_every_section(page):
@@ -234,7 +281,7 @@ def test_sides_of_different_size_are_called_unmatched(run, tmp_path, page):
     write_json(copy / "ensemble" / "evaluation.json", facts)
     text = Page(write(copy)).text
     assert "not matched: 5 networks in the hierarchical ensemble, 4 in the flat one" in text
-    assert "same number of networks" not in text
+    assert "of as many networks" not in text
 
 
 def test_a_run_without_a_flat_baseline_says_what_is_missing(tmp_path):
@@ -242,25 +289,12 @@ def test_a_run_without_a_flat_baseline_says_what_is_missing(tmp_path):
     assert "holds no flat ensemble" in page.text
 
 
-def test_how_the_aggregate_was_accepted_is_said_with_its_bounds_and_classes(run, tmp_path):
+def test_how_the_aggregate_was_accepted_is_one_sentence_of_the_comparison(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
-    pair, metric = Pair(mean_ap=0.02, macro_f1=-0.01), ClassMetric(ensemble=0.5, mean=None, low=0.4, high=0.6)
-    interval = Interval(value=0.5, low=0.4, high=0.6)
-    comparison = Comparison(
-        confidence=0.8,
-        difference=pair,
-        lower=Pair(mean_ap=0.01, macro_f1=-0.03),
-        upper=pair,
-        ensemble=IntervalPair(mean_ap=interval, macro_f1=interval),
-        mean=pair,
-        classes=(ClassRow(node="Cytosol", positives=7, ap=metric, f1=metric),),
-    )
     facts = read_json(copy / "ensemble" / "evaluation.json")
-    verdict = Verdict(accepted=False, comparison=comparison)
-    write_json(copy / "ensemble" / "evaluation.json", facts | {"acceptance": verdict.to_json()})
+    write_json(copy / "ensemble" / "evaluation.json", facts | {"acceptance": Verdict(why="of a test").to_json()})
     text = Page(write(copy)).text
-    assert "at 80 % confidence: mean AP +0.0200 (+0.0100), macro F1 -0.0100 (-0.0300)." in text
-    assert "Cytosol 7 0.500 – 0.500 –" in text
+    assert text.index(" Comparison Beside the flat ensemble of as many networks: macro F1") < text.index("of a test.")
 
 
 def test_counts_after_balancing_are_repeated_images_and_never_fewer(run):

@@ -1,0 +1,150 @@
+"""Opening: what a reader wants to know first, in sentences: how often answers are right, and what to trust."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpa_hier.evaluate.describe import format_estimate, list_some
+from hpa_hier.evaluate.results import NodeRow, Results, Row
+
+# What "better than always the same labels" is asked of: of labels by class and by sample, and of probabilities.
+JUDGED = ("macro_f1", "sample_f1", "log_loss")
+_NAMED = 3  # classes at most, where the best and the worst are named
+
+
+@dataclass(frozen=True)
+class Right:
+    """How many of 100 samples have the right answer of one kind."""
+
+    title: str  # a level's name, or "all labels"
+    detail: str  # what it counts
+    row: Row  # the share of samples
+
+
+def right_shares(results: Results) -> tuple[Right, ...]:
+    """List the shares of samples that are right: at each level, top to bottom, then in all their labels.
+
+    A sample is right at a level where the level's most likely node is among the annotated ones, and in all its labels
+    where the leaves predicted are exactly those annotated.
+    """
+    levels = [Right(level.name, list_some(level.nodes), level.top) for level in results.levels]
+    return (*levels, Right("all labels", "nothing missed, nothing added", results.row("subset_accuracy")))
+
+
+def of_hundred(row: Row, system: str = "ensemble", *, bounds: bool = True) -> str:
+    """Write a share of samples as a number of 100, with its interval: "93 [90, 95]"."""
+    share = row.ensemble if system == "ensemble" else row.others[system].estimate
+    return format_estimate(share.times(100), digits=0, bounds=bounds)
+
+
+def describe_right(results: Results) -> str:
+    """Say of how many of 100 samples the answers are right."""
+    *levels, labels = right_shares(results)
+    parts = [f"{of_hundred(one.row)} at level {one.title}" for one in levels]
+    likeliest = f"the most likely place is right for {', '.join(parts)}"
+    return f"Of 100 images like these, {likeliest}; all labels are right for {of_hundred(labels.row)}."
+
+
+def unbeaten(results: Results) -> list[Row]:
+    """Return the judged metrics in which the ensemble is not shown to be better than always the same labels.
+
+    Where no intervals were asked for, the values alone are compared. Empty where the evaluation holds no trivial
+    baseline.
+    """
+    rows = [results.row(key) for key in JUDGED]
+    return [row for row in rows if "trivial" in row.others and not _is_better(row, results.scope.resamples > 0)]
+
+
+def _is_better(row: Row, shown: bool) -> bool:
+    """Tell whether the ensemble is better than the trivial baseline, in its value or as its interval shows."""
+    compared = row.others["trivial"]
+    if shown:
+        return compared.verdict == "better"
+    gain = compared.difference.value
+    return gain is not None and (gain > 0 if row.higher_is_better else gain < 0)
+
+
+def describe_caution(results: Results) -> str:
+    """Say where nothing beats always the same labels, or some metrics do not; "" where the ensemble beats them."""
+    rows, always = unbeaten(results), list_some(results.scope.always, "and")
+    if not rows:
+        return ""
+    if len(rows) < len(JUDGED):
+        names = " and ".join(row.name for row in rows)
+        return f"In {names}, this is not shown to beat always answering {always}."
+    if any(_is_better(row, shown=False) for row in rows):
+        few = f"on these {results.scope.samples:,} images nothing is shown to beat"
+        return f"Do not use these labels: {few} always answering {always}."
+    return f"Nothing here beats always answering {always}; do not use these labels."
+
+
+def describe_trust(results: Results) -> tuple[str, ...]:
+    """Say in at most three sentences what to trust: classes, classes that nothing is known of, and safe answers."""
+    found = (_describe_classes(results.nodes), _describe_left_out(results), _describe_safe(results))
+    return tuple(sentence for sentence in found if sentence)
+
+
+def _describe_classes(nodes: Sequence[NodeRow]) -> str:
+    """Name the classes that are surely found and surely not: largest lower and smallest upper bounds of F1.
+
+    Bounds rather than values, since a class of two images may have any F1.
+    """
+    leaves = [row for row in nodes if row.leaf and row.f1.low is not None and row.f1.high is not None]
+    number = min(_NAMED, len(leaves) // 2)
+    if not number:
+        return ""
+    best = sorted(leaves, key=lambda row: -(row.f1.low or 0.0))[:number]
+    worst = sorted((row for row in leaves if row not in best), key=lambda row: row.f1.high or 0.0)[:number]
+    texts = [
+        ", ".join(f"{row.node} {format_estimate(row.f1, digits=2, bounds=False)} ({row.positives:,})" for row in rows)
+        for rows in (best, worst)
+    ]
+    return f"Trust most (F1 and number of images): {texts[0]}. Trust least: {texts[1]}."
+
+
+def _describe_left_out(results: Results) -> str:
+    absent = results.scope.left_out
+    if not absent:
+        return ""
+    return f"Nothing is known of {list_some(absent, 'and')}: no image here has {'it' if len(absent) == 1 else 'them'}."
+
+
+def _describe_safe(results: Results) -> str:
+    every = next(iter(results.safe), None)
+    if every is None:
+        return ""
+    if every.right is None:
+        return "No image gets a safe answer."
+    given, right = f"{100 * every.share:.0f} of 100 images", format_estimate(every.estimate.times(100), digits=0)
+    return f"A safe answer is given for {given}; of 100 such answers {right} are right."
+
+
+def describe_comparison(results: Results) -> str:
+    """Say how the ensemble compares with the flat one, and how the aggregate was accepted; "" without a baseline."""
+    scope = results.scope
+    accepted = f"{scope.acceptance[0].upper()}{scope.acceptance[1:]}." if scope.acceptance else ""
+    rows = [row for row in map(results.row, ("macro_f1", "log_loss")) if "baseline" in row.others]
+    if scope.uses_baseline or not rows:
+        return accepted
+    matched = len(scope.members) == len(scope.baseline_members)
+    parts = [
+        f"{row.name} {_value(row, 'ensemble')} against {_value(row, 'baseline')}, a difference of "
+        f"{format_estimate(row.others['baseline'].difference, signed=True, digits=row.digits)}"
+        + (f": {row.others['baseline'].verdict}" if row.others["baseline"].verdict else "")
+        for row in rows
+    ]
+    other = f"the flat ensemble{' of as many networks' if matched else ''}"
+    return f"Beside {other}: {'; '.join(parts)}. {accepted}".rstrip()
+
+
+def _value(row: Row, system: str) -> str:
+    estimate = row.ensemble if system == "ensemble" else row.others[system].estimate
+    return format_estimate(estimate, digits=row.digits, bounds=False)
+
+
+def describe_opening(results: Results) -> str:
+    """Write the opening as lines for a terminal."""
+    simulated = "Simulated cells: none of this is evidence about real ones." if results.scope.simulated else ""
+    lines = (simulated, describe_caution(results), describe_right(results), *describe_trust(results))
+    return "\n".join(line for line in lines if line)

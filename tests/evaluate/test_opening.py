@@ -1,0 +1,131 @@
+"""The opening in sentences: how often answers are right, what to trust, and where nothing beats the same labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from evaluated_run import make_run
+
+from hpa_hier.evaluate.compute import compute_results
+from hpa_hier.evaluate.opening import (
+    JUDGED,
+    describe_caution,
+    describe_comparison,
+    describe_opening,
+    describe_right,
+    describe_trust,
+    unbeaten,
+)
+from hpa_hier.evaluate.results import Estimate, SafeShare
+from hpa_hier.runs.run import Run
+from hpa_hier.settings.recipe import ReportSettings
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    run = Run.open(make_run(tmp_path_factory.mktemp("opening"), count=240, size=16))
+    return compute_results(run.evaluation, ReportSettings(bootstrap=60))
+
+
+def with_gains(results, **gains):
+    """Results with other differences to the trivial baseline, by metric: the value and what its interval says."""
+    rows = []
+    for row in results.headline:
+        if row.key in gains:
+            value, verdict = gains[row.key]
+            trivial = replace(row.others["trivial"], difference=Estimate(value, None, None), verdict=verdict)
+            row = replace(row, others=row.others | {"trivial": trivial})
+        rows.append(row)
+    return replace(results, headline=tuple(rows))
+
+
+def test_the_shares_that_are_right_are_those_of_the_levels_and_of_whole_label_sets(results):
+    sentence = describe_right(results)
+    for level in results.levels:
+        top = level.top.ensemble
+        assert f"{100 * top.value:.0f} [{100 * top.low:.0f}, {100 * top.high:.0f}] at level {level.name}" in sentence
+    labels = results.row("subset_accuracy").ensemble
+    assert sentence.endswith(
+        f"all labels are right for {100 * labels.value:.0f} [{100 * labels.low:.0f}, {100 * labels.high:.0f}]."
+    )
+
+
+def test_an_ensemble_that_beats_the_trivial_baseline_gets_no_caution(results):
+    assert unbeaten(results) == []
+    assert describe_caution(results) == ""
+    assert describe_opening(results).splitlines()[1] == describe_right(results)
+
+
+def test_where_nothing_beats_the_trivial_baseline_the_opening_says_so_first(results):
+    worse = with_gains(
+        results, macro_f1=(-0.1, "worse"), sample_f1=(0.0, "no clear difference"), log_loss=(0.1, "worse")
+    )
+    scope = replace(worse.scope, always=("Nucleoplasm", "Cytosol"))
+    lines = describe_opening(replace(worse, scope=replace(scope, simulated=False))).splitlines()
+    assert lines[0] == "Nothing here beats always answering Nucleoplasm and Cytosol; do not use these labels."
+    assert lines[1].startswith("Of 100 images like these")
+
+
+def test_where_images_are_too_few_to_show_a_gain_the_caution_says_that(results):
+    gain = "no clear difference"
+    unclear = with_gains(results, macro_f1=(0.1, gain), sample_f1=(0.1, gain), log_loss=(-0.1, gain))
+    always = replace(unclear.scope, always=("Cytosol",), samples=17)
+    assert describe_caution(replace(unclear, scope=always)) == (
+        "Do not use these labels: on these 17 images nothing is shown to beat always answering Cytosol."
+    )
+
+
+def test_single_metrics_that_do_not_beat_it_are_named(results):
+    some = with_gains(results, sample_f1=(-0.1, "worse"), log_loss=(0.1, "worse"))
+    sentence = describe_caution(replace(some, scope=replace(some.scope, always=("Cytosol",))))
+    assert sentence == "In sample F1 and log loss, this is not shown to beat always answering Cytosol."
+
+
+def test_without_intervals_the_values_are_compared(results):
+    without = replace(results, scope=replace(results.scope, resamples=0))
+    better = with_gains(without, macro_f1=(0.1, None), sample_f1=(0.1, None), log_loss=(-0.1, None))
+    assert unbeaten(better) == []
+    worse = with_gains(without, macro_f1=(0.0, None), sample_f1=(-0.1, None), log_loss=(0.1, None))
+    assert [row.key for row in unbeaten(worse)] == list(JUDGED)
+
+
+def test_an_evaluation_without_a_trivial_baseline_gets_no_caution(results):
+    rows = tuple(replace(row, others={}) for row in results.headline)
+    assert describe_caution(replace(results, headline=rows)) == ""
+
+
+def test_classes_are_trusted_by_the_bounds_of_their_f1_and_not_by_its_value(results):
+    leaf = next(row for row in results.nodes if row.leaf)
+    rows = [
+        replace(leaf, node=name, positives=number, f1=Estimate(*f1))
+        for name, number, f1 in (
+            ("lucky", 2, (1.0, 0.2, 1.0)),
+            ("sure", 90, (0.9, 0.8, 0.95)),
+            ("unlucky", 2, (0.0, 0.0, 0.7)),
+            ("missed", 80, (0.2, 0.1, 0.3)),
+        )
+    ]
+    (first, *_) = describe_trust(replace(results, nodes=tuple(rows)))
+    assert first == (
+        "Trust most (F1 and number of images): sure 0.90 (90), lucky 1.00 (2). "
+        "Trust least: missed 0.20 (80), unlucky 0.00 (2)."
+    )
+
+
+def test_at_most_three_sentences_say_what_to_trust(results):
+    safe = SafeShare("all answers", 180, 0.75, 0.9, 0.85, 0.94)
+    found = describe_trust(replace(results, safe=(safe,)))
+    assert len(found) == 3
+    assert found[1].startswith("Nothing is known of ")
+    assert found[2] == "A safe answer is given for 75 of 100 images; of 100 such answers 90 [85, 94] are right."
+    none = SafeShare("all answers", 0, 0.0, None, None, None)
+    assert describe_trust(replace(results, safe=(none,)))[2] == "No image gets a safe answer."
+
+
+def test_the_comparison_is_one_sentence_with_figures_or_says_that_the_flat_mean_answers(results):
+    sentence = describe_comparison(results)
+    assert sentence.startswith("Beside the flat ensemble of as many networks: macro F1 0.")
+    assert sentence.count("a difference of") == 2
+    scope = replace(results.scope, acceptance="not shown to beat the mean", uses_baseline=True)
+    assert describe_comparison(replace(results, scope=scope)) == "Not shown to beat the mean."
