@@ -28,7 +28,7 @@ def right_shares(results: Results) -> tuple[Right, ...]:
     A sample is right at a level where the level's most likely node is among the annotated ones, and in all its labels
     where the leaves predicted are exactly those annotated.
     """
-    levels = [Right(level.name, list_some(level.nodes), level.top) for level in results.levels]
+    levels = [Right(level.name, list_some(level.nodes, most=2), level.top) for level in results.levels]
     return (*levels, Right("all labels", "nothing missed, nothing added", results.row("subset_accuracy")))
 
 
@@ -71,8 +71,10 @@ def describe_caution(results: Results) -> str:
     if not rows:
         return ""
     if len(rows) < len(JUDGED):
-        names = " and ".join(row.name for row in rows)
-        return f"In {names}, this is not shown to beat always answering {always}."
+        keys, names = {row.key for row in rows}, " and ".join(row.name for row in rows)
+        what = "labels" if "sample_f1" in keys else "probabilities" if "log_loss" in keys else ""
+        start = f"Do not use these {what}: in" if what else "In"
+        return f"{start} {names} nothing is shown to beat always answering {always}."
     if any(_is_better(row, shown=False) for row in rows):
         few = f"on these {results.scope.samples:,} images nothing is shown to beat"
         return f"Do not use these labels: {few} always answering {always}."

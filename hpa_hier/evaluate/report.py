@@ -37,10 +37,10 @@ SECTIONS = {
     "tree": "Tree",
     "classes": "Classes",
     "gallery": "Gallery",
-    "coherence": "Coherence",
-    "calibration": "Calibration",
     "safe": "Safe answers",
+    "calibration": "Calibration",
     "together": "Labels together",
+    "coherence": "Coherence",
     "comparison": "Comparison",
     "data": "Training data",
     "members": "Members",
@@ -219,6 +219,7 @@ def _environment() -> jinja2.Environment:
         "interval": describe.format_interval,
         "share": lambda row: describe.format_estimate(row.estimate),
         "of_hundred": opening.of_hundred,
+        "list_some": describe.list_some,
         "duration": describe.format_duration,
     }
     environment.globals |= {

@@ -76,10 +76,18 @@ def test_where_images_are_too_few_to_show_a_gain_the_caution_says_that(results):
     )
 
 
-def test_single_metrics_that_do_not_beat_it_are_named(results):
-    some = with_gains(results, sample_f1=(-0.1, "worse"), log_loss=(0.1, "worse"))
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ("sample_f1 log_loss", "Do not use these labels: in sample F1 and log loss nothing is shown to beat"),
+        ("log_loss", "Do not use these probabilities: in log loss nothing is shown to beat"),
+        ("macro_f1", "In macro F1 nothing is shown to beat"),
+    ],
+)
+def test_single_metrics_that_do_not_beat_it_are_named_with_what_not_to_use(results, metrics, expected):
+    some = with_gains(results, **dict.fromkeys(metrics.split(), (0.0, "no clear difference")))
     sentence = describe_caution(replace(some, scope=replace(some.scope, always=("Cytosol",))))
-    assert sentence == "In sample F1 and log loss, this is not shown to beat always answering Cytosol."
+    assert sentence == f"{expected} always answering Cytosol."
 
 
 def test_without_intervals_the_values_are_compared(results):

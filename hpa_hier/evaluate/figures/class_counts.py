@@ -15,7 +15,7 @@ def draw_class_counts(counts: Sequence[ClassCount]) -> Figure | None:
     """Draw a line for each class from its images to its images in a balanced epoch, on a logarithmic axis."""
     if not counts:
         return None
-    figure = new_figure(0.8 + 0.23 * len(counts))
+    figure = new_figure(0.8 + 0.23 * len(counts), width=4.8)
     axes = figure.add_subplot()
     rows = range(len(counts))
     before, after = [one.before for one in counts], [one.after for one in counts]

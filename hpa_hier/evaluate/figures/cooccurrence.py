@@ -77,7 +77,7 @@ def draw_cooccurrence(pairs: Cooccurrence) -> Figure:
     most = max(1, int(counts[~np.eye(many, dtype=bool)].max(initial=0)))
     steps = np.round((STEPS - 1) * np.minimum(np.log1p(counts) / np.log1p(most), 1)).astype(int)
     steps[(counts > 0) & (steps == 0)] = 1
-    figure = new_figure(6.2)
+    figure = new_figure(5.3)
     axes = figure.add_subplot()
     colours = ramp("light")
     corners = np.array([(0.05, 0.05), (0.95, 0.05), (0.95, 0.95), (0.05, 0.95)])
@@ -88,6 +88,7 @@ def draw_cooccurrence(pairs: Cooccurrence) -> Figure:
     axes.set(xlim=(0, many), ylim=(many, 0), aspect="equal")
     axes.set_xticks(np.arange(many) + 0.5, pairs.names, rotation=90)
     axes.set_yticks(np.arange(many) + 0.5, pairs.names)
+    axes.set(xlabel="above the diagonal: predicted together", ylabel="below the diagonal: annotated together")
     axes.xaxis.tick_top()
     axes.tick_params(labelsize=7, labelcolor=LIGHT["ink"])
     axes.grid(visible=False)

@@ -19,7 +19,7 @@ def leaves_by_support(nodes: Sequence[NodeRow]) -> list[NodeRow]:
 
 def draw_precision_recall(rows: Sequence[NodeRow]) -> Figure:
     """Draw a line for each class: a circle for its precision, a square for its recall, with their intervals."""
-    figure = new_figure(0.7 + 0.27 * len(rows))
+    figure = new_figure(0.9 + 0.25 * len(rows), width=4.8)
     axes = figure.add_subplot()
     label_rows(axes, [f"{row.node}  {row.positives:,}" for row in rows])
     for name, marker, colour, shift in (
@@ -31,7 +31,7 @@ def draw_precision_recall(rows: Sequence[NodeRow]) -> Figure:
         heights = np.arange(len(rows)) + shift
         axes.hlines(heights, low, high, colors=colour, linewidth=1.4, alpha=0.7)
         axes.plot(value, heights, marker, color=colour, markersize=4.5, label=name, clip_on=False)
-    axes.set_xlim(0, 1)
+    axes.set(xlim=(0, 1), xlabel="share of labels, right or found")
     axes.grid(visible=False, axis="y")
     figure.legend(loc="outside upper left", ncols=2)
     return figure
