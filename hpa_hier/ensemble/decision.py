@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.decide.rule import ThresholdOptions
-from hpa_hier.ensemble.decide.safe import SafeAnswers, safe_answers, safe_thresholds
+from hpa_hier.ensemble.decide.safe import SafeAnswers, SafeRule
 from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS
 from hpa_hier.ensemble.decide.thresholds import Thresholds, fit_thresholds
 from hpa_hier.ensemble.rules import choose
@@ -27,7 +27,7 @@ class Decision:
 
     taxonomy: Taxonomy  # the label tree; all columns are as its nodes
     thresholds: Thresholds  # one for every node
-    safe: Floats  # (N,) what a node's probability must reach to be a safe answer; infinite where none is
+    safe: SafeRule  # which of what is present is the safe answer
 
     @classmethod
     def fit(
@@ -48,11 +48,12 @@ class Decision:
         leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
         options = ThresholdOptions(leaves, settings.fixed_threshold, settings.small_class_positives, settings.bootstrap)
         rule = choose(THRESHOLDS, settings.thresholds, "thresholds")
-        thresholds = fit_thresholds(rule, taxonomy.nodes, probs, targets, options, units)
-        safe = safe_thresholds(probs, targets, settings.safe_precision)
-        return cls(taxonomy, thresholds.set_by_hand(settings.hand_thresholds), safe)
+        fitted = fit_thresholds(rule, taxonomy.nodes, probs, targets, options, units)
+        thresholds = fitted.set_by_hand(settings.hand_thresholds)
+        present = taxonomy.close(thresholds.apply(probs))
+        return cls(taxonomy, thresholds, SafeRule.fit(probs, targets, present, taxonomy, settings.safe_precision))
 
     def decide(self, probs: Floats) -> tuple[Bools, SafeAnswers]:
         """Decide for probabilities (B, N): labels, closed under the tree under any thresholds, and safe answers."""
         present = self.taxonomy.close(self.thresholds.apply(probs))
-        return present, safe_answers(probs, self.safe, self.taxonomy, present)
+        return present, self.safe.answer(probs, present, self.taxonomy)

@@ -16,6 +16,7 @@ from hpa_hier import __version__
 from hpa_hier.ensemble.combine.aggregate import Layout, Tensors, coverage
 from hpa_hier.ensemble.combine.reconcile import RECONCILERS
 from hpa_hier.ensemble.combiner import Combiner
+from hpa_hier.ensemble.decide.safe import SafeRule
 from hpa_hier.ensemble.decide.thresholds import Thresholds
 from hpa_hier.ensemble.decision import Decision
 from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember
@@ -80,6 +81,7 @@ class EnsembleFile(_Strict):
     tensors: _Tensors | None = None
     reconcile: _Rule
     thresholds: dict[str, _Threshold]  # by node
+    safe_candidate: Literal["likeliest", "reaching"] = "reaching"  # older files do not say
 
 
 def save(ensemble: Ensemble, folder: Path, file: str = FILE) -> Path:
@@ -134,7 +136,7 @@ def load(folder: Path, file: str = FILE, read_taxonomy: Callable[[Path], Taxonom
 
 def _to_file(ensemble: Ensemble, tensors: _Tensors | None) -> EnsembleFile:
     combiner, decision = ensemble.combiner, ensemble.decision
-    safe = [None if math.isinf(value) else float(value) for value in decision.safe]
+    safe = [None if math.isinf(value) else float(value) for value in decision.safe.thresholds]
     thresholds = decision.thresholds.to_json().items()
     return EnsembleFile(
         format=FORMAT,
@@ -153,6 +155,7 @@ def _to_file(ensemble: Ensemble, tensors: _Tensors | None) -> EnsembleFile:
         tensors=tensors,
         reconcile=_Rule(rule=combiner.reconciler.name, **combiner.reconciler.to_json(ensemble.taxonomy)),
         thresholds={node: _Threshold(**row, safe=value) for (node, row), value in zip(thresholds, safe, strict=True)},
+        safe_candidate=decision.safe.candidate,
     )
 
 
@@ -175,7 +178,9 @@ def _from_file(kept: EnsembleFile, taxonomy: Taxonomy, tensors: Tensors) -> Ense
     reconciler = reconcile.from_json(kept.reconcile.model_extra or {}, taxonomy)
     rows = {node: kept.thresholds[node].model_dump() for node in taxonomy.nodes}
     thresholds = Thresholds.from_json(rows)
-    safe = np.array([math.inf if row["safe"] is None else row["safe"] for row in rows.values()])
+    safe = SafeRule(
+        np.array([math.inf if row["safe"] is None else row["safe"] for row in rows.values()]), kept.safe_candidate
+    )
     members = tuple(EnsembleMember(name, kept.members[name].renamed, kept.members[name].sha256) for name in names)
     combiner = Combiner(taxonomy, calibrations, factors, aggregate, reconciler)
     return Ensemble(taxonomy, members, combiner, Decision(taxonomy, thresholds, safe), kept.about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from ensemble_cases import draw_members, draw_truth, random_taxonomy
 
+from hpa_hier.ensemble.decide.safe import REACHING
 from hpa_hier.ensemble.ensemble_file import FILE, load, save
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.errors import UserError
@@ -52,7 +54,9 @@ def test_a_file_of_format_3_answers_the_same(aggregate: str, written_as: str, ca
     path.write_text(json.dumps(as_format_3(json.loads(path.read_text()), written_as)))
     again = load(tmp_path)
     assert again.aggregate == aggregate
-    one, other = ensemble.predict(members), again.predict(members)
+    assert again.decision.safe.candidate == REACHING
+    as_then = replace(ensemble.decision, safe=replace(ensemble.decision.safe, candidate=REACHING))
+    one, other = replace(ensemble, decision=as_then).predict(members), again.predict(members)
     assert one.probs.tobytes() == other.probs.tobytes()
     assert one.present.tobytes() == other.present.tobytes()
     assert one.safe.column.tolist() == other.safe.column.tolist()

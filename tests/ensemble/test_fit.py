@@ -166,7 +166,7 @@ def test_an_interval_of_a_threshold_draws_units_whole() -> None:
 
 def test_what_is_safe_is_present() -> None:
     truth, leaf = drawn(300)
-    settings = EnsembleSettings(aggregate="mean", thresholds="fixed", fixed_threshold=0.8, folds=0)
+    settings = EnsembleSettings(aggregate="mean", thresholds="fixed", fixed_threshold=0.8, safe_precision=0.8, folds=0)
     found = fit([leaf], truth, TREE, settings).predict([leaf])
     rows = np.flatnonzero(found.safe.column >= 0)
     assert found.present[rows, found.safe.column[rows]].all()

@@ -16,7 +16,7 @@ from hpa_hier.cli.ensemble import main
 from hpa_hier.data.labels.partition import add_partition_nodes
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.combine.factor import apply_factors, product_logits
-from hpa_hier.ensemble.decide.safe import safe_answers
+from hpa_hier.ensemble.decide.safe import SafeRule
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
@@ -71,7 +71,8 @@ def test_invariants_virtual_nodes_change_no_other_node_and_are_no_answer(seed):
     assert {node: taxonomy.meaning(node) for node in plain.nodes} == {node: plain.meaning(node) for node in plain.nodes}
     assert taxonomy.leaves_below("has_minority") == sides["minority"]
     everything = np.ones((9, len(taxonomy.nodes)), bool)
-    safe = safe_answers(rng.random(everything.shape), np.full(len(taxonomy.nodes), 0.3), taxonomy, everything)
+    rule = SafeRule(np.full(len(taxonomy.nodes), 0.3))
+    safe = rule.answer(rng.random(everything.shape), everything, taxonomy)
     assert not {taxonomy.nodes[j] for j in safe.column if j >= 0} & {*taxonomy.virtual}
 
 

@@ -1,4 +1,4 @@
-"""Stacks, acceptance, out-of-fold thresholds and safe answers."""
+"""Stacks, acceptance and out-of-fold thresholds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from hpa_hier.ensemble.calibrate.temperature import Temperature
 from hpa_hier.ensemble.combine.aggregate import MemberLogits
 from hpa_hier.ensemble.combine.logistic_stack import LogisticStack
 from hpa_hier.ensemble.decide.rule import ThresholdOptions
-from hpa_hier.ensemble.decide.safe import UNSURE, safe_answers, safe_thresholds
 from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS, plugin_thresholds
 from hpa_hier.ensemble.decide.thresholds import fit_thresholds
 from hpa_hier.ensemble.fit import assign_folds, cross_fit, fit
@@ -186,33 +185,6 @@ def test_isotonic_curves_are_those_of_the_reference():
     assert np.abs(mine - reference).mean() < 0.06  # straight between blocks here, steps there
     rising = curve.bend(np.linspace(-4, 4, 200), np.zeros(200))
     assert (np.diff(rising) >= 0).all()
-
-
-def test_safe_answers_are_the_deepest_that_are_right_often_enough():
-    taxonomy = Taxonomy.from_text(
-        "taxonomy: t\nlevels: {coarse: 1, leaf: leaves}\ntree:\n  Nucleus:\n"
-        "    Nucleoli: {label: 1}\n    Speckles: {label: 2}\n"
-    )
-    probs = np.array([[0.9, 0.8, 0.1], [0.9, 0.4, 0.3], [0.2, 0.1, 0.2]])
-    found = safe_answers(probs, np.array([0.5, 0.6, np.inf]), taxonomy, np.ones((3, 3), bool))
-    names = [UNSURE if j < 0 else taxonomy.nodes[j] for j in found.column]
-    assert names == ["Nucleoli", "Nucleus", UNSURE]
-    assert found.confidence.tolist() == [0.8, 0.9, 0.0]
-    denied = np.array([[True, False, False], [False] * 3, [True] * 3])
-    found = safe_answers(probs, np.array([0.5, 0.6, np.inf]), taxonomy, denied)
-    assert [UNSURE if j < 0 else taxonomy.nodes[j] for j in found.column] == ["Nucleus", UNSURE, UNSURE]
-
-
-@often
-@given(SEEDS)
-def test_invariants_safe_thresholds_meet_their_precision_where_they_were_found(seed):
-    rng = np.random.default_rng(seed)
-    probs = rng.random((80, 4)).round(2)
-    present, known = rng.random(probs.shape) < probs, rng.random(probs.shape) < 0.9
-    limits = safe_thresholds(probs, Targets(present, known), 0.8)
-    for j in np.flatnonzero(np.isfinite(limits)):
-        reached = (probs[:, j] >= limits[j]) & known[:, j]
-        assert present[reached, j].mean() >= 0.8
 
 
 @pytest.mark.parametrize("seed", range(8))
