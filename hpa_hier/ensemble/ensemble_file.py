@@ -16,7 +16,7 @@ from hpa_hier import __version__
 from hpa_hier.ensemble.combine.aggregate import Layout, Tensors, coverage
 from hpa_hier.ensemble.combine.reconcile import RECONCILERS
 from hpa_hier.ensemble.combiner import Combiner
-from hpa_hier.ensemble.decide.safe import SafeRule
+from hpa_hier.ensemble.decide.safe import REACHING, Candidate, SafeRule
 from hpa_hier.ensemble.decide.thresholds import Thresholds
 from hpa_hier.ensemble.decision import Decision
 from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember
@@ -81,7 +81,7 @@ class EnsembleFile(_Strict):
     tensors: _Tensors | None = None
     reconcile: _Rule
     thresholds: dict[str, _Threshold]  # by node
-    safe_candidate: Literal["likeliest", "reaching"] = "reaching"  # older files do not say
+    safe_candidate: Candidate = REACHING  # older files do not say
 
 
 def save(ensemble: Ensemble, folder: Path, file: str = FILE) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from hpa_hier.metrics.ranking import Ranked
 from hpa_hier.taxonomy import Taxonomy
 
 UNSURE: Final = "unsure"
+Candidate: TypeAlias = Literal["likeliest", "reaching"]
 LIKELIEST: Final = "likeliest"  # a depth's candidate is its likeliest present node
 REACHING: Final = "reaching"  # of older ensembles: its likeliest present node among those that reach their threshold
 
@@ -37,7 +38,7 @@ class SafeRule:
     """
 
     thresholds: Floats
-    candidate: str = LIKELIEST
+    candidate: Candidate = LIKELIEST
 
     @classmethod
     def fit(cls, probs: Floats, targets: Targets, present: Bools, taxonomy: Taxonomy, precision: float) -> SafeRule:
