@@ -200,25 +200,30 @@ def _describe_split(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequ
     present = split_file.annotation_matrix(nodes)
     names = sorted({name for annotation in nodes for name in annotation})
     part = np.array([PARTS.index(name) for name in kept.parts])
-    deviations = deviation(present, part, len(PARTS))
+    inside, test = part != PARTS.index("test"), (part == PARTS.index("test")).astype(int)
     counts = pd.DataFrame(present, columns=names).groupby(part).sum().reindex(range(len(PARTS)), fill_value=0).T
-    frame = counts.set_axis(PARTS, axis=1).assign(**{"images": counts.sum(axis=1), "largest deviation": deviations})
+    frame = counts.set_axis(PARTS, axis=1).assign(images=counts.sum(axis=1))
     frame = frame.sort_values("images", ascending=False, kind="stable")
-    frame.loc["all images"] = [*np.bincount(part, minlength=len(PARTS)), len(part), np.nan]
-    whole = dict.fromkeys(("images", *PARTS), "{:,.0f}".format)
-    columns, percent = [*whole, "largest deviation"], "{:.1%}".format
-    lines = [frame.to_string(columns=columns, formatters=whole, float_format=percent, na_rep="")]
+    frame.loc["all images"] = [*np.bincount(part, minlength=len(PARTS)), len(part)]
+    lines = [frame.to_string(columns=["images", *PARTS], float_format="{:,.0f}".format)]
     if (lacking := (counts == 0).any(axis=1)).any():
         lines.append(f"not in every part, because images or groups are too few: {', '.join(counts.index[lacking])}")
     units = number_units(kept.groups)
-    total = int(units.max()) + 1
     if any(kept.groups):
-        lines.append(f"{total:,} groups, each in one part")
+        lines.append(f"{int(units.max()) + 1:,} groups, each in one part")
+    shares = np.asarray(fractions[:-1]) / sum(fractions[:-1])
     rng = np.random.default_rng(0)
-    random_parts = [rng.choice(len(PARTS), size=total, p=np.asarray(fractions))[units] for _ in range(5)]
-    random = float(np.mean([mean_of_worst_ten(deviation(present, one, len(PARTS))) for one in random_parts]))
-    worst = mean_of_worst_ten(deviations)
-    return "\n".join([*lines, f"mean deviation of the ten worst labels: {worst:.1%} (random splits: {random:.1%})"])
+    drawn = [rng.choice(len(shares), size=int(units.max()) + 1, p=shares)[units][inside] for _ in range(5)]
+    stratified, *random = (
+        mean_of_worst_ten(deviation(present[inside], one, len(shares))) for one in (part[inside], *drawn)
+    )
+    spread = mean_of_worst_ten(deviation(present, test, 2))
+    lines += [
+        "mean deviation of the ten worst labels",
+        f"  train and calibration, stratified: {stratified:.1%} (random splits: {np.mean(random):.1%})",
+        f"  test, drawn at random: {spread:.1%}, as a new sample's would be",
+    ]
+    return "\n".join(lines)
 
 
 def _findings(found: Audit, *, split_given: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""Split: train, calibration and test parts, stratified by label, no group in two parts."""
+"""Split: a test part drawn at random, train and calibration stratified by label, no group in two parts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hpa_hier.data.labels.table import is_valid_id
 from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.split.draw import draw_test_part
 from hpa_hier.data.split.near_duplicates import find_near_duplicates, join_groups
 from hpa_hier.data.split.stratify import stratify
 from hpa_hier.errors import UserError
@@ -79,34 +80,56 @@ def split(present: np.ndarray, groups: Sequence[str], fractions: Sequence[float]
         seed: decides between equals.
 
     Returns:
-        (B,) int64 part numbers, as the order of `fractions`.
+        (B,) int64 part numbers, as the order of `fractions`; where every sample has a key, whatever the rows' order.
     """
-    unit = number_units(groups)
-    counts = np.zeros((int(unit.max()) + 1 if len(unit) else 0, present.shape[1]))
-    np.add.at(counts, unit, present)
-    part = stratify(counts, np.bincount(unit), fractions, np.random.default_rng(seed))
-    return np.asarray(part[unit])
+    unit = number_units(groups, by_name=True)
+    return np.asarray(stratify(*_count_units(present, unit), fractions, np.random.default_rng(seed))[unit])
 
 
 def make_split(ids: Sequence[str], present: np.ndarray, groups: Sequence[str], settings: SplitSettings) -> Split:
-    """Split samples as `split` does into train, calibration and test, and the first two into folds if asked for.
+    """Draw the test part by group at random, stratify train and calibration, and both into folds if asked for.
+
+    Every label that three groups carry is in all three parts, as far as groups that carry several labels allow;
+    beyond that the test part's label counts are left to chance, as a new folder's are. The order of the rows changes
+    nothing.
+
+    Args:
+        ids: (B,) of the samples.
+        present: (B, L) bool, which of L labels each sample carries; usually the leaves.
+        groups: (B,) keys such as antibodies; samples of one key stay together, "" is a sample by itself.
+        settings: fractions, folds and seed.
+
+    Returns:
+        The split; the same for the same seed.
 
     Raises:
-        UserError: there are fewer samples, or groups, than parts or folds.
+        UserError: there are fewer samples, or groups, than parts, or than folds and a test part.
     """
-    units = len(set(number_units(groups).tolist()))
-    if units < max(len(PARTS), settings.folds):
+    keys = [group or f"\0{sample}" for sample, group in zip(ids, groups, strict=True)]
+    unit = number_units(keys, by_name=True)
+    counts, sizes = _count_units(present, unit)
+    least = max(len(PARTS), settings.folds + 1)
+    if len(sizes) < least:
         raise UserError(
-            f"split: {len(ids)} samples in {units} groups cannot fill {max(len(PARTS), settings.folds)} parts; "
+            f"split: {len(ids)} samples in {len(sizes)} groups cannot fill {least} parts; "
             "samples of one antibody, or with identical pixels, stay together. Give more samples, or fewer folds"
         )
-    part = split(present, groups, settings.fractions, settings.seed)
+    *shares, test_share = settings.fractions
+    test = draw_test_part(counts > 0, sizes, test_share, len(shares), np.random.default_rng(settings.seed))[unit]
+    inside, part = np.flatnonzero(~test), np.full(len(ids), PARTS.index("test"))
+    rest = (present[inside], [keys[i] for i in inside.tolist()])
+    part[inside] = split(*rest, [share / sum(shares) for share in shares], settings.seed)
     folds = np.full(len(ids), -1, dtype=np.int64)
     if settings.folds > 1:
-        inside = np.flatnonzero(part != PARTS.index("test"))
-        equal = [1.0 / settings.folds] * settings.folds
-        folds[inside] = split(present[inside], [groups[i] for i in inside.tolist()], equal, settings.seed)
+        folds[inside] = split(*rest, [1.0 / settings.folds] * settings.folds, settings.seed)
     return Split(tuple(ids), tuple(PARTS[p] for p in part), tuple(groups), tuple(int(f) for f in folds))
+
+
+def _count_units(present: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (U, L) how many samples of each unit carry each label, and (U,) how many samples it has."""
+    counts = np.zeros((int(unit.max()) + 1 if len(unit) else 0, present.shape[1]))
+    np.add.at(counts, unit, present)
+    return counts, np.bincount(unit)
 
 
 def split_pack(pack: Pack, settings: SplitSettings) -> Split:

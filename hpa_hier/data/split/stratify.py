@@ -9,7 +9,6 @@ from scipy.sparse import csr_array
 
 # By hand: StratifiedGroupKFold knows one label a sample, and iterative-stratification knows no groups.
 _MOVES = 4000  # at most; refining has settled long before on any table tried
-_PRESENT_FROM = 3  # a label with at least this many units is wanted in every part
 
 
 def stratify(counts: np.ndarray, sizes: np.ndarray, shares: Sequence[float], rng: np.random.Generator) -> np.ndarray:
@@ -23,7 +22,7 @@ def stratify(counts: np.ndarray, sizes: np.ndarray, shares: Sequence[float], rng
 
     Returns:
         (U,) int64, the part of each unit. No part is empty where there are P units, and every label that at least P
-        units (and three) carry is in every part, as far as units that carry several labels allow.
+        units carry is in every part, as far as units that carry several labels allow.
 
     Source: iterative stratification, Sechidis, Tsoumakas & Vlahavas, ECML PKDD 2011, here on the label counts of
     groups, followed by moves that lower the squared relative deviation.
@@ -40,7 +39,7 @@ def stratify(counts: np.ndarray, sizes: np.ndarray, shares: Sequence[float], rng
 def _wanted_counts(loads: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return (P, L) wanted counts: the shares, but at least 1 where enough units carry the label."""
     wanted = shares[:, None] * loads.sum(axis=0)
-    spread = (loads > 0).sum(axis=0) >= max(_PRESENT_FROM, len(shares))
+    spread = (loads > 0).sum(axis=0) >= len(shares)
     raised = np.where(spread & (wanted < 1), 1.0, wanted)
     largest = int(shares.argmax())
     raised[largest] -= (raised - wanted).sum(axis=0) - (raised[largest] - wanted[largest])
@@ -95,7 +94,7 @@ def _fill_empty(loads: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
     held = np.stack([carriers[part == p].sum(axis=0) for p in range(parts)])  # (P, L) units
     everyone = loads.shape[1] - 1  # the column of sizes, which every unit carries
     for label in np.argsort(carriers.sum(axis=0), kind="stable"):
-        if carriers[:, label].sum() < max(_PRESENT_FROM, parts):
+        if carriers[:, label].sum() < parts:
             continue
         for lacking in np.flatnonzero(held[:, label] == 0):
             for unit in np.flatnonzero(carriers[:, label]):
