@@ -88,21 +88,37 @@ def describe_trust(results: Results) -> tuple[str, ...]:
 
 
 def _describe_classes(nodes: Sequence[NodeRow]) -> str:
-    """Name the classes that are surely found and surely not: largest lower and smallest upper bounds of F1.
+    """Name the classes that are surely found, by the lower bounds of F1, and those that are surely not, by the upper.
 
-    Bounds rather than values, since a class of two images may have any F1.
+    Bounds rather than values, since a class of two images may have any F1. Found means more than always answering the
+    class would give.
     """
     leaves = [row for row in nodes if row.leaf and row.f1.low is not None and row.f1.high is not None]
-    number = min(_NAMED, len(leaves) // 2)
-    if not number:
+    if not leaves:
         return ""
-    best = sorted(leaves, key=lambda row: -(row.f1.low or 0.0))[:number]
-    worst = sorted((row for row in leaves if row not in best), key=lambda row: row.f1.high or 0.0)[:number]
-    texts = [
+    found = sorted((row for row in leaves if _low(row) > _f1_of_always(row)), key=_low, reverse=True)
+    rest = sorted((row for row in leaves if row not in found[:_NAMED]), key=lambda row: (_high(row), -row.positives))
+    best, worst = (
         ", ".join(f"{row.node} {format_estimate(row.f1, digits=2, bounds=False)} ({row.positives:,})" for row in rows)
-        for rows in (best, worst)
-    ]
-    return f"Trust most (F1 and number of images): {texts[0]}. Trust least: {texts[1]}."
+        for rows in (found[:_NAMED], rest[:_NAMED])
+    )
+    least = f" Trust least: {worst}." if worst else ""
+    if not best:
+        return f"No class is shown to be found better than by always answering it.{least}"
+    return f"Trust most (F1 and number of images): {best}.{least}"
+
+
+def _low(row: NodeRow) -> float:
+    return row.f1.low or 0.0
+
+
+def _high(row: NodeRow) -> float:
+    return row.f1.high or 0.0
+
+
+def _f1_of_always(row: NodeRow) -> float:
+    """Return the F1 of answering the node for every sample: 2p / (1 + p) of its share p."""
+    return 2 * row.positives / (row.positives + row.tp + row.fp + row.fn + row.tn)
 
 
 def _describe_left_out(results: Results) -> str:

@@ -103,22 +103,31 @@ def test_an_evaluation_without_a_trivial_baseline_gets_no_caution(results):
     assert describe_caution(replace(results, headline=rows)) == ""
 
 
-def test_classes_are_trusted_by_the_bounds_of_their_f1_and_not_by_its_value(results):
+def with_classes(results, *classes):
+    """Results of these leaves alone: name, positives of 100 samples, F1 with its bounds."""
     leaf = next(row for row in results.nodes if row.leaf)
-    rows = [
-        replace(leaf, node=name, positives=number, f1=Estimate(*f1))
-        for name, number, f1 in (
-            ("lucky", 2, (1.0, 0.2, 1.0)),
-            ("sure", 90, (0.9, 0.8, 0.95)),
-            ("unlucky", 2, (0.0, 0.0, 0.7)),
-            ("missed", 80, (0.2, 0.1, 0.3)),
-        )
-    ]
-    (first, *_) = describe_trust(replace(results, nodes=tuple(rows)))
-    assert first == (
-        "Trust most (F1 and number of images): sure 0.90 (90), lucky 1.00 (2). "
-        "Trust least: missed 0.20 (80), unlucky 0.00 (2)."
+    rows = (
+        replace(leaf, node=name, positives=number, tp=0, fp=0, fn=number, tn=100 - number, f1=Estimate(*f1))
+        for name, number, *f1 in classes
     )
+    return replace(results, nodes=tuple(rows))
+
+
+def test_classes_are_trusted_by_the_bounds_of_their_f1_and_not_by_its_value(results):
+    lucky, unlucky = ("lucky", 2, 1.0, 0.2, 1.0), ("unlucky", 2, 0.0, 0.0, 0.7)
+    rest = ("sure", 40, 0.9, 0.8, 0.95), ("missed", 30, 0.2, 0.1, 0.3), ("common", 60, 0.76, 0.7, 0.8)
+    (first, *_) = describe_trust(with_classes(results, lucky, unlucky, *rest))
+    assert first == (  # always answering `common` has F1 0.75, above its lower bound
+        "Trust most (F1 and number of images): sure 0.90 (40), lucky 1.00 (2). "
+        "Trust least: missed 0.20 (30), unlucky 0.00 (2), common 0.76 (60)."
+    )
+
+
+def test_where_no_class_is_found_that_is_said(results):
+    (first, *_) = describe_trust(with_classes(results, ("one", 50, 0.7, 0.6, 0.8)))
+    assert first == "No class is shown to be found better than by always answering it. Trust least: one 0.70 (50)."
+    (first, *_) = describe_trust(with_classes(results, ("none", 0, None, None, None)))
+    assert first.startswith("Nothing is known of")
 
 
 def test_at_most_three_sentences_say_what_to_trust(results):

@@ -18,7 +18,11 @@ def leaves_by_support(nodes: Sequence[NodeRow]) -> list[NodeRow]:
 
 
 def draw_precision_recall(rows: Sequence[NodeRow]) -> Figure:
-    """Draw a line for each class: a circle for its precision, a square for its recall, with their intervals."""
+    """Draw a line for each class: a circle for its precision, a square for its recall, with their intervals.
+
+    Classes that have no positives and are never predicted have neither, and no line.
+    """
+    rows = [row for row in rows if row.precision.value is not None or row.recall.value is not None]
     figure = new_figure(0.9 + 0.25 * len(rows), width=4.8)
     axes = figure.add_subplot()
     label_rows(axes, [f"{row.node}  {row.positives:,}" for row in rows])
