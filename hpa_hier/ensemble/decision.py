@@ -45,8 +45,7 @@ class Decision:
         Raises:
             UserError: a rule is unknown, or a threshold set by hand is for no node.
         """
-        leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
-        options = ThresholdOptions(leaves, settings.fixed_threshold, settings.small_class_positives, settings.bootstrap)
+        options = ThresholdOptions(settings.fixed_threshold, settings.small_class_positives, settings.bootstrap)
         rule = choose(THRESHOLDS, settings.thresholds, "thresholds")
         fitted = fit_thresholds(rule, taxonomy.nodes, probs, targets, options, units)
         thresholds = fitted.set_by_hand(settings.hand_thresholds)

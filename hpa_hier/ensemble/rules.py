@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from hpa_hier.ensemble.calibrate.beta import Beta
 from hpa_hier.ensemble.calibrate.calibration import Calibration, Uncalibrated
 from hpa_hier.ensemble.calibrate.isotonic import Isotonic
 from hpa_hier.ensemble.calibrate.platt import Platt
@@ -23,7 +24,9 @@ from hpa_hier.settings.recipe import EnsembleSettings
 _Rule = TypeVar("_Rule")
 
 # A new rule is a class in a file of its own and a row here.
-CALIBRATIONS: dict[str, type[Calibration]] = {rule.name: rule for rule in (Temperature, Platt, Isotonic, Uncalibrated)}
+CALIBRATIONS: dict[str, type[Calibration]] = {
+    rule.name: rule for rule in (Beta, Temperature, Platt, Isotonic, Uncalibrated)
+}
 AGGREGATES: dict[str, type[Aggregate]] = {rule.name: rule for rule in (LogisticStack, Mean, Concat, Blend, Rnn)}
 TABLES: dict[str, Mapping[str, object]] = {
     "calibrate": CALIBRATIONS,

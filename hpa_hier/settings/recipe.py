@@ -131,9 +131,9 @@ class EnsembleSettings(Settings):
     tta_sizes: tuple[Side, ...] = setting((), "sides at which each image is scored; empty: the member's own", "pixels")
     # calibrate, aggregate, reconcile and thresholds name a rule of a table in hpa_hier/ensemble, which checks them
     calibrate: str = setting(
-        "temperature",
-        "how a member's logits are calibrated: temperature (one slope), platt (slope and offset of each node), "
-        "isotonic (a curve) or none",
+        "beta",
+        "how a member's logits are calibrated: beta (a slope for doubt, one for certainty and an offset), temperature "
+        "(one slope), platt (slope and offset of each node), isotonic (a curve) or none",
     )
     shrink_positives: float = setting(50.0, "count at which a node's own slope or curve counts half", "positives", ge=0)
     aggregate: str = setting(
@@ -144,15 +144,14 @@ class EnsembleSettings(Settings):
     refine: bool = setting(True, "for mean, concat and rnn: fit a slope and an offset for every node of the sum")
     reconcile: str = setting("lift", "how probabilities become coherent: lift (groups are raised to their children)")
     thresholds: str = setting(
-        "bagged",
-        "how thresholds are chosen: fixed (fixed_threshold), f1 (largest F1 on held-out scores), plugin (half the F1 "
-        "that probabilities expect) or bagged (from plugin, with more positives, towards the mean F1 threshold of "
-        "resamples)",
+        "plugin",
+        "how thresholds are chosen: plugin (half the F1 that probabilities expect), f1 (largest F1 on held-out scores) "
+        "or fixed (fixed_threshold)",
     )
     fixed_threshold: Fraction = setting(0.5, "the threshold of all nodes for `thresholds: fixed`", "probability")
     hand_thresholds: dict[str, Fraction] = setting({}, "thresholds set by hand, as {Nucleoplasm: 0.4}", "probability")
     small_class_positives: int = setting(
-        20, "classes with fewer get the prevalence threshold for f1, and the plugin one for bagged", "positives", ge=0
+        20, "classes with fewer get the prevalence threshold for f1", "positives", ge=0
     )
     bootstrap: int = setting(200, "resamples for a threshold's interval", "resamples", ge=0)
     folds: Folds = setting(5, "thresholds are fitted on out-of-fold probabilities; 0: in sample", "folds")

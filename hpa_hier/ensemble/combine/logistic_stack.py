@@ -20,7 +20,7 @@ from hpa_hier.taxonomy import Taxonomy
 _SLOPE = 30.0  # a node's slope around the slope that all nodes share
 _OFFSET = 1.0  # a node's offset around the shared one: one logit either way is nothing unusual
 _DEVIATION = 10.0  # a node's deviation for a member around the deviation that all nodes share
-_PRECISIONS = (0.1, 300.0)  # between which evidence is looked for
+_PRECISIONS = (0.1, 3000.0)  # between which evidence is looked for
 _HALF_SURE = 2.0  # parameters that the precisions above are worth beside those that are fitted
 _ROUNDS = 4  # of fitting the parameters and finding precisions in turn
 _SHARED = 10.0  # the shared deviations, around 0: the mean of the members
@@ -32,9 +32,9 @@ class LogisticStack(WeightedSum):
     """The logit slope * mean + sum over members of deviation * (member - mean) + offset.
 
     First one set of parameters is fitted for all nodes together; then each node has its own, held near the shared
-    ones by normal priors (the largest posterior). How near is found from the samples, for slopes, offsets and
-    deviations apart: where nodes differ in whom they should trust, the evidence says so, and where members are alike,
-    it keeps to their mean. A node without positives has the shared parameters and an offset somewhat lower.
+    ones by normal priors (the largest posterior). How near, and near to what, is found from the samples, for slopes,
+    offsets and deviations apart: where nodes differ in whom they should trust, the evidence says so, and where members
+    are alike, it keeps to their mean. A node without positives has the shared parameters and an offset somewhat lower.
     Deviations may be negative: where members err alike, what they share is best taken off.
 
     Source: the evidence of a normal prior, MacKay, Bayesian interpolation, Neural Computation 1992.
@@ -98,10 +98,22 @@ def _fit(design: Floats, covers: Bools, targets: Targets, rounds: int = 0) -> Fl
     own = solve(problem, near.means, near)
     used = np.concatenate([np.ones((2, len(columns)), bool), covers[:, columns][:deviations]]).T
     for _ in range(rounds):
-        near = NormalPrior(near.means, _find_precisions(problem, own, near, first, used))
+        precision = _find_precisions(problem, own, near, first, used)
+        near = NormalPrior(_find_means(own, precision, NormalPrior(start, weak), used), precision)
         own = solve(problem, own, near)
     fitted[:, columns] = own.T
     return fitted
+
+
+def _find_means(found: Floats, precision: Floats, prior: NormalPrior, used: Bools) -> Floats:
+    """Find the parameters (n, k) that all nodes share: the mean of the nodes' own ones, near those of the prior.
+
+    The first shared parameters are fitted as if all nodes were one, so that they also follow what differs between
+    nodes, such as how frequent they are; these follow only what differs between samples.
+    """
+    counts = used.sum(axis=0)
+    total = (found * used).sum(axis=0) * precision + prior.precision * prior.means[0]
+    return np.repeat((total / (counts * precision + prior.precision))[None], len(found), 0)
 
 
 def _find_precisions(problem: LogisticProblem, found: Floats, near: NormalPrior, first: Floats, used: Bools) -> Floats:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,15 +16,10 @@ from hpa_hier.metrics.ranking import Ranked
 
 @dataclass(frozen=True)
 class ThresholdOptions:
-    """What rules may ask for.
+    """What rules may ask for."""
 
-    Nodes with fewer positives than `small_class` get the prevalence threshold under `f1`, the plugin one under
-    `bagged`; so many positives make a plugin threshold's own value count half.
-    """
-
-    leaves: Sequence[int]  # columns of the leaves
     fixed: float = 0.5  # the value of the rule `fixed`
-    small_class: int = 20
+    small_class: int = 20  # nodes with fewer positives get the prevalence threshold under `f1`
     resamples: int = 200  # for a threshold's interval; 0 for none
     seed: int = 0  # of the resamples
 
@@ -45,7 +39,6 @@ class Resamples:
     probs: Floats  # (B, N)
     targets: Targets  # (B, N)
     weights: NDArray[np.float32]  # (R, B) whole numbers
-    whole_units: bool  # samples were drawn in groups, so that they are not independent
 
     def ranked(self) -> Ranked:
         """Rank the samples, and keep their order for the weights."""

@@ -1,4 +1,4 @@
-"""The threshold rules `fixed`, `f1`, `plugin` and `bagged`, and the table of rules."""
+"""The threshold rules `plugin`, `f1` and `fixed`, and the table of rules."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from hpa_hier.ensemble.decide.rule import Choice, Resamples, ThresholdOptions, T
 from hpa_hier.metrics.arrays import Floats
 from hpa_hier.metrics.ranking import Ranked, f1_curve
 
-_HALF_BAGGED = 100.0  # positives at which the mean F1 threshold over resamples counts half beside the plugin one
-_BAGS = 100  # resamples of a bagged threshold where no interval is asked for
-_FAR = 0.1  # F1 that a rank of a bagged threshold may lie below the best of all samples
-_PLACES = 64  # ranks that a bagged threshold looks at, at most
+_MOST = 2.0  # samples that a plugin threshold calls at most, for each one that carries the node
 
 
 class Fixed(ThresholdRule):
@@ -53,48 +50,20 @@ class F1(ThresholdRule):
 
 
 class Plugin(ThresholdRule):
-    """Half the F1 that the probabilities expect, pulled towards the leaves' mean where positives are few."""
+    """Half the F1 that the probabilities expect, each node for itself."""
 
     name: ClassVar[str] = "plugin"
 
     def fit(self, ranked: Ranked, options: ThresholdOptions) -> Choice:
-        """Choose the thresholds; no target is looked at but to count positives."""
-        positives = ranked.hits.sum(axis=1)
-        values = _shrink_to_leaves(plugin_thresholds(ranked), positives, options)
-        return Choice(values, (self.name,) * len(values))
+        """Choose the thresholds."""
+        return Choice(plugin_thresholds(ranked), (self.name,) * len(ranked.probs))
 
     def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
-        """Choose the thresholds again."""
-        ranked = resamples.ranked()
-        return _shrink_to_leaves(plugin_thresholds(ranked, resamples.weights), ranked.hits.sum(axis=1), options)
+        """Choose the thresholds again, without sorting again."""
+        return plugin_thresholds(resamples.ranked(), resamples.weights)
 
 
-class Bagged(Plugin):
-    """The plugin threshold, moved towards the mean of F1 thresholds over resamples where positives are many."""
-
-    name: ClassVar[str] = "bagged"
-
-    def fit(self, ranked: Ranked, options: ThresholdOptions) -> Choice:
-        """Choose the thresholds; nodes with few positives keep the plugin one."""
-        values, positives = super().fit(ranked, options).values, ranked.hits.sum(axis=1)
-        enough = (positives >= options.small_class) & (positives > 0)
-        for node in map(int, np.flatnonzero(enough)):
-            share = positives[node] / (positives[node] + _HALF_BAGGED)
-            values[node] += share * (_bags(ranked.rows([node]), options).mean() - values[node])
-        return Choice(values, tuple(self.name if one else Plugin.name for one in enough))
-
-    def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
-        """Choose the thresholds again."""
-        ranked, draws = resamples.ranked(), super().refit(resamples, choice, options)
-        for node in (node for node, rule in enumerate(choice.rules) if rule == self.name):
-            row, weights = ranked.rows([node]), resamples.weights[:, ranked.order[node]]
-            bags = f1_thresholds(row, weights) if resamples.whole_units else _bags(row, options)
-            positives = ranked.hits[node].sum()
-            draws[:, node] += positives / (positives + _HALF_BAGGED) * (bags - draws[:, node])
-        return draws
-
-
-THRESHOLDS: dict[str, ThresholdRule] = {rule.name: rule for rule in (Bagged(), Plugin(), F1(), Fixed())}
+THRESHOLDS: dict[str, ThresholdRule] = {rule.name: rule for rule in (Plugin(), F1(), Fixed())}
 
 
 def f1_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None) -> Floats:
@@ -138,14 +107,16 @@ def plugin_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None
     """Return half the best F1 that the probabilities themselves expect: the best threshold where they are calibrated.
 
     The F1 expected of calling the k most likely samples present is 2 * (their probabilities' sum) / (k + all
-    probabilities' sum). No target is looked at, so that nodes without positives have a threshold too.
+    probabilities' sum). So nodes with few positives, or none, have a threshold too. Where probabilities tell samples
+    hardly apart, the best F1 is had by calling all of them; so no more are called than twice as many as carry the node,
+    or as the probabilities expect to.
 
     Args:
         ranked: the samples, N nodes.
         weights: (R, B) how often each resample holds each sample; None: once.
 
     Returns:
-        (N,), or (R, N) with weights; in [0, 0.5].
+        (N,), or (R, N) with weights; above 0.
 
     Source: Lipton, Elkan & Narayanaswamy, Optimal thresholding of classifiers to maximize F1, ECML 2014.
 
@@ -154,42 +125,20 @@ def plugin_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None
     array([0.45])
     """
     if weights is None:
-        return _half_expected_f1(ranked.probs, ranked.counted.astype(np.float64))
-    nodes = zip(ranked.probs, ranked.order, ranked.counted, strict=True)
-    columns = [_half_expected_f1(probs, weights[:, order] * counted) for probs, order, counted in nodes]
-    return np.stack(columns, axis=1)
+        return _half_expected_f1(ranked, np.ones_like(ranked.probs))
+    nodes = [(ranked.rows([node]), weights[:, order]) for node, order in enumerate(ranked.order)]
+    return np.stack([_half_expected_f1(*node) for node in nodes], axis=1)
 
 
-def _half_expected_f1(probs: Floats, weights: NDArray[np.floating]) -> Floats:
-    expected, reached = np.cumsum(probs * weights, axis=-1), np.cumsum(weights, axis=-1)
-    whole = reached + expected[..., -1:]
-    return np.asarray(np.max(expected / np.where(whole > 0, whole, 1.0), axis=-1))
-
-
-def _shrink_to_leaves(own: Floats, positives: NDArray[np.integer], options: ThresholdOptions) -> Floats:
-    """Pull thresholds (..., N) towards their mean over the leaves, the more so the fewer positives there are."""
-    share = positives / np.maximum(positives + options.small_class, 1)
-    pooled = own[..., list(options.leaves)].mean(axis=-1, keepdims=True)
-    shrunk: Floats = share * own + (1 - share) * pooled
-    return np.maximum(shrunk, np.finfo(np.float64).tiny)  # a probability of 0 reaches no threshold
-
-
-def _bags(row: Ranked, options: ThresholdOptions) -> Floats:
-    """F1 thresholds (R,) of one node on R resamples, each of which holds each sample about once (Poisson's numbers).
-
-    The best rank is that of a positive, and near the best of all samples in every resample; so some places around that
-    are enough, and what lies between two of them is drawn as one number. Time does not grow with the samples.
-    """
-    f1 = f1_curve(row)[0]
-    ends = np.flatnonzero(row.ends[0])
-    fresh = np.diff(np.cumsum(row.hits[0])[ends], prepend=0) > 0  # equals are one step, that holds a positive or none
-    behind = ends[fresh & (f1[ends] >= f1.max() - _FAR)]
-    places = behind[np.unique(np.linspace(0, len(behind) - 1, _PLACES).round().astype(int))]
-    both = (row.hits[0], row.counted[0] & ~row.hits[0])
-    hits, others = (np.diff(np.concatenate([[0], np.cumsum(one)[places], [one.sum()]])) for one in both)
-    rng = np.random.default_rng(options.seed)
-    shape = (options.resamples or _BAGS, len(places) + 1)
-    found = np.cumsum(rng.poisson(hits, shape), axis=1)
-    reached = found + np.cumsum(rng.poisson(others, shape), axis=1)
-    drawn_f1 = 2 * found[:, :-1] / np.maximum(reached[:, :-1] + found[:, -1:], 1)
-    return np.asarray(row.thresholds_at(places[np.argmax(drawn_f1, axis=1)][None] + 1)[0])
+def _half_expected_f1(ranked: Ranked, weights: NDArray[np.floating]) -> Floats:
+    """Return the plugin thresholds of N nodes, weights (N, B), or of one node, weights (R, B)."""
+    counted = weights * ranked.counted
+    expected, reached = np.cumsum(ranked.probs * counted, axis=1), np.cumsum(counted, axis=1)
+    whole = reached + expected[:, -1:]
+    half = np.max(expected / np.where(whole > 0, whole, 1.0), axis=1)
+    most = _MOST * np.maximum(expected[:, -1:], (weights * ranked.hits).sum(axis=1, keepdims=True))
+    few = ranked.ends & (reached <= np.maximum(most, 1.0))
+    last = np.where(few.any(axis=1), few.shape[1] - np.argmax(few[:, ::-1], axis=1), 0)
+    least = ranked.thresholds_at(last.reshape(len(ranked.probs), -1)).reshape(last.shape)
+    # a probability of 0 reaches no threshold
+    return np.asarray(np.maximum(np.maximum(half, least), np.finfo(np.float64).tiny))

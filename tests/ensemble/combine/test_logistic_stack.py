@@ -148,15 +148,34 @@ def test_plugin_threshold_is_half_the_best_f1_that_the_probabilities_expect(seed
     assert plugin_thresholds(Ranked.of(probs, everything, everything)) == pytest.approx(np.array(expected))
 
 
-@pytest.mark.parametrize("rule", ["plugin", "bagged"])
+def test_a_plugin_threshold_calls_no_more_than_twice_as_many_as_carry_the_node():
+    rng = np.random.default_rng(0)
+    probs = np.column_stack([rng.uniform(0.09, 0.11, 500), np.full(500, 0.1), rng.beta(0.2, 1.8, 500)])
+    thresholds = plugin_thresholds(Ranked.of(probs, rng.random(probs.shape) < probs / 2, np.ones_like(probs, bool)))
+    called = (probs >= thresholds).sum(axis=0)
+    assert called[0] == int(2 * probs[:, 0].sum())  # half the best F1 that they expect would call all 500
+    assert called[1] == 0  # equals are called all or not at all
+    assert 10 < called[2] < 2 * probs[:, 2].sum()
+
+
+@pytest.mark.parametrize(("level", "positives"), [(0.05, 8), (0.02, 14)])
+def test_a_rare_class_that_is_ranked_right_but_timidly_is_called(level, positives):
+    rng = np.random.default_rng(1)
+    present = np.arange(1000)[:, None] < positives
+    probs = np.where(present, level, level / 8) * rng.uniform(0.9, 1.1, (1000, 1))
+    threshold = plugin_thresholds(Ranked.of(probs, present, np.ones_like(present)))
+    assert ((probs >= threshold) == present).all()
+
+
+@pytest.mark.parametrize("rule", ["plugin"])
 def test_thresholds_of_new_rules_have_intervals_and_say_the_rule(rule):
     rng = np.random.default_rng(0)
     probs = rng.random((400, 3))
     present = rng.random(probs.shape) < probs * [1, 0.5, 0.01]
     limits = fit_thresholds(
-        THRESHOLDS[rule], ("a", "b", "c"), probs, Targets(present, np.ones_like(present)), ThresholdOptions((0, 1, 2))
+        THRESHOLDS[rule], ("a", "b", "c"), probs, Targets(present, np.ones_like(present)), ThresholdOptions()
     )
-    assert limits.rules == (rule, rule, "plugin")
+    assert limits.rules == (rule, rule, rule)
     assert (limits.low <= limits.values + 1e-9).all()
     assert (limits.values <= limits.high + 1e-9).all()
 
