@@ -55,10 +55,11 @@ def main(arguments: list[str]) -> int:
     import torch
 
     torch.set_num_threads(1)
+    from hpa_hier.settings.training import TrainingSettings
     from hpa_hier.taxonomy import Taxonomy
-    from hpa_hier.training.plan import shipped_weights_settings
+    from hpa_hier.training.shipped_start import start_from_shipped
 
-    shipped = Path(shipped_weights_settings()["training.weights"])
+    shipped = Path(str(start_from_shipped(TrainingSettings(), {}).weights))
     taxonomy = Taxonomy.load("hierarchy/hpa28.yaml")
     leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
     counts = [int(count) for count in options.counts.split(",")]

@@ -51,22 +51,6 @@ def test_it_can_be_named_as_a_run_from_anywhere(tmp_path: Path, monkeypatch: pyt
     assert main(["predict", "--run", "pretrained", "--images", "images", "--out", "out", "--device", "cpu"]) == 0
 
 
-def test_a_training_starts_from_its_leaf_member() -> None:
-    from hpa_hier.models.backbones.create import build_backbone
-    from hpa_hier.settings.training import TrainingSettings
-    from hpa_hier.training.plan import shipped_weights_settings
-
-    settings = shipped_weights_settings()
-    assert settings["training.backbone"] == "small_cnn"
-    values = {key.removeprefix("training."): value for key, value in settings.items()}
-    training = TrainingSettings.model_validate({**values, "width": int(values["width"])})
-    backbone = build_backbone(training, ("red", "green", "blue", "yellow"), 64).module
-    from safetensors.torch import load_file
-
-    kept = load_file(settings["training.weights"])
-    assert all((kept[f"backbone.{name}"] == weights).all() for name, weights in backbone.state_dict().items())
-
-
 def test_weights_and_the_shipped_start_exclude_each_other() -> None:
     from hpa_hier.cli.train import main as train
 

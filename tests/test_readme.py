@@ -21,6 +21,7 @@ SHORT = [
     "--set", "training.width=8",
     "--set", "training.batch_size=16",
     "--set", "training.max_steps=3",
+    "--set", "split.folds=0",
 ]  # fmt: skip
 
 

@@ -58,6 +58,7 @@ def write_tiny(folder: Path, count: int = 160, **changes: object) -> Path:
         "taxonomy": str(taxonomy),
         "data": {"pack": str(folder / "pack")},
         "partition": {"majority_min_images": 40},
+        "split": {"folds": 0},
         "training": training,
         "members": [
             {"name": "coarse", "level": "coarse"},

@@ -23,6 +23,7 @@ from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
     from hpa_hier.members.nodes import Kind
+    from hpa_hier.runs.run import Run
     from hpa_hier.settings.recipe import Recipe
 
 _DESCRIPTION = """Train a member: a network that answers for some nodes of the label tree.
@@ -50,9 +51,10 @@ def main(arguments: Sequence[str]) -> int:
     given = [(key, flag, getattr(flags, flag)) for key, flag in own.items()]
     typed = {_change(key, text): f"--{flag} {text!r}" for key, flag, text in given if text is not None}
     folds = [f"split.folds={flags.folds}", f"training.folds={flags.folds}"] if flags.folds else []
-    sets = [*folds, *flags.sets, *typed, *(_initial_weights(flags) if flags.init else ())]
+    sets = [*folds, *flags.sets, *typed, *_initial_weights(flags)]
     try:
         recipe = load_recipe(flags.config, sets)
+        _check_initial_weights(recipe, flags.sets)
     except UserError as error:
         raise name_flags(error, typed) from None
     resume = f"{typed_program('train')} {shlex.join(word for word in arguments if word != '--restart')}"
@@ -81,8 +83,8 @@ def parser() -> Parser:
     folds_help = "train K networks, each without one of K folds; averaged at inference"
     how.add_argument("--folds", type=whole_number(2, 20), metavar="K", help=folds_help)
     how.add_argument("--weights", metavar="FILE", help="safetensors file that initialises the backbone")
-    init_help = "initialise from the bundled model (trained on simulated cells only)"
-    how.add_argument("--init", choices=("pretrained",), help=init_help)
+    init_help = "initialise from the bundled model, of simulated cells only, or from nothing (default: the recipe's)"
+    how.add_argument("--init", choices=("pretrained", "none"), help=init_help)
     how.add_argument("--tensorboard", action="store_true", help="also write curves for TensorBoard")
     how.add_argument("--no-progress", action="store_true", help="print only the last line")
     add_recipe_arguments(whole)
@@ -95,16 +97,20 @@ def _change(key: str, text: str) -> str:
 
 
 def _initial_weights(flags: argparse.Namespace) -> list[str]:
-    """Return the changes to the recipe under which the backbone starts from the bundled model."""
-    from hpa_hier.training.plan import shipped_weights_settings
-
-    if flags.weights:
+    """Return the changes that --init and --weights make to the recipe's own way to initialise backbones."""
+    if flags.init == "pretrained" and flags.weights:
         raise UserError("--init pretrained and --weights both initialise the backbone; give one of them")
-    shipped = shipped_weights_settings()
-    twice = [change for change in flags.sets if change.partition("=")[0].strip() in shipped]
-    if twice:
-        raise UserError(f"--init pretrained sets what --set {twice[0]} does; leave one of them out")
-    return [_change(key, value) for key, value in shipped.items()]
+    return [f"training.init={'none' if flags.weights else flags.init}"] if flags.init or flags.weights else []
+
+
+def _check_initial_weights(recipe: Recipe, sets: Sequence[str]) -> None:
+    """Refuse settings that would be those of the bundled member."""
+    own = ("training.backbone", "training.width", "training.weights")
+    twice = [change for change in sets if change.partition("=")[0].strip() in own]
+    if recipe.training.init == "pretrained" and twice:
+        raise UserError(
+            f"training.init: pretrained sets what --set {twice[0]} does; leave that out, or add --init none"
+        )
 
 
 def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
@@ -119,7 +125,9 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
         kind: Kind = "level" if flags.level else "group" if flags.group else "partition"
         member = select_member(recipe, Selector(kind, getattr(flags, kind)), flags.seed or 0)
     resolve_settings(recipe, member, Taxonomy.load(recipe.taxonomy))  # before simulating for a misspelt level
-    plan = plan_training(start_run(recipe, named=bool(flags.config)), member)
+    opened = start_run(recipe, named=bool(flags.config))
+    _print_scarcity(opened)
+    plan = plan_training(opened, member)
     from hpa_hier.training.loop.stopping import Interrupted
     from hpa_hier.training.loop.trainer import is_worker_process
     from hpa_hier.training.train_member import TrainOptions, train_member
@@ -144,9 +152,14 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str], r
     if not recipe.members:
         raise UserError("--all: the recipe lists no members; add some under `members`, or name one with --level")
     opened = start_run(recipe, named=bool(flags.config))  # once, before several would each simulate the demo cells
+    _print_scarcity(opened)
+    if opened.roster.left_out:
+        print(opened.roster.describe(), file=sys.stderr)
+    if not opened.roster.trained:
+        raise UserError("--all: no member is left to train; add one with a level or a group to `members`")
     from hpa_hier.training.side_by_side import Job, train_side_by_side
 
-    logs = {member.name: opened.member_folder(member.name) / "train.log" for member in recipe.members}
+    logs = {name: opened.member_folder(name) / "train.log" for name in opened.roster.trained}
     jobs = [Job(name, flags.config, tuple(sets), flags.restart, flags.threads, log) for name, log in logs.items()]
     statuses = train_side_by_side(jobs, _slots(flags)).values()
     if EXIT_INTERRUPTED in statuses or len(statuses) < len(jobs):
@@ -157,6 +170,12 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str], r
     if finished == len(jobs):
         return 0
     return EXIT_USER if {*statuses} <= {0, EXIT_USER} else 1
+
+
+def _print_scarcity(run: Run) -> None:
+    """Say before anything is trained how few images there are, where they are few."""
+    for line in run.scarcity:
+        print(line, file=sys.stderr)
 
 
 def _slots(flags: argparse.Namespace) -> list[str]:

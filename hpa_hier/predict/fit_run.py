@@ -26,8 +26,8 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
         The ensemble, and the flat baseline or None where the recipe names no flat members.
     """
     settings, folder = run.recipe.ensemble, run.ensemble_folder
-    ours = _read_calibration(run, settings.members or _finished_members(run))
-    flat = _read_calibration(run, settings.baseline) if settings.baseline else None
+    ours = _read_calibration(run, run.roster.ensemble or _finished_members(run))
+    flat = _read_calibration(run, run.roster.baseline) if settings.baseline else None
     run.check_pack([*ours.records, *(flat.records if flat else ())])
     truth = run.truth(run.taxonomy)
     before = _kept_bytes(folder)

@@ -59,7 +59,7 @@ class Manifest(BaseModel):
     @property
     def folds(self) -> int:
         """Networks that answer together, one for each fold; 0: a single one, trained on the training part."""
-        return int(str(self.settings.get("folds", 0)))  # older members have no such setting
+        return int(str(self.settings.get("folds") or 0))  # older members have no such setting
 
     @property
     def votes(self) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from hpa_hier.data.labels.partition import PARTITION_FILE, add_partition_nodes, virtual_node
+from hpa_hier.data.labels.scarcity import ImageCounts, describe_scarcity
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.data.pack.pack import ImagePack, Pack, VectorPack
 from hpa_hier.data.split.split import Split, read_split
@@ -26,7 +27,8 @@ from hpa_hier.runs.evaluation import Evaluation, read_evaluation
 from hpa_hier.runs.find import find_run
 from hpa_hier.runs.manifest import MANIFEST
 from hpa_hier.runs.members import MemberRecord, check_together
-from hpa_hier.settings.recipe import Recipe
+from hpa_hier.runs.roster import Roster
+from hpa_hier.settings.recipe import FEW_FOLDS, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 
@@ -43,6 +45,8 @@ class RunFacts(BaseModel):
     split_digest: str
     taxonomy: str  # name of the label tree
     simulated: bool = False
+    images: int = 0  # in the pack
+    leaf_images: dict[str, tuple[int, int, int]] = {}  # leaf → images of the train, calibration and test part
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,37 @@ class Run:
             raise UserError(f"{path}: no partition yet, which partition.virtual_nodes needs; train members first")
         kept = read_json(path)
         return {side: tuple(kept[side]) for side in ("majority", "minority")}
+
+    @property
+    def partition_left_out(self) -> str:
+        """Why the run has no partition; "" where it has one, or nothing was trained yet."""
+        path = self.folder / PARTITION_FILE
+        return str(read_json(path).get("left_out", "")) if path.is_file() else ""
+
+    @cached_property
+    def roster(self) -> Roster:
+        """The members that the run trains and combines: the recipe's, but for those of a partition it has not."""
+        return Roster.choose(self.recipe, self.partition_left_out)
+
+    @cached_property
+    def image_counts(self) -> ImageCounts | None:
+        """Images of each class in the run's split; None for a run that was begun before they were kept."""
+        if not (self.facts and self.facts.leaf_images):
+            return None
+        return ImageCounts.from_parts(self.facts.leaf_images, self.facts.images, self.split.fold_count)
+
+    @cached_property
+    def scarcity(self) -> tuple[str, ...]:
+        """Up to three lines on how few images there are, what that means, and what helps; () where they are many."""
+        if not self.image_counts:
+            return ()
+        training, remedies = self.recipe.training, []
+        started = training.init == "pretrained" or training.weights or training.pretrained
+        if training.backbone != "mlp" and not started:
+            remedies.append("--config few_images (bundled weights, folds, few networks)")
+        elif not self.split.fold_count:
+            remedies.append(f"folds (--folds {FEW_FOLDS})")
+        return tuple(describe_scarcity(self.image_counts, remedies))
 
     @cached_property
     def pack(self) -> ImagePack | VectorPack:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from hpa_hier.data.labels.partition import PARTITION_FILE, divide
 from hpa_hier.data.pack.pack import Pack
-from hpa_hier.data.split.split import split_pack, write_split
+from hpa_hier.data.split.split import PARTS, split_pack, write_split
 from hpa_hier.ensemble.rules import check_rules
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import text_digest, write_json, write_text
+from hpa_hier.files.atomic import read_json, text_digest, write_json, write_text
 from hpa_hier.runs.run import CONFIG, RUN_FILE, SPLIT_FILE, TAXONOMY, Run, RunFacts
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import recipe_yaml
@@ -46,7 +48,6 @@ def start_run(recipe: Recipe, named: bool = True) -> Run:
         if not (folder / SPLIT_FILE).exists():
             write_split(folder / SPLIT_FILE, split_pack(run.pack, recipe.split), recipe.split)
         _check_facts(run, begun)
-        _write_partition(run)
         if named or not (folder / CONFIG).exists():
             write_text(folder / CONFIG, recipe_yaml(recipe))
         write_text(folder / TAXONOMY, run.taxonomy.text)
@@ -80,7 +81,7 @@ def _simulate(recipe: Recipe, taxonomy: Taxonomy, run_file: Path, begun: RunFact
 
 
 def _check_facts(run: Run, begun: RunFacts | None) -> None:
-    """Write run.json, or check that the run was begun with the same pack and split."""
+    """Check that the run was begun with the same pack, split and taxonomy; then write run.json and partition.json."""
     path = run.folder / RUN_FILE
     now = RunFacts(
         pack=str(run.pack.path.resolve()),
@@ -102,15 +103,31 @@ def _check_facts(run: Run, begun: RunFacts | None) -> None:
                 f"{path}: the run was begun with taxonomy '{begun.taxonomy}', now it is '{now.taxonomy}'; "
                 "give another run name with --run"
             )
-    if begun != now:
+    leaves = _count_leaves(run)
+    _write_partition(run, leaves)
+    if begun != (now := now.model_copy(update={"images": len(run.pack), "leaf_images": leaves})):
         write_json(path, now.model_dump())
 
 
-def _write_partition(run: Run) -> None:
-    """Write partition.json: the majority and the minority leaves by their training images."""
+def _count_leaves(run: Run) -> dict[str, tuple[int, int, int]]:
+    """Count the images of each leaf in the train, the calibration and the test part."""
     taxonomy = run.recipe_taxonomy
-    present = run.pack.targets(taxonomy).present[run.pack.find_rows(run.split.part_ids("train"))]
-    counts = {leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves}
-    sides = divide(counts, len(present), run.recipe.partition, taxonomy)
-    kept = {"majority": sides.majority, "minority": sides.minority, "counts": counts, "min_images": sides.min_images}
-    write_json(run.folder / PARTITION_FILE, kept)
+    present = run.pack.targets(taxonomy).present[:, [taxonomy.column[leaf] for leaf in taxonomy.leaves]]
+    rows = (run.pack.find_rows(run.split.part_ids(part)) for part in PARTS)
+    counts = np.array([present[of_part].sum(axis=0) for of_part in rows])
+    return {leaf: (int(a), int(b), int(c)) for leaf, (a, b, c) in zip(taxonomy.leaves, counts.T, strict=True)}
+
+
+def _write_partition(run: Run, leaves: Mapping[str, tuple[int, int, int]]) -> None:
+    """Write partition.json: the majority and the minority leaves by their images, or why there are none.
+
+    A run that was begun when only the training images counted goes on with those, as its members are named by it.
+    """
+    path = run.folder / PARTITION_FILE
+    kept = read_json(path) if path.is_file() else {"left_out": ""}
+    old = "left_out" not in kept
+    images = len(run.split.part_ids("train")) if old else len(run.split)
+    counts = {leaf: count[0] if old else sum(count) for leaf, count in leaves.items()}
+    sides = divide(counts, images, run.recipe.partition, run.recipe_taxonomy, few=old)
+    now = {"majority": sides.majority, "minority": sides.minority, "counts": counts, "min_images": sides.min_images}
+    write_json(path, now if old else {**now, "left_out": sides.left_out})

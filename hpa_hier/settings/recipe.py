@@ -69,11 +69,18 @@ class SimulateSettings(Settings):
         return value
 
 
+FEW_IMAGES, FEW_FOLDS = 400, 5  # below so many images folds are the default, and how many; benchmarks/folds.py
+
+
 class SplitSettings(Settings):
     """Train, calibration and test parts."""
 
     fractions: tuple[Fraction, Fraction, Fraction] = setting((0.70, 0.15, 0.15), "train, calibration and test shares")
-    folds: Folds = setting(0, "folds that the train and calibration parts are divided into; 0: none", "folds")
+    folds: Folds | None = setting(
+        None,
+        f"folds that train and calibration part are divided into; 0: none; null: {FEW_FOLDS} below {FEW_IMAGES} images",
+        "folds",
+    )
     seed: Seed = setting(0, "seed of the split")
     near_duplicates: Annotated[int, Field(ge=0, le=15)] | None = setting(
         None, "images whose fingerprints differ in at most so many stay together; null: off", "bits"
@@ -85,12 +92,23 @@ class SplitSettings(Settings):
             raise ValueError(f"fractions must sum to 1, got {sum(self.fractions):g}")
         return self
 
+    def count_folds(self, images: int, groups: int) -> int:
+        """Return how many folds a data set gets: as many as asked for, else by its size.
+
+        >>> by_size = SplitSettings()
+        >>> by_size.count_folds(82, 82), by_size.count_folds(4000, 4000), by_size.count_folds(9, 4)
+        (5, 0, 0)
+        """
+        if self.folds is not None:
+            return self.folds
+        return FEW_FOLDS if images < FEW_IMAGES and groups >= 2 * FEW_FOLDS else 0
+
 
 class PartitionSettings(Settings):
-    """Which leaves are majority classes: those with many training images, or those named."""
+    """Which leaves are majority classes: those with many images, or those named."""
 
     majority_min_images: Positive | None = setting(
-        None, "needed by a majority leaf; null: a twentieth of all", "images"
+        None, "needed by a majority leaf; null: a twentieth of all, and no partition where that is below 20", "images"
     )
     majority: tuple[str, ...] = setting((), "leaves that are the majority whatever their counts; empty: by count")
     virtual_nodes: bool = setting(False, "add has_majority and has_minority above the leaves, as the level partition")
@@ -189,9 +207,10 @@ class Recipe(Settings):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"member name {twice[0]!r} appears twice; names must differ")
-        for block in (self.training.folds, *(member.training.get("folds", 0) for member in self.members)):
-            if block not in (0, self.split.folds):
-                raise ValueError(f"training.folds is {block} and split.folds {self.split.folds}; they must be the same")
+        for block in (self.training.folds, *(member.training.get("folds") for member in self.members)):
+            if block not in (None, 0, self.split.folds):
+                got = "null" if self.split.folds is None else self.split.folds
+                raise ValueError(f"training.folds is {block} and split.folds {got}; they must be the same")
         return self
 
     def member_training(self, member: MemberSettings) -> TrainingSettings:

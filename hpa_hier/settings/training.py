@@ -106,6 +106,10 @@ class TrainingSettings(Settings):
         "small_cnn, two_conv_cnn, four_conv_cnn, or any timm model name, such as resnet34 on a GPU; mlp: for vectors",
     )
     pretrained: bool = setting(False, "start from timm's weights; needs a network, or `weights`")
+    init: Literal["none", "pretrained"] = setting(
+        "none",
+        "pretrained: start from the bundled ensemble, with its backbone and width, and its head where nodes agree",
+    )
     weights: str | None = setting(None, "a local safetensors file of backbone weights, instead of the hub's")
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8,64}$")] | None = setting(
         None, "checksum of that file, or at least its first 8 digits; training stops where the file has another"
@@ -151,7 +155,11 @@ class TrainingSettings(Settings):
     learning_rate: AboveZero = setting(1e-3, "largest learning rate of the schedule")
     weight_decay: float = setting(1e-2, "weight decay of the optimiser", ge=0)
     optimizer: Literal["adamw", "adam", "sgd"] = setting("adamw", "the optimiser; sgd has momentum 0.9")
-    folds: Folds = setting(0, "as split.folds: a network for each fold, scored on the rest; 0: one", "folds")
+    folds: Folds | None = setting(
+        None,
+        "a network for each fold of the split, scored on that fold; null: as many as the split has; 0: one",
+        "folds",
+    )
     schedule: Literal["one_cycle", "warmup_cosine", "constant"] = setting("one_cycle", "the learning-rate schedule")
     warmup: Dropout = setting(0.05, "warmup_cosine: steps in which the rate rises", "share of the steps")
     backbone_rate: AboveZero = setting(1.0, "the backbone's learning rate", "times the head's")

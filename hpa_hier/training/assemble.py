@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -34,6 +35,7 @@ from hpa_hier.training.loop.averaging import MovingAverage
 from hpa_hier.training.loop.history import History, Watch
 from hpa_hier.training.loop.module import Length, Training
 from hpa_hier.training.plan import Plan
+from hpa_hier.training.shipped_start import start_head
 
 _WATCHED_AT_ONCE = 256  # images of the calibration part in a pass after each epoch
 
@@ -156,6 +158,8 @@ def _networks(
     backbone = build_backbone(settings, pack.channels, pack.size, start=first or settings.frozen)
     if not settings.frozen:
         network = add_head(settings, backbone, data, normalise).to(memory_format=torch.channels_last)
+        if first and settings.init == "pretrained" and not settings.dense:
+            start_head(network.head, plan.meanings, Path(str(settings.weights)))
         return network, network, pack.images
     features = cached_features(plan.run.folder / "features", pack, normalise, backbone, device)
     standardise = Standardise(*feature_statistics(features.__getitem__, train.rows))

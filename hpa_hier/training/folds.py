@@ -56,11 +56,11 @@ def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool) -> str:
     Raises:
         UserError: a fold was trained with other settings or data before.
     """
-    for fold in range(plan.settings.folds):
+    for fold in range(plan.folds):
         if lines:
-            print(f"{plan.member.name}: fold {fold + 1} of {plan.settings.folds}", file=sys.stderr)
+            print(f"{plan.member.name}: fold {fold + 1} of {plan.folds}", file=sys.stderr)
         train(fold_plan(plan, fold))
-    folders = [fold_folder(plan.folder, fold) for fold in range(plan.settings.folds)]
+    folders = [fold_folder(plan.folder, fold) for fold in range(plan.folds)]
     manifests = [read_manifest(folder) for folder in folders]
     for fold, (folder, manifest) in enumerate(zip(folders, manifests, strict=True)):
         _check_fold(plan, fold, folder, manifest)
@@ -82,7 +82,7 @@ def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool) -> str:
 
 def check_folds(plan: Plan) -> None:
     """Raise the UserError of folds that the split does not have, or of several devices."""
-    folds, there = plan.settings.folds, len({fold for fold in plan.run.split.folds if fold >= 0})
+    folds, there = plan.folds, plan.run.split.fold_count
     if folds != there:
         raise UserError(
             f"training.folds: {folds}, but {plan.run.folder / 'split.csv'} has {there or 'no'} folds; "

@@ -15,20 +15,20 @@ from hpa_hier.data.pack.pack import Pack, VectorPack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, text_digest
 from hpa_hier.files.shell import command
-from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.members.nodes import Selector, train_flags
 from hpa_hier.models.backbones.create import MLP
-from hpa_hier.runs.manifest import MANIFEST, WEIGHTS, Manifest, check_files, read_manifest, training_settings
+from hpa_hier.runs.manifest import MANIFEST, Manifest, read_manifest, training_settings
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.taxonomy import Taxonomy
+from hpa_hier.training.shipped_start import start_from_shipped
 
 CHECKPOINT = "last.ckpt"  # of an unfinished training
 
 # Settings that are off by default, and have no effect without images, or without a backbone that is trained.
-_OF_IMAGES = ("frozen", "pretrained", "weights", "pooling")
+_OF_IMAGES = ("frozen", "pretrained", "init", "weights", "pooling")
 _OF_TRAINED_BACKBONES = ("dense", "sizes", "augment.mixing", "augment.only_minority", "augment.drop_channels")
 
 
@@ -55,6 +55,11 @@ class Plan:
     def carry(self) -> tuple[str, ...]:
         """The nodes of which each of its images carries one; () where it is trained on all images."""
         return self.nodes if self.member.images == "own" else ()
+
+    @property
+    def folds(self) -> int:
+        """Networks that are trained, one for each fold; 0: a single one, on the train part."""
+        return self.settings.folds or 0
 
     @property
     def checkpoint(self) -> Path:
@@ -89,19 +94,28 @@ def plan_training(run: Run, member: MemberSettings) -> Plan:
     Raises:
         UserError: unknown level or group, wrong settings, or a weights file that is not there or not the one meant.
     """
-    settings = resolve_settings(run.recipe, member, run.taxonomy)
+    settings, taxonomy = resolve_settings(run.recipe, member, run.taxonomy), run.taxonomy
+    if settings.folds is None:
+        settings = settings.model_copy(update={"folds": run.split.fold_count})
     _check_kind(settings, run.pack)
-    taxonomy = run.taxonomy
+    if member.partition and run.partition_left_out:
+        raise UserError(
+            f"partition: the run has none ({run.partition_left_out}); set partition.majority_min_images, or train "
+            "members of levels and groups alone"
+        )
     nodes = Selector.from_settings(member).nodes(taxonomy, run.partition)
     if settings.several_levels:  # and all nodes above them
         above = np.any(taxonomy.closure[[taxonomy.column[node] for node in nodes]], axis=0)
         nodes = tuple(node for node, wanted in zip(taxonomy.nodes, above, strict=True) if wanted)
+    meanings = {node: taxonomy.meaning(node) for node in nodes}
+    if settings.init == "pretrained":
+        settings = start_from_shipped(settings, meanings)
     return Plan(
         run=run,
         member=member,
         settings=settings,
         nodes=nodes,
-        meanings={node: taxonomy.meaning(node) for node in nodes},
+        meanings=meanings,
         weights_sha256=_hash_weights(settings),
         folder=run.member_folder(member.name),
     )
@@ -173,33 +187,13 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
         if node not in taxonomy.column:
             near = did_you_mean(node, taxonomy.nodes)
             raise UserError(f"training.class_weights: {taxonomy.source} has no node '{node}'{near}")
-    if settings.frozen and settings.backbone != MLP and not (settings.weights or settings.pretrained):
+    started = settings.weights or settings.pretrained or settings.init == "pretrained"
+    if settings.frozen and settings.backbone != MLP and not started:
         raise UserError(
             f"training.frozen: the backbone of '{member.name}' would stay untrained; set training.pretrained or "
             "training.weights"
         )
     return settings
-
-
-def shipped_weights_settings() -> dict[str, str]:
-    """Return the recipe's settings under which a backbone starts from the bundled leaf member.
-
-    Raises:
-        UserError: the ensemble was taken out of this installation, or its files have changed.
-    """
-    home = pretrained_folder()
-    if home is None:
-        raise UserError(
-            "--init pretrained: no ensemble comes with this installation; make it: benchmarks/pretrained.py"
-        )
-    folder = home / "members" / "leaf"  # has seen all 28 classes, so its features serve every member
-    manifest = read_manifest(folder)
-    check_files(folder, manifest, (WEIGHTS,))
-    return {
-        "training.backbone": manifest.backbone,
-        "training.width": str(manifest.width),
-        "training.weights": str(folder / WEIGHTS),
-    }
 
 
 def read_finished(plan: Plan) -> Manifest | None:

@@ -56,7 +56,7 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
             other = describe_differences(kept, plan)
             note = f", though trained with {other}" if other else ""
             return f"{plan.member.name}: already trained{note}; kept in {plan.folder} (--restart trains it again)"
-        if plan.settings.folds:
+        if plan.folds:
             check_folds(plan)
             if restart:
                 _discard(plan)

@@ -15,6 +15,7 @@ RECIPE = """run: brief
 artifacts: {artifacts}
 data: {{image_size: 32}}
 simulate: {{count: 220, image_size: 32}}
+split: {{folds: 0}}
 training: {{width: 4, epochs: 1, batch_size: 32, stop_on: none}}
 members:
   - {{name: coarse, level: coarse}}

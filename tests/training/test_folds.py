@@ -145,7 +145,7 @@ def test_folds_are_refused_on_several_devices(plan: Plan) -> None:
 
 
 def test_folds_that_the_recipe_does_not_split_into_are_refused() -> None:
-    with pytest.raises(UserError, match=r"training\.folds is 4 and split\.folds 0; they must be the same"):
+    with pytest.raises(UserError, match=r"training\.folds is 4 and split\.folds null; they must be the same"):
         load_recipe(None, ["training.folds=4"])
     with pytest.raises(UserError, match=r"training\.folds is 4 and split\.folds 5; they must be the same"):
         load_recipe(None, ["split.folds=5", "members.coarse.training.folds=4"])

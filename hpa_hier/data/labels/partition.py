@@ -1,4 +1,4 @@
-"""Partition: the majority and the minority leaves, by training count or by name."""
+"""Partition: the majority and the minority leaves, by their images or by name; or none, where images are few."""
 
 from __future__ import annotations
 
@@ -10,25 +10,33 @@ from hpa_hier.settings.recipe import PartitionSettings
 from hpa_hier.taxonomy import Taxonomy
 
 PARTITION_FILE = "partition.json"  # in a run's folder
+FEWEST = 20  # images of a majority leaf; with fewer, chance decides on which side a leaf is (20 ± 4.5, Poisson)
 
 
 @dataclass(frozen=True)
 class Partition:
-    """All leaves by name, each on one side, in the taxonomy's order."""
+    """All leaves by name, each on one side, in the taxonomy's order; none on either where the partition is left out."""
 
     majority: tuple[str, ...]
     minority: tuple[str, ...]
-    min_images: int  # of the training part, that a majority leaf has at least; 0 where the leaves were named
+    min_images: int  # that a majority leaf has at least; 0 where the leaves were named
+    left_out: str = ""  # why there is no partition
 
 
-def divide(counts: Mapping[str, int], images: int, settings: PartitionSettings, taxonomy: Taxonomy) -> Partition:
-    """Divide the leaves into those that the settings name, or that have many training images, and the others.
+def divide(
+    counts: Mapping[str, int], images: int, settings: PartitionSettings, taxonomy: Taxonomy, *, few: bool = False
+) -> Partition:
+    """Divide the leaves into those that the settings name, or that have many images, and the others.
+
+    Unless the settings say which or how many, it is left out where a majority leaf would need fewer than 20 images, or
+    all leaves have as many.
 
     Args:
-        counts: images of the training part by leaf name; a leaf that is not listed has none.
-        images: in the training part.
+        counts: images by leaf name; a leaf that is not listed has none.
+        images: in all.
         settings: the names, or the count from which a leaf belongs to the majority.
         taxonomy: gives the leaves.
+        few: divide however few the images are.
 
     Raises:
         UserError: a name is no leaf.
@@ -42,6 +50,11 @@ def divide(counts: Mapping[str, int], images: int, settings: PartitionSettings, 
             )
     least = 0 if named else settings.majority_min_images or _default_min_images(counts, images, taxonomy)
     majority = named or {leaf for leaf in taxonomy.leaves if counts.get(leaf, 0) >= least}
+    if not (named or settings.majority_min_images or few):
+        if least < FEWEST:
+            return Partition((), (), least, f"{images:,} images: a majority class would have as few as {least:,}")
+        if len(majority) == len(taxonomy.leaves):
+            return Partition((), (), least, f"all {len(taxonomy.leaves)} classes have {least:,} images")
     rest = tuple(leaf for leaf in taxonomy.leaves if leaf not in majority)
     return Partition(tuple(leaf for leaf in taxonomy.leaves if leaf in majority), rest, least)
 

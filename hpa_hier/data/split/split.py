@@ -48,6 +48,11 @@ class Split:
         rows = sorted(zip(self.ids, self.parts, self.folds, strict=True))
         return text_digest(*(f"{i}\t{part}\t{fold}" if folded else f"{i}\t{part}" for i, part, fold in rows))
 
+    @property
+    def fold_count(self) -> int:
+        """How many folds there are; 0: none."""
+        return len({fold for fold in self.folds if fold >= 0})
+
     def part_rows(self, part: str) -> np.ndarray:
         """Return the row numbers (int64) of a part, in the order of `ids`."""
         return np.flatnonzero(np.array([name == part for name in self.parts], dtype=bool))
@@ -108,7 +113,8 @@ def make_split(ids: Sequence[str], present: np.ndarray, groups: Sequence[str], s
     keys = [group or f"\0{sample}" for sample, group in zip(ids, groups, strict=True)]
     unit = number_units(keys, by_name=True)
     counts, sizes = _count_units(present, unit)
-    least = max(len(PARTS), settings.folds + 1)
+    number = settings.count_folds(len(ids), len(sizes))
+    least = max(len(PARTS), number + 1)
     if len(sizes) < least:
         raise UserError(
             f"split: {len(ids)} samples in {len(sizes)} groups cannot fill {least} parts; "
@@ -120,8 +126,8 @@ def make_split(ids: Sequence[str], present: np.ndarray, groups: Sequence[str], s
     rest = (present[inside], [keys[i] for i in inside.tolist()])
     part[inside] = split(*rest, [share / sum(shares) for share in shares], settings.seed)
     folds = np.full(len(ids), -1, dtype=np.int64)
-    if settings.folds > 1:
-        folds[inside] = split(*rest, [1.0 / settings.folds] * settings.folds, settings.seed)
+    if number > 1:
+        folds[inside] = split(*rest, [1.0 / number] * number, settings.seed)
     return Split(tuple(ids), tuple(PARTS[p] for p in part), tuple(groups), tuple(int(f) for f in folds))
 
 
@@ -172,7 +178,7 @@ def write_split(path: Path, kept: Split, settings: SplitSettings) -> None:
         digest=kept.digest,
         seed=settings.seed,
         fractions=dict(zip(PARTS, settings.fractions, strict=True)),
-        folds=settings.folds,
+        folds=kept.fold_count,
         counts={part: len(kept.part_rows(part)) for part in PARTS},
         groups=len({group for group in kept.groups if group}),
     )

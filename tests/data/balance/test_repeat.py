@@ -1,4 +1,4 @@
-"""Balance and partition: rare labels are repeated, majority and minority divide the leaves."""
+"""Balance: rare labels are repeated."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ from hpa_hier.data.balance.repeat import (
     partner_weights,
     repeat_factors,
 )
-from hpa_hier.data.labels.partition import divide
 from hpa_hier.data.labels.table import read_labels, targets
-from hpa_hier.errors import UserError
-from hpa_hier.settings.recipe import PartitionSettings
 from hpa_hier.taxonomy import Taxonomy
 
 TREE = Taxonomy.load("hierarchy/hpa28.yaml")
@@ -63,45 +60,6 @@ def test_counts_after_balancing_agree_with_repeating_the_rows(seed):
     before, after = balanced_counts(present, factors)
     np.testing.assert_array_equal(before, present.sum(axis=0))
     np.testing.assert_array_equal(after, np.repeat(present, factors, axis=0).sum(axis=0))
-
-
-@given(st.dictionaries(st.sampled_from(TREE.leaves), st.integers(0, 3000)), st.integers(1, 3000))
-@settings(deadline=None)
-def test_majority_and_minority_divide_the_leaves(counts, least):
-    sides = divide(counts, 3000, PartitionSettings(majority_min_images=least), TREE)
-    majority, minority = sides.majority, sides.minority
-    assert sides.min_images == least
-    assert sorted(majority + minority) == sorted(TREE.leaves)
-    assert all(counts[leaf] >= least for leaf in majority)
-    assert all(counts.get(leaf, 0) < least for leaf in minority)
-    assert list(majority) == [leaf for leaf in TREE.leaves if leaf in majority]
-
-
-def test_named_majority_leaves_win_over_counts():
-    settings = PartitionSettings(majority=("cytosol", "0"))
-    sides = divide({"Golgi apparatus": 9999}, 9999, settings, TREE)
-    assert (sides.majority, len(sides.minority), sides.min_images) == (("Nucleoplasm", "Cytosol"), 26, 0)
-
-
-@given(st.lists(st.integers(0, 3000), min_size=28, max_size=28), st.integers(1, 30000))
-@settings(deadline=None)
-def test_the_twentieth_leaves_neither_side_empty_where_counts_differ(of_leaves, images):
-    sides = divide(dict(zip(TREE.leaves, of_leaves, strict=True)), images, PartitionSettings(), TREE)
-    if len(set(of_leaves)) > 1:
-        assert sides.majority
-        assert sides.minority
-
-
-def test_a_majority_leaf_has_a_twentieth_of_the_images():
-    counts = dict.fromkeys(TREE.leaves, 49) | {"Cytosol": 50}
-    sides = divide(counts, 1000, PartitionSettings(), TREE)
-    assert (sides.majority, sides.min_images) == (("Cytosol",), 50)
-
-
-@pytest.mark.parametrize("name", ["Nucleus", "Cytosoll"])
-def test_a_majority_name_must_be_a_leaf(name):
-    with pytest.raises(UserError, match=f"partition.majority: '{name}' is no leaf of 'hpa28'"):
-        divide({}, 0, PartitionSettings(majority=(name,)), TREE)
 
 
 REAL = Path("../shared/data/hpa/train.csv")

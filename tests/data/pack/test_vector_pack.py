@@ -87,6 +87,7 @@ def recipe_of(folder: Path, **changes: object) -> Recipe:
             "artifacts": str(folder / "artifacts"),
             "taxonomy": str(folder / "toy.yaml"),
             "data": {"pack": str(folder / "pack")},
+            "split": {"folds": 0},
             "training": {**training, **changes.pop("training", {})},  # type: ignore[dict-item]
             "members": [
                 {"name": "leaf", "level": "leaf"},
