@@ -33,6 +33,9 @@ def test_the_demo_ends_at_a_report_and_a_second_one_reuses_it(tmp_path: Path) ->
     assert first.returncode == 0, first.stdout + first.stderr
     report = tmp_path / "demo" / "report" / "index.html"
     assert first.stdout.splitlines()[-1].endswith(f"open {report}")
+    *_, opening, _ = first.stdout.split("\n\n")
+    assert opening.startswith("Simulated cells: none of this is evidence about real ones.")
+    assert "Of 100 images like these, the most likely place is right for " in opening
     weights = {path: path.stat().st_mtime_ns for path in tmp_path.glob("demo/members/*/model.safetensors")}
     assert len(weights) == 8
     second = _demo(tmp_path)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from evaluated_run import make_run
 
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.figures.precision_recall import draw_precision_recall, leaves_by_support
+from hpa_hier.evaluate.results import Estimate
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import ReportSettings
 
@@ -20,3 +23,6 @@ def test_points_are_the_classes_in_order_of_support_and_undefined_ones_are_left_
     wanted = [np.nan if row.recall.value is None else row.recall.value for row in rows]
     np.testing.assert_array_equal(recall, wanted)
     assert np.isnan(wanted).any()
+    nothing = replace(rows[-1], node="never there, never predicted", precision=Estimate(None), recall=Estimate(None))
+    labels = [text.get_text() for text in draw_precision_recall([*rows, nothing]).axes[0].get_yticklabels()]
+    assert len(labels) == len(rows)
