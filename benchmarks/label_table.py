@@ -232,19 +232,19 @@ class Measured:
         return self.figures(said.probs[:, self.columns], said.present[:, self.columns])
 
     def recipe(self, names: tuple[str, ...]) -> tuple[tuple[float, float], tuple[float, float], str]:
-        """The default recipe and its baseline, the six flats' mean; and what it decided, with an interval on test."""
+        """The default recipe and its baseline, six flats fitted alike; what it decided, with an interval on test."""
         truth = self.fitting_truth()
         given, baseline = (fit_data(self.scores(pool, 1), truth) for pool in (names, FLATS))
         accepted = fit_accepted(given, baseline, self.world.taxonomy, EnsembleSettings(bootstrap=0))
-        assert accepted.baseline is not None
+        assert accepted.flat is not None
         ours = accepted.ensemble.predict(self.scores(FLATS if accepted.uses_baseline else names, 2))
-        theirs = accepted.baseline.predict(self.scores(FLATS, 2))
+        theirs = accepted.flat.predict(self.scores(FLATS, 2))
         called = [one.present[:, self.columns] for one in (ours, theirs)]
         figures = [
             self.figures(one.probs[:, self.columns], said) for one, said in zip((ours, theirs), called, strict=True)
         ]
         low, high = self._interval(called[0], called[1])
-        verdict = "the flats' mean is kept" if accepted.uses_baseline else "accepted"
+        verdict = "the flats are kept" if accepted.uses_baseline else "accepted"
         return figures[0], figures[1], f"{verdict}, F1 on test {low:+.4f} to {high:+.4f}"
 
     def _interval(self, ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:

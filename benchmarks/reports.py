@@ -354,7 +354,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     if OWN in found:
         accepted = (found[OWN].facts.acceptance or {}).get("accepted")
-        caption += f" The aggregate of `{OWN}` was {'' if accepted else 'not '}accepted against the flat mean."
+        caption += f" `{OWN}` was {'' if accepted else 'not '}accepted against as many flat networks, fitted alike."
     text = markdown(rows, caption)
     print(text)
     write_text(out / "table.md", text)

@@ -125,7 +125,7 @@ def _fit(options: argparse.Namespace) -> int:
         print(f"  {small} of {len(limits.nodes)} nodes have {fewest}: prevalence thresholds for them instead of f1")
     print(f"  {describe_acceptance(ensemble)}")
     if flat is not None:
-        print(f"  flat baseline, the mean of {', '.join(member.name for member in flat.members)}")
+        print(f"  flat baseline, fitted alike: {', '.join(member.name for member in flat.members)}")
         if len(flat.members) != len(ensemble.members):
             counts = f"{len(ensemble.members)} networks against {len(flat.members)}"
             print(f"  not compute-matched: {counts}; see ensemble.baseline")

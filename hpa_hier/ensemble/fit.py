@@ -28,6 +28,7 @@ class OutOfFold:
 
     truth: Truth  # of the B samples
     units: tuple[str, ...]  # B names of what belongs together
+    fold: NDArray[np.intp]  # (B,) number of the fold that held the sample out, from 0
     probs: Floats  # (B, N), out of fold
     present: Bools  # (B, N) closed decisions, by thresholds fitted on the other folds' out-of-fold probabilities
 
@@ -79,7 +80,7 @@ def _predict_out_of_fold(data: FitData, folds: int, taxonomy: Taxonomy, settings
         targets = data.rows(fold != k).truth.targets
         decision = Decision.fit(probs[fold != k], targets, taxonomy, without_intervals)
         present[fold == k] = decision.decide(probs[fold == k])[0]
-    return OutOfFold(data.truth, data.units, probs, present)
+    return OutOfFold(data.truth, data.units, fold, probs, present)
 
 
 def assign_folds(present: Bools, units: Sequence[str] | None, number: int, seed: int = 0) -> NDArray[np.intp]:

@@ -141,10 +141,9 @@ def _describe_safe(results: Results) -> str:
 def describe_comparison(results: Results) -> str:
     """Say how the ensemble compares with the flat one, and how the aggregate was accepted; "" without a baseline."""
     scope = results.scope
-    accepted = f"{scope.acceptance[0].upper()}{scope.acceptance[1:]}." if scope.acceptance else ""
     rows = [row for row in map(results.row, ("macro_f1", "log_loss")) if "baseline" in row.others]
     if scope.uses_baseline or not rows:
-        return accepted
+        return scope.acceptance
     matched = len(scope.members) == len(scope.baseline_members)
     parts = [
         f"{row.name} {_value(row, 'ensemble')} against {_value(row, 'baseline')}, a difference of "
@@ -153,7 +152,7 @@ def describe_comparison(results: Results) -> str:
         for row in rows
     ]
     other = f"the flat ensemble{' of as many networks' if matched else ''}"
-    return f"Beside {other}: {'; '.join(parts)}. {accepted}".rstrip()
+    return f"Beside {other}: {'; '.join(parts)}. {scope.acceptance}".rstrip()
 
 
 def _value(row: Row, system: str) -> str:

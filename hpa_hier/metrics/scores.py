@@ -283,9 +283,20 @@ def log_loss(probs: Floats, targets: Bools, known: Bools, weights: Floats | None
     >>> float(log_loss(np.array([[0.5, 1.0]]), np.array([[True, True]]), np.array([[True, True]])).round(3))
     0.347
     """
+    loss, entries = sample_losses(probs, targets, known)
+    return ratio(weighted_sum(loss, weights), weighted_sum(entries, weights))
+
+
+def sample_losses(probs: Floats, targets: Bools, known: Bools) -> tuple[Floats, Floats]:
+    """Return each sample's log loss summed over its known entries, and how many these are, (B,) each.
+
+    >>> loss, entries = sample_losses(np.array([[0.5, 1.0]]), np.array([[True, True]]), np.array([[True, False]]))
+    >>> loss.round(3), entries
+    (array([0.693]), array([1.]))
+    """
     near = np.clip(probs.astype(np.float64), NEAREST_TO_SURE, 1 - NEAREST_TO_SURE)
     loss = np.where(known, -np.log(np.where(targets, near, 1 - near)), 0).sum(axis=1)
-    return ratio(weighted_sum(loss, weights), weighted_sum(known.sum(axis=1), weights))
+    return loss, known.sum(axis=1).astype(np.float64)
 
 
 def top_is_right(probs: Floats, targets: Bools, known: Bools) -> Floats:

@@ -36,7 +36,7 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
     accepted = fit_accepted(fit_data(ours.scores, truth, units=units), flat_data, run.taxonomy, settings)
     ensemble = _describe_members(accepted.ensemble, flat if flat and accepted.uses_baseline else ours, run)
     ensemble = replace(ensemble, about=ensemble.about | {"acceptance": accepted.verdict.to_json()})
-    baseline = _describe_members(accepted.baseline, flat, run) if accepted.baseline and flat else None
+    baseline = _describe_members(accepted.flat, flat, run) if accepted.flat and flat else None
     if baseline:
         keep.save(baseline, folder, keep.FLAT_FILE)
     else:

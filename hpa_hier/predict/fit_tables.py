@@ -121,9 +121,9 @@ def write_held_out(folder: Path, verdict: Verdict) -> str:
         for file in (table, kept):
             file.unlink(missing_ok=True)
         return ""
-    ours, theirs = compared.ensemble, compared.mean
+    ours, theirs = compared.ensemble, compared.baseline
     ap, f1 = (
-        ClassMetric(ensemble=one.value, low=one.low, high=one.high, mean=mean)
+        ClassMetric(ensemble=one.value, low=one.low, high=one.high, baseline=mean)
         for one, mean in ((ours.mean_ap, theirs.mean_ap), (ours.macro_f1, theirs.macro_f1))
     )
     rows = [{"node": "all classes", "positives": "", **_cells("ap", ap), **_cells("f1", f1)}]
@@ -133,12 +133,15 @@ def write_held_out(folder: Path, verdict: Verdict) -> str:
     write_table(table, pd.DataFrame(rows))
     write_json(kept, verdict.to_json())
     metrics = ", ".join(
-        f"{METRICS[name]} {one.ensemble:.3f} ({one.low:.3f} to {one.high:.3f}; the mean {one.mean:.3f})"
+        f"{METRICS[name]} {one.ensemble:.3f} ({one.low:.3f} to {one.high:.3f}; the mean {one.baseline:.3f})"
         for name, one in (("macro_f1", f1), ("mean_ap", ap))
+        if one.ensemble is not None
     )
+    if not metrics:
+        return f"no leaf has a positive, so that no figure is out of fold; each class in {table}"
     return f"out of fold, the aggregate: {metrics}; each class in {table}"
 
 
 def _cells(metric: str, one: ClassMetric) -> dict[str, str]:
-    values = {"": one.ensemble, "_low": one.low, "_high": one.high, "_of_mean": one.mean}
+    values = {"": one.ensemble, "_low": one.low, "_high": one.high, "_of_mean": one.baseline}
     return {metric + ending: "" if value is None else f"{value:.4f}" for ending, value in values.items()}

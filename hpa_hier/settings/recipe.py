@@ -140,7 +140,9 @@ class EnsembleSettings(Settings):
     """How members' scores become labels."""
 
     members: tuple[str, ...] = setting((), "names of the members to combine; empty: all finished ones of the recipe")
-    baseline: tuple[str, ...] = setting((), "names of the flat members whose mean is the compute-matched baseline")
+    baseline: tuple[str, ...] = setting(
+        (), "names of as many flat members; fitted with the same settings they are the compute-matched baseline"
+    )
     tta: Literal["none", "flips", "d4", "d4_crops"] = setting(
         "none",
         "test-time augmentation: each image is scored in 4 (flips), 8 (quarter turns too) or 13 (crops too) ways",
@@ -173,7 +175,9 @@ class EnsembleSettings(Settings):
     )
     bootstrap: int = setting(200, "resamples for a threshold's interval", "resamples", ge=0)
     folds: Folds = setting(5, "thresholds are fitted on out-of-fold probabilities; 0: in sample", "folds")
-    accept: Fraction = setting(0.8, "confidence that lets the aggregate replace the mean; needs folds", "probability")
+    accept: Fraction = setting(
+        0.8, "confidence of a lower log loss that lets the ensemble replace its baseline; needs folds", "probability"
+    )
     safe_precision: Fraction = setting(0.9, "share of safe answers that must be right on held-out scores", "precision")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from scipy.special import expit
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble import ensemble_file as keep
-from hpa_hier.ensemble.accept import compare
 from hpa_hier.ensemble.calibrate.platt import Platt
 from hpa_hier.ensemble.calibrate.temperature import Temperature
 from hpa_hier.ensemble.combine.aggregate import MemberLogits
@@ -20,12 +18,10 @@ from hpa_hier.ensemble.combine.factor import apply_factors
 from hpa_hier.ensemble.decide.rule import ThresholdOptions
 from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS
 from hpa_hier.ensemble.decide.thresholds import fit_thresholds
-from hpa_hier.ensemble.fit import OutOfFold, cross_fit, fit
+from hpa_hier.ensemble.fit import cross_fit, fit
 from hpa_hier.ensemble.scores.fit_data import fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
-from hpa_hier.ensemble.verdict import Verdict
 from hpa_hier.errors import UserError
-from hpa_hier.metrics import scores as metrics
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
@@ -81,53 +77,6 @@ def test_samples_of_which_a_member_says_nothing_teach_nothing_about_its_nodes() 
     one, other = ensemble.combiner.aggregate, masked.combiner.aggregate
     np.testing.assert_allclose(one.offset, other.offset, atol=1e-9)  # type: ignore[attr-defined]
     np.testing.assert_allclose(one.weights[0], other.weights[0], atol=1e-9)  # type: ignore[index]
-
-
-@pytest.mark.parametrize("first", [True, False])
-def test_acceptance_takes_equal_probabilities_as_one_step_as_the_figures_do(first: bool) -> None:
-    present = np.zeros((20, len(TREE.nodes)), bool)
-    present[:2] = True
-    present = present if first else present[::-1]
-    probs = np.full(present.shape, 0.3)
-    truth = Truth(tuple(f"s{i:02d}" for i in range(20)), present, np.ones_like(present))
-    verdict = compare(*[OutOfFold(truth, ("",) * 20, probs, probs > 1)] * 2, TREE, 0.8)
-    expected = metrics.average_precision(probs, present, np.ones_like(present))[LEAF].mean()
-    assert verdict.comparison is not None
-    assert verdict.comparison.mean.mean_ap == pytest.approx(expected) == pytest.approx(0.1)
-
-
-def test_the_interval_of_a_figure_told_by_fit_holds_the_figure() -> None:
-    taxonomy = Taxonomy.from_text(
-        "taxonomy: t\nlevels: {leaf: leaves}\ntree:\n  Top:\n"
-        + "".join(f"    l{i}: {{label: {i}}}\n" for i in range(60))
-    )
-    rng = np.random.default_rng(1)
-    leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves]
-    present = np.zeros((300, len(taxonomy.nodes)), bool)
-    present[:, leaves] = rng.random((300, 60)) < 4 / 300
-    present = taxonomy.close(present)
-    probs = expit(np.where(present, 1.0, -1.0) + rng.normal(0, 1.5, present.shape))
-    truth = Truth(tuple(f"s{i:03d}" for i in range(300)), present, np.ones_like(present))
-    verdict = compare(*[OutOfFold(truth, ("",) * 300, probs, probs > 0.8)] * 2, taxonomy, 0.8)
-    assert verdict.comparison is not None
-    found = verdict.comparison.ensemble.mean_ap
-    assert found.low is not None
-    assert found.value is not None
-    assert found.high is not None
-    assert found.low < found.value < found.high
-
-
-@pytest.mark.parametrize("positives", [0, 1])
-def test_a_comparison_without_positives_is_none_and_one_with_few_can_be_written(positives: int) -> None:
-    present = np.zeros((40, len(TREE.nodes)), bool)
-    present[:positives] = True
-    probs = np.random.default_rng(0).random(present.shape)
-    truth = Truth(tuple(f"s{i:02d}" for i in range(40)), present, np.ones_like(present))
-    verdict = compare(*[OutOfFold(truth, ("",) * 40, probs, probs > 0.5)] * 2, TREE, 0.8)
-    kept = verdict.to_json()
-    json.dumps(kept, allow_nan=False)
-    assert kept["decided"] is bool(positives)
-    assert Verdict.from_json(kept) == verdict
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])

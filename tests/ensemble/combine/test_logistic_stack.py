@@ -104,7 +104,7 @@ def test_an_aggregate_that_is_not_better_falls_back_to_the_mean():
     assert accepted.uses_baseline
     assert accepted.ensemble.aggregate == "mean"
     assert accepted.verdict.accepted is False
-    assert accepted.verdict.comparison.difference.mean_ap < 0
+    assert accepted.verdict.comparison.log_loss.difference > 0
 
 
 def test_what_is_reported_was_not_fitted_on():
