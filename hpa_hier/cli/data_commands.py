@@ -11,6 +11,7 @@ import pandas as pd
 
 from hpa_hier.cli.command import name_flags, read_label_table
 from hpa_hier.data.labels.problems import LISTED
+from hpa_hier.data.labels.scarcity import ImageCounts, describe_scarcity
 from hpa_hier.data.labels.table import targets
 from hpa_hier.data.pack.audit import Audit, audit
 from hpa_hier.data.pack.build import PackReport, build_pack
@@ -43,7 +44,7 @@ def pack(options: argparse.Namespace) -> None:
     if options.vectors:
         fill = options.fill == "mean"
         request = VectorRequest(vectors=options.vectors, ids=options.ids, taxonomy=taxonomy, fill=fill, **both)
-        _print_pack(build_vectors(request))
+        _print_pack(build_vectors(request), taxonomy, recipe)
         return
     missing = recipe.data.may_be_missing if options.may_be_missing is None else options.may_be_missing
     images = PackRequest(
@@ -57,7 +58,7 @@ def pack(options: argparse.Namespace) -> None:
         **both,
     )
     try:
-        _print_pack(build_pack(images, options.threads))
+        _print_pack(build_pack(images, options.threads), taxonomy, recipe)
     except KeyboardInterrupt:
         print(f"\ninterrupted; the same command goes on from the last finished shard in {options.out}", file=sys.stderr)
         raise
@@ -180,7 +181,7 @@ def _recipe(options: argparse.Namespace, flags: Mapping[str, tuple[str, str | No
         raise name_flags(error, changes) from None
 
 
-def _print_pack(report: PackReport) -> None:
+def _print_pack(report: PackReport, taxonomy: Taxonomy, recipe: Recipe) -> None:
     packed, rejects = report.pack, report.rejects
     for reject in rejects[:LISTED]:
         print(f"left out {reject.id} {reject.file}: {reject.reason}".replace(" :", ":"), file=sys.stderr)
@@ -193,6 +194,13 @@ def _print_pack(report: PackReport) -> None:
     left_out = f"; {len(rejects):,} left out, see {packed.path / REJECTED}" if rejects else ""
     what = f"{len(packed):,} {packed.kind} of {packed.describe()}, digest {packed.digest}{left_out}"
     print(f"{'finished already' if report.reused else 'wrote'} {packed.path}: {what}")
+    present = packed.targets(taxonomy).present[:, [taxonomy.column[leaf] for leaf in taxonomy.leaves]]
+    images = dict(zip(taxonomy.leaves, present.sum(axis=0).tolist(), strict=True))
+    counts = ImageCounts(len(packed), images, images)
+    if counts.scarce:
+        print(describe_scarcity(counts)[0])
+        if packed.kind == "images" and recipe.training.init == "none":
+            print("  few: pack and train with --config few_images, which starts from the bundled networks")
 
 
 def _describe_split(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequence[float]) -> str:

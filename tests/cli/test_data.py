@@ -52,7 +52,10 @@ def test_importing_the_room_brings_in_nothing_heavy():
 def test_pack_split_and_audit_follow_each_other(tmp_path, images, capsys):
     pack, split = str(tmp_path / "pack"), str(tmp_path / "split.csv")
     main(["pack", *images, "--size", "16", "--out", pack])
-    assert f"wrote {pack}: 30 images of 4 × 16 × 16 (red, green, blue, yellow), digest " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"wrote {pack}: 30 images of 4 × 16 × 16 (red, green, blue, yellow), digest " in out
+    assert "30 images for 28 classes; none has more than " in out
+    assert "few: pack and train with --config few_images" in out
     main(["split", "--pack", pack, "--out", split, "--fractions", "0.6,0.2,0.2", "--folds", "2", "--seed", "3"])
     out = capsys.readouterr().out
     assert "not in every part, because images or groups are too few: Actin filaments" in out

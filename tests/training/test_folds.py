@@ -165,3 +165,15 @@ def test_networks_are_summed_in_float32_in_their_order(plan: Plan) -> None:
     with torch.inference_mode():
         first, second, third = (one(images).numpy() for one in network.networks)  # type: ignore[union-attr]
         np.testing.assert_array_equal(network(images).numpy(), (first + second + third) / np.float32(3))
+
+
+@pytest.mark.parametrize(
+    ("asked", "trained", "folds"), [((None, None), 5, 5), ((None, 0), 0, 5), ((0, None), 0, 0), ((3, None), 3, 3)]
+)
+def test_few_images_get_folds_unless_the_recipe_says_how_many(
+    tmp_path: Path, asked: tuple[int | None, int | None], trained: int, folds: int
+) -> None:
+    config = write_tiny(tmp_path, split={"folds": asked[0]}, training={"folds": asked[1]})
+    recipe = load_recipe(str(config))
+    plan = plan_training(start_run(recipe), find_member(recipe, "leaf"))
+    assert (plan.folds, plan.run.split.fold_count) == (trained, folds)

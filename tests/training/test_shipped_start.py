@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from tiny_run import write_tiny
 
+from hpa_hier.cli.train import main
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import sha256
 from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.models.heads.head import Flat
@@ -54,3 +57,23 @@ def test_another_start_or_network_beside_it_is_refused() -> None:
         UserError, match=r"training\.init: pretrained has backbone small_cnn, and training\.backbone is r"
     ):
         start_from_shipped(TrainingSettings(backbone="resnet18"), {})
+
+
+def test_a_flag_wins_over_the_recipe(tmp_path: Path) -> None:
+    changes = {"init": "pretrained", "width": 16, "max_steps": 1}
+    config = write_tiny(tmp_path, count=60, training=changes)
+    flags = ["--member", "leaf", "--config", str(config), "--device", "cpu", "--no-progress", "--restart"]
+    shipped = sha256(Path(str(start_from_shipped(TrainingSettings(), {}).weights)))
+    member = tmp_path / "artifacts" / "tiny" / "members" / "leaf"
+    main(flags)
+    assert read_manifest(member).weights_sha256 == shipped
+    main([*flags, "--init", "none"])
+    assert read_manifest(member).weights_sha256 is None
+    with pytest.raises(UserError, match=r"--weights gone\.safetensors: no such file"):
+        main([*flags, "--weights", "gone.safetensors"])
+    with pytest.raises(
+        UserError, match=r"training\.init: pretrained sets what --set training\.width=8 does; leave that"
+    ):
+        main([*flags, "--set", "training.width=8"])
+    main([*flags, "--set", "training.width=8", "--init", "none"])
+    assert read_manifest(member).width == 8

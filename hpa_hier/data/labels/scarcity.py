@@ -18,7 +18,7 @@ class ImageCounts:
     images: int  # in all
     learning: Mapping[str, int]  # leaf → images that networks learn from; with folds, all outside the test part
     testing: Mapping[str, int]  # leaf → images of the test part
-    occurring: tuple[str, ...]  # leaves that any image is labelled with
+    calibrating: frozenset[str] = frozenset()  # leaves with images that neither learn nor test
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Sequence[int]], images: int, folds: int) -> ImageCounts:
@@ -34,7 +34,13 @@ class ImageCounts:
         """
         learning = {leaf: train + (calibration if folds else 0) for leaf, (train, calibration, _) in parts.items()}
         testing = {leaf: test for leaf, (_, _, test) in parts.items()}
-        return cls(images, learning, testing, tuple(leaf for leaf, counts in parts.items() if any(counts)))
+        return cls(images, learning, testing, frozenset(leaf for leaf, (_, between, _) in parts.items() if between))
+
+    @property
+    def occurring(self) -> tuple[str, ...]:
+        """The leaves that any image is labelled with."""
+        known = self.calibrating | {leaf for counts in (self.learning, self.testing) for leaf in counts if counts[leaf]}
+        return tuple(leaf for leaf in self.learning if leaf in known)
 
     @property
     def scarce(self) -> bool:
