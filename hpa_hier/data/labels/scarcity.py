@@ -62,7 +62,7 @@ def describe_scarcity(counts: ImageCounts, remedies: Sequence[str] = ()) -> list
     >>> print(*describe_scarcity(counts, ["folds (--folds 5)"]), sep="\n")
     8 images for 3 classes; none has more than 3 to learn from, 1 has no test image, 1 no image at all
       so classes are told apart poorly, and their figures rest on an image or two: trust groups and safe answers more
-      what helps: folds (--folds 5); merging classes in the taxonomy; more images of b, a
+      what helps: folds (--folds 5); merging classes in the taxonomy; more images, above all of b, a
     """
     known = counts.occurring
     untested = [leaf for leaf in known if not counts.testing[leaf]]
@@ -74,7 +74,7 @@ def describe_scarcity(counts: ImageCounts, remedies: Sequence[str] = ()) -> list
         return [f"{head}; {', '.join(facts)}: no figure for {_some(untested)}"] if untested else []
     fewest = sorted(known, key=lambda leaf: counts.learning[leaf])
     facts.insert(0, _describe_most([counts.learning[leaf] for leaf in known]))
-    more = f"more images of {_some(fewest)}"
+    more = f"more images, above all of {', '.join(fewest[:_NAMED])}"
     return [
         f"{head}; {', '.join(facts)}",
         "  so classes are told apart poorly, and their figures rest on an image or two: trust groups and safe answers "
