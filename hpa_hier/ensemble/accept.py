@@ -59,7 +59,7 @@ def fit_accepted(given: FitData, flat: FitData | None, taxonomy: Taxonomy, setti
         taxonomy: the label tree.
         settings: with the confidence of the bound.
     """
-    plain = settings if flat else settings.model_copy(update={"aggregate": "mean", "reconcile": "lift"})
+    plain = settings if flat else settings.model_copy(update={"aggregate": "mean"})
     ensemble, ours = cross_fit(given, taxonomy, settings)
     if flat is None and plain == settings:
         return Accepted(ensemble, True, Verdict(why="the aggregate is the mean of the members itself"), None)

@@ -10,10 +10,10 @@ import numpy as np
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.calibrate.calibration import Calibration
-from hpa_hier.ensemble.combine.aggregate import Aggregate, Layout, MemberLogits, coverage, fill_from_children
+from hpa_hier.ensemble.combine.aggregate import Aggregate, Layout, MemberLogits, coverage
 from hpa_hier.ensemble.combine.factor import apply_factors, check_factors
-from hpa_hier.ensemble.combine.reconcile import RECONCILERS, Reconciler
-from hpa_hier.ensemble.rules import AGGREGATES, CALIBRATIONS, choose
+from hpa_hier.ensemble.combine.reconcile import Reconciler
+from hpa_hier.ensemble.rules import AGGREGATES, CALIBRATIONS, RECONCILERS, choose
 from hpa_hier.ensemble.scores.fit_data import FitData
 from hpa_hier.ensemble.scores.scores import Scores, Truth, align
 from hpa_hier.errors import UserError
@@ -54,9 +54,9 @@ class Combiner:
         answered = logits.answered
         targets = Targets(data.truth.present, data.truth.known & answered)  # where nobody answers, nothing is to fit
         aggregate = rule.fit(logits, targets, taxonomy, settings)
-        raw = fill_from_children(aggregate.apply(logits), answered, taxonomy.bottom_up)
         reconcile = choose(RECONCILERS, settings.reconcile, "reconcile")
-        return cls(taxonomy, calibrations, factors, aggregate, reconcile.fit(raw, answered, targets, taxonomy))
+        reconciler = reconcile.fit(aggregate.apply(logits), answered, data.truth.targets, taxonomy)
+        return cls(taxonomy, calibrations, factors, aggregate, reconciler)
 
     @property
     def layout(self) -> Layout:
@@ -72,7 +72,7 @@ class Combiner:
         values = np.stack(self.calibrate(members))
         every = np.ones(values.shape[:2], bool)
         logits = MemberLogits.fill(values, self.layout.covers, every if available is None else available)
-        raw = fill_from_children(self.aggregate.apply(logits), logits.answered, self.taxonomy.bottom_up)
+        raw = self.reconciler.fill(self.aggregate.apply(logits), logits.answered)
         return raw, self.reconciler.apply(raw, logits.answered)
 
     def calibrate(self, members: Sequence[Scores]) -> list[Floats]:

@@ -14,13 +14,12 @@ from safetensors.numpy import save as save_tensors
 
 from hpa_hier import __version__
 from hpa_hier.ensemble.combine.aggregate import Layout, Tensors, coverage
-from hpa_hier.ensemble.combine.reconcile import RECONCILERS
 from hpa_hier.ensemble.combiner import Combiner
 from hpa_hier.ensemble.decide.safe import REACHING, Candidate, SafeRule
 from hpa_hier.ensemble.decide.thresholds import Thresholds
 from hpa_hier.ensemble.decision import Decision
 from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember
-from hpa_hier.ensemble.rules import AGGREGATES, CALIBRATIONS, choose
+from hpa_hier.ensemble.rules import AGGREGATES, CALIBRATIONS, RECONCILERS, choose
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import describe_invalid, read_json, sha256, text_digest, write_bytes, write_json, write_text
 from hpa_hier.files.shell import command

@@ -12,9 +12,10 @@ from hpa_hier.ensemble.calibrate.platt import Platt
 from hpa_hier.ensemble.calibrate.temperature import Temperature
 from hpa_hier.ensemble.combine.aggregate import Aggregate
 from hpa_hier.ensemble.combine.blend import Blend
+from hpa_hier.ensemble.combine.evidence import Evidence
 from hpa_hier.ensemble.combine.logistic_stack import LogisticStack
 from hpa_hier.ensemble.combine.mean import Concat, Mean
-from hpa_hier.ensemble.combine.reconcile import RECONCILERS
+from hpa_hier.ensemble.combine.reconcile import Lift, Reconciler
 from hpa_hier.ensemble.combine.rnn import Rnn
 from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS
 from hpa_hier.errors import UserError
@@ -28,6 +29,7 @@ CALIBRATIONS: dict[str, type[Calibration]] = {
     rule.name: rule for rule in (Beta, Temperature, Platt, Isotonic, Uncalibrated)
 }
 AGGREGATES: dict[str, type[Aggregate]] = {rule.name: rule for rule in (LogisticStack, Mean, Concat, Blend, Rnn)}
+RECONCILERS: dict[str, type[Reconciler]] = {rule.name: rule for rule in (Evidence, Lift)}
 TABLES: dict[str, Mapping[str, object]] = {
     "calibrate": CALIBRATIONS,
     "aggregate": AGGREGATES,

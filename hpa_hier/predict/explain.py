@@ -48,7 +48,10 @@ def explain(
         answer.append(f"annotated  {', '.join(annotated) or 'nothing'}")
     if filled:
         answer.append(f"filled     {', '.join(filled)}: the image has no such channel, zeros stand for it")
-    blocks = (answer, _draw_tree(ensemble, prediction), _member_lines(ensemble, prediction, scored, every_node))
+    covers = ensemble.combiner.layout.covers
+    answered = np.asarray((covers if available is None else covers & available).any(axis=0))
+    tree = _draw_tree(ensemble, prediction, answered)
+    blocks = (answer, tree, _member_lines(ensemble, prediction, scored, answered, every_node))
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
@@ -66,7 +69,7 @@ def _describe_answer(ensemble: Ensemble, prediction: Prediction) -> str:
     return f"answer     {reached}; nearest leaf: {best}"
 
 
-def _draw_tree(ensemble: Ensemble, prediction: Prediction) -> list[str]:
+def _draw_tree(ensemble: Ensemble, prediction: Prediction, answered: Bools) -> list[str]:
     taxonomy = ensemble.taxonomy
     rows = []
     for top in taxonomy.nodes:
@@ -83,24 +86,23 @@ def _draw_tree(ensemble: Ensemble, prediction: Prediction) -> list[str]:
         interval = "" if np.isnan(low) or ensemble.thresholds.rules[j] == "fixed" else f" ({low:.2f}..{high:.2f})"
         numbers = f"{prediction.raw[0, j]:>8.3f}  {prediction.probs[0, j]:>8.3f}"
         needs = f"≥ {prediction.thresholds[j]:.3f}{interval}"
-        notes = "; ".join(_describe_changes(ensemble, prediction, node))
+        notes = "; ".join(_describe_changes(ensemble, prediction, answered, node))
         lines.append(f"{row.lines + mark + ' ' + node:<{width}}  {numbers}    {needs:<21} {notes}".rstrip())
     lines.append(f"● present, ○ not; together: {ensemble.combiner.aggregate.summary}; needs: threshold (its interval)")
     return lines
 
 
-def _describe_changes(ensemble: Ensemble, prediction: Prediction, node: str) -> Iterator[str]:
+def _describe_changes(ensemble: Ensemble, prediction: Prediction, answered: Bools, node: str) -> Iterator[str]:
     """Describe what reconciliation and closure changed at a node."""
-    taxonomy = ensemble.taxonomy
+    taxonomy, reconciler = ensemble.taxonomy, ensemble.combiner.reconciler
     j = taxonomy.column[node]
     raw, prob, present = prediction.raw[0], prediction.probs[0], prediction.present[0]
-    if not ensemble.combiner.layout.covers[:, j].any():
-        yield "= largest child"
-    if prob[j] > raw[j]:
-        children = [child for child in taxonomy.children(node) if prob[taxonomy.column[child]] == prob[j]]
-        yield f"raised to {children[0]}"
-    if prob[j] < raw[j] and taxonomy.is_leaf(node):
-        yield f"lowered by {ensemble.reconcile}"
+    if not answered[j]:
+        yield f"no member answers: {reconciler.filling}"
+    raising = [child for child in taxonomy.children(node) if prob[taxonomy.column[child]] == prob[j] > raw[j]]
+    if raising:
+        yield f"raised to {raising[0]}"
+    yield from filter(None, [reconciler.describe(prediction.raw, answered, taxonomy, node)])
     if present[j] and prob[j] < prediction.thresholds[j]:
         below = [child for child in taxonomy.children(node) if present[taxonomy.column[child]]]
         yield f"on because {below[0]} is"
@@ -109,7 +111,9 @@ def _describe_changes(ensemble: Ensemble, prediction: Prediction, node: str) -> 
         yield f"also under {', '.join(others)}"
 
 
-def _member_lines(ensemble: Ensemble, prediction: Prediction, scored: Sequence[Scores], every_node: bool) -> list[str]:
+def _member_lines(
+    ensemble: Ensemble, prediction: Prediction, scored: Sequence[Scores], answered: Bools, every_node: bool
+) -> list[str]:
     taxonomy = ensemble.taxonomy
     calibrated = ensemble.combiner.calibrate(scored)
     covers, weights = ensemble.combiner.layout.covers, ensemble.combiner.aggregate.weights
@@ -124,8 +128,8 @@ def _member_lines(ensemble: Ensemble, prediction: Prediction, scored: Sequence[S
             f"{node}: {prediction.probs[0, j]:.3f}, needs {prediction.thresholds[j]:.3f} "
             f"({rule}, fitted on {positives:,} positives): {verdict}"
         )
-        if not covers[:, j].any():
-            lines.append("    no member answers; the largest of its children")
+        if not answered[j]:
+            lines.append(f"    no member answers; {ensemble.combiner.reconciler.filling}")
         for row in map(int, np.flatnonzero(covers[:, j])):
             scores = scored[row]
             logit, calibrated_logit = scores.logits[0, scores.nodes.index(node)], calibrated[row][0, j]

@@ -48,8 +48,8 @@ def test_a_file_of_format_3_answers_the_same(aggregate: str, written_as: str, ca
     taxonomy = random_taxonomy(rng)
     truth = draw_truth(rng, taxonomy, 60)
     members = draw_members(rng, truth, taxonomy)
-    settings = EnsembleSettings(aggregate=aggregate, calibrate=calibrate, bootstrap=0, folds=0)
-    ensemble = fit(members, truth, taxonomy, settings)
+    rules = {"aggregate": aggregate, "calibrate": calibrate, "reconcile": "lift"}  # all that format 3 knew
+    ensemble = fit(members, truth, taxonomy, EnsembleSettings(**rules, bootstrap=0, folds=0))
     path = save(ensemble, tmp_path)
     path.write_text(json.dumps(as_format_3(json.loads(path.read_text()), written_as)))
     again = load(tmp_path)

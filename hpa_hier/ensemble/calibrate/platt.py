@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.calibrate.calibration import Calibration
-from hpa_hier.ensemble.calibrate.temperature import root_of_rising, smallest_slope
+from hpa_hier.ensemble.calibrate.temperature import QUIETEST, root_of_rising
 from hpa_hier.ensemble.logistic import LogisticProblem, NormalPrior, solve
 from hpa_hier.metrics.arrays import Floats
 
@@ -37,16 +37,15 @@ class Platt(Calibration):
         scale = float(np.sqrt((counted * centred**2).sum() / max(counted.sum(), 1.0))) or 1.0
         x = (centred / scale).T
         goals, counted = platt_goals(targets).T, np.ascontiguousarray(counted.T)
-        smallest = smallest_slope(scale)
 
-        shared, offset = _shared_slope(x, goals, counted, smallest)
+        shared, offset = _shared_slope(x, goals, counted)
         start = np.stack([np.full(len(nodes), shared), offset], axis=1)
         design = np.stack([x, np.ones_like(x)], axis=2)
         weak = NormalPrior(start, np.full(2, _WEAK))
         own = solve(LogisticProblem(design, goals, counted), start, weak)[:, 0]
         fewer = count_fewer(targets)
         share = np.where(fewer > 0, fewer / np.maximum(fewer + shrink, 1e-12), 0.0)
-        slope = np.maximum((1 - share) * shared + share * own, smallest)
+        slope = np.maximum((1 - share) * shared + share * own, QUIETEST)
         offset = _offsets(x * slope[:, None], goals, counted, offset)
         return cls(nodes, slope / scale, offset - slope * centre / scale)
 
@@ -72,7 +71,7 @@ def count_fewer(targets: Targets) -> Floats:
     return np.asarray(np.minimum(positives, targets.known.sum(axis=0) - positives), np.float64)
 
 
-def _shared_slope(x: Floats, goals: Floats, counted: Floats, smallest: float) -> tuple[float, Floats]:
+def _shared_slope(x: Floats, goals: Floats, counted: Floats) -> tuple[float, Floats]:
     """Return the one slope of smallest loss over nodes that have offsets of their own, and these, (n,)."""
     share = (goals * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1.0)
     offset = logit(np.where(counted.any(axis=1), share, 0.5))
@@ -82,7 +81,7 @@ def _shared_slope(x: Floats, goals: Floats, counted: Floats, smallest: float) ->
         offset = _offsets(slope * x, goals, counted, offset)
         return float(((expit(slope * x + offset[:, None]) - goals) * counted * x).sum())
 
-    slope = root_of_rising(rise, smallest, _STEEPEST, 1.0)  # x has unit scale, so 1 is no extreme
+    slope = root_of_rising(rise, QUIETEST, _STEEPEST, 1.0)  # x has unit scale, so 1 is no extreme
     return slope, _offsets(slope * x, goals, counted, offset)
 
 

@@ -13,9 +13,9 @@ from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.calibrate.calibration import Calibration
 from hpa_hier.metrics.arrays import Floats
 
-_SMALLEST_SLOPE = 1e-3  # calibration never turns a member's order round, nor flattens it
-_SCALE_LIMIT = 10.0  # root mean square of scores from which they are no logits, and bounds go by their own unit
-_STEEPEST = 100.0  # slope of a temperature that separable logits would drive to infinity
+# Between these is the root mean square of a member's calibrated logits, however loud it was: its order is never turned
+# round or lost, and logits that separate the labels do not become infinite.
+QUIETEST, _LOUDEST = 1e-3, 100.0
 
 
 class Temperature(Calibration):
@@ -36,17 +36,8 @@ class Temperature(Calibration):
         def rise(slope: float) -> float:
             return float(((expit(slope * x) - present) * x).sum())
 
-        slope = root_of_rising(rise, smallest_slope(scale), _STEEPEST * max(scale, 1.0), min(scale, _SCALE_LIMIT))
+        slope = root_of_rising(rise, QUIETEST, _LOUDEST, 1.0)
         return cls(nodes, np.full(len(nodes), slope / scale), np.zeros(len(nodes)))
-
-
-def smallest_slope(scale: float) -> float:
-    """Return the smallest slope of logits that were divided by their root mean square.
-
-    >>> smallest_slope(2.0)
-    0.002
-    """
-    return _SMALLEST_SLOPE * min(scale, _SCALE_LIMIT)
 
 
 def root_of_rising(function: Callable[[float], float], low: float, high: float, guess: float) -> float:

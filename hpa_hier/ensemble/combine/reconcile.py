@@ -10,30 +10,40 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from hpa_hier.data.labels.table import Targets
+from hpa_hier.ensemble.combine.aggregate import fill_from_children
 from hpa_hier.metrics.arrays import Bools, Floats, Order
 from hpa_hier.taxonomy import Taxonomy
 
 
 class Reconciler(ABC):
-    """A fitted rule. A new one is a class like this and a row in `RECONCILERS`."""
+    """A fitted rule. A new one is a class like this in a file of its own, and a row in `rules.RECONCILERS`."""
 
     name: ClassVar[str]
+    filling: ClassVar[str]  # what a group that no member answers for gets, for `explain`
 
     @classmethod
     @abstractmethod
-    def fit(cls, raw: Floats, answered: Bools, targets: Targets, taxonomy: Taxonomy) -> Self:
+    def fit(cls, probs: Floats, answered: Bools, targets: Targets, taxonomy: Taxonomy) -> Self:
         """Fit the rule.
 
         Args:
-            raw: (B, N) after aggregation, groups that nobody answers for filled from their children.
-            answered: (N,) or (B, N) which nodes some member answers for.
+            probs: (B, N) after aggregation; anything in [0, 1] where nobody answers.
+            answered: (N,) or (B, N) which nodes some member answers for; False for groups alone.
             targets: (B, N).
             taxonomy: the label tree; its nodes are the columns.
         """
 
     @abstractmethod
+    def fill(self, probs: Floats, answered: Bools) -> Floats:
+        """Return probabilities (B, N) in which groups that nobody answers for follow from the nodes below them."""
+
+    @abstractmethod
     def apply(self, raw: Floats, answered: Bools) -> Floats:
-        """Return coherent probabilities (B, N), each row on its own."""
+        """Return coherent probabilities (B, N) of filled ones, each row on its own."""
+
+    def describe(self, raw: Floats, answered: Bools, taxonomy: Taxonomy, node: str) -> str:
+        """Describe what became of a node of one sample, raw (1, N), beyond lifting; "" where nothing did."""
+        return ""
 
     def to_json(self, taxonomy: Taxonomy) -> dict[str, Any]:
         """Return what the rule was fitted to, by names; nothing where it only follows the taxonomy."""
@@ -50,12 +60,18 @@ class Lift(Reconciler):
     """Raise every group to the largest probability among its children; order as taxonomy.bottom_up."""
 
     name: ClassVar[str] = "lift"
+    filling: ClassVar[str] = "the largest of its children"
+
     order: Order
 
     @classmethod
-    def fit(cls, raw: Floats, answered: Bools, targets: Targets, taxonomy: Taxonomy) -> Self:
+    def fit(cls, probs: Floats, answered: Bools, targets: Targets, taxonomy: Taxonomy) -> Self:
         """There is nothing to fit."""
         return cls(taxonomy.bottom_up)
+
+    def fill(self, probs: Floats, answered: Bools) -> Floats:
+        """Return probabilities with the largest child's for groups that nobody answers for."""
+        return fill_from_children(probs, answered, self.order)
 
     def apply(self, raw: Floats, answered: Bools) -> Floats:
         """Return lifted probabilities."""
@@ -65,9 +81,6 @@ class Lift(Reconciler):
     def from_json(cls, kept: Mapping[str, Any], taxonomy: Taxonomy) -> Self:
         """Return the rule of a taxonomy."""
         return cls(taxonomy.bottom_up)
-
-
-RECONCILERS: dict[str, type[Reconciler]] = {rule.name: rule for rule in (Lift,)}
 
 
 def lift(probs: Floats, order: Order) -> Floats:

@@ -10,8 +10,11 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from hpa_hier.data.labels.table import Targets
+from hpa_hier.ensemble.calibrate.beta import Beta
 from hpa_hier.ensemble.calibrate.calibration import Calibration, Uncalibrated
+from hpa_hier.ensemble.calibrate.isotonic import Isotonic
 from hpa_hier.ensemble.calibrate.platt import Platt
+from hpa_hier.ensemble.calibrate.temperature import QUIETEST, Temperature
 
 often = settings(max_examples=200, deadline=None)
 
@@ -81,7 +84,21 @@ def test_what_is_not_known_does_not_count():
 def test_a_member_that_is_wrong_is_flattened_but_not_turned_round():
     logits, present, known = drawn(5)
     fitted = platt(("a", "b"), logits, ~present, known, shrink=0.0)
-    assert fitted.slope == pytest.approx([1e-3, 1e-3])
+    assert fitted.slope * np.sqrt(logits.var(axis=0).mean()) == pytest.approx([QUIETEST, QUIETEST])
+
+
+@pytest.mark.parametrize("rule", [Temperature, Platt, Isotonic, Beta])
+@pytest.mark.parametrize("wrong", [False, True])
+def test_how_loud_a_member_is_changes_nothing_about_its_calibrated_logits(rule: type[Calibration], wrong: bool) -> None:
+    logits, present, known = drawn(7)
+    targets = Targets(present != wrong, known)
+    plain = rule.fit(("a", "b"), logits, targets, 50.0).apply(logits)
+    in_order = np.take_along_axis(plain, np.argsort(logits, axis=0), axis=0)
+    assert np.diff(in_order, axis=0).min() >= 0
+    assert (in_order[-1] > in_order[0]).all()
+    for loud in (1e-3, 7.0, 1e4):
+        again = rule.fit(("a", "b"), logits * loud, targets, 50.0).apply(logits * loud)
+        assert again == pytest.approx(plain, rel=1e-5, abs=1e-6)
 
 
 def test_a_node_that_is_not_known_at_all_changes_nothing_for_the_others():
