@@ -124,6 +124,8 @@ def _fit(options: argparse.Namespace) -> int:
         fewest = f"fewer than {run.recipe.ensemble.small_class_positives} positives"
         print(f"  {small} of {len(limits.nodes)} nodes have {fewest}: prevalence thresholds for them instead of f1")
     print(f"  {describe_acceptance(ensemble)}")
+    if told := ensemble.decision.describe():
+        print(f"  {told}")
     if flat is not None:
         print(f"  flat baseline, fitted alike: {', '.join(member.name for member in flat.members)}")
         if len(flat.members) != len(ensemble.members):

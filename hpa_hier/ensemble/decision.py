@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -12,7 +12,8 @@ from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.decide.rule import ThresholdOptions
 from hpa_hier.ensemble.decide.safe import SafeAnswers, SafeRule
 from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS
-from hpa_hier.ensemble.decide.thresholds import Thresholds, fit_thresholds
+from hpa_hier.ensemble.decide.thresholds import HALF, NEVER, Thresholds, fit_thresholds
+from hpa_hier.ensemble.decide.told_apart import find_told_apart, ranking_p_values
 from hpa_hier.ensemble.rules import choose
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.settings.recipe import EnsembleSettings
@@ -31,7 +32,13 @@ class Decision:
 
     @classmethod
     def fit(
-        cls, probs: Floats, targets: Targets, taxonomy: Taxonomy, settings: EnsembleSettings, units: Units | None = None
+        cls,
+        probs: Floats,
+        targets: Targets,
+        taxonomy: Taxonomy,
+        settings: EnsembleSettings,
+        units: Units | None = None,
+        fold: NDArray[np.intp] | None = None,
     ) -> Self:
         """Fit on probabilities that were not fitted on the same samples.
 
@@ -41,6 +48,7 @@ class Decision:
             taxonomy: the label tree.
             settings: the rule, its options, and the precision of safe answers.
             units: (B,) numbers of what is resampled whole for thresholds' intervals; None: each sample alone.
+            fold: (B,) which fit a sample's probabilities are from; None: all are from one.
 
         Raises:
             UserError: a rule is unknown, or a threshold set by hand is for no node.
@@ -48,11 +56,39 @@ class Decision:
         options = ThresholdOptions(settings.fixed_threshold, settings.small_class_positives, settings.bootstrap)
         rule = choose(THRESHOLDS, settings.thresholds, "thresholds")
         fitted = fit_thresholds(rule, taxonomy.nodes, probs, targets, options, units)
-        thresholds = fitted.set_by_hand(settings.hand_thresholds)
-        present = taxonomy.close(thresholds.apply(probs))
-        return cls(taxonomy, thresholds, SafeRule.fit(probs, targets, present, taxonomy, settings.safe_precision))
+        told_apart = find_told_apart(ranking_p_values(probs, targets, fold))
+        thresholds = fitted.raise_where_unfounded(told_apart).set_by_hand(settings.hand_thresholds)
+        decision = cls(taxonomy, thresholds, SafeRule(np.full(len(taxonomy.nodes), np.inf)))
+        present = decision.call(probs)
+        return replace(decision, safe=SafeRule.fit(probs, targets, present, taxonomy, settings.safe_precision))
 
     def decide(self, probs: Floats) -> tuple[Bools, SafeAnswers]:
         """Decide for probabilities (B, N): labels, closed under the tree under any thresholds, and safe answers."""
-        present = self.taxonomy.close(self.thresholds.apply(probs))
+        present = self.call(probs)
         return present, self.safe.answer(probs, present, self.taxonomy)
+
+    def call(self, probs: Floats) -> Bools:
+        """Call nodes present, (B, N): those that reach their thresholds, and all above.
+
+        Nothing is present in a sample in which only nodes that are not told apart reach theirs.
+        """
+        reached = self.thresholds.apply(probs)
+        if self.thresholds.doubtful.any():
+            founded = reached & ~self.thresholds.doubtful
+            founded[:, [self.taxonomy.column[node] for node in self.taxonomy.virtual]] = False
+            reached &= founded.any(axis=1, keepdims=True)
+        return self.taxonomy.close(reached)
+
+    def describe(self) -> str:
+        """Describe in one sentence how many leaves are told apart; "" where all are."""
+        rules = dict(zip(self.thresholds.nodes, self.thresholds.rules, strict=True))
+        leaves = [rules[leaf] for leaf in self.taxonomy.leaves]
+        unseen, doubtful = leaves.count(NEVER), leaves.count(HALF)
+        notes = (
+            [f"{unseen} had no positive to fit on and {'is' if unseen == 1 else 'are'} never called"] if unseen else []
+        )
+        if doubtful:
+            verb = "is" if doubtful == 1 else "are"
+            notes.append(f"{doubtful} {verb} ranked no better than by chance and called only above 0.5")
+        told = f"{len(leaves) - unseen - doubtful} of {len(leaves)} classes are told apart"
+        return f"{told}: {'; '.join(notes)}" if notes else ""

@@ -61,15 +61,18 @@ def cross_fit(data: FitData, taxonomy: Taxonomy, settings: EnsembleSettings) -> 
     check_nodes(data.members, taxonomy)
     combiner, units = Combiner.fit(data, taxonomy, settings), number_units(data.units)
     folds = min(settings.folds, len(data.truth.ids) // _FEWEST, len(np.unique(units)))
-    out_of_fold = _predict_out_of_fold(data, folds, taxonomy, settings) if folds >= 2 else None
+    fold = assign_folds(data.truth.present, data.units, folds) if folds >= 2 else None
+    out_of_fold = _predict_out_of_fold(data, fold, taxonomy, settings) if fold is not None else None
     probs = out_of_fold.probs if out_of_fold else combiner.probs(data.members, data.available)[1]
-    decision = Decision.fit(probs, data.truth.targets, taxonomy, settings, units)
+    decision = Decision.fit(probs, data.truth.targets, taxonomy, settings, units, fold)
     members = tuple(EnsembleMember(scores.name) for scores in data.members)
     return Ensemble(taxonomy, members, combiner, decision), out_of_fold
 
 
-def _predict_out_of_fold(data: FitData, folds: int, taxonomy: Taxonomy, settings: EnsembleSettings) -> OutOfFold:
-    fold = assign_folds(data.truth.present, data.units, folds)
+def _predict_out_of_fold(
+    data: FitData, fold: NDArray[np.intp], taxonomy: Taxonomy, settings: EnsembleSettings
+) -> OutOfFold:
+    folds = int(fold.max()) + 1
     probs = np.empty(data.truth.present.shape)
     for k in range(folds):
         combiner, rest = Combiner.fit(data.rows(fold != k), taxonomy, settings), data.rows(fold == k)
@@ -78,7 +81,7 @@ def _predict_out_of_fold(data: FitData, folds: int, taxonomy: Taxonomy, settings
     without_intervals = settings.model_copy(update={"bootstrap": 0})
     for k in range(folds):
         targets = data.rows(fold != k).truth.targets
-        decision = Decision.fit(probs[fold != k], targets, taxonomy, without_intervals)
+        decision = Decision.fit(probs[fold != k], targets, taxonomy, without_intervals, fold=fold[fold != k])
         present[fold == k] = decision.decide(probs[fold == k])[0]
     return OutOfFold(data.truth, data.units, fold, probs, present)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.special import expit
 
+from hpa_hier.ensemble.decide.safe import UNSURE
+from hpa_hier.ensemble.decide.thresholds import HALF, NEVER
 from hpa_hier.ensemble.ensemble import Ensemble, Prediction
 from hpa_hier.ensemble.scores.scores import Scores, align
 from hpa_hier.metrics.arrays import Bools
@@ -62,11 +64,16 @@ def _describe_answer(ensemble: Ensemble, prediction: Prediction) -> str:
         return f"answer     {', '.join(answer)}"
     real = taxonomy.without_virtual.nodes
     groups = [node for node in real if present[taxonomy.column[node]] and not taxonomy.is_leaf(node)]
-    best = max(taxonomy.leaves, key=lambda leaf: prediction.probs[0, taxonomy.column[leaf]])
-    reached = (
-        f"no leaf reaches its threshold, but {', '.join(groups)} does" if groups else "nothing reaches its threshold"
-    )
-    return f"answer     {reached}; nearest leaf: {best}"
+    if not groups:
+        some = (prediction.probs[0] >= prediction.thresholds).any()
+        what = "only nodes that are not told apart reach their thresholds" if some else "nothing reaches its threshold"
+        return f"answer     {UNSURE}: {what}; nearest leaf: {_nearest_leaf(taxonomy, prediction)}"
+    reached = f"no leaf reaches its threshold, but {', '.join(groups)} does"
+    return f"answer     {reached}; nearest leaf: {_nearest_leaf(taxonomy, prediction)}"
+
+
+def _nearest_leaf(taxonomy: Taxonomy, prediction: Prediction) -> str:
+    return max(taxonomy.leaves, key=lambda leaf: prediction.probs[0, taxonomy.column[leaf]])
 
 
 def _draw_tree(ensemble: Ensemble, prediction: Prediction, answered: Bools) -> list[str]:
@@ -85,7 +92,7 @@ def _draw_tree(ensemble: Ensemble, prediction: Prediction, answered: Bools) -> l
         low, high = ensemble.thresholds.low[j], ensemble.thresholds.high[j]
         interval = "" if np.isnan(low) or ensemble.thresholds.rules[j] == "fixed" else f" ({low:.2f}..{high:.2f})"
         numbers = f"{prediction.raw[0, j]:>8.3f}  {prediction.probs[0, j]:>8.3f}"
-        needs = f"≥ {prediction.thresholds[j]:.3f}{interval}"
+        needs = NEVER if ensemble.thresholds.rules[j] == NEVER else f"≥ {prediction.thresholds[j]:.3f}{interval}"
         notes = "; ".join(_describe_changes(ensemble, prediction, answered, node))
         lines.append(f"{row.lines + mark + ' ' + node:<{width}}  {numbers}    {needs:<21} {notes}".rstrip())
     lines.append(f"● present, ○ not; together: {ensemble.combiner.aggregate.summary}; needs: threshold (its interval)")
@@ -97,6 +104,10 @@ def _describe_changes(ensemble: Ensemble, prediction: Prediction, answered: Bool
     taxonomy, reconciler = ensemble.taxonomy, ensemble.combiner.reconciler
     j = taxonomy.column[node]
     raw, prob, present = prediction.raw[0], prediction.probs[0], prediction.present[0]
+    if ensemble.thresholds.rules[j] == NEVER:
+        yield "no positive to fit on"
+    if ensemble.thresholds.rules[j] == HALF:
+        yield "not told apart"
     if not answered[j]:
         yield f"no member answers: {reconciler.filling}"
     raising = [child for child in taxonomy.children(node) if prob[taxonomy.column[child]] == prob[j] > raw[j]]
@@ -124,10 +135,9 @@ def _member_lines(
         j = taxonomy.column[node]
         verdict = "present" if prediction.present[0, j] else "not present"
         rule, positives = ensemble.thresholds.rules[j], ensemble.thresholds.positives[j]
-        lines.append(
-            f"{node}: {prediction.probs[0, j]:.3f}, needs {prediction.thresholds[j]:.3f} "
-            f"({rule}, fitted on {positives:,} positives): {verdict}"
-        )
+        needs = "never called" if rule == NEVER else f"needs {prediction.thresholds[j]:.3f}"
+        fitted = f"({rule}, fitted on {positives:,} positives)"
+        lines.append(f"{node}: {prediction.probs[0, j]:.3f}, {needs} {fitted}: {verdict}")
         if not answered[j]:
             lines.append(f"    no member answers; {ensemble.combiner.reconciler.filling}")
         for row in map(int, np.flatnonzero(covers[:, j])):

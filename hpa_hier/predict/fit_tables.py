@@ -75,6 +75,7 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         *(f"  {count:,} {what} and were not used" for count, what in unused if count),
         f"  {accepted.verdict.describe()}",
         *([f"  {reached}"] if reached else []),
+        *([f"  {told}"] if (told := accepted.ensemble.decision.describe()) else []),
     ]
 
 

@@ -63,7 +63,8 @@ class Tables:
             probs: (B, N) of the nodes that can be an answer.
         """
         for (sample, one), lacking, row in zip(samples, filled, probs, strict=True):
-            words = (sample, "|".join(one.labels), "|".join(one.groups), one.fallback, "|".join(lacking))
+            labels = "|".join(one.labels) if one.labels or one.groups else UNSURE
+            words = (sample, labels, "|".join(one.groups), one.fallback, "|".join(lacking))
             numbers = [f"{prob:.6f}" for prob in row]
             self._predictions.writerow([*map(safe_cell, (*words, one.safe or UNSURE)), *numbers])
             self._submission.writerow([sample, " ".join(one.submitted)])

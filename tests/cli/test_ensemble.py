@@ -404,9 +404,9 @@ def test_an_open_group_without_a_leaf_below_it_is_submitted_by_its_label(tmp_pat
     scores = Scores("leaf", ("a", "b"), taxonomy.nodes, np.array([[9.0, -9, -9], [-9, -9, -9]]))
     from hpa_hier.ensemble.scores.scores import Truth
 
-    nothing = np.zeros((2, 3), bool)
+    vesicles, known = np.array([[True, False, False], [False] * 3]), np.ones((2, 3), bool)
     plain = EnsembleSettings(calibrate="none", aggregate="mean", refine=False, thresholds="fixed")
-    ensemble = fit([scores], Truth(scores.ids, nothing, ~nothing), taxonomy, plain)
+    ensemble = fit([scores], Truth(scores.ids, vesicles, known), taxonomy, plain)
     with open_tables(tmp_path, taxonomy) as tables:
         answers = Answers(ensemble, ensemble.predict([scores]), (scores,), ((), ()))
         tables.add(answers, answers.filled, answers.probs)

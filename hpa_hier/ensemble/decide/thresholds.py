@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from hpa_hier.metrics.bootstrap import resamples
 from hpa_hier.metrics.ranking import Ranked
 
 INTERVAL = (0.025, 0.975)  # quantiles of a threshold's bootstrap interval
+NEVER: Final = "never"  # as a rule: there was no positive to fit on, so no probability is high enough
+HALF: Final = "half"  # as a rule: the node is not told apart, so it must be likelier than not
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Thresholds:
 
     nodes: tuple[str, ...]  # N node names
     values: Floats  # (N,) in [0, 1], or the next number above 1 where nothing may be present
-    rules: tuple[str, ...]  # the rule behind each value: a row of `THRESHOLDS`, prevalence or hand
+    rules: tuple[str, ...]  # the rule behind each value: a row of `THRESHOLDS`, prevalence, never, half or hand
     low: Floats  # (N,) lower end of the bootstrap interval; NaN where none was drawn
     high: Floats  # (N,) upper end
     positives: NDArray[np.int64]  # (N,) samples that carry the node, where the values were fitted
@@ -51,6 +53,27 @@ class Thresholds:
 
         rules = tuple(str(row["rule"]) for row in kept.values())
         return cls(tuple(kept), column("value"), rules, column("low"), column("high"), column("positives").astype(int))
+
+    @property
+    def doubtful(self) -> Bools:
+        """Which nodes are not told apart, (N,)."""
+        return np.array([rule == HALF for rule in self.rules])
+
+    def raise_where_unfounded(self, told_apart: Bools) -> Self:
+        """Raise the thresholds of nodes of which the samples say too little.
+
+        A node without positives is never present. One that is ranked no better than by chance is present only where it
+        is likelier than not: the threshold of largest F1 calls such a node in every sample. A `fixed` one is kept.
+
+        Args:
+            told_apart: (N,) whether a node is ranked better than by chance.
+        """
+        never = self.positives == 0
+        half = ~told_apart & ~never & np.array([rule != "fixed" for rule in self.rules])
+        values = np.where(never, np.nextafter(1.0, 2.0), np.where(half, np.maximum(self.values, 0.5), self.values))
+        rules = np.where(never, NEVER, np.where(half, HALF, self.rules)).tolist()
+        low, high = (np.where(never | half, np.nan, bound) for bound in (self.low, self.high))
+        return replace(self, values=values, rules=tuple(rules), low=low, high=high)
 
     def set_by_hand(self, values: Mapping[str, float]) -> Self:
         """Put values set by hand, node → threshold in (0, 1), in the place of fitted ones; they have no interval.
