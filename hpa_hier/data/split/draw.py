@@ -13,7 +13,7 @@ def draw_test_part(
     """Draw units at random until the test part has its share, then exchange units only for classes that are missing.
 
     A class that `others` + 1 units carry has at least one of them in the test part and `others` outside; of a rarer
-    class at least one is outside, so that it can be learnt. A unit that is exchanged is drawn among those that help
+    class at least one is outside, so that it can be learnt, unless the test part would be empty. A unit that is exchanged is drawn among those that help
     and that no other class needs where they are. Label counts of the test part then vary as those of a random sample
     do: nothing fitted on the other parts knows them.
 
@@ -41,6 +41,8 @@ def draw_test_part(
         _supply(carried, side, classes, label, rng)
     _supply(carried, side, least, -1, rng)
     _restore_size(carried, sizes, share, side, least, rng)
+    if not (side == _TEST).any():  # each unit has a class of its own, which is tested or learnt
+        side = _draw_to_size(sizes, share, rng)
     return np.asarray(side == _TEST)
 
 
