@@ -185,6 +185,8 @@ class Run:
             remedies.append("--config few_images (bundled weights, folds, few networks)")
         elif not self.split.fold_count:
             remedies.append(f"folds (--folds {FEW_FOLDS})")
+        if max(self.image_counts.learning.values()) < 2 and training.backbone != "mlp":
+            remedies.insert(0, "the bundled ensemble untrained (ensemble predict --run pretrained)")
         return tuple(describe_scarcity(self.image_counts, remedies))
 
     @cached_property
