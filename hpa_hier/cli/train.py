@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     own = {"data.pack": "data", "run": "run", "training.weights": "weights"}
     given = [(key, flag, getattr(flags, flag)) for key, flag in own.items()]
     typed = {_change(key, text): f"--{flag} {text!r}" for key, flag, text in given if text is not None}
-    folds = [f"split.folds={flags.folds}", f"training.folds={flags.folds}"] if flags.folds else []
+    folds = [f"split.folds={flags.folds}", f"training.folds={flags.folds}"] if flags.folds is not None else []
     sets = [*folds, *flags.sets, *typed, *_initial_weights(flags)]
     try:
         recipe = load_recipe(flags.config, sets)
@@ -80,8 +80,8 @@ def parser() -> Parser:
     count, jobs_help = whole_number(1), "with --all: members trained at a time (default: one per GPU or core)"
     how.add_argument("--jobs", type=count, metavar="N", help=jobs_help)
     how.add_argument("--threads", type=count, default=1, metavar="N", help="CPU threads per member (default: 1)")
-    folds_help = "train K networks, each without one of K folds; averaged at inference"
-    how.add_argument("--folds", type=whole_number(2, 20), metavar="K", help=folds_help)
+    folds_help = "train K networks, each without one of K folds; averaged at inference (default: by the recipe or size)"
+    how.add_argument("--folds", type=whole_number(0, 20), metavar="K", help=folds_help)
     how.add_argument("--weights", metavar="FILE", help="safetensors file that initialises the backbone")
     init_help = "initialise from the bundled model, of simulated cells only, or from nothing (default: the recipe's)"
     how.add_argument("--init", choices=("pretrained", "none"), help=init_help)

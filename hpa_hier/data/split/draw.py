@@ -13,9 +13,9 @@ def draw_test_part(
     """Draw units at random until the test part has its share, then exchange units only for classes that are missing.
 
     A class that `others` + 1 units carry has at least one of them in the test part and `others` outside; of a rarer
-    class at least one is outside, so that it can be learnt, unless the test part would be empty. A unit that is exchanged is drawn among those that help
-    and that no other class needs where they are. Label counts of the test part then vary as those of a random sample
-    do: nothing fitted on the other parts knows them.
+    class at least one is outside, so that it can be learnt, unless the test part would be empty. A unit that is
+    exchanged is drawn among those that help and that no other class needs where they are. Label counts of the test part
+    then vary as those of a random sample do: nothing fitted on the other parts knows them.
 
     Args:
         carried: (U, L) bool, which of L labels each of U units carries; a unit, such as an antibody, stays whole.
