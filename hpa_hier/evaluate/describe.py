@@ -89,10 +89,21 @@ def format_duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
+def system_columns(results: Results) -> dict[str, str]:
+    """Return the systems to show beside each other, by name in results, with their headings.
+
+    Where the flat ensemble answers, it is shown once.
+    """
+    there = {name: SYSTEMS[name] for name in SYSTEMS if name == "ensemble" or name in results.headline[0].others}
+    if results.scope.uses_baseline:
+        there["ensemble"] = there.pop("baseline")
+    return there
+
+
 def results_table(results: Results) -> str:
     """Lay the metrics out for a terminal, with what they were measured on above them."""
-    systems = [name for name in SYSTEMS if name == "ensemble" or name in results.headline[0].others]
-    rows = [["", *(SYSTEMS[name] for name in systems)]]
+    systems = system_columns(results)
+    rows = [["", *systems.values()]]
     for row in [*results.headline, *(row for level in results.levels for row in (level.f1, level.ap, level.top))]:
         estimates = [row.ensemble if name == "ensemble" else row.others[name].estimate for name in systems]
         rows.append([row.name, *(format_estimate(one, digits=row.digits) for one in estimates)])

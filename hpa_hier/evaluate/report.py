@@ -145,7 +145,7 @@ def render(name: str, data: ReportData, figures: Mapping[ReportFigure, Figure], 
         right=opening.right_shares(results),
         trust=opening.describe_trust(results),
         comparison=opening.describe_comparison(results),
-        systems=[name for name in describe.SYSTEMS if name in evaluation.systems],
+        systems=describe.system_columns(results),
         tree=[branch(taxonomy, node, rows) for node in taxonomy.nodes if taxonomy.node(node).home is None],
         classes=leaves_by_support(results.nodes),
         pairs=leaf_cooccurrence(evaluation).frequent_pairs(),
@@ -224,7 +224,6 @@ def _environment() -> jinja2.Environment:
     }
     environment.globals |= {
         "version": __version__,
-        "system_names": describe.SYSTEMS,
         "stains": STAINS,
         "sections": SECTIONS,
         "themes": {

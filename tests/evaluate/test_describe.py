@@ -54,6 +54,12 @@ def test_the_table_has_a_row_for_each_metric_in_straight_columns(results):
     assert "no positives, left out of means over classes" in lines[-1]
 
 
+def test_where_the_flat_ensemble_answers_it_is_shown_once(results):
+    fell_back = replace(results, scope=replace(results.scope, uses_baseline=True))
+    heading = results_table(fell_back).splitlines()[1]
+    assert " ".join(heading.split()) == "flat ensemble always the same labels"
+
+
 def test_a_run_without_baselines_has_no_columns_for_them(results):
     rows = tuple(replace(row, others={}) for row in results.headline)
     levels = tuple(

@@ -284,6 +284,18 @@ def test_sides_of_different_size_are_called_unmatched(run, tmp_path, page):
     assert "of as many networks" not in text
 
 
+def test_where_the_flat_ensemble_answers_the_page_shows_it_once_and_says_so_in_the_comparison(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    facts = read_json(copy / "ensemble" / "evaluation.json")
+    fell_back = {"members": facts["flat_members"], "acceptance": {"decided": False, "accepted": False, "why": "a test"}}
+    write_json(copy / "ensemble" / "evaluation.json", facts | fell_back)
+    page = Page(write(copy))
+    assert "metric flat ensemble always the same labels macro F1" in page.text
+    assert "hierarchical ensemble minus" not in page.text
+    assert "holds no flat ensemble" not in page.text
+    assert page.text.index("a test.") > page.text.index("Labels that occur together")
+
+
 def test_a_run_without_a_flat_baseline_says_what_is_missing(tmp_path):
     page = Page(write(make_run(tmp_path, count=120, size=16, flat=False)))
     assert "holds no flat ensemble" in page.text
