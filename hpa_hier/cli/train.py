@@ -151,6 +151,9 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str], r
 
     if not recipe.members:
         raise UserError("--all: the recipe lists no members; add some under `members`, or name one with --level")
+    from hpa_hier.training.start_from import training_order
+
+    order = training_order(recipe)
     opened = start_run(recipe, named=bool(flags.config))  # once, before several would each simulate the demo cells
     _print_scarcity(opened)
     if opened.roster.left_out:
@@ -159,8 +162,9 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str], r
         raise UserError("--all: no member is left to train; add one with a level or a group to `members`")
     from hpa_hier.training.side_by_side import Job, train_side_by_side
 
-    logs = {name: opened.member_folder(name) / "train.log" for name in opened.roster.trained}
-    jobs = [Job(name, flags.config, tuple(sets), flags.restart, flags.threads, log) for name, log in logs.items()]
+    logs = {name: opened.member_folder(name) / "train.log" for name in order if name in opened.roster.trained}
+    options = (flags.config, tuple(sets), flags.restart, flags.threads)
+    jobs = [Job(name, *options, log, after=order[name]) for name, log in logs.items()]
     statuses = train_side_by_side(jobs, _slots(flags)).values()
     if EXIT_INTERRUPTED in statuses or len(statuses) < len(jobs):
         print(f"stopped, everything is saved. To resume: {resume}", file=sys.stderr)

@@ -9,7 +9,7 @@ from hpa_hier.models.backbones.create import Backbone, build_backbone
 from hpa_hier.models.backbones.mlp import Mlp, dense_layers
 from hpa_hier.models.heads.ancestry import Ancestry
 from hpa_hier.models.heads.build import HeadData, build_head
-from hpa_hier.models.heads.head import Head
+from hpa_hier.models.heads.head import Flat, Head
 from hpa_hier.models.network import Averaged, Network, Normalise, Standardise
 from hpa_hier.runs.manifest import Manifest, training_settings
 from hpa_hier.settings.training import TrainingSettings
@@ -18,14 +18,20 @@ from hpa_hier.settings.training import TrainingSettings
 def add_head(settings: TrainingSettings, backbone: Backbone, data: HeadData, normalise: Normalise) -> Network:
     """Put a backbone, dense layers and a new head together, all to be trained."""
     width = settings.dense[-1] if settings.dense else backbone.features
-    head = build_head(settings, width, data)
-    return Network(backbone.module, head, normalise, dense_layers(backbone.features, settings.dense))
+    head, top = build_head(settings, width, data), dense_layers(backbone.features, settings.dense)
+    return Network(backbone.module, head, normalise, top, _auxiliary_head(settings, width, data))
+
+
+def _auxiliary_head(settings: TrainingSettings, features: int, data: HeadData) -> Flat | None:
+    guess = data.auxiliary_guess
+    return None if guess is None else Flat(features, guess, settings.dropout)
 
 
 def build_on_features(settings: TrainingSettings, features: int, data: HeadData, normalise: Standardise) -> Network:
     """Build what is trained above a frozen backbone: hidden layers and a head on its standardised features."""
     mlp = Mlp(features, settings.mlp)
-    return Network(mlp, build_head(settings, mlp.num_features, data), normalise)
+    width = mlp.num_features
+    return Network(mlp, build_head(settings, width, data), normalise, auxiliary=_auxiliary_head(settings, width, data))
 
 
 def build_network(manifest: Manifest) -> Head:

@@ -65,13 +65,22 @@ class Network(Head):
         head: (B, G), or what `top` makes of it, → (B, n) logits.
         normalise: samples, and a gain of each channel or None → float32.
         top: new layers that learn at the head's rate; None: none.
+        auxiliary: a second head of m nodes, which is trained and never answers; None: none.
     """
 
-    def __init__(self, backbone: nn.Module, head: Head, normalise: Normalise, top: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: Head,
+        normalise: Normalise,
+        top: nn.Module | None = None,
+        auxiliary: Head | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.top = top or nn.Identity()
         self.head = head
+        self.auxiliary = auxiliary
         self.normalise = normalise
         self.register_state_dict_post_hook(_move_statistics_up)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_move_statistics_down)  # type: ignore[no-untyped-call]
@@ -90,11 +99,13 @@ class Network(Head):
         return self.head.answers(logits)
 
     def training_logits(self, samples: Tensor, gain: Tensor | None = None, *, first_stage: bool = False) -> Tensor:
-        """Turn samples into the float32 logits that a training step's loss takes."""
-        return self.head.training_logits(self.features(samples, gain), first_stage=first_stage).float()
+        """Turn samples into the (B, n + m) float32 logits that a training step's loss takes."""
+        features = self.features(samples, gain)
+        logits = self.head.training_logits(features, first_stage=first_stage).float()
+        return logits if self.auxiliary is None else torch.cat([logits, self.auxiliary(features).float()], dim=1)
 
     def training_targets(self, present: Tensor, known: Tensor, *, first_stage: bool = False) -> tuple[Tensor, Tensor]:
-        """Turn (B, n) closed targets, and what of them is known, into those of `training_logits`."""
+        """Turn (B, n + m) closed targets, and what of them is known, into those of `training_logits`."""
         return self.head.training_targets(present, known, first_stage=first_stage)
 
     def final_features(self, samples: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class Manifest(BaseModel):
     pack_digest: str
     split_digest: str
     settings: dict[str, object]  # training settings as they were merged
-    weights_sha256: str | None  # of the file given with --weights
+    weights_sha256: str | None  # of the file that the backbone started from: --weights, or another member's
     parameters: int
     images_seen: int
     steps: int

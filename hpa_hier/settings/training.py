@@ -114,6 +114,9 @@ class TrainingSettings(Settings):
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8,64}$")] | None = setting(
         None, "checksum of that file, or at least its first 8 digits; training stops where the file has another"
     )
+    start_from: str | None = setting(
+        None, "name of another member of the run, trained before, whose backbone's weights are the first ones here"
+    )
     width: Positive = setting(32, "small_cnn: channels of the first stage", "channels")
     pooling: Literal["own", "average", "max", "avg_max", "gem", "attention", "spp"] = setting(
         "own", "pooling before the head: the backbone's own, or another; spp: spatial pyramid"
@@ -148,6 +151,9 @@ class TrainingSettings(Settings):
     )
     balance_target: Fraction = setting(0.01, "all but repeat: what each class is lifted to", "share of the images")
     balance_bound: float = setting(0.15, "cooccurrence, weighted: largest growth of a common class", "share", ge=0)
+    auxiliary: float = setting(
+        0.0, "weight of the leaves that a member does not answer for and learns beside its own; 0: none", ge=0
+    )
     balance_most: int = setting(32, "cooccurrence, weighted: most repeats of an image", "times", ge=1, le=1000)
     epochs: Positive = setting(30, "passes over the training images", "epochs")
     max_steps: Count = setting(0, "optimiser steps; 0: as many as the epochs hold", "steps")
@@ -193,6 +199,9 @@ class TrainingSettings(Settings):
             raise ValueError("loss 'class_weighted' needs class_weights, as {Nucleoplasm: 0.5, Endosomes: 8}")
         if self.weights_sha256 and not self.weights:
             raise ValueError("weights_sha256 is that of the file in training.weights; name it, or leave both out")
+        if self.start_from and (self.weights or self.pretrained):
+            given = "weights" if self.weights else "pretrained"
+            raise ValueError(f"start_from and {given} both give the backbone's first weights; leave one of them out")
         return self
 
     @model_validator(mode="after")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.models.heads.ancestry import Ancestry
 from hpa_hier.models.heads.arcface import arcface
 from hpa_hier.models.heads.build import HeadData
-from hpa_hier.models.losses.loss import Loss, LossData
+from hpa_hier.models.losses.loss import Loss, LossData, with_auxiliary
 from hpa_hier.models.losses.table import LOSSES
 from hpa_hier.models.network import Network, Normalise, Standardise
 from hpa_hier.runs.manifest import HISTORY
 from hpa_hier.runs.run import Part
-from hpa_hier.settings.training import ArcfaceSettings
+from hpa_hier.settings.training import ArcfaceSettings, TrainingSettings
 from hpa_hier.training.batches.frozen import cached_features
 from hpa_hier.training.batches.images import Augmentation, AugmentedImages
 from hpa_hier.training.batches.order import PartBatches, PartReader, Read, TrainingBatches
@@ -74,10 +74,17 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     balance = (settings.balance, settings.balance_target, settings.balance_bound, settings.balance_most)
     factors = balance_factors(train.present, *balance)
     ancestry = Ancestry.from_names(plan.nodes, plan.parents)
-    rule, data = LOSSES[settings.loss], _loss_data(plan, train, factors, ancestry)
+    rule, data = LOSSES[settings.loss], _loss_data(settings, plan.nodes, train, factors, ancestry)
+    training_loss = watched_loss = rule.make(data)
     shown = antibody_part(train, pack.groups) if settings.head == "arcface" else train
     remembered = (shown.present.shape[1], len(train)) if settings.head == "arcface" else (0, 0)
     head_data = HeadData(ancestry, rule.first_guess(data).numpy(), *remembered)
+    if plan.auxiliary:
+        others = plan.run.part("train", plan.auxiliary, plan.carry)
+        other_data = _loss_data(settings, plan.auxiliary, others, factors, Ancestry.from_names(plan.auxiliary, {}))
+        training_loss = with_auxiliary(watched_loss, rule.make(other_data), settings.auxiliary, len(plan.nodes))
+        head_data = replace(head_data, auxiliary_guess=rule.first_guess(other_data).numpy())
+        shown = plan.run.part("train", (*plan.nodes, *plan.auxiliary), plan.carry)
     network, trained, read = _networks(plan, train, head_data, device, first=not checkpoint)
     reader = PartReader(read, shown)
     if isinstance(pack, ImagePack) and not settings.frozen:
@@ -89,7 +96,6 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     if checkpoint:
         history.load_state_dict(checkpoint[history.state_key])
     callbacks: list[pl.Callback] = [MovingAverage(settings.ema)] if settings.ema else []
-    training_loss = watched_loss = rule.make(data)
     if settings.head == "arcface":
         callbacks.append(Bank(train, read))
         training_loss = _antibody_loss(settings.arcface)
@@ -97,16 +103,18 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     return Assembly(network, read, module, batches, watched, length, history, (*callbacks, history))
 
 
-def _loss_data(plan: Plan, train: Part, factors: np.ndarray, ancestry: Ancestry) -> LossData:
-    """Return what the recipe's loss may look at: numbers, weights, and the training part's counts."""
-    by_hand = plan.settings.class_weights or {}
+def _loss_data(
+    settings: TrainingSettings, nodes: Sequence[str], train: Part, factors: np.ndarray, ancestry: Ancestry
+) -> LossData:
+    """Return what a loss of these nodes may look at: numbers, weights, and the training part's counts of them."""
+    by_hand = settings.class_weights or {}
     return LossData(
         # the share of an epoch, in which what is repeated is met more often
         prevalence=torch.from_numpy((factors @ train.present) / np.maximum(factors @ train.known, 1)),
         positives=torch.from_numpy((train.present & train.known).sum(axis=0)),
         ancestry=ancestry,
-        weights=torch.tensor([by_hand.get(node, torch.nan) for node in plan.nodes]),
-        numbers=plan.settings.loss_options or {},
+        weights=torch.tensor([by_hand.get(node, torch.nan) for node in nodes]),
+        numbers=settings.loss_options or {},
     )
 
 
@@ -148,7 +156,7 @@ def _networks(
     Weights from elsewhere are only fetched at a first start; but a frozen backbone's always, since no checkpoint holds
     them.
     """
-    settings, pack = plan.settings, plan.run.pack
+    settings, pack = plan.settings.model_copy(update={"weights": plan.weights}), plan.run.pack
     torch.manual_seed(plan.member.seed)
     if isinstance(pack, VectorPack):
         backbone = build_backbone(settings, pack.features, pack.facts.size, start=first)
@@ -158,8 +166,8 @@ def _networks(
     backbone = build_backbone(settings, pack.channels, pack.size, start=first or settings.frozen)
     if not settings.frozen:
         network = add_head(settings, backbone, data, normalise).to(memory_format=torch.channels_last)
-        if first and settings.init == "pretrained" and not settings.dense:
-            start_head(network.head, plan.meanings, Path(str(settings.weights)))
+        if first and settings.init == "pretrained" and not (settings.dense or settings.start_from):
+            start_head(network.head, {node: plan.meanings[node] for node in plan.nodes}, Path(str(settings.weights)))
         return network, network, pack.images
     features = cached_features(plan.run.folder / "features", pack, normalise, backbone, device)
     standardise = Standardise(*feature_statistics(features.__getitem__, train.rows))

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from hpa_hier.data.split.split import Split
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import sha256
 from hpa_hier.files.tables import read_table
 from hpa_hier.members.scores_file import fold_folder, merge_scores, read_scores
 from hpa_hier.runs import manifest as files
@@ -39,7 +40,12 @@ def fold_plan(plan: Plan, fold: int) -> Plan:
     """Return the training of one fold's network, in its own folder below the member's."""
     run = plan.run.with_split(fold_split(plan.run.split, fold))
     settings = plan.settings.model_copy(update={"folds": 0})
-    return replace(plan, run=run, settings=settings, folder=fold_folder(plan.folder, fold))
+    weights = plan.weights
+    if weights and settings.start_from:  # from that fold's network, which has not seen the fold either
+        weights = fold_folder(weights.parent, fold) / files.WEIGHTS
+    digest = weights and sha256(weights)
+    folder = fold_folder(plan.folder, fold)
+    return replace(plan, run=run, settings=settings, weights=weights, weights_sha256=digest, folder=folder)
 
 
 def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool) -> str:
@@ -98,10 +104,12 @@ def check_folds(plan: Plan) -> None:
 def _check_fold(plan: Plan, fold: int, folder: Path, manifest: Manifest) -> None:
     check_files(folder, manifest, (files.WEIGHTS, files.SCORES, files.HISTORY))
     wanted = fold_plan(plan, fold)
-    now = (wanted.settings.model_dump(mode="json"), plan.member.seed, wanted.run.split.digest, plan.run.pack.digest)
-    if (manifest.settings, manifest.seed, manifest.split_digest, manifest.pack_digest) != now:
+    settings = wanted.settings.model_dump(mode="json")
+    now = (settings, plan.member.seed, wanted.run.split.digest, plan.run.pack.digest, wanted.weights_sha256)
+    digests = (manifest.split_digest, manifest.pack_digest, manifest.weights_sha256)
+    if (manifest.settings, manifest.seed, *digests) != now:
         raise UserError(
-            f"{folder}: was trained with other settings, another split or another pack than the other folds; train all "
+            f"{folder}: was trained with other settings, another split, pack or start than the other folds; train all "
             f"again with `{plan.command}`"
         )
 
@@ -123,6 +131,7 @@ def _manifest(plan: Plan, manifests: Sequence[Manifest], epochs: int) -> Manifes
             "name": plan.member.name,
             "split_digest": plan.run.split.digest,
             "settings": plan.settings.model_dump(mode="json"),
+            "weights_sha256": plan.weights_sha256,
             "parameters": sum(manifest.parameters for manifest in manifests),
             "images_seen": sum(manifest.images_seen for manifest in manifests),
             "steps": sum(manifest.steps for manifest in manifests),

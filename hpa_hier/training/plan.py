@@ -24,6 +24,7 @@ from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.training.shipped_start import start_from_shipped
+from hpa_hier.training.start_from import find_start
 
 CHECKPOINT = "last.ckpt"  # of an unfinished training
 
@@ -40,8 +41,10 @@ class Plan:
     member: MemberSettings
     settings: TrainingSettings  # the recipe's, with the member's own over them
     nodes: tuple[str, ...]
-    meanings: dict[str, str]  # node → digest of what it means
-    weights_sha256: str | None  # of the file that initialises the backbone
+    auxiliary: tuple[str, ...]  # leaves that it learns beside its nodes, and never answers for
+    meanings: dict[str, str]  # of all these: node → digest of what it means
+    weights: Path | None  # file that initialises the backbone: the one that the settings name, or another member's
+    weights_sha256: str | None
     folder: Path
 
     @property
@@ -72,7 +75,7 @@ class Plan:
         run = self.run
         return text_digest(
             json.dumps(self.settings.model_dump(mode="json"), sort_keys=True),
-            *(self.meanings[node] for node in self.nodes),
+            *(self.meanings[node] for node in (*self.nodes, *self.auxiliary)),
             str(self.member.seed),
             run.pack.digest,
             run.split.digest,
@@ -107,32 +110,42 @@ def plan_training(run: Run, member: MemberSettings) -> Plan:
     if settings.several_levels:  # and all nodes above them
         above = np.any(taxonomy.closure[[taxonomy.column[node] for node in nodes]], axis=0)
         nodes = tuple(node for node, wanted in zip(taxonomy.nodes, above, strict=True) if wanted)
-    meanings = {node: taxonomy.meaning(node) for node in nodes}
+    others = tuple(leaf for leaf in taxonomy.leaves if leaf not in nodes) if settings.auxiliary else ()
+    if others and settings.head == "arcface":
+        raise UserError(
+            f"training.auxiliary: head 'arcface' of '{member.name}' learns antibodies, not nodes; set it to 0 for this "
+            "member"
+        )
+    meanings = {node: taxonomy.meaning(node) for node in (*nodes, *others)}
     if settings.init == "pretrained":
-        settings = start_from_shipped(settings, meanings)
+        settings = start_from_shipped(settings, {node: meanings[node] for node in nodes})
+    weights = _find_weights(run, member, settings)
     return Plan(
         run=run,
         member=member,
         settings=settings,
         nodes=nodes,
+        auxiliary=others,
         meanings=meanings,
-        weights_sha256=_hash_weights(settings),
+        weights=weights,
+        weights_sha256=sha256(weights) if weights else None,
         folder=run.member_folder(member.name),
     )
 
 
-def _hash_weights(settings: TrainingSettings) -> str | None:
-    """Return the SHA-256 of the weights file; None where there is none."""
+def _find_weights(run: Run, member: MemberSettings, settings: TrainingSettings) -> Path | None:
+    """Return the file that the backbone starts from, of the checksum that the settings give; None where none is."""
+    if settings.start_from:
+        return find_start(run, member.name, settings)
     if not settings.weights:
         return None
-    found = sha256(Path(settings.weights))
-    wanted = (settings.weights_sha256 or "").lower()
+    found, wanted = sha256(Path(settings.weights)), (settings.weights_sha256 or "").lower()
     if not found.startswith(wanted):
         raise UserError(
             f"--weights {settings.weights}: its SHA-256 is {found}, and training.weights_sha256 asks for {wanted}; "
             "fetch the file again, or correct the checksum"
         )
-    return found
+    return Path(settings.weights)
 
 
 def _check_kind(settings: TrainingSettings, pack: Pack) -> None:
@@ -187,11 +200,11 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
         if node not in taxonomy.column:
             near = did_you_mean(node, taxonomy.nodes)
             raise UserError(f"training.class_weights: {taxonomy.source} has no node '{node}'{near}")
-    started = settings.weights or settings.pretrained or settings.init == "pretrained"
-    if settings.frozen and settings.backbone != MLP and not started:
+    starts = settings.weights or settings.pretrained or settings.start_from or settings.init == "pretrained"
+    if settings.frozen and settings.backbone != MLP and not starts:
         raise UserError(
-            f"training.frozen: the backbone of '{member.name}' would stay untrained; set training.pretrained or "
-            "training.weights"
+            f"training.frozen: the backbone of '{member.name}' would stay untrained; set training.pretrained, "
+            "training.weights or training.start_from"
         )
     return settings
 
@@ -217,7 +230,7 @@ def read_finished(plan: Plan) -> Manifest | None:
 
 def _list_changed_nodes(manifest: Manifest, plan: Plan) -> str:
     """List the nodes whose meaning has changed since a member was trained; "" where none has."""
-    trained, wanted = set(manifest.meanings.values()), set(plan.meanings.values())
+    trained, wanted = set(manifest.meanings.values()), {plan.meanings[node] for node in plan.nodes}
     words = [node for node in plan.nodes if plan.meanings[node] not in trained]
     words = words or [node for node in manifest.nodes if manifest.meanings[node] not in wanted]
     return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")

@@ -32,6 +32,7 @@ def save_member(plan: Plan, device: torch.device, assembly: Assembly) -> str:
     """
     folder, history, pack = plan.folder, assembly.history, plan.run.pack
     assembly.module.network.load_state_dict(history.weights)
+    assembly.module.network.auxiliary = None  # has done its work
     weights = {name: tensor.cpu().contiguous() for name, tensor in assembly.network.state_dict().items()}
     more: tuple[str, ...] = ()
     if plan.settings.head == "arcface":
@@ -89,7 +90,7 @@ def _manifest(plan: Plan, device: torch.device, assembly: Assembly) -> Manifest:
         selector={selector.kind: selector.value},
         images=plan.member.images,
         nodes=plan.nodes,
-        meanings=plan.meanings,
+        meanings={node: plan.meanings[node] for node in plan.nodes},
         parents=plan.parents,
         taxonomy=run.taxonomy.name,
         seed=plan.member.seed,

@@ -41,23 +41,24 @@ class Job:
     restart: bool
     threads: int
     log: Path  # everything that the process prints
+    after: str | None = None  # the job that must have trained its member before
 
 
 def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> dict[str, int]:
     """Train members, each in a process of its own, one per slot at a time.
 
-    A member that fails does not stop the others. At Ctrl-C all of them are asked to save and stop; at a second one they
-    are stopped at once.
+    A member that fails does not stop the others, but for those that start from it. At Ctrl-C all of them are asked to
+    save and stop; at a second one they are stopped at once.
 
     Args:
-        jobs: in the order in which they are started.
+        jobs: in the order in which they are started, save that one which starts from another waits for that.
         slots: device names, one for each process at a time.
 
     Returns:
         The exit status of each by its name; those that never started are left out.
     """
     context = _context()
-    waiting, free = deque(jobs), deque(slots)
+    waiting, free, names = list(jobs), deque(slots), {job.name for job in jobs}
     running: dict[BaseProcess, tuple[Job, str]] = {}
     statuses: dict[str, int] = {}
     passed_on = 0
@@ -67,8 +68,14 @@ def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> dict[str, i
                 passed_on = stop.count
                 for process in running:
                     process.terminate()
-            while waiting and free and not stop.requested:
-                job, slot = waiting.popleft(), free.popleft()
+            for job in [job for job in waiting if statuses.get(job.after or "") not in (None, _DONE)]:
+                waiting.remove(job)
+                statuses[job.name] = _USER
+                print(f"{job.name}: not trained, as it starts from {job.after}", file=sys.stderr, flush=True)
+            ready = [job for job in waiting if job.after not in names or statuses.get(job.after or "") == _DONE]
+            for job in ready[: len(free) if not stop.requested else 0]:
+                waiting.remove(job)
+                slot = free.popleft()
                 running[_start(context, job, slot)] = job, slot
             for process in [process for process in running if not process.is_alive()]:
                 job, slot = running.pop(process)

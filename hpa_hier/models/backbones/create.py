@@ -51,10 +51,9 @@ def build_backbone(
     """
     name = settings.backbone
     if name == MLP:
-        if settings.pretrained or settings.weights:
-            why = "the backbone mlp starts from nothing; unset them"
-            raise UserError(f"training.pretrained and training.weights: {why}")
         mlp = Mlp(len(channels), settings.mlp)
+        if start and settings.weights:  # another member's
+            fill_from_file(mlp, Path(settings.weights), channels)
         return Backbone(mlp, mlp.num_features)
     own = name == SMALL_CNN or name in REPORT_NETWORKS
     if own and start and settings.pretrained and not settings.weights:

@@ -25,6 +25,7 @@ class HeadData:
     first_guess: np.ndarray  # (n,) probability that the untrained head gives each node, in [0, 1]
     antibodies: int = 0  # that head arcface tells apart; 0: its weights are loaded later
     samples: int = 0  # that it remembers; likewise
+    auxiliary_guess: np.ndarray | None = None  # (m,) likewise of the nodes that are only learnt; None: there are none
 
 
 def build_head(settings: TrainingSettings, features: int, data: HeadData) -> Head:

@@ -33,6 +33,29 @@ class LossRule:
     lifts: bool = False  # whether answers are lifted: each node's to the largest at or below it
 
 
+def with_auxiliary(own: Loss, others: Loss, weight: float, columns: int) -> Loss:
+    """Return own + weight × others: of the first columns, and of those behind, each a mean over its own entries.
+
+    Args:
+        own: loss of the nodes that a member answers for.
+        others: loss of those that it only learns.
+        weight: of `others`, 0 or more.
+        columns: how many are the member's own.
+
+    >>> sum_logits = lambda logits, present, known: logits.sum()
+    >>> with_auxiliary(sum_logits, sum_logits, 0.5, 1)(*torch.tensor([[[1.0, 2.0, 4.0]]] * 3))
+    tensor(4.)
+    """
+
+    def loss(logits: Tensor, present: Tensor, known: Tensor) -> Tensor:
+        first, behind = (
+            [one[:, part] for one in (logits, present, known)] for part in (slice(columns), slice(columns, None))
+        )
+        return own(*first) + weight * others(*behind)
+
+    return loss
+
+
 def known_mean(losses: Tensor, known: Tensor) -> Tensor:
     """Return the mean of (B, n) losses over the entries that are known; 0 where none is.
 

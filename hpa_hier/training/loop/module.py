@@ -47,7 +47,7 @@ class Training(pl.LightningModule):
 
     Args:
         network: what is trained.
-        loss: (logits, present, known) → scalar.
+        loss: (logits, present, known) → scalar, of a training step; with the columns of auxiliary nodes, if any.
         settings: optimiser, schedule and what is watched.
         length: of the training.
         calibration: the part that is watched.
@@ -103,7 +103,7 @@ class Training(pl.LightningModule):
         self.loss_sum.add_(loss.detach())
         if self._batches_per_step == 1:
             return loss
-        share = known.mean()
+        share = known[:, : self._calibration.present.shape[1]].mean()  # of the member's own nodes
         self._known_share = self._known_share + share
         return loss * share
 
@@ -148,7 +148,7 @@ class Training(pl.LightningModule):
         settings, rate, network = self._settings, self._settings.learning_rate, self.network
         parts: list[tuple[torch.nn.Module, float]] = [(network, rate)]
         if settings.backbone_rate != 1:
-            above = torch.nn.ModuleList([network.top, network.head])
+            above = torch.nn.ModuleList([network.top, network.head, network.auxiliary or torch.nn.Identity()])
             parts = [(network.backbone, rate * settings.backbone_rate), (above, rate)]
         groups = [
             {
