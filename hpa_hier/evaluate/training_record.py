@@ -17,7 +17,7 @@ from hpa_hier.runs.manifest import MANIFEST, Manifest
 from hpa_hier.runs.run import Run
 from hpa_hier.taxonomy import Taxonomy
 
-CURVES = ("train_loss", "calibration_loss", "calibration_macro_f1")
+CURVES = ("train_loss", "calibration_loss", "calibration_log_loss", "calibration_macro_f1")
 _MISSING = ("", "nan", "inf", "-inf")
 
 

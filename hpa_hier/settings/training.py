@@ -172,8 +172,10 @@ class TrainingSettings(Settings):
     freeze_epochs: Count = setting(0, "first epochs, in which the backbone's weights do not change", "epochs")
     accumulate: Positive = setting(1, "batches whose gradients make one optimiser step", "batches")
     ema: Dropout = setting(0.0, "decay of the weights' moving average, which is kept, as 0.999; 0: no average")
-    stop_on: Literal["macro_f1", "macro_sample_f1", "loss", "none"] = setting(
-        "macro_f1", "what is watched on the calibration part to stop early and to keep the best epoch"
+    stop_on: Literal["log_loss", "loss", "macro_f1", "macro_sample_f1", "none"] = setting(
+        "log_loss",
+        "what is watched on the calibration part to stop early and to keep the best epoch: log_loss (after scaling the "
+        "logits), loss (the training's own), or F1 at each node's own best threshold, which a few images overstate",
     )
     patience: Positive = setting(10, "epochs without a better value before training stops", "epochs")
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = setting("auto", "auto: bf16 if possible")

@@ -43,7 +43,7 @@ def fold_plan(plan: Plan, fold: int) -> Plan:
     weights = plan.weights
     if weights and settings.start_from:  # from that fold's network, which has not seen the fold either
         weights = fold_folder(weights.parent, fold) / files.WEIGHTS
-    digest = weights and sha256(weights)
+    digest = sha256(weights) if weights else None
     folder = fold_folder(plan.folder, fold)
     return replace(plan, run=run, settings=settings, weights=weights, weights_sha256=digest, folder=folder)
 

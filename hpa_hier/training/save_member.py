@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save
 
 from hpa_hier import __version__
+from hpa_hier.data.labels.table import Targets
 from hpa_hier.files.atomic import sha256, write_bytes, write_text
 from hpa_hier.members.neighbours import write_bank
 from hpa_hier.members.nodes import Selector
@@ -18,7 +19,9 @@ from hpa_hier.runs import manifest as files
 from hpa_hier.runs.manifest import Manifest, write_manifest
 from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.training.assemble import Assembly
+from hpa_hier.training.loop.module import LOG_LOSS
 from hpa_hier.training.loop.trainer import training_precision
+from hpa_hier.training.loop.watched import prevalence_log_loss
 from hpa_hier.training.plan import Plan
 
 _SCORED_PARTS = ("calibration", "test")  # what no weight has seen
@@ -41,10 +44,13 @@ def save_member(plan: Plan, device: torch.device, assembly: Assembly) -> str:
         more = (files.BANK,)
     write_member(plan, weights, _score_held_out(plan, device, assembly), _manifest(plan, device, assembly), more)
     plan.checkpoint.unlink(missing_ok=True)
-    best = history.rows[history.best_epoch - 1]
+    train, calibration = (plan.run.part(name, plan.nodes, plan.carry) for name in ("train", "calibration"))
+    from_shares = prevalence_log_loss(calibration.present, calibration.known, Targets(train.present, train.known))
+    reached = history.rows[history.best_epoch - 1][LOG_LOSS]
     return (
-        f"{plan.member.name}: {len(plan.nodes)} nodes, {len(history.rows)} epochs in {history.seconds:.0f} s, best at "
-        f"epoch {history.best_epoch} (calibration macro F1 {best['calibration_macro_f1']:.3f}); written to {folder}"
+        f"{plan.member.name}: {len(plan.nodes)} nodes, {len(history.rows)} epochs in {history.seconds:.0f} s, kept "
+        f"epoch {history.best_epoch} (calibration log loss {reached:.4f}; the class shares alone give "
+        f"{from_shares:.4f}); written to {folder}"
     )
 
 

@@ -91,7 +91,7 @@ def test_weights_are_taken_with_the_right_checksum_and_refused_with_another(reci
 
 
 def test_early_stopping_ends_a_training_that_gets_no_better(recipe: Path, tmp_path: Path) -> None:
-    still = ["training.learning_rate=1e-12", "training.patience=2", "training.epochs=9", "training.stop_on=macro_f1"]
+    still = ["training.learning_rate=1e-12", "training.patience=2", "training.epochs=9", "training.stop_on=log_loss"]
     sets = [word for change in still for word in ("--set", change)]
     status, printed = finish(tmp_path / "log", "--config", recipe, "--device", "cpu", "--level", "leaf", *sets)
     assert status == 0, printed

@@ -1,4 +1,4 @@
-"""Training curves: loss and macro F1 of each member over epochs."""
+"""Training curves: loss, and what was watched, of each member over epochs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from hpa_hier.evaluate.training_record import TrainingRecord
 
 
 def draw_training_curves(records: Sequence[TrainingRecord]) -> Figure | None:
-    """Draw a row for each member with at least two epochs: its loss on the left, its macro F1 on the right."""
+    """Draw a row for each member with at least two epochs: its loss on the left, its log loss on the right.
+
+    A member of an earlier version has macro F1 instead, at each node's own best threshold.
+    """
     records = [record for record in records if len(record.history) > 1]
     if not records:
         return None
@@ -24,10 +27,11 @@ def draw_training_curves(records: Sequence[TrainingRecord]) -> Figure | None:
     for (left, right), record in zip(grid, records, strict=True):
         _draw(left, record, "train_loss", "training part", "soft", "--")
         _draw(left, record, "calibration_loss", "calibration part", "ours", "-")
-        _draw(right, record, "calibration_macro_f1", None, "ours", "-")
+        older = "calibration_log_loss" not in record.history
+        _draw(right, record, "calibration_macro_f1" if older else "calibration_log_loss", None, "ours", "-")
         right.set_ylim(bottom=0)
         left.set_title(f"{record.manifest.name}: loss")
-        right.set_title("macro F1, calibration part")
+        right.set_title("macro F1, calibration part" if older else "log loss after scaling, calibration part")
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
             axes.yaxis.set_major_locator(MaxNLocator(nbins=4))

@@ -18,7 +18,7 @@ from hpa_hier.training.loop.stopping import Interrupted, SignalCounter
 
 _SECONDS_BETWEEN = 600.0  # between two checkpoints within an epoch; there is one at each epoch's end besides
 OURS = "hpa_hier"  # key of what we add to the library's checkpoint: format, and digest of what is trained
-FORMAT = 2  # of what callbacks and schedules keep; raised when trainings of before could not be resumed
+FORMAT = 3  # of what callbacks and schedules keep; raised when trainings of before could not be resumed
 
 
 class WholeFiles(TorchCheckpointIO):

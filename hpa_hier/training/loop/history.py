@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import pandas as pd
@@ -14,29 +14,36 @@ from torch import Tensor
 
 from hpa_hier.files.tables import write_table
 from hpa_hier.training.loop.averaging import watched_network
-from hpa_hier.training.loop.module import CALIBRATION_LOSS, MACRO_F1, MACRO_SAMPLE_F1, Training
+from hpa_hier.training.loop.module import CALIBRATION_LOSS, LOG_LOSS, MACRO_F1, MACRO_SAMPLE_F1, Training
+
+_COLUMNS = {"loss": CALIBRATION_LOSS, "macro_f1": MACRO_F1, "macro_sample_f1": MACRO_SAMPLE_F1}
 
 
 @dataclass(frozen=True)
 class Watch:
     """What decides which epoch is best and when training ends."""
 
-    stop_on: str  # macro_f1, macro_sample_f1, loss, or none: the last epoch counts as the best
+    stop_on: str  # log_loss, loss, macro_f1, macro_sample_f1, or none: the last epoch counts as the best
 
     @property
     def metric(self) -> str:
         """The column that is watched."""
-        return {"loss": CALIBRATION_LOSS, "macro_sample_f1": MACRO_SAMPLE_F1}.get(self.stop_on, MACRO_F1)
+        return _COLUMNS.get(self.stop_on, LOG_LOSS)
+
+    @property
+    def mode(self) -> Literal["min", "max"]:
+        """Whether the least or the largest value is the best."""
+        return "min" if self.metric in (LOG_LOSS, CALIBRATION_LOSS) else "max"
 
     def improves(self, new: float, old: float | None) -> bool:
         """Return whether a metric is better than the best so far (None: there is none).
 
-        >>> Watch("loss").improves(0.4, 0.5), Watch("macro_f1").improves(0.4, 0.5), Watch("none").improves(0.4, 0.5)
+        >>> Watch("log_loss").improves(0.4, 0.5), Watch("macro_f1").improves(0.4, 0.5), Watch("none").improves(0.6, 0.5)
         (True, False, True)
         """
         if old is None or self.stop_on == "none":
             return True
-        return new < old if self.stop_on == "loss" else new > old
+        return new < old if self.mode == "min" else new > old
 
 
 class History(pl.Callback):
@@ -100,7 +107,7 @@ class History(pl.Callback):
             if self._name:
                 print(
                     f"{self._name}: epoch {epoch} of {trainer.max_epochs}, train loss {row['train_loss']:.4f}, "
-                    f"calibration loss {row[CALIBRATION_LOSS]:.4f}, macro F1 {row[MACRO_F1]:.3f}, "
+                    f"calibration loss {row[CALIBRATION_LOSS]:.4f}, log loss {row[LOG_LOSS]:.4f}, "
                     f"{row['seconds']:.1f} s",
                     file=sys.stderr,
                 )

@@ -18,11 +18,11 @@ from hpa_hier.models.network import Network
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.batches.order import Batch
-from hpa_hier.training.loop.macro_f1 import macro_f1, sample_f1
 from hpa_hier.training.loop.schedule import lr_schedule
+from hpa_hier.training.loop.watched import macro_f1, sample_f1, scaled_log_loss
 
-MACRO_F1, CALIBRATION_LOSS = "calibration_macro_f1", "calibration_loss"
-MACRO_SAMPLE_F1 = "calibration_macro_sample_f1"  # the mean of macro and sample F1
+CALIBRATION_LOSS, LOG_LOSS = "calibration_loss", "calibration_log_loss"
+MACRO_F1, MACRO_SAMPLE_F1 = "calibration_macro_f1", "calibration_macro_sample_f1"  # the mean of macro and sample F1
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,12 @@ class Training(pl.LightningModule):
                 f"lower training.learning_rate from {self._settings.learning_rate:g}"
             )
         scored = self.network.answers(logits).cpu().numpy()
-        self.watched = {CALIBRATION_LOSS: float(loss), MACRO_F1: macro_f1(scored, present, known)}
-        if self._settings.stop_on == "macro_sample_f1":
-            self.watched[MACRO_SAMPLE_F1] = (self.watched[MACRO_F1] + sample_f1(scored, present, known)) / 2
+        self.watched = {CALIBRATION_LOSS: float(loss), LOG_LOSS: scaled_log_loss(scored, present, known)}
+        if self._settings.stop_on == "macro_f1":
+            self.watched[MACRO_F1] = macro_f1(scored, present, known)
+        elif self._settings.stop_on == "macro_sample_f1":
+            both = macro_f1(scored, present, known), sample_f1(scored, present, known)
+            self.watched[MACRO_SAMPLE_F1] = sum(both) / 2
         self.log_dict(self.watched)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of forms

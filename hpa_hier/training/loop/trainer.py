@@ -81,9 +81,11 @@ def make_trainer(
     strategy = "auto" if not several else "ddp_find_unused_parameters_true" if settings.freeze_epochs else "ddp"
     first: list[pl.Callback] = [TQDMProgressBar(refresh_rate=10, leave=False)] if bar else []
     if settings.stop_on != "none":
-        mode, watched = "min" if settings.stop_on == "loss" else "max", Watch(settings.stop_on).metric
+        watch = Watch(settings.stop_on)
         # Checked once the metrics are computed, not at the epoch's end: by then our checkpoint is written.
-        first.append(EarlyStopping(watched, mode=mode, patience=settings.patience, check_on_train_epoch_end=False))
+        first.append(
+            EarlyStopping(watch.metric, mode=watch.mode, patience=settings.patience, check_on_train_epoch_end=False)
+        )
     try:
         logger = TensorBoardLogger(tensorboard, name="", version="tensorboard") if tensorboard else False
     except ModuleNotFoundError:

@@ -18,8 +18,9 @@ def record(**columns: list[float]) -> TrainingRecord:
     return TrainingRecord(manifest, history.set_index(history.index + 1))
 
 
-def test_each_curve_has_its_values_over_epochs_from_one():
-    figure = draw_training_curves([record(train_loss=[3.0, 1.0, np.nan], calibration_macro_f1=[0.1, 0.2, 0.3])])
+@pytest.mark.parametrize("watched", ["calibration_log_loss", "calibration_macro_f1"])  # the latter: before 0.9
+def test_each_curve_has_its_values_over_epochs_from_one(watched):
+    figure = draw_training_curves([record(**{"train_loss": [3.0, 1.0, np.nan], watched: [0.1, 0.2, 0.3]})])
     loss, score = figure.axes
     assert loss.lines[0].get_xdata().tolist() == [1, 2, 3]
     assert loss.lines[0].get_ydata()[:2].tolist() == [3.0, 1.0]

@@ -110,6 +110,7 @@ def test_a_sigint_in_the_middle_of_an_epoch_saves_there(folder: Path, straight: 
 
 
 HARD: dict[str, dict[str, object]] = {
+    "auxiliary": {"auxiliary": 0.5, "ema": 0.9, "loss": "class_balanced", "backbone_rate": 0.5},
     "average": {"ema": 0.99, "schedule": "warmup_cosine", "backbone_rate": 0.1},
     "frozen": {"ema": 0.9, "freeze_epochs": 1, "schedule": "one_cycle", "epochs": 3},
     "accumulated": {"accumulate": 4, "optimizer": "sgd", "stop_on": "macro_sample_f1"},
@@ -128,11 +129,9 @@ def test_averages_accumulated_steps_and_mixed_images_go_on_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, batches: int
 ) -> None:
     recipe = load_recipe(str(write_tiny(tmp_path, training={**LONG, "epochs": 2, **HARD[name]})))
-    together = 4 if name == "accumulated" else 1
+    together, member = (4 if name == "accumulated" else 1), recipe.members[3 if name == "auxiliary" else 1]
     quiet = TrainOptions(device="cpu", lines=False)
-    plans = {
-        run: plan_training(start_run(recipe.model_copy(update={"run": run})), recipe.members[1]) for run in ("a", "b")
-    }
+    plans = {run: plan_training(start_run(recipe.model_copy(update={"run": run})), member) for run in ("a", "b")}
     train_member(plans["a"], quiet)
     with monkeypatch.context() as patch:
         patch.setattr(ResumeCheckpoint, "_must_stop", lambda _, trainer: trainer.global_step * together >= batches)
