@@ -90,7 +90,7 @@ def test_a_start_of_another_shape_or_split_is_an_error(tmp_path: Path) -> None:
         plan_member(tmp_path, "started", "members.started.training.pooling=gem")
     (tmp_path / "artifacts" / "tiny" / "split.csv").unlink()
     (tmp_path / "artifacts" / "tiny" / "run.json").unlink()
-    with pytest.raises(UserError, match="'leaf' was trained on another pack or split; train it again: .*--restart"):
+    with pytest.raises(UserError, match=r"'leaf' was trained on another pack or split; train it again: .*--restart"):
         plan_member(tmp_path, "started", "split.seed=9")
 
 
@@ -114,7 +114,7 @@ def test_members_are_trained_after_those_that_they_start_from_which_come_first()
 def test_unknown_starts_and_circles_are_errors() -> None:
     with pytest.raises(UserError, match="start_from of 'a': the recipe has no member 'leef'; it has a, leaf"):
         training_order(recipe_of(a="leef", leaf=None))
-    with pytest.raises(UserError, match="training.start_from: '.' from '.' from '.': none of them can be the first"):
+    with pytest.raises(UserError, match=r"training\.start_from: '.' from '.' from '.': none of them can be the first"):
         training_order(recipe_of(a="b", b="a"))
 
 
@@ -128,7 +128,7 @@ def test_all_members_side_by_side_wait_for_their_start_and_fail_where_it_does(tm
     bad = {"name": "bad", "level": "coarse", "training": {"width": 9, "start_from": "leaf"}}
     after = {"name": "after", "level": "leaf", "training": {"start_from": "bad"}}
     recipe = write_tiny(tmp_path, members=[after, bad, STARTED, LEAF], training={"epochs": 1})
-    done = train("--config", recipe, "--all", "--device", "cpu", "--jobs", 2)
+    done = train("--config", recipe, "--all", "--device", "cpu", "--jobs", 2, timeout=300)
     assert done.returncode == 2
     assert done.stdout.strip().startswith("2 of 4 members finished")
     assert "bad: error: training.start_from of 'bad': 'leaf' has width 8, and 'bad' 9" in done.stderr
