@@ -2,15 +2,18 @@
 
     python benchmarks/evidence.py --labels train.csv [--seeds 8] [--fitting 600]
     python benchmarks/evidence.py --scores eleven_networks.npz
+    python benchmarks/evidence.py --run artifacts/demo
 
 Real label vectors and **simulated features**, as in label_table.py: in world H prototypes follow the tree, in world U
-they do not. Small networks are trained on 2,800 images, ensembles fitted on --fitting others (default settings but for
-acceptance: each is used unasked), and measured on 6,000 others. Log loss is summed over the nodes. Differences are to
-five flat networks, paired by seed, with their standard error over seeds. About 15 s a world and seed on one core.
+they do not. Small networks are trained on 2,800 images, ensembles fitted on --fitting others (default settings, without
+folds; each is used unasked), and measured on 6,000 others. Log loss is summed over the nodes. Differences are to
+five flat networks, paired by seed, with their standard error over seeds. About 12 s a world and seed on one core.
 
 With --scores: real networks' probabilities of leaves alone (arrays `scores` (E, B, 28) and `labels` (B, 28)), in
 random halves. No member answers for a group there, so that leaves stay as they are and only groups differ, unless each
 network's own noisy-or is taken for its answer ("own groups").
+
+With --run: a run's own members, fitted on its calibration part and measured on its test part, and the other way round.
 """
 
 from __future__ import annotations
@@ -31,6 +34,9 @@ from sklearn.metrics import average_precision_score
 from hpa_hier.ensemble.combine.evidence import Evidence
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores, Truth
+from hpa_hier.members.scores_file import load_scores
+from hpa_hier.runs.manifest import SCORES
+from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
@@ -84,7 +90,7 @@ Row = dict[str, float]
 
 def measure(tree: Taxonomy, fitting: Part, test: Part, names: tuple[str, ...], rule: str) -> Row:
     """Fit an ensemble of these members and measure it on leaves, coarse groups and compartments."""
-    settings = EnsembleSettings(reconcile=rule, bootstrap=0)
+    settings = EnsembleSettings(reconcile=rule, bootstrap=0, folds=0)
     fitted = fit([fitting.members[name] for name in names], fitting.truth, tree, settings)
     said = fitted.predict([test.members[name] for name in names])
     reconciler = fitted.combiner.reconciler
@@ -119,6 +125,17 @@ def halves(path: Path) -> Iterator[tuple[Taxonomy, Part, Part]]:
         yield tree, _part(scores, tree.close(present), one), _part(scores, tree.close(present), other)
 
 
+def swapped(folder: Path) -> Iterator[tuple[Taxonomy, Part, Part]]:
+    """Yield a run's calibration and test parts, and the two swapped."""
+    run = Run.open(folder)
+    truth, parts = run.truth(run.taxonomy), []
+    for part in ("calibration", "test"):
+        members = {name: load_scores(run.member_folder(name) / SCORES, name, part) for name in run.member_names}
+        parts.append(Part(members, truth.take(next(iter(members.values())).ids)))
+    for one, other in (parts, reversed(parts)):
+        yield run.taxonomy, one, other
+
+
 def describe(rows: list[dict[str, Row]], base: str) -> Iterator[str]:
     """Yield a line for each system and figure: its mean, and the difference to another system with its error."""
     for name in rows[0]:
@@ -140,6 +157,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=Path, metavar="CSV", help="the competition's train.csv")
     parser.add_argument("--scores", type=Path, metavar="NPZ", help="real networks' scores of leaves")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="a run with the members leaf to leaf-s4 and coarse")
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--fitting", type=int, default=600, help="images to fit the ensemble on")
@@ -154,6 +172,15 @@ def main(arguments: list[str]) -> int:
             rows.append({name: measure(tree, fitting, test, *system) for name, system in systems.items()})
         print(f"real networks, {HALVES} halves; differences to lift")
         print(*describe(rows, "lift"), sep="\n")
+    if options.run:
+        leaf = ("leaf", *(f"leaf-s{seed}" for seed in range(1, 5)))
+        pools = {"five flats": leaf, "four leaf, coarse": (*leaf[:4], "coarse")}
+        rows = [
+            {f"{name}, {rule}": measure(*parts, pool, rule) for name, pool in pools.items() for rule in RULES}
+            for parts in swapped(options.run)
+        ]
+        print("two parts, swapped; differences to five flats")
+        print(*describe(rows, "five flats, evidence"), sep="\n")
     for world in options.worlds if options.labels else "":
         rows, table = [], read_table(options.labels)
         for seed in range(options.first_seed, options.first_seed + options.seeds):
