@@ -122,18 +122,36 @@ def channels(text: str) -> tuple[str, ...]:
 
 
 def add_on_problem(parser: argparse.ArgumentParser, text: str = "rows that cannot be used (default: stop)") -> None:
-    """Add --on-problem, of commands that read a label table."""
+    """Add --on-problem and --ignore-columns, of commands that read a label table."""
     parser.add_argument("--on-problem", choices=("stop", "skip"), default="stop", help=text)
+    ignore = "columns of the label table that are no labels, separated by commas"
+    parser.add_argument("--ignore-columns", type=column_names, default=(), metavar="COLUMNS", help=ignore)
+
+
+def column_names(text: str) -> tuple[str, ...]:
+    """Read a flag's list of a table's columns.
+
+    >>> column_names("in_trainset, plate")
+    ('in_trainset', 'plate')
+    """
+    return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
 def read_label_table(options: argparse.Namespace, taxonomy: Taxonomy) -> LabelTable:
     """Read --labels, and list the rows that --on-problem skip leaves out."""
     from hpa_hier.data.labels.table import read_labels
 
-    table = read_labels(options.labels, taxonomy, options.on_problem)
-    for problem in table.problems:
-        print(f"left out: {problem}", file=sys.stderr)
+    table = read_labels(options.labels, taxonomy, options.on_problem, options.ignore_columns)
+    print_notes(table.problems, table.notes)
     return table
+
+
+def print_notes(problems: Sequence[object], notes: Sequence[str]) -> None:
+    """Print what of a label table was left out, and what was taken for what, on standard error."""
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    for note in notes:
+        print(f"labels: {note}", file=sys.stderr)
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_hier.cli.command import name_flags, read_label_table
+from hpa_hier.cli.command import name_flags, print_notes, read_label_table
 from hpa_hier.data.labels.problems import LISTED
 from hpa_hier.data.labels.scarcity import ImageCounts, describe_scarcity
 from hpa_hier.data.labels.table import targets
@@ -40,7 +40,7 @@ def pack(options: argparse.Namespace) -> None:
         raise UserError(f"--{given[0]}: goes with --images; vectors have none of that, leave it out")
     if given:
         raise UserError(f"--{given[0]}: goes with --vectors; leave it out for images")
-    both = {name: getattr(options, name) for name in ("labels", "out", "on_problem")}
+    both = {name: getattr(options, name) for name in ("labels", "out", "on_problem", "ignore_columns")}
     if options.vectors:
         fill = options.fill == "mean"
         request = VectorRequest(vectors=options.vectors, ids=options.ids, taxonomy=taxonomy, fill=fill, **both)
@@ -187,6 +187,7 @@ def _print_pack(report: PackReport, taxonomy: Taxonomy, recipe: Recipe) -> None:
         print(f"left out {reject.id} {reject.file}: {reject.reason}".replace(" :", ":"), file=sys.stderr)
     if len(rejects) > LISTED:
         print(f"… and {len(rejects) - LISTED:,} more", file=sys.stderr)
+    print_notes((), report.notes)
     for channel, count in packed.filled.items():
         print(f"channel {channel} is missing in {count:,} of {len(packed):,} images and filled with zeros there")
     if report.reused_shards and not report.reused:

@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, add_recipe_arguments, channels, one_thread_a_process, path, whole_number
+from hpa_hier.cli.command import (
+    Parser,
+    add_recipe_arguments,
+    channels,
+    column_names,
+    one_thread_a_process,
+    path,
+    whole_number,
+)
 from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,6 +74,8 @@ def _add_score_arguments(one: Parser, name: str) -> None:
     add("--labels", metavar="CSV", type=path, help="labels of the samples to fit on")
     add("--taxonomy", metavar="YAML", help="label tree (default: the recipe's)")
     add("--on-problem", choices=("stop", "skip"), help="rows of --labels that cannot be used (default: stop)")
+    ignore = "columns of --labels that are no labels, separated by commas"
+    add("--ignore-columns", type=column_names, default=(), metavar="COLUMNS", help=ignore)
 
 
 def _named_file(text: str) -> tuple[str, Path]:
@@ -106,7 +116,7 @@ def main(arguments: Sequence[str]) -> int:
 def _fit(options: argparse.Namespace) -> int:
     if options.scores:
         return _fit_scores(options)
-    for name in ("score_kind", "labels", "taxonomy", "on_problem"):
+    for name in ("score_kind", "labels", "taxonomy", "on_problem", "ignore_columns"):
         if getattr(options, name):
             raise UserError(f"--{name.replace('_', '-')} goes with --scores; add the tables, or leave it out")
     from hpa_hier.ensemble.accept import describe_acceptance
@@ -146,7 +156,9 @@ def _fit_scores(options: argparse.Namespace) -> int:
     named = options.run and len(Path(options.run).parts) > 1
     folder = Path(options.run) if named else Path(recipe.artifacts, options.run or recipe.run)
     tree = options.taxonomy or recipe.taxonomy
-    request = FitRequest(_tables(options), options.score_kind, options.labels, tree, options.on_problem or "stop")
+    request = FitRequest(
+        _tables(options), options.score_kind, options.labels, tree, options.on_problem or "stop", options.ignore_columns
+    )
     for line in fit_tables(folder, request, recipe.ensemble):
         print(line)
     print(f"wrote {folder / 'ensemble' / 'ensemble.json'}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from hpa_hier.files.text_file import read_text
 
 MAX_BYTES = 512 << 20  # a label table above this is some other file
 _DELIMITERS = (",", ";", "\t")  # spreadsheets write the latter two
+_SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)  # what Excel writes and reads as a first line
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class CsvTable:
 def read_csv(path: Path) -> CsvTable:
     r"""Read a CSV file without guessing types: `007`, `1e5` and `NA` stay what they are.
 
-    A byte order mark, Windows line ends, and `;` or tabs instead of commas are read as well; empty lines are
-    left out.
+    A byte order mark, Windows line ends, `;` or tabs instead of commas, Excel's first line `sep=;` and its UTF-16 are
+    read as well; empty lines, and columns without a name or a cell, are left out.
 
     Raises:
         UserError: the file is absent, no UTF-8 text, empty, or has rows of different lengths.
@@ -47,29 +49,36 @@ def read_csv(path: Path) -> CsvTable:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise UserError(f"{path}:{line}: a NUL byte; this is no text file")
-    delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    first, _, rest = text.partition("\n")
+    said = _SEPARATOR_LINE.fullmatch(first.strip().strip('"'))
+    delimiter = said.group(1) if said else max(_DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(rest if said else text, newline=""), delimiter=delimiter, strict=True)
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
+    before = 1 if said else 0  # lines that the reader does not see
     try:
         for cells in reader:
             row = tuple(cell.strip() for cell in cells)
             if not any(row):
                 continue
+            if rows and len(row) > len(rows[0]) and not any(row[len(rows[0]) :]):
+                row = row[: len(rows[0])]  # a separator behind the last cell
             if rows and len(row) != len(rows[0]):
                 problem = f"{len(row)} cells where the header has {len(rows[0])}; quote cells that hold the separator"
-                raise UserError(f"{path}:{reader.line_num}: {problem}")
-            twice = [] if rows else sorted({name for name in row if row.count(name) > 1})
+                raise UserError(f"{path}:{reader.line_num + before}: {problem}")
+            twice = [] if rows else sorted({name for name in row if name and row.count(name) > 1})
             if twice:
                 problem = f"column {twice[0]!r} appears twice in the header; give each column its own name"
-                raise UserError(f"{path}:1: {problem}")
+                raise UserError(f"{path}:{1 + before}: {problem}")
             rows.append(row)
-            lines.append(reader.line_num)
+            lines.append(reader.line_num + before)
     except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: not a CSV row ({error})") from None
+        raise UserError(f"{path}:{reader.line_num + before}: not a CSV row ({error})") from None
     if not rows:
         raise UserError(f"{path}: the file is empty; a table begins with a header such as Id,Target")
-    return CsvTable(str(path), rows[0], tuple(rows[1:]), tuple(lines[1:]))
+    named = [j for j, name in enumerate(rows[0]) if name or any(row[j] for row in rows)]
+    header, *kept = (tuple(row[j] for j in named) for row in rows)
+    return CsvTable(str(path), header, tuple(kept), tuple(lines[1:]))
 
 
 @dataclass(frozen=True)

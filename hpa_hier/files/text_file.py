@@ -1,14 +1,15 @@
-"""Text files that people write: UTF-8, of a size that can be meant, or an error that says what they are instead."""
+"""Text files that people write: UTF-8, or UTF-16 that says so, of a size that can be meant, or a plain error."""
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from hpa_hier.errors import UserError
 
 
 def read_text(path: Path, kind: str, max_bytes: int) -> str:
-    """Read a text file of a `kind` such as YAML, with or without a byte order mark.
+    """Read a text file of a `kind` such as YAML, with or without a byte order mark; UTF-16 needs one.
 
     Raises:
         UserError: the file is absent, a folder, unreadable, too large or not UTF-8.
@@ -27,6 +28,11 @@ def read_text(path: Path, kind: str, max_bytes: int) -> str:
     if size > max_bytes:
         problem = f"{size:,} bytes, more than the {max_bytes:,} that such a file may have; is it the right file?"
         raise UserError(f"{path}: {problem}")
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):  # what Excel calls Unicode text
+        try:
+            return content.decode("utf-16")
+        except UnicodeDecodeError:
+            raise UserError(f"{path}: begins as UTF-16 text and goes on otherwise; save the file as UTF-8") from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -31,6 +31,7 @@ class FitRequest:
     labels: Path  # label table of the samples to fit on
     taxonomy: str  # file of the label tree
     on_problem: OnProblem = "stop"  # at rows of the label table that cannot be used
+    ignore_columns: tuple[str, ...] = ()  # of the label table, that are no labels
 
 
 def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> list[str]:
@@ -42,7 +43,7 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
     _check_run(run, settings)
     taxonomy = Taxonomy.load(request.taxonomy)
     tables = [read_scores(name, Path(file), request.kind, taxonomy) for name, file in sorted(request.tables.items())]
-    labels = read_labels(request.labels, taxonomy, request.on_problem)
+    labels = read_labels(request.labels, taxonomy, request.on_problem, request.ignore_columns)
     found = targets(labels.nodes, taxonomy)
     truth = Truth(labels.ids, found.present, found.known)
     scored, labelled = {sample for one in tables for sample in one.ids}, set(labels.ids)
@@ -71,6 +72,7 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         f"fitted {accepted.ensemble.aggregate} over {', '.join(sorted(one.name for one in tables))} "
         f"on {len(joined.ids):,} samples",
         *(f"  left out: {problem}" for problem in labels.problems),
+        *(f"  labels: {note}" for note in labels.notes),
         *(f"  {line}" for line in describe_coverage(tables, len(joined.ids), taxonomy, joined.available)),
         *(f"  {count:,} {what} and were not used" for count, what in unused if count),
         f"  {accepted.verdict.describe()}",

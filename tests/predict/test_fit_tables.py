@@ -164,7 +164,7 @@ def test_an_id_that_stands_twice_is_refused(tables):
         ("", "a-fit.csv: the file is empty"),
         ("id,Cytosol\n", "a-fit.csv: holds no scores, only a header"),
         ("id\ns001\n", "a-fit.csv:1: holds only the column 'id'; add one column a node"),
-        ("id,Cytosol\n../s,0.5\n", r"a-fit.csv:2: '../s' is no id"),
+        ("id,Cytosol\n=s,0.5\n", r"a-fit.csv:2: '=s' is no id"),
     ],
 )
 def test_a_table_without_scores_is_refused(tables, text, message):

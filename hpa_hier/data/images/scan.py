@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from hpa_hier.data.images.channels import CHANNELS, ChannelHint, find_channel, parse_hint, split_name
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import READERS, split_suffix
-from hpa_hier.data.labels.table import is_valid_id
+from hpa_hier.data.labels.ids import ID_RULE, is_valid_id
 from hpa_hier.errors import UserError
 
 
@@ -96,7 +97,7 @@ def _scan(entries: Sequence[os.DirEntry[str] | Path], hint: ChannelHint, folder:
         if entry.name.startswith(".") or not suffix:
             ignored.append(entry.name)
             continue
-        sample_id, channel = split_name(stem, hint)
+        sample_id, channel = split_name(unicodedata.normalize("NFC", stem), hint)
         sample = files.setdefault(sample_id, {})
         fault = _entry_fault(entry, folder, sample_id)
         if fault is None and channel in sample:
@@ -152,5 +153,5 @@ def _entry_fault(entry: os.DirEntry[str] | Path, folder: Path | None, sample_id:
     if not entry.is_file():
         return "no regular file, or a link to nothing"
     if not is_valid_id(sample_id):
-        return f"{sample_id!r} cannot be an id; letters, digits, '.', '_' and '-' can, at most 128"
+        return f"{sample_id!r} cannot be an id; {ID_RULE}"
     return None

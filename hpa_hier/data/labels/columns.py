@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable
+from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.taxonomy import Taxonomy
 
-_ID_NAMES = ("id", "image_id", "imageid", "image", "sample", "sample_id", "name")
-_TARGET_NAMES = ("target", "targets", "label", "labels", "predicted", "location", "locations", "class", "classes")
-_GROUP_NAMES = ("antibody", "antibody_id", "group")
-_OFF = frozenset({"", "0", "0.0", "false"})
-_ON = frozenset({"1", "1.0", "true"})
+# Headers in small letters and without blanks and signs; the first that a table has is taken.
+_ID_NAMES = (
+    *("id", "imageid", "sampleid", "image", "sample", "imagename", "filename", "file", "filepath", "path"),
+    *("imagepath", "imagefile", "cellid", "name"),
+)
+_TARGET_NAMES = (
+    *("target", "targets", "label", "labels", "predicted", "location", "locations", "localization", "localisation"),
+    *("localizations", "localisations", "subcellularlocation", "subcellularlocalization", "compartment"),
+    *("compartments", "organelle", "organelles", "place", "places", "class", "classes"),
+)
+_GROUP_NAMES = ("antibody", "antibodyid", "group", "gene", "geneid", "ensemblid", "protein", "proteinid")
+_OFF = frozenset({"", "0", "0.0", "false", "no"})
+_ON = frozenset({"1", "1.0", "true", "yes", "x"})
+_EMPTY = frozenset({"", "nan", "na", "n/a", "null", "<na>"})  # a label cell that says nothing
+_NOWHERE = frozenset({"none", "negative"})  # a label cell that says: in none of the places
 _SEPARATORS = re.compile(r"[|;,]")
+_FLOAT = re.compile(r"(\d+)\.0+")  # what pandas makes of a column of numbers with a gap
 
 
 @dataclass(frozen=True)
@@ -29,13 +41,23 @@ class LabelColumns:
     extra: tuple[int, ...]  # kept as text
 
 
-def find_columns(table: CsvTable, taxonomy: Taxonomy) -> LabelColumns:
+def find_columns(table: CsvTable, taxonomy: Taxonomy, ignore: Collection[str] = ()) -> LabelColumns:
     """Find the id, label and group columns from the header.
+
+    Args:
+        table: with its header.
+        taxonomy: gives the labels and the names.
+        ignore: columns that are no labels, whatever they hold.
 
     Raises:
         UserError: there is no id column, or neither a label column nor 0/1 columns named by label or node.
     """
-    names = [name.lower() for name in table.header]
+    for name in ignore:
+        if name not in table.header:
+            raise UserError(
+                f"--ignore-columns {name}: {table.source} has no such column{did_you_mean(name, table.header)}"
+            )
+    names = ["" if name in ignore else re.sub(r"[\W_]+", "", name.lower()) for name in table.header]
     sample_id = _find_first(names, _ID_NAMES)
     if sample_id is None:
         raise UserError(f"{table.source}:1: no id column among {_list_names(table.header)}; name one of them Id")
@@ -44,12 +66,13 @@ def find_columns(table: CsvTable, taxonomy: Taxonomy) -> LabelColumns:
     rest = tuple(j for j in range(len(names)) if j not in (sample_id, target, group))
     if target is not None:
         return LabelColumns(sample_id, target, {}, group, rest)
-    if not any(taxonomy.find_node(table.header[j]) for j in rest):
+    named = {j: table.header[j] for j in rest if table.header[j] not in ignore}
+    if not any(taxonomy.find_node(name) for name in named.values()):
         raise UserError(
             f"{table.source}:1: neither a column Target or Label nor 0/1 columns named by label or node "
             f"of '{taxonomy.name}' among {_list_names(table.header)}"
         )
-    hot = {j: table.header[j] for j in rest if taxonomy.find_node(table.header[j]) or _is_hot(table, j)}
+    hot = {j: name for j, name in named.items() if taxonomy.find_node(name) or (name and _is_hot(table, j))}
     for row, line in zip(table.rows, table.lines, strict=True):
         for j, name in hot.items():
             if row[j].lower() not in _ON | _OFF:
@@ -57,26 +80,47 @@ def find_columns(table: CsvTable, taxonomy: Taxonomy) -> LabelColumns:
     return LabelColumns(sample_id, None, hot, group, tuple(j for j in rest if j not in hot))
 
 
-def read_row(
-    row: tuple[str, ...], columns: LabelColumns, taxonomy: Taxonomy
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return a row's annotated nodes, in the taxonomy's order, and its labels that no node has."""
+@dataclass(frozen=True)
+class RowLabels:
+    """What a row's cells say."""
+
+    nodes: tuple[str, ...]  # annotated, in the taxonomy's order
+    unknown: tuple[str, ...]  # labels that no node has
+    nowhere: bool  # the row says that the image shows none of the places
+
+
+def read_row(row: tuple[str, ...], columns: LabelColumns, taxonomy: Taxonomy) -> RowLabels:
+    """Read a row's labels."""
     if columns.target is None:
         labels = [name for j, name in columns.hot.items() if row[j].lower() in _ON]
+        nowhere = not labels
     else:
-        labels = _split_cell(row[columns.target], taxonomy)
-    nodes = {taxonomy.find_node(label) for label in labels}
-    unknown = tuple(label for label in labels if taxonomy.find_node(label) is None)
-    return tuple(sorted((node for node in nodes if node), key=taxonomy.column.__getitem__)), unknown
+        cell = row[columns.target]
+        labels = _split_cell(cell, taxonomy)
+        nowhere = cell.casefold() in _NOWHERE and not taxonomy.find_node(cell)
+        labels = [] if nowhere or cell.casefold() in _EMPTY else labels
+    found = {
+        label: taxonomy.find_node(_FLOAT.sub(r"\1", label) if _FLOAT.fullmatch(label) else label) for label in labels
+    }
+    nodes = sorted({node for node in found.values() if node}, key=taxonomy.column.__getitem__)
+    return RowLabels(tuple(nodes), tuple(label for label in labels if not found[label]), nowhere)
 
 
 def _split_cell(cell: str, taxonomy: Taxonomy) -> list[str]:
-    """Split a label cell at '|', ';' or ','; else keep it whole where it is a name; else split it at spaces."""
+    """Split a label cell at '|', ';' or ','; else keep it whole where it is a name; else split it at spaces.
+
+    A list as Python prints it, such as ['Cytosol', 'Nucleoli'], is read without its brackets and quotes.
+    """
+    if cell[:1] + cell[-1:] in ("[]", "()"):
+        cell = cell[1:-1]
+        return [part for part in (one.strip().strip("'\"") for one in _SEPARATORS.split(cell)) if part]
+    if taxonomy.find_node(cell):
+        return [cell]
     if _SEPARATORS.search(cell):
         return [part.strip() for part in _SEPARATORS.split(cell) if part.strip()]
     parts = cell.split()
-    whole = taxonomy.find_node(cell) or not all(part.isdecimal() or taxonomy.find_node(part) for part in parts)
-    return [cell] if whole and len(parts) > 1 else parts  # a name with spaces, or one that should have been
+    labels = all(part.isdecimal() or _FLOAT.fullmatch(part) or taxonomy.find_node(part) for part in parts)
+    return parts if labels or len(parts) < 2 else [cell]  # a name with spaces, or one that should have been
 
 
 def _find_first(names: list[str], wanted: tuple[str, ...]) -> int | None:

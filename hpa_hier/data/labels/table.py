@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.labels.columns import LabelColumns, find_columns, read_row
+from hpa_hier.data.labels.columns import LabelColumns, RowLabels, find_columns, read_row
+from hpa_hier.data.labels.groups import describe_groups, find_groups
+from hpa_hier.data.labels.ids import find_id, is_valid_id
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, read_csv
+from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.taxonomy import Taxonomy
 
-_ID = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
-_ATLAS_ID = re.compile(r"(\d+)_[A-Za-z0-9]+_[A-P]\d{1,2}_\d+(_[A-Za-z0-9]+)?")  # antibody_plate_well_field[_crop]
 CURE = "fix the table, or give --on-problem skip to leave these rows out"
 
 
@@ -31,6 +32,7 @@ class LabelTable:
     problems: tuple[Problem, ...]  # by kind: what was left out
     skipped: Mapping[str, str]  # ids left out, and why
     extra: dict[str, tuple[str, ...]]  # other columns, as text
+    notes: tuple[str, ...] = ()  # what was taken for what
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,99 +46,161 @@ class Targets:
     known: np.ndarray  # (B, N) bool; False where the annotation leaves it open: nothing is trained or counted there
 
 
-def is_valid_id(sample_id: str) -> bool:
-    """Tell whether an id can be part of a file name: letters, digits, `.`, `_`, `-`, at most 128, no leading dot."""
-    return _ID.fullmatch(sample_id) is not None
-
-
-def parse_antibody(sample_id: str) -> str:
-    """Return the antibody of an atlas id, or "".
-
-    >>> parse_antibody("10580_1610_C1_1"), parse_antibody("800_A6_1")
-    ('10580', '')
-    """
-    match = _ATLAS_ID.fullmatch(sample_id)
-    return match.group(1) if match else ""
-
-
-def read_labels(path: Path | str, taxonomy: Taxonomy, on_problem: OnProblem = "stop") -> LabelTable:
+def read_labels(
+    path: Path | str, taxonomy: Taxonomy, on_problem: OnProblem = "stop", ignore: Collection[str] = ()
+) -> LabelTable:
     """Read a label table in any of the forms that people have.
 
     The header gives the form: `Id,Target` with labels separated by spaces, `ID,Label` with '|', node names instead of
-    labels (separated by '|' or ';'), or one 0/1 column a label. A column `antibody` or `group` becomes the
-    group; otherwise the antibody is taken from the ids where every id is `antibody_plate_well_field`.
+    labels (separated by '|', ';' or ','), or one 0/1 column a label; or one row a label, where ids are repeated. An id
+    may be a path or a file's name. A row of zeros, or the label `none`, is an image that shows none of the places. A
+    column such as `antibody`, `group` or `gene` becomes the group, else the antibody is taken from each id that is
+    `antibody_plate_well_field`. What was taken for what stands in `notes`.
 
     Args:
         path: the CSV file.
         taxonomy: gives the labels and the names.
         on_problem: "stop" raises at unknown labels, duplicate or bad ids and rows without a label; "skip" leaves those
-            rows out, counts them in `problems` and says why in `skipped`.
+            rows out, counts them in `problems` and says why in `skipped`; columns of unknown 0/1 labels are left out,
+            and not the rows that have them.
+        ignore: columns that are no labels, whatever they hold.
 
     Raises:
         UserError: the table cannot be read, or has problems and `on_problem` is "stop".
     """
     table = read_csv(Path(path))  # by hand: pandas neither names the line of a mistake nor leaves 007 alone
-    columns = find_columns(table, taxonomy)
-    rows, problems, skipped = _sort_out(table, columns, taxonomy)
+    columns = find_columns(table, taxonomy, ignore)
+    problems: tuple[Problem, ...] = ()
+    strange = {j: name for j, name in columns.hot.items() if not taxonomy.find_node(name)}
+    if strange:
+        hints = tuple(f"{name!r}{did_you_mean(name, taxonomy.nodes)}" for name in strange.values())
+        problems = (Problem("0/1 column that no label or node is called", hints),)
+        columns = replace(columns, hot={j: name for j, name in columns.hot.items() if j not in strange})
+        cure = f"rename it, or, where it is no label, give --ignore-columns {','.join(strange.values())}"
+        if on_problem == "stop":
+            stop_at_problems(path, problems, cure)
+    read = _sort_out(table, columns, taxonomy)
+    problems += read.problems
     if on_problem == "stop":
         stop_at_problems(path, problems, CURE)
-    kept = [table.rows[i] for i in rows]
-    if not kept:
+    if not read.nodes:
         summary = "; ".join(map(str, problems)) or "the table has a header only"
         raise UserError(f"{path}: no usable row among {len(table.rows):,}; {summary}")
-    ids = tuple(row[columns.id] for row in kept)
-    if columns.group is None:
-        groups = tuple(map(parse_antibody, ids))
-        groups = groups if all(groups) else ("",) * len(ids)
-    else:
-        groups = tuple(row[columns.group] for row in kept)
+    ids, kept = tuple(read.nodes), [table.rows[row] for row in read.first.values()]
+    cells = None if columns.group is None else [row[columns.group] for row in kept]
+    groups = find_groups(ids, cells)
     extra = {table.header[j]: tuple(row[j] for row in kept) for j in columns.extra}
-    return LabelTable(str(path), ids, tuple(rows.values()), groups, problems, skipped, extra)
+    grouped = describe_groups(groups, None if columns.group is None else table.header[columns.group])
+    notes = (*_describe_columns(table, columns), *read.notes, *((grouped,) if grouped else ()))
+    nodes = tuple(read.nodes.values())
+    notes += _describe_groups_alone(nodes, taxonomy)
+    return LabelTable(str(path), ids, nodes, groups, problems, read.skipped, extra, notes)
 
 
-def _sort_out(
-    table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy
-) -> tuple[dict[int, tuple[str, ...]], tuple[Problem, ...], dict[str, str]]:
-    """Return the usable rows' nodes by row number, the problems by kind, and why ids were left out.
+@dataclass(frozen=True)
+class _Read:
+    """A table's usable samples."""
 
-    Of rows of one id that agree the first is kept; of those that disagree none, for none can be trusted.
+    nodes: dict[str, tuple[str, ...]]  # id → annotated nodes
+    first: dict[str, int]  # id → its first row
+    problems: tuple[Problem, ...]
+    skipped: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy) -> _Read:
+    """Sort rows into usable samples and problems.
+
+    Of rows of one id that agree the first is kept; of those that disagree none, for none can be trusted, unless the
+    table has one row a label.
     """
-    rows: dict[int, tuple[str, ...]] = {}
+    ids = [find_id(row[columns.id]) for row in table.rows]
+    labels = [read_row(row, columns, taxonomy) for row in table.rows]
+    long = _is_long(ids, labels)
+    nodes: dict[str, tuple[str, ...]] = {}
     skipped: dict[str, str] = {}
     first: dict[str, int] = {}  # id → its first row
     unknown: dict[str, list[int]] = {}  # label → lines
     duplicate, bad, empty = [], [], []
-    for i, (row, line) in enumerate(zip(table.rows, table.lines, strict=True)):
-        sample_id = row[columns.id]
-        nodes, strange = read_row(row, columns, taxonomy)
+    for i, (sample_id, one, line) in enumerate(zip(ids, labels, table.lines, strict=True)):
         if not is_valid_id(sample_id):
-            bad.append(f"{sample_id!r} (line {line})")
-        elif (before := first.setdefault(sample_id, i)) != i:
+            bad.append(f"{table.rows[i][columns.id]!r} (line {line})")
+            continue
+        before = first.setdefault(sample_id, i)
+        if before != i and not long:
             duplicate.append(f"{sample_id} (lines {table.lines[before]} and {line})")
-            if strange or nodes != rows.get(before):
-                rows.pop(before, None)
+            if one.unknown or one.nodes != nodes.get(sample_id):
+                nodes.pop(sample_id, None)
                 skipped.setdefault(sample_id, f"duplicate id with other labels (line {line})")
-        elif strange:
-            skipped[sample_id] = f"unknown label {', '.join(map(repr, strange))} (line {line})"
-            for label in strange:
+        elif one.unknown:
+            skipped[sample_id] = f"unknown label {', '.join(map(repr, one.unknown))} (line {line})"
+            for label in one.unknown:
                 unknown.setdefault(label, []).append(line)
-        elif not nodes:
+        elif not (one.nodes or one.nowhere):
             skipped[sample_id] = f"row without a label (line {line})"
             empty.append(f"{sample_id} (line {line})")
         else:
-            rows[i] = nodes
+            both = {*nodes.get(sample_id, ()), *one.nodes}
+            nodes[sample_id] = tuple(sorted(both, key=taxonomy.column.__getitem__))
+    nodes = {sample_id: kept for sample_id, kept in nodes.items() if sample_id not in skipped}
     kinds = {
-        "unknown label": [_describe_lines(label, lines) for label, lines in unknown.items()],
+        "unknown label": [_describe_unknown(label, lines, taxonomy) for label, lines in unknown.items()],
         "duplicate id": duplicate,
         "id that cannot be a file name": bad,
-        "row without a label": empty,
+        "row without a label; write none where it shows none of the places": empty,
     }
-    return rows, tuple(Problem(kind, tuple(items)) for kind, items in kinds.items() if items), skipped
+    problems = tuple(Problem(kind, tuple(items)) for kind, items in kinds.items() if items)
+    notes = [f"one row a label: {len(nodes):,} samples in {len(table.rows):,} rows"] if long else []
+    changed = sum(find_id(row[columns.id]) != row[columns.id] for row in table.rows)
+    if changed:
+        row = next(row for row in table.rows if find_id(row[columns.id]) != row[columns.id])
+        notes.append(f"{changed:,} ids are those of files: {row[columns.id]!r} is {find_id(row[columns.id])!r}")
+    nowhere = sum(not kept for kept in nodes.values())
+    if nowhere:
+        notes.append(f"{nowhere:,} sample{'s show' if nowhere > 1 else ' shows'} none of the places")
+    return _Read(nodes, {name: first[name] for name in nodes}, problems, skipped, tuple(notes))
 
 
-def _describe_lines(label: str, lines: list[int]) -> str:
+def _is_long(ids: Sequence[str], labels: Sequence[RowLabels]) -> bool:
+    """Tell whether a table has one row a label: no row has two, and ids are often repeated, each time with another.
+
+    A few repeated ids among many are a mistake, and stay one.
+    """
+    if any(len(one.nodes) + len(one.unknown) > 1 for one in labels):
+        return False
+    pairs = [(sample_id, one.nodes) for sample_id, one in zip(ids, labels, strict=True)]
+    repeated = len(ids) - len(set(ids))
+    return len(set(pairs)) == len(pairs) and repeated > max(2, len(ids) // 20)
+
+
+def _describe_columns(table: CsvTable, columns: LabelColumns) -> tuple[str, ...]:
+    """Say which columns were taken for ids, labels and groups, where their names leave a doubt."""
+    sample_id = table.header[columns.id]
+    label = None if columns.target is None else table.header[columns.target]
+    plain = sample_id.lower() == "id" and (label is None or label.lower() in ("target", "label"))
+    if plain:
+        return ()
+    what = f"labels from '{label}'" if label else f"labels from {len(columns.hot)} 0/1 columns"
+    return (f"ids are taken from the column '{sample_id}', {what}",)
+
+
+def _describe_groups_alone(nodes: Sequence[tuple[str, ...]], taxonomy: Taxonomy) -> tuple[str, ...]:
+    """Say how many samples are annotated with a group only, so that the places below it are unknown."""
+    alone = Counter(
+        node
+        for names in nodes
+        for node in names
+        if not taxonomy.is_leaf(node) and {*names}.isdisjoint(taxonomy.descendants(node))
+    )
+    if not alone:
+        return ()
+    listed = ", ".join(f"{node} ({count:,})" for node, count in alone.most_common(5))
+    return (f"annotated as a group, which leaves the places below it unknown: {listed}",)
+
+
+def _describe_unknown(label: str, lines: list[int], taxonomy: Taxonomy) -> str:
     where = f"line {lines[0]}" if len(lines) == 1 else f"{len(lines):,} rows, first line {lines[0]}"
-    return f"{label!r} ({where})"
+    return f"{label!r} ({where}){'' if label.isdecimal() else did_you_mean(label, taxonomy.nodes)}"
 
 
 def targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy, below: str = "unknown") -> Targets:

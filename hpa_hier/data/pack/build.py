@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -30,6 +30,7 @@ class PackReport:
     rejects: tuple[Reject, ...]  # as `rejected.csv` lists them
     reused_shards: int  # finished by an earlier run
     reused: bool  # the whole pack was finished already
+    notes: tuple[str, ...] = ()  # what of the label table was taken for what
 
 
 def build_pack(request: PackRequest, threads: int = 2) -> PackReport:
@@ -44,7 +45,7 @@ def build_pack(request: PackRequest, threads: int = 2) -> PackReport:
         if (request.out / PACK).exists():
             report = open_finished(request.out, plan.digest)
             _clear(request.out)
-            return report
+            return replace(report, notes=plan.notes)
         try:
             return _pack(request, plan, threads)
         except OSError as error:  # reading images reports its own
@@ -64,7 +65,8 @@ def _pack(request: PackRequest, plan: Plan, threads: int) -> PackReport:
     shards = [part.shard for part in parts if part.shard.rows]
     finish_pack(request.out, _facts(request, plan), samples, shards, request.taxonomy)
     _clear(request.out)
-    return PackReport(Pack.open(request.out), rejects, sum(part.reused for part in parts), reused=False)
+    reused = sum(part.reused for part in parts)
+    return PackReport(Pack.open(request.out), rejects, reused, reused=False, notes=plan.notes)
 
 
 def _facts(request: PackRequest, plan: Plan) -> PackFacts:

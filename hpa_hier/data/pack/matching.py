@@ -30,6 +30,7 @@ class PackRequest:
     intensity: str = "depth"
     hint: str | None = None  # what --channels says
     on_problem: OnProblem = "stop"
+    ignore_columns: tuple[str, ...] = ()  # of the label table, that are no labels
 
     def refused(self, source: ImageSource) -> tuple[str, ...]:
         """Return the channels that a sample lacks and may not lack."""
@@ -52,6 +53,7 @@ class Plan:
     samples: tuple[Planned, ...]
     rejects: tuple[Reject, ...]  # known before an image is opened
     digest: str  # of everything that the packed pixels and labels follow from
+    notes: tuple[str, ...]  # what of the label table was taken for what
 
 
 def make_plan(request: PackRequest) -> Plan:
@@ -60,7 +62,7 @@ def make_plan(request: PackRequest) -> Plan:
     Raises:
         UserError: there are problems and the request says to stop at them, or nothing is left to pack.
     """
-    table = read_labels(request.labels, request.taxonomy, on_problem="skip")
+    table = read_labels(request.labels, request.taxonomy, "skip", request.ignore_columns)
     found = scan(request.images, request.hint)
     sources = {source.id: source for source in found.sources}
     problems, mismatched = _mismatches(request, table, found)
@@ -78,7 +80,7 @@ def make_plan(request: PackRequest) -> Plan:
     if not samples:
         first = f"; first: {rejects[0].id} {rejects[0].reason}" if rejects else ""
         raise UserError(f"{request.images}: no image that can be packed has a row in {request.labels}{first}")
-    return Plan(samples, rejects, _digest(request, samples, rejects))
+    return Plan(samples, rejects, _digest(request, samples, rejects), table.notes)
 
 
 def _mismatches(request: PackRequest, table: LabelTable, found: Scan) -> tuple[tuple[Problem, ...], tuple[Reject, ...]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.labels.table import is_valid_id
+from hpa_hier.data.labels.ids import is_valid_id
 from hpa_hier.errors import UserError
 from hpa_hier.files.tables import read_table, write_table
 

@@ -32,12 +32,13 @@ class VectorRequest:
     taxonomy: Taxonomy
     fill: bool = False  # missing values count as the training part's mean; else they are refused
     on_problem: OnProblem = "stop"
+    ignore_columns: tuple[str, ...] = ()  # of the label table, that are no labels
 
     @property
     def digest(self) -> str:
         """16 hex digits of all that the pack follows from."""
         files = [sha256(path) for path in (self.vectors, self.ids, self.labels) if path]
-        return text_digest(VECTORS, str(self.fill), self.taxonomy.text, *files)
+        return text_digest(VECTORS, str(self.fill), self.taxonomy.text, *files, *self.ignore_columns)
 
 
 def build_vectors(request: VectorRequest) -> PackReport:
@@ -54,7 +55,7 @@ def build_vectors(request: VectorRequest) -> PackReport:
         if (request.out / PACK).exists():
             return open_finished(request.out, request.digest)
         table = read_vectors(request.vectors, request.ids)
-        labels = read_labels(request.labels, request.taxonomy, on_problem="skip")
+        labels = read_labels(request.labels, request.taxonomy, "skip", request.ignore_columns)
         rejects = _mismatches(request, table, labels)
         if not request.fill:
             refuse_missing_values(request.vectors, table.values, table.ids, table.features)
@@ -71,7 +72,7 @@ def build_vectors(request: VectorRequest) -> PackReport:
         claim_folder(request.out, {"digest": request.digest})
         write_rejects(request.out, rejects)
         write_pack(request.out, values, ids, nodes, groups, facts, request.taxonomy)
-        return PackReport(Pack.open(request.out), rejects, 0, reused=False)
+        return PackReport(Pack.open(request.out), rejects, 0, reused=False, notes=labels.notes)
 
 
 def write_vector_pack(

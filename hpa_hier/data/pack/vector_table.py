@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.labels.table import is_valid_id
+from hpa_hier.data.labels.ids import ID_RULE, find_id, is_valid_id
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import NumberTable, read_csv, read_plain_numbers
 
@@ -47,7 +47,7 @@ def read_vectors(path: Path, ids: Path | None = None) -> VectorTable:
             raise UserError(f"--ids {ids}: goes with a .npy file; the ids of {path} are its first column")
         table = read_plain_numbers(path, _GAPS) or _read_cells(path)
     with np.errstate(over="ignore"):  # what overflows becomes infinite, which is refused
-        vectors = VectorTable(str(path), table.ids, table.columns, table.values.astype(np.float32))
+        vectors = VectorTable(str(path), tuple(map(find_id, table.ids)), table.columns, table.values.astype(np.float32))
     check_vectors(vectors)
     return vectors
 
@@ -56,7 +56,7 @@ def check_vectors(table: VectorTable) -> None:
     """Raise the UserError of ids that are bad or double, or of infinite values, where there are any."""
     for sample_id, count in Counter(table.ids).items():
         if not is_valid_id(sample_id):
-            raise UserError(f"{table.source}: {sample_id!r} is no id; ids are letters, digits, '.', '_' and '-'")
+            raise UserError(f"{table.source}: {sample_id!r} is no id; {ID_RULE}")
         if count > 1:
             raise UserError(f"{table.source}: id {sample_id!r} appears twice; a sample has one vector")
     infinite = np.isinf(table.values)

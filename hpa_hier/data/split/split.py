@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hpa_hier.data.labels.table import is_valid_id
+from hpa_hier.data.labels.ids import is_valid_id
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.split.draw import draw_test_part
 from hpa_hier.data.split.near_duplicates import find_near_duplicates, join_groups

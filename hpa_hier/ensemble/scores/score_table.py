@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import logit
 
-from hpa_hier.data.labels.table import is_valid_id
+from hpa_hier.data.labels.ids import ID_RULE, find_id, is_valid_id
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, NumberTable, read_csv, read_plain_numbers
@@ -49,13 +49,14 @@ def read_scores(name: str, path: Path, kind: ScoreKind, taxonomy: Taxonomy) -> S
         table = _read_cells(path, kind)
     nodes = _nodes(path, table.columns, taxonomy)
     values = table.values if kind == "logits" else logit(table.values.clip(_NEAREST_TO_SURE, 1 - _NEAREST_TO_SURE))
-    return Scores(name, table.ids, nodes, values)
+    return Scores(name, tuple(map(find_id, table.ids)), nodes, values)
 
 
 def _is_sound(table: NumberTable, kind: ScoreKind) -> bool:
     low, high = (0, 1) if kind == "probs" else (-np.inf, np.inf)
     in_range = np.isfinite(table.values) & (table.values >= low) & (table.values <= high)
-    return bool(in_range.all()) and len(set(table.ids)) == len(table.ids) and all(map(is_valid_id, table.ids))
+    ids = set(map(find_id, table.ids))
+    return bool(in_range.all()) and len(ids) == len(table.ids) and all(map(is_valid_id, ids))
 
 
 def _read_cells(path: Path, kind: ScoreKind) -> NumberTable:
@@ -143,9 +144,9 @@ def _nodes(path: Path, columns: Sequence[str], taxonomy: Taxonomy) -> tuple[str,
 def _ids(path: Path, table: CsvTable) -> tuple[str, ...]:
     first: dict[str, int] = {}
     for line, row in zip(table.lines, table.rows, strict=True):
-        sample = row[0]
+        sample = find_id(row[0])
         if not is_valid_id(sample):
-            raise UserError(f"{path}:{line}: '{sample[:80]}' is no id; ids hold letters, digits, '.', '_' and '-'")
+            raise UserError(f"{path}:{line}: '{sample[:80]}' is no id; {ID_RULE}")
         if sample in first:
             raise UserError(f"{path}:{line}: the id '{sample}' is in line {first[sample]} already; keep one")
         first[sample] = line

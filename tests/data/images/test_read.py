@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from hpa_hier.data.images.read import convert_plane, read_image, to_uint8
 from hpa_hier.data.images.reader import Layout, UnreadableImage
 from hpa_hier.data.images.readers import READERS
 from hpa_hier.data.images.scan import scan
+from hpa_hier.data.labels.ids import ID_RULE
 from hpa_hier.data.pack.build import build_pack
 from hpa_hier.data.pack.matching import PackRequest
 from hpa_hier.errors import UserError
@@ -374,8 +376,17 @@ def test_links_to_nothing_and_pipes_are_refused(tmp_path):
 
 
 def test_a_name_that_cannot_be_an_id_is_refused(tmp_path):
-    write(tmp_path / "my image_red.png", planes(0)["red"])
-    assert reason(tmp_path) == "'my image' cannot be an id; letters, digits, '.', '_' and '-' can, at most 128"
+    write(tmp_path / "=image_red.png", planes(0)["red"])
+    assert reason(tmp_path) == f"'=image' cannot be an id; {ID_RULE}"
+
+
+@pytest.mark.parametrize("name", ["my image", "Zelle_0_µm_größe", "well A0 (1)", "細胞"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_may_have_blanks_brackets_and_letters_of_any_script(tmp_path, name, form):
+    for channel, plane in planes(0).items():
+        write(tmp_path / unicodedata.normalize(form, f"{name}_{channel}.png"), plane)
+    (source,) = scan(tmp_path).sources
+    assert source.id == unicodedata.normalize("NFC", name)
 
 
 def test_two_files_for_one_channel_are_refused(tmp_path):

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpa_hier.data.labels.table import is_valid_id, parse_antibody, read_labels, targets
+from hpa_hier.data.labels.groups import parse_antibody
+from hpa_hier.data.labels.ids import is_valid_id
+from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.errors import UserError
 from hpa_hier.taxonomy import Taxonomy
 
@@ -64,8 +66,18 @@ def test_multi_hot_columns_are_named_by_label_or_node(tmp_path, tree, header):
 
 
 def test_an_unknown_multi_hot_column_is_not_dropped_quietly(tmp_path, tree):
-    with pytest.raises(UserError, match=r"unknown label \(1\): 'Nucleoid' \(line 3\)"):
-        read_labels(table(tmp_path, "Id,Cytosol,Nucleoid\na,1,0\nb,0,1\n"), tree)
+    path = table(tmp_path, "Id,Cytosol,Nucleolii\na,1,0\nb,0,1\n")
+    with pytest.raises(
+        UserError, match=r"where it is no label, give --ignore-columns Nucleolii\n.*did you mean 'Nucleoli"
+    ):
+        read_labels(path, tree)
+    ignored = read_labels(path, tree, ignore=["Nucleolii"])
+    assert ignored.nodes == (("Cytosol",), ())
+    skipped = read_labels(path, tree, on_problem="skip")
+    assert skipped.nodes == ignored.nodes  # the column is left out, and no row for it
+    assert "0/1 column that no label or node is called (1): 'Nucleolii'" in str(skipped.problems[0])
+    with pytest.raises(UserError, match=r"--ignore-columns nucleolii: .* no such column; did you mean 'Nucleolii'\?"):
+        read_labels(path, tree, ignore=["nucleolii"])
 
 
 def test_a_multi_hot_cell_must_be_0_or_1(tmp_path, tree):
@@ -99,9 +111,102 @@ def test_the_antibody_is_the_group_where_every_id_tells_it(tmp_path, tree):
     assert read.groups == ("10580", "47864")
 
 
-def test_one_other_id_leaves_all_groups_unknown(tmp_path, tree):
-    read = read_labels(table(tmp_path, "Id,Target\n10580_1610_C1_1,0\n800_A6_1,25\n"), tree)
-    assert read.groups == ("", "")
+def test_ids_that_tell_no_antibody_stand_alone_beside_those_that_do(tmp_path, tree):
+    read = read_labels(table(tmp_path, "Id,Target\n10580_1610_C1_1,0\n800_A6_1,25\n10580_1610_C1_2,0\n"), tree)
+    assert read.groups == ("10580", "", "10580")
+    whole = "1 group that a split keeps whole"
+    assert f"2 of 3 samples are grouped by ids, {whole}; the other sample stands alone" in read.notes
+
+
+@pytest.mark.parametrize(
+    "cells", [["HPA7", "hpa7", " HPA7 "], ["10005", "10005.0", "10005"], ["HPA7", "", "nan"], ["x", "n/a", "Unknown"]]
+)
+def test_one_antibody_is_one_group_however_it_is_spelled(tmp_path, tree, cells):
+    ids = [f"10580_1610_C1_{k}" for k in range(3)]
+    rows = "".join(f"{sample_id},0,{cell}\n" for sample_id, cell in zip(ids, cells, strict=True))
+    read = read_labels(table(tmp_path, f"Id,Target,Antibody\n{rows}"), tree)
+    assert read.groups == (cells[0],) * 3
+
+
+@pytest.mark.parametrize("header", ["Gene", "Ensembl ID", "antibody_id", "Group", "Protein"])
+def test_columns_that_name_a_protein_are_groups_and_this_is_said(tmp_path, tree, header):
+    read = read_labels(table(tmp_path, f"Id,Target,{header}\na,0,G1\nb,0,G1\nc,0,\n"), tree)
+    assert read.groups == ("G1", "G1", "")
+    assert f"2 of 3 samples are grouped by column '{header}'" in read.notes[-1]
+
+
+FORMS = [
+    "sep=;\nId;Target\na;16 0\nb;25\n",
+    "Id,Target,\na,16 0,\nb,25,\n",
+    "Id,Target,,\na,16 0,,\nb,25,,\n",
+    "Id,Target\na,16 0,\nb,25,,\n",
+    ",Id,Target\n0,a,16 0\n1,b,25\n",
+    "Unnamed: 0,Id,Target\n0,a,16 0\n1,b,25\n",
+    "Id,Target\na,16.0 0.0\nb,25.0\n",
+    "Id,Target\na,16|0\nb,Cytosol\n",
+    "Id,Target\na,\"['Cytokinetic bridge', 'Nucleoplasm']\"\nb,['Cytosol']\n",
+    "filename,Localization\na.png,16 0\nb.png,25\n",
+    "File Name,Subcellular location\n/data/plate 1/a.ome.tif,16 0\nC:\\x\\b.tiff,25\n",
+    "image_path,Organelle\nplate/a.jpg,16;0\nplate/b.jpg,25\n",
+]
+
+
+@pytest.mark.parametrize("text", FORMS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_are_read_in_the_forms_that_people_have(tmp_path, tree, text, encoding):
+    read = read_labels(table(tmp_path, text.encode(encoding)), tree)
+    assert (read.ids, read.nodes) == (("a", "b"), (("Nucleoplasm", "Cytokinetic bridge"), ("Cytosol",)))
+
+
+def test_the_line_of_a_mistake_counts_excels_first_line(tmp_path, tree):
+    with pytest.raises(UserError, match=r"unknown label \(1\): '99' \(line 3\)"):
+        read_labels(table(tmp_path, "sep=;\nId;Target\na;99\n"), tree)
+
+
+def test_what_was_taken_for_what_is_said(tmp_path, tree):
+    read = read_labels(table(tmp_path, "File Name,Localization\nx/a.png,Cytoplasm\nb.png,0\n"), tree)
+    assert read.notes == (
+        "ids are taken from the column 'File Name', labels from 'Localization'",
+        "2 ids are those of files: 'x/a.png' is 'a'",
+        "annotated as a group, which leaves the places below it unknown: Cytoplasm (1)",
+    )
+
+
+def test_one_row_a_label_is_read_as_such(tmp_path, tree):
+    rows = "".join(f"s{k},{label}\n" for k in range(20) for label in (0, 25, 16)[: 1 + k % 3])
+    read = read_labels(table(tmp_path, f"Id,Target\n{rows}"), tree)
+    assert len(read.ids) == 20
+    assert {*read.nodes[2]} == {"Nucleoplasm", "Cytokinetic bridge", "Cytosol"}
+    assert "one row a label: 20 samples in 39 rows" in read.notes
+
+
+def test_a_few_repeated_ids_are_no_form_but_a_mistake(tmp_path, tree):
+    rows = "".join(f"s{k},0\n" for k in range(100)) + "s7,25\n"
+    with pytest.raises(UserError, match=r"duplicate id \(1\): s7 \(lines 9 and 102\)"):
+        read_labels(table(tmp_path, f"Id,Target\n{rows}"), tree)
+
+
+@pytest.mark.parametrize(
+    "text", ["Id,Nucleoplasm,Cytosol\na,0,0\nb,1,0\n", "Id,Target\na,none\nb,0\n", "Id,Target\na,Negative\nb,0\n"]
+)
+def test_an_image_may_show_none_of_the_places(tmp_path, tree, text):
+    read = read_labels(table(tmp_path, text), tree)
+    assert read.nodes == ((), ("Nucleoplasm",))
+    assert "1 sample shows none of the places" in read.notes
+    found = targets(read.nodes, tree)
+    assert not found.present[0].any()
+    assert found.known[0].all()
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "NA", "<NA>", "null"])
+def test_a_cell_that_says_nothing_is_a_row_without_a_label(tmp_path, tree, cell):
+    with pytest.raises(UserError, match=r"row without a label; write none where .* \(1\): a \(line 2\)"):
+        read_labels(table(tmp_path, f"Id,Target\na,{cell}\nb,0\n"), tree)
+
+
+@pytest.mark.parametrize("sample_id", ["Zelle_0_µm_größe", "well A0 (1)", "細胞-1", "a.b"])
+def test_ids_may_be_what_files_are_called(tmp_path, tree, sample_id):
+    assert read_labels(table(tmp_path, f"Id,Target\n{sample_id}.png,0\n"), tree).ids == (sample_id,)
 
 
 def test_an_antibody_column_is_the_group(tmp_path, tree):
@@ -110,15 +215,16 @@ def test_an_antibody_column_is_the_group(tmp_path, tree):
 
 
 def test_every_kind_of_problem_is_counted_and_listed_in_one_message(tmp_path, tree):
-    text = "Id,Target\na,0 28\nb,28\nc,Nuclear spekles\nd,0\nd,0\ne,0\ne,1\n../f,0\ng,\n"
+    text = "Id,Target\na,0 28\nb,28\nc,Nuclear spekles\nd,0\nd,0\ne,0\ne,1\n=f,0\ng,\n"
     with pytest.raises(UserError) as raised:
         read_labels(table(tmp_path, text), tree)
     message = str(raised.value)
     assert "labels.csv: 6 problems; fix the table, or give --on-problem skip to leave these rows out" in message
-    assert "unknown label (2): '28' (2 rows, first line 2); 'Nuclear spekles' (line 4)" in message
+    spekles = "'Nuclear spekles' (line 4); did you mean 'Nuclear speckles'?"
+    assert f"unknown label (2): '28' (2 rows, first line 2); {spekles}" in message
     assert "duplicate id (2): d (lines 5 and 6); e (lines 7 and 8)" in message
-    assert "id that cannot be a file name (1): '../f' (line 9)" in message
-    assert "row without a label (1): g (line 10)" in message
+    assert "id that cannot be a file name (1): '=f' (line 9)" in message
+    assert "row without a label; write none where it shows none of the places (1): g (line 10)" in message
 
 
 def test_skipping_leaves_out_whole_rows_and_says_why(tmp_path, tree):
