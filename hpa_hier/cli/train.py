@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpa_hier.cli.command import (
@@ -127,19 +128,26 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     resolve_settings(recipe, member, Taxonomy.load(recipe.taxonomy))  # before simulating for a misspelt level
     opened = start_run(recipe, named=bool(flags.config))
     _print_scarcity(opened)
-    plan = plan_training(opened, member)
     from hpa_hier.training.loop.stopping import Interrupted
     from hpa_hier.training.loop.trainer import is_worker_process
+    from hpa_hier.training.start_from import missing_starts
     from hpa_hier.training.train_member import TrainOptions, train_member
 
     lines = not flags.no_progress
     bar = lines and sys.stderr.isatty()
     options = TrainOptions(flags.device, flags.restart, lines, bar, flags.tensorboard, flags.threads)
+    folder = opened.member_folder(member.name)
     try:
+        for start in missing_starts(opened, member):
+            print(f"{member.name} starts from {start.name}, which is trained first", file=sys.stderr)
+            folder = opened.member_folder(start.name)
+            print(train_member(plan_training(opened, start), replace(options, restart=False)))
+        plan = plan_training(opened, member)
+        folder = plan.folder
         line = train_member(plan, options)
     except Interrupted:
         if not is_worker_process():
-            print(f"stopped, everything is saved in {plan.folder}. To resume: {resume}", file=sys.stderr)
+            print(f"stopped, everything is saved in {folder}. To resume: {resume}", file=sys.stderr)
         return EXIT_INTERRUPTED
     if line:
         print(line)

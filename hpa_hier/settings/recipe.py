@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hpa_hier.settings.training import (
+    FIRST_WEIGHTS,
     Channel,
     Folds,
     Fraction,
@@ -224,11 +225,16 @@ class Recipe(Settings):
     def member_training(self, member: MemberSettings) -> TrainingSettings:
         """Merge a member's overrides into the recipe's training settings, with all checks run again.
 
+        A member that starts from another one does without the recipe's own first weights, which that one had.
+
         >>> member = MemberSettings(name="leaf", level="leaf", training={"epochs": 5})
         >>> Recipe(training=TrainingSettings(width=16)).member_training(member).model_dump(include={"epochs", "width"})
         {'width': 16, 'epochs': 5}
         """
-        return TrainingSettings.model_validate(_merge(self.training.model_dump(), member.training))
+        shared = self.training.model_dump()
+        if member.training.get("start_from"):
+            shared = {key: value for key, value in shared.items() if key not in FIRST_WEIGHTS}
+        return TrainingSettings.model_validate(_merge(shared, member.training))
 
 
 def _merge(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

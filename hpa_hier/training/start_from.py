@@ -11,7 +11,7 @@ from hpa_hier.files.shell import command
 from hpa_hier.models.backbones.create import MLP, SMALL_CNN
 from hpa_hier.runs.manifest import MANIFEST, WEIGHTS, check_files, read_manifest, training_settings
 from hpa_hier.runs.run import CONFIG, Run
-from hpa_hier.settings.recipe import Recipe
+from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.training import TrainingSettings
 
 _SHAPE = {SMALL_CNN: ("backbone", "pooling", "width"), MLP: ("backbone", "mlp")}  # settings that the weights fit
@@ -45,6 +45,25 @@ def find_start(run: Run, member: str, settings: TrainingSettings) -> Path:
         if own != other:
             raise UserError(f"{where}: '{name}' has {key} {other}, and '{member}' {own}; give both the same")
     return folder / WEIGHTS
+
+
+def missing_starts(run: Run, member: MemberSettings) -> list[MemberSettings]:
+    """Return the members of the recipe that one starts from and that are not trained yet, the first of them first.
+
+    None where it is trained on several devices, whose processes repeat the command for one member.
+
+    Raises:
+        UserError: the recipe's members start from each other in a circle.
+    """
+    known, missing = {one.name: one for one in run.recipe.members}, list[MemberSettings]()
+    training_order(run.recipe)
+    settings = run.recipe.member_training(member)
+    while settings.devices * settings.nodes == 1 and (start := known.get(settings.start_from or "")):
+        if start == member or (run.member_folder(start.name) / MANIFEST).is_file():
+            break
+        missing.insert(0, start)
+        settings = run.recipe.member_training(start)
+    return missing
 
 
 def training_order(recipe: Recipe) -> dict[str, str | None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +117,19 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(UserError, match="--device cuda:1: this machine has no CUDA GPU; use auto or cpu"):
         find_device("cuda:1")
     assert find_device("cpu").type == "cpu"
+
+
+def test_scoring_and_predicting_import_no_torchvision_which_may_not_load_beside_another_torch() -> None:
+    rooms = [Path(sys.modules["hpa_hier"].__path__[0], room) for room in ("members", "models", "predict", "ensemble")]
+    names = [
+        ".".join(("hpa_hier", *file.relative_to(room.parent).with_suffix("").parts))
+        for room in rooms
+        for file in sorted(room.rglob("*.py"))
+        if file.stem != "__init__"
+    ]
+    code = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\nprint(len(sys.modules))"
+    code += "\nassert not {name.split('.')[0] for name in sys.modules} & {'torchvision', 'timm', 'lightning'}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(names) > 60
+    assert int(done.stdout) > 500

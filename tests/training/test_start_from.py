@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_run import train, write_tiny
+from tiny_run import finish, train, write_tiny
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
@@ -19,7 +19,7 @@ from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.assemble import assemble
 from hpa_hier.training.folds import fold_plan
 from hpa_hier.training.plan import Plan, describe_differences, plan_training
-from hpa_hier.training.start_from import training_order
+from hpa_hier.training.start_from import missing_starts, training_order
 from hpa_hier.training.train_member import TrainOptions, train_member
 
 QUIET = TrainOptions(device="cpu", lines=False)
@@ -97,6 +97,34 @@ def test_a_start_of_another_shape_or_split_is_an_error(tmp_path: Path) -> None:
 def test_a_member_cannot_start_from_itself(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="start_from of 'leaf': a member cannot start from itself"):
         plan_member(tmp_path, "leaf", "training.start_from=leaf")
+
+
+def test_one_member_alone_has_its_start_trained_first_and_kept(tmp_path: Path) -> None:
+    middle = {"name": "middle", "level": "coarse", "training": {"start_from": "leaf"}}
+    last = {"name": "last", "group": "Inside", "training": {"start_from": "middle"}}
+    recipe = write_tiny(tmp_path, members=[last, middle, LEAF], training={"epochs": 1})
+    status, printed = finish(tmp_path / "log", "--config", recipe, "--group", "Inside", "--device", "cpu")
+    assert status == 0, printed
+    said = [line for line in printed.splitlines() if "which is trained first" in line]
+    assert said == [f"last starts from {name}, which is trained first" for name in ("leaf", "middle")]
+    run = start_run(load_recipe(str(recipe)))
+    assert missing_starts(run, find_member(run.recipe, "last")) == []
+    leaf = run.member_folder("leaf") / "member.json"
+    before = leaf.stat().st_mtime_ns
+    flags = ("--config", recipe, "--member", "last", "--device", "cpu", "--restart")
+    assert finish(tmp_path / "log", *flags)[0] == 0
+    assert leaf.stat().st_mtime_ns == before
+
+
+def test_a_start_takes_the_place_of_the_recipes_first_weights_but_not_of_the_members_own() -> None:
+    training = {"weights": "x.safetensors", "weights_sha256": "12345678", "epochs": 7}
+    recipe = Recipe.model_validate({"training": training, "members": [STARTED, LEAF]})
+    started, leaf = map(recipe.member_training, recipe.members)
+    assert (started.weights, started.weights_sha256, started.epochs) == (None, None, 7)
+    assert leaf.weights == "x.safetensors"
+    both = {**STARTED, "training": {"start_from": "leaf", "pretrained": True}}
+    with pytest.raises(ValueError, match="start_from and pretrained both give the backbone's first weights"):
+        recipe.member_training(Recipe.model_validate({"members": [both, LEAF]}).members[0])
 
 
 def recipe_of(**starts: str | None) -> Recipe:
