@@ -5,7 +5,7 @@
 Simulates 4,000 fields once, trains every member of every recipe for the same number of steps, two at a time, and
 evaluates each on the test part. In a recipe about networks every member is evaluated alone and compared with `plain` of
 heads.yaml: a flat head, binary cross entropy, no balance, seed 0. A recipe about ensembles is compared with mean.yaml.
-Differences are paired on the same bootstrap resamples. A network is trained once; the spread over three seeds of
+Differences are paired on the same images. A network is trained once; the spread over three seeds of
 `plain` says how large a difference seeds alone make.
 
 --publish writes the table to docs/choices.md and each recipe's score into its head. About 15 minutes on two cores.
@@ -22,17 +22,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from hpa_hier.cli.command import one_thread_a_process, run
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate.measure import Measured, SystemMeasure, measure_resamples
+from hpa_hier.evaluate.estimate import System
+from hpa_hier.evaluate.measure import SystemMeasure
+from hpa_hier.evaluate.results import Estimate
 from hpa_hier.files.atomic import write_text
-from hpa_hier.metrics.bootstrap import interval
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
 from hpa_hier.runs.evaluation import Evaluation
 from hpa_hier.runs.run import Run
-from hpa_hier.settings.recipe import ReportSettings
 from hpa_hier.settings.recipe_file import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,32 +109,28 @@ def answer(choice: Choice) -> Answered:
     return Answered(choice, evaluation, sum(one.seconds or 0 for one in evaluation.facts.members.values()))
 
 
-def compare(answered: Sequence[Answered], settings: ReportSettings) -> list[dict[str, str]]:
+def compare(answered: Sequence[Answered]) -> list[dict[str, str]]:
     """Return a row of text for each choice: its metrics, and what they differ by from its baseline's."""
     first = answered[0].evaluation
     for one in answered:
         if one.evaluation.ids != first.ids:
             raise UserError(f"{one.choice.name}: has other test images than {answered[0].choice.name}")
-    measures = {one.choice.name: SystemMeasure(one.evaluation, one.evaluation.ensemble) for one in answered}
-    points = {name: measure.measure() for name, measure in measures.items()}
-    resampled = measure_resamples(first, measures, settings)
-    return [_row(one, points, resampled, settings.interval) for one in answered]
+    systems = {one.choice.name: System(SystemMeasure(one.evaluation, one.evaluation.ensemble)) for one in answered}
+    return [_row(one, systems) for one in answered]
 
 
-def _row(one: Answered, points: dict[str, Measured], resampled: dict[str, Measured], level: float) -> dict[str, str]:
+def _row(one: Answered, systems: dict[str, System]) -> dict[str, str]:
     name, base = one.choice.name, one.choice.compared_with
     row = {"choice": name, "minutes": f"{one.seconds / 60:.1f}"}
     for key, words in METRICS.items():
-        row[words] = _cell(points[name][key], resampled[name][key], level)
-        if base in points and base != name:
-            difference = points[name][key] - points[base][key]
-            row[f"{words} − baseline"] = _cell(difference, resampled[name][key] - resampled[base][key], level, "+")
+        row[words] = _cell(systems[name].estimate(key))
+        if base in systems and base != name:
+            row[f"{words} − baseline"] = _cell(systems[name].minus(systems[base], key), "+")
     return row
 
 
-def _cell(point: np.ndarray, resampled: np.ndarray, level: float, sign: str = "") -> str:
-    low, high = interval(resampled, point, level)
-    return f"{float(point):{sign}.3f} [{float(low):{sign}.3f}, {float(high):{sign}.3f}]"
+def _cell(one: Estimate, sign: str = "") -> str:
+    return f"{one.value:{sign}.3f}" + ("" if one.low is None else f" [{one.low:{sign}.3f}, {one.high:{sign}.3f}]")
 
 
 def render_page(rows: Sequence[dict[str, str]], first: Evaluation, steps: int) -> str:
@@ -151,8 +145,8 @@ def render_page(rows: Sequence[dict[str, str]], first: Evaluation, steps: int) -
         "costs, not what it gives on your images. Measure that with the same recipe and `--set data.pack=my_pack`.",
         "",
         f"`python benchmarks/choices.py --steps {steps} --publish`; split {first.facts.split_digest};",
-        f"{len(first.ids):,} test images with {int(targets.sum()):,} positive labels; 95 % bootstrap intervals.",
-        "Differences are paired on the same resamples. Their intervals do not cover seeds, and each network was",
+        f"{len(first.ids):,} test images with {int(targets.sum()):,} positive labels; 95 % intervals.",
+        "Differences are paired on the same images. Their intervals do not cover seeds, and each network was",
         f"trained once: {describe_seeds(rows)}",
         "A smaller difference between networks tells nothing.",
     ]
@@ -205,7 +199,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=(*NETWORKS, *ENSEMBLES), help="recipes")
     parser.add_argument("--steps", type=int, default=500, help="optimiser steps of every member (default: 500)")
     parser.add_argument("--count", type=int, default=4000, help="simulated images (default: 4000)")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples for an interval (default: 1000)")
     parser.add_argument("--out", type=Path, default=Path("artifacts/choices"), metavar="DIR")
     parser.add_argument("--publish", action="store_true", help="write docs/choices.md and the recipes' heads")
     options = parser.parse_args(arguments)
@@ -221,7 +214,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"training {name}", flush=True)
         train(name, shared)
         answered += [answer(choice) for choice in list_choices([name], shared)]
-    rows = compare(answered, ReportSettings(bootstrap=options.bootstrap))
+    rows = compare(answered)
     page = render_page(rows, answered[0].evaluation, options.steps)
     print(page)
     if options.publish:

@@ -31,22 +31,22 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 from reports_table import METRICS, OWN, SAME_SETTINGS, Row, markdown, write_heads
 
 from hpa_hier.cli.command import one_thread_a_process, run
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate.measure import Measured, SystemMeasure, measure_resamples
+from hpa_hier.evaluate import estimate
+from hpa_hier.evaluate.measure import SystemMeasure
 from hpa_hier.files.atomic import read_json, write_bytes, write_json, write_text
 from hpa_hier.members.nodes import find_member
-from hpa_hier.metrics import scores as metrics
-from hpa_hier.metrics.bootstrap import interval
+from hpa_hier.metrics.influence import Measured
 from hpa_hier.runs.evaluation import Evaluation, MemberCost
 from hpa_hier.runs.run import Run
-from hpa_hier.settings.recipe import EnsembleSettings, Recipe, ReportSettings
+from hpa_hier.settings.recipe import EnsembleSettings, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 
@@ -264,25 +264,35 @@ def minority_columns(labels: Path, taxonomy: Taxonomy) -> list[int]:
     return [taxonomy.column[leaf] for leaf in few]
 
 
-def table(found: dict[str, Evaluation], minority: list[int], settings: ReportSettings) -> list[Row]:
-    """Measure all systems on the same resamples: each metric with its interval, and the own recipe's lead."""
-    first = next(iter(found.values()))
+@dataclass(frozen=True)
+class MeasureWithMinority(SystemMeasure):
+    """A system's metrics, and macro F1 of the classes of few images."""
+
+    minority: tuple[int, ...] = field(kw_only=True)  # their columns
+
+    @cached_property
+    def measured(self) -> dict[str, Measured]:
+        """Every metric, and "minority_f1"."""
+        measured = super().measured
+        return measured | {"minority_f1": measured["f1"].mean(self.minority)}
+
+
+def table(found: dict[str, Evaluation], minority: list[int]) -> list[Row]:
+    """Measure all systems on the same images: each metric with its interval, and the own recipe's lead."""
     chosen = {name: (one, one.ensemble, _cost(one.facts.members)) for name, one in found.items()}
     if OWN in found and (flat := found[OWN].baseline):
         chosen[FLAT] = (found[OWN], flat, _cost(found[OWN].facts.baseline_members))
-    measures = {name: SystemMeasure(evaluation, one) for name, (evaluation, one, _) in chosen.items()}
-    points = {name: _with_minority(measure.measure(), minority) for name, measure in measures.items()}
-    resampled = {
-        name: _with_minority(values, minority) for name, values in measure_resamples(first, measures, settings).items()
+    systems = {
+        name: estimate.System(MeasureWithMinority(evaluation, one, minority=tuple(minority)))
+        for name, (evaluation, one, _) in chosen.items()
     }
     rows = []
     for name in sorted(chosen, key=row_order):
         row: Row = {"system": name, **chosen[name][2]}
         for metric in METRICS:
-            row[metric] = _with_interval(points[name][metric], resampled[name][metric], settings)
+            row[metric] = list(astuple(systems[name].estimate(metric)))
             if OWN in chosen and name != OWN:
-                lead, leads = (one[OWN][metric] - one[name][metric] for one in (points, resampled))
-                row[f"{metric} lead"] = _with_interval(lead, leads, settings)
+                row[f"{metric} lead"] = list(astuple(systems[OWN].minus(systems[name], metric)))
         rows.append(row)
     return rows
 
@@ -290,15 +300,6 @@ def table(found: dict[str, Evaluation], minority: list[int], settings: ReportSet
 def row_order(name: str) -> tuple[bool, int]:
     """Return the order of a row: reports' systems, flat baseline, own recipe; then those with its settings."""
     return name.endswith(SAME_SETTINGS), (*ORDER, FLAT, OWN).index(name.removesuffix(SAME_SETTINGS))
-
-
-def _with_interval(point: np.ndarray, resampled: np.ndarray, settings: ReportSettings) -> list[float | None]:
-    values = (float(point), *map(float, interval(resampled, point, settings.interval)))
-    return [value if np.isfinite(value) else None for value in values]
-
-
-def _with_minority(measured: Measured, minority: list[int]) -> Measured:
-    return measured | {"minority_f1": metrics.mean_of_defined(measured["f1"][..., minority])}
 
 
 def _cost(members: Mapping[str, MemberCost]) -> Row:
@@ -320,7 +321,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--steps", type=int, help="optimiser steps of every network (default 500; full: 20,000)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"recipes under configs/reports, or {OWN}")
     parser.add_argument("--jobs", type=int, default=2, help="networks trained at the same time")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples for an interval")
     parser.add_argument("--heads", action="store_true", help="write cost and score into the heads of the recipes")
     parser.add_argument("--out", type=Path, default=Path("artifacts/reports"), metavar="DIR")
     options = parser.parse_args(arguments)
@@ -343,13 +343,13 @@ def main(arguments: Sequence[str]) -> int:
     found = answers(wanted, options.jobs)
     any_one = next(iter(found.values()))
     minority = minority_columns(out / "images" / "labels.csv", any_one.taxonomy)
-    rows = table(found, minority, ReportSettings(bootstrap=options.bootstrap))
+    rows = table(found, minority)
     targets = any_one.targets[:, any_one.leaf_columns]
     caption = (
         f"Simulated cells, test part of {len(any_one.ids)} images with {targets.sum():,} positives, "
         f"{any_one.targets[:, minority].sum():,} of them of {len(minority)} minority classes (under a twentieth of the "
         f"images each); split {any_one.facts.split_digest}; {scale.steps} optimiser steps a network; 95 % "
-        "bootstrap intervals; images/s as trained, on one core, a frozen backbone's one pass not counted. Command: "
+        "intervals; images/s as trained, on one core, a frozen backbone's one pass not counted. Command: "
         f"`python benchmarks/reports.py --scale {options.scale} --count {scale.count} --steps {scale.steps}`."
     )
     if OWN in found:

@@ -29,7 +29,7 @@ def markdown(rows: Sequence[Row], caption: str) -> str:
     for row in own:
         cost = f"{row['networks']} | {row['parameters'] / 1e6:.1f} | {row['images_per_second']:,.0f}"
         lines.append(f"| {row['system']} | {cost} | " + " | ".join(_cell(row[metric]) for metric in METRICS) + " |")
-    lines += _leads(f"Lead of `{OWN}` over each, paired on the same resamples", own)
+    lines += _leads(f"Lead of `{OWN}` over each, paired on the same images", own)
     lines += _leads(
         f"The same where every network is combined and thresholded by the settings of `{OWN}`", same_settings
     )

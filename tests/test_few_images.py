@@ -31,7 +31,7 @@ TRAINING = {
 SHORT = {
     "data": ["--size", "32"],
     "train": ["--jobs", "2", "--device", "cpu", *(f"--set={key}={value}" for key, value in TRAINING.items())],
-    "report": ["--set=report.bootstrap=20"],
+    "report": ["--set=report.gallery=3"],
 }
 
 

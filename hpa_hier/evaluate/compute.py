@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hpa_hier.ensemble.verdict import Verdict
+from hpa_hier.ensemble import verdict
 from hpa_hier.evaluate.estimate import System, judge, plain
-from hpa_hier.evaluate.measure import SystemMeasure, level_key, measure_resamples
-from hpa_hier.evaluate.results import Coherence, Compared, LevelRows, NodeRow, Results, Row, Scope
+from hpa_hier.evaluate.measure import SystemMeasure, level_key
+from hpa_hier.evaluate.results import Coherence, Compared, Estimate, LevelRows, NodeRow, Results, Row, Scope, Verdict
 from hpa_hier.evaluate.trust import reliability, risk_coverage, safe_shares
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.groups import number_units
@@ -50,24 +50,31 @@ def compute_results(evaluation: Evaluation, settings: ReportSettings | None = No
 
     Args:
         evaluation: what the systems answered, and the truth.
-        settings: resamples, interval level and seed; the defaults where None.
+        settings: with the level of the intervals; the defaults where None.
 
     Returns:
         The results; the same evaluation and settings give the same numbers.
     """
     settings = settings or ReportSettings()
-    measures = {name: SystemMeasure(evaluation, answers) for name, answers in evaluation.systems.items()}
-    resampled = measure_resamples(evaluation, measures, settings)
     level = settings.interval
-    systems = {name: System(measure.measure(), resampled[name], level) for name, measure in measures.items()}
+    systems = {
+        name: System(SystemMeasure(evaluation, answers, level=level)) for name, answers in evaluation.systems.items()
+    }
     learned = {name: answers for name, answers in evaluation.systems.items() if name != "trivial"}
+    levels = {name: _level_metrics(name) for name in evaluation.taxonomy.levels}
+    every = [*HEADLINE, *(metric for metrics in levels.values() for metric in metrics.values())]
+    verdicts = {
+        name: _judge(every, systems["ensemble"], other) for name, other in systems.items() if name != "ensemble"
+    }
+    rows = {metric.key: _row(metric, systems, verdicts) for metric in every}
     return Results(
         scope=_scope(evaluation, settings),
-        headline=tuple(_row(metric, systems) for metric in HEADLINE),
+        headline=tuple(rows[metric.key] for metric in HEADLINE),
         levels=tuple(
-            _level_rows(name, evaluation.taxonomy.level(name), systems) for name in evaluation.taxonomy.levels
+            LevelRows(name, evaluation.taxonomy.level(name), **{part: rows[one.key] for part, one in parts.items()})
+            for name, parts in levels.items()
         ),
-        coherence={name: Coherence(*map(systems[name].estimate, Coherence.__dataclass_fields__)) for name in learned},
+        coherence={name: _coherence(systems[name]) for name in learned},
         nodes=tuple(_node_rows(evaluation, systems)),
         reliability={name: reliability(evaluation, answers, level) for name, answers in learned.items()},
         risk={name: risk_coverage(evaluation, answers) for name, answers in learned.items()},
@@ -75,24 +82,31 @@ def compute_results(evaluation: Evaluation, settings: ReportSettings | None = No
     )
 
 
-def _level_rows(name: str, nodes: tuple[str, ...], systems: Mapping[str, System]) -> LevelRows:
-    rows = {"f1": f"macro F1, {name} level", "ap": f"mean AP, {name} level", "top": f"most likely right, {name} level"}
-    return LevelRows(
-        name, nodes, **{key: _row(Metric(level_key(key, name), text), systems) for key, text in rows.items()}
-    )
+def _level_metrics(level: str) -> dict[str, Metric]:
+    names = {"f1": "macro F1", "ap": "mean AP", "top": "most likely right"}
+    return {part: Metric(level_key(part, level), f"{name}, {level} level") for part, name in names.items()}
 
 
-def _row(metric: Metric, systems: Mapping[str, System]) -> Row:
+def _judge(rows: Sequence[Metric], ours: System, theirs: System) -> dict[str, Verdict]:
+    """Judge all differences to one system together, since they stand in one table."""
+    differences = {one.key: (ours.compare(theirs, one.key), one.higher_is_better) for one in rows}
+    return judge(differences, ours.measure.level)
+
+
+def _row(metric: Metric, systems: Mapping[str, System], verdicts: Mapping[str, Mapping[str, Verdict]]) -> Row:
     ensemble, key, largest = systems["ensemble"], metric.key, metric.largest
-    others = {}
-    for name, other in systems.items():
-        if name != "ensemble":
-            difference = ensemble.minus(other, key, largest)
-            others[name] = Compared(
-                other.estimate(key, largest), difference, judge(difference, metric.higher_is_better)
-            )
-    estimate = ensemble.estimate(key, largest)
-    return Row(key, metric.name, metric.higher_is_better, metric.digits, estimate, others)
+    others = {
+        name: Compared(other.estimate(key, largest), ensemble.minus(other, key, largest), verdicts[name].get(key))
+        for name, other in systems.items()
+        if name != "ensemble"
+    }
+    return Row(key, metric.name, metric.higher_is_better, metric.digits, ensemble.estimate(key, largest), others)
+
+
+def _coherence(system: System) -> Coherence:
+    """Estimate how often answers are incoherent; after lifting and closing, 0 is no estimate and has no interval."""
+    found = {key: system.estimate(key) for key in Coherence.__dataclass_fields__}
+    return Coherence(**{key: Estimate(0.0) if one.value == 0 and "after" in key else one for key, one in found.items()})
 
 
 def _scope(evaluation: Evaluation, settings: ReportSettings) -> Scope:
@@ -113,12 +127,11 @@ def _scope(evaluation: Evaluation, settings: ReportSettings) -> Scope:
         positives=int(positives.sum()),
         classes=int((positives > 0).sum()),
         left_out=tuple(leaf for leaf, number in zip(evaluation.taxonomy.leaves, positives, strict=True) if not number),
-        resamples=settings.bootstrap,
         interval=settings.interval,
         members=members,
         baseline_members=baseline,
         uses_baseline=bool(baseline) and members.keys() == baseline.keys() and accepted is False,
-        acceptance=Verdict.from_json(facts.acceptance).describe() if facts.acceptance else "",
+        acceptance=verdict.Verdict.from_json(facts.acceptance).describe() if facts.acceptance else "",
         always=tuple(evaluation.taxonomy.nodes[j] for j in leaves[evaluation.trivial.present[0, leaves]])
         if evaluation.trivial
         else (),
@@ -128,7 +141,7 @@ def _scope(evaluation: Evaluation, settings: ReportSettings) -> Scope:
 def _node_rows(evaluation: Evaluation, systems: Mapping[str, System]) -> Iterator[NodeRow]:
     taxonomy, thresholds = evaluation.taxonomy, evaluation.ensemble.thresholds
     counts = metrics.count(evaluation.ensemble.present, evaluation.targets, evaluation.known)
-    ensemble = systems["ensemble"].node_estimates(counts)
+    ensemble = systems["ensemble"].node_estimates()
     baseline = systems["baseline"].node_estimates() if "baseline" in systems else None
     for j, node in enumerate(taxonomy.nodes):
         yield NodeRow(

@@ -20,12 +20,12 @@ def describe_cells(scope: Scope) -> str:
 
 def describe_scope(scope: Scope) -> str:
     """Say in one line what metrics were measured on: cells, part, split, samples, positives, interval."""
-    unit = "images" if scope.units == scope.samples else f"{scope.units:,} units (antibodies, or near-duplicate images)"
-    intervals = f"{100 * scope.interval:g} % intervals from {scope.resamples:,} resamples of {unit}"
+    units = f"{scope.units:,} units (antibodies, or near-duplicate images)"
+    by_unit = "" if scope.units == scope.samples else f" by {units}"
     return (
         f"{describe_cells(scope)}, {scope.part} part of split {scope.split_digest or 'unknown'}: "
         f"{scope.samples:,} images, {scope.positives:,} positives of {scope.classes} classes; "
-        + (intervals if scope.resamples else "no intervals were asked for")
+        f"{100 * scope.interval:g} % intervals{by_unit}"
     )
 
 

@@ -1,23 +1,21 @@
-"""Measure: all metrics of one system at once, for the test part as it is or for many resamples of it."""
+"""Measure: all metrics of one system on the test part, each with what its interval needs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from hpa_hier.metrics import scores as metrics
-from hpa_hier.metrics.bootstrap import resamples
+from hpa_hier.metrics import influence, scores
 from hpa_hier.metrics.groups import number_units
-from hpa_hier.metrics.scores import Bools, Floats
+from hpa_hier.metrics.influence import Measured, Sampling
+from hpa_hier.metrics.scores import Bools
 from hpa_hier.runs.evaluation import Evaluation, SystemAnswers
-from hpa_hier.settings.recipe import ReportSettings
 
-Measured = dict[str, Floats]  # metric → () or (N,), with a leading R axis where resampled
 _Value = TypeVar("_Value", bound=np.generic)
 
 
@@ -28,39 +26,95 @@ def level_key(metric: str, level: str) -> str:
 
 @dataclass(frozen=True)
 class SystemMeasure:
-    """One system's answers beside the truth, with what does not depend on weights computed once."""
+    """One system's answers beside the truth."""
 
     evaluation: Evaluation
     answers: SystemAnswers
+    level: float = field(default=0.95, kw_only=True)  # of the intervals
 
     @cached_property
-    def _sample_values(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Metrics that are means over samples: metric → (B,)."""
+    def sampling(self) -> Sampling:
+        """How the samples were drawn: by antibody, where that is known."""
+        return Sampling(number_units(self.evaluation.groups), self.level)
+
+    @cached_property
+    def measured(self) -> dict[str, Measured]:
+        """Every metric: () for the whole part, or (N,) for "precision", "recall", "f1" and "ap" of each node."""
+        return self._by_node | self._means | self._pooled | self._probabilities
+
+    @cached_property
+    def _by_node(self) -> dict[str, Measured]:
+        present, targets, known = self.answers.present, self.evaluation.targets, self.evaluation.known
+        right = present & targets & known
+        return {
+            "precision": influence.share_by_node(right, present & known, self.sampling),
+            "recall": influence.share_by_node(right, targets & known, self.sampling),
+            "f1": influence.f1_by_node(present, targets, known, self.sampling),
+            "ap": influence.average_precision_by_node(self.answers.probs, targets, known, self.sampling),
+        }
+
+    @cached_property
+    def _means(self) -> dict[str, Measured]:
+        """Means over nodes: of all leaves, and of each level."""
+        f1, ap, taxonomy = self._by_node["f1"], self._by_node["ap"], self.evaluation.taxonomy
+        means = {"macro_f1": f1.mean(self.evaluation.leaf_columns), "mean_ap": ap.mean(self.evaluation.leaf_columns)}
+        for name in taxonomy.levels:
+            columns = [taxonomy.column[node] for node in taxonomy.level(name)]
+            means |= {level_key("f1", name): f1.mean(columns), level_key("ap", name): ap.mean(columns)}
+            top = scores.top_is_right(*self._on(columns, self.answers.probs))
+            means[level_key("top", name)] = influence.mean_of_samples(top, self.sampling)
+        return means
+
+    @cached_property
+    def _pooled(self) -> dict[str, Measured]:
+        """Metrics that are means over samples, or ratios of sums over them."""
         answers, edges = self.answers, self.evaluation.edges
         if answers.thresholds is None:  # then decisions before closing are not known
             incoherent_before = np.full(len(answers.present), np.nan)
         else:
-            incoherent_before = metrics.incoherent(answers.raw >= answers.thresholds, edges).astype(float)
+            incoherent_before = scores.incoherent(answers.raw >= answers.thresholds, edges).astype(float)
         leaves = self._on_leaves(answers.present)
-        right = {level_key("top", name): self._top_is_right(name) for name in self.evaluation.taxonomy.levels}
-        return right | {
-            "sample_f1": metrics.sample_f1(*leaves),
-            "subset_accuracy": metrics.exact_match(*leaves),
-            "edges_before": metrics.edge_violations(answers.raw, edges),
-            "edges_after": metrics.edge_violations(answers.probs, edges),
+        present, targets, known = answers.present, self.evaluation.targets, self.evaluation.known
+        samples = {
+            "sample_f1": scores.sample_f1(*leaves),
+            "subset_accuracy": scores.exact_match(*leaves),
+            "edges_before": scores.edge_violations(answers.raw, edges),
+            "edges_after": scores.edge_violations(answers.probs, edges),
             "samples_before": incoherent_before,
-            "samples_after": metrics.incoherent(answers.present, edges),
+            "samples_after": scores.incoherent(answers.present, edges),
+        }
+        right, called, true = (x.sum(axis=1) for x in (present & targets & known, present & known, targets & known))
+        found = (leaves[0] & leaves[1] & leaves[2]).sum(axis=1)
+        either = (leaves[0] & leaves[2]).sum(axis=1) + (leaves[1] & leaves[2]).sum(axis=1)
+        sums = {
+            "micro_f1": (2 * found, either),
+            # over all nodes, whose decisions and targets are closed
+            "hierarchical_precision": (right, called),
+            "hierarchical_recall": (right, true),
+            "hierarchical_f1": (2 * right, called + true),
+        }
+        return {key: influence.mean_of_samples(values, self.sampling) for key, values in samples.items()} | {
+            key: influence.ratio_of_sums(*parts, self.sampling) for key, parts in sums.items()
         }
 
     @cached_property
-    def _calibration(self) -> metrics.CalibrationSums:
-        return metrics.calibration_sums(*self._on_leaves(self.answers.probs))
-
-    def _top_is_right(self, level: str) -> Floats:
-        """Tell, (B,), whether the most likely node of a level is annotated; NaN where the annotation does not tell."""
-        column = self.evaluation.taxonomy.column
-        columns = [column[node] for node in self.evaluation.taxonomy.level(level)]
-        return metrics.top_is_right(*self._on(columns, self.answers.probs))
+    def _probabilities(self) -> dict[str, Measured]:
+        """Losses of the leaves' probabilities; what they span is the loss of knowing each leaf's frequency alone."""
+        leaves = self._on_leaves(self.answers.probs)
+        _, targets, known = leaves
+        entries = known.sum(axis=1)
+        share = (targets & known).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        frequency = (np.broadcast_to(share, targets.shape), targets, known)
+        given, by_frequency = (
+            {"brier": scores.squared_errors(*one), "log_loss": scores.sample_losses(*one)[0]}
+            for one in (leaves, frequency)
+        )
+        measured = {
+            key: influence.ratio_of_sums(given[key], entries, self.sampling, by_frequency[key].sum() / entries.sum())
+            for key in given
+        }
+        error = influence.calibration_error(scores.calibration_sums(*leaves), self.sampling, float(share.mean()))
+        return measured | {"calibration_error": error}
 
     def _on_leaves(self, values: npt.NDArray[_Value]) -> tuple[npt.NDArray[_Value], Bools, Bools]:
         return self._on(self.evaluation.leaf_columns, values)
@@ -70,57 +124,3 @@ class SystemMeasure:
     ) -> tuple[npt.NDArray[_Value], Bools, Bools]:
         """Return columns of (B, N) values, of the targets and of what is known."""
         return values[:, columns], self.evaluation.targets[:, columns], self.evaluation.known[:, columns]
-
-    def measure(self, weights: Floats | None = None) -> Measured:
-        """Compute every metric.
-
-        Args:
-            weights: (R, B) how often each resample holds each sample; None for the samples as they are.
-
-        Returns:
-            Metric → () or (N,), with a leading R axis where weights were given.
-        """
-        answers, evaluation, leaves = self.answers, self.evaluation, self.evaluation.leaf_columns
-        counts = metrics.count(answers.present, evaluation.targets, evaluation.known, weights)
-        ap = metrics.average_precision(answers.probs, evaluation.targets, evaluation.known, weights)
-        measured = {key: metrics.weighted_mean(values, weights) for key, values in self._sample_values.items()}
-        measured |= {
-            "macro_f1": metrics.macro_f1(counts.columns(leaves)),
-            "micro_f1": metrics.micro_f1(counts.columns(leaves)),
-            "mean_ap": metrics.mean_of_defined(ap[..., leaves]),
-            # over all nodes, whose decisions and targets are closed
-            "hierarchical_precision": metrics.precision(counts.pooled()),
-            "hierarchical_recall": metrics.recall(counts.pooled()),
-            "hierarchical_f1": metrics.micro_f1(counts),
-            "calibration_error": metrics.calibration_error(self._calibration, weights),
-            "brier": metrics.brier(*self._on_leaves(answers.probs), weights),
-            "log_loss": metrics.log_loss(*self._on_leaves(answers.probs), weights),
-            "precision": metrics.precision(counts),
-            "recall": metrics.recall(counts),
-            "f1": metrics.f1(counts),
-            "ap": ap,
-        }
-        for name in evaluation.taxonomy.levels:
-            columns = [evaluation.taxonomy.column[node] for node in evaluation.taxonomy.level(name)]
-            measured[level_key("f1", name)] = metrics.macro_f1(counts.columns(columns))
-            measured[level_key("ap", name)] = metrics.mean_of_defined(ap[..., columns])
-        return measured
-
-
-def measure_resamples(
-    evaluation: Evaluation, systems: Mapping[str, SystemMeasure], settings: ReportSettings
-) -> dict[str, Measured]:
-    """Measure all systems on the same resamples, so that their differences are paired.
-
-    Returns:
-        System → metric → (R,) or (R, N); empty dictionaries where no resamples were asked for.
-    """
-    rng = np.random.default_rng(settings.seed)
-    chunks: dict[str, list[Measured]] = {name: [] for name in systems}
-    for weights in resamples(number_units(evaluation.groups), settings.bootstrap, rng):
-        for name, system in systems.items():
-            chunks[name].append(system.measure(weights))
-    return {
-        name: {key: np.concatenate([np.asarray(chunk[key]) for chunk in parts]) for key in (parts[0] if parts else {})}
-        for name, parts in chunks.items()
-    }

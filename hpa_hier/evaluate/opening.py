@@ -49,19 +49,15 @@ def describe_right(results: Results) -> str:
 def unbeaten(results: Results) -> list[Row]:
     """Return the judged metrics in which the ensemble is not shown to be better than always the same labels.
 
-    Where no intervals were asked for, the values alone are compared. Empty where the evaluation holds no trivial
-    baseline.
+    Empty where the evaluation holds no trivial baseline.
     """
     rows = [results.row(key) for key in JUDGED]
-    return [row for row in rows if "trivial" in row.others and not _is_better(row, results.scope.resamples > 0)]
+    return [row for row in rows if "trivial" in row.others and row.others["trivial"].verdict != "better"]
 
 
-def _is_better(row: Row, shown: bool) -> bool:
-    """Tell whether the ensemble is better than the trivial baseline, in its value or as its interval shows."""
-    compared = row.others["trivial"]
-    if shown:
-        return compared.verdict == "better"
-    gain = compared.difference.value
+def _is_above(row: Row) -> bool:
+    """Tell whether the ensemble's value is better than the trivial baseline's, be it by chance."""
+    gain = row.others["trivial"].difference.value
     return gain is not None and (gain > 0 if row.higher_is_better else gain < 0)
 
 
@@ -75,7 +71,7 @@ def describe_caution(results: Results) -> str:
         what = "labels" if "sample_f1" in keys else "probabilities" if "log_loss" in keys else ""
         start = f"Do not use these {what}: in" if what else "In"
         return f"{start} {names} nothing is shown to beat always answering {always}."
-    if any(_is_better(row, shown=False) for row in rows):
+    if any(_is_above(row) for row in rows):
         few = f"on these {results.scope.samples:,} images nothing is shown to beat"
         return f"Do not use these labels: {few} always answering {always}."
     return f"Nothing here beats always answering {always}; do not use these labels."

@@ -113,7 +113,7 @@ def write_report(run: Run, figures: str | None = None) -> list[Path]:
     """Write report/index.html and ensemble/results.json of a run.
 
     Args:
-        run: evaluated; its recipe's `report` has the resamples, the interval, the gallery's size and the seed.
+        run: evaluated; its recipe's `report` has the intervals' level and the gallery's size.
         figures: "pdf", "png" or "svg" writes the figures as files of this form too, into report/figures.
 
     Returns:

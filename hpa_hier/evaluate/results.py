@@ -15,12 +15,12 @@ from hpa_hier.files.shell import command
 
 FILE = "results.json"
 
-Verdict = Literal["better", "worse", "no clear difference"]
+Verdict = Literal["better", "worse", "no clear difference", "too few to tell", "same answers"]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric and its interval; None where the data do not define it, or where no interval was asked for."""
+    """A metric and its interval; None where the data do not define it. A 0 by construction has no interval."""
 
     value: float | None
     low: float | None = None
@@ -41,7 +41,7 @@ class Compared:
 
     estimate: Estimate
     difference: Estimate  # the ensemble minus the other
-    verdict: Verdict | None  # of the difference; None where there is no interval
+    verdict: Verdict | None  # of the difference; None where that is not defined
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,10 @@ class Scope:
     pack_digest: str | None
     taxonomy: str
     samples: int
-    units: int  # what is resampled: antibodies, or single samples where these are unknown
+    units: int  # what was drawn together: antibodies, or single samples where these are unknown
     positives: int
     classes: int  # with positives
     left_out: tuple[str, ...]  # leaves without positives
-    resamples: int
     interval: float
     members: Mapping[str, Mapping[str, Any]]  # name → its cost
     baseline_members: Mapping[str, Mapping[str, Any]]

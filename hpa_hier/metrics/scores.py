@@ -258,14 +258,23 @@ def calibration_error(sums: CalibrationSums, weights: Floats | None = None) -> F
     return ratio(gap, weighted_sum(sums.entries, weights).sum(axis=-1))
 
 
+def squared_errors(probs: Floats, targets: Bools, known: Bools) -> Floats:
+    """Return each sample's squared errors of probabilities, summed over its known entries, (B,).
+
+    >>> squared_errors(np.array([[0.5, 1.0]]), np.array([[True, True]]), np.array([[True, True]]))
+    array([0.25])
+    """
+    return np.asarray(np.where(known, (probs - targets) ** 2, 0).sum(axis=1))
+
+
 def brier(probs: Floats, targets: Bools, known: Bools, weights: Floats | None = None) -> Floats:
     """Return the mean squared error of the probabilities over all known entries.
 
     >>> float(brier(np.array([[0.5, 1.0]]), np.array([[True, True]]), np.array([[True, True]])))
     0.125
     """
-    error = np.where(known, (probs - targets) ** 2, 0).sum(axis=1)
-    return ratio(weighted_sum(error, weights), weighted_sum(known.sum(axis=1), weights))
+    errors = squared_errors(probs, targets, known)
+    return ratio(weighted_sum(errors, weights), weighted_sum(known.sum(axis=1), weights))
 
 
 def log_loss(probs: Floats, targets: Bools, known: Bools, weights: Floats | None = None) -> Floats:
@@ -342,8 +351,15 @@ def wilson(hits: Floats, trials: Floats, level: float) -> tuple[Floats, Floats]:
     >>> [bound.round(3).tolist() for bound in wilson(np.array([8.0]), np.array([10.0]), 0.95)]
     [[0.49], [0.943]]
     """
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share = ratio(hits, trials)
+    return score_interval(ratio(hits, trials), trials, NormalDist().inv_cdf((1 + level) / 2))
+
+
+def score_interval(share: Floats, trials: Floats, z: float) -> tuple[Floats, Floats]:
+    """Return the shares that lie at most z of their own standard errors from the share seen; NaN without trials.
+
+    >>> [bound.round(2).tolist() for bound in score_interval(np.array([0.8]), np.array([10.0]), 1.0)]
+    [[0.65], [0.9]]
+    """
     n = np.where(trials == 0, 1, trials)
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)

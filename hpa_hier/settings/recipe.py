@@ -189,10 +189,8 @@ class EnsembleSettings(Settings):
 class ReportSettings(Settings):
     """Results and their intervals."""
 
-    bootstrap: int = setting(1000, "resamples for a result's interval", "resamples", ge=0)
     interval: Fraction = setting(0.95, "confidence of the intervals", "probability")
     gallery: int = setting(12, "images in each of best, worst and most uncertain", "images", ge=0, le=100)
-    seed: Seed = setting(0, "seed of the resamples")
 
 
 class Recipe(Settings):

@@ -19,7 +19,9 @@ CHOICES = {  # (key, old choice) → new choice
     ("ensemble.aggregate", "ridge"): "logistic_stack"
 }
 REMOVED_KEYS = {  # key → what to do instead; what was saved is read without it
-    "training.fourth_channel": "leave it out: a channel past red, green and blue gets the mean of their filters"
+    "training.fourth_channel": "leave it out: a channel past red, green and blue gets the mean of their filters",
+    "report.bootstrap": "leave it out: intervals no longer need resamples",
+    "report.seed": "leave it out: intervals draw nothing at random",
 }
 REMOVED_CHOICES = {  # (key, choice) → (choice that it is read as where it was saved, why it was removed)
     ("ensemble.aggregate", "stack"): ("logistic_stack", "it did not always converge, and is never better"),

@@ -18,7 +18,6 @@ SMALL = [
     "--set", "data.image_size=32",
     "--set", "training.max_steps=3",
     "--set", "training.width=8",
-    "--set", "report.bootstrap=50",
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from hpa_hier.settings.recipe import ReportSettings
 def results(tmp_path_factory):
     return compute_results(
         Run.open(make_run(tmp_path_factory.mktemp("results"), count=120, size=16)).evaluation,
-        ReportSettings(bootstrap=9),
+        ReportSettings(),
     )
 
 
@@ -36,10 +36,9 @@ def test_the_line_above_the_table_says_simulated_cells_and_names_split_and_posit
     assert line.startswith("simulated cells, test part of split")
     assert scope.split_digest in line
     assert f"{scope.positives:,} positives" in line
-    assert f"resamples of {scope.units} units (antibodies, or near-duplicate images)" in line
+    assert f"95 % intervals by {scope.units} units (antibodies, or near-duplicate images)" in line
     assert describe_scope(replace(scope, simulated=False)).startswith("real images")
-    assert "resamples of images" in describe_scope(replace(scope, units=scope.samples))
-    assert "no intervals were asked for" in describe_scope(replace(scope, resamples=0))
+    assert describe_scope(replace(scope, units=scope.samples)).endswith("95 % intervals")
 
 
 def test_the_table_has_a_row_for_each_metric_in_straight_columns(results):

@@ -9,7 +9,6 @@ from evaluated_run import make_run
 
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.opening import (
-    JUDGED,
     describe_caution,
     describe_comparison,
     describe_opening,
@@ -25,7 +24,7 @@ from hpa_hier.settings.recipe import ReportSettings
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     run = Run.open(make_run(tmp_path_factory.mktemp("opening"), count=240, size=16))
-    return compute_results(run.evaluation, ReportSettings(bootstrap=60))
+    return compute_results(run.evaluation, ReportSettings())
 
 
 def with_gains(results, **gains):
@@ -88,14 +87,6 @@ def test_single_metrics_that_do_not_beat_it_are_named_with_what_not_to_use(resul
     some = with_gains(results, **dict.fromkeys(metrics.split(), (0.0, "no clear difference")))
     sentence = describe_caution(replace(some, scope=replace(some.scope, always=("Cytosol",))))
     assert sentence == f"{expected} always answering Cytosol."
-
-
-def test_without_intervals_the_values_are_compared(results):
-    without = replace(results, scope=replace(results.scope, resamples=0))
-    better = with_gains(without, macro_f1=(0.1, None), sample_f1=(0.1, None), log_loss=(-0.1, None))
-    assert unbeaten(better) == []
-    worse = with_gains(without, macro_f1=(0.0, None), sample_f1=(-0.1, None), log_loss=(0.1, None))
-    assert [row.key for row in unbeaten(worse)] == list(JUDGED)
 
 
 def test_an_evaluation_without_a_trivial_baseline_gets_no_caution(results):

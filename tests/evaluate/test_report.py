@@ -30,7 +30,7 @@ from hpa_hier.files.atomic import read_json, write_json, write_text
 from hpa_hier.runs.run import Run
 from hpa_hier.taxonomy import Taxonomy
 
-FEW = ["report.bootstrap=40", "report.gallery=3"]
+FEW = ["report.gallery=3"]
 GALLERY = 3
 ASKING = {"src", "srcset", "poster", "data", "action", "formaction", "background", "manifest", "ping", "cite", "href"}
 VOID = {"meta", "link", "img", "input", "br"}
@@ -337,7 +337,7 @@ def test_a_history_may_hold_empty_and_infinite_cells(tmp_path):
 
 
 def test_the_command_ends_with_one_line_that_names_the_page(run, capsys):
-    sets = ["--set", "report.bootstrap=10", "--set", "report.gallery=1"]
+    sets = ["--set", "report.gallery=1"]
     assert command.main(["--run", str(run), *sets]) == 0
     out = capsys.readouterr().out.splitlines()
     assert len(out) == 1
@@ -345,7 +345,7 @@ def test_the_command_ends_with_one_line_that_names_the_page(run, capsys):
 
 
 def test_the_command_writes_the_figures_as_files_where_asked(run, capsys):
-    sets = ["--set", "report.bootstrap=10", "--set", "report.gallery=0"]
+    sets = ["--set", "report.gallery=0"]
     assert command.main(["--run", str(run), "--figures", "pdf", *sets]) == 0
     files = sorted(path.name for path in (run / "report" / "figures").iterdir())
     assert files == sorted(f"{one.name}.pdf" for one in FIGURES)
@@ -356,9 +356,9 @@ def test_the_command_writes_the_figures_as_files_where_asked(run, capsys):
 def test_the_command_follows_the_recipe_kept_with_the_run(run, tmp_path):
     kept = tmp_path / "kept"
     shutil.copytree(run, kept)
-    write_text(kept / "config.yaml", "report: {bootstrap: 7, gallery: 1}\n")
+    write_text(kept / "config.yaml", "report: {bootstrap: 7, interval: 0.8, gallery: 1}\n")
     assert command.main(["--run", str(kept)]) == 0
-    assert "from 7 resamples" in Page((kept / "report" / "index.html").read_text(encoding="utf-8")).text
+    assert "80 % intervals" in Page((kept / "report" / "index.html").read_text(encoding="utf-8")).text
 
 
 def test_the_command_refuses_a_run_that_is_not_there(tmp_path):
@@ -380,7 +380,7 @@ def draw_sizes(data: ReportData) -> Figure:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_new_figure_is_one_row_and_appears_in_its_section_and_as_a_file(small, monkeypatch, section):
     monkeypatch.setattr(report, "FIGURES", (ReportFigure("sizes", section, draw_sizes, "Positives of nodes"),))
-    page, file = write_report(Run.open(small, sets=["report.bootstrap=0", "report.gallery=0"]), figures="svg")
+    page, file = write_report(Run.open(small, sets=["report.gallery=0"]), figures="svg")
     assert file == small / "report" / "figures" / "sizes.svg"
     text = page.read_text(encoding="utf-8")
     part = text[text.index(f'<section id="{section}">') :]

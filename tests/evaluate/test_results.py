@@ -18,7 +18,7 @@ from hpa_hier.settings.recipe import ReportSettings
 def results(tmp_path_factory):
     return compute_results(
         Run.open(make_run(tmp_path_factory.mktemp("results"), count=120, size=16)).evaluation,
-        ReportSettings(bootstrap=9),
+        ReportSettings(),
     )
 
 

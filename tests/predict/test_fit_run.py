@@ -21,7 +21,6 @@ members:
   - {{name: coarse, level: coarse}}
   - {{name: leaf, level: leaf}}
 ensemble: {{members: [coarse, leaf], baseline: [leaf], bootstrap: 20}}
-report: {{bootstrap: 20}}
 """
 
 

@@ -96,7 +96,6 @@ def recipe_of(folder: Path, **changes: object) -> Recipe:
                 {"name": "constrained", "level": "all", "training": {"loss": "max_constraint"}},
             ],
             "ensemble": {"bootstrap": 0},
-            "report": {"bootstrap": 20},
             **changes,
         }
     )

@@ -163,7 +163,6 @@ members:
   - {{name: majority, partition: majority}}
   - {{name: minority, partition: minority, images: own}}
 ensemble: {{members: [{members}], bootstrap: 10, folds: 2}}
-report: {{bootstrap: 20}}
 """
 
 

@@ -16,7 +16,7 @@ from hpa_hier.settings.recipe import ReportSettings
 
 def test_points_are_the_classes_in_order_of_support_and_undefined_ones_are_left_out(tmp_path):
     evaluation = Run.open(make_run(tmp_path, count=120, size=16)).evaluation
-    rows = leaves_by_support(compute_results(evaluation, ReportSettings(bootstrap=0)).nodes)
+    rows = leaves_by_support(compute_results(evaluation, ReportSettings()).nodes)
     assert [row.positives for row in rows] == sorted((row.positives for row in rows), reverse=True)
     axes = draw_precision_recall(rows).axes[0]
     recall = axes.lines[1].get_xdata()
