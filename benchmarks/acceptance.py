@@ -20,7 +20,7 @@ and in the last three someone is:
 Printed for each: the share accepted with a 95 % Wilson interval; what it would be with the standard error corrected
 for overlapping fits (Nadeau & Bengio 2003, times 1.5 with five folds); the mean difference in log loss; and how much
 it varies between draws beside what one draw takes for its standard error, 1 where the bound is as wide as it should
-be. About 0.4 s of one core a draw; ten minutes in all.
+be. About half a second of one core a draw; a quarter of an hour in all.
 """
 
 from __future__ import annotations
