@@ -113,9 +113,9 @@ def minority_table(runs: Sequence[Run]) -> str:
 
 def headline(evaluation: Evaluation, system: str) -> dict[str, float]:
     """Return one system's macro F1, mean AP, log loss and F1 of each level."""
-    measured = SystemMeasure(evaluation, evaluation.systems[system]).measure()
+    measured = SystemMeasure(evaluation, evaluation.systems[system]).measured
     levels = [level_key("f1", name) for name in evaluation.taxonomy.levels]
-    return {key: float(measured[key]) for key in ("macro_f1", "mean_ap", "log_loss", *levels)}
+    return {key: float(measured[key].value) for key in ("macro_f1", "mean_ap", "log_loss", *levels)}
 
 
 def differences_table(evaluations: Sequence[Evaluation]) -> str:

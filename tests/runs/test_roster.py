@@ -15,14 +15,16 @@ def test_with_a_partition_all_members_of_the_recipe_are_there() -> None:
 
 
 def test_without_one_the_comparison_keeps_its_balance() -> None:
-    recipe = load_recipe("demo", ["ensemble.members=[coarse, majority, minority, leaf, leaf-s1]"])
+    changes = ["ensemble.members=[coarse, majority, minority, leaf, leaf-s1]"]
+    changes += ["ensemble.baseline=[leaf, leaf-s1, leaf-s2, leaf-s3, leaf-s4]"]
+    recipe = load_recipe("demo", changes)
     roster = Roster.choose(recipe, "48 images: a majority class would have as few as 2")
     sided = {member.name for member in recipe.members if member.partition}
     assert sided == {"majority", "minority"}
     assert roster.ensemble == ("coarse", "leaf", "leaf-s1")
     assert roster.baseline == ("leaf", "leaf-s1", "leaf-s2")
     assert set(roster.left_out) == {*sided, "leaf-s3", "leaf-s4"}
-    assert set(roster.trained) == {"coarse", "leaf", "leaf-s1", "leaf-s2"}
+    assert set(roster.trained) == {"coarse", "group-Cytoplasm", "leaf", "leaf-s1", "leaf-s2", "leaf-s5"}
     assert roster.describe() == (
         f"left out: {', '.join(roster.left_out)}; no majority and minority (48 images: a majority class would have as "
         "few as 2), set partition.majority_min_images to have them"
