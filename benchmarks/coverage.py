@@ -8,8 +8,7 @@ most of their noise; thresholds are the best of the population, then fixed. Test
 (antibodies) of --each images, which have the same labels and share half of their noise. The true value of a mean over
 classes is that of the classes that occur in the part. `easy` and `hard` differ in how far positives are from negatives.
 With --nothing, units are swapped between the two systems at random, so that nothing differs in the population and every
-verdict of better or worse is wrong. About 0.1 s a draw of 600 images on one core; the tables of docs/report.md took
-about ten minutes.
+verdict of better or worse is wrong. About 0.1 s a draw of 600 images on one core.
 """
 
 from __future__ import annotations
