@@ -13,6 +13,7 @@ from hpa_hier.ensemble.calibrate.calibration import Calibration
 from hpa_hier.ensemble.combine.aggregate import Aggregate, Layout, MemberLogits, coverage
 from hpa_hier.ensemble.combine.factor import apply_factors, check_factors
 from hpa_hier.ensemble.combine.reconcile import Reconciler
+from hpa_hier.ensemble.combine.softmax import Softmax
 from hpa_hier.ensemble.rules import AGGREGATES, CALIBRATIONS, RECONCILERS, choose
 from hpa_hier.ensemble.scores.fit_data import FitData
 from hpa_hier.ensemble.scores.scores import Scores, Truth, align
@@ -54,7 +55,7 @@ class Combiner:
         answered = logits.answered
         targets = Targets(data.truth.present, data.truth.known & answered)  # where nobody answers, nothing is to fit
         aggregate = rule.fit(logits, targets, taxonomy, settings)
-        reconcile = choose(RECONCILERS, settings.reconcile, "reconcile")
+        reconcile = _choose_reconciler(taxonomy, settings)
         reconciler = reconcile.fit(aggregate.apply(logits), answered, data.truth.targets, taxonomy)
         return cls(taxonomy, calibrations, factors, aggregate, reconciler)
 
@@ -118,6 +119,19 @@ def _calibrate(
         known &= (truth.present & truth.known)[:, [taxonomy.column[scores.given]]]
     rule = choose(CALIBRATIONS, settings.calibrate, "calibrate")
     return rule.fit(scores.nodes, scores.logits, Targets(truth.present[:, columns], known), settings.shrink_positives)
+
+
+def _choose_reconciler(taxonomy: Taxonomy, settings: EnsembleSettings) -> type[Reconciler]:
+    """Return the rule that the settings name; of an exclusive taxonomy the softmax, which is for no other.
+
+    Raises:
+        UserError: there is no such rule, or it does not suit the taxonomy.
+    """
+    rule = choose(RECONCILERS, settings.reconcile, "reconcile")
+    if rule is Softmax and not taxonomy.exclusive:
+        problem = f"ensemble.reconcile: softmax gives each sample one leaf, and {taxonomy.source} is not exclusive"
+        raise UserError(f"{problem}; add 'exclusive: true' there, or leave reconcile out")
+    return Softmax if taxonomy.exclusive else rule
 
 
 def check_nodes(members: Sequence[Scores], taxonomy: Taxonomy) -> None:

@@ -15,6 +15,7 @@ from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS
 from hpa_hier.ensemble.decide.thresholds import HALF, NEVER, Thresholds, fit_thresholds
 from hpa_hier.ensemble.decide.told_apart import find_told_apart, ranking_p_values
 from hpa_hier.ensemble.rules import choose
+from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
@@ -51,8 +52,11 @@ class Decision:
             fold: (B,) which fit a sample's probabilities are from; None: all are from one.
 
         Raises:
-            UserError: a rule is unknown, or a threshold set by hand is for no node.
+            UserError: a rule is unknown, or a threshold set by hand is for no node or without effect.
         """
+        if taxonomy.exclusive and settings.hand_thresholds:
+            problem = f"ensemble.hand_thresholds: without effect, since '{taxonomy.name}' is exclusive"
+            raise UserError(f"{problem} and its likeliest leaf is called; remove them")
         options = ThresholdOptions(settings.fixed_threshold, settings.small_class_positives, settings.bootstrap)
         rule = choose(THRESHOLDS, settings.thresholds, "thresholds")
         fitted = fit_thresholds(rule, taxonomy.nodes, probs, targets, options, units)
@@ -70,14 +74,28 @@ class Decision:
     def call(self, probs: Floats) -> Bools:
         """Call nodes present, (B, N): those that reach their thresholds, and all above.
 
-        Nothing is present in a sample in which only nodes that are not told apart reach theirs.
+        Nothing is present in a sample in which only nodes that are not told apart reach theirs. Where the taxonomy is
+        exclusive, the likeliest leaf takes the place of what reaches a threshold.
         """
+        if self.taxonomy.exclusive:
+            return self._call_likeliest(probs)
         reached = self.thresholds.apply(probs)
         if self.thresholds.doubtful.any():
             founded = reached & ~self.thresholds.doubtful
             founded[:, [self.taxonomy.column[node] for node in self.taxonomy.virtual]] = False
             reached &= founded.any(axis=1, keepdims=True)
         return self.taxonomy.close(reached)
+
+    def _call_likeliest(self, probs: Floats) -> Bools:
+        """Call each sample's likeliest leaf and all above, (B, N), unless none of them is told apart."""
+        founded = ~self.thresholds.doubtful & ~self.thresholds.never
+        founded[[self.taxonomy.column[node] for node in self.taxonomy.virtual]] = False
+        leaves = np.array([self.taxonomy.column[leaf] for leaf in self.taxonomy.leaves])
+        leaves = leaves[~self.thresholds.never[leaves]]
+        if not len(leaves):
+            return np.zeros(probs.shape, bool)
+        present: Bools = self.taxonomy.closure[leaves[np.argmax(probs[:, leaves], axis=1)]]
+        return present & (present & founded).any(axis=1, keepdims=True)
 
     def describe(self) -> str:
         """Describe in one sentence how many leaves are told apart; "" where all are."""
@@ -89,6 +107,7 @@ class Decision:
         )
         if doubtful:
             verb = "is" if doubtful == 1 else "are"
-            notes.append(f"{doubtful} {verb} ranked no better than by chance and called only above 0.5")
+            called = "" if self.taxonomy.exclusive else " and called only above 0.5"
+            notes.append(f"{doubtful} {verb} ranked no better than by chance{called}")
         told = f"{len(leaves) - unseen - doubtful} of {len(leaves)} classes are told apart"
         return f"{told}: {'; '.join(notes)}" if notes else ""

@@ -17,6 +17,7 @@ from hpa_hier.ensemble.combine.logistic_stack import LogisticStack
 from hpa_hier.ensemble.combine.mean import Concat, Mean
 from hpa_hier.ensemble.combine.reconcile import Lift, Reconciler
 from hpa_hier.ensemble.combine.rnn import Rnn
+from hpa_hier.ensemble.combine.softmax import Softmax
 from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
@@ -29,7 +30,7 @@ CALIBRATIONS: dict[str, type[Calibration]] = {
     rule.name: rule for rule in (Beta, Temperature, Platt, Isotonic, Uncalibrated)
 }
 AGGREGATES: dict[str, type[Aggregate]] = {rule.name: rule for rule in (LogisticStack, Mean, Concat, Blend, Rnn)}
-RECONCILERS: dict[str, type[Reconciler]] = {rule.name: rule for rule in (Evidence, Lift)}
+RECONCILERS: dict[str, type[Reconciler]] = {rule.name: rule for rule in (Evidence, Lift, Softmax)}
 TABLES: dict[str, Mapping[str, object]] = {
     "calibrate": CALIBRATIONS,
     "aggregate": AGGREGATES,

@@ -92,7 +92,8 @@ def _draw_tree(ensemble: Ensemble, prediction: Prediction, answered: Bools) -> l
         low, high = ensemble.thresholds.low[j], ensemble.thresholds.high[j]
         interval = "" if np.isnan(low) or ensemble.thresholds.rules[j] == "fixed" else f" ({low:.2f}..{high:.2f})"
         numbers = f"{prediction.raw[0, j]:>8.3f}  {prediction.probs[0, j]:>8.3f}"
-        needs = NEVER if ensemble.thresholds.rules[j] == NEVER else f"≥ {prediction.thresholds[j]:.3f}{interval}"
+        needs = "likeliest leaf" if taxonomy.exclusive else f"≥ {prediction.thresholds[j]:.3f}{interval}"
+        needs = NEVER if ensemble.thresholds.rules[j] == NEVER else needs
         notes = "; ".join(_describe_changes(ensemble, prediction, answered, node))
         lines.append(f"{row.lines + mark + ' ' + node:<{width}}  {numbers}    {needs:<21} {notes}".rstrip())
     lines.append(f"● present, ○ not; together: {ensemble.combiner.aggregate.summary}; needs: threshold (its interval)")

@@ -17,7 +17,7 @@ from hpa_hier.taxonomy.node import Node, build_graph
 Path: TypeAlias = "tuple[str, ...]"  # the keys that lead to a node in the file
 
 ALL = "all"  # as a level: every node of the tree
-FILE_FIELDS = ("taxonomy", "description", "levels", "tree", "virtual")
+FILE_FIELDS = ("taxonomy", "description", "exclusive", "levels", "tree", "virtual")
 _MISSING = {
     "taxonomy": "add a name such as 'taxonomy: hpa28'",
     "levels": "add the levels of the tree such as 'levels: {coarse: 1, leaf: leaves}'",
@@ -62,6 +62,10 @@ def read_fields(document: YamlDocument) -> dict[str, Any]:
         problem = f"'taxonomy' must be a name of letters, digits, dots and dashes, got {_kind(name)}"
         raise document.error(problem, "taxonomy")
     _check_field(document, "description", fields.get("description"))
+    exclusive = fields.get("exclusive", False)
+    if not isinstance(exclusive, bool):
+        problem = f"'exclusive' must be true (each sample has exactly one leaf) or false, got {_kind(exclusive)}"
+        raise document.error(problem, "exclusive")
     return fields
 
 
@@ -113,7 +117,7 @@ def read_nodes(document: YamlDocument, fields: Mapping[str, Any]) -> dict[str, N
     reader.check_labels()
     reader.check_second_parents()
     reader.add_virtual(fields.get("virtual"))
-    reader.check_open()
+    reader.check_open(exclusive=fields.get("exclusive", False))
     return reader.sort_parents_first()
 
 
@@ -247,13 +251,22 @@ class _NodeReader:
                 self._nodes[leaf] = replace(self._nodes[leaf], parents=(*self._nodes[leaf].parents, name))
         self._nodes = {name: Node(name, (), 1, virtual=True) for name in virtual} | self._nodes
 
-    def check_open(self) -> None:
-        """Refuse an open node with nothing below it, neither in the file nor by `also_under`."""
+    def check_open(self, exclusive: bool) -> None:
+        """Refuse an open node with nothing below it, in the file or by `also_under`, or where a leaf is always known.
+
+        Args:
+            exclusive: each sample has exactly one leaf.
+        """
         above = {parent for node in self._nodes.values() for parent in node.parents}
         for name, node in self._nodes.items():
             if node.open and name not in above:
                 problem = f"'open' on the leaf '{name}'; only groups can be open, so remove it or put nodes below"
                 raise self._error(problem, name, "open")
+            if node.open and exclusive:
+                problem = (
+                    f"'{name}' is open, so a sample of it may have no leaf, but 'exclusive' gives each exactly one"
+                )
+                raise self._error(f"{problem}; remove one of the two", name, "open")
 
     def sort_parents_first(self) -> dict[str, Node]:
         """Return the nodes in their order, each after its parents; refuse nodes that are above each other."""

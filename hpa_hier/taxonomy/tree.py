@@ -43,6 +43,7 @@ class Taxonomy:
         text: the file's content, to be saved beside what was made with it; `from_text` reads it back as the same.
         depths: level → its depth, top first; None: the leaves.
         entries: name → node; every node after all of its parents.
+        exclusive: each sample has exactly one leaf.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Taxonomy:
     text: str = field(repr=False)
     depths: Mapping[str, int | None] = field(repr=False)
     entries: Mapping[str, Node] = field(repr=False)
+    exclusive: bool = False
 
     @classmethod
     def load(cls, path: Path | str) -> Taxonomy:
@@ -73,7 +75,8 @@ class Taxonomy:
         fields = read_fields(document)
         nodes = read_nodes(document, fields)
         depths = read_depths(document, fields["levels"], max(node.depth for node in nodes.values()))
-        return cls(str(fields["taxonomy"]), fields.get("description") or "", source, text, depths, nodes)
+        description, exclusive = fields.get("description") or "", fields.get("exclusive", False)
+        return cls(str(fields["taxonomy"]), description, source, text, depths, nodes, exclusive)
 
     def with_virtual(self, nodes: Mapping[str, Sequence[str]]) -> Taxonomy:
         """Return this taxonomy with further virtual nodes, after those it has; its `text` has them, but no comments.
@@ -247,9 +250,10 @@ class Taxonomy:
 
     @cached_property
     def content_digest(self) -> str:
-        """16 hex digits of what the file says: nodes, parents, labels, open flags and levels; not comments or order."""
+        """16 hex digits of what the file says: nodes, parents, labels, levels and flags; not comments or order."""
         nodes = sorted(repr((n.name, sorted(n.parents), n.label, n.open, n.depth)) for n in self.entries.values())
-        return text_digest(*nodes, "levels", *(f"{name}={depth}" for name, depth in self.depths.items()))
+        levels = [f"{name}={depth}" for name, depth in self.depths.items()]
+        return text_digest(*nodes, "levels", *levels, *(["exclusive"] if self.exclusive else []))
 
     def meaning(self, node: str) -> str:
         """Return 16 hex digits of what a member's column for this node answers: where they agree, so do the columns.

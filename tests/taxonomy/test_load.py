@@ -45,7 +45,8 @@ BREAKS = {
     "list_as_a_node": (10, "    Cytosol: [label]", "h.yaml:10: unknown field 'Cytosol' in 'Cytoplasm'; the fields are"),
     "node_at_the_top_without_fields": (17, "  Negative: 18", "h.yaml:17: the node 'Negative' must hold fields or nodes, got 18; a leaf is written such as 'Nucleoplasm: {label: 0}'"),
     "unknown_field_of_the_file": (2, "descriptio: x", "h.yaml:2: unknown field 'descriptio'; did you mean 'description'?"),
-    "node_outside_the_tree": (2, "Nucleoplasm: {label: 0}", "h.yaml:2: unknown field 'Nucleoplasm'; the fields are taxonomy, description, levels, tree, virtual, and nodes belong below 'tree'"),
+    "node_outside_the_tree": (2, "Nucleoplasm: {label: 0}", "h.yaml:2: unknown field 'Nucleoplasm'; the fields are taxonomy, description, exclusive, levels, tree, virtual, and nodes belong below 'tree'"),
+    "exclusive_that_is_a_word": (2, "exclusive: always", "h.yaml:2: 'exclusive' must be true (each sample has exactly one leaf) or false, got 'always'"),
     "level_deeper_than_the_tree": (3, "levels: {coarse: 1, fine: 4}", "h.yaml:3: level 'fine' is at depth 4, which the tree does not have; give 1 to 3, or 'leaves'"),
     "level_at_depth_0": (3, "levels: {coarse: 0}", "h.yaml:3: level 'coarse' is at depth 0, which the tree does not have; give 1 to 3, or 'leaves'"),
     "level_that_is_a_word": (3, "levels: {coarse: top}", "h.yaml:3: level 'coarse' must be a depth such as 1, or 'leaves', got 'top'"),
@@ -243,3 +244,16 @@ def _loaded_or_refused(path: Path) -> tuple[Taxonomy | None, str]:
         return Taxonomy.load(path), ""
     except UserError as error:
         return None, str(error)
+
+
+def test_an_exclusive_taxonomy_has_no_open_group_and_another_digest() -> None:
+    plain = "taxonomy: t\nlevels: {leaf: leaves}\ntree:\n  A:\n    B: {label: 1}\n    C: {label: 2}\n"
+    exclusive = Taxonomy.from_text("exclusive: true\n" + plain)
+    assert exclusive.exclusive
+    assert exclusive.with_virtual({"has_b": ["B"]}).without_virtual.exclusive
+    unlike = Taxonomy.from_text("exclusive: false\n" + plain)
+    assert unlike.content_digest == Taxonomy.from_text(plain).content_digest != exclusive.content_digest
+    assert broken("exclusive: true\n" + plain.replace("  A:\n", "  A:\n    open: true\n")) == (
+        "h.yaml:6: 'A' is open, so a sample of it may have no leaf, but 'exclusive' gives each exactly one; "
+        "remove one of the two"
+    )

@@ -60,9 +60,9 @@ def read_labels(
     Args:
         path: the CSV file.
         taxonomy: gives the labels and the names.
-        on_problem: "stop" raises at unknown labels, duplicate or bad ids and rows without a label; "skip" leaves those
-            rows out, counts them in `problems` and says why in `skipped`; columns of unknown 0/1 labels are left out,
-            and not the rows that have them.
+        on_problem: "stop" raises at unknown labels, duplicate or bad ids, rows without a label and, where the
+            taxonomy is exclusive, samples of several places; "skip" leaves those rows out, counts them in `problems`
+            and says why in `skipped`; columns of unknown 0/1 labels are left out, and not the rows that have them.
         ignore: columns that are no labels, whatever they hold.
 
     Raises:
@@ -142,12 +142,18 @@ def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy) -> _Re
         else:
             both = {*nodes.get(sample_id, ()), *one.nodes}
             nodes[sample_id] = tuple(sorted(both, key=taxonomy.column.__getitem__))
+    several = []
+    for sample_id in [sample_id for sample_id, kept in nodes.items() if taxonomy.exclusive and _apart(kept, taxonomy)]:
+        where = f"(line {table.lines[first[sample_id]]}): {', '.join(nodes[sample_id])}"
+        skipped.setdefault(sample_id, f"several places, where the taxonomy is exclusive {where}")
+        several.append(f"{sample_id} {where}")
     nodes = {sample_id: kept for sample_id, kept in nodes.items() if sample_id not in skipped}
     kinds = {
         "unknown label": [_describe_unknown(label, lines, taxonomy) for label, lines in unknown.items()],
         "duplicate id": duplicate,
         "id that cannot be a file name": bad,
         "row without a label; write none where it shows none of the places": empty,
+        f"several places, where '{taxonomy.name}' is exclusive and gives each sample one": several,
     }
     problems = tuple(Problem(kind, tuple(items)) for kind, items in kinds.items() if items)
     notes = [f"one row a label: {len(nodes):,} samples in {len(table.rows):,} rows"] if long else []
@@ -201,6 +207,11 @@ def _describe_groups_alone(nodes: Sequence[tuple[str, ...]], taxonomy: Taxonomy)
 def _describe_unknown(label: str, lines: list[int], taxonomy: Taxonomy) -> str:
     where = f"line {lines[0]}" if len(lines) == 1 else f"{len(lines):,} rows, first line {lines[0]}"
     return f"{label!r} ({where}){'' if label.isdecimal() else did_you_mean(label, taxonomy.nodes)}"
+
+
+def _apart(nodes: Sequence[str], taxonomy: Taxonomy) -> bool:
+    """Tell whether no leaf is below all of the nodes."""
+    return bool(nodes) and not set.intersection(*(set(taxonomy.leaves_below(node)) for node in nodes))
 
 
 def targets(nodes: Sequence[Sequence[str]], taxonomy: Taxonomy, below: str = "unknown") -> Targets:

@@ -59,6 +59,11 @@ class Thresholds:
         """Which nodes are not told apart, (N,)."""
         return np.array([rule == HALF for rule in self.rules])
 
+    @property
+    def never(self) -> Bools:
+        """Which nodes had no positive to fit on, (N,)."""
+        return np.array([rule == NEVER for rule in self.rules])
+
     def raise_where_unfounded(self, told_apart: Bools) -> Self:
         """Raise the thresholds of nodes of which the samples say too little.
 

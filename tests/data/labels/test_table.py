@@ -237,6 +237,21 @@ def test_skipping_leaves_out_whole_rows_and_says_why(tmp_path, tree):
     }
 
 
+def test_an_exclusive_taxonomy_refuses_rows_with_several_places_and_names_them(tmp_path):
+    tree = Taxonomy.from_text(
+        "taxonomy: one\nexclusive: true\nlevels: {leaf: leaves}\ntree:\n"
+        "  A:\n    B: {label: 1}\n    C: {label: 2}\n  D: {label: 3}\n"
+    )
+    path = table(tmp_path, "Id,Target\na,1\nb,1 3\nc,A|B\nd,A\ne,A|D\n")
+    with pytest.raises(UserError) as caught:
+        read_labels(path, tree)
+    kind = "several places, where 'one' is exclusive and gives each sample one"
+    assert f"{kind} (2): b (line 3): B, D; e (line 6): A, D" in str(caught.value)
+    read = read_labels(path, tree, on_problem="skip")
+    assert read.ids == ("a", "c", "d")
+    assert read.skipped["b"] == "several places, where the taxonomy is exclusive (line 3): B, D"
+
+
 def test_long_lists_are_cut_and_counted(tmp_path, tree):
     rows = "".join(f"a{i},{100 + i}\n" for i in range(50))
     with pytest.raises(UserError, match=r"unknown label \(50\): '100' .*; and 40 more"):
