@@ -73,7 +73,7 @@ class World:
     features: Tensor  # (B, FEATURES) float32, standardised
     present: np.ndarray  # (B, N) bool
     part: np.ndarray  # (B,) 0 train, 1 fitting, 2 test
-    digest: str  # of the split
+    digest: str = ""  # of the split
 
     def rows(self, part: int) -> np.ndarray:
         """Rows of a part."""
