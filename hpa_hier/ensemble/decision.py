@@ -40,6 +40,7 @@ class Decision:
         settings: EnsembleSettings,
         units: Units | None = None,
         fold: NDArray[np.intp] | None = None,
+        learned: Bools | None = None,
     ) -> Self:
         """Fit on probabilities that were not fitted on the same samples.
 
@@ -50,6 +51,7 @@ class Decision:
             settings: the rule, its options, and the precision of safe answers.
             units: (B,) numbers of what is resampled whole for thresholds' intervals; None: each sample alone.
             fold: (B,) which fit a sample's probabilities are from; None: all are from one.
+            learned: (N,) which nodes had positives where the members were trained; None: unknown, and they are trusted.
 
         Raises:
             UserError: a rule is unknown, or a threshold set by hand is for no node or without effect.
@@ -57,11 +59,12 @@ class Decision:
         if taxonomy.exclusive and settings.hand_thresholds:
             problem = f"ensemble.hand_thresholds: without effect, since '{taxonomy.name}' is exclusive"
             raise UserError(f"{problem} and its likeliest leaf is called; remove them")
-        options = ThresholdOptions(settings.fixed_threshold, settings.small_class_positives, settings.bootstrap)
+        level = tuple(0 if taxonomy.is_leaf(node) else taxonomy.depth(node) for node in taxonomy.nodes)
+        options = ThresholdOptions(settings.fixed_threshold, settings.small_class_positives, settings.bootstrap, level)
         rule = choose(THRESHOLDS, settings.thresholds, "thresholds")
         fitted = fit_thresholds(rule, taxonomy.nodes, probs, targets, options, units)
         told_apart = find_told_apart(ranking_p_values(probs, targets, fold))
-        thresholds = fitted.raise_where_unfounded(told_apart).set_by_hand(settings.hand_thresholds)
+        thresholds = fitted.raise_where_unfounded(told_apart, learned).set_by_hand(settings.hand_thresholds)
         decision = cls(taxonomy, thresholds, SafeRule(np.full(len(taxonomy.nodes), np.inf)))
         present = decision.call(probs)
         return replace(decision, safe=SafeRule.fit(probs, targets, present, taxonomy, settings.safe_precision))
@@ -103,7 +106,9 @@ class Decision:
         leaves = [rules[leaf] for leaf in self.taxonomy.leaves]
         unseen, doubtful = leaves.count(NEVER), leaves.count(HALF)
         notes = (
-            [f"{unseen} had no positive to fit on and {'is' if unseen == 1 else 'are'} never called"] if unseen else []
+            [f"{unseen} had no positive to learn from and {'is' if unseen == 1 else 'are'} never called"]
+            if unseen
+            else []
         )
         if doubtful:
             verb = "is" if doubtful == 1 else "are"

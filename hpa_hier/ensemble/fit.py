@@ -64,7 +64,7 @@ def cross_fit(data: FitData, taxonomy: Taxonomy, settings: EnsembleSettings) -> 
     fold = assign_folds(data.truth.present, data.units, folds) if folds >= 2 else None
     out_of_fold = _predict_out_of_fold(data, fold, taxonomy, settings) if fold is not None else None
     probs = out_of_fold.probs if out_of_fold else combiner.probs(data.members, data.available)[1]
-    decision = Decision.fit(probs, data.truth.targets, taxonomy, settings, units, fold)
+    decision = Decision.fit(probs, data.truth.targets, taxonomy, settings, units, fold, data.learned)
     members = tuple(EnsembleMember(scores.name) for scores in data.members)
     return Ensemble(taxonomy, members, combiner, decision), out_of_fold
 
@@ -80,8 +80,9 @@ def _predict_out_of_fold(
     present = np.zeros(probs.shape, bool)
     without_intervals = settings.model_copy(update={"bootstrap": 0})
     for k in range(folds):
-        targets = data.rows(fold != k).truth.targets
-        decision = Decision.fit(probs[fold != k], targets, taxonomy, without_intervals, fold=fold[fold != k])
+        rest = fold != k
+        targets = data.rows(rest).truth.targets
+        decision = Decision.fit(probs[rest], targets, taxonomy, without_intervals, None, fold[rest], data.learned)
         present[fold == k] = decision.decide(probs[fold == k])[0]
     return OutOfFold(data.truth, data.units, fold, probs, present)
 

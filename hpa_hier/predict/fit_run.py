@@ -32,8 +32,11 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
     truth = run.truth(run.taxonomy)
     before = _kept_bytes(folder)
     units = tuple(run.groups[sample] for sample in truth.ids)
-    flat_data = fit_data(flat.scores, truth, units=units) if flat else None
-    accepted = fit_accepted(fit_data(ours.scores, truth, units=units), flat_data, run.taxonomy, settings)
+    seen = truth.take([*run.split.part_ids("train"), *run.split.part_ids("calibration")])
+    learned = (seen.present & seen.known).any(axis=0)
+    flat_data = fit_data(flat.scores, truth, units=units, learned=learned) if flat else None
+    given = fit_data(ours.scores, truth, units=units, learned=learned)
+    accepted = fit_accepted(given, flat_data, run.taxonomy, settings)
     ensemble = _describe_members(accepted.ensemble, flat if flat and accepted.uses_baseline else ours, run)
     ensemble = replace(ensemble, about=ensemble.about | {"acceptance": accepted.verdict.to_json()})
     baseline = _describe_members(accepted.flat, flat, run) if accepted.flat and flat else None

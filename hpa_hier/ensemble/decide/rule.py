@@ -21,6 +21,7 @@ class ThresholdOptions:
     fixed: float = 0.5  # the value of the rule `fixed`
     small_class: int = 20  # nodes with fewer positives get the prevalence threshold under `f1`
     resamples: int = 200  # for a threshold's interval; 0 for none
+    level: tuple[int, ...] = ()  # (N,) plugin thresholds of nodes of one level are pulled together; empty: none is
     seed: int = 0  # of the resamples
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from hpa_hier.ensemble.decide.rule import Choice, Resamples, ThresholdOptions, T
 from hpa_hier.metrics.arrays import Floats
 from hpa_hier.metrics.ranking import Ranked, f1_curve
 
+_HALF_OWN = 100.0  # samples at which a plugin threshold's own value counts half, beside its level's mean
 _MOST = 2.0  # samples that a plugin threshold calls at most, for each one that carries the node
 
 
@@ -50,17 +52,23 @@ class F1(ThresholdRule):
 
 
 class Plugin(ThresholdRule):
-    """Half the F1 that the probabilities expect, each node for itself."""
+    """Half the F1 that the probabilities expect, near the level's mean where samples are few.
+
+    Thresholds are pulled to the geometric mean of their level's by B / (B + 100): the probabilities that they follow
+    from are themselves fitted to few positives then, and too low out of fold.
+    """
 
     name: ClassVar[str] = "plugin"
 
     def fit(self, ranked: Ranked, options: ThresholdOptions) -> Choice:
         """Choose the thresholds."""
-        return Choice(plugin_thresholds(ranked), (self.name,) * len(ranked.probs))
+        values = _pull(plugin_thresholds(ranked), ranked.counted.sum(axis=1), options.level)
+        return Choice(values, (self.name,) * len(values))
 
     def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
         """Choose the thresholds again, without sorting again."""
-        return plugin_thresholds(resamples.ranked(), resamples.weights)
+        ranked = resamples.ranked()
+        return _pull(plugin_thresholds(ranked, resamples.weights), ranked.counted.sum(axis=1), options.level)
 
 
 THRESHOLDS: dict[str, ThresholdRule] = {rule.name: rule for rule in (Plugin(), F1(), Fixed())}
@@ -128,6 +136,22 @@ def plugin_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None
         return _half_expected_f1(ranked, np.ones_like(ranked.probs))
     nodes = [(ranked.rows([node]), weights[:, order]) for node, order in enumerate(ranked.order)]
     return np.stack([_half_expected_f1(*node) for node in nodes], axis=1)
+
+
+def _pull(values: Floats, samples: NDArray[np.integer], level: Sequence[int]) -> Floats:
+    """Pull thresholds (…, N) of nodes that so many samples (N,) are known of to the geometric mean of their level's."""
+    pulled = values.copy()
+    share = samples / (samples + _HALF_OWN)
+    for one in sorted(set(level)):
+        nodes = np.flatnonzero(np.array(level) == one)
+        logs = np.log(values[..., nodes])
+        common = np.where(logs < 0, logs, np.nan)  # a threshold above 1 is none
+        found = ~np.isnan(common).all(axis=-1, keepdims=True)
+        mean = np.where(found, np.nanmean(np.where(found, common, 0.0), axis=-1, keepdims=True), 0.0)
+        pulled[..., nodes] = np.where(
+            logs < 0, np.exp(share[nodes] * logs + (1 - share[nodes]) * mean), values[..., nodes]
+        )
+    return pulled
 
 
 def _half_expected_f1(ranked: Ranked, weights: NDArray[np.floating]) -> Floats:

@@ -18,7 +18,7 @@ from hpa_hier.metrics.bootstrap import resamples
 from hpa_hier.metrics.ranking import Ranked
 
 INTERVAL = (0.025, 0.975)  # quantiles of a threshold's bootstrap interval
-NEVER: Final = "never"  # as a rule: there was no positive to fit on, so no probability is high enough
+NEVER: Final = "never"  # as a rule: there was no positive to learn from, so no probability is high enough
 HALF: Final = "half"  # as a rule: the node is not told apart, so it must be likelier than not
 
 
@@ -61,20 +61,23 @@ class Thresholds:
 
     @property
     def never(self) -> Bools:
-        """Which nodes had no positive to fit on, (N,)."""
+        """Which nodes had no positive to learn from, (N,)."""
         return np.array([rule == NEVER for rule in self.rules])
 
-    def raise_where_unfounded(self, told_apart: Bools) -> Self:
+    def raise_where_unfounded(self, told_apart: Bools, learned: Bools | None = None) -> Self:
         """Raise the thresholds of nodes of which the samples say too little.
 
-        A node without positives is never present. One that is ranked no better than by chance is present only where it
-        is likelier than not: the threshold of largest F1 calls such a node in every sample. A `fixed` one is kept.
+        A node without positives, here and where the members were trained, is never present. One that is ranked no
+        better than by chance is present only where it is likelier than not: the threshold of largest F1 calls such a
+        node in every sample. A `fixed` one is kept.
 
         Args:
             told_apart: (N,) whether a node is ranked better than by chance.
+            learned: (N,) which nodes had positives where the members were trained; None: unknown, and they are trusted.
         """
-        never = self.positives == 0
-        half = ~told_apart & ~never & np.array([rule != "fixed" for rule in self.rules])
+        unseen = self.positives == 0
+        never = np.zeros_like(unseen) if learned is None else unseen & ~learned
+        half = ~told_apart & ~unseen & np.array([rule != "fixed" for rule in self.rules])
         values = np.where(never, np.nextafter(1.0, 2.0), np.where(half, np.maximum(self.values, 0.5), self.values))
         rules = np.where(never, NEVER, np.where(half, HALF, self.rules)).tolist()
         low, high = (np.where(never | half, np.nan, bound) for bound in (self.low, self.high))

@@ -158,6 +158,19 @@ def test_a_plugin_threshold_calls_no_more_than_twice_as_many_as_carry_the_node()
     assert 10 < called[2] < 2 * probs[:, 2].sum()
 
 
+def test_plugin_thresholds_of_few_samples_are_pulled_to_those_of_their_level():
+    rng = np.random.default_rng(2)
+    probs = rng.beta(0.2, 1.8, (50, 4)) * [1.0, 0.1, 1.0, 0.5]
+    targets = Targets(rng.random(probs.shape) < probs, np.ones_like(probs, bool))
+    plain, pulled = (
+        fit_thresholds(THRESHOLDS["plugin"], tuple("abcd"), probs, targets, ThresholdOptions(resamples=0, level=level))
+        for level in ((), (0, 0, 1, 1))
+    )
+    for nodes in ([0, 1], [2, 3]):
+        common = np.log(plain.values[nodes]).mean()
+        np.testing.assert_allclose(np.log(pulled.values[nodes]), (np.log(plain.values[nodes]) + 2 * common) / 3)
+
+
 @pytest.mark.parametrize(("level", "positives"), [(0.05, 8), (0.02, 14)])
 def test_a_rare_class_that_is_ranked_right_but_timidly_is_called(level, positives):
     rng = np.random.default_rng(1)

@@ -114,10 +114,13 @@ def test_a_class_without_positives_is_never_called_and_its_group_may_be(rule):
     probs, present = drawn(rng, skill=0.3)
     rows = ~present[:, TREE.column["d"]]
     settings = SETTINGS.model_copy(update={"thresholds": rule, "fixed_threshold": 0.3})
-    decision = Decision.fit(probs[rows], known(present[rows]), TREE, settings)
+    learned = np.array([node != "d" for node in TREE.nodes])
+    decision = Decision.fit(probs[rows], known(present[rows]), TREE, settings, learned=learned)
     sure = np.ones((1, len(TREE.nodes)))
     called = dict(zip(TREE.nodes, decision.decide(sure)[0][0], strict=True))
     assert called == {"G": True, "a": True, "b": True, "H": True, "c": True, "d": False}
-    assert "1 had no positive to fit on and is never called" in decision.describe()
+    assert "1 had no positive to learn from and is never called" in decision.describe()
+    trusted = Decision.fit(probs[rows], known(present[rows]), TREE, settings)  # where the members learned is unknown
+    assert trusted.decide(sure)[0][0].all()
     by_hand = settings.model_copy(update={"hand_thresholds": {"d": 0.4}})
     assert Decision.fit(probs[rows], known(present[rows]), TREE, by_hand).decide(sure)[0].all()
