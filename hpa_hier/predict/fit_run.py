@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.ensemble import Ensemble
@@ -33,7 +35,7 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
     before = _kept_bytes(folder)
     units = tuple(run.groups[sample] for sample in truth.ids)
     seen = truth.take([*run.split.part_ids("train"), *run.split.part_ids("calibration")])
-    learned = (seen.present & seen.known).any(axis=0)
+    learned = np.asarray((seen.present & seen.known).any(axis=0))
     flat_data = fit_data(flat.scores, truth, units=units, learned=learned) if flat else None
     given = fit_data(ours.scores, truth, units=units, learned=learned)
     accepted = fit_accepted(given, flat_data, run.taxonomy, settings)

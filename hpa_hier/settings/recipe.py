@@ -170,13 +170,14 @@ class EnsembleSettings(Settings):
     )
     thresholds: str = setting(
         "plugin",
-        "how thresholds are chosen: plugin (half the F1 that probabilities expect), f1 (largest F1 on held-out scores) "
-        "or fixed (fixed_threshold)",
+        "how thresholds are chosen: plugin (half the F1 that probabilities expect), bagged (from plugin, with more "
+        "positives, towards the mean F1 threshold of resamples), f1 (largest F1 on held-out scores) or fixed "
+        "(fixed_threshold)",
     )
     fixed_threshold: Fraction = setting(0.5, "the threshold of all nodes for `thresholds: fixed`", "probability")
     hand_thresholds: dict[str, Fraction] = setting({}, "thresholds set by hand, as {Nucleoplasm: 0.4}", "probability")
     small_class_positives: int = setting(
-        20, "classes with fewer get the prevalence threshold for f1", "positives", ge=0
+        20, "classes with fewer get the prevalence threshold for f1, and the plugin one for bagged", "positives", ge=0
     )
     bootstrap: int = setting(200, "resamples for a threshold's interval", "resamples", ge=0)
     folds: Folds = setting(5, "thresholds are fitted on out-of-fold probabilities; 0: in sample", "folds")

@@ -28,7 +28,6 @@ REMOVED_CHOICES = {  # (key, choice) → (choice that it is read as where it was
     ("ensemble.reconcile", "gate"): ("lift", "gates cost more often than they help"),
     ("ensemble.reconcile", "chain"): ("lift", "multiplying along the path lowers leaves and costs accuracy"),
     ("ensemble.reconcile", "min"): ("lift", "a group that is missed lowered the leaves below it"),
-    ("ensemble.thresholds", "bagged"): ("plugin", "on real scores it is not better than plugin"),
     ("ensemble.thresholds", "global"): ("f1", "one threshold for all classes misses the rare ones"),
     ("ensemble.thresholds", "prevalence"): ("f1", "small classes still get the prevalence threshold under it"),
 }

@@ -142,7 +142,7 @@ class Case:
         self.members = draw_members(self.rng, self.truth, self.taxonomy)
         drawn = {
             "aggregate": str(self.rng.choice(["mean", "concat", "logistic_stack"])),
-            "thresholds": str(self.rng.choice(["fixed", "f1", "plugin"])),
+            "thresholds": str(self.rng.choice(["fixed", "f1", "plugin", "bagged"])),
             "calibrate": str(self.rng.choice(["beta", "platt", "temperature", "isotonic", "none"])),
             "reconcile": str(self.rng.choice(["evidence", "lift"])),
         }

@@ -89,11 +89,20 @@ def test_a_calibration_finds_its_slope_whatever_the_scores_are_counted_in(scale:
         np.testing.assert_allclose(found.slope * scale, plain.slope, rtol=0.01)
 
 
+def test_a_bagged_threshold_sees_the_best_cut_behind_equal_probabilities() -> None:
+    counts = [(0.9, 1600, 0), (0.5, 400, 100), (0.1, 100, 6000)]  # probability, with the node, without it
+    probs = np.concatenate([np.full(hits + others, prob) for prob, hits, others in counts])[:, None]
+    present = np.concatenate([np.arange(hits + others) < hits for _, hits, others in counts])[:, None]
+    for rule in ("f1", "bagged"):  # F1 is 0.87 behind the first step and 0.95 behind the second
+        options, targets = ThresholdOptions(resamples=0), Targets(present, present | True)
+        assert 0.1 < fit_thresholds(THRESHOLDS[rule], ("a",), probs, targets, options).values[0] <= 0.5, rule
+
+
 def test_an_interval_of_a_threshold_draws_units_whole() -> None:
     rng = np.random.default_rng(0)
     probs = rng.random((40, 1))
     present = rng.random((40, 1)) < probs
-    for rule, small_class in (("f1", 2), ("f1", 1000), ("plugin", 2)):
+    for rule, small_class in (("f1", 2), ("bagged", 2), ("f1", 1000), ("plugin", 2)):
         options = ThresholdOptions(small_class=small_class)
         many = probs.repeat(10, axis=0)
         targets = Targets(present.repeat(10, axis=0), np.ones_like(many, bool))

@@ -98,6 +98,6 @@ def test_a_rule_that_no_table_has_is_refused_with_the_choices() -> None:
         UserError, match=r"^ensemble\.aggregate: there is no 'median'; choose one of logistic_stack, mean"
     ):
         check_rules(EnsembleSettings(aggregate="median"))
-    choices = "choose one of plugin, f1, fixed; did you mean 'plugin'"
+    choices = "choose one of plugin, bagged, f1, fixed; did you mean 'plugin'"
     with pytest.raises(UserError, match=rf"^ensemble\.thresholds: there is no 'plugn'; {choices}"):
         check_rules(EnsembleSettings(thresholds="plugn"))

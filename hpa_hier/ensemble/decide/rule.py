@@ -19,7 +19,9 @@ class ThresholdOptions:
     """What rules may ask for."""
 
     fixed: float = 0.5  # the value of the rule `fixed`
-    small_class: int = 20  # nodes with fewer positives get the prevalence threshold under `f1`
+    small_class: int = (
+        20  # nodes with fewer positives get the prevalence threshold under `f1`, the plugin one under `bagged`
+    )
     resamples: int = 200  # for a threshold's interval; 0 for none
     level: tuple[int, ...] = ()  # (N,) plugin thresholds of nodes of one level are pulled together; empty: none is
     seed: int = 0  # of the resamples
@@ -40,6 +42,7 @@ class Resamples:
     probs: Floats  # (B, N)
     targets: Targets  # (B, N)
     weights: NDArray[np.float32]  # (R, B) whole numbers
+    whole_units: bool  # samples were drawn in groups, so that they are not independent
 
     def ranked(self) -> Ranked:
         """Rank the samples, and keep their order for the weights."""

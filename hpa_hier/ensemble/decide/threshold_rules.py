@@ -1,4 +1,4 @@
-"""The threshold rules `plugin`, `f1` and `fixed`, and the table of rules."""
+"""The threshold rules `plugin`, `bagged`, `f1` and `fixed`, and the table of rules."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from hpa_hier.metrics.arrays import Floats
 from hpa_hier.metrics.ranking import Ranked, f1_curve
 
 _HALF_OWN = 100.0  # samples at which a plugin threshold's own value counts half, beside its level's mean
+_HALF_BAGGED = 100.0  # positives at which the mean F1 threshold over resamples counts half beside the plugin one
+_BAGS = 100  # resamples of a bagged threshold where no interval is asked for
+_FAR = 0.1  # F1 that a rank of a bagged threshold may lie below the best of all samples
+_PLACES = 64  # ranks that a bagged threshold looks at, at most
 _MOST = 2.0  # samples that a plugin threshold calls at most, for each one that carries the node
 
 
@@ -71,7 +75,32 @@ class Plugin(ThresholdRule):
         return _pull(plugin_thresholds(ranked, resamples.weights), ranked.counted.sum(axis=1), options.level)
 
 
-THRESHOLDS: dict[str, ThresholdRule] = {rule.name: rule for rule in (Plugin(), F1(), Fixed())}
+class Bagged(Plugin):
+    """The plugin threshold, moved towards the mean of F1 thresholds over resamples where positives are many."""
+
+    name: ClassVar[str] = "bagged"
+
+    def fit(self, ranked: Ranked, options: ThresholdOptions) -> Choice:
+        """Choose the thresholds; nodes with few positives keep the plugin one."""
+        values, positives = super().fit(ranked, options).values, ranked.hits.sum(axis=1)
+        enough = (positives >= options.small_class) & (positives > 0)
+        for node in map(int, np.flatnonzero(enough)):
+            share = positives[node] / (positives[node] + _HALF_BAGGED)
+            values[node] += share * (_bags(ranked.rows([node]), options).mean() - values[node])
+        return Choice(values, tuple(self.name if one else Plugin.name for one in enough))
+
+    def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
+        """Choose the thresholds again."""
+        ranked, draws = resamples.ranked(), super().refit(resamples, choice, options)
+        for node in (node for node, rule in enumerate(choice.rules) if rule == self.name):
+            row, weights = ranked.rows([node]), resamples.weights[:, ranked.order[node]]
+            bags = f1_thresholds(row, weights) if resamples.whole_units else _bags(row, options)
+            positives = ranked.hits[node].sum()
+            draws[:, node] += positives / (positives + _HALF_BAGGED) * (bags - draws[:, node])
+        return draws
+
+
+THRESHOLDS: dict[str, ThresholdRule] = {rule.name: rule for rule in (Plugin(), Bagged(), F1(), Fixed())}
 
 
 def f1_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None) -> Floats:
@@ -166,3 +195,24 @@ def _half_expected_f1(ranked: Ranked, weights: NDArray[np.floating]) -> Floats:
     least = ranked.thresholds_at(last.reshape(len(ranked.probs), -1)).reshape(last.shape)
     # a probability of 0 reaches no threshold
     return np.asarray(np.maximum(np.maximum(half, least), np.finfo(np.float64).tiny))
+
+
+def _bags(row: Ranked, options: ThresholdOptions) -> Floats:
+    """F1 thresholds (R,) of one node on R resamples, each of which holds each sample about once (Poisson's numbers).
+
+    The best rank is that of a positive, and near the best of all samples in every resample; so some places around that
+    are enough, and what lies between two of them is drawn as one number. Time does not grow with the samples.
+    """
+    f1 = f1_curve(row)[0]
+    ends = np.flatnonzero(row.ends[0])
+    fresh = np.diff(np.cumsum(row.hits[0])[ends], prepend=0) > 0  # equals are one step, that holds a positive or none
+    behind = ends[fresh & (f1[ends] >= f1.max() - _FAR)]
+    places = behind[np.unique(np.linspace(0, len(behind) - 1, _PLACES).round().astype(int))]
+    both = (row.hits[0], row.counted[0] & ~row.hits[0])
+    hits, others = (np.diff(np.concatenate([[0], np.cumsum(one)[places], [one.sum()]])) for one in both)
+    rng = np.random.default_rng(options.seed)
+    shape = (options.resamples or _BAGS, len(places) + 1)
+    found = np.cumsum(rng.poisson(hits, shape), axis=1)
+    reached = found + np.cumsum(rng.poisson(others, shape), axis=1)
+    drawn_f1 = 2 * found[:, :-1] / np.maximum(reached[:, :-1] + found[:, -1:], 1)
+    return np.asarray(row.thresholds_at(places[np.argmax(drawn_f1, axis=1)][None] + 1)[0])

@@ -128,6 +128,7 @@ def fit_thresholds(
     if options.resamples:
         unit = np.arange(len(probs)) if units is None else units
         weights = np.concatenate(list(resamples(unit, options.resamples, np.random.default_rng(options.seed))))
-        draws = rule.refit(Resamples(probs, targets, weights), choice, options)
+        whole_units = len(np.unique(unit)) < len(unit)
+        draws = rule.refit(Resamples(probs, targets, weights, whole_units), choice, options)
         low, high = np.quantile(draws, INTERVAL, axis=0)
     return Thresholds(nodes, choice.values, choice.rules, low, high, ranked.hits.sum(axis=1))

@@ -180,7 +180,7 @@ def test_a_rare_class_that_is_ranked_right_but_timidly_is_called(level, positive
     assert ((probs >= threshold) == present).all()
 
 
-@pytest.mark.parametrize("rule", ["plugin"])
+@pytest.mark.parametrize("rule", ["plugin", "bagged"])
 def test_thresholds_of_new_rules_have_intervals_and_say_the_rule(rule):
     rng = np.random.default_rng(0)
     probs = rng.random((400, 3))
@@ -188,7 +188,7 @@ def test_thresholds_of_new_rules_have_intervals_and_say_the_rule(rule):
     limits = fit_thresholds(
         THRESHOLDS[rule], ("a", "b", "c"), probs, Targets(present, np.ones_like(present)), ThresholdOptions()
     )
-    assert limits.rules == (rule, rule, rule)
+    assert limits.rules == (rule, rule, "plugin")
     assert (limits.low <= limits.values + 1e-9).all()
     assert (limits.values <= limits.high + 1e-9).all()
 

@@ -86,7 +86,7 @@ def test_a_class_never_seen_needs_more_than_the_largest_probability_seen():
     assert fitted.rules == ("prevalence",)
 
 
-@pytest.mark.parametrize("rule", ["f1", "plugin", "fixed"])
+@pytest.mark.parametrize("rule", ["f1", "plugin", "bagged", "fixed"])
 def test_an_interval_is_seeded_and_holds_its_threshold_more_often_than_not(rule):
     rng = np.random.default_rng(0)
     probs = rng.random((400, 5))
