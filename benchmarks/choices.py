@@ -38,7 +38,7 @@ RECIPES = ROOT / "configs" / "choices"
 PAGE = ROOT / "docs" / "choices.md"
 NETWORKS = ("heads", "losses", "balance", "augment", "pooling", "optimising")  # recipes whose members stand alone
 ENSEMBLES = (
-    *("mean", "partition", "folds", "concat", "blend", "rnn", "isotonic", "unshrunk", "plugin"),
+    *("mean", "partition", "folds", "concat", "blend", "rnn", "isotonic", "unshrunk", "bagged"),
     *("tta-flips", "tta-d4", "tta-d4-crops"),
 )
 PLAIN, MEAN = "heads: plain", "mean"  # what networks, and ensembles, are compared with
@@ -157,7 +157,7 @@ def render_page(rows: Sequence[dict[str, str]], first: Evaluation, steps: int) -
         if base == MEAN:
             lines += [
                 "Four members each, but for `folds`: one member of five networks. A lower Brier score is better.",
-                "`plugin` changes thresholds alone, `isotonic` and `unshrunk` calibration alone.",
+                "`bagged` changes thresholds alone, `isotonic` and `unshrunk` calibration alone.",
                 "",
             ]
         else:
