@@ -22,6 +22,7 @@ SHORT = [
     "--set", "training.batch_size=16",
     "--set", "training.max_steps=3",
     "--set", "split.folds=0",
+    "--set", "partition.majority_min_images=8",
 ]  # fmt: skip
 
 

@@ -11,12 +11,14 @@ from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.fit_data import fit_data
+from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.ensemble.trivial import TrivialBaseline
 from hpa_hier.files.atomic import sha256
+from hpa_hier.metrics.arrays import Bools
 from hpa_hier.predict.held_out import HeldOut, fitted_settings, read_held_out
 from hpa_hier.predict.inputs import InputSpec
 from hpa_hier.runs.evaluation import EvaluationFacts, MemberCost, remove_evaluation, write_evaluation
-from hpa_hier.runs.run import Run
+from hpa_hier.runs.run import SPLIT_FILE, Run
 
 
 def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
@@ -34,8 +36,7 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
     truth = run.truth(run.taxonomy)
     before = _kept_bytes(folder)
     units = tuple(run.groups[sample] for sample in truth.ids)
-    seen = truth.take([*run.split.part_ids("train"), *run.split.part_ids("calibration")])
-    learned = np.asarray((seen.present & seen.known).any(axis=0))
+    learned = _find_learned(run, truth)
     flat_data = fit_data(flat.scores, truth, units=units, learned=learned) if flat else None
     given = fit_data(ours.scores, truth, units=units, learned=learned)
     accepted = fit_accepted(given, flat_data, run.taxonomy, settings)
@@ -50,6 +51,14 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
     if _kept_bytes(folder) != before:
         remove_evaluation(folder)
     return ensemble, baseline
+
+
+def _find_learned(run: Run, truth: Truth) -> Bools | None:
+    """Return which nodes have a positive among the images that the run's members learned from, (N,); None: unknown."""
+    if not (run.folder / SPLIT_FILE).is_file():
+        return None
+    seen = truth.take([*run.split.part_ids("train"), *run.split.part_ids("calibration")])
+    return np.asarray((seen.present & seen.known).any(axis=0))
 
 
 def evaluate_run(run: Run) -> Path:

@@ -166,7 +166,8 @@ class EnsembleSettings(Settings):
     reconcile: str = setting(
         "evidence",
         "how probabilities become coherent: evidence (leaves hear the members that answer for groups above them, and "
-        "groups are made of both), lift (groups are raised to their children, leaves stay) or softmax (exclusive trees)",
+        "groups are made of both), lift (groups are raised to their children, leaves stay) or softmax (exclusive "
+        "trees)",
     )
     thresholds: str = setting(
         "plugin",

@@ -18,6 +18,7 @@ RECIPES = sorted((ROOT / "configs" / "reports").glob("*.yaml"), key=lambda path:
 TINY = (
     *("simulate.count=60", "simulate.image_size=48", "data.image_size=48", "simulate.imbalance=0.0"),
     *("training.max_steps=2", "training.batch_size=4", "training.pretrained=false", "training.freeze_epochs=0"),
+    *("split.folds=0", "training.folds=0", "partition.majority_min_images=4"),
 )
 
 

@@ -126,7 +126,7 @@ def test_a_second_training_leaves_all_folds_alone_and_an_unfinished_one_goes_on(
 def test_folds_trained_under_different_settings_are_not_put_together(tmp_path: Path) -> None:
     train_member(planned(tmp_path, epochs=1), QUIET)
     (tmp_path / "artifacts" / "tiny" / "members" / "leaf" / "member.json").unlink()
-    with pytest.raises(UserError, match=r"fold-0: was trained with other settings, another split or another pack"):
+    with pytest.raises(UserError, match=r"fold-0: was trained with other settings, another split, pack or start"):
         train_member(planned(tmp_path, epochs=1, learning_rate=0.01), QUIET)
 
 

@@ -63,7 +63,7 @@ class SafeRule:
         >>> present = np.array([[True, True], [True, True], [True, False], [True, False], [True, False]])
         >>> rule = SafeRule.fit(probs, Targets(present, np.ones_like(present)), probs > 0.15, tree, 0.5)
         >>> rule.thresholds.round(2)
-        array([0.35, 0.15])
+        array([0.35, 0.4 ])
         """
         thresholds, left = np.full(probs.shape[1], np.inf), np.ones(len(probs), bool)
         for columns in _columns_by_depth(taxonomy):
