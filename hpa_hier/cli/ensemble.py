@@ -37,8 +37,9 @@ _EVALUATE = """Evaluate the fitted ensemble and its flat baseline on the test pa
 Writes <run>/ensemble/evaluation.npz, evaluation.json and results.json."""
 _PREDICT = """Predict a folder of images, a table of feature vectors, or samples that other models have scored.
 
-Writes into --out: predictions.csv (labels by name, the probability of every node), submission.csv (Id,Predicted) and
-rejected.csv (images that could not be read, with reasons). Exit status 1 where there are such images, 0 where none."""
+Writes into --out: predictions.csv (labels by name, the probability of every node), submission.csv (Id,Predicted; empty
+for images that could not be read) and rejected.csv (these, with reasons). Exit status 1 where there are such images,
+0 where none."""
 _EXPLAIN = "Print one image's way down the tree: members, calibration, reconciliation, thresholds."
 _MISSING = "channels that an image may lack; they are filled with zeros (default: those that training images lacked)"
 
@@ -98,6 +99,8 @@ def _add_predict_arguments(one: Parser) -> None:
     add("--vectors", metavar="FILE", type=path, help="feature vectors, as `data pack --vectors` takes them")
     add("--ids", metavar="FILE", type=path, help="ids of the rows of a .npy file, one per line")
     add("--out", metavar="DIR", type=path, required=True, help="folder for the tables, made if absent")
+    text = "a competition's sample_submission.csv: submission.csv gets its rows, in its order"
+    add("--sample-submission", metavar="CSV", type=path, help=text)
     add("--overwrite", action="store_true", help="replace tables that are in --out already")
     add("--batch-size", metavar="N", type=whole_number(1), default=64, help="images at a time (default: 64)")
     text = "images decoded at a time (default: %(default)s)"
@@ -185,7 +188,7 @@ def _predict(options: argparse.Namespace) -> int:
 
     from hpa_hier.data.pack.vector_table import read_vectors
     from hpa_hier.predict.predictor import Predictor
-    from hpa_hier.predict.tables import check_free, open_tables
+    from hpa_hier.predict.tables import check_free, open_tables, read_wanted
 
     if sum(map(bool, (options.scores, options.images, options.vectors))) != 1:
         raise UserError("predict needs --images DIR, --vectors FILE or --scores NAME=FILE.csv …; give one of them")
@@ -197,10 +200,11 @@ def _predict(options: argparse.Namespace) -> int:
     run = _open_run(options, fitted=True)
     began = time.monotonic()
     check_free(options.out, options.overwrite)
+    wanted = read_wanted(options.sample_submission) if options.sample_submission else None
     predictor = Predictor.load(run, options.device)
     if options.scores:
         answers = predictor.predict(_tables(options))
-        answers.to_csv(options.out, options.overwrite)
+        answers.to_csv(options.out, options.overwrite, wanted)
         for line in answers.warnings:
             print(f"  {line}")
         return _say_written(options.out, len(answers), "samples", len(answers.rejected))
@@ -210,7 +214,7 @@ def _predict(options: argparse.Namespace) -> int:
         samples = _images(options, predictor)
     done, kind = 0, "vectors" if options.vectors else "images"
     with (
-        open_tables(options.out, run.ensemble.taxonomy) as tables,
+        open_tables(options.out, run.ensemble.taxonomy, wanted) as tables,
         tqdm(total=samples.total, unit=kind[:-1], desc="predict", disable=None) as progress,
     ):
         for answers in predictor.stream(samples, stop=options.on_problem == "stop"):

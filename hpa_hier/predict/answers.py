@@ -161,18 +161,19 @@ class Answers:
         frame["safe"] = list(self.safe)
         return frame.join(pd.DataFrame(self.probs, index=frame.index, columns=list(self.nodes)))
 
-    def to_csv(self, folder: Path | str, overwrite: bool = False) -> None:
+    def to_csv(self, folder: Path | str, overwrite: bool = False, wanted: Sequence[str] | None = None) -> None:
         """Write predictions.csv, submission.csv and rejected.csv, as the command does.
 
         Args:
             folder: made where absent.
             overwrite: replace tables that are there.
+            wanted: ids that submission.csv is to have, in this order; None: those of the samples.
 
         Raises:
             UserError: there are tables already, or the folder cannot be written to.
         """
         check_free(Path(folder), overwrite)
-        with open_tables(Path(folder), self.taxonomy) as tables:
+        with open_tables(Path(folder), self.taxonomy, wanted) as tables:
             tables.add(self, self.filled, self.probs)
             tables.reject(self.rejected)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from typing import NamedTuple, TextIO
 
 import numpy as np
 
+from hpa_hier.data.labels.ids import find_id
 from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import replacing
+from hpa_hier.files.csv_file import read_csv
 from hpa_hier.files.tables import safe_cell
 from hpa_hier.taxonomy import Taxonomy
 
@@ -70,18 +73,23 @@ class Tables:
             self._submission.writerow([sample, " ".join(one.submitted)])
 
     def reject(self, rejected: Iterable[Rejected]) -> None:
-        """Append samples that could not be answered for."""
-        for cells in rejected:
-            self._rejected.writerow(map(safe_cell, cells))
+        """Append samples that could not be answered for; each has an empty row of the submission."""
+        seen = set()
+        for sample, *why in rejected:
+            self._rejected.writerow(map(safe_cell, (sample, *why)))
+            if sample not in seen:
+                self._submission.writerow([sample, ""])
+            seen.add(sample)
 
 
 @contextmanager
-def open_tables(out: Path, taxonomy: Taxonomy) -> Iterator[Tables]:
+def open_tables(out: Path, taxonomy: Taxonomy, wanted: Sequence[str] | None = None) -> Iterator[Tables]:
     """Open the three tables under temporary names; they get their own names when all is written.
 
     Args:
         out: folder, created where absent.
         taxonomy: its nodes are the columns.
+        wanted: ids that submission.csv is to have, in this order; None: as they are answered.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -94,6 +102,34 @@ def open_tables(out: Path, taxonomy: Taxonomy) -> Iterator[Tables]:
         except OSError as error:
             raise UserError(f"{out}: cannot be written to ({error.strerror}); name another folder with --out") from None
         yield tables
+        if wanted is not None:
+            files[1].flush()
+            _order_submission(temporary[-2], files[1], wanted)
+
+
+def read_wanted(path: Path) -> tuple[str, ...]:
+    """Return the ids of a competition's sample_submission.csv, in its order.
+
+    Raises:
+        UserError: the file cannot be read, has no rows, or names an id twice.
+    """
+    table = read_csv(path)
+    ids = tuple(find_id(row[0]) for row in table.rows)
+    twice = next((sample for sample, count in Counter(ids).items() if count > 1), None)
+    if twice is not None or not ids:
+        what = f"the id {twice!r} appears twice" if ids else "no rows below the header"
+        raise UserError(f"--sample-submission {path}: {what}; give a file with one row an image")
+    return ids
+
+
+def _order_submission(path: Path, file: TextIO, wanted: Sequence[str]) -> None:
+    """Write a submission's rows again: those wanted, in that order, empty where there is no answer."""
+    with path.open(encoding="utf-8", newline="") as written:
+        header, *rows = csv.reader(written)
+    labels = dict(rows)
+    file.seek(0)
+    file.truncate()
+    csv.writer(file, lineterminator="\n").writerows([header, *([sample, labels.get(sample, "")] for sample in wanted)])
 
 
 def check_free(out: Path, overwrite: bool) -> None:
