@@ -36,7 +36,7 @@ def test_the_demo_ends_at_a_report_and_a_second_one_reuses_it(tmp_path: Path) ->
     assert opening.startswith("Simulated cells: none of this is evidence about real ones.")
     assert "Of 100 images like these, the most likely place is right for " in opening
     weights = {path: path.stat().st_mtime_ns for path in tmp_path.glob("demo/members/*/model.safetensors")}
-    assert len(weights) == 6  # of ten: so few images have no partition, and as many flat members are left out
+    assert len(weights) == 7  # of eleven: so few images have no partition, and as many flat members are left out
     second = _demo(tmp_path)
     assert second.returncode == 0, second.stdout + second.stderr
     assert {path: path.stat().st_mtime_ns for path in weights} == weights

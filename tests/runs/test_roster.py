@@ -24,7 +24,7 @@ def test_without_one_the_comparison_keeps_its_balance() -> None:
     assert roster.ensemble == ("coarse", "leaf", "leaf-s1")
     assert roster.baseline == ("leaf", "leaf-s1", "leaf-s2")
     assert set(roster.left_out) == {*sided, "leaf-s3", "leaf-s4"}
-    assert set(roster.trained) == {"coarse", "group-Cytoplasm", "leaf", "leaf-s1", "leaf-s2", "leaf-s5"}
+    assert set(roster.trained) == {"coarse", "group-Cytoplasm", "leaf", "leaf-s1", "leaf-s2", "leaf-s5", "leaf-s6"}
     assert roster.describe() == (
         f"left out: {', '.join(roster.left_out)}; no majority and minority (48 images: a majority class would have as "
         "few as 2), set partition.majority_min_images to have them"
