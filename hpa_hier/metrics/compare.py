@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from hpa_hier.metrics.arrays import Floats
 from hpa_hier.metrics.influence import Measured, Sampling
+
+_FEWEST_DEGREES = 3.0  # below which an interval would tell nothing
 
 
 @dataclass(frozen=True)
@@ -20,16 +23,19 @@ class Difference:
     value: float  # NaN where either does not have the metric
     error: float  # its standard error, above 0
     sampling: Sampling
+    degrees: float  # of freedom of the error
 
     @classmethod
     def between(cls, ours: Measured, theirs: Measured, sampling: Sampling) -> Difference:
         """Compare two systems' () metrics; what both lose or gain by the same units cancels."""
-        variance = sampling.variance(ours.influence - theirs.influence) + (ours.doubt + theirs.doubt) / 2
-        return cls(float(ours.value - theirs.value), float(np.sqrt(variance)), sampling)
+        apart = ours.influence - theirs.influence
+        variance = sampling.variance(apart) + (ours.doubt + theirs.doubt) / 2
+        degrees = min(degrees_of_freedom(apart), sampling.degrees)
+        return cls(float(ours.value - theirs.value), float(np.sqrt(variance)), sampling, degrees)
 
     def interval(self) -> tuple[float, float]:
         """Return the bounds of its interval."""
-        reach = self.sampling.quantile * self.error
+        reach = float(student.ppf((1 + self.sampling.level) / 2, self.degrees)) * self.error
         return self.value - reach, self.value + reach
 
     def p_value(self) -> float:
@@ -39,7 +45,23 @@ class Difference:
         """
         if not isfinite(self.value):
             return 1.0
-        return float(2 * student.sf(abs(self.value) / self.error, self.sampling.degrees))
+        return float(2 * student.sf(abs(self.value) / self.error, self.degrees))
+
+
+def degrees_of_freedom(influence: Floats) -> float:
+    """Return how many degrees of freedom a variance has that is estimated from contributions (U,).
+
+    Where a few units, such as the images of a rare class, make most of it, it is known less well than from as many
+    units that are alike, and an interval must reach further.
+
+    Source: Satterthwaite, Biometrics Bulletin 1946, with the contributions' fourth moment for the variance's variance.
+
+    >>> round(degrees_of_freedom(np.repeat([1.0, -1.0, 0.0], [5, 5, 90])), 1)
+    22.2
+    """
+    second, fourth = float((influence**2).sum()), float((influence**4).sum())
+    doubt = fourth - second**2 / len(influence)
+    return max(_FEWEST_DEGREES, 2 * second**2 / doubt) if doubt > 0 else float(len(influence))
 
 
 def holm(p_values: Sequence[float], alpha: float) -> NDArray[np.bool_]:

@@ -11,7 +11,8 @@ from hpa_hier.metrics.influence import Sampling
 
 
 def difference(value, error=0.01, units=100):
-    return Difference(value, error, Sampling(np.arange(units)))
+    sampling = Sampling(np.arange(units))
+    return Difference(value, error, sampling, sampling.degrees)
 
 
 def test_a_verdict_says_which_way_is_better():
