@@ -50,7 +50,7 @@ def fit_accepted(given: FitData, flat: FitData | None, taxonomy: Taxonomy, setti
     """Fit an ensemble and its baseline, compare them out of fold, and return the ensemble where it is better.
 
     The baseline is fitted on the flat members with the same settings, so that what differs is the networks alone.
-    Without flat members it is the plain mean of the same members, reconciled by lifting. Deciding class by class was
+    Without flat members it is the mean of the same members, all else alike. Deciding class by class was
     measured and gives the gain away.
 
     Args:

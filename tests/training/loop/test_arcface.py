@@ -61,7 +61,7 @@ def write_antibodies(folder: Path, count: int = 160, each: int = 4) -> None:
 def planned(folder: Path, **training: object) -> Plan:
     metric = {"embedding": 16, "neighbours": 7, "scale": 10.0, "margin": 0.1}
     still = {"rotate": 0, "scale": 0, "shift": 0, "gain": 0}
-    changes = {"head": "arcface", "epochs": 16, "stop_on": "none", "dropout": 0.0, "arcface": metric, "augment": still}
+    changes = {"head": "arcface", "epochs": 24, "stop_on": "none", "dropout": 0.0, "arcface": metric, "augment": still}
     changes |= training
     config = write_tiny(folder, training=changes, ensemble={"members": ["leaf"], "bootstrap": 0})
     recipe = load_recipe(str(config))
@@ -152,7 +152,7 @@ def test_antibodies_alone_teach_where_the_protein_is(plan: Plan) -> None:
         truth = plan.run.part(part, plan.nodes)
         order = [scores.ids.index(sample) for sample in plan.run.split.part_ids(part)]
         right.extend(scores.logits[order].argmax(axis=1) == truth.present.argmax(axis=1))
-    assert np.mean(right) > 0.6  # by chance 0.25
+    assert np.mean(right) > 0.7  # by chance 0.25
 
 
 def test_the_nearest_images_are_of_the_train_part_and_are_named(plan: Plan) -> None:
