@@ -9,9 +9,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import READERS, split_suffix
-from hpa_hier.data.images.scan import ImageSource, Plane
+from hpa_hier.data.images.scan import ImageSource
 
 PERCENTILES = (0.1, 99.9)  # of a channel's pixels, mapped to 0 and 255 by the "percentile" rule
 

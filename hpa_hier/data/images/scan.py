@@ -9,19 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from hpa_hier.data.images.channels import CHANNELS, ChannelHint, find_channel, parse_hint, split_name
+from hpa_hier.data.images.channels import ChannelHint, parse_hint, split_name
+from hpa_hier.data.images.planes import Plane, find_planes
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import READERS, split_suffix
 from hpa_hier.data.labels.ids import ID_RULE, is_valid_id
 from hpa_hier.errors import UserError
-
-
-@dataclass(frozen=True)
-class Plane:
-    """Where one channel of a sample is."""
-
-    file: Path
-    index: int | None  # plane of a file that holds several; None: the whole file is this channel
 
 
 @dataclass(frozen=True)
@@ -116,31 +109,10 @@ def _scan(entries: Sequence[os.DirEntry[str] | Path], hint: ChannelHint, folder:
         if planes and None in sample:
             ignored.append(sample[None].name)
         try:
-            sources.append(ImageSource(sample_id, planes or _find_planes(sample[None], hint)))
+            sources.append(ImageSource(sample_id, planes or find_planes(sample[None], hint)))
         except UnreadableImage as error:
             faults[sample_id] = Reject(sample_id, error.file.name, error.reason)
     return Scan(tuple(sources), tuple(faults[sample_id] for sample_id in sorted(faults)), tuple(ignored))
-
-
-def _find_planes(file: Path, hint: ChannelHint) -> dict[str, Plane]:
-    """Find the channels of a file that holds several: by --channels, else by the file's own names, else RGB."""
-    layout = READERS[split_suffix(file.name)[1]].layout(file)
-    if layout.planes == 1:
-        raise UnreadableImage(file, "one plane, and no channel in its name; name it <id>_green.tif, or as it is")
-    order: Sequence[str | None] = hint.order
-    if order and layout.planes not in (None, len(order)):
-        raise UnreadableImage(file, f"{layout.planes} planes where --channels names {len(order)}")
-    if not order:
-        order = [find_channel(name, hint) for name in layout.names]
-        if len(set(order) - {None}) < sum(name is not None for name in order):
-            raise UnreadableImage(file, f"two planes of one channel by their names: {', '.join(layout.names)}")
-    if not any(order) and layout.rgb:
-        order = CHANNELS[:3]
-    if not any(order):
-        own = f" (it calls them {', '.join(layout.names)})" if layout.names else ""
-        cure = "say which is which, as in --channels red,green,blue,yellow"
-        raise UnreadableImage(file, f"{layout.planes} planes without known names{own}; {cure}")
-    return {channel: Plane(file, index) for index, channel in enumerate(order) if channel is not None}
 
 
 def _entry_fault(entry: os.DirEntry[str] | Path, folder: Path | None, sample_id: str) -> str | None:
