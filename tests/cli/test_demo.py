@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -48,51 +45,3 @@ def test_a_step_that_fails_ends_the_demo_with_its_status_and_place(tmp_path: Pat
     failed = _demo(tmp_path)
     assert failed.returncode == 2
     assert "the step 'simulate cells' ended with status 2" in failed.stderr
-
-
-_SAVES = """
-import os, signal, sys, time
-from pathlib import Path
-folder = Path({folder!r})
-def save(number, frame):
-    time.sleep(0.5)  # longer than the 0.25 s that the subprocess module waits after a Ctrl-C
-    (folder / "saved").write_text(signal.Signals(number).name)
-    sys.exit(130)
-signal.signal(signal.SIGINT, save)
-signal.signal(signal.SIGTERM, save)
-(folder / "pid").write_text(str(os.getpid()))
-(folder / "pid").rename(folder / "running")
-time.sleep(60)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
-@pytest.mark.parametrize(("number", "to_group"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
-def test_a_stopped_demo_lets_its_step_save_and_leaves_no_process(tmp_path: Path, number: int, to_group: bool) -> None:
-    (tmp_path / "step.py").write_text(_SAVES.format(folder=str(tmp_path)))
-    code = (
-        "from hpa_hier.cli import demo\n"
-        "from hpa_hier.cli.command import run\n"
-        f"demo.list_steps = lambda *_: (demo.Step('wait', 'python {tmp_path}/step.py', None, 1.0),)\n"
-        "run(demo.main)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    until = time.monotonic() + 60
-    while not (tmp_path / "running").exists() and time.monotonic() < until:
-        time.sleep(0.02)
-    if to_group:
-        os.killpg(process.pid, number)  # as a terminal does
-    else:
-        process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "interrupted\n")
-    assert (tmp_path / "saved").read_text() == signal.Signals(number).name
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "running").read_text()), 0)
