@@ -40,6 +40,7 @@ class Answers:
         available: (E, B) which member knows which sample; None: all know all.
         annotated: annotated nodes of samples by id, where they are known.
         neighbours: describes the training images nearest to a sample, where members vote; None: no member does.
+        doubts: for each sample, short texts on what is doubtful about it; (): nothing about any.
     """
 
     ensemble: Ensemble
@@ -52,6 +53,7 @@ class Answers:
     available: Bools | None = None
     annotated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     neighbours: Callable[[str], str] | None = None
+    doubts: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -108,6 +110,12 @@ class Answers:
         lack = (f"{n:,} of {len(self):,} samples have no {name}; zeros stand for it" for name, n in lacking.items())
         return (*self.notes, *lack)
 
+    @property
+    def warning(self) -> tuple[str, ...]:
+        """What to bear in mind about each sample: the notes, and what is doubtful about it; joined by '; '."""
+        doubts = self.doubts or ((),) * len(self)
+        return tuple("; ".join((*self.notes, *own)) for own in doubts)
+
     def __iter__(self) -> Iterator[tuple[str, SampleAnswer]]:
         return iter(zip(self.ids, self._samples, strict=True))
 
@@ -159,6 +167,7 @@ class Answers:
         frame = pd.DataFrame(words, columns=["labels", "groups", "fallback"], index=pd.Index(self.ids, name="id"))
         frame["filled"] = ["|".join(channels) for channels in self.filled]
         frame["safe"] = list(self.safe)
+        frame["warning"] = list(self.warning)
         return frame.join(pd.DataFrame(self.probs, index=frame.index, columns=list(self.nodes)))
 
     def to_csv(self, folder: Path | str, overwrite: bool = False, wanted: Sequence[str] | None = None) -> None:
@@ -174,7 +183,7 @@ class Answers:
         """
         check_free(Path(folder), overwrite)
         with open_tables(Path(folder), self.taxonomy, wanted) as tables:
-            tables.add(self, self.filled, self.probs)
+            tables.add(self, self.filled, self.warning, self.probs)
             tables.reject(self.rejected)
 
     def to_json(self) -> str:
@@ -187,9 +196,10 @@ class Answers:
                 "fallback": one.fallback or None,
                 "safe": one.safe or None,
                 "filled": filled,
+                "warning": warning,
                 "probs": dict(zip(self.nodes, map(float, probs), strict=True)),
             }
-            for (sample, one), filled, probs in zip(self, self.filled, self.probs, strict=True)
+            for (sample, one), filled, warning, probs in zip(self, self.filled, self.warning, self.probs, strict=True)
         ]
         rejected = [one._asdict() for one in self.rejected]
         return json.dumps({"samples": samples, "rejected": rejected, "warnings": self.warnings}, ensure_ascii=False)
@@ -236,6 +246,7 @@ def join_answers(parts: Sequence[Answers], rejected: Sequence[Rejected] = ()) ->
         prediction=replace(predictions[0], ids=ids, safe=safe_answers, **arrays),
         scores=scores,
         filled=tuple(filled for part in parts for filled in part.filled),
+        doubts=tuple(own for part in parts for own in part.doubts or ((),) * len(part)),
         rejected=tuple(sorted(rejected)),
     )
 

@@ -80,6 +80,7 @@ class Batch:
     values: np.ndarray  # (B, C, S, S) uint8 images, or (B, F) float32 vectors
     filled: tuple[tuple[str, ...], ...]  # for each sample, the channels that it lacks
     rejected: tuple[Rejected, ...] = ()  # could not be read
+    notes: tuple[tuple[str, ...], ...] = ()  # for each sample, what looks wrong with it, in short; (): nothing with any
 
 
 @dataclass

@@ -250,6 +250,7 @@ class Predictor:
             source=f"{about}; {source}",
             notes=(_SIMULATED,) if self.run.simulated else (),
             neighbours=partial(self._describe_neighbours, batch) if self._voters else None,
+            doubts=batch.notes,
         )
 
     def _answer_own(self, sample: str) -> Answers:

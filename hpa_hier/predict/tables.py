@@ -50,26 +50,31 @@ class Tables:
             csv.writer(file, lineterminator="\n") for file in (predictions, submission, rejected)
         )
         shown = taxonomy.without_virtual.nodes  # a virtual node is no answer
-        header = ["id", "labels", "groups", "fallback", "filled", "safe", *map(safe_cell, shown)]
+        header = ["id", "labels", "groups", "fallback", "filled", "safe", "warning", *map(safe_cell, shown)]
         self._predictions.writerow(header)
         self._submission.writerow(["Id", "Predicted"])
         self._rejected.writerow(Rejected._fields)
 
     def add(
-        self, samples: Iterable[tuple[str, SampleAnswer]], filled: Sequence[Sequence[str]], probs: np.ndarray
+        self,
+        samples: Iterable[tuple[str, SampleAnswer]],
+        filled: Sequence[Sequence[str]],
+        warnings: Sequence[str],
+        probs: np.ndarray,
     ) -> None:
         """Append answered samples.
 
         Args:
             samples: id and answer of each.
             filled: for each sample, the channels that it lacks.
+            warnings: for each sample, what to bear in mind.
             probs: (B, N) of the nodes that can be an answer.
         """
-        for (sample, one), lacking, row in zip(samples, filled, probs, strict=True):
+        for (sample, one), lacking, warning, row in zip(samples, filled, warnings, probs, strict=True):
             labels = "|".join(one.labels) if one.labels or one.groups else UNSURE
             words = (sample, labels, "|".join(one.groups), one.fallback, "|".join(lacking))
             numbers = [f"{prob:.6f}" for prob in row]
-            self._predictions.writerow([*map(safe_cell, (*words, one.safe or UNSURE)), *numbers])
+            self._predictions.writerow([*map(safe_cell, (*words, one.safe or UNSURE, warning)), *numbers])
             self._submission.writerow([sample, " ".join(one.submitted)])
 
     def reject(self, rejected: Iterable[Rejected]) -> None:

@@ -19,7 +19,7 @@ from hpa_hier.cli.ensemble import main
 from hpa_hier.errors import UserError
 from hpa_hier.predict import predictor as module
 from hpa_hier.predict.fit_run import fit_run
-from hpa_hier.predict.inputs import InputSpec, read_array
+from hpa_hier.predict.inputs import Batch, InputSpec, Samples, read_array
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +179,13 @@ def test_the_public_names_are_offered_and_no_others() -> None:
     assert hpa_hier.Run is Run
     with pytest.raises(AttributeError, match="module 'hpa_hier' has no attribute 'Nothing'"):
         hpa_hier.Nothing  # noqa: B018
+
+
+def test_what_looks_wrong_with_an_image_stands_in_its_row(predictor: Predictor, tmp_path: Path) -> None:
+    batch = Batch(("a", "b"), np.zeros((2, 4, SIZE, SIZE), np.uint8), ((), ()), (), (("black", "out of focus"), ()))
+    (answers,) = predictor.stream(Samples("two images", 2, iter([batch])))
+    assert answers.doubts == (("black", "out of focus"), ())
+    assert [text.split("; ")[2:] for text in answers.warning] == [["black", "out of focus"], []]
+    answers.to_csv(tmp_path)
+    table = pd.read_csv(tmp_path / "predictions.csv", index_col="id", keep_default_na=False)
+    assert list(table["warning"]) == list(answers.warning)

@@ -39,7 +39,7 @@ def test_a_sample_submission_that_cannot_be_meant_is_refused(tmp_path: Path, tex
 def write(folder: Path, wanted: tuple[str, ...] | None) -> None:
     one, two = (SampleAnswer((), (), "", "", labels) for labels in (("1",), ("1", "2")))
     with open_tables(folder, TREE, wanted) as tables:
-        tables.add([("a", one), ("b", two)], ((), ()), np.zeros((2, len(TREE.nodes))))
+        tables.add([("a", one), ("b", two)], ((), ()), ("", ""), np.zeros((2, len(TREE.nodes))))
         tables.reject([Rejected("broken", f"broken_{colour}.png", "0 bytes") for colour in ("red", "green")])
 
 

@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         tqdm(total=samples.total, unit=kind[:-1], desc="predict", disable=None) as progress,
     ):
         for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
-            tables.add(answers, answers.filled, answers.probs)
+            tables.add(answers, answers.filled, answers.warning, answers.probs)
             done += len(answers)
             progress.update(len(answers))
         tables.reject(sorted(samples.rejected))

@@ -262,7 +262,7 @@ def test_predictions_name_labels_and_the_probability_of_every_node(small, tmp_pa
     assert predict(small, "out") == 0
     table = rows(tmp_path / "out" / "predictions.csv")
     assert [row["id"] for row in table] == [f"image-{i:02d}" for i in range(9)]
-    assert tuple(table[0])[6:] == small.taxonomy.nodes
+    assert tuple(table[0])[7:] == small.taxonomy.nodes
     submission = {row["Id"]: row["Predicted"].split() for row in rows(tmp_path / "out" / "submission.csv")}
     for row in table:
         labels = [name for name in row["labels"].split("|") if name]
@@ -409,7 +409,7 @@ def test_an_open_group_without_a_leaf_below_it_is_submitted_by_its_label(tmp_pat
     ensemble = fit([scores], Truth(scores.ids, vesicles, known), taxonomy, plain)
     with open_tables(tmp_path, taxonomy) as tables:
         answers = Answers(ensemble, ensemble.predict([scores]), (scores,), ((), ()))
-        tables.add(answers, answers.filled, answers.probs)
+        tables.add(answers, answers.filled, answers.warning, answers.probs)
     assert rows(tmp_path / "submission.csv")[0] == {"Id": "a", "Predicted": "17"}
     assert rows(tmp_path / "predictions.csv")[0]["fallback"] == ""
     assert rows(tmp_path / "predictions.csv")[1]["fallback"] in ("Lysosomes", "Cytosol")
@@ -424,7 +424,7 @@ def test_the_fallback_lies_below_the_groups_that_are_present(tmp_path):
     prediction = Prediction(("a", "b"), taxonomy.nodes, probs, probs, np.full(5, 0.5), present, unsure)
     with open_tables(tmp_path, taxonomy) as tables:
         answers = Answers(SimpleNamespace(taxonomy=taxonomy), prediction, (), ((), ()))
-        tables.add(answers, answers.filled, answers.probs)
+        tables.add(answers, answers.filled, answers.warning, answers.probs)
     assert [row["fallback"] for row in rows(tmp_path / "predictions.csv")] == ["Nucleoplasm", "Golgi"]
     assert [row["Predicted"] for row in rows(tmp_path / "submission.csv")] == ["0", "7"]
 
