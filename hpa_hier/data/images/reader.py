@@ -30,6 +30,8 @@ class Layout:
     planes: int | None  # how many; None: only decoding shows it
     names: tuple[str, ...] = ()  # of the planes, where the file has a name for each
     rgb: bool = False  # the first three planes are red, green and blue
+    sections: int = 1  # along z, of each plane
+    frames: int = 1  # along t
 
 
 class Reader(Protocol):

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from hpa_hier.data.images.channels import ChannelHint, parse_hint, split_name
+from hpa_hier.data.images.channels import ChannelHint, parse_hint
+from hpa_hier.data.images.file_names import place_files
 from hpa_hier.data.images.planes import Plane, find_planes
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import READERS, split_suffix
@@ -44,6 +45,7 @@ class Scan(NamedTuple):
     sources: tuple[ImageSource, ...]  # sorted by id
     rejects: tuple[Reject, ...]
     ignored: tuple[str, ...]  # names of files that are no images, or overlays of samples with a file per channel
+    notes: tuple[str, ...] = ()  # what was taken for what, for people
 
 
 def scan(folder: Path | str, channels: str | None = None) -> Scan:
@@ -85,14 +87,15 @@ def _scan(entries: Sequence[os.DirEntry[str] | Path], hint: ChannelHint, folder:
     files: dict[str, dict[str | None, Path]] = {}  # by sample and channel; None: the file of all channels
     faults: dict[str, Reject] = {}
     ignored: list[str] = []
+    images: list[os.DirEntry[str] | Path] = []
     for entry in entries:
-        stem, suffix = split_suffix(entry.name)
-        if entry.name.startswith(".") or not suffix:
-            ignored.append(entry.name)
-            continue
-        sample_id, channel = split_name(unicodedata.normalize("NFC", stem), hint)
+        known = split_suffix(entry.name)[1] and not entry.name.startswith(".")
+        images.append(entry) if known else ignored.append(entry.name)
+    stems = [unicodedata.normalize("NFC", split_suffix(entry.name)[0]) for entry in images]
+    placement = place_files([(stem, Path(entry)) for stem, entry in zip(stems, images, strict=True)], hint)
+    for entry, (sample_id, channel, fault) in zip(images, placement.places, strict=True):
         sample = files.setdefault(sample_id, {})
-        fault = _entry_fault(entry, folder, sample_id)
+        fault = fault or _entry_fault(entry, folder, sample_id)
         if fault is None and channel in sample:
             what = f"channel {channel}" if channel else "the sample"
             fault = f"a second file for {what}, beside {sample[channel].name}"
@@ -112,7 +115,9 @@ def _scan(entries: Sequence[os.DirEntry[str] | Path], hint: ChannelHint, folder:
             sources.append(ImageSource(sample_id, planes or find_planes(sample[None], hint)))
         except UnreadableImage as error:
             faults[sample_id] = Reject(sample_id, error.file.name, error.reason)
-    return Scan(tuple(sources), tuple(faults[sample_id] for sample_id in sorted(faults)), tuple(ignored))
+    return Scan(
+        tuple(sources), tuple(faults[sample_id] for sample_id in sorted(faults)), tuple(ignored), placement.notes
+    )
 
 
 def _entry_fault(entry: os.DirEntry[str] | Path, folder: Path | None, sample_id: str) -> str | None:

@@ -80,7 +80,7 @@ def _layout(path: Path, tiff: tifffile.TiffFile) -> _TiffLayout:
     height, width = (n for i, n in enumerate(shape) if i != axis)
     check_pixels(path, width, height)
     rgb = axes[axis] == "S" and shape[axis] == 3
-    return _TiffLayout(shape[axis], names if len(names) == shape[axis] else (), rgb, axis)
+    return _TiffLayout(shape[axis], names if len(names) == shape[axis] else (), rgb, axis=axis)
 
 
 def _plane_axis(path: Path, shape: tuple[int, ...], axes: str) -> int:
