@@ -60,6 +60,12 @@ def parser() -> Parser:
 
 
 def _add_pack(parser: Parser) -> None:
+    add_source_flags(parser)
+    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the pack")
+
+
+def add_source_flags(parser: Parser) -> None:
+    """Add the flags of what is packed, and how; `run` takes them too."""
     add, source = parser.add_argument, parser.add_mutually_exclusive_group(required=True).add_argument
     source("--images", type=path, metavar="DIR", help="folder of images")
     source(
@@ -69,7 +75,6 @@ def _add_pack(parser: Parser) -> None:
     fill = "replace missing values of vectors by the training mean (default: refuse)"
     add("--fill", choices=("mean",), help=fill)
     add("--labels", type=path, required=True, metavar="CSV", help="label table")
-    add("--out", type=path, required=True, metavar="DIR", help="folder of the pack")
     add("--taxonomy", metavar="YAML", help="label tree (default: the recipe's)")
     add("--size", type=whole_number(16, 2048), metavar="PX", help="side of the packed image (default: the recipe's)")
     add("--channels", metavar="TEXT", help=_CHANNELS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -33,21 +34,36 @@ from hpa_hier.taxonomy import Taxonomy
 def pack(options: argparse.Namespace) -> None:
     """Pack a folder of images, or a table of feature vectors."""
     recipe = _recipe(options)
-    taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
+    request = read_request(options, recipe, options.out)
+    if isinstance(request, VectorRequest):
+        _print_pack(build_vectors(request), request.taxonomy, recipe)
+        return
+    try:
+        _print_pack(build_pack(request, options.threads), request.taxonomy, recipe)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; the same command goes on from the last finished shard in {options.out}", file=sys.stderr)
+        raise
+
+
+def read_request(options: argparse.Namespace, recipe: Recipe, out: Path) -> PackRequest | VectorRequest:
+    """Return what the flags of `add_source_flags` ask to be packed into a folder, beside the recipe's settings.
+
+    Raises:
+        UserError: a flag of images is given for vectors, or the other way round; or the taxonomy cannot be read.
+    """
     names = ("size", "channels", "may_be_missing", "intensity") if options.vectors else ("ids", "fill")
     given = [name.replace("_", "-") for name in names if getattr(options, name) is not None]
     if given and options.vectors:
         raise UserError(f"--{given[0]}: goes with --images; vectors have none of that, leave it out")
     if given:
         raise UserError(f"--{given[0]}: goes with --vectors; leave it out for images")
-    both = {name: getattr(options, name) for name in ("labels", "out", "on_problem", "ignore_columns")}
+    both = {name: getattr(options, name) for name in ("labels", "on_problem", "ignore_columns")}
+    taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
     if options.vectors:
         fill = options.fill == "mean"
-        request = VectorRequest(vectors=options.vectors, ids=options.ids, taxonomy=taxonomy, fill=fill, **both)
-        _print_pack(build_vectors(request), taxonomy, recipe)
-        return
+        return VectorRequest(vectors=options.vectors, ids=options.ids, taxonomy=taxonomy, fill=fill, out=out, **both)
     missing = recipe.data.may_be_missing if options.may_be_missing is None else options.may_be_missing
-    images = PackRequest(
+    return PackRequest(
         images=options.images,
         taxonomy=taxonomy,
         size=options.size or recipe.data.image_size,
@@ -55,13 +71,9 @@ def pack(options: argparse.Namespace) -> None:
         may_be_missing=missing,
         intensity=options.intensity or recipe.data.intensity,
         hint=options.channels,
+        out=out,
         **both,
     )
-    try:
-        _print_pack(build_pack(images, options.threads), taxonomy, recipe)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; the same command goes on from the last finished shard in {options.out}", file=sys.stderr)
-        raise
 
 
 def split(options: argparse.Namespace) -> None:
