@@ -150,6 +150,7 @@ def read_array(
         UserError: another shape or type, channels that do not fit, or a channel lacks that may not.
     """
     from hpa_hier.data.images.channels import parse_hint
+    from hpa_hier.data.images.exposure import find_doubts, find_equal, measure_exposure
     from hpa_hier.data.images.read import convert_plane
 
     order = parse_hint(channels).order if channels else spec.channels
@@ -174,11 +175,15 @@ def read_array(
     for first in range(0, len(images), rows):
         some = images[first : first + rows]
         values = np.zeros((len(some), len(spec.channels), spec.size, spec.size), np.uint8)
+        notes = []
         for row, image in enumerate(some):
             for c, channel in enumerate(spec.channels):
                 if channel in plane:
                     values[row, c] = convert_plane(image[plane[channel]], spec.size, spec.intensity)
-        yield Batch(tuple(ids[first : first + rows]), values, (missing,) * len(some))
+            planes = {channel: image[number] for channel, number in plane.items()}
+            exposures = {channel: measure_exposure(one) for channel, one in planes.items()}
+            notes.append(find_doubts(exposures, find_equal(planes), spec.intensity))
+        yield Batch(tuple(ids[first : first + rows]), values, (missing,) * len(some), notes=tuple(notes))
 
 
 def convert_frame(frame: pd.DataFrame) -> VectorTable:
@@ -244,15 +249,16 @@ def scan_images(images: Path | str | Sequence[Path | str], channels: str | None,
 def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]]) -> Batch:
     from hpa_hier.data.images.reader import UnreadableImage
 
-    ids, images, filled, rejected = [], [], [], []
+    ids, images, filled, rejected, notes = [], [], [], [], []
     for source, reading in zip(chunk, readings, strict=True):
         try:
-            image, missing = reading.result()
+            one = reading.result()
         except UnreadableImage as error:
             rejected.append(Rejected(source.id, error.file.name, error.reason))
             continue
         ids.append(source.id)
-        images.append(image)
-        filled.append(tuple(missing))
+        images.append(one.image)
+        filled.append(one.missing)
+        notes.append(one.doubts)
     stacked = np.stack(images) if images else np.empty((0, 0, 0, 0), np.uint8)
-    return Batch(tuple(ids), stacked, tuple(filled), tuple(rejected))
+    return Batch(tuple(ids), stacked, tuple(filled), tuple(rejected), tuple(notes))

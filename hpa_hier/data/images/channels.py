@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hpa_hier.errors import UserError
 
 CHANNELS = ("red", "green", "blue", "yellow")  # microtubules, protein, nucleus, endoplasmic reticulum
+PROTEIN = "green"  # what an answer is about, so it is never filled with zeros
 COMPOSITE = re.compile(r"(?P<id>.+)_blue_red_green(_yellow)?", re.IGNORECASE)  # the atlas's coloured overlays
 _OWN_NAMES = {channel: channel for channel in CHANNELS}
 _WORDS = {  # that a TIFF's metadata may use

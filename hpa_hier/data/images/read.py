@@ -9,6 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from hpa_hier.data.images.exposure import Exposure, find_doubts, find_equal, measure_exposure
 from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import READERS, split_suffix
@@ -22,6 +23,9 @@ class Reading(NamedTuple):
 
     image: np.ndarray  # (C, S, S) uint8
     missing: tuple[str, ...]  # channels that the sample has not; zeros in the image
+    exposures: dict[str, Exposure]  # of the channels that it has
+    equal: tuple[tuple[str, ...], ...]  # channels that are one picture
+    doubts: tuple[str, ...]  # what looks wrong with it, in a few words each
 
 
 def read_image(
@@ -40,7 +44,7 @@ def read_image(
         may_be_missing: channels that the sample may lack.
 
     Returns:
-        The image (C, S, S) uint8, and the channels that were missing.
+        The image (C, S, S) uint8, the channels that were missing, and what looks wrong with the others.
 
     Raises:
         UnreadableImage: a file cannot be used, the channels differ in size, or a channel lacks that may not.
@@ -52,6 +56,7 @@ def read_image(
         raise UnreadableImage(file, f"channel {', '.join(refused)} of {source.id} is missing; {cure}")
     decoded: dict[Path, np.ndarray] = {}
     image = np.zeros((len(channels), size, size), dtype=np.uint8)
+    planes: dict[str, np.ndarray] = {}
     shape: tuple[int, ...] | None = None
     for c, channel in enumerate(channels):
         if channel in missing:
@@ -62,7 +67,9 @@ def read_image(
             raise UnreadableImage(source.planes[channel].file, reason)
         shape = plane.shape
         image[c] = convert_plane(plane, size, intensity)
-    return Reading(image, missing)
+        planes[channel] = plane
+    exposures, equal = {name: measure_exposure(plane) for name, plane in planes.items()}, find_equal(planes)
+    return Reading(image, missing, exposures, equal, find_doubts(exposures, equal, intensity))
 
 
 def _plane(plane: Plane, decoded: dict[Path, np.ndarray]) -> np.ndarray:

@@ -1,0 +1,75 @@
+"""Exposure: bits that are used, channels that are one picture or empty, saturation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from image_folders import planes
+
+from hpa_hier.data.images.exposure import find_doubts, find_equal, is_dark, measure_exposure
+
+
+def doubts(rule: str = "depth", **made: np.ndarray) -> tuple[str, ...]:
+    return find_doubts({name: measure_exposure(plane) for name, plane in made.items()}, find_equal(made), rule)
+
+
+def test_an_exposure_is_what_the_sorted_pixels_say():
+    plane = np.random.default_rng(0).integers(100, 4000, (60, 50)).astype(np.uint16)
+    plane[0, :2] = 9, 65000
+    found, ordered = measure_exposure(plane), np.sort(plane.ravel())
+    assert (found.depth, found.floor, found.peak, found.bits) == (16, 9, 65000, 16)
+    assert (found.low, found.high) == (ordered[2], ordered[2996])  # the 3rd and the 2,997th of 3,000
+    assert found.levels == len(np.unique(plane))
+    assert found.clipped == pytest.approx(1 / 3000)
+    assert found.range_used == pytest.approx((found.high - found.low) / 65535)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_bits_that_a_16_bit_image_leaves_unused_are_told(bits):
+    made = {name: plane >> (16 - bits) for name, plane in planes(1, dtype=np.uint16).items()}
+    assert doubts(**made) == (f"only {bits} of 16 bits used, nearly black",)
+    assert doubts("percentile", **made) == ()
+
+
+def test_a_camera_offset_hides_no_unused_range():
+    made = {name: (plane >> 5) + np.uint16(100) for name, plane in planes(1, dtype=np.uint16).items()}
+    assert doubts(**made) == ("only 12 of 16 bits used, nearly black",)
+    lifted = {name: (plane >> 5) + np.uint16(40_000) for name, plane in planes(1, dtype=np.uint16).items()}
+    assert doubts(**lifted) == ("less than a sixteenth of 16 bits used, nearly black",)
+
+
+def test_one_channel_that_uses_its_range_is_enough():
+    made = planes(1, dtype=np.uint16)
+    dim = {**made, "red": made["red"] >> 6, "yellow": made["yellow"] >> 6}
+    assert doubts(**dim) == doubts(**planes(2)) == ()
+    assert not is_dark([measure_exposure(plane) for plane in dim.values()])
+
+
+def test_channels_of_one_picture_are_found_whatever_their_brightness():
+    made = planes(3, side=40)
+    brighter = (made["red"] // 2 + 100).astype(np.uint8)
+    assert find_equal({**made, "green": made["red"].copy(), "blue": brighter}) == (("red", "green", "blue"),)
+    assert find_equal({**made, "yellow": made["blue"]}) == (("blue", "yellow"),)
+    assert doubts(**{**made, "yellow": made["blue"]}) == ("blue and yellow are one picture",)
+    assert find_equal(made) == ()
+
+
+def test_small_images_are_one_picture_only_where_they_are_equal():
+    red = np.array([[1, 200], [30, 90]], np.uint8)
+    assert find_equal({"red": red, "green": red // 2}) == ()
+    assert find_equal({"red": red, "green": red.copy()}) == (("red", "green"),)
+
+
+def test_an_empty_protein_channel_and_an_empty_image_are_told():
+    made, none = planes(4), np.full((32, 32), 3, np.uint8)
+    assert doubts(**{**made, "green": none}) == ("green is empty, and it is the protein",)
+    assert doubts(**{**made, "yellow": none}) == ("yellow is empty",)
+    assert doubts(red=none, green=none) == ("empty: all pixels of each channel are alike",)
+
+
+def test_saturated_channels_and_masks_are_told():
+    made = planes(5)
+    bright = np.maximum(made["green"], 130)
+    bright[:4] = 255
+    assert doubts(**{**made, "green": bright}) == ("green is saturated",)
+    assert doubts(red=made["red"] // 64, green=made["green"] // 64) == ("fewer than 8 grey levels, as a mask has",)
