@@ -162,7 +162,7 @@ def test_bad_files_are_listed_with_reasons_and_the_rest_is_packed(tmp_path, smal
         "s3": "claims over 134,217,728 pixels; at most 67,108,864 are read",
         "s4": "1 bits a channel; save it with 8 or 16",
         "s5": "a folder with an image's name",
-        "s6": f"a link that leaves the folder, to {outside}",
+        "s6": f"a link that leaves the folder, to {outside}; --follow-links reads it",
         "s7": "float32 pixels; save it with 8 or 16 bits, unsigned",
     }
     for source in scan(folder).sources:  # the gaps they left are closed

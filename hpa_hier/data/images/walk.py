@@ -1,0 +1,126 @@
+"""Walk: the image files of a folder and all its sub-folders; what is no picture of the user's is left aside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from hpa_hier.data.images.readers import split_suffix
+from hpa_hier.errors import UserError
+
+FOLLOW = "--follow-links reads it"
+_OWN = ("pack.json", "run.json", "ensemble.json", "predictions.csv")  # one of them marks a folder that is no input
+_SIMULATED = ("simulated.json", "masks")  # where the first is, the second is a folder of masks
+_JUNK_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information", "@eadir"})  # in lower case
+_SAID_AFTER = 2.0  # seconds; a walk that takes longer shows its progress
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A file, or a folder that is one image, found by its name."""
+
+    path: Path
+    folders: tuple[str, ...] = ()  # names of the folders between what was asked for and the file
+    fault: str | None = None  # why it cannot be used
+
+    @property
+    def shown(self) -> str:
+        """The file's path in what was asked for."""
+        return "/".join((*self.folders, self.path.name))
+
+
+@dataclass
+class Walk:
+    """What lies in a folder."""
+
+    files: list[ImageFile] = field(default_factory=list)  # by folder, then by name
+    ignored: list[str] = field(default_factory=list)  # files that are no images, hidden ones too; a folder ends in /
+    closed: list[ImageFile] = field(default_factory=list)  # folders that could not be entered, and why
+    entries: int = 0
+
+
+def walk(folder: Path, follow_links: bool = False) -> Walk:
+    """List the image files of a folder and its sub-folders, at any depth.
+
+    Hidden folders, the system's own (`__MACOSX`), packs, runs and answers of this package and the masks beside
+    simulated images are not entered.
+
+    Args:
+        folder: is entered whatever it is called or holds.
+        follow_links: enter linked folders, and take links that leave the folder; a folder is entered once.
+
+    Raises:
+        UserError: there is no such folder, or it cannot be read.
+    """
+    found = Walk()
+    top = Path(os.path.realpath(folder))
+    entered: set[tuple[int, int]] = set()
+    waiting: list[tuple[Path, tuple[str, ...]]] = [(folder, ())]
+    with tqdm(desc="looking for images", unit="file", delay=_SAID_AFTER, leave=False, disable=None) as bar:
+        while waiting:
+            path, folders = waiting.pop()
+            try:
+                facts = path.stat()
+                if (facts.st_dev, facts.st_ino) in entered:  # by another link, or a loop
+                    found.ignored.append("/".join(folders) + "/")
+                    continue
+                entered.add((facts.st_dev, facts.st_ino))
+                with os.scandir(path) as listed:
+                    entries = sorted(listed, key=lambda entry: entry.name)
+            except OSError as error:
+                reason = f"cannot be read as a folder of images ({error.strerror})"
+                if not folders:
+                    raise UserError(f"{folder}: {reason}") from None
+                found.closed.append(ImageFile(path, folders[:-1], reason))
+                continue
+            bar.update(len(entries))
+            found.entries += len(entries)
+            names = {entry.name for entry in entries}
+            if folders and not names.isdisjoint(_OWN):
+                found.ignored.append("/".join(folders) + "/")
+                continue
+            below = list(_sort_out(entries, folders, found, top, follow_links))
+            masks = _SIMULATED[1] if _SIMULATED[0] in names else None
+            for entry in sorted(below, key=lambda entry: (entry.is_symlink(), entry.name), reverse=True):
+                if entry.name == masks:
+                    found.ignored.append("/".join((*folders, entry.name)) + "/")
+                else:
+                    waiting.append((Path(entry.path), (*folders, entry.name)))
+    return found
+
+
+def _sort_out(
+    entries: Iterable[os.DirEntry[str]], folders: tuple[str, ...], found: Walk, top: Path, follow_links: bool
+) -> Iterator[os.DirEntry[str]]:
+    """Put a folder's images and other files where they belong, and yield the folders to enter."""
+    for entry in entries:
+        shown = "/".join((*folders, entry.name))
+        is_folder = entry.is_dir()
+        if entry.name.startswith(".") or (is_folder and entry.name.lower() in _JUNK_FOLDERS):
+            found.ignored.append(shown + "/" * is_folder)
+        elif split_suffix(entry.name)[1]:
+            fault = _find_fault(entry, top, follow_links)
+            found.files.append(ImageFile(Path(entry.path), folders, fault))
+        elif not is_folder:
+            found.ignored.append(shown)
+        elif entry.is_symlink() and not follow_links:
+            fault = f"a link to the folder {os.path.realpath(entry.path)}; {FOLLOW}"
+            found.closed.append(ImageFile(Path(entry.path), folders, fault))
+        else:
+            yield entry
+
+
+def _find_fault(entry: os.DirEntry[str], top: Path, follow_links: bool) -> str | None:
+    if entry.is_symlink() and not follow_links:
+        target = Path(os.path.realpath(entry.path))
+        if not target.is_relative_to(top):
+            return f"a link that leaves the folder, to {target}; {FOLLOW}"
+    if entry.is_dir():
+        return "a folder with an image's name"
+    if not entry.is_file():
+        return "no regular file, or a link to nothing"
+    return None

@@ -1,0 +1,93 @@
+"""Scanning: which files are one sample, and what it is called."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from image_folders import CHANNELS, planes, write, write_sample
+
+from hpa_hier.data.images.read import read_image
+from hpa_hier.data.images.scan import scan, scan_files
+
+RGB = np.zeros((8, 8, 3), np.uint8)
+
+
+def ids(folder, channels=None) -> dict[str, str]:
+    """Return the folder of each sample by its id."""
+    found = scan(folder, channels)
+    assert found.rejects == ()
+    return {source.id: source.folder for source in found.sources}
+
+
+def test_a_name_that_is_the_only_one_is_the_id_whatever_folder_it_is_in(tmp_path):
+    for place in ("Golgi/a.png", "Golgi/b.png", "ER/deep/c.png", "d.png"):
+        write(tmp_path / place, RGB)
+    assert ids(tmp_path) == {"a": "Golgi", "b": "Golgi", "c": "ER/deep", "d": ""}
+
+
+def test_samples_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for plate in ("plate1", "plate2"):
+        write_sample(tmp_path / plate / "A01", "f1")
+    write(tmp_path / "plate2" / "A02" / "f9.png", RGB)
+    write(tmp_path / "f1.png", RGB)
+    expected = {"plate1_A01_f1": "plate1/A01", "plate2_A01_f1": "plate2/A01", "f9": "plate2/A02", "f1": ""}
+    assert ids(tmp_path) == expected
+
+
+def test_two_samples_that_would_have_one_id_are_both_refused(tmp_path):
+    for place in ("a/b_c/x.png", "a_b/c/x.png"):
+        write(tmp_path / place, RGB)
+    found = scan(tmp_path)
+    assert found.sources == ()
+    assert {reject.reason for reject in found.rejects} == {
+        "the id a_b_c_x would be that of a/b_c/x too; rename one",
+        "the id a_b_c_x would be that of a_b/c/x too; rename one",
+    }
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "{channel}/plate1",
+        "plate1/{channel}",
+        "plate1_{channel}",
+    ],
+)
+def test_the_channels_of_a_sample_may_have_a_folder_each(tmp_path, folder):
+    made = planes(0)
+    for channel, plane in made.items():
+        write(tmp_path / folder.format(channel=channel) / "a.png", plane)
+    assert ids(tmp_path) == {"a": "plate1"}
+    image = read_image(scan(tmp_path).sources[0], 32, CHANNELS, "depth").image
+    np.testing.assert_array_equal(image, np.stack([made[c] for c in CHANNELS]))
+
+
+def test_folders_of_stains_are_channels_where_the_protein_has_one(tmp_path):
+    for stain in ("Tubulin", "protein", "DAPI"):
+        write(tmp_path / stain / "a.png", planes(0)["red"])
+    assert set(scan(tmp_path).sources[0].planes) == {"red", "green", "blue"}
+
+
+def test_folders_of_places_are_classes_though_a_stain_is_called_so_too(tmp_path):
+    for place in ("Nucleus", "Microtubules", "Golgi"):
+        write(tmp_path / place / f"{place}1.png", RGB)
+    assert ids(tmp_path) == {"Golgi1": "Golgi", "Microtubules1": "Microtubules", "Nucleus1": "Nucleus"}
+
+
+def test_folders_that_the_user_names_are_channels(tmp_path):
+    for name in ("c0", "c1"):
+        write(tmp_path / name / "a.png", planes(0)["red"])
+    assert set(scan(tmp_path, "red=c1,green=C0").sources[0].planes) == {"red", "green"}
+
+
+def test_a_file_named_as_one_channel_in_the_folder_of_another_is_refused(tmp_path):
+    write(tmp_path / "green" / "a_green.png", planes(0)["green"])
+    write(tmp_path / "green" / "b_red.png", planes(0)["red"])
+    found = scan(tmp_path)
+    assert [source.id for source in found.sources] == ["a"]
+    assert [reject.reason for reject in found.rejects] == ["named channel red, in the folder of channel green"]
+
+
+def test_files_of_one_name_in_several_folders_are_told_apart_too(tmp_path):
+    files = [write(tmp_path / plate / "a.png", RGB) for plate in ("p1", "p2")]
+    assert [source.id for source in scan_files(files).sources] == ["p1_a", "p2_a"]
