@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.combine.reconcile import lift
@@ -15,11 +16,11 @@ from hpa_hier.taxonomy import Taxonomy
 
 @dataclass(frozen=True)
 class TrivialBaseline:
-    """One answer for all samples."""
+    """One answer for all samples, or, fitted out of fold, one for all samples of a fold."""
 
     taxonomy: Taxonomy  # the label tree; columns are as its nodes
-    probs: Floats  # (N,) each node's prevalence; no node more likely than a node above it
-    present: Bools  # (N,) the most frequent leaves, closed
+    probs: Floats  # (N,) or (B, N): each node's prevalence; no node more likely than a node above it
+    present: Bools  # (N,) or (B, N): the most frequent leaves, closed
 
     @classmethod
     def fit(cls, targets: Targets, taxonomy: Taxonomy) -> Self:
@@ -54,3 +55,18 @@ class TrivialBaseline:
         present = np.zeros(len(probs), bool)
         present[order[: int(sample_f1.sum(axis=0).argmax()) + 1]] = True
         return cls(taxonomy, probs, taxonomy.close(present[None])[0])
+
+    @classmethod
+    def fit_out_of_fold(cls, targets: Targets, fold: NDArray[np.intp], taxonomy: Taxonomy) -> Self:
+        """Choose the answer for each fold on the samples of the others.
+
+        Args:
+            targets: of the samples that it is measured on, (B, N).
+            fold: (B,) which fold a sample is in; at least two.
+            taxonomy: the label tree.
+        """
+        probs, present = np.empty(targets.present.shape), np.empty(targets.present.shape, bool)
+        for k in np.unique(fold):
+            one = cls.fit(Targets(targets.present[fold != k], targets.known[fold != k]), taxonomy)
+            probs[fold == k], present[fold == k] = one.probs, one.present
+        return cls(taxonomy, probs, present)

@@ -118,6 +118,7 @@ def _scope(evaluation: Evaluation, settings: ReportSettings) -> Scope:
     accepted = (facts.acceptance or {}).get("accepted")
     return Scope(
         part=facts.part,
+        source=facts.source,
         simulated=facts.simulated,
         split_digest=facts.split_digest,
         pack_digest=facts.pack_digest,
@@ -132,7 +133,9 @@ def _scope(evaluation: Evaluation, settings: ReportSettings) -> Scope:
         baseline_members=baseline,
         uses_baseline=bool(baseline) and members.keys() == baseline.keys() and accepted is False,
         acceptance=verdict.Verdict.from_json(facts.acceptance).describe() if facts.acceptance else "",
-        always=tuple(evaluation.taxonomy.nodes[j] for j in leaves[evaluation.trivial.present[0, leaves]])
+        always=tuple(
+            evaluation.taxonomy.nodes[j] for j in leaves[evaluation.trivial.present[:, leaves].mean(axis=0) > 0.5]
+        )
         if evaluation.trivial
         else (),
     )

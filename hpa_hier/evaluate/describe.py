@@ -18,12 +18,17 @@ def describe_cells(scope: Scope) -> str:
     return "simulated cells" if scope.simulated else "real images"
 
 
+def describe_part(scope: Scope) -> str:
+    """Say which samples metrics were measured on."""
+    return scope.source or f"{scope.part} part of split {scope.split_digest or 'unknown'}"
+
+
 def describe_scope(scope: Scope) -> str:
     """Say in one line what metrics were measured on: cells, part, split, samples, positives, interval."""
     units = f"{scope.units:,} units (antibodies, or near-duplicate images)"
     by_unit = "" if scope.units == scope.samples else f" by {units}"
     return (
-        f"{describe_cells(scope)}, {scope.part} part of split {scope.split_digest or 'unknown'}: "
+        f"{describe_cells(scope)}, {describe_part(scope)}: "
         f"{scope.samples:,} images, {scope.positives:,} positives of {scope.classes} classes; "
         f"{100 * scope.interval:g} % intervals{by_unit}"
     )

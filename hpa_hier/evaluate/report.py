@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import jinja2
 from matplotlib.figure import Figure
 
 from hpa_hier import __version__
-from hpa_hier.data.pack.pack import VectorPack
+from hpa_hier.data.pack.pack import ImagePack, Pack
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate import describe, opening
 from hpa_hier.evaluate.compute import compute_results
@@ -28,7 +28,8 @@ from hpa_hier.evaluate.gallery import STAINS, Shelf, choose_shelves
 from hpa_hier.evaluate.results import NodeRow, write_results
 from hpa_hier.evaluate.training_record import ClassCount, class_counts, read_records
 from hpa_hier.files.atomic import write_text
-from hpa_hier.runs.run import Run
+from hpa_hier.predict.labelled.evaluate import NewEvaluation
+from hpa_hier.runs.run import SPLIT_FILE, Run
 from hpa_hier.taxonomy import Taxonomy
 
 # Anchors of the page's sections with their titles in the navigation; a figure names the one that shows it.
@@ -109,23 +110,26 @@ class FromPack:
     missing: str = ""
 
 
-def write_report(run: Run, figures: str | None = None) -> list[Path]:
+def write_report(run: Run, figures: str | None = None, new: NewEvaluation | None = None) -> list[Path]:
     """Write report/index.html and ensemble/results.json of a run.
 
     Args:
         run: evaluated; its recipe's `report` has the intervals' level and the gallery's size.
         figures: "pdf", "png" or "svg" writes the figures as files of this form too, into report/figures.
+        new: an evaluation on other samples, which is reported in its own folder; None: the run's own.
 
     Returns:
         The path of the page, then those of the figures.
     """
+    if new:
+        run = run.with_evaluation(new.evaluation, new.pack)
     results = compute_results(run.evaluation, run.recipe.report)
-    write_results(run.ensemble_folder, results)
-    from_pack = _from_pack(run)
+    write_results(new.folder if new else run.ensemble_folder, results)
+    from_pack = _from_new(run, new) if new else _from_pack(run)
     members = dict.fromkeys([*results.scope.members, *results.scope.baseline_members])
     data = ReportData(run.evaluation, results, read_records(run, members), from_pack.counts)
     drawn = draw_figures(FIGURES, data)
-    page = run.folder / "report" / "index.html"
+    page = (new.folder if new else run.folder) / "report" / "index.html"
     write_text(page, render(run.folder.resolve().name, data, drawn, from_pack))
     return [page, *(save_figures(drawn, page.parent / "figures", figures) if figures else ())]
 
@@ -141,6 +145,7 @@ def render(name: str, data: ReportData, figures: Mapping[ReportFigure, Figure], 
         results=results,
         scope=scope,
         context=describe.describe_scope(scope),
+        part=describe.describe_part(scope),
         caution=opening.describe_caution(results),
         right=opening.right_shares(results),
         trust=opening.describe_trust(results),
@@ -198,10 +203,19 @@ def _from_pack(run: Run) -> FromPack:
     if facts and pack.digest != facts.pack_digest:
         other = f"{pack.path} is another pack ({pack.digest}) than the run's ({facts.pack_digest})"
         return FromPack(missing=f"{other}; name the run's own with --set data.pack=DIR")
-    counts = class_counts(run, run.evaluation.taxonomy)
-    if isinstance(pack, VectorPack):
-        return FromPack(counts)
-    return FromPack(counts, choose_shelves(run.evaluation, pack, run.recipe.report.gallery), pack.channels)
+    counts = class_counts(run, run.evaluation.taxonomy) if (run.folder / SPLIT_FILE).is_file() else ()
+    return replace(_show(run, pack), counts=counts)
+
+
+def _from_new(run: Run, new: NewEvaluation) -> FromPack:
+    """Collect what needs the images of a new evaluation, of which none was trained on."""
+    return FromPack(missing="other models scored these samples") if new.pack is None else _show(run, new.pack)
+
+
+def _show(run: Run, pack: Pack) -> FromPack:
+    if not isinstance(pack, ImagePack):
+        return FromPack()
+    return FromPack((), choose_shelves(run.evaluation, pack, run.recipe.report.gallery), pack.channels)
 
 
 def _environment() -> jinja2.Environment:

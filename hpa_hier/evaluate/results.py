@@ -158,7 +158,8 @@ class Scope:
     baseline_members: Mapping[str, Mapping[str, Any]]
     uses_baseline: bool  # the aggregate was not accepted, so that the flat baseline answers
     acceptance: str  # how that was decided, in a sentence; "" where it was not kept
-    always: tuple[str, ...]  # the leaves that the trivial baseline answers for every sample
+    always: tuple[str, ...]  # the leaves that the trivial baseline answers for every sample, or for most
+    source: str = ""  # what the samples are where they are no part of the run's split
 
 
 @dataclass(frozen=True)

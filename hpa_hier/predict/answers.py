@@ -159,6 +159,19 @@ class Answers:
             and taxonomy.node(taxonomy.nodes[group]).label is not None
         )
 
+    def take(self, ids: Sequence[str]) -> Answers:
+        """Return the answers for these samples, in this order."""
+        rows, prediction = [self.ids.index(sample) for sample in ids], self.prediction
+        safe = SafeAnswers(prediction.safe.column[rows], prediction.safe.confidence[rows])
+        kept: dict[str, Any] = {name: getattr(prediction, name)[rows] for name in ("raw", "probs", "present")}
+        return replace(
+            self,
+            prediction=replace(prediction, ids=tuple(ids), safe=safe, **kept),
+            scores=tuple(one.take(ids) for one in self.scores),
+            filled=tuple(self.filled[row] for row in rows),
+            available=None if self.available is None else self.available[:, rows],
+        )
+
     def to_frame(self) -> pd.DataFrame:
         """Return the answers as a data frame: id as index; names joined by '|'; one column of probabilities a node."""
         import pandas as pd

@@ -158,7 +158,7 @@ class Predictor:
         `only` is the id of the one image that is wanted.
         """
         source = f"{len(images)} files" if isinstance(images, Sequence) and not isinstance(images, str) else str(images)
-        spec = self._spec("images", source)
+        spec = self.check_kind("images", source)
         allowed = spec.allowed(may_be_missing)
         scan = scan_images(images, channels, only)
         rejected = [Rejected(one.id, one.file, one.reason) for one in scan.rejects]
@@ -174,7 +174,7 @@ class Predictor:
     ) -> Samples:
         """Take an array of images for `stream`; arguments as for `predict`."""
         source = "an array of images"
-        spec = self._spec("images", source)
+        spec = self.check_kind("images", source)
         names = tuple(map(str, range(len(images)) if ids is None else ids))
         if len(names) != len(images) or len(set(names)) != len(names):
             raise UserError(f"ids: {len(names)}, {len(set(names))} of them different, for {len(images)} images")
@@ -183,7 +183,7 @@ class Predictor:
 
     def open_vectors(self, table: VectorTable, batch_size: int = 64) -> Samples:
         """Take a table of vectors for `stream`."""
-        spec = self._spec("vectors", table.source)
+        spec = self.check_kind("vectors", table.source)
         return Samples(table.source, len(table.ids), read_vectors(table, spec, batch_size))
 
     def stream(self, samples: Samples, stop: bool = False) -> Iterator[Answers]:
@@ -222,8 +222,16 @@ class Predictor:
         answers = self._answer_own(sample) if images is None else next(self.stream(images, stop=True))
         return answers.explain(sample, every_node)
 
-    def _spec(self, kind: str, source: str) -> InputSpec:
-        """Return what samples must be like, where they are of the kind that the members take."""
+    def load_members(self, names: Sequence[str]) -> dict[str, Scorer]:
+        """Load members of the run, also such as the ensemble does not combine, as it does its own."""
+        return _load(self.run, self.ensemble, names, self.device)
+
+    def check_kind(self, kind: str, source: str) -> InputSpec:
+        """Return what samples must be like, where they are of the kind that the members take.
+
+        Raises:
+            UserError: they are of another kind, or the ensemble was fitted on score tables.
+        """
         flag = {"images": "--images DIR", "vectors": "--vectors FILE"}
         if self.spec is None:
             raise UserError(f"{source}: the ensemble was fitted on score tables alone; use --scores, not --{kind}")
@@ -296,11 +304,15 @@ class Predictor:
 
 def load_scorers(run: Run, ensemble: Ensemble, device: str) -> dict[str, Scorer]:
     """Load an ensemble's members, checked to be those that it was fitted with."""
+    run.check_unchanged(ensemble)
+    return _load(run, ensemble, [member.name for member in ensemble.members], device)
+
+
+def _load(run: Run, ensemble: Ensemble, names: Sequence[str], device: str) -> dict[str, Scorer]:
     from hpa_hier.members.tta import Tta, load_with_tta  # imports torch
 
-    run.check_unchanged(ensemble)
     tta = Tta.from_settings(fitted_settings(ensemble))
-    return {member.name: load_with_tta(run.member_folder(member.name), device, tta) for member in ensemble.members}
+    return {name: load_with_tta(run.member_folder(name), device, tta) for name in names}
 
 
 def answer_tables(ensemble: Ensemble, files: Mapping[str, Path], source: str) -> Answers:

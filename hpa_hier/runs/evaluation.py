@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class EvaluationFacts(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     part: str = "test"
+    source: str = ""  # what the samples are where they are no part of the run's split, such as "images of my_images"
     split_digest: str | None = None
     pack_digest: str | None = None
     simulated: bool = False
@@ -136,16 +137,17 @@ def read_evaluation(folder: Path, taxonomy: Taxonomy, groups: Mapping[str, str])
     if fitted.is_file() and facts.ensemble_sha256 not in (None, sha256(fitted)):
         raise UserError(f"{file}: belongs to another ensemble than {fitted.name}; run: {evaluate}")
     ids = tuple(map(str, arrays["ids"]))
+    kept_groups = tuple(map(str, arrays["groups"])) if "groups" in arrays else None
     return Evaluation(
         taxonomy=taxonomy,
         ids=ids,
-        groups=tuple(groups.get(name, "") for name in ids),
+        groups=kept_groups or tuple(groups.get(name, "") for name in ids),
         targets=arrays["targets"][:, columns].astype(bool),
         known=arrays["known"][:, columns].astype(bool),
         ensemble=_answers(arrays, "", columns),
         baseline=_answers(arrays, "baseline_", columns) if "baseline_present" in arrays else None,
         facts=facts,
-        trivial=_same_answer(arrays, len(ids), columns) if "trivial_probs" in arrays else None,
+        trivial=_trivial_answers(arrays, len(ids), columns) if "trivial_probs" in arrays else None,
         safe=tuple(map(str, arrays.get("safe", ()))),
     )
 
@@ -157,22 +159,24 @@ def write_evaluation(
     baseline: Prediction | None,
     trivial: TrivialBaseline,
     facts: EvaluationFacts,
+    groups: Sequence[str] | None = None,
 ) -> Path:
     """Write `evaluation.npz` and `evaluation.json`.
 
     Args:
-        folder: the run's ensemble folder.
+        folder: the run's ensemble folder, or one for samples that are not of its split.
         truth: of at least the predicted samples.
         ensemble: its prediction of the test part.
         baseline: the flat baseline's, of the same samples; None where there is none.
         trivial: always the most frequent labels, chosen on other samples; columns as the ensemble's.
         facts: what belongs beside the results.
+        groups: antibody of each predicted sample; None: the run's split has them.
 
     Returns:
         The path of `evaluation.npz`. Its arrays: ids (B,), nodes (N,), targets and known (B, N), raw, probs and present
         (B, N), thresholds (N,), safe (B,) names of safe answers or unsure, safe_confidence (B,); with the prefix
-        baseline_, raw to thresholds of the flat baseline where there is one; and trivial_probs and trivial_present
-        (N,), the same for every sample.
+        baseline_, raw to thresholds of the flat baseline where there is one; groups (B,) where given; and trivial_probs
+        and trivial_present, (N,) where they are the same for every sample, else (B, N).
     """
     truth = truth.take(ensemble.ids)
     safe = [UNSURE if j < 0 else ensemble.nodes[j] for j in ensemble.safe.column]
@@ -183,6 +187,8 @@ def write_evaluation(
         if system is not None:
             arrays |= {f"{prefix}{name}": getattr(system, name) for name in ("raw", "probs", "present", "thresholds")}
     arrays |= {"trivial_probs": trivial.probs, "trivial_present": trivial.present}
+    if groups is not None:
+        arrays["groups"] = np.array(groups)
     write_json(folder / "evaluation.json", facts.model_dump(mode="json"))
     path = folder / "evaluation.npz"
     write_with(path, lambda handle: np.savez_compressed(handle, **arrays))
@@ -209,7 +215,7 @@ def _read_arrays(file: Path, evaluate: str) -> dict[str, npt.NDArray[Any]]:
         if arrays[name].shape != shape:
             raise UserError(f"{file}: '{name}' has shape {arrays[name].shape}, but ids × nodes are {shape}")
     for name in ("trivial_probs", "trivial_present"):
-        if name in arrays and arrays[name].shape != shape[1:]:
+        if name in arrays and arrays[name].shape not in (shape, shape[1:]):
             raise UserError(f"{file}: '{name}' has shape {arrays[name].shape}, but there are {shape[1]} nodes")
     if not shape[0]:
         raise UserError(f"{file}: holds no samples; the test part of the split is empty")
@@ -226,8 +232,8 @@ def _answers(arrays: Mapping[str, npt.NDArray[Any]], prefix: str, columns: list[
     )
 
 
-def _same_answer(arrays: Mapping[str, npt.NDArray[Any]], samples: int, columns: list[int]) -> SystemAnswers:
-    """Return the trivial baseline's one answer, (N,), for each of the samples."""
-    kept = (arrays["trivial_probs"][columns], arrays["trivial_present"][columns].astype(bool))
+def _trivial_answers(arrays: Mapping[str, npt.NDArray[Any]], samples: int, columns: list[int]) -> SystemAnswers:
+    """Return the trivial baseline's answers: one for all samples, (N,), or one for each, (B, N)."""
+    kept = (arrays["trivial_probs"][..., columns], arrays["trivial_present"][..., columns].astype(bool))
     probs, present = (np.broadcast_to(one, (samples, len(columns))) for one in kept)
     return SystemAnswers(raw=probs, probs=probs, present=present, thresholds=None)

@@ -212,6 +212,14 @@ class Run:
         other.__dict__["split"] = split
         return other
 
+    def with_evaluation(self, evaluation: Evaluation, pack: Pack | None) -> Run:
+        """Return the same run with answers for other samples, which are in `pack`; None: they are in none."""
+        other = copy.copy(self)
+        other.__dict__["evaluation"] = evaluation
+        if pack is not None:
+            other.__dict__["pack"] = pack
+        return other
+
     @cached_property
     def groups(self) -> dict[str, str]:
         """Antibody or other group of each sample, by id; those of the split also join duplicates."""

@@ -131,7 +131,7 @@ def test_each_id_appears_once(page):
 def test_the_headline_says_split_positives_and_interval_in_its_own_line_and_has_three_columns(page, run):
     scope = read_results(run / "ensemble").scope
     caption = (
-        f"Test part of split {scope.split_digest} , {scope.positives:,} positives in "
+        f"Test part of split {scope.split_digest}, {scope.positives:,} positives in "
         f"{scope.samples:,} images; 95 % intervals in brackets"
     )
     assert caption in page.text
