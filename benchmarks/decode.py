@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from hpa_hier.data.images.png_jpeg import PngJpegReader
+from hpa_hier.data.images.formats.png_jpeg import PngJpegReader
 from hpa_hier.data.images.read import convert_plane
 
 

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from hpa_hier.data.images.png_jpeg import PngJpegReader
+from hpa_hier.data.images.formats.png_jpeg import PngJpegReader
 from hpa_hier.data.images.read import convert_plane
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.simulated_pack import write_simulated_pack

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hpa_hier.data.images.png_jpeg import PngJpegReader
+from hpa_hier.data.images.formats.png_jpeg import PngJpegReader
+from hpa_hier.data.images.formats.tiff import TiffReader
 from hpa_hier.data.images.reader import Reader
-from hpa_hier.data.images.tiff import TiffReader
 
 _PNG_JPEG, _TIFF = PngJpegReader(), TiffReader()
 READERS: dict[str, Reader] = {  # by suffix in lower case; the longest that fits a name counts

@@ -1,0 +1,1 @@
+"""Formats: one file format each, as a reader."""
