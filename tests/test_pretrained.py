@@ -39,9 +39,9 @@ def test_where_no_run_is_finished_it_predicts_without_yellow_and_says_what_it_le
     for yellow in (tmp_path / "images").glob("*_yellow.png"):
         yellow.unlink()
     assert main(["predict", "--images", "images", "--out", "out", "--device", "cpu"]) == 0
-    said = capsys.readouterr().out.splitlines()[0]
-    assert "no run is finished" in said
-    assert "learned from simulated cells only" in said
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "no run here has an ensemble: using the bundled one"
+    assert printed[1] == "caution: the networks learned from simulated cells only; do not rely on the answers"
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 4
 
 

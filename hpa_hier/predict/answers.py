@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpa_hier.ensemble.decide.safe import SafeAnswers
+from hpa_hier.ensemble.decide.safe import UNSURE, SafeAnswers
 from hpa_hier.ensemble.ensemble import Ensemble, Prediction
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
@@ -41,6 +41,7 @@ class Answers:
         annotated: annotated nodes of samples by id, where they are known.
         neighbours: describes the training images nearest to a sample, where members vote; None: no member does.
         doubts: for each sample, short texts on what is doubtful about it; (): nothing about any.
+        unsafe: why there is no safe answer for any of these samples; "": there may be one.
     """
 
     ensemble: Ensemble
@@ -54,6 +55,7 @@ class Answers:
     annotated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     neighbours: Callable[[str], str] | None = None
     doubts: tuple[tuple[str, ...], ...] = ()
+    unsafe: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -100,7 +102,7 @@ class Answers:
 
     @property
     def safe(self) -> tuple[str, ...]:
-        """The deepest node whose precision target is met, for each sample; "" where none is."""
+        """The deepest node whose precision target is met, for each sample; unsure where none is, "" where `unsafe`."""
         return tuple(one.safe for one in self._samples)
 
     @property
@@ -108,13 +110,14 @@ class Answers:
         """What to bear in mind: the notes, and channels that samples lack."""
         lacking = Counter(channel for channels in self.filled for channel in channels)
         lack = (f"{n:,} of {len(self):,} samples have no {name}; zeros stand for it" for name, n in lacking.items())
-        return (*self.notes, *lack)
+        return (*self.notes, *filter(None, [self.unsafe]), *lack)
 
     @property
     def warning(self) -> tuple[str, ...]:
-        """What to bear in mind about each sample: the notes, and what is doubtful about it; joined by '; '."""
-        doubts = self.doubts or ((),) * len(self)
-        return tuple("; ".join((*self.notes, *own)) for own in doubts)
+        """What to bear in mind about each sample: what is doubtful about it, then the notes; joined by '; '."""
+        doubts, notes = self.doubts or ((),) * len(self), filter(None, (self.unsafe, *self.notes))
+        shared = tuple(notes)
+        return tuple("; ".join((*own, *shared)) for own in doubts)
 
     def __iter__(self) -> Iterator[tuple[str, SampleAnswer]]:
         return iter(zip(self.ids, self._samples, strict=True))
@@ -135,7 +138,7 @@ class Answers:
         answered = (*labels, *self._open_ends(row))
         fallback = "" if answered else self._most_likely_leaf(row, groups)
         column = int(prediction.safe.column[row])
-        safe = "" if column < 0 else prediction.nodes[column]
+        safe = "" if self.unsafe else UNSURE if column < 0 else prediction.nodes[column]
         submitted = sorted((taxonomy.label(node) for node in answered or (fallback,)), key=_numeric_order)
         return SampleAnswer(labels, groups, fallback, safe, tuple(submitted))
 

@@ -123,6 +123,7 @@ def _describe_members(ensemble: Ensemble, held_out: HeldOut, run: Run) -> Ensemb
         "part": "calibration",
         "samples": len(held_out.scores[0].ids),
         **{name: getattr(manifest, name) for name in ("folds", "split_digest", "pack_digest")},
+        "simulated": run.pack.simulated,
         "images": spec.to_json(),
         "settings": run.recipe.ensemble.model_dump(mode="json"),
     }

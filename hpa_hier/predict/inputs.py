@@ -91,6 +91,7 @@ class Samples:
     total: int  # how many, without those that are rejected already
     batches: Iterator[Batch]  # reads them, once
     rejected: list[Rejected] = field(default_factory=list)  # cannot be read; more may be found on the way
+    simulated: bool = False  # simulated cells, known by the file beside them
 
     @property
     def first(self) -> str:
@@ -105,6 +106,14 @@ class Samples:
                 f"{self.first}; {len(self.rejected)} such among {self.total} images so far, nothing was written; "
                 "fix them, or predict the rest with --on-problem skip"
             )
+
+
+def find_simulated(sources: Sequence[ImageSource]) -> bool:
+    """Tell whether all images are simulated cells, by the file that `data simulate` writes beside them."""
+    from hpa_hier.data.pack.build import SIMULATED
+
+    folders = {plane.file.parent for source in sources for plane in source.planes.values()}
+    return bool(folders) and all((folder / SIMULATED).is_file() for folder in folders)
 
 
 def read_files(scan: Scan, spec: InputSpec, allowed: Sequence[str], batch_size: int, threads: int) -> Iterator[Batch]:

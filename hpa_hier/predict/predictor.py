@@ -22,6 +22,7 @@ from hpa_hier.predict.inputs import (
     InputSpec,
     Samples,
     convert_frame,
+    find_simulated,
     read_array,
     read_files,
     read_vectors,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from hpa_hier.data.pack.vector_table import VectorTable
 
 _NEIGHBOURS = 5  # training images named
-_SIMULATED = "its members learned from simulated cells only; do not rely on its answers"
 
 
 class Scorer(Protocol):
@@ -162,7 +162,8 @@ class Predictor:
         allowed = spec.allowed(may_be_missing)
         scan = scan_images(images, channels, only)
         rejected = [Rejected(one.id, one.file, one.reason) for one in scan.rejects]
-        return Samples(source, len(scan.sources), read_files(scan, spec, allowed, batch_size, threads), rejected)
+        batches = read_files(scan, spec, allowed, batch_size, threads)
+        return Samples(source, len(scan.sources), batches, rejected, find_simulated(scan.sources))
 
     def open_array(
         self,
@@ -205,7 +206,7 @@ class Predictor:
                 samples.refuse_rejected()
             if batch.ids:
                 done += len(batch.ids)
-                yield self._answer(batch, samples.source)
+                yield self._answer(batch, samples.source, samples.simulated)
         if not done:
             raise UserError(
                 f"{samples.source}: none of {len(samples.rejected)} images can be predicted; {samples.first}"
@@ -239,16 +240,16 @@ class Predictor:
             raise UserError(f"{source}: the members take {self.spec.kind}, not {kind}; use {flag[self.spec.kind]}")
         return self.spec
 
-    def _answer(self, batch: Batch, source: str) -> Answers:
+    def _answer(self, batch: Batch, source: str, simulated: bool) -> Answers:
         scores = []
         for member in self.ensemble.members:
             scorer = self.scorers[member.name]
             logits = scorer.logits(batch.values).astype(np.float64)
             scores.append(Scores(member.name, batch.ids, tuple(scorer.nodes), logits).renamed(member.renamed))
-        return self._combine(scores, batch, source)
+        return self._combine(scores, batch, source, simulated)
 
-    def _combine(self, scores: Sequence[Scores], batch: Batch, source: str) -> Answers:
-        ensemble = self.ensemble
+    def _combine(self, scores: Sequence[Scores], batch: Batch, source: str, simulated: bool) -> Answers:
+        ensemble, origin = self.ensemble, self.run.origin
         about = f"{self.run.folder}: {len(ensemble.members)} members, {ensemble.aggregate}, {ensemble.reconcile}"
         return Answers(
             ensemble,
@@ -256,7 +257,8 @@ class Predictor:
             align(scores),
             batch.filled,
             source=f"{about}; {source}",
-            notes=(_SIMULATED,) if self.run.simulated else (),
+            notes=(origin.warning,) if origin.warning else (),
+            unsafe=origin.why_unsafe(simulated),
             neighbours=partial(self._describe_neighbours, batch) if self._voters else None,
             doubts=batch.notes,
         )
@@ -278,9 +280,10 @@ class Predictor:
         if all(sample in scores.ids for scores in held):
             renamed = {member.name: member.renamed for member in self.ensemble.members}
             scores = [one.take([sample]).renamed(renamed[one.name]) for one in held]
-            answers = self._combine(scores, batch, "held-out image")
+            answers = self._combine(scores, batch, "held-out image", pack.simulated)
         else:
-            answers = self._answer(batch, "image that the members were trained on, so more certain than a new one")
+            known = "image that the members were trained on, so more certain than a new one"
+            answers = self._answer(batch, known, pack.simulated)
         return replace(answers, annotated={sample: pack.nodes[row]})
 
     @cached_property

@@ -38,7 +38,7 @@ class SampleAnswer:
     labels: tuple[str, ...]  # leaves that are present
     groups: tuple[str, ...]  # present nodes that are no leaves
     fallback: str  # most likely leaf where nothing with a label of its own is present, else ""
-    safe: str  # deepest node whose precision target is met, "" where none is
+    safe: str  # deepest node whose precision target is met, `unsure` where none is, "" where nothing is safe here
     submitted: tuple[str, ...]  # labels of the annotation table
 
 
@@ -74,7 +74,7 @@ class Tables:
             labels = "|".join(one.labels) if one.labels or one.groups else UNSURE
             words = (sample, labels, "|".join(one.groups), one.fallback, "|".join(lacking))
             numbers = [f"{prob:.6f}" for prob in row]
-            self._predictions.writerow([*map(safe_cell, (*words, one.safe or UNSURE, warning)), *numbers])
+            self._predictions.writerow([*map(safe_cell, (*words, one.safe, warning)), *numbers])
             self._submission.writerow([sample, " ".join(one.submitted)])
 
     def reject(self, rejected: Iterable[Rejected]) -> None:

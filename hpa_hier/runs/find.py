@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from hpa_hier.ensemble.ensemble_file import FILE
 from hpa_hier.errors import UserError
-from hpa_hier.files.shell import command
+from hpa_hier.files.shell import command, run_name
 from hpa_hier.files.shipped import pretrained_folder
+from hpa_hier.runs.origin import is_calibrated_on_simulated
 
 PRETRAINED = "pretrained"  # name of the run that is bundled with the package
 _MARKS = ("members", "ensemble", "run.json")  # a run's folder holds one of them
@@ -39,25 +41,62 @@ def find_run(name: str | Path, artifacts: Path = Path("artifacts")) -> Path:
     raise UserError(f"{name}: no such run under {artifacts} and no such folder; runs there: {there}")
 
 
+class Choice(NamedTuple):
+    """The run that answers where the user names none."""
+
+    folder: Path
+    passed_over: tuple[Path, ...] = ()  # fitted later, but on simulated cells
+
+    def describe(self) -> str:
+        """Say which run it is, and how to name one that was passed over."""
+        bundled = self.folder == pretrained_folder()
+        own = "no run here has an ensemble of real images" if self.passed_over else "no run here has an ensemble"
+        text = f"{own}: using the bundled one" if bundled else f"using the ensemble fitted last: {self.folder}"
+        if not self.passed_over:
+            return text
+        newest, *others = map(run_name, self.passed_over)
+        names = newest + (f" and {len(others)} more" if others else "")
+        return f"{text} ({names} passed over, as fitted on simulated cells: --run {newest} takes it all the same)"
+
+
 def find_newest(artifacts: Path) -> Path | None:
     """Return the run whose ensemble was fitted last; None where there is none but the bundled one."""
-    files = [path for path in artifacts.glob(f"*/ensemble/{FILE}") if path.parents[1].name != PRETRAINED]
-    return max(files, key=lambda path: (path.stat().st_mtime_ns, path)).parents[1] if files else None
+    return next(iter(_newest_first(artifacts)), None)
 
 
-def find_fitted(artifacts: Path) -> Path:
-    """Return the run whose ensemble was fitted last, else the bundled one.
+def find_fitted(artifacts: Path, simulated: bool = False) -> Choice:
+    """Choose the run whose ensemble was fitted last, on real images, else the bundled one.
+
+    Args:
+        artifacts: where the runs are.
+        simulated: it is to answer for simulated cells, for which runs that were calibrated on these may be chosen.
 
     Raises:
-        UserError: there is neither.
+        UserError: there is none.
     """
-    folder = find_newest(artifacts) or pretrained_folder()
-    if folder is None:
+    passed_over: list[Path] = []
+    for folder in _newest_first(artifacts):
+        if simulated or not is_calibrated_on_simulated(folder):
+            return Choice(folder, tuple(passed_over))
+        passed_over.append(folder)
+    bundled = pretrained_folder()
+    if bundled:
+        return Choice(bundled, tuple(passed_over))
+    if passed_over:
+        names = ", ".join(f"--run {run_name(folder)}" for folder in passed_over)
         raise UserError(
-            f"{artifacts}: no run here has a fitted ensemble; train members ({command('train', '--all')}), fit one "
-            f"({command('ensemble', 'fit')}), or name a run with --run"
+            f"{artifacts}: every ensemble here was fitted on simulated cells, so none is taken unasked for real "
+            f"images; name one all the same ({names}), or fit one on images of yours"
         )
-    return folder
+    raise UserError(
+        f"{artifacts}: no run here has a fitted ensemble; train members ({command('train', '--all')}), fit one "
+        f"({command('ensemble', 'fit')}), or name a run with --run"
+    )
+
+
+def _newest_first(artifacts: Path) -> list[Path]:
+    files = [path for path in artifacts.glob(f"*/ensemble/{FILE}") if path.parents[1].name != PRETRAINED]
+    return [path.parents[1] for path in sorted(files, key=lambda path: (path.stat().st_mtime_ns, path), reverse=True)]
 
 
 def _is_run(folder: Path) -> bool:

@@ -22,11 +22,11 @@ from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, read_model
 from hpa_hier.files.shell import Flag, command
-from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.runs.evaluation import Evaluation, read_evaluation
 from hpa_hier.runs.find import find_run
 from hpa_hier.runs.manifest import MANIFEST
 from hpa_hier.runs.members import MemberRecord, check_together
+from hpa_hier.runs.origin import Origin, find_origin
 from hpa_hier.runs.roster import Roster
 from hpa_hier.settings.recipe import FEW_FOLDS, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
@@ -108,10 +108,13 @@ class Run:
         path = self.folder / RUN_FILE
         return read_model(path, RunFacts, "give another name with --run") if path.is_file() else None
 
-    @property
-    def simulated(self) -> bool:
-        """Whether its members learned from simulated cells only, as those of the bundled run did."""
-        return self.facts.simulated if self.facts else self.folder.resolve() == pretrained_folder()
+    @cached_property
+    def origin(self) -> Origin:
+        """What the fitted ensemble's answers rest on: simulated cells or real images."""
+        about, facts = self.ensemble.about, self.facts
+        names = [] if about.get("score_kind") else [member.name for member in self.ensemble.members]
+        manifests = [(self.member_folder(name), self._record(name).manifest) for name in names]
+        return find_origin(about, manifests, facts.simulated if facts else None, facts.images if facts else 0)
 
     @cached_property
     def recipe_taxonomy(self) -> Taxonomy:

@@ -106,13 +106,16 @@ def test_a_frame_and_json_hold_what_the_table_holds(predictor: Predictor, tmp_pa
     answers = predictor.predict(tmp_path / "images")
     answers.to_csv(tmp_path / "out")
     table = pd.read_csv(tmp_path / "out" / "predictions.csv", index_col="id", keep_default_na=False)
-    frame = answers.to_frame().replace({"safe": {"": "unsure"}})
+    frame = answers.to_frame()
     pd.testing.assert_frame_equal(frame.round(6), table, check_dtype=False)
     kept = json.loads(answers.to_json())
     assert [one["id"] for one in kept["samples"]] == list(answers.ids)
     assert [tuple(one["labels"]) for one in kept["samples"]] == list(answers.labels)
     assert kept["samples"][0]["probs"] == dict(zip(answers.nodes, answers.probs[0], strict=True))
-    assert kept["warnings"] == ["its members learned from simulated cells only; do not rely on its answers"]
+    assert kept["warnings"] == [
+        "the networks learned from simulated cells only; do not rely on the answers",
+        "no safe answer: not calibrated on real images",
+    ]
 
 
 def test_each_answer_is_explained_and_rejected_ones_say_why(predictor: Predictor, tmp_path: Path) -> None:
@@ -185,7 +188,7 @@ def test_what_looks_wrong_with_an_image_stands_in_its_row(predictor: Predictor, 
     batch = Batch(("a", "b"), np.zeros((2, 4, SIZE, SIZE), np.uint8), ((), ()), (), (("black", "out of focus"), ()))
     (answers,) = predictor.stream(Samples("two images", 2, iter([batch])))
     assert answers.doubts == (("black", "out of focus"), ())
-    assert [text.split("; ")[2:] for text in answers.warning] == [["black", "out of focus"], []]
+    assert [text.split("; ")[:-3] for text in answers.warning] == [["black", "out of focus"], []]
     answers.to_csv(tmp_path)
     table = pd.read_csv(tmp_path / "predictions.csv", index_col="id", keep_default_na=False)
     assert list(table["warning"]) == list(answers.warning)

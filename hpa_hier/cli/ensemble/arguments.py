@@ -50,9 +50,22 @@ def add_image_arguments(one: Parser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 
 
-def open_run(options: argparse.Namespace, fitted: bool) -> Run:
-    """Open the run: the one named, else where an ensemble is needed the one fitted last, else the recipe's."""
-    from hpa_hier.runs.find import find_fitted, find_newest
+def are_simulated(images: Path) -> bool:
+    """Tell whether a folder, or a file's folder, holds simulated cells."""
+    from hpa_hier.data.pack.build import SIMULATED
+
+    return ((images if images.is_dir() else images.parent) / SIMULATED).is_file()
+
+
+def open_run(options: argparse.Namespace, fitted: bool, simulated: bool = False) -> Run:
+    """Open the run that is named, else the recipe's, or where an ensemble is needed the one fitted last.
+
+    Args:
+        options: of the command.
+        fitted: an ensemble is needed; it is said which one is taken, and whether it learned from simulated cells.
+        simulated: it is to answer for simulated cells, so one that was fitted on these will do.
+    """
+    from hpa_hier.runs.find import find_fitted
     from hpa_hier.runs.run import Run
     from hpa_hier.settings.recipe_file import load_recipe
 
@@ -61,12 +74,13 @@ def open_run(options: argparse.Namespace, fitted: bool) -> Run:
         raise UserError(f"--set {late}: an ensemble answers as it was fitted; fit it again with this")
     name = options.run
     if fitted and not name:
-        artifacts = Path(load_recipe(options.config, options.sets).artifacts)
-        name = find_fitted(artifacts)
-        bundled = f"using {name}, which learned from simulated cells only; do not rely on its answers"
-        own = f"using the ensemble fitted last: {name}"
-        print(own if find_newest(artifacts) else f"no run is finished: {bundled}")
-    return Run.open(name or "", options.config, options.sets)
+        choice = find_fitted(Path(load_recipe(options.config, options.sets).artifacts), simulated)
+        print(choice.describe())
+        name = choice.folder
+    opened = Run.open(name or "", options.config, options.sets)
+    if fitted and opened.origin.warning:
+        print(f"caution: {opened.origin.warning}")
+    return opened
 
 
 def open_images(options: argparse.Namespace, predictor: Predictor, only: str | None = None) -> Samples:

@@ -12,6 +12,7 @@ from hpa_hier.cli.ensemble.arguments import (
     add_image_arguments,
     add_run_argument,
     add_score_argument,
+    are_simulated,
     list_tables,
     open_images,
     open_run,
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     given = "channels" if options.channels else "may-be-missing" if options.may_be_missing else ""
     if options.vectors and given:
         raise UserError(f"--{given}: goes with --images; vectors have no channels, leave it out")
-    opened = open_run(options, fitted=True)
+    opened = open_run(options, fitted=True, simulated=bool(options.images) and are_simulated(options.images))
     began = time.monotonic()
     check_free(options.out, options.overwrite)
     wanted = read_wanted(options.sample_submission) if options.sample_submission else None

@@ -153,7 +153,7 @@ def find_seen(run: Run, pack: Pack) -> Seen | None:
     Test images of the run count as not seen. Nobody has the bundled run's images, which were simulated.
     """
     if run.facts is None:
-        return Seen((), ()) if run.simulated else None
+        return Seen((), ()) if run.origin.networks == "simulated" else None
     try:
         own = run.pack
     except UserError:  # it was moved away

@@ -248,7 +248,7 @@ def test_evaluation_before_fitting_says_what_to_do(small):
 
 
 def predict(small: SmallRun, out: str, *more: str) -> int:
-    return main(["predict", "--images", "images", "--out", out, "--set", "artifacts=artifacts", *more])
+    return main(["predict", "--run", "small", "--images", "images", "--out", out, *more])
 
 
 def rows(path) -> list[dict[str, str]]:
@@ -371,15 +371,29 @@ def test_a_folder_that_cannot_be_made_is_a_users_error(small, tmp_path):
         predict(small, "file/below")
 
 
-def test_without_a_run_the_ensemble_fitted_last_is_taken_and_said(small, tmp_path, capsys):
+def test_without_a_run_simulated_cells_are_answered_by_the_ensemble_fitted_last(small, tmp_path, capsys):
     fit_run(small.run)
     other = shutil.copytree(small.folder, tmp_path / "artifacts" / "later")
     time.sleep(0.02)
     (other / "ensemble" / "ensemble.json").touch()
     assert find_newest(tmp_path / "artifacts").name == "later"
     write_images(tmp_path / "images", 1)
-    predict(small, "out")
-    assert "using the ensemble fitted last: artifacts/later" in capsys.readouterr().out
+    (tmp_path / "images" / "simulated.json").write_text("{}")
+    main(["predict", "--images", "images", "--out", "out"])
+    printed = capsys.readouterr().out
+    assert "using the ensemble fitted last: artifacts/later" in printed
+    assert "caution: the networks learned from simulated cells only; do not rely on the answers" in printed
+    assert rows(tmp_path / "out" / "predictions.csv")[0]["safe"] != ""
+
+
+def test_an_ensemble_of_simulated_cells_has_no_safe_answer_for_real_images(small, tmp_path, capsys):
+    fit_run(small.run)
+    write_images(tmp_path / "images", 2)
+    assert predict(small, "out") == 0
+    caution = "the networks learned from simulated cells only; do not rely on the answers"
+    assert f"caution: {caution}" in capsys.readouterr().out
+    for row in rows(tmp_path / "out" / "predictions.csv"):
+        assert (row["safe"], row["warning"]) == ("", f"no safe answer: not calibrated on real images; {caution}")
 
 
 def test_an_unknown_run_lists_those_there_are(small):
