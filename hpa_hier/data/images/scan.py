@@ -17,6 +17,7 @@ from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import READERS, split_suffix
 from hpa_hier.data.images.walk import ImageFile, walk
 from hpa_hier.data.labels.ids import ID_RULE, is_valid_id
+from hpa_hier.data.labels.image_names import ImageName, ImageNames
 from hpa_hier.errors import UserError
 
 
@@ -49,6 +50,7 @@ class Scan(NamedTuple):
     rejects: tuple[Reject, ...]
     ignored: tuple[str, ...]  # no images, or overlays of samples with a file per channel; a folder ends in /
     notes: tuple[str, ...] = ()  # what was taken for what, for people
+    names: ImageNames = ImageNames(())  # of all samples, those that cannot be used too
 
 
 def scan(folder: Path | str, channels: str | None = None, follow_links: bool = False) -> Scan:
@@ -105,9 +107,11 @@ class _Sample:
     folders: tuple[str, ...]
     files: dict[str | None, ImageFile] = field(default_factory=dict)  # by channel; None: the file of all channels
     fault: tuple[ImageFile, str] | None = None  # the first
+    stems: list[str] = field(default_factory=list)  # of the files' names
 
     def add(self, file: ImageFile, channel: str | None, fault: str | None) -> None:
         """Add a file; what is wrong with it is wrong with the sample."""
+        self.stems.append(split_suffix(unicodedata.normalize("NFC", file.path.name))[0])
         if fault is None and channel in self.files:
             what = f"channel {channel}" if channel else "the sample"
             fault = f"a second file for {what}, beside {self.files[channel].path.name}"
@@ -141,7 +145,12 @@ def _scan(files: Sequence[ImageFile], hint: ChannelHint, ignored: list[str]) -> 
             sources.append(ImageSource(sample_id, planes, "/".join(sample.folders)))
         except UnreadableImage as error:
             rejects.append(Reject(sample_id, sample.files[None].shown, error.reason))
-    return Scan(tuple(sources), tuple(rejects), tuple(sorted(ignored)), notes)
+    names = [
+        ImageName(sample_id, name, sample.folders)
+        for sample, sample_id in zip(samples, ids, strict=True)
+        for name in sorted({sample.name, *sample.stems})
+    ]
+    return Scan(tuple(sources), tuple(rejects), tuple(sorted(ignored)), notes, ImageNames(names))
 
 
 def _group(files: Sequence[ImageFile], hint: ChannelHint) -> tuple[list[_Sample], tuple[str, ...]]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from hpa_hier.data.labels.columns import LabelColumns, RowLabels, find_columns, read_row
 from hpa_hier.data.labels.groups import describe_groups, find_groups
-from hpa_hier.data.labels.ids import find_id, is_valid_id
+from hpa_hier.data.labels.ids import is_valid_id
+from hpa_hier.data.labels.image_names import ImageNames
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, read_csv
@@ -47,7 +48,11 @@ class Targets:
 
 
 def read_labels(
-    path: Path | str, taxonomy: Taxonomy, on_problem: OnProblem = "stop", ignore: Collection[str] = ()
+    path: Path | str,
+    taxonomy: Taxonomy,
+    on_problem: OnProblem = "stop",
+    ignore: Collection[str] = (),
+    names: ImageNames | None = None,
 ) -> LabelTable:
     """Read a label table in any of the forms that people have.
 
@@ -64,6 +69,7 @@ def read_labels(
             taxonomy is exclusive, samples of several places; "skip" leaves those rows out, counts them in `problems`
             and says why in `skipped`; columns of unknown 0/1 labels are left out, and not the rows that have them.
         ignore: columns that are no labels, whatever they hold.
+        names: of the images that the rows mean; None: a path means its file's name.
 
     Raises:
         UserError: the table cannot be read, or has problems and `on_problem` is "stop".
@@ -79,7 +85,7 @@ def read_labels(
         cure = f"rename it, or, where it is no label, give --ignore-columns {','.join(strange.values())}"
         if on_problem == "stop":
             stop_at_problems(path, problems, cure)
-    read = _sort_out(table, columns, taxonomy)
+    read = _sort_out(table, columns, taxonomy, names or ImageNames(()))
     problems += read.problems
     if on_problem == "stop":
         stop_at_problems(path, problems, CURE)
@@ -108,23 +114,31 @@ class _Read:
     notes: tuple[str, ...]
 
 
-def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy) -> _Read:
+def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy, names: ImageNames) -> _Read:
     """Sort rows into usable samples and problems.
 
     Of rows of one id that agree the first is kept; of those that disagree none, for none can be trusted, unless the
     table has one row a label.
     """
-    ids = [find_id(row[columns.id]) for row in table.rows]
+    cells = [row[columns.id] for row in table.rows]
+    others = [j for j in range(len(table.header)) if j != columns.id]
+    ids, unclear = names.find_ids(
+        cells, [table.header[j] for j in others], [[row[j] for j in others] for row in table.rows]
+    )
     labels = [read_row(row, columns, taxonomy) for row in table.rows]
     long = _is_long(ids, labels)
     nodes: dict[str, tuple[str, ...]] = {}
     skipped: dict[str, str] = {}
     first: dict[str, int] = {}  # id → its first row
     unknown: dict[str, list[int]] = {}  # label → lines
-    duplicate, bad, empty = [], [], []
+    duplicate, bad, empty, several_images = [], [], [], []
     for i, (sample_id, one, line) in enumerate(zip(ids, labels, table.lines, strict=True)):
         if not is_valid_id(sample_id):
-            bad.append(f"{table.rows[i][columns.id]!r} (line {line})")
+            bad.append(f"{cells[i]!r} (line {line})")
+            continue
+        if i in unclear:
+            skipped.setdefault(sample_id, f"{unclear[i]} (line {line})")
+            several_images.append(f"{unclear[i]} (line {line})")
             continue
         before = first.setdefault(sample_id, i)
         if before != i and not long:
@@ -152,15 +166,15 @@ def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy) -> _Re
         "unknown label": [_describe_unknown(label, lines, taxonomy) for label, lines in unknown.items()],
         "duplicate id": duplicate,
         "id that cannot be a file name": bad,
+        "row that fits several images": several_images,
         "row without a label; write none where it shows none of the places": empty,
         f"several places, where '{taxonomy.name}' is exclusive and gives each sample one": several,
     }
     problems = tuple(Problem(kind, tuple(items)) for kind, items in kinds.items() if items)
     notes = [f"one row a label: {len(nodes):,} samples in {len(table.rows):,} rows"] if long else []
-    changed = sum(find_id(row[columns.id]) != row[columns.id] for row in table.rows)
+    changed = [(cell, sample_id) for cell, sample_id in zip(cells, ids, strict=True) if cell != sample_id]
     if changed:
-        row = next(row for row in table.rows if find_id(row[columns.id]) != row[columns.id])
-        notes.append(f"{changed:,} ids are those of files: {row[columns.id]!r} is {find_id(row[columns.id])!r}")
+        notes.append(f"{len(changed):,} ids are those of files: {changed[0][0]!r} is {changed[0][1]!r}")
     nowhere = sum(not kept for kept in nodes.values())
     if nowhere:
         notes.append(f"{nowhere:,} sample{'s show' if nowhere > 1 else ' shows'} none of the places")

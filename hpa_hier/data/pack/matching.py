@@ -62,8 +62,8 @@ def make_plan(request: PackRequest) -> Plan:
     Raises:
         UserError: there are problems and the request says to stop at them, or nothing is left to pack.
     """
-    table = read_labels(request.labels, request.taxonomy, "skip", request.ignore_columns)
     found = scan(request.images, request.hint)
+    table = read_labels(request.labels, request.taxonomy, "skip", request.ignore_columns, found.names)
     sources = {source.id: source for source in found.sources}
     problems, mismatched = _mismatches(request, table, found)
     if request.on_problem == "stop":

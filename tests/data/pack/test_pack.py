@@ -448,3 +448,20 @@ def test_the_atlas_fields_and_the_dictionary_are_packed(shared_data, tmp_path):
     pack = build_pack(request(tmp_path, may_be_missing=("yellow",), **settings)).pack
     assert (len(pack), pack.filled) == (28, {"yellow": 28})
     assert pack.targets(TREE).present[:, [TREE.column[leaf] for leaf in TREE.leaves]].sum() == 28
+
+
+def test_wells_of_one_name_are_matched_with_rows_by_their_plate(tmp_path):
+    for seed, plate in enumerate(("plate1", "plate2")):
+        write_sample(tmp_path / "images" / plate, "A01", seed=seed)
+    (tmp_path / "labels.csv").write_text("image,plate,Target\nA01.png,2,3\nplate1/A01.png,,5\n")
+    pack = build_pack(request(tmp_path)).pack
+    tree = pack.taxonomy
+    assert dict(zip(pack.ids, pack.nodes, strict=True)) == {
+        "plate2_A01": (tree.find_node("3"),),
+        "plate1_A01": (tree.find_node("5"),),
+    }
+    (tmp_path / "labels.csv").write_text("image,Target\nA01.png,3\n")
+    with pytest.raises(
+        UserError, match=r"row that fits several images \(1\): A01 is in plate1, plate2; write the path"
+    ):
+        build_pack(request(tmp_path, on_problem="stop", out=tmp_path / "other"))
