@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import READERS, split_suffix
 from hpa_hier.data.images.scan import ImageSource
+from hpa_hier.data.images.stacks import Stack, StackReader, StackRules
 
 PERCENTILES = (0.1, 99.9)  # of a channel's pixels, mapped to 0 and 255 by the "percentile" rule
 
@@ -26,10 +27,17 @@ class Reading(NamedTuple):
     exposures: dict[str, Exposure]  # of the channels that it has
     equal: tuple[tuple[str, ...], ...]  # channels that are one picture
     doubts: tuple[str, ...]  # what looks wrong with it, in a few words each
+    sections: int = 1  # along z, of which one image was made
+    frames: int = 1  # along t, of which one was chosen
 
 
 def read_image(
-    source: ImageSource, size: int, channels: Sequence[str], intensity: str, may_be_missing: Sequence[str] = ()
+    source: ImageSource,
+    size: int,
+    channels: Sequence[str],
+    intensity: str,
+    may_be_missing: Sequence[str] = (),
+    stacks: StackRules = StackRules(),  # noqa: B008  (frozen)
 ) -> Reading:
     """Read one sample as uint8 channels of one size; packing and predicting both come through here.
 
@@ -42,6 +50,7 @@ def read_image(
         channels: wanted, in this order along axis C.
         intensity: "depth" scales by bit depth; "percentile" maps each channel's 0.1 and 99.9 percentiles to 0 and 255.
         may_be_missing: channels that the sample may lack.
+        stacks: how z stacks and time series become one image.
 
     Returns:
         The image (C, S, S) uint8, the channels that were missing, and what looks wrong with the others.
@@ -54,14 +63,14 @@ def read_image(
         file = next(iter(source.planes.values())).file
         cure = f"--may-be-missing {','.join(refused)} allows it"
         raise UnreadableImage(file, f"channel {', '.join(refused)} of {source.id} is missing; {cure}")
-    decoded: dict[Path, np.ndarray] = {}
+    decoded: dict[Path, Stack] = {}
     image = np.zeros((len(channels), size, size), dtype=np.uint8)
     planes: dict[str, np.ndarray] = {}
     shape: tuple[int, ...] | None = None
     for c, channel in enumerate(channels):
         if channel in missing:
             continue
-        plane = _plane(source.planes[channel], decoded)
+        plane = _plane(source.planes[channel], decoded, stacks)
         if shape is not None and plane.shape != shape:
             reason = f"{plane.shape[1]} × {plane.shape[0]} pixels, another channel {shape[1]} × {shape[0]}"
             raise UnreadableImage(source.planes[channel].file, reason)
@@ -69,27 +78,37 @@ def read_image(
         image[c] = convert_plane(plane, size, intensity)
         planes[channel] = plane
     exposures, equal = {name: measure_exposure(plane) for name, plane in planes.items()}, find_equal(planes)
-    return Reading(image, missing, exposures, equal, find_doubts(exposures, equal, intensity))
+    return Reading(image, missing, exposures, equal, find_doubts(exposures, equal, intensity), *_depth(decoded))
 
 
-def _plane(plane: Plane, decoded: dict[Path, np.ndarray]) -> np.ndarray:
+def _plane(plane: Plane, decoded: dict[Path, Stack], stacks: StackRules) -> np.ndarray:
     """Return one channel as (H, W) uint8 or uint16; files of several planes are decoded once."""
     file = plane.file
+    reader = READERS[split_suffix(file.name)[1]]
     if file not in decoded:
         try:
-            decoded[file] = READERS[split_suffix(file.name)[1]].read(file)
+            decoded[file] = (
+                reader.read_stack(file, stacks) if isinstance(reader, StackReader) else Stack(reader.read(file))
+            )
         except (cv2.error, ValueError, MemoryError) as error:
             raise UnreadableImage(file, f"damaged: {type(error).__name__}: {error}") from None
-    planes = decoded[file]
+    planes = decoded[file].planes
     if plane.index is None:
-        if len(planes) not in (1, 3):
+        if len(planes) == 1:
+            return np.asarray(planes[0])
+        if len(planes) < 3 or not reader.layout(file).rgb:
             raise UnreadableImage(file, f"{len(planes)} planes in the file of one channel")
-        return np.asarray(planes[0] if len(planes) == 1 else np.maximum(np.maximum(planes[0], planes[1]), planes[2]))
+        return np.asarray(np.maximum(np.maximum(planes[0], planes[1]), planes[2]))
     if len(planes) == 1:
         raise UnreadableImage(file, "one grey plane, and no channel in its name; name it <id>_green.png, or as it is")
     if plane.index >= len(planes):
         raise UnreadableImage(file, f"{len(planes)} planes, where --channels names more")
     return np.asarray(planes[plane.index])
+
+
+def _depth(decoded: Mapping[Path, Stack]) -> tuple[int, int]:
+    """Return the largest number of sections and of frames of a sample's files."""
+    return max((s.sections for s in decoded.values()), default=1), max((s.frames for s in decoded.values()), default=1)
 
 
 def convert_plane(plane: np.ndarray, size: int, intensity: str) -> np.ndarray:

@@ -54,16 +54,16 @@ class Reader(Protocol):
         ...
 
 
-def check_bytes(path: Path) -> None:
-    """Raise the UnreadableImage of files that are empty, too large, or cannot be read at all."""
+def check_bytes(path: Path, limit: int = MAX_BYTES) -> None:
+    """Raise the UnreadableImage of files that are empty, larger than `limit` bytes, or cannot be read at all."""
     try:
         size = path.stat().st_size
     except OSError as error:
         raise UnreadableImage(path, f"cannot be read ({error.strerror})") from None
     if size == 0:
         raise UnreadableImage(path, "0 bytes")
-    if size > MAX_BYTES:
-        raise UnreadableImage(path, f"{size >> 20} MB; an image file holds at most {MAX_BYTES >> 20} MB")
+    if size > limit:
+        raise UnreadableImage(path, f"{size >> 20} MB; an image file holds at most {limit >> 20} MB")
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:

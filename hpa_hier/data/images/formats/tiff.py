@@ -1,125 +1,268 @@
-"""TIFF files: their planes and plane names, checked before anything is decoded."""
+"""TIFF files: their planes, sections and frames by the axes that they name, checked before anything is decoded."""
 
 from __future__ import annotations
 
 import logging
-import xml.etree.ElementTree as ET
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import tifffile
 
+from hpa_hier.data.images.formats.tiff_metadata import OwnPlanes, find_own_planes, read_names
 from hpa_hier.data.images.reader import MAX_BYTES, Layout, UnreadableImage, check_bytes, check_pixels
+from hpa_hier.data.images.stacks import Stack, StackRules, choose_frame, choose_sections, project
 
 MAX_PLANES = 16  # more along the channel axis is a focus stack or a film
 _MAX_PAGES = 8192  # some writers give (H, W, C) arrays one page a row of pixels
+_MAX_FILE = 64 << 30  # bytes; stacks are read section by section
+_ALPHA = (1, 2)  # values of the tag ExtraSamples
+_PRINTED = tuple(tifffile.PHOTOMETRIC[name] for name in ("SEPARATED", "CIELAB", "ICCLAB", "ITULAB"))
+_HYPERSTACK = "say which it is in Fiji (Image > Hyperstacks > Stack to Hyperstack) and save it again"
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # a bad file is listed with its reason once, by us
 
+_AnyPage: TypeAlias = "tifffile.TiffPage | tifffile.TiffFrame"
+_Fetch = Callable[[int, int, int], np.ndarray]  # channel, section, frame → an array with the axes of `tail`
+
 
 @dataclass(frozen=True)
-class _TiffLayout(Layout):
-    """How the planes of a TIFF lie."""
+class _Content:
+    """What a TIFF holds, not yet decoded."""
 
-    axis: int | None = None  # of the array, which counts the planes; None: a single plane
+    layout: Layout
+    fetch: _Fetch
+    tail: str  # axes of what is fetched: Y, X and perhaps S
+    channels: int  # that are fetched one by one
+    convert: Callable[[np.ndarray], np.ndarray]  # (H, W) as stored → (H, W) or (3, H, W) as it is shown
+
+    def section(self, z: int, t: int) -> np.ndarray:
+        """Decode one section of one frame to (P, H, W)."""
+        return np.concatenate([self._planes(c, z, t) for c in range(self.channels)])
+
+    def _planes(self, c: int, z: int, t: int) -> np.ndarray:
+        array = self.fetch(c, z, t)
+        if "S" in self.tail:
+            return np.moveaxis(array, self.tail.index("S"), 0)[: self.layout.planes]
+        shown = self.convert(array)
+        return shown if shown.ndim == 3 else shown[None]
 
 
 class TiffReader:
-    """TIFFs of one image: (C, H, W), (H, W, C) or (H, W), 8 or 16 bits; OME and ImageJ name their planes."""
+    """TIFFs of 8 or 16 bits; OME, ImageJ and Micro-Manager name their planes and axes. Only the file itself is read."""
 
     def layout(self, path: Path) -> Layout:
         """Return how a file's planes lie, without decoding them."""
         with _open(path) as tiff:
-            return _layout(path, tiff)
+            return _describe(path, tiff).layout
 
     def read(self, path: Path) -> np.ndarray:
         """Decode a file to (P, H, W)."""
+        return self.read_stack(path, StackRules()).planes
+
+    def read_stack(self, path: Path, rules: StackRules) -> Stack:
+        """Decode a file to (P, H, W), a z stack and a time series by the rules."""
         with _open(path) as tiff:
-            axis = _layout(path, tiff).axis
+            content = _describe(path, tiff)
+            layout = content.layout
+            frame = choose_frame(path, layout.frames, rules)
+            wanted = choose_sections(layout.sections, rules.projection)
             try:
-                array = tiff.series[0].asarray(maxworkers=1)
+                sections = (content.section(z, frame) for z in wanted)
+                planes = next(sections) if len(wanted) == 1 else project(sections, rules.projection)
             except Exception as error:  # the decoders raise whatever their libraries do
                 if "imagecodecs" in str(error):
                     raise UnreadableImage(path, f"{error}: `pip install 'hpa-hier[tiff]'` reads it") from None
                 raise UnreadableImage(path, f"damaged: {type(error).__name__}: {error}") from None
-        if array.ndim > (2 if axis is None else 3):
-            array = array.squeeze()
-        return array[None] if axis is None else np.moveaxis(array, axis, 0)
+        return Stack(planes, layout.sections, layout.frames)
 
 
 def _open(path: Path) -> tifffile.TiffFile:
-    check_bytes(path)
+    """Open a file so that no metadata in it leads to another one."""
+    check_bytes(path, _MAX_FILE)
     try:
-        return tifffile.TiffFile(path)
+        return tifffile.TiffFile(path, _multifile=False, is_mmstack=False, is_ndtiff=False)
     except Exception as error:  # a damaged header raises whatever its bytes happen to mean
         raise UnreadableImage(path, f"no readable TIFF: {type(error).__name__}: {error}") from None
 
 
-def _layout(path: Path, tiff: tifffile.TiffFile) -> _TiffLayout:
+def _describe(path: Path, tiff: tifffile.TiffFile) -> _Content:
     try:
         series = tiff.series
+        own = find_own_planes(tiff.ome_metadata or "", path.name, len(tiff.pages)) if tiff.is_ome else None
+        if own is not None and (own.files > 1 or not series or series[0].kind != "ome" or None in series[0].pages):
+            return _describe_own(path, tiff, own)
         if len(series) != 1:
             raise UnreadableImage(path, f"holds {len(series)} images; save one image a file")
-        shape, axes, dtype = tuple(series[0].shape), str(series[0].axes), series[0].dtype
-        _check_data(path, series[0])
-        names = _names(tiff)
+        return _describe_series(path, tiff, series[0])
     except UnreadableImage:
         raise
     except Exception as error:
         raise UnreadableImage(path, f"no readable TIFF: {type(error).__name__}: {error}") from None
-    if dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
-        raise UnreadableImage(path, f"{dtype} pixels; save it with 8 or 16 bits, unsigned")
-    if len(shape) > 3:  # axes of length 1 say nothing
-        kept = [(n, axis) for n, axis in zip(shape, axes, strict=True) if n > 1]
+
+
+def _describe_own(path: Path, tiff: tifffile.TiffFile, own: OwnPlanes) -> _Content:
+    """Describe a file of an OME set by the planes that are in the file itself."""
+    pages = _check_pages(path, [page.aspage() for page in tiff.pages])
+    if own.images > 1 or len({(page.shape, page.dtype) for page in pages}) > 1:
+        raise UnreadableImage(path, "holds several images; save one image a file")
+    places, names = own.places, own.names
+    if not places and len(pages) > 1:
+        raise UnreadableImage(path, f"{len(pages)} planes, of a set of files in which its metadata does not name it")
+    if not places:
+        places, names = {0: (0, 0, 0)}, ()
+    channels, sections, frames = (sorted({place[axis] for place in places.values()}) for axis in range(3))
+    shape = len(channels), len(sections), len(frames)
+    page_at = {place: page for page, place in places.items()}
+    if prod(shape) != len(page_at) or len(page_at) != len(pages):
+        raise UnreadableImage(path, f"{len(pages)} planes where its metadata tells of {max(prod(shape), len(page_at))}")
+
+    def fetch(c: int, z: int, t: int) -> np.ndarray:
+        return np.asarray(pages[page_at[channels[c], sections[z], frames[t]]].asarray(maxworkers=1))
+
+    sizes = dict(zip("CZT", shape, strict=True)) | dict(zip(pages[0].axes, pages[0].shape, strict=True))
+    return _content(
+        path, pages[0].aspage(), sizes, fetch, pages[0].axes, tuple(names[c] for c in channels if c < len(names))
+    )
+
+
+def _describe_series(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> _Content:
+    """Describe a file of one image by the axes that it names."""
+    pages = _check_pages(path, list(series), series)
+    shape, axes = tuple(series.shape), str(series.axes)
+    if len(shape) > 2:  # axes of length 1 say nothing
+        kept = [(n, axis) for n, axis in zip(shape, axes, strict=True) if n > 1 or axis in "YX"]
         shape, axes = tuple(n for n, _ in kept), "".join(axis for _, axis in kept)
-    if len(shape) == 2:
-        check_pixels(path, shape[1], shape[0])
-        return _TiffLayout(1, names if len(names) == 1 else ())
-    axis = _plane_axis(path, shape, axes)
-    height, width = (n for i, n in enumerate(shape) if i != axis)
-    check_pixels(path, width, height)
-    rgb = axes[axis] == "S" and shape[axis] == 3
-    return _TiffLayout(shape[axis], names if len(names) == shape[axis] else (), rgb, axis=axis)
+    axes = _name_axes(path, shape, axes)
+    sizes = dict(zip(axes, shape, strict=True))
+    page = series.keyframe
+    lead = axes[: len(axes) - sum(n > 1 or axis in "YX" for n, axis in zip(page.shape, page.axes, strict=True))]
+    paged = len(pages) == prod(shape[: len(lead)]) and set(lead) <= set("TZC") and "C" not in axes[len(lead) :]
+    whole: list[np.ndarray] = []  # decoded once, when the first plane is fetched
+
+    def fetch(c: int, z: int, t: int) -> np.ndarray:
+        at = {"C": c, "Z": z, "T": t}
+        if paged:
+            number = int(np.ravel_multi_index([at[axis] for axis in lead], shape[: len(lead)])) if lead else 0
+            return np.asarray(pages[number].asarray(maxworkers=1)).reshape(shape[len(lead) :])
+        if not whole:
+            whole.append(_open_array(path, series).reshape(shape))
+        return np.asarray(whole[0][tuple(at.get(axis, slice(None)) for axis in axes)])
+
+    tail = "".join(axis for axis in axes if axis in "YXS")
+    return _content(path, page, sizes, fetch, tail, read_names(tiff, sizes.get("C", sizes.get("S", 1))))
 
 
-def _plane_axis(path: Path, shape: tuple[int, ...], axes: str) -> int:
-    """Return the axis that counts planes: the one named so, else the only short one at either end."""
-    if len(shape) != 3:
-        cure = "planes of one image, (C, H, W) or (H, W, C), are read"
-        raise UnreadableImage(path, f"shape {shape}, axes {axes}; {cure}")
-    axis = next((i for i, letter in enumerate(axes) if letter in "CS"), None)
-    if axis is None:
-        short = [i for i in (0, 2) if shape[i] <= MAX_PLANES]
-        axis = short[0] if len(short) == 1 else None
-    if axis is None or shape[axis] > MAX_PLANES:
-        raise UnreadableImage(path, f"shape {shape}, axes {axes}: no axis of at most {MAX_PLANES} planes")
-    return axis
-
-
-def _check_data(path: Path, series: tifffile.TiffPageSeries) -> None:
-    """Refuse files whose planes lie past their end, or nowhere: the library would read zeros."""
-    size = path.stat().st_size
+def _open_array(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:
+    """Return all of a series: mapped into memory where it is one block of the file, else decoded."""
+    if series.dataoffset is not None:
+        dtype = np.dtype(series.keyframe.parent.byteorder + series.dtype.char)
+        return np.memmap(path, dtype, "r", series.dataoffset, tuple(series.shape))
     if series.nbytes > MAX_BYTES:
-        raise UnreadableImage(path, f"claims shape {series.shape}; an image holds at most {MAX_BYTES >> 20} MB")
-    if len(series.pages) > _MAX_PAGES:
-        raise UnreadableImage(path, f"{len(series.pages)} pages; an image has at most {_MAX_PAGES}")
-    for page in series.pages:
-        frame = None if page is None else page.aspage()
-        if frame is None or not frame.databytecounts or min(frame.databytecounts) == 0:
+        limit = f"at most {MAX_BYTES >> 20} MB are read"
+        raise UnreadableImage(path, f"claims shape {series.shape}, not stored plane by plane; {limit}")
+    return np.asarray(series.asarray(maxworkers=1))
+
+
+def _content(
+    path: Path, page: tifffile.TiffPage, sizes: Mapping[str, int], fetch: _Fetch, tail: str, names: Sequence[str]
+) -> _Content:
+    """Check what a file claims, and say what its planes are.
+
+    Args:
+        path: of the file.
+        page: one of its pages, which stands for all.
+        sizes: of the axes, by letter.
+        fetch: decodes the axes `tail` of one channel, section and frame.
+        tail: Y, X and perhaps S.
+        names: of the channels, where the file has them.
+    """
+    _check_depth(path, page)
+    check_pixels(path, sizes["X"], sizes["Y"])
+    channels, samples = sizes.get("C", 1), sizes.get("S", 1)
+    if channels > 1 and samples > 1:
+        raise UnreadableImage(path, f"{channels} channels that are coloured each; save one plane a channel")
+    convert, planes = _shown(path, page, channels)
+    rgb = planes == 3
+    if samples > 1:
+        alpha = len(page.extrasamples) == 1 and int(page.extrasamples[0]) in _ALPHA
+        planes, rgb = (1 if samples == 2 and alpha else samples), samples - alpha == 3
+    planes = planes if channels == 1 else channels
+    kept = tuple(names) if len(names) == planes and any(names) else ()
+    layout = Layout(planes, kept, rgb, sizes.get("Z", 1), sizes.get("T", 1))
+    if sizes["X"] * sizes["Y"] * planes * 2 > MAX_BYTES:
+        raise UnreadableImage(path, f"claims {planes} planes of {sizes['X']} × {sizes['Y']} pixels; too many")
+    return _Content(layout, fetch, tail, channels, convert)
+
+
+def _shown(path: Path, page: tifffile.TiffPage, channels: int) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
+    """Return how stored values become those that a viewer shows, and how many planes of colour these are.
+
+    The colour map of a file of several channels is only what one of them was last looked at in.
+    """
+    if page.photometric in _PRINTED:
+        raise UnreadableImage(path, f"{tifffile.PHOTOMETRIC(page.photometric).name} colours; save it as grey or RGB")
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        if page.dtype != np.uint8:  # viewers disagree
+            cure = "save it with black as zero, as in Fiji: Edit > Invert, then Image > Lookup Tables > Invert LUT"
+            raise UnreadableImage(path, f"16 bits in which white is zero; {cure}")
+        return np.invert, 1
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and channels == 1:
+        if page.colormap is None or page.dtype != np.uint8:
+            raise UnreadableImage(path, "colours without a map of 256; save it as grey or RGB")
+        colours = (np.asarray(page.colormap) >> 8).astype(np.uint8)  # (3, 256), as Pillow makes 8 bits of 16
+        if (colours == colours[0]).all():
+            return lambda plane: colours[0][plane], 1
+        return lambda plane: colours[:, plane], 3
+    return lambda plane: plane, 1
+
+
+def _name_axes(path: Path, shape: tuple[int, ...], axes: str) -> str:
+    """Return the axes by letters T, Z, C, S, Y and X; of an unnamed one, where it can only be planes, C."""
+    told = f"shape {shape}, axes {axes}"
+    if len(shape) == 2:
+        return "YX"
+    if set(axes) <= set("TZCSYX") and {"Y", "X"} <= set(axes) and len(set(axes)) == len(axes):
+        channels = shape[axes.index("C")] if "C" in axes else 1
+        if channels > MAX_PLANES:
+            raise UnreadableImage(path, f"{told}: {channels} channels; at most {MAX_PLANES} are read")
+        return axes
+    if len(shape) != 3:
+        raise UnreadableImage(path, f"{told}: an axis without a meaning; {_HYPERSTACK}")
+    short = [i for i in (0, 2) if shape[i] <= MAX_PLANES]
+    if len(short) != 1:
+        unknown = "nothing says whether these are sections, frames or channels"
+        raise UnreadableImage(path, f"{told}: {unknown}; {_HYPERSTACK}")
+    return "CYX" if short == [0] else "YXC"
+
+
+def _check_depth(path: Path, page: tifffile.TiffPage) -> None:
+    dtype = np.dtype(page.dtype) if page.dtype is not None else None
+    if dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):
+        return
+    if dtype is None or dtype == np.dtype(bool):
+        raise UnreadableImage(path, f"{page.bitspersample} bits a pixel; save it with 8 or 16")
+    cure = "save it with 8 or 16 bits, unsigned, as in Fiji: Image > Type > 16-bit"
+    raise UnreadableImage(path, f"{dtype} pixels; {cure}")
+
+
+def _check_pages(
+    path: Path, pages: Sequence[_AnyPage | None], series: tifffile.TiffPageSeries | None = None
+) -> list[_AnyPage]:
+    """Return pages, and refuse files whose planes lie past their end, or nowhere: the library would read zeros."""
+    size = path.stat().st_size
+    if len(pages) > _MAX_PAGES:
+        raise UnreadableImage(path, f"{len(pages)} pages; an image has at most {_MAX_PAGES}")
+    kept = []
+    for page in pages:
+        if page is None or not page.databytecounts or min(page.databytecounts) == 0:
             raise UnreadableImage(path, "damaged: a plane has no data")
-        if max(a + b for a, b in zip(frame.dataoffsets, frame.databytecounts, strict=True)) > size:
+        if max(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True)) > size:
             raise UnreadableImage(path, f"truncated: its planes reach past its {size:,} bytes")
-
-
-def _names(tiff: tifffile.TiffFile) -> tuple[str, ...]:
-    if tiff.is_ome and tiff.ome_metadata:
-        try:
-            elements = ET.fromstring(tiff.ome_metadata).iter()  # not tifffile.xml2dict, which makes 488 of "0488"
-        except ET.ParseError:  # the planes can be read all the same
-            return ()
-        return tuple(e.get("Name", "") for e in elements if e.tag.rpartition("}")[2] == "Channel")
-    if tiff.is_imagej and tiff.imagej_metadata:
-        labels = tiff.imagej_metadata.get("Labels") or ()
-        return tuple(str(label) for label in ([labels] if isinstance(labels, str) else labels))
-    return ()
+        kept.append(page)
+    if series is not None and series.dataoffset is not None and series.dataoffset + series.nbytes > size:
+        raise UnreadableImage(path, f"truncated: its planes reach past its {size:,} bytes")
+    return kept
