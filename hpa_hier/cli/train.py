@@ -120,12 +120,13 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     from hpa_hier.taxonomy import Taxonomy
     from hpa_hier.training.plan import plan_training, resolve_settings
 
+    taxonomy = Taxonomy.load(recipe.taxonomy)
     if flags.member:
         member = find_member(recipe, flags.member)
     else:
         kind: Kind = "level" if flags.level else "group" if flags.group else "partition"
-        member = select_member(recipe, Selector(kind, getattr(flags, kind)), flags.seed or 0)
-    resolve_settings(recipe, member, Taxonomy.load(recipe.taxonomy))  # before simulating for a misspelt level
+        member = select_member(recipe, Selector(kind, getattr(flags, kind)).respell(taxonomy), flags.seed or 0)
+    resolve_settings(recipe, member, taxonomy)  # before simulating for a misspelt level
     opened = start_run(recipe, named=bool(flags.config))
     _print_scarcity(opened)
     from hpa_hier.training.loop.stopping import Interrupted

@@ -56,6 +56,17 @@ class YamlDocument:
             keys = keys[:-1]
         return self.lines.get(keys, 1)
 
+    def at(self, *keys: Key) -> Value:
+        """Return the value at a path of keys and list places.
+
+        >>> parse_yaml("a: [b, c]", "x.yaml").at("a", 1)
+        'c'
+        """
+        value = self.value
+        for key in keys:
+            value = value[key]  # type: ignore[index]
+        return value
+
     def error(self, problem: str, *keys: Key) -> UserError:
         """Return an error that begins with the file and the line of `keys`."""
         return UserError(f"{self.source}:{self.line(*keys)}: {problem}")

@@ -30,6 +30,15 @@ class Selector:
             return cls("level", member.level)
         return cls("partition", str(member.partition)) if member.group is None else cls("group", member.group)
 
+    def respell(self, taxonomy: Taxonomy) -> Selector:
+        """Return the selector with its level or group as the taxonomy spells it, whatever the case that was typed.
+
+        >>> Selector("group", "nucleus").respell(Taxonomy.load("hpa28"))
+        Selector(kind='group', value='Nucleus')
+        """
+        spell = {"level": taxonomy.level_name, "group": taxonomy.group_name}.get(self.kind, str)
+        return Selector(self.kind, spell(self.value))
+
     def check(self, taxonomy: Taxonomy) -> None:
         """Raise the UserError of an unknown level or group, before anything is simulated or written for it."""
         if self.kind != "partition" and (self.kind, self.value) != ("level", PARTITION):

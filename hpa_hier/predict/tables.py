@@ -49,6 +49,7 @@ class Tables:
         self._predictions, self._submission, self._rejected = (
             csv.writer(file, lineterminator="\n") for file in (predictions, submission, rejected)
         )
+        self._separator = taxonomy.label_separator
         shown = taxonomy.without_virtual.nodes  # a virtual node is no answer
         header = ["id", "labels", "groups", "fallback", "filled", "safe", "warning", *map(safe_cell, shown)]
         self._predictions.writerow(header)
@@ -75,7 +76,7 @@ class Tables:
             words = (sample, labels, "|".join(one.groups), one.fallback, "|".join(lacking))
             numbers = [f"{prob:.6f}" for prob in row]
             self._predictions.writerow([*map(safe_cell, (*words, one.safe, warning)), *numbers])
-            self._submission.writerow([sample, " ".join(one.submitted)])
+            self._submission.writerow([sample, self._separator.join(one.submitted)])
 
     def reject(self, rejected: Iterable[Rejected]) -> None:
         """Append samples that could not be answered for; each has an empty row of the submission."""

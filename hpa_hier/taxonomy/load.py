@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -14,13 +15,12 @@ from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.files.yaml_file import Key, YamlDocument
 from hpa_hier.taxonomy.node import Node, build_graph
 
-Path: TypeAlias = "tuple[str, ...]"  # the keys that lead to a node in the file
+Path: TypeAlias = "tuple[Key, ...]"  # the keys and list places that lead to a node in the file
 
 ALL = "all"  # as a level: every node of the tree
 FILE_FIELDS = ("taxonomy", "description", "exclusive", "levels", "tree", "virtual")
 _MISSING = {
     "taxonomy": "add a name such as 'taxonomy: hpa28'",
-    "levels": "add the levels of the tree such as 'levels: {coarse: 1, leaf: leaves}'",
     "tree": "add the nodes below 'tree:'",
 }
 NODE_FIELDS = {  # field → what it must be, with the cure
@@ -29,13 +29,18 @@ NODE_FIELDS = {  # field → what it must be, with the cure
     "description": ("a text", "; quote it"),
     "open": ("true or false", ""),
     "also_under": ("a list of groups such as [Nucleus]", ""),
+    "aliases": ("a list of further names such as [Golgi, Golgi complex]", ""),
 }
+_MISNAMED = {**dict.fromkeys(("alias", "synonym", "synonyms", "names", "also_called"), "aliases"), "labels": "label"}
+_LIKE_A_FIELD = 0.75  # likeness from which a word with nothing or a list behind it is a misspelt field and no node
 _LEAVES = "leaves"  # as a level's depth
+_LEVELS: dict[str, int | None] = {"coarse": 1, "leaf": None}  # where the file says none
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # names that become flags and folders
 _GO = re.compile(r"GO:[0-9]{7}")
 _NAME_SIGNS = {"/": "slash", ",": "comma", "|": "'|'", ";": "semicolon", '"': "double quote", "\\": "backslash"}
-_LABEL_SIGNS = re.compile(r"[\s,|;\"\\]")
+_SEPARATORS = re.compile(r"[,|;]")  # between the labels of a table's cell
 _MAX_NAME = 100  # characters
+_LOST_COLON = re.compile(r"([^{}]+[^{}:\s])\s*\{(.*)\}")  # `Golgi {label: 7}`, which YAML takes for a key and a text
 _MAX_NODES = 8192  # the closure is nodes × nodes, 64 MiB at this; the 4,100 of a whole GO data set stay below
 
 
@@ -47,9 +52,10 @@ def read_fields(document: YamlDocument) -> dict[str, Any]:
     """
     fields: Any = document.value
     if fields is None:
-        raise document.error("the file is empty; it needs 'taxonomy', 'levels' and 'tree'")
+        raise document.error("the file is empty; it needs 'taxonomy' and 'tree'")
     if not isinstance(fields, dict):
-        raise document.error(f"a taxonomy file holds fields such as 'tree:', got {_kind(fields)}")
+        cure = "; put it below 'tree:', and add a name such as 'taxonomy: mine'" if isinstance(fields, list) else ""
+        raise document.error(f"a taxonomy file holds fields such as 'tree:', got {_kind(fields)}{cure}")
     for key in fields:
         if key not in FILE_FIELDS:
             known = f"; the fields are {', '.join(FILE_FIELDS)}, and nodes belong below 'tree'"
@@ -69,14 +75,18 @@ def read_fields(document: YamlDocument) -> dict[str, Any]:
     return fields
 
 
-def read_depths(document: YamlDocument, levels: object, deepest: int) -> dict[str, int | None]:
+def read_depths(document: YamlDocument, fields: Mapping[str, Any], deepest: int) -> dict[str, int | None]:
     """Return level → its depth, top first; None: the leaves.
 
     Args:
         document: for errors.
-        levels: the field of this name.
+        fields: of the file; without `levels` there is one of the top nodes and one of the leaves, in a flat tree the
+            latter alone.
         deepest: the largest depth of a node.
     """
+    if "levels" not in fields:
+        return dict(_LEVELS) if deepest > 1 else {"leaf": None}
+    levels = fields["levels"]
     if not isinstance(levels, dict) or not levels:
         raise document.error(f"'levels' must be such as {{coarse: 1, leaf: leaves}}, got {_kind(levels)}", "levels")
     depths: dict[str, int | None] = {}
@@ -115,6 +125,7 @@ def read_nodes(document: YamlDocument, fields: Mapping[str, Any]) -> dict[str, N
     reader = _NodeReader(document)
     reader.add_tree(fields["tree"])
     reader.check_labels()
+    reader.check_aliases()
     reader.check_second_parents()
     reader.add_virtual(fields.get("virtual"))
     reader.check_open(exclusive=fields.get("exclusive", False))
@@ -134,44 +145,62 @@ class _NodeReader:
         return self._document.error(problem, *self._paths[name], *field)
 
     def add_tree(self, tree: object) -> None:
-        if not isinstance(tree, dict):
+        if not isinstance(tree, dict | list):
             raise self._document.error(f"'tree' must hold named nodes, got {_kind(tree)}", "tree")
         if not tree:
             raise self._document.error("'tree' holds no node; add nodes such as 'Nucleoplasm: {label: 0}'", "tree")
-        for name, value in tree.items():
-            self._add_node(("tree", name), value)
+        for path, value in _list_entries(self._document, ("tree",), tree):
+            self._add_node(path, value, ())
         if len(self._nodes) > _MAX_NODES:
             problem = f"{len(self._nodes):,} nodes, more than the {_MAX_NODES:,} that a taxonomy may have"
             raise self._document.error(problem, "tree")
 
-    def _add_node(self, path: Path, value: object) -> None:
-        """Add a node, and after it all that is below it."""
-        _check_name(self._document, path)
-        if path[-1] in NODE_FIELDS:
-            raise _reserved(self._document, path)
-        if not isinstance(value, dict | None):
-            raise _not_a_node(self._document, path, value)
-        fields = {key: item for key, item in (value or {}).items() if key in NODE_FIELDS}
-        children = {key: item for key, item in (value or {}).items() if key not in NODE_FIELDS}
+    def _add_node(self, path: Path, value: object, above: tuple[str, ...]) -> None:
+        """Add a node, and after it all that is below it.
+
+        Args:
+            path: to the node, or to the item of a list that is its name.
+            value: its fields and nodes, a list of nodes, or nothing.
+            above: the nodes above it in the file.
+        """
+        name = str(self._document.at(*path)) if isinstance(path[-1], int) else path[-1]
+        _check_name(self._document, path, name)
+        if name in NODE_FIELDS:
+            raise _reserved(self._document, path, name)
+        if isinstance(value, dict | list | None) and above and (meant := _field_meant(name, value)):
+            raise self._document.error(f"unknown field '{name}' in '{above[-1]}'; did you mean '{meant}'?", *path)
+        if not isinstance(value, dict | list | None):
+            raise _not_a_node(self._document, path, name, value, above)
+        fields = {key: item for key, item in value.items() if key in NODE_FIELDS} if isinstance(value, dict) else {}
         for key, item in fields.items():
             if isinstance(item, dict):
-                raise _reserved(self._document, (*path, key))
+                raise _reserved(self._document, (*path, key), key)
         for key in NODE_FIELDS:
             if key in fields:
                 _check_field(self._document, key, fields[key], *path)
+        if value == []:
+            raise self._document.error(f"'{name}' has an empty list below it; list nodes, or remove the '[]'", *path)
+        entries = () if value is None else tuple(_list_entries(self._document, path, value))
+        children = [(key, item) for key, item in entries if key[-1] not in fields]
+        open_ = fields.get("open", False)
+        default = None if children or open_ else name  # a leaf is called by its name
         node = Node(
-            name=path[-1],
-            parents=(*(path[-2:-1] if len(path) > 2 else ()), *fields.get("also_under", ())),
-            depth=len(path) - 1,
-            label=str(fields["label"]) if "label" in fields else None,  # `label: 7` is "7", and `label: 07` is "07"
+            name=name,
+            parents=(*above[-1:], *fields.get("also_under", ())),
+            depth=len(above) + 1,
+            label=str(fields["label"]) if "label" in fields else default,  # `label: 7` is "7", and `label: 07` is "07"
             go=fields.get("go"),
             description=fields.get("description") or "",
-            open=fields.get("open", False),
+            open=open_,
+            aliases=tuple(map(str, fields.get("aliases", ()))),
         )
         self._add_name(node, path)
-        for key, item in children.items():
-            self._add_node((*path, key), item)
-        self._check_leaf_or_group(node, bool(children))  # last, because a misspelt field looks like a node below
+        for key, item in children:
+            self._add_node(key, item, (*above, name))
+        if children and node.label is not None and not node.open:  # last: a misspelt field looks like a node below
+            problem = f"'{node.name}' has both a label and nodes below it; move the label to a leaf below it"
+            cure = "or add 'open: true' if the group itself is annotated"
+            raise self._error(f"{problem}, {cure}", node.name, "label")
 
     def _add_name(self, node: Node, path: Path) -> None:
         first = self._spelled.setdefault(node.name.casefold(), node.name)
@@ -180,17 +209,6 @@ class _NodeReader:
             problem = f"the name '{node.name}' is already on line {line}{spelled}"
             raise self._document.error(f"{problem}; rename one, or list its second parent in 'also_under'", *path)
         self._paths[node.name] = path
-
-    def _check_leaf_or_group(self, node: Node, has_children: bool) -> None:
-        if node.open:
-            return  # nodes may be below it by their `also_under`: `check_open` looks once these are known
-        if not has_children and node.label is None:
-            problem = f"'{node.name}' is an empty group: it has neither a label nor nodes below it"
-            raise self._error(f"{problem}; give it a label, put nodes below it, or remove it", node.name)
-        if has_children and node.label is not None:
-            problem = f"'{node.name}' has both a label and nodes below it; move the label to a leaf below it"
-            cure = "or add 'open: true' if the group itself is annotated"
-            raise self._error(f"{problem}, {cure}", node.name, "label")
 
     def check_labels(self) -> None:
         """Refuse a label that two nodes carry, or that is another node's name."""
@@ -207,6 +225,30 @@ class _NodeReader:
                 problem = f"the label {label} of '{name}' is also the name of another node"
                 line = self._document.line(*self._paths[other])
                 raise self._error(f"{problem} (line {line}); change one, for a table could mean either", name, "label")
+
+    def check_aliases(self) -> None:
+        """Refuse an alias that another node is called by, and labels and aliases that read as several labels."""
+        called = {name.casefold(): (name, "name") for name in self._nodes}
+        for name, node in self._nodes.items():
+            if node.label is not None:
+                called.setdefault(node.label.casefold(), (name, "label"))
+        for name, node in self._nodes.items():
+            for index, alias in enumerate(node.aliases):
+                other, what = called.setdefault(alias.casefold(), (name, "alias"))
+                if other != name:
+                    line = self._document.line(*self._paths[other], "aliases" if what == "alias" else "label")
+                    problem = f"the alias '{alias}' of '{name}' is also {_article(what)} of '{other}' (line {line})"
+                    cure = "remove it from one of them, for a table could mean either"
+                    raise self._error(f"{problem}; {cure}", name, "aliases", index)
+        for name, node in self._nodes.items():
+            words: list[tuple[str, str | None, Path]] = []
+            words += [("label", node.label, ("label",))] if node.label != name else []
+            words += [("alias", alias, ("aliases", index)) for index, alias in enumerate(node.aliases)]
+            for what, word, field in words:
+                parts = (word or "").split()
+                if len(parts) > 1 and all(part.casefold() in called for part in parts):
+                    problem = f"the {what} '{word}' of '{name}' is also a list of the labels {' and '.join(parts)}"
+                    raise self._error(f"{problem}, with spaces between them; change it", name, *field)
 
     def check_second_parents(self) -> None:
         groups = {node.home for node in self._nodes.values()}
@@ -237,7 +279,7 @@ class _NodeReader:
             raise self._document.error(f"{problem}, got {_kind(virtual)}", "virtual")
         leaves = self._nodes.keys() - {node.home for node in self._nodes.values()}
         for name, below in virtual.items():
-            _check_name(self._document, ("virtual", name))
+            _check_name(self._document, ("virtual", name), name)
             if not isinstance(below, list) or not below:
                 raise self._document.error(f"'{name}' must list leaves, got {_kind(below)}", "virtual", name)
             if name.casefold() in self._spelled:
@@ -280,23 +322,55 @@ class _NodeReader:
         raise self._error(f"a cycle: {named}; take one of these out of 'also_under'", first, "also_under")
 
 
-def _not_a_node(document: YamlDocument, path: Path, value: object) -> UserError:
+def _list_entries(document: YamlDocument, path: Path, value: object) -> Iterator[tuple[Path, object]]:
+    """Yield what is below a node, each with its path: of a mapping its keys; of a list names, or mappings of nodes."""
+    if isinstance(value, dict):
+        yield from (((*path, key), item) for key, item in value.items())
+        return
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(item, dict):
+            yield from (((*path, index, key), below) for key, below in item.items())
+        elif isinstance(item, str | int) and not isinstance(item, bool):
+            yield (*path, index), None
+        else:
+            problem = f"a list of nodes holds names, got {_kind(item)}; quote it where it is a name"
+            raise document.error(problem, *path, index)
+
+
+def _field_meant(name: str, value: object) -> str:
+    """Return the field that a word with nothing or a list behind it was probably meant to be, or ""."""
+    if isinstance(value, dict):
+        return ""
+    near = difflib.get_close_matches(name.casefold(), NODE_FIELDS, n=1, cutoff=_LIKE_A_FIELD)
+    return _MISNAMED.get(name.casefold(), near[0] if near else "")
+
+
+def _not_a_node(document: YamlDocument, path: Path, name: str, value: object, above: tuple[str, ...]) -> UserError:
     """Return the error for what is neither a node nor a known field."""
-    name = path[-1]
-    if len(path) == 2:  # right below 'tree', where no field can be
-        how = "a leaf is written such as 'Nucleoplasm: {label: 0}'"
-        return document.error(f"the node '{name}' must hold fields or nodes, got {_kind(value)}; {how}", *path)
-    how = f"; the fields are {', '.join(NODE_FIELDS)}, and a leaf is written '{name}: {{label: …}}'"
-    return document.error(f"unknown field '{name}' in '{path[-2]}'{did_you_mean(name, NODE_FIELDS) or how}", *path)
+    lost = _LOST_COLON.fullmatch(f"{name}: {value}")
+    if lost:
+        written = f"{lost[1].strip()}: {{{lost[2].strip()}}}"
+        return document.error(f"'{name}: {value}' lacks a colon behind the name; write '{written}'", *path)
+    leaf = f"a leaf is written '{name}: {{label: {value}}}'"
+    if not above:  # right below 'tree', where no field can be
+        return document.error(f"the node '{name}' must hold fields or nodes, got {_kind(value)}; {leaf}", *path)
+    near = _MISNAMED.get(name.casefold())
+    near = f"; did you mean '{near}'?" if near else did_you_mean(name, NODE_FIELDS)
+    how = near or f"; the fields are {', '.join(NODE_FIELDS)}, and {leaf}"
+    return document.error(f"unknown field '{name}' in '{above[-1]}'{how}", *path)
 
 
-def _reserved(document: YamlDocument, path: Path) -> UserError:
-    return document.error(f"'{path[-1]}' is a field's name and cannot name a node; rename the node", *path)
+def _reserved(document: YamlDocument, path: Path, name: str) -> UserError:
+    return document.error(f"'{name}' is a field's name and cannot name a node; rename the node", *path)
 
 
-def _check_name(document: YamlDocument, path: Path) -> None:
+def _article(what: str) -> str:
+    return "an alias" if what == "alias" else f"the {what}"
+
+
+def _check_name(document: YamlDocument, path: Path, name: str) -> None:
     """Refuse a node name that could not be a table's column or could not be read."""
-    name, problem = path[-1], ""
+    problem = ""
     signs = [word for sign, word in _NAME_SIGNS.items() if sign in name]
     if not name:
         problem = "is empty"
@@ -314,7 +388,7 @@ def _check_name(document: YamlDocument, path: Path) -> None:
         raise document.error(f"the node name {_quote(name)} {problem}; names become table columns, so rename it", *path)
 
 
-def _check_field(document: YamlDocument, key: str, value: object, *path: str) -> None:
+def _check_field(document: YamlDocument, key: str, value: object, *path: Key) -> None:
     """Refuse a field of a node, or of the file, that is not what it must be."""
     sound = {
         "label": isinstance(value, int | str) and not isinstance(value, bool),
@@ -322,16 +396,30 @@ def _check_field(document: YamlDocument, key: str, value: object, *path: str) ->
         "description": value is None or isinstance(value, str),
         "open": isinstance(value, bool),
         "also_under": isinstance(value, list) and all(isinstance(name, str) for name in value),
+        "aliases": isinstance(value, list) and all(isinstance(name, str | int) and name is not True for name in value),
     }
     if not sound[key]:
         meant, cure = NODE_FIELDS[key]
         raise document.error(f"'{key}' must be {meant}, got {_kind(value)}{cure}", *path, key)
-    label = str(value)
-    is_word = label.isprintable() and 0 < len(label) <= _MAX_NAME and not _LABEL_SIGNS.search(label)
-    if key == "label" and not is_word:
-        problem = f"the label {_quote(label)} must be a word without spaces, commas, '|', semicolons and quotes"
-        why = "which separate the labels of a table; node names are understood in tables too"
-        raise document.error(f"{problem}, {why}", *path, key)
+    for index, word in enumerate([str(value)] if key == "label" else value if isinstance(value, list) else ()):
+        if key in ("label", "aliases") and (problem := _word_problem(str(word))):
+            what = "label" if key == "label" else "alias"
+            raise document.error(f"the {what} {_quote(str(word))} {problem}", *path, key, index)
+
+
+def _word_problem(word: str) -> str:
+    """Say why a label or alias could not be found in a table, "" where it could."""
+    if not word:
+        return "is empty; write the word that tables use"
+    if word != word.strip():
+        return "begins or ends with a space; tables are read without these"
+    if len(word) > _MAX_NAME:
+        return f"has {len(word)} characters, more than {_MAX_NAME}"
+    if not word.isprintable():
+        return "contains a line end or another sign that is not printed; remove it"
+    if _SEPARATORS.search(word):
+        return "must be without commas, '|' and semicolons, which separate the labels of a table; replace them"
+    return ""
 
 
 def _quote(text: str) -> str:

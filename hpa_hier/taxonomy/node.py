@@ -19,6 +19,7 @@ class Node:
     go: str | None = None  # Gene Ontology id
     description: str = ""
     open: bool = False  # a group that may be annotated without any known leaf below it
+    aliases: tuple[str, ...] = ()  # further names in label tables
     virtual: bool = False  # a further parent of leaves that is asked about but never an answer, as `has_minority`
 
     @property

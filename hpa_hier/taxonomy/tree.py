@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +23,7 @@ from hpa_hier.taxonomy.load import ALL, read_depths, read_fields, read_nodes
 from hpa_hier.taxonomy.node import Node, build_graph
 
 PARTITION = "partition"  # as a level: the virtual nodes
+_BETWEEN_WORDS = re.compile(r"[\s_-]+|(?<=[^\W\d])\.(?=[^\W\d])")  # "a_b", "a-b", and R's "a.b"; not "1.5"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +77,7 @@ class Taxonomy:
         document = parse_yaml(text, source)
         fields = read_fields(document)
         nodes = read_nodes(document, fields)
-        depths = read_depths(document, fields["levels"], max(node.depth for node in nodes.values()))
+        depths = read_depths(document, fields, max(node.depth for node in nodes.values()))
         description, exclusive = fields.get("description") or "", fields.get("exclusive", False)
         return cls(str(fields["taxonomy"]), description, source, text, depths, nodes, exclusive)
 
@@ -194,12 +197,13 @@ class Taxonomy:
         """Return the nodes of a level: those at its depth along the file's indentation, and the leaves higher up.
 
         Args:
-            name: a level of the file; ``all`` for every node; ``partition`` for the virtual nodes, where there are any
-                and the file has no level of this name.
+            name: a level of the file, in any case; ``all`` for every node; ``partition`` for the virtual nodes, where
+                there are any and the file has no level of this name.
 
         Raises:
             UserError: the taxonomy has no such level; the message lists those it has.
         """
+        name = self.level_name(name)
         if name == ALL:
             return self.nodes
         if name == PARTITION and self.virtual and name not in self.depths:
@@ -214,13 +218,35 @@ class Taxonomy:
         return tuple(node.name for node in above if node.depth == depth or self.is_leaf(node.name))
 
     def group(self, name: str) -> tuple[str, ...]:
-        """Return the leaves below a group of any depth; a UserError lists the top groups where `name` is none."""
+        """Return the leaves below a group of any depth; a UserError lists the top groups where `name` is none.
+
+        The group may be called in any case, or by an alias; `group_name` says how the file calls it.
+        """
+        name = self.group_name(name)
         if name not in self.entries or self.is_leaf(name):
-            found = "is a leaf" if name in self.entries else "is no node of this taxonomy"
+            found = "is a leaf" if self.find_node(name) else "is no node of this taxonomy"
             near = did_you_mean(name, [node for node in self.nodes if not self.is_leaf(node)])
             top = f"its top groups are {', '.join(self.groups) or 'none'}"
             raise UserError(f"{self.source}: '{name}' {found}, and a group was asked for{near}; {top}")
         return self.leaves_below(name)
+
+    def level_name(self, name: str) -> str:
+        """Return a level as the file spells it, whatever its case; an unknown one as it is given.
+
+        >>> Taxonomy.load("hpa28").level_name("Coarse")
+        'coarse'
+        """
+        same = [level for level in (*self.depths, ALL, PARTITION) if level.casefold() == name.casefold()]
+        return same[0] if len(same) == 1 and name not in self.depths else name
+
+    def group_name(self, name: str) -> str:
+        """Return a group as the file calls it, whatever the case or alias; an unknown one as it is given.
+
+        >>> Taxonomy.load("hpa28").group_name("nucleus")
+        'Nucleus'
+        """
+        found = None if name in self.entries else self.find_node(name)
+        return name if found is None or self.is_leaf(found) else found
 
     def is_leaf(self, node: str) -> bool:
         """Say whether nothing is below a node."""
@@ -238,8 +264,31 @@ class Taxonomy:
         return label
 
     def find_node(self, label_or_name: str) -> str | None:
-        """Return the node of a label (exactly) or a name (in any case); None where there is none."""
-        return self._by_label.get(label_or_name) or self._by_name.get(label_or_name.casefold())
+        """Return the node of a label (exactly), a name or an alias (in any case); None where there is none.
+
+        Where that finds nothing, blanks, dashes, dots and underscores count as the same, if one node alone is meant.
+
+        >>> tree = Taxonomy.load("hpa28")
+        >>> tree.find_node("7"), tree.find_node("golgi"), tree.find_node("nuclear_membrane"), tree.find_node("07")
+        ('Golgi apparatus', 'Golgi apparatus', 'Nuclear membrane', None)
+        """
+        word = unicodedata.normalize("NFC", label_or_name)
+        return (
+            self._by_label.get(word)
+            or self._by_name.get(word.casefold())
+            or self._by_alias.get(word.casefold())
+            or self._by_sound.get(_loosen(word))
+        )
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """What label tables may call the nodes: names, labels and aliases."""
+        return tuple(dict.fromkeys(word for node in self.entries.values() if not node.virtual for word in _words(node)))
+
+    @cached_property
+    def label_separator(self) -> str:
+        """What is put between the labels of a cell: a space, or `|` where a label has spaces of its own."""
+        return "|" if any(" " in (node.label or "") for node in self.entries.values()) else " "
 
     def close(self, present: np.ndarray) -> np.ndarray:
         """Return (B, N) bool, columns as `nodes`, with every node on that is above one that is on in `present`."""
@@ -279,11 +328,36 @@ class Taxonomy:
 
     @cached_property
     def _by_label(self) -> Mapping[str, str]:
-        return {node.label: node.name for node in self.entries.values() if node.label is not None}
+        entries = self.entries.values()
+        return {unicodedata.normalize("NFC", node.label): node.name for node in entries if node.label is not None}
 
     @cached_property
     def _by_name(self) -> Mapping[str, str]:
-        return {name.casefold(): name for name in self.entries}
+        return {unicodedata.normalize("NFC", name).casefold(): name for name in self.entries}
+
+    @cached_property
+    def _by_alias(self) -> Mapping[str, str]:
+        entries = self.entries.values()
+        return {unicodedata.normalize("NFC", alias).casefold(): node.name for node in entries for alias in node.aliases}
+
+    @cached_property
+    def _by_sound(self) -> Mapping[str, str]:
+        """Each loosely written word that one node alone is called."""
+        meant: dict[str, set[str]] = {}
+        for node in self.entries.values():
+            for word in _words(node):
+                meant.setdefault(_loosen(word), set()).add(node.name)
+        return {word: next(iter(names)) for word, names in meant.items() if len(names) == 1}
 
     def _in_order(self, nodes: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(nodes, key=self.column.__getitem__))
+
+
+def _words(node: Node) -> tuple[str, ...]:
+    """Return what a node may be called in a label table."""
+    return (node.name, *(() if node.label is None else (node.label,)), *node.aliases)
+
+
+def _loosen(word: str) -> str:
+    """Return a word in small letters, with a space for what stands between its parts."""
+    return _BETWEEN_WORDS.sub(" ", unicodedata.normalize("NFC", word).casefold())

@@ -23,7 +23,11 @@ def stale_by_level(current: Taxonomy) -> dict[str, tuple[str, ...]]:
     return {level: stale_nodes(TRAINED, current, TRAINED.level(level)) for level in TRAINED.levels}
 
 
-MITOCHONDRIA = "    Mitochondria (organelle):\n      go: GO:0005739\n      Mitochondria: {label: 23, go: GO:0005739}\n"
+MITOCHONDRIA = """\
+    Mitochondria (organelle):
+      go: GO:0005739
+      Mitochondria: {label: 23, go: GO:0005739, aliases: [Mitochondrion]}
+"""
 SECRETORY = "    description: the endomembrane system\n"
 
 
@@ -48,7 +52,9 @@ def test_moving_a_leaf_makes_the_coarse_member_stale() -> None:
 
 
 def test_moving_a_leaf_within_its_group_leaves_the_coarse_member_alone() -> None:
-    line = "      Cytokinetic bridge: {label: 16, go: GO:0045171}\n"
+    line = (
+        "      Cytokinetic bridge: {label: 16, go: GO:0045171, aliases: [Cytokinetic bridges, Intercellular bridge]}\n"
+    )
     current = edited((line, ""), ("      Centrosome: {label", line + "      Centrosome: {label"))
     assert stale_by_level(current) == {
         "coarse": (),
@@ -58,7 +64,12 @@ def test_moving_a_leaf_within_its_group_leaves_the_coarse_member_alone() -> None
 
 
 def test_a_second_parent_makes_the_groups_above_it_stale() -> None:
-    current = edited(("{label: 22, go: GO:0030054}", "{label: 22, go: GO:0030054, also_under: [Cytoplasm]}"))
+    current = edited(
+        (
+            "{label: 22, go: GO:0030054, aliases: [Cell junction]}",
+            "{label: 22, go: GO:0030054, aliases: [Cell junction], also_under: [Cytoplasm]}",
+        )
+    )
     assert stale_by_level(current) == {"coarse": ("Cytoplasm",), "compartment": (), "leaf": ()}
 
 
@@ -80,7 +91,7 @@ def test_a_new_leaf_makes_the_groups_above_it_stale_and_is_missing_from_the_leav
 
 
 def test_a_removed_leaf_makes_its_column_stale() -> None:
-    current = edited(("      Endosomes: {label: 9, go: GO:0005768}\n", ""))
+    current = edited(("      Endosomes: {label: 9, go: GO:0005768, aliases: [Endosome]}\n", ""))
     assert stale_by_level(current) == {"coarse": ("Secretory",), "compartment": ("Vesicles",), "leaf": ("Endosomes",)}
 
 

@@ -173,7 +173,7 @@ def _filled(known: dict) -> dict:
 
 def test_check_names_stale_members_and_the_commands_that_train_just_those(run_folder: Path, tmp_path: Path) -> None:
     text = (ROOT / "hierarchy" / "hpa28.yaml").read_text(encoding="utf-8")
-    line = "      Lipid droplets: {label: 20, go: GO:0005811}\n"
+    line = "      Lipid droplets: {label: 20, go: GO:0005811, aliases: [Lipid droplet]}\n"
     assert line in text
     moved = text.replace(line, "").replace("      Cytosol: {label: 25", line + "      Cytosol: {label: 25")
     (tmp_path / "moved.yaml").write_text(moved, encoding="utf-8")

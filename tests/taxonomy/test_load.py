@@ -37,13 +37,24 @@ BREAKS = {
     "duplicate_label": (10, "    Cytosol: {label: 2}", "h.yaml:10: label 2 belongs to both 'Nucleoli' (line 8) and 'Cytosol'; give one of them another label"),
     "duplicate_label_as_text": (10, "    Cytosol: {label: '2'}", "h.yaml:10: label 2 belongs to both 'Nucleoli' (line 8) and 'Cytosol'"),
     "label_that_is_another_nodes_name": (10, "    Cytosol: {label: nucleoli}", "h.yaml:10: the label nucleoli of 'Cytosol' is also the name of another node (line 8); change one, for a table could mean either"),
-    "empty_group": (10, "    Cytosol:", "h.yaml:10: 'Cytosol' is an empty group: it has neither a label nor nodes below it; give it a label, put nodes below it, or remove it"),
-    "empty_group_with_fields": (10, "    Cytosol: {go: GO:0005829}", "h.yaml:10: 'Cytosol' is an empty group"),
-    "empty_group_at_the_top": (17, "  Negative: {}", "h.yaml:17: 'Negative' is an empty group"),
-    "unknown_field": (10, "    Cytosol: {label: 25, colour: green}", "h.yaml:10: unknown field 'colour' in 'Cytosol'; the fields are label, go, description, open, also_under"),
+    "empty_list": (10, "    Cytosol: []", "h.yaml:10: 'Cytosol' has an empty list below it; list nodes, or remove the '[]'"),
+    "list_of_what_is_no_name": (10, "    Cytosol: [true]", "h.yaml:10: a list of nodes holds names, got true; quote it where it is a name"),
+    "misspelt_field_with_a_list": (10, "    Cytosol: {alias: [Sap]}", "h.yaml:10: unknown field 'alias' in 'Cytosol'; did you mean 'aliases'?"),
+    "another_word_for_a_field": (10, "    Cytosol: {synonyms: [Sap]}", "h.yaml:10: unknown field 'synonyms' in 'Cytosol'; did you mean 'aliases'?"),
+    "misspelt_field_with_nothing": (10, "    Cytosol: {labels: }", "h.yaml:10: unknown field 'labels' in 'Cytosol'; did you mean 'label'?"),
+    "lost_colon": (10, "    Cytosol {label: 25}", "h.yaml:10: 'Cytosol {label: 25}' lacks a colon behind the name; write 'Cytosol: {label: 25}'"),
+    "lost_colon_at_the_top": (17, "  Negative {label: none}", "h.yaml:17: 'Negative {label: none}' lacks a colon behind the name; write 'Negative: {label: none}'"),
+    "number_for_a_node": (10, "    Cytosol: 25", "h.yaml:10: unknown field 'Cytosol' in 'Cytoplasm'; the fields are label, go, description, open, also_under, aliases, and a leaf is written 'Cytosol: {label: 25}'"),
+    "alias_that_is_a_name": (10, "    Cytosol: {label: 25, aliases: [nucleoli]}", "h.yaml:10: the alias 'nucleoli' of 'Cytosol' is also the name of 'Nucleoli' (line 8); remove it from one of them, for a table could mean either"),
+    "alias_that_is_a_label": (10, "    Cytosol: {label: 25, aliases: [19]}", "h.yaml:10: the alias '19' of 'Cytosol' is also the label of 'Centrosome' (line 11)"),
+    "alias_that_is_another_alias": (10, "    Cytosol: {label: 25, aliases: [Sap]}\n    Fluid: {aliases: [sap]}", "h.yaml:11: the alias 'sap' of 'Fluid' is also an alias of 'Cytosol' (line 10)"),
+    "aliases_that_are_no_list": (10, "    Cytosol: {label: 25, aliases: Sap}", "h.yaml:10: 'aliases' must be a list of further names such as [Golgi, Golgi complex], got 'Sap'"),
+    "alias_with_a_comma": (10, "    Cytosol: {label: 25, aliases: ['a, b']}", "h.yaml:10: the alias 'a, b' must be without commas, '|' and semicolons, which separate the labels of a table; replace them"),
+    "label_that_is_two_labels": (10, "    Cytosol: {label: 2 19}", "h.yaml:10: the label '2 19' of 'Cytosol' is also a list of the labels 2 and 19, with spaces between them; change it"),
+    "unknown_field": (10, "    Cytosol: {label: 25, colour: green}", "h.yaml:10: unknown field 'colour' in 'Cytosol'; the fields are label, go, description, open, also_under, aliases"),
     "misspelt_field": (10, "    Cytosol: {lable: 25}", "h.yaml:10: unknown field 'lable' in 'Cytosol'; did you mean 'label'?"),
-    "list_as_a_node": (10, "    Cytosol: [label]", "h.yaml:10: unknown field 'Cytosol' in 'Cytoplasm'; the fields are"),
-    "node_at_the_top_without_fields": (17, "  Negative: 18", "h.yaml:17: the node 'Negative' must hold fields or nodes, got 18; a leaf is written such as 'Nucleoplasm: {label: 0}'"),
+    "list_of_a_field": (10, "    Cytosol: [go]", "h.yaml:10: 'go' is a field's name and cannot name a node; rename the node"),
+    "node_at_the_top_without_fields": (17, "  Negative: 18", "h.yaml:17: the node 'Negative' must hold fields or nodes, got 18; a leaf is written 'Negative: {label: 18}'"),
     "unknown_field_of_the_file": (2, "descriptio: x", "h.yaml:2: unknown field 'descriptio'; did you mean 'description'?"),
     "node_outside_the_tree": (2, "Nucleoplasm: {label: 0}", "h.yaml:2: unknown field 'Nucleoplasm'; the fields are taxonomy, description, exclusive, levels, tree, virtual, and nodes belong below 'tree'"),
     "exclusive_that_is_a_word": (2, "exclusive: always", "h.yaml:2: 'exclusive' must be true (each sample has exactly one leaf) or false, got 'always'"),
@@ -58,11 +69,12 @@ BREAKS = {
     "levels_as_a_list": (3, "levels: [coarse, leaf]", "h.yaml:3: 'levels' must be such as {coarse: 1, leaf: leaves}, got the list"),
     "name_of_the_file_is_no_word": (1, "taxonomy: my tree", "h.yaml:1: 'taxonomy' must be a name of letters, digits, dots and dashes, got 'my tree'"),
     "name_of_the_file_is_missing": (1, "", "h.yaml:2: the field 'taxonomy' is missing; add a name such as 'taxonomy: hpa28'"),
-    "levels_are_missing": (3, "", "h.yaml:1: the field 'levels' is missing; add the levels of the tree such as 'levels: {coarse: 1, leaf: leaves}'"),
     "label_of_a_wrong_type": (10, "    Cytosol: {label: [1]}", "h.yaml:10: 'label' must be a whole number or a text, got the list [1]; quote a text"),
     "label_that_is_nothing": (10, "    Cytosol: {label: }", "h.yaml:10: 'label' must be a whole number or a text, got nothing; quote a text"),
     "label_that_is_a_truth_value": (10, "    Cytosol: {label: true}", "h.yaml:10: 'label' must be a whole number or a text, got true; quote a text"),
-    "label_with_a_space": (10, "    Cytosol: {label: a b}", "h.yaml:10: the label 'a b' must be a word without spaces, commas, '|', semicolons and quotes"),
+    "label_with_a_bar": (10, "    Cytosol: {label: a|b}", "h.yaml:10: the label 'a|b' must be without commas, '|' and semicolons, which separate the labels of a table"),
+    "empty_label": (10, "    Cytosol: {label: ''}", "h.yaml:10: the label '' is empty; write the word that tables use"),
+    "label_with_a_space_at_the_end": (10, "    Cytosol: {label: 'a '}", "h.yaml:10: the label 'a ' begins or ends with a space; tables are read without these"),
     "open_of_a_wrong_type": (14, "      open: maybe", "h.yaml:14: 'open' must be true or false, got 'maybe'") ,
     "go_that_is_none": (6, "    go: 5634", "h.yaml:6: 'go' must be such as GO:0005654, got 5634"),
     "description_of_a_wrong_type": (2, "description: [a]", "h.yaml:2: 'description' must be a text, got the list ['a']; quote it"),
@@ -105,17 +117,87 @@ def test_every_break_has_a_message_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "h.yaml:1: the file is empty; it needs 'taxonomy', 'levels' and 'tree'"),
+        ("", "h.yaml:1: the file is empty; it needs 'taxonomy' and 'tree'"),
         ("# only this\n", "h.yaml:1: the file is empty"),
-        ("- a\n- b\n", "h.yaml:1: a taxonomy file holds fields such as 'tree:', got the list ['a', 'b']"),
+        ("- a\n- b\n", "h.yaml:1: a taxonomy file holds fields such as 'tree:', got the list ['a', 'b']; put it below 'tree:', and add a name such as 'taxonomy: mine'"),
         ("taxonomy: a\nlevels: {leaf: leaves}\n", "h.yaml:1: the field 'tree' is missing; add the nodes below 'tree:'"),
-        ("taxonomy: a\nlevels: {leaf: leaves}\ntree: [a]\n", "h.yaml:3: 'tree' must hold named nodes, got the list ['a']"),
+        ("taxonomy: a\ntree: a\n", "h.yaml:2: 'tree' must hold named nodes, got 'a'"),
+        ("taxonomy: a\ntree: []\n", "h.yaml:2: 'tree' holds no node; add nodes such as"),
         ("taxonomy: a\nlevels: {leaf: leaves}\ntree:\n", "h.yaml:3: 'tree' must hold named nodes, got nothing"),
         ("taxonomy: a\nlevels: {leaf: leaves}\ntree: {}\n", "h.yaml:3: 'tree' holds no node; add nodes such as"),
     ],
 )  # fmt: skip
 def test_a_file_without_its_parts_is_refused(text: str, message: str) -> None:
     assert broken(text).startswith(message)
+
+
+FLAT = {
+    "a list": "tree: [Golgi, Vacuole]",
+    "a list of lines": "tree:\n  - Golgi\n  - Vacuole",
+    "names with nothing": "tree:\n  Golgi:\n  Vacuole:",
+    "empty braces": "tree: {Golgi: {}, Vacuole: {}}",
+}
+
+
+@pytest.mark.parametrize("tree", FLAT.values(), ids=FLAT)
+def test_a_leaf_is_called_by_its_name_and_a_flat_tree_has_the_level_of_leaves(tree: str) -> None:
+    taxonomy = Taxonomy.from_text(f"taxonomy: lab\n{tree}\n")
+    assert [(leaf, taxonomy.label(leaf)) for leaf in taxonomy.leaves] == [("Golgi", "Golgi"), ("Vacuole", "Vacuole")]
+    assert taxonomy.levels == ("leaf",)
+    assert taxonomy.level("leaf") == ("Golgi", "Vacuole")
+
+
+NESTED = {
+    "lists below groups": "tree:\n  Nucleus: [Nucleolus, Envelope]\n  Sap:",
+    "lists of mappings": "tree:\n  - Nucleus:\n    - Nucleolus\n    - Envelope\n  - Sap",
+    "mixed": "tree:\n  Nucleus:\n    - Nucleolus\n    - Envelope: {go: GO:0005635}\n  Sap: {}",
+}
+
+
+@pytest.mark.parametrize("tree", NESTED.values(), ids=NESTED)
+def test_lists_may_be_nested_and_levels_are_the_top_and_the_leaves(tree: str) -> None:
+    taxonomy = Taxonomy.from_text(f"taxonomy: lab\n{tree}\n")
+    assert taxonomy.nodes == ("Nucleus", "Nucleolus", "Envelope", "Sap")
+    assert taxonomy.depths == {"coarse": 1, "leaf": None}
+    assert taxonomy.level("coarse") == ("Nucleus", "Sap")
+    assert taxonomy.parents("Envelope") == ("Nucleus",)
+    halves = taxonomy.with_virtual({"has_rare": ["Sap"]})  # writes the tree again
+    assert halves.without_virtual.nodes == taxonomy.nodes
+
+
+def test_an_alias_changes_no_meaning_and_no_digest() -> None:
+    plain, called = (
+        Taxonomy.from_text(with_line(10, f"    Cytosol: {{label: 25{more}}}"))
+        for more in ("", ", aliases: [Sap, cell sap]")
+    )
+    assert called.find_node("CELL SAP") == called.find_node("cell_sap") == "Cytosol"
+    assert plain.find_node("Sap") is None
+    assert [plain.meaning(node) for node in plain.nodes] == [called.meaning(node) for node in called.nodes]
+    assert plain.content_digest == called.content_digest
+
+
+def test_levels_groups_and_nodes_are_found_in_any_case() -> None:
+    taxonomy = Taxonomy.from_text(with_line(14, "      open: true\n      aliases: [Bubbles]"))
+    assert taxonomy.level("Coarse") == taxonomy.level("coarse")
+    assert taxonomy.level("ALL") == taxonomy.nodes
+    assert taxonomy.group("nucleus") == ("Nucleoplasm", "Nucleoli")
+    assert taxonomy.group("bubbles") == taxonomy.group("Vesicles")
+    with pytest.raises(UserError, match="'nucleoli' is a leaf, and a group was asked for"):
+        taxonomy.group("nucleoli")
+    two = Taxonomy.from_text("taxonomy: a\nlevels: {Fine: 1, fine: leaves}\ntree: {A: [b]}\n")
+    assert (two.level("Fine"), two.level("fine")) == (("A",), ("b",))
+    with pytest.raises(UserError, match="no level is called 'FINE'"):
+        two.level("FINE")
+
+
+def test_a_loosely_written_word_is_found_where_one_node_alone_is_meant() -> None:
+    taxonomy = Taxonomy.from_text("taxonomy: a\ntree: [bud neck, 'bud-tip', 'bud tip', 1-2, '1.5', Größe]\n")
+    assert [taxonomy.find_node(word) for word in ("bud_neck", "Bud-Neck", "bud.neck", "BUD  NECK")] == ["bud neck"] * 4
+    assert taxonomy.find_node("bud_tip") is None
+    assert taxonomy.find_node("bud-tip") == "bud-tip"
+    assert taxonomy.find_node("1.2") is None
+    assert taxonomy.find_node("1 5") is None
+    assert taxonomy.find_node("Gro\u0308\u00dfe") == "Größe"  # as macOS writes it in file names
 
 
 def test_a_cycle_through_also_under_is_named_whole() -> None:
