@@ -23,9 +23,11 @@ _EPILOG = """examples:
   %(prog)s simulate --count 200 --size 128 --out artifacts/simulated"""
 _CHANNELS = "which channel is where: the order of planes (red,green,blue,-) or your names (red=tubulin,blue=dapi)"
 _MISSING = "channels that an image may lack, such as yellow; they are filled with zeros (default: the recipe's)"
-_INTENSITY = "convert to 8 bits by bit depth, or by each channel's 0.1 and 99.9 percentiles (default: the recipe's)"
-_PACK_PROBLEM = """unknown labels, duplicate ids, images without a row, rows without an image, missing channels: stop
-and list them, or skip those samples and list them in rejected.csv (default: stop)"""
+_INTENSITY = """convert to 8 bits by bit depth, or by each channel's 0.1 and 99.9 percentiles; auto: by depth, unless
+many images use little of their range, as 12 bits in 16-bit files do (default: the recipe's)"""
+_PACK_PROBLEM = """unknown labels, duplicate ids, images without a row, rows without an image, missing channels,
+channels that are one picture: stop and list them, or skip those samples and list them in rejected.csv (default:
+stop)"""
 _ALIKE = """keep images of a pack together that look the same: their fingerprints differ in at most this many bits,
 0 to 15; 11 is a good choice (default: the recipe's)"""
 _BOUND = """largest growth of a class, as in Nucleoplasm=0.15; may be given several times (default: the recipe's, for
@@ -79,7 +81,7 @@ def add_source_flags(parser: Parser) -> None:
     add("--size", type=whole_number(16, 2048), metavar="PX", help="side of the packed image (default: the recipe's)")
     add("--channels", metavar="TEXT", help=_CHANNELS)
     add("--may-be-missing", type=channels, metavar="CHANNELS", help=_MISSING)
-    add("--intensity", choices=("depth", "percentile"), help=_INTENSITY)
+    add("--intensity", choices=("auto", "depth", "percentile"), help=_INTENSITY)
     add_on_problem(parser, _PACK_PROBLEM)
     _add_workers(parser, "--threads", "images decoded at a time")
 

@@ -16,9 +16,10 @@ from hpa_hier.data.labels.scarcity import ImageCounts, describe_scarcity
 from hpa_hier.data.labels.table import targets
 from hpa_hier.data.pack.audit import Audit, audit
 from hpa_hier.data.pack.build import PackReport, build_pack
+from hpa_hier.data.pack.inspect import inspect
 from hpa_hier.data.pack.matching import PackRequest
 from hpa_hier.data.pack.pack import ImagePack, Pack
-from hpa_hier.data.pack.pack_file import REJECTED
+from hpa_hier.data.pack.pack_file import PACK, REJECTED
 from hpa_hier.data.pack.vector_pack import VectorRequest, build_vectors
 from hpa_hier.data.split import split as split_file
 from hpa_hier.data.split.near_duplicates import DISTANCE, refuse_foreign_pairs, write_pairs
@@ -39,7 +40,13 @@ def pack(options: argparse.Namespace) -> None:
         _print_pack(build_vectors(request), request.taxonomy, recipe)
         return
     try:
-        _print_pack(build_pack(request, options.threads), request.taxonomy, recipe)
+        found = None if (request.out / PACK).exists() else inspect(request, options.threads)
+        if found:
+            print("\n".join(found.describe()), file=sys.stderr)
+        report = build_pack(request, options.threads, found)
+        if found and found.looked_at < len(found.plan.samples):
+            print("\n".join(f"look again: {doubt}" for doubt in report.doubts), file=sys.stderr)
+        _print_pack(report, request.taxonomy, recipe)
     except KeyboardInterrupt:
         print(f"\ninterrupted; the same command goes on from the last finished shard in {options.out}", file=sys.stderr)
         raise
@@ -171,7 +178,7 @@ def simulate(options: argparse.Namespace) -> None:
     if options.form == "pack":
         if options.masks:
             raise UserError("--masks: a pack holds images only; write files (--as files), or leave --masks out")
-        intensity, kept = recipe.data.intensity, recipe.data.channels
+        intensity, kept = recipe.data.drawn_intensity, recipe.data.channels
         wrote = write_pack(
             out, settings, workers=options.workers, taxonomy=recipe.taxonomy, intensity=intensity, channels=kept
         )

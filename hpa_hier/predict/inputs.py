@@ -137,9 +137,9 @@ def read_files(scan: Scan, spec: InputSpec, allowed: Sequence[str], batch_size: 
             chunk = scan.sources[start : start + batch_size]
             waiting.append((chunk, [pool.submit(read, source) for source in chunk]))
             if len(waiting) > _BATCHES_AHEAD:
-                yield _collect(*waiting.popleft())
+                yield _collect(*waiting.popleft(), spec)
         while waiting:
-            yield _collect(*waiting.popleft())
+            yield _collect(*waiting.popleft(), spec)
 
 
 def read_array(
@@ -159,7 +159,7 @@ def read_array(
         UserError: another shape or type, channels that do not fit, or a channel lacks that may not.
     """
     from hpa_hier.data.images.channels import parse_hint
-    from hpa_hier.data.images.exposure import find_doubts, find_equal, measure_exposure
+    from hpa_hier.data.images.exposure import find_equal, look_at
     from hpa_hier.data.images.read import convert_plane
 
     order = parse_hint(channels).order if channels else spec.channels
@@ -176,6 +176,8 @@ def read_array(
         )
     missing = tuple(channel for channel in spec.channels if channel not in order)
     refused = [channel for channel in missing if channel not in allowed]
+    if len(missing) == len(spec.channels):
+        raise UserError(f"an array without any of {', '.join(spec.channels)}; channels= names what is along axis C")
     if refused:
         raise UserError(
             f"an array without {', '.join(refused)}; may_be_missing={refused!r} allows it, and zeros stand for it"
@@ -190,8 +192,7 @@ def read_array(
                 if channel in plane:
                     values[row, c] = convert_plane(image[plane[channel]], spec.size, spec.intensity)
             planes = {channel: image[number] for channel, number in plane.items()}
-            exposures = {channel: measure_exposure(one) for channel, one in planes.items()}
-            notes.append(find_doubts(exposures, find_equal(planes), spec.intensity))
+            notes.append(look_at(planes, find_equal(planes)).doubts(spec.intensity))
         yield Batch(tuple(ids[first : first + rows]), values, (missing,) * len(some), notes=tuple(notes))
 
 
@@ -255,7 +256,7 @@ def scan_images(images: Path | str | Sequence[Path | str], channels: str | None,
     return found._replace(sources=wanted, rejects=())
 
 
-def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]]) -> Batch:
+def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]], spec: InputSpec) -> Batch:
     from hpa_hier.data.images.reader import UnreadableImage
 
     ids, images, filled, rejected, notes = [], [], [], [], []
@@ -268,6 +269,6 @@ def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]]) 
         ids.append(source.id)
         images.append(one.image)
         filled.append(one.missing)
-        notes.append(one.doubts)
+        notes.append(one.look.doubts(spec.intensity))
     stacked = np.stack(images) if images else np.empty((0, 0, 0, 0), np.uint8)
     return Batch(tuple(ids), stacked, tuple(filled), tuple(rejected), tuple(notes))

@@ -57,7 +57,7 @@ def start_run(recipe: Recipe, named: bool = True) -> Run:
 def _simulate(recipe: Recipe, taxonomy: Taxonomy, run_file: Path, begun: RunFacts | None) -> Path:
     """Return the folder of a pack of simulated cells, which are simulated first where they are not there yet."""
     settings, data = recipe.simulate, recipe.data
-    made_by = {**settings.model_dump(mode="json"), "intensity": data.intensity, "channels": data.channels}
+    made_by = {**settings.model_dump(mode="json"), "intensity": data.drawn_intensity, "channels": data.channels}
     digest = text_digest(json.dumps(made_by, sort_keys=True))[:_DIGITS]
     name = f"simulated-{settings.count}x{settings.image_size}-seed{settings.seed}-{digest}"
     if begun and Path(begun.pack).name.startswith(name) and Path(begun.pack).is_dir():
@@ -75,7 +75,7 @@ def _simulate(recipe: Recipe, taxonomy: Taxonomy, run_file: Path, begun: RunFact
 
             what = f"{settings.count:,} demo fields of {settings.image_size}²"
             print(f"data.pack names no images: simulating {what} into {folder}", file=sys.stderr)
-            workers, tree, rule = os.cpu_count() or 1, recipe.taxonomy, data.intensity
+            workers, tree, rule = os.cpu_count() or 1, recipe.taxonomy, data.drawn_intensity
             write_pack(folder, settings, workers=workers, taxonomy=tree, intensity=rule, channels=data.channels)
     return folder
 

@@ -34,12 +34,19 @@ class DataSettings(Settings):
         "channels that are kept, in this order: microtubules, protein, nucleus, endoplasmic reticulum",
     )
     may_be_missing: tuple[Channel, ...] = setting((), "channels that an image may lack; they are filled with zeros")
-    intensity: Literal["depth", "percentile"] = setting(
-        "depth", "how intensities become 8 bits: by the file's bit depth, or by each channel's 0.1 and 99.9 percentiles"
+    intensity: Literal["auto", "depth", "percentile"] = setting(
+        "auto",
+        "how intensities become 8 bits: depth is by the file's bits, percentile by each channel's 0.1 and 99.9 "
+        "percentiles; auto looks at some images and takes depth, or percentile where many use little of their range",
     )
     below_annotation: Literal["unknown", "absent"] = setting(
         "unknown", "nodes below an annotated group of which none is annotated: unknown (masked in training), or absent"
     )
+
+    @property
+    def drawn_intensity(self) -> Literal["depth", "percentile"]:
+        """The rule for images that are drawn, which use their whole range."""
+        return "depth" if self.intensity == "auto" else self.intensity
 
     @field_validator("channels")
     @classmethod

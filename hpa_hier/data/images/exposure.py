@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -11,12 +12,17 @@ import numpy as np
 
 from hpa_hier.data.images.channels import PROTEIN
 
+RULES = ("depth", "percentile")  # by which intensities become 8 bits
 SATURATED = 0.1  # share of a channel's pixels at its largest value; at most 0.07 in 276 real channels
 ONE_PICTURE = 0.99  # correlation of channels that are one picture; at most 0.93 between stains of 79 real fields
 _QUANTILES = (0.001, 0.999)  # of a channel's pixels: what lies outside may be dead and hot pixels
 _LEAST_BITS = 2  # of the file's bits that nearly black images leave unused
 _LEAST_RANGE = 1 / 16  # of the file's range; a smaller one leaves 16 grey levels of 256
+_WELL_USED = 1 / 4  # of the file's range; real fields in 8 bits use 0.16 to 1
+_NAMED = 3  # images with the same doubt that are named
 _LEAST_LEVELS = 8  # grey levels of any photograph
+_EMPTY = "empty: all pixels of each channel are alike"
+_MASK = f"fewer than {_LEAST_LEVELS} grey levels, as a mask has"
 _SAMPLED = 128  # pixels a side that are compared
 _COMPARABLE = 64  # pixels; fewer can correlate by chance
 
@@ -99,42 +105,121 @@ def is_dark(exposures: Sequence[Exposure]) -> bool:
     return all(one.bits <= one.depth - _LEAST_BITS or one.range_used < _LEAST_RANGE for one in exposures)
 
 
-def find_doubts(exposures: Mapping[str, Exposure], equal: Sequence[Sequence[str]], rule: str) -> tuple[str, ...]:
-    """Return what is doubtful about an image, in a few words each that are the same for other images like it.
+class Look(NamedTuple):
+    """What an image looked like when it was read, in a form that can be kept for each of many."""
+
+    depth: int  # bits of its files
+    bits: int  # that its largest value needs
+    range_used: float  # share of the range of its files, by the channel that uses most
+    dark: bool  # nearly black by the rule "depth": all channels use little of their range
+    flaws: tuple[str, ...]  # what looks wrong with it whatever the rule, in a few words each
+
+    def doubts(self, rule: str) -> tuple[str, ...]:
+        """Return what is doubtful about an image that became 8 bits by a rule, "depth" or "percentile".
+
+        >>> Look(16, 12, 0.06, True, ("green is saturated",)).doubts("depth")
+        ('green is saturated', 'only 12 of 16 bits used, nearly black')
+        """
+        if not self.dark or rule != "depth":
+            return self.flaws
+        what = f"only {self.bits} of" if self.bits < self.depth else "less than a sixteenth of"
+        return (*self.flaws, f"{what} {self.depth} bits used, nearly black")
+
+
+def look_at(planes: Mapping[str, np.ndarray], equal: Sequence[Sequence[str]]) -> Look:
+    """Measure an image's channels and say what looks wrong.
+
+    Args:
+        planes: (H, W) uint8 or uint16, by channel; at least one.
+        equal: channels that are one picture, from `find_equal`.
+    """
+    exposures = {name: measure_exposure(plane) for name, plane in planes.items()}
+    each = exposures.values()
+    depth, bits, used = (max(getattr(one, name) for one in each) for name in ("depth", "bits", "range_used"))
+    dark = all(one.bits <= one.depth - _LEAST_BITS or one.range_used < _LEAST_RANGE for one in each)
+    flaws = find_flaws(exposures, equal)
+    return Look(depth, bits, used, dark and not {_EMPTY, _MASK} & {*flaws}, flaws)
+
+
+def choose_rule(looks: Sequence[Look]) -> tuple[str, str]:
+    """Choose the rule by which images become 8 bits: "depth", unless that would make many of them dark.
+
+    It is "percentile" where a quarter of the images or more use less than a quarter of their files' range, as 12 bits
+    in 16-bit files do.
+
+    Returns:
+        The rule, and the reason in words.
+
+    >>> choose_rule([Look(16, 12, 0.06, True, ())] * 5 + [Look(16, 16, 1.0, False, ())])
+    ('percentile', '5 of 6 images use 12 of 16 bits')
+    >>> choose_rule([Look(8, 8, 1.0, False, ())])
+    ('depth', 'images use the range of their files')
+    """
+    dim = [look for look in looks if look.range_used < _WELL_USED]
+    if not dim or len(dim) < _WELL_USED * len(looks):
+        return "depth", "images use the range of their files"
+    bits, depth = max(look.bits for look in dim), max(look.depth for look in dim)
+    least = min(look.bits for look in dim)
+    what = f"{bits if least == bits else f'{least} to {bits}'} of {depth} bits"
+    if bits > depth - _LEAST_BITS:
+        what = f"less than a quarter of their {depth} bits"
+    return "percentile", f"{len(dim):,} of {len(looks):,} images use {what}"
+
+
+def count_bits(looks: Iterable[Look]) -> dict[str, int]:
+    """Count images by the bits that they use, as in {"12 of 16": 5}; the most frequent first."""
+    return dict(Counter(f"{look.bits} of {look.depth}" for look in looks).most_common())
+
+
+def list_doubts(ids: Sequence[str], doubts: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return a line for each doubt, with how many images have it and the first of them.
+
+    >>> list_doubts(("a", "b"), (("green is saturated",), ()))
+    ('1 of 2 images: green is saturated (a)',)
+    """
+    those: dict[str, list[str]] = {}
+    for sample, own in zip(ids, doubts, strict=True):
+        for doubt in own:
+            those.setdefault(doubt, []).append(sample)
+    return tuple(f"{len(some):,} of {len(ids):,} images: {doubt} ({_name(some)})" for doubt, some in those.items())
+
+
+def _name(ids: Sequence[str]) -> str:
+    more = len(ids) - _NAMED
+    return ", ".join(ids[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def find_flaws(exposures: Mapping[str, Exposure], equal: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return what looks wrong with an image, in a few words each that are the same for other images like it.
 
     Args:
         exposures: of the channels that it has.
         equal: channels that are one picture.
-        rule: by which it becomes 8 bits, "depth" or "percentile".
 
-    >>> find_doubts({"green": Exposure(16, 100, 110, 3900, 4000, 0.0, 900)}, (), "depth")
-    ('only 12 of 16 bits used, nearly black',)
+    >>> find_flaws({"red": Exposure(8, 0, 0, 90, 99, 0.0, 90), "green": Exposure(8, 0, 0, 0, 0, 1.0, 1)}, ())
+    ('green is empty, and it is the protein',)
     """
-    return tuple(_doubts(exposures, equal, rule))
+    return tuple(_flaws(exposures, equal))
 
 
-def _doubts(exposures: Mapping[str, Exposure], equal: Sequence[Sequence[str]], rule: str) -> Iterator[str]:
+def _flaws(exposures: Mapping[str, Exposure], equal: Sequence[Sequence[str]]) -> Iterator[str]:
     constant = [name for name, one in exposures.items() if one.constant]
-    if exposures and len(constant) == len(exposures):
-        yield "empty: all pixels of each channel are alike"
+    if len(constant) == len(exposures):
+        yield _EMPTY
         return
-    for group in equal:
-        yield f"{join_names(group)} are one picture"
+    yield from map(describe_equal, equal)
     for name in constant:
         yield f"{name} is empty{', and it is the protein' if name == PROTEIN else ''}"
     if max(one.levels for one in exposures.values()) < _LEAST_LEVELS:
-        yield f"fewer than {_LEAST_LEVELS} grey levels, as a mask has"
-    elif rule == "depth" and is_dark(tuple(exposures.values())):
-        yield f"{describe_use(tuple(exposures.values()))}, nearly black"
+        yield _MASK
     for name, one in exposures.items():
         if one.clipped > SATURATED and one.levels >= _LEAST_LEVELS:
             yield f"{name} is saturated"
 
 
-def describe_use(exposures: Sequence[Exposure]) -> str:
-    """Describe how much of its file's range an image uses, as in "only 12 of 16 bits used"."""
-    bits, depth = max(one.bits for one in exposures), max(one.depth for one in exposures)
-    return f"only {bits} of {depth} bits used" if bits < depth else f"less than a sixteenth of {depth} bits used"
+def describe_equal(group: Sequence[str]) -> str:
+    """Describe channels that are one picture, as in "red, green and blue are one picture"."""
+    return f"{join_names(group)} are one picture"
 
 
 def join_names(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hpa_hier.data.images.exposure import Exposure, find_doubts, find_equal, measure_exposure
+from hpa_hier.data.images.exposure import Look, find_equal, look_at
 from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import READERS, split_suffix
@@ -24,9 +24,9 @@ class Reading(NamedTuple):
 
     image: np.ndarray  # (C, S, S) uint8
     missing: tuple[str, ...]  # channels that the sample has not; zeros in the image
-    exposures: dict[str, Exposure]  # of the channels that it has
+    shape: tuple[int, ...]  # (H, W) of the files
     equal: tuple[tuple[str, ...], ...]  # channels that are one picture
-    doubts: tuple[str, ...]  # what looks wrong with it, in a few words each
+    look: Look
     sections: int = 1  # along z, of which one image was made
     frames: int = 1  # along t, of which one was chosen
 
@@ -77,8 +77,10 @@ def read_image(
         shape = plane.shape
         image[c] = convert_plane(plane, size, intensity)
         planes[channel] = plane
-    exposures, equal = {name: measure_exposure(plane) for name, plane in planes.items()}, find_equal(planes)
-    return Reading(image, missing, exposures, equal, find_doubts(exposures, equal, intensity), *_depth(decoded))
+    if shape is None:
+        raise UnreadableImage(next(iter(source.planes.values())).file, f"none of {', '.join(channels)} is there")
+    equal = find_equal(planes)
+    return Reading(image, missing, shape, equal, look_at(planes, equal), *_depth(decoded))
 
 
 def _plane(plane: Plane, decoded: dict[Path, Stack], stacks: StackRules) -> np.ndarray:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 
+from hpa_hier.data.images.exposure import RULES, Look, count_bits, list_doubts
 from hpa_hier.data.images.scan import Reject
 from hpa_hier.data.pack.fill import STATE, fill_shards
-from hpa_hier.data.pack.matching import PackRequest, Plan, make_plan
+from hpa_hier.data.pack.inspect import AUTO, Found, look_into, stop_at_copies
+from hpa_hier.data.pack.matching import PackRequest, make_plan, request_digest
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.pack_file import CLAIM, PACK, REJECTED, PackFacts, claim_folder, finish_pack
 from hpa_hier.errors import UserError
@@ -31,52 +34,78 @@ class PackReport:
     reused_shards: int  # finished by an earlier run
     reused: bool  # the whole pack was finished already
     notes: tuple[str, ...] = ()  # what of the label table was taken for what
+    doubts: tuple[str, ...] = ()  # what looks wrong with how many images; a finished pack's are in its audit
 
 
-def build_pack(request: PackRequest, threads: int = 2) -> PackReport:
-    """Pack a folder of images once, `threads` at the same time; the same request resumes after an interruption.
+def build_pack(request: PackRequest, threads: int = 2, found: Found | None = None) -> PackReport:
+    """Pack a folder of images once; the same request resumes after an interruption.
+
+    Args:
+        request: what is to be packed.
+        threads: images decoded at the same time.
+        found: what `inspect` found for this request; None: it looks now.
 
     Raises:
-        UserError: labels and images do not match and the request says to stop, nothing can be packed, or the folder
-            belongs to another request or is being written by another process.
+        UserError: labels and images do not match, or an image has channels that are one picture, and the request says
+            to stop; nothing can be packed; or the folder belongs to another request or is being written by another
+            process.
     """
-    plan = make_plan(request)
+    plan = found.plan if found else make_plan(request)
+    if not (request.out / PACK).exists():
+        found = found or look_into(request, plan, threads)
+        stop_at_copies(request.images, found.copies, request.on_problem)
     with lock_folder(request.out):
         if (request.out / PACK).exists():
-            report = open_finished(request.out, plan.digest)
+            rules = RULES if request.intensity == AUTO else (request.intensity,)
+            report = open_finished(request.out, {request_digest(request, plan, rule) for rule in rules})
             _clear(request.out)
             return replace(report, notes=plan.notes)
         try:
-            return _pack(request, plan, threads)
+            return _pack(found or look_into(request, plan, threads), threads)
         except OSError as error:  # reading images reports its own
             problem = f"cannot be written to ({error.strerror or error})"
             raise UserError(f"{request.out}: {problem}; the same command resumes once it can") from None
 
 
-def _pack(request: PackRequest, plan: Plan, threads: int) -> PackReport:
-    _begin(request, plan)
+def _pack(found: Found, threads: int) -> PackReport:
+    request, plan = found.request, found.plan
+    digest = request_digest(request, plan, request.intensity)
+    _begin(request, digest)
     parts = fill_shards(request, plan, threads)
-    samples = [sample for part in parts for sample in part.samples]
-    rejects = (*plan.rejects, *(reject for part in parts for reject in part.rejects))
+    filled = [part.filled for part in parts]
+    stop_at_copies(request.images, [copy for one in filled for copy in one.copies], request.on_problem)
+    samples = [sample for one in filled for sample in one.samples]
+    looks = [look for one in filled for look in one.looks]
+    rejects = (*plan.rejects, *(reject for one in filled for reject in (*one.rejects, *one.copies)))
     if not samples:
-        first = next(f"{reject.file}: {reject.reason}" for part in parts for reject in part.rejects)
+        first = next(f"{reject.file or reject.id}: {reject.reason}" for reject in rejects[len(plan.rejects) :])
         raise UserError(f"{request.images}: none of {len(plan.samples)} samples could be packed; first: {first}")
     write_rejects(request.out, rejects)
     shards = [part.shard for part in parts if part.shard.rows]
-    finish_pack(request.out, _facts(request, plan), samples, shards, request.taxonomy)
+    facts = _facts(request, digest, found.reason, looks)
+    finish_pack(request.out, facts, samples, shards, request.taxonomy)
     _clear(request.out)
     reused = sum(part.reused for part in parts)
-    return PackReport(Pack.open(request.out), rejects, reused, reused=False, notes=plan.notes)
+    doubts = list_doubts([sample.id for sample in samples], [look.doubts(request.intensity) for look in looks])
+    return PackReport(Pack.open(request.out), rejects, reused, reused=False, notes=plan.notes, doubts=doubts)
 
 
-def _facts(request: PackRequest, plan: Plan) -> PackFacts:
+def _facts(request: PackRequest, digest: str, reason: str, looks: Sequence[Look]) -> PackFacts:
     file = request.images / SIMULATED
     simulated = file.is_file()
-    note = str(read_json(file).get("note", "")) if simulated else ""
     files = {"images": str(request.images), "labels": str(request.labels)}
-    sources = {**files, "labels_sha256": sha256(request.labels), "request": plan.digest}
-    C, S, rule = request.channels, request.size, request.intensity
-    return PackFacts(channels=C, size=S, intensity=rule, simulated=simulated, note=note, sources=sources)
+    low, high = np.quantile([look.range_used for look in looks], (0.01, 0.99)).round(4).tolist()
+    return PackFacts(
+        channels=request.channels,
+        size=request.size,
+        intensity=request.intensity,
+        simulated=simulated,
+        note=str(read_json(file).get("note", "")) if simulated else "",
+        sources={**files, "labels_sha256": sha256(request.labels), "request": digest},
+        reason=reason,
+        bits=count_bits(looks),
+        range_used=(low, high),
+    )
 
 
 @contextmanager
@@ -96,14 +125,14 @@ def lock_folder(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def open_finished(out: Path, digest: str) -> PackReport:
-    """Open the pack that an earlier run of the same request finished.
+def open_finished(out: Path, digests: Collection[str]) -> PackReport:
+    """Open the pack that an earlier run of the same request finished; the request's digest is one of several.
 
     Raises:
         UserError: it was made by another request.
     """
     pack = Pack.open(out)
-    if pack.facts.sources.get("request") != digest:
+    if pack.facts.sources.get("request") not in digests:
         cure = "name another folder, or remove this one"
         raise UserError(f"{out}: holds a pack of other samples, labels or settings; {cure}")
     table = read_table(out / REJECTED, _REJECT_COLUMNS)[_REJECT_COLUMNS]
@@ -118,13 +147,13 @@ def write_rejects(out: Path, rejects: Sequence[Reject]) -> None:
     write_table(out / REJECTED, pd.DataFrame(rejects, columns=_REJECT_COLUMNS))
 
 
-def _begin(request: PackRequest, plan: Plan) -> None:
+def _begin(request: PackRequest, digest: str) -> None:
     """Claim the folder for this request, and sweep what a killed run left half-written."""
     begun = request.out / CLAIM
-    if begun.exists() and read_json(begun).get("digest") != plan.digest:
+    if begun.exists() and read_json(begun).get("digest") != digest:
         cure = "name another folder, or remove this one"
         raise UserError(f"{request.out}: holds a half-finished pack of other images, labels or settings; {cure}")
-    claim_folder(request.out, {"digest": plan.digest, "images": str(request.images), "labels": str(request.labels)})
+    claim_folder(request.out, {"digest": digest, "images": str(request.images), "labels": str(request.labels)})
     for stray in request.out.glob(".*.tmp*"):
         stray.unlink(missing_ok=True)
 

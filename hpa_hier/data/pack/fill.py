@@ -13,25 +13,35 @@ from joblib import Parallel, delayed
 from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
-from hpa_hier.data.images.read import read_image
+from hpa_hier.data.images.exposure import Look
+from hpa_hier.data.images.read import Reading, read_image
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.scan import ImageSource, Reject
+from hpa_hier.data.pack.inspect import make_copy_reject
 from hpa_hier.data.pack.matching import PackRequest, Plan, Planned
 from hpa_hier.data.pack.samples import Sample, pixel_hash
 from hpa_hier.data.pack.shard import SHARD_STEM, Shard, rows_per_shard, shard_name, write_shard
 from hpa_hier.files.atomic import read_json, sha256, write_json
 
 STATE = f"{SHARD_STEM}.json"  # one beside each finished shard, until the pack is finished
-_Outcome = tuple[str, ...] | Reject  # the channels that were missing, or why the image cannot be used
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What became of the samples of a shard."""
+
+    samples: tuple[Sample, ...]
+    looks: tuple[Look, ...]  # of the samples
+    rejects: tuple[Reject, ...]  # cannot be read
+    copies: tuple[Reject, ...]  # have channels that are one picture
 
 
 @dataclass(frozen=True)
 class Part:
-    """A finished shard with its samples and rejects."""
+    """A finished shard with what became of its samples."""
 
     shard: Shard
-    samples: tuple[Sample, ...]
-    rejects: tuple[Reject, ...]
+    filled: Filled
     reused: bool = False  # finished by an earlier run
 
 
@@ -55,8 +65,8 @@ def fill_shards(request: PackRequest, plan: Plan, threads: int) -> list[Part]:
             if part is None:
                 places = zip(planned, buffer, strict=False)
                 outcomes = pool(delayed(_read)(request, sample.source, place) for sample, place in places)
-                samples, rejects = _collect(planned, outcomes, buffer, bar)
-                part = Part(write_shard(request.out, number, buffer[: len(samples)]), samples, rejects)
+                filled = _collect(planned, outcomes, buffer, bar)
+                part = Part(write_shard(request.out, number, buffer[: len(filled.samples)]), filled)
                 write_json(_state(request.out, number), _PARTS.dump_python(part, mode="json", exclude={"reused"}))
             else:
                 bar.update(len(planned))
@@ -64,32 +74,37 @@ def fill_shards(request: PackRequest, plan: Plan, threads: int) -> list[Part]:
     return parts
 
 
-def _read(request: PackRequest, source: ImageSource, place: np.ndarray) -> _Outcome:
-    """Read one sample into its place in the buffer."""
+def _read(request: PackRequest, source: ImageSource, place: np.ndarray) -> Reading | Reject:
+    """Read one sample into its place in the buffer; what is returned holds no image of its own."""
     try:
         reading = read_image(source, request.size, request.channels, request.intensity, request.may_be_missing)
     except UnreadableImage as error:
         return Reject(source.id, error.file.name, error.reason)
     place[...] = reading.image
-    return reading.missing
+    return reading._replace(image=place)
 
 
 def _collect(
-    planned: Sequence[Planned], outcomes: Iterable[_Outcome], buffer: np.ndarray, bar: tqdm[NoReturn]
-) -> tuple[tuple[Sample, ...], tuple[Reject, ...]]:
+    planned: Sequence[Planned], outcomes: Iterable[Reading | Reject], buffer: np.ndarray, bar: tqdm[NoReturn]
+) -> Filled:
     """Take the outcomes in order, closing the gaps that rejected images leave in the buffer."""
     samples: list[Sample] = []
+    looks: list[Look] = []
     rejects: list[Reject] = []
+    copies: list[Reject] = []
     for place, (one, outcome) in enumerate(zip(planned, outcomes, strict=True)):
         bar.update(1)
         if isinstance(outcome, Reject):
             rejects.append(outcome)
-            continue
-        kept = len(samples)
-        if kept != place:  # every place up to this one has been read, so none is overwritten too early
-            buffer[kept] = buffer[place]
-        samples.append(Sample(one.source.id, one.nodes, one.group, pixel_hash(buffer[kept]), outcome))
-    return tuple(samples), tuple(rejects)
+        elif outcome.equal:
+            copies.append(make_copy_reject(one.source.id, outcome))
+        else:
+            kept = len(samples)
+            if kept != place:  # every place up to this one has been read, so none is overwritten too early
+                buffer[kept] = buffer[place]
+            samples.append(Sample(one.source.id, one.nodes, one.group, pixel_hash(buffer[kept]), outcome.missing))
+            looks.append(outcome.look)
+    return Filled(tuple(samples), tuple(looks), tuple(rejects), tuple(copies))
 
 
 def _finished_part(folder: Path, number: int) -> Part | None:

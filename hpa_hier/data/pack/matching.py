@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +26,7 @@ class PackRequest:
     size: int  # pixels, side of the packed image
     channels: tuple[str, ...]  # kept, in this order along axis C
     may_be_missing: tuple[str, ...] = ()
-    intensity: str = "depth"
+    intensity: str = "auto"  # "depth" or "percentile", or "auto": one of the two, by a look at some images
     hint: str | None = None  # what --channels says
     on_problem: OnProblem = "stop"
     ignore_columns: tuple[str, ...] = ()  # of the label table, that are no labels
@@ -52,7 +51,6 @@ class Plan:
 
     samples: tuple[Planned, ...]
     rejects: tuple[Reject, ...]  # known before an image is opened
-    digest: str  # of everything that the packed pixels and labels follow from
     notes: tuple[str, ...]  # what of the label table was taken for what
 
 
@@ -80,7 +78,7 @@ def make_plan(request: PackRequest) -> Plan:
     if not samples:
         first = f"; first: {rejects[0].id} {rejects[0].reason}" if rejects else ""
         raise UserError(f"{request.images}: no image that can be packed has a row in {request.labels}{first}")
-    return Plan(samples, rejects, _digest(request, samples, rejects), table.notes)
+    return Plan(samples, rejects, table.notes)
 
 
 def _mismatches(request: PackRequest, table: LabelTable, found: Scan) -> tuple[tuple[Problem, ...], tuple[Reject, ...]]:
@@ -103,13 +101,16 @@ def _mismatches(request: PackRequest, table: LabelTable, found: Scan) -> tuple[t
     return problems, rejects
 
 
-def _digest(request: PackRequest, samples: Sequence[Planned], rejects: Sequence[Reject]) -> str:
-    """Hash what the pack follows from: settings, labels, and each file's name, length and time of change."""
-    lines = [f"{reject.id}\t{reject.file}\t{reject.reason}" for reject in rejects]
-    for sample in samples:
+def request_digest(request: PackRequest, plan: Plan, intensity: str) -> str:
+    """Hash what the pack follows from: settings, labels, and each file's name, length and time of change.
+
+    `intensity` is the rule in the end: "depth" or "percentile".
+    """
+    lines = [f"{reject.id}\t{reject.file}\t{reject.reason}" for reject in plan.rejects]
+    for sample in plan.samples:
         lines.append("\t".join((sample.source.id, *sample.nodes, sample.group)))
         for channel, plane in sample.source.planes.items():
             facts = plane.file.stat()
             lines.append(f"{channel}\t{plane.index}\t{plane.file.name}\t{facts.st_size}\t{facts.st_mtime_ns}")
-    settings = (*request.channels, "-", *request.may_be_missing, "-", str(request.size), request.intensity)
+    settings = (*request.channels, "-", *request.may_be_missing, "-", str(request.size), intensity)
     return text_digest(*settings, request.taxonomy.text, *lines)

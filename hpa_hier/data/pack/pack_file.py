@@ -38,6 +38,9 @@ class PackFacts(BaseModel):
     note: str
     sources: dict[str, str]  # where the images and labels came from, and the labels' SHA-256
     kind: Literal["images", "vectors"] = "images"
+    reason: str = ""  # of the intensity rule, where it was chosen by a look at the images
+    bits: dict[str, int] = {}  # images by the bits that they use of their files', as in "12 of 16"
+    range_used: tuple[float, float] | None = None  # share of the files' range: 1 % and 99 % quantiles of the images
 
 
 class PackFile(BaseModel):

@@ -53,7 +53,7 @@ def build_vectors(request: VectorRequest) -> PackReport:
             raise UserError(f"{path}: no such file")
     with lock_folder(request.out):
         if (request.out / PACK).exists():
-            return open_finished(request.out, request.digest)
+            return open_finished(request.out, {request.digest})
         table = read_vectors(request.vectors, request.ids)
         labels = read_labels(request.labels, request.taxonomy, "skip", request.ignore_columns)
         rejects = _mismatches(request, table, labels)

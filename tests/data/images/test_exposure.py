@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from image_folders import planes
 
-from hpa_hier.data.images.exposure import find_doubts, find_equal, is_dark, measure_exposure
+from hpa_hier.data.images.exposure import Look, choose_rule, find_equal, list_doubts, look_at, measure_exposure
 
 
 def doubts(rule: str = "depth", **made: np.ndarray) -> tuple[str, ...]:
-    return find_doubts({name: measure_exposure(plane) for name, plane in made.items()}, find_equal(made), rule)
+    return look_at(made, find_equal(made)).doubts(rule)
 
 
 def test_an_exposure_is_what_the_sorted_pixels_say():
@@ -42,7 +42,6 @@ def test_one_channel_that_uses_its_range_is_enough():
     made = planes(1, dtype=np.uint16)
     dim = {**made, "red": made["red"] >> 6, "yellow": made["yellow"] >> 6}
     assert doubts(**dim) == doubts(**planes(2)) == ()
-    assert not is_dark([measure_exposure(plane) for plane in dim.values()])
 
 
 def test_channels_of_one_picture_are_found_whatever_their_brightness():
@@ -73,3 +72,17 @@ def test_saturated_channels_and_masks_are_told():
     bright[:4] = 255
     assert doubts(**{**made, "green": bright}) == ("green is saturated",)
     assert doubts(red=made["red"] // 64, green=made["green"] // 64) == ("fewer than 8 grey levels, as a mask has",)
+
+
+def test_the_rule_is_percentile_where_a_quarter_of_the_images_are_dim():
+    bright, dim = Look(16, 16, 0.9, False, ()), Look(16, 12, 0.06, True, ())
+    assert choose_rule([bright] * 4 + [dim]) == ("depth", "images use the range of their files")
+    assert choose_rule([bright] * 3 + [dim]) == ("percentile", "1 of 4 images use 12 of 16 bits")
+    assert choose_rule([dim, dim._replace(bits=10)]) == ("percentile", "2 of 2 images use 10 to 12 of 16 bits")
+    hot = Look(16, 16, 0.15, False, ())  # a few hot pixels above a dim image, as one real field of the atlas
+    assert choose_rule([hot]) == ("percentile", "1 of 1 images use less than a quarter of their 16 bits")
+
+
+def test_doubts_are_counted_with_the_first_ids():
+    lines = list_doubts("abcdef", [("x",)] * 5 + [("y", "x")])
+    assert lines == ("6 of 6 images: x (a, b, c and 3 more)", "1 of 6 images: y (f)")
