@@ -242,9 +242,9 @@ def scan_images(images: Path | str | Sequence[Path | str], channels: str | None,
     Raises:
         UserError: there are no images, or not the one that is wanted.
     """
-    from hpa_hier.data.images.scan import scan, scan_files
+    from hpa_hier.data.images.scan import scan
 
-    found = scan(images, channels) if isinstance(images, (str, Path)) else scan_files(images, channels)
+    found = scan(images, channels)
     if only is None:
         return found
     wanted = tuple(source for source in found.sources if source.id == only)

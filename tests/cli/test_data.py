@@ -118,7 +118,10 @@ def test_bad_files_are_listed_on_standard_error(tmp_path, images, capsys):
             ["pack", "--images", "HERE", "--labels", "LABELS", "--out", "LABELS"],
             r"--out .*: cannot be written to \(File exists\)",
         ),
-        (["pack", "--images", "nowhere", "--labels", "LABELS", "--out", "o"], "nowhere: cannot be read as a folder"),
+        (
+            ["pack", "--images", "nowhere", "--labels", "LABELS", "--out", "o"],
+            "nowhere: no such file or folder; check the path",
+        ),
     ],
 )
 def test_each_wrong_flag_has_its_message(tmp_path, images, flags, message):

@@ -137,8 +137,8 @@ def test_each_answer_is_explained_and_rejected_ones_say_why(predictor: Predictor
         (np.zeros((2, 4, 8, 8), np.uint8), {"ids": ["a", "a"]}, "ids: 2, 1 of them different, for 2 images"),
         (pd.DataFrame({"f": [1.0]}), {}, "a data frame: the members take images, not vectors; use --images DIR"),
         ({"a": Path("a.csv")}, {}, "its ensemble was fitted on members of its own, not on score tables"),
-        ([], {}, "no image among 0 files"),
-        (["notes.txt"], {}, "no image among 1 files"),
+        ([], {}, "no image is given; name a folder, or files"),
+        (["notes.txt"], {}, "notes.txt: no such file or folder; check the path"),
     ],
 )
 def test_what_the_members_do_not_take_is_refused(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hpa_hier.data.images.formats.png_jpeg import PngJpegReader
 from hpa_hier.data.images.formats.tiff import TiffReader
 from hpa_hier.data.images.reader import Reader
@@ -16,6 +18,12 @@ READERS: dict[str, Reader] = {  # by suffix in lower case; the longest that fits
     ".ome.tif": _TIFF,
     ".ome.tiff": _TIFF,
 }
+FORMATS = "PNG, JPEG and TIFF"  # for people
+
+
+def is_image_folder(path: Path) -> bool:
+    """Tell whether a folder is one image."""
+    return False
 
 
 def split_suffix(name: str) -> tuple[str, str]:

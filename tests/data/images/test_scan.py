@@ -7,7 +7,8 @@ import pytest
 from image_folders import CHANNELS, planes, write, write_sample
 
 from hpa_hier.data.images.read import read_image
-from hpa_hier.data.images.scan import scan, scan_files
+from hpa_hier.data.images.scan import scan
+from hpa_hier.errors import UserError
 
 RGB = np.zeros((8, 8, 3), np.uint8)
 
@@ -90,4 +91,39 @@ def test_a_file_named_as_one_channel_in_the_folder_of_another_is_refused(tmp_pat
 
 def test_files_of_one_name_in_several_folders_are_told_apart_too(tmp_path):
     files = [write(tmp_path / plate / "a.png", RGB) for plate in ("p1", "p2")]
-    assert [source.id for source in scan_files(files).sources] == ["p1_a", "p2_a"]
+    assert [source.id for source in scan(files).sources] == ["p1_a", "p2_a"]
+
+
+@pytest.mark.parametrize("given", ["one", "pattern", "list", "folders"])
+def test_a_file_a_pattern_and_several_of_them_are_taken_like_a_folder(tmp_path, given):
+    for plate, name in (("p1", "a"), ("p1", "b"), ("p2", "a")):
+        write(tmp_path / plate / f"{name}.png", RGB)
+    (tmp_path / "p1" / "labels.csv").write_text("Id,Target\n")
+    images, expected = {
+        "one": (tmp_path / "p1" / "a.png", ["a"]),
+        "pattern": (tmp_path / "p*" / "*", ["b", "p1_a", "p2_a"]),
+        "list": ([str(tmp_path / "p1" / "a.png"), str(tmp_path / "p1" / "b.png")], ["a", "b"]),
+        "folders": ([tmp_path / "p1", tmp_path / "p2"], ["b", "p1_a", "p2_a"]),
+    }[given]
+    assert [source.id for source in scan(images).sources] == expected
+
+
+def test_a_file_of_one_channel_stands_for_its_sample(tmp_path):
+    for sample in ("a", "b"):
+        write_sample(tmp_path, sample)
+    (source,) = scan(tmp_path / "a_green.png").sources
+    assert (source.id, set(source.planes)) == ("a", set(CHANNELS))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ("absent.png", "absent.png: no such file or folder; check the path"),
+        ("x*.png", r"x\*.png: no file fits this pattern; check it with ls"),
+        ("notes.txt", "notes.txt: no image; PNG, JPEG and TIFF"),
+    ],
+)
+def test_what_is_no_image_is_an_error(tmp_path, images, message):
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(UserError, match=message):
+        scan(tmp_path / images)

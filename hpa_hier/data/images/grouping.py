@@ -1,0 +1,124 @@
+"""Grouping: which files are one sample, and what it is called."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hpa_hier.data.images.channels import CHANNELS, PROTEIN, ChannelHint, find_channel, split_name
+from hpa_hier.data.images.file_names import place_files
+from hpa_hier.data.images.readers import split_suffix
+from hpa_hier.data.images.walk import ImageFile
+
+
+@dataclass
+class FileGroup:
+    """The files of one sample, while they are being found."""
+
+    name: str
+    folders: tuple[str, ...]
+    files: dict[str | None, ImageFile] = field(default_factory=dict)  # by channel; None: the file of all channels
+    fault: tuple[ImageFile, str] | None = None  # the first
+    stems: list[str] = field(default_factory=list)  # of the files' names
+
+    def add(self, file: ImageFile, channel: str | None, fault: str | None) -> None:
+        """Add a file; what is wrong with it is wrong with the sample."""
+        self.stems.append(split_suffix(unicodedata.normalize("NFC", file.path.name))[0])
+        if fault is None and channel in self.files:
+            what = f"channel {channel}" if channel else "the sample"
+            fault = f"a second file for {what}, beside {self.files[channel].path.name}"
+        if fault is None:
+            self.files[channel] = file
+        elif self.fault is None:
+            self.fault = (file, fault)
+
+    def refuse(self, fault: str) -> None:
+        """Say what is wrong with the whole sample, unless something is already."""
+        if self.fault is None:
+            self.fault = (next(iter(self.files.values())), fault)
+
+
+def group_files(files: Sequence[ImageFile], hint: ChannelHint) -> tuple[list[FileGroup], tuple[str, ...]]:
+    """Put the files of one sample together: of one folder and name, or of one name in folders of a channel each."""
+    meaning = _find_channel_folders({file.folders for file in files}, hint)
+    stems = ["/".join((*file.folders, split_suffix(file.path.name)[0])) for file in files]
+    named = [(unicodedata.normalize("NFC", stem), file.path) for stem, file in zip(stems, files, strict=True)]
+    placement = place_files(named, hint)
+    samples: dict[tuple[tuple[str, ...], str], FileGroup] = {}
+    for file, (place, channel, fault) in zip(files, placement.places, strict=True):
+        *folders, name = place.split("/")
+        depth = max((d for d in range(len(folders)) if file.folders[: d + 1] in meaning), default=None)
+        if depth is not None:
+            rest, meant = meaning[file.folders[: depth + 1]]
+            folders[depth : depth + 1] = rest
+            if channel not in (None, meant):
+                fault = f"named channel {channel}, in the folder of channel {meant}"
+            channel = meant
+        key = (tuple(folders), name)
+        samples.setdefault(key, FileGroup(name, key[0])).add(file, channel, file.fault or fault)
+    return list(samples.values()), placement.notes
+
+
+def _find_channel_folders(
+    paths: Collection[tuple[str, ...]], hint: ChannelHint
+) -> dict[tuple[str, ...], tuple[tuple[str, ...], str]]:
+    """Return the folders of one channel each: their path → what is left of their name, and the channel.
+
+    A colour, or a name that `--channels` gives, is a channel wherever it is. The name of a stain or a place is one only
+    where a folder beside it is the protein's channel: `Nucleus` beside `Golgi` is a class, beside `GFP` a channel.
+    """
+    folders = {path[:depth] for path in paths for depth in range(1, len(path) + 1)}
+    meant: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {}
+    for path in folders:
+        head, channel = split_name(path[-1], hint)
+        rest: tuple[str, ...] = (head,) if channel else ()
+        channel = channel or find_channel(path[-1], hint)
+        if channel:
+            meant[path] = (rest, channel)
+    beside: dict[tuple[tuple[str, ...], tuple[str, ...]], set[str]] = {}  # parent and rest of the name → channels
+    for path, (rest, channel) in meant.items():
+        beside.setdefault((path[:-1], rest), set()).add(channel)
+    return {
+        path: (rest, channel)
+        for path, (rest, channel) in meant.items()
+        if rest or path[-1].lower() in (*CHANNELS, *hint.names) or PROTEIN in beside[path[:-1], rest]
+    }
+
+
+def find_group_ids(samples: Sequence[FileGroup]) -> list[str]:
+    """Return the samples' ids: the name where it is the only one, else the folders and the name."""
+    alike = Counter(sample.name for sample in samples)
+    ids = [s.name if alike[s.name] == 1 else "_".join((*s.folders, s.name)) for s in samples]
+    first: dict[str, FileGroup] = {}
+    for sample, sample_id in zip(samples, ids, strict=True):
+        other = first.setdefault(sample_id, sample)
+        if other is not sample:
+            for one, two in ((sample, other), (other, sample)):
+                where = "/".join((*two.folders, two.name))
+                one.refuse(f"the id {sample_id} would be that of {where} too; rename one")
+    return ids
+
+
+def find_siblings(files: Sequence[ImageFile], hint: ChannelHint) -> list[ImageFile]:
+    """Return the files of the other channels beside those of one channel: who names one of them means the sample."""
+    own = {file.path.absolute() for file in files}
+    wanted: dict[Path, set[str]] = {}  # folder → names of samples
+    for file in files:
+        name, channel = split_name(split_suffix(file.path.name)[0], hint)
+        if channel and file.fault is None:
+            wanted.setdefault(file.path.parent, set()).add(name)
+    folders = {file.path.parent: file.folders for file in files}
+    return [
+        ImageFile(path, folders[folder])
+        for folder, names in wanted.items()
+        for path in sorted(folder.iterdir())
+        if path.absolute() not in own
+        and path.is_file()
+        and not path.name.startswith(".")
+        and split_suffix(path.name)[1]
+        for name, channel in [split_name(split_suffix(path.name)[0], hint)]
+        if channel and name in names
+    ]

@@ -1,0 +1,104 @@
+"""Listings: CSV tables that say where the files of each sample are, as SubCell and CellProfiler take them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PureWindowsPath
+
+from hpa_hier.data.images.channels import CHANNELS, ChannelHint, find_channel, split_name
+from hpa_hier.data.images.grouping import FileGroup
+from hpa_hier.data.images.readers import split_suffix
+from hpa_hier.data.images.walk import ImageFile
+from hpa_hier.data.labels.ids import find_id
+from hpa_hier.errors import UserError
+from hpa_hier.files.csv_file import read_csv
+
+LISTINGS = (".csv", ".tsv")
+_LETTERS = {channel[0]: channel for channel in CHANNELS}  # SubCell's r_image, y_image, b_image, g_image
+_IDS = frozenset({"outputprefix", "prefix", "id", "imageid", "sample", "sampleid", "name", "imagename"})
+_WHOLE = frozenset({"image", "path", "file", "filename", "filepath", "imagepath", "imagefile"})
+_ABOUT = re.compile(r"\b(image|img|path|file|filename|filepath|channel|ch)\b")
+_EMPTY = frozenset({"", "nan", "na", "none", "null", "-"})
+
+
+def read_listing(path: Path, hint: ChannelHint) -> list[FileGroup]:
+    """Read a table of paths: a row a sample, a column a channel, or one column for files of all channels.
+
+    A column is a channel by its name, as in `r_image`, `green`, `path_DAPI` or a name that `--channels` gives. The id
+    is in `output_prefix`, `id`, `name` and the like, else the files' own. Paths are relative to the table's folder or
+    to the working directory. A row that begins with `#` is a comment, but for the header, which may begin so.
+
+    Raises:
+        UserError: the table cannot be read, or no column holds paths.
+    """
+    table = read_csv(path)
+    header = [_simplify(name) for name in table.header]
+    channels: dict[int, str | None] = {
+        j: channel for j, name in enumerate(header) if (channel := _find_channel(name, hint))
+    }
+    for channel in CHANNELS:
+        same = [table.header[j] for j, one in channels.items() if one == channel]
+        if len(same) > 1:
+            cure = f"say which with --channels, as in --channels {channel}={same[0]}"
+            raise UserError(f"{path}:1: the columns {', '.join(same)} are all channel {channel}; {cure}")
+    columns = {**channels} or {j: None for j, name in enumerate(header) if name.replace(" ", "") in _WHOLE}
+    if not columns:
+        names = ", ".join(map(repr, table.header[:8]))
+        cure = (
+            "name the columns of paths red, green, blue and yellow, or r_image and so on, or say --channels green=NAME"
+        )
+        raise UserError(f"{path}:1: no column of image files among {names}; {cure}")
+    named = next((j for j, name in enumerate(header) if name.replace(" ", "") in _IDS and j not in columns), None)
+    groups: dict[str, FileGroup] = {}
+    for row, line in zip(table.rows, table.lines, strict=True):
+        if row[0].startswith("#"):
+            continue
+        cells = {channel: row[j] for j, channel in columns.items() if row[j].lower() not in _EMPTY}
+        own = find_id(row[named]) if named is not None and row[named] else ""
+        group = _read_row(path, line, own, cells, hint)
+        if group.name in groups:
+            group, again = groups[group.name], group
+            group.fault = group.fault or (next(iter(again.files.values())), f"a second row for it in line {line}")
+        groups[group.name] = group
+    return list(groups.values())
+
+
+def _read_row(table: Path, line: int, sample_id: str, cells: dict[str | None, str], hint: ChannelHint) -> FileGroup:
+    """Return a row's files; a channel without a cell is one that the sample lacks."""
+    first = next(iter(cells.values()), "")
+    group = FileGroup(sample_id or split_name(find_id(first), hint)[0] or f"line {line}", ())
+    if not cells:
+        group.add(ImageFile(table), None, f"line {line} names no file")
+    for channel, cell in cells.items():
+        file, fault = _find_file(table, cell)
+        group.add(ImageFile(file), channel, f"{fault} (line {line})" if fault else None)
+    return group
+
+
+def _find_file(table: Path, cell: str) -> tuple[Path, str | None]:
+    """Return the file that a cell names, and what is wrong with it."""
+    forms = [Path(cell), *([Path(*PureWindowsPath(cell).parts)] if "\\" in cell else [])]
+    for file in (place / form for place in (table.parent, Path()) for form in forms):
+        if file.exists():
+            return file, None if split_suffix(file.name)[1] else f"{cell} is no image by its name"
+    where = "" if forms[0].is_absolute() else f" in {table.parent.absolute()} or {Path.cwd()}"
+    return forms[0], f"no file {cell}{where}"
+
+
+def _simplify(name: str) -> str:
+    """Return a header in small letters, its words separated by spaces.
+
+    >>> _simplify("#r_image"), _simplify("Image_FileName_DAPI")
+    ('r image', 'image filename dapi')
+    """
+    return re.sub(r"[\W_]+", " ", name.lower()).strip()
+
+
+def _find_channel(name: str, hint: ChannelHint) -> str | None:
+    """Return the channel that a header means: the whole of it, or what is left without `image`, `path` and so on."""
+    if name in hint.names:
+        return hint.names[name]
+    rest = " ".join(_ABOUT.sub(" ", name).split())
+    if rest != name and rest in _LETTERS:
+        return _LETTERS[rest]
+    return find_channel(rest, hint) if rest else None
