@@ -10,6 +10,7 @@ from hpa_hier.ensemble.combiner import Combiner
 from hpa_hier.ensemble.decide.safe import SafeAnswers
 from hpa_hier.ensemble.decide.thresholds import Thresholds
 from hpa_hier.ensemble.decision import Decision
+from hpa_hier.ensemble.novelty.novelty import Novelty
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.taxonomy import Taxonomy
@@ -47,6 +48,7 @@ class Ensemble:
     combiner: Combiner  # from scores to probabilities
     decision: Decision  # from probabilities to labels
     about: dict[str, Any] = field(default_factory=dict)  # where it was fitted and how, as kept in its file
+    novelty: Novelty | None = None  # how far a sample is from what its members learned from; None: not known
 
     @property
     def aggregate(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -19,6 +20,7 @@ from hpa_hier.ensemble.decide.safe import REACHING, Candidate, SafeRule
 from hpa_hier.ensemble.decide.thresholds import Thresholds
 from hpa_hier.ensemble.decision import Decision
 from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember
+from hpa_hier.ensemble.novelty.novelty import Novelty
 from hpa_hier.ensemble.rules import AGGREGATES, CALIBRATIONS, RECONCILERS, choose
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import describe_invalid, read_json, sha256, text_digest, write_bytes, write_json, write_text
@@ -29,6 +31,7 @@ from hpa_hier.taxonomy import Taxonomy
 FORMAT: Final = 4
 FILE = "ensemble.json"
 FLAT_FILE = "flat.json"  # the compute-matched baseline, fitted the same way
+NOVELTY_FILE = "novelty.safetensors"  # distances of the samples that members learned from
 
 
 class _Strict(BaseModel):
@@ -57,6 +60,10 @@ class _Tensors(_Strict):
     sha256: str
 
 
+class _Novelty(_Tensors):
+    features: tuple[str, ...]
+
+
 class _Threshold(_Strict):
     value: float
     rule: str
@@ -81,21 +88,37 @@ class EnsembleFile(_Strict):
     reconcile: _Rule
     thresholds: dict[str, _Threshold]  # by node
     safe_candidate: Candidate = REACHING  # older files do not say
+    novelty: _Novelty | None = None  # older files have none
 
 
 def save(ensemble: Ensemble, folder: Path, file: str = FILE) -> Path:
     """Write an ensemble and its taxonomy, and return the JSON file's path; it comes last, so that the rest is whole."""
     write_text(folder / "taxonomy.yaml", ensemble.taxonomy.text)
-    tensors, network = ensemble.combiner.aggregate.tensors, folder / f"{ensemble.aggregate}.safetensors"
-    if tensors:
-        write_bytes(network, save_tensors(dict(tensors)))
-    kept = _Tensors(file=network.name, sha256=sha256(network)) if tensors else None
-    write_json(folder / file, _to_file(ensemble, kept).model_dump(mode="json"))
+    network = folder / f"{ensemble.aggregate}.safetensors"
+    tensors = _write_tensors(network, ensemble.combiner.aggregate.tensors)
+    novelty = write_novelty(ensemble.novelty, folder)
+    write_json(folder / file, _to_file(ensemble, tensors, novelty).model_dump(mode="json"))
     if file == FILE:
+        named = {kept.file for kept in (tensors, novelty) if kept}
         for other in folder.glob("*.safetensors"):
-            if kept is None or other != network:
+            if other.name not in named:
                 other.unlink()
     return folder / file
+
+
+def write_novelty(novelty: Novelty | None, folder: Path) -> _Novelty | None:
+    """Write an ensemble's distances beside its JSON file, and return what that file holds of them."""
+    if novelty is None:
+        return None
+    kept = _write_tensors(folder / NOVELTY_FILE, novelty.to_tensors())
+    return _Novelty(**kept.model_dump(), features=novelty.features) if kept else None
+
+
+def _write_tensors(path: Path, tensors: Tensors) -> _Tensors | None:
+    if not tensors:
+        return None
+    write_bytes(path, save_tensors({name: np.ascontiguousarray(array) for name, array in tensors.items()}))
+    return _Tensors(file=path.name, sha256=sha256(path))
 
 
 def load(folder: Path, file: str = FILE, read_taxonomy: Callable[[Path], Taxonomy] = Taxonomy.load) -> Ensemble:
@@ -122,7 +145,11 @@ def load(folder: Path, file: str = FILE, read_taxonomy: Callable[[Path], Taxonom
         raise UserError(f"{path}: was fitted under another {folder / 'taxonomy.yaml'} than is there now; {again}")
     try:
         kept = EnsembleFile.model_validate(content if content["format"] == FORMAT else _translate(content))
-        return _from_file(kept, taxonomy, _read_tensors(kept, folder, again))
+        novelty = None
+        if kept.novelty:
+            novelty = Novelty.from_tensors(kept.novelty.features, _read_tensors(kept.novelty, folder, again))
+        ensemble = _from_file(kept, taxonomy, _read_tensors(kept.tensors, folder, again))
+        return replace(ensemble, novelty=novelty)
     except ValidationError as error:
         raise UserError(f"{path}: {describe_invalid(error)}; {again}") from None
     except KeyError as error:
@@ -133,7 +160,7 @@ def load(folder: Path, file: str = FILE, read_taxonomy: Callable[[Path], Taxonom
         raise UserError(f"{path}: {error}; {again}" if str(path) not in str(error) else str(error)) from None
 
 
-def _to_file(ensemble: Ensemble, tensors: _Tensors | None) -> EnsembleFile:
+def _to_file(ensemble: Ensemble, tensors: _Tensors | None, novelty: _Novelty | None) -> EnsembleFile:
     combiner, decision = ensemble.combiner, ensemble.decision
     safe = [None if math.isinf(value) else float(value) for value in decision.safe.thresholds]
     thresholds = decision.thresholds.to_json().items()
@@ -155,6 +182,7 @@ def _to_file(ensemble: Ensemble, tensors: _Tensors | None) -> EnsembleFile:
         reconcile=_Rule(rule=combiner.reconciler.name, **combiner.reconciler.to_json(ensemble.taxonomy)),
         thresholds={node: _Threshold(**row, safe=value) for (node, row), value in zip(thresholds, safe, strict=True)},
         safe_candidate=decision.safe.candidate,
+        novelty=novelty,
     )
 
 
@@ -185,11 +213,11 @@ def _from_file(kept: EnsembleFile, taxonomy: Taxonomy, tensors: Tensors) -> Ense
     return Ensemble(taxonomy, members, combiner, Decision(taxonomy, thresholds, safe), kept.about)
 
 
-def _read_tensors(kept: EnsembleFile, folder: Path, again: str) -> Tensors:
-    if kept.tensors is None:
+def _read_tensors(kept: _Tensors | None, folder: Path, again: str) -> Tensors:
+    if kept is None:
         return {}
-    path = folder / Path(kept.tensors.file).name
-    if not path.is_file() or sha256(path) != kept.tensors.sha256:
+    path = folder / Path(kept.file).name
+    if not path.is_file() or sha256(path) != kept.sha256:
         what = "does not match the checksum in" if path.is_file() else "missing, and needed by"
         raise UserError(f"{path}: {what} ensemble.json; {again}")
     tensors: Tensors = load_tensors(path.read_bytes())
@@ -226,5 +254,6 @@ def _translate(content: dict[str, Any]) -> dict[str, Any]:
         },
         "aggregate": rule | {"weights": weights} | offset,
         "tensors": content.get("rnn"),
+        "novelty": content.get("novelty"),
         "reconcile": {"rule": "lift"},
     }

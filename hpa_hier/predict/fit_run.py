@@ -10,6 +10,7 @@ import numpy as np
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.ensemble import Ensemble
+from hpa_hier.ensemble.novelty.novelty import Novelty
 from hpa_hier.ensemble.scores.fit_data import fit_data
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.ensemble.trivial import TrivialBaseline
@@ -17,6 +18,7 @@ from hpa_hier.files.atomic import sha256
 from hpa_hier.metrics.arrays import Bools
 from hpa_hier.predict.held_out import HeldOut, fitted_settings, read_held_out
 from hpa_hier.predict.inputs import InputSpec
+from hpa_hier.predict.unlike import fit_novelty
 from hpa_hier.runs.evaluation import EvaluationFacts, MemberCost, remove_evaluation, write_evaluation
 from hpa_hier.runs.run import SPLIT_FILE, Run
 
@@ -42,6 +44,7 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
     accepted = fit_accepted(given, flat_data, run.taxonomy, settings)
     ensemble = _describe_members(accepted.ensemble, flat if flat and accepted.uses_baseline else ours, run)
     ensemble = replace(ensemble, about=ensemble.about | {"acceptance": accepted.verdict.to_json()})
+    ensemble = replace(ensemble, novelty=_fit_novelty(run, ensemble, ours.scores[0].ids))
     baseline = _describe_members(accepted.flat, flat, run) if accepted.flat and flat else None
     if baseline:
         keep.save(baseline, folder, keep.FLAT_FILE)
@@ -51,6 +54,14 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
     if _kept_bytes(folder) != before:
         remove_evaluation(folder)
     return ensemble, baseline
+
+
+def _fit_novelty(run: Run, ensemble: Ensemble, held_out: tuple[str, ...]) -> Novelty | None:
+    """Fit distances on what the run's members learned from, or on held-out samples where that is not known."""
+    spec, there = InputSpec.from_ensemble(ensemble), (run.folder / SPLIT_FILE).is_file()
+    assert spec is not None
+    ids = (*run.split.part_ids("train"), *run.split.part_ids("calibration")) if there else held_out
+    return fit_novelty(run.pack, ids, spec, [run.groups[sample] for sample in ids])
 
 
 def _find_learned(run: Run, truth: Truth) -> Bools | None:

@@ -29,6 +29,7 @@ from hpa_hier.predict.inputs import (
     scan_images,
 )
 from hpa_hier.predict.tables import Rejected
+from hpa_hier.predict.unlike import find_unlike
 from hpa_hier.runs.members import MemberRecord
 from hpa_hier.runs.run import Run
 
@@ -260,8 +261,14 @@ class Predictor:
             notes=(origin.warning,) if origin.warning else (),
             unsafe=origin.why_unsafe(simulated),
             neighbours=partial(self._describe_neighbours, batch) if self._voters else None,
-            doubts=batch.notes,
+            doubts=self._find_doubts(batch),
         )
+
+    def _find_doubts(self, batch: Batch) -> tuple[tuple[str, ...], ...]:
+        """Return what looks wrong with each sample, and what is unlike those that members learned from."""
+        unlike = find_unlike(self.ensemble.novelty, batch, self.spec)
+        notes = batch.notes or ((),) * len(batch.ids)
+        return tuple((*own, *filter(None, [far])) for own, far in zip(notes, unlike, strict=True))
 
     def _answer_own(self, sample: str) -> Answers:
         """Answer for a sample of the run's pack: by its held-out scores where there are any."""

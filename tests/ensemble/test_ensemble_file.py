@@ -12,8 +12,9 @@ import pytest
 from ensemble_cases import draw_members, draw_truth, random_taxonomy
 
 from hpa_hier.ensemble.decide.safe import REACHING
-from hpa_hier.ensemble.ensemble_file import FILE, load, save
+from hpa_hier.ensemble.ensemble_file import FILE, NOVELTY_FILE, load, save
 from hpa_hier.ensemble.fit import fit
+from hpa_hier.ensemble.novelty.novelty import Novelty
 from hpa_hier.errors import UserError
 from hpa_hier.settings.recipe import EnsembleSettings
 
@@ -84,3 +85,29 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(
         load(tmp_path)
     assert "\n" not in str(caught.value)
     assert str(tmp_path / FILE) in str(caught.value)
+
+
+def test_distances_are_kept_beside_it_and_an_older_file_has_none(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    taxonomy = random_taxonomy(rng)
+    truth = draw_truth(rng, taxonomy, 40)
+    settings = EnsembleSettings(bootstrap=0, folds=0, aggregate="rnn", accept=0.5)
+    plain = fit(draw_members(rng, truth, taxonomy), truth, taxonomy, settings)
+    samples = rng.normal(size=(60, 4))
+    ensemble = replace(plain, novelty=Novelty.fit(samples, tuple("abcd")))
+    path = save(ensemble, tmp_path)
+    assert ensemble.novelty is not None
+    again = load(tmp_path).novelty
+    assert again is not None
+    assert again.features == tuple("abcd")
+    assert again.distances(samples).tobytes() == ensemble.novelty.distances(samples).tobytes()
+
+    (tmp_path / NOVELTY_FILE).write_bytes(b"other")
+    with pytest.raises(UserError, match=r"novelty\.safetensors: does not match the checksum in ensemble\.json; fit it"):
+        load(tmp_path)
+    content = json.loads(path.read_text())
+    del content["novelty"]
+    path.write_text(json.dumps(content))
+    assert load(tmp_path).novelty is None
+    save(plain, tmp_path)
+    assert sorted(file.name for file in tmp_path.glob("*.safetensors")) == ["rnn.safetensors"]

@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
         if getattr(options, name):
             raise UserError(f"--{name.replace('_', '-')} goes with --scores; add the tables, or leave it out")
     from hpa_hier.ensemble.accept import describe_acceptance
+    from hpa_hier.ensemble.novelty.words import describe_reach
     from hpa_hier.predict.fit_run import fit_run
 
     opened = open_run(options, fitted=False)
@@ -50,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"  {describe_acceptance(ensemble)}")
     if told := ensemble.decision.describe():
         print(f"  {told}")
+    print(f"  {describe_reach(ensemble.novelty)}")
     if flat is not None:
         print(f"  flat baseline, fitted alike: {', '.join(member.name for member in flat.members)}")
         if len(flat.members) != len(ensemble.members):
