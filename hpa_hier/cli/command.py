@@ -128,6 +128,12 @@ def add_on_problem(parser: argparse.ArgumentParser, text: str = "rows that canno
     parser.add_argument("--ignore-columns", type=column_names, default=(), metavar="COLUMNS", help=ignore)
 
 
+def add_follow_links(parser: argparse.ArgumentParser) -> None:
+    """Add --follow-links, of commands that look for images in folders."""
+    text = "enter linked folders of images, and take links that leave the folder (default: list them)"
+    parser.add_argument("--follow-links", action="store_true", help=text)
+
+
 def column_names(text: str) -> tuple[str, ...]:
     """Read a flag's list of a table's columns.
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from hpa_hier.cli.command import (
     Parser,
+    add_follow_links,
     add_on_problem,
     add_recipe_arguments,
     channels,
@@ -69,7 +70,7 @@ def _add_pack(parser: Parser) -> None:
 def add_source_flags(parser: Parser) -> None:
     """Add the flags of what is packed, and how; `run` takes them too."""
     add, source = parser.add_argument, parser.add_mutually_exclusive_group(required=True).add_argument
-    source("--images", type=path, metavar="DIR", help="folder of images")
+    source("--images", type=path, metavar="DIR", help="folder of images, or a CSV table of paths")
     source(
         "--vectors", type=path, metavar="FILE", help="feature vectors: a CSV table (id, numbers), or .npy with --ids"
     )
@@ -80,6 +81,7 @@ def add_source_flags(parser: Parser) -> None:
     add("--taxonomy", metavar="YAML", help="label tree (default: the recipe's)")
     add("--size", type=whole_number(16, 2048), metavar="PX", help="side of the packed image (default: the recipe's)")
     add("--channels", metavar="TEXT", help=_CHANNELS)
+    add_follow_links(parser)
     add("--may-be-missing", type=channels, metavar="CHANNELS", help=_MISSING)
     add("--intensity", choices=("auto", "depth", "percentile"), help=_INTENSITY)
     add_on_problem(parser, _PACK_PROBLEM)

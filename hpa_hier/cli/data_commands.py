@@ -78,6 +78,7 @@ def read_request(options: argparse.Namespace, recipe: Recipe, out: Path) -> Pack
         may_be_missing=missing,
         intensity=options.intensity or recipe.data.intensity,
         hint=options.channels,
+        follow_links=options.follow_links,
         out=out,
         **both,
     )

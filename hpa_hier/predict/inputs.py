@@ -231,25 +231,34 @@ def read_vectors(table: VectorTable, spec: InputSpec, rows: int) -> Iterator[Bat
         yield Batch(table.ids[first : first + rows], some, ((),) * len(some))
 
 
-def scan_images(images: Path | str | Sequence[Path | str], channels: str | None, only: str | None = None) -> Scan:
+def scan_images(
+    images: Path | str | Sequence[Path | str],
+    channels: str | None,
+    only: str | None = None,
+    follow_links: bool = False,
+) -> Scan:
     """Find the samples of a folder, or among files.
 
     Args:
-        images: a folder, or files.
+        images: a folder, files, a pattern, or a table of paths.
         channels: which channel is where, as the user says it; None: found from names.
-        only: id of the one sample that is wanted.
+        only: id of the one sample that is wanted, or the name or path of a file of it.
+        follow_links: enter linked folders, and take links that leave the folder.
 
     Raises:
         UserError: there are no images, or not the one that is wanted.
     """
     from hpa_hier.data.images.scan import scan
 
-    found = scan(images, channels)
+    found = scan(images, channels, follow_links)
     if only is None:
         return found
-    wanted = tuple(source for source in found.sources if source.id == only)
+    (sample_id,), unclear = found.names.find_ids([only], [], [[]])
+    wanted = tuple(source for source in found.sources if source.id == sample_id)
+    if unclear:
+        raise UserError(f"{only}: {unclear[0].rpartition(', or ')[0]}")
     if not wanted:
-        reason = next((f": {one.file}: {one.reason}" for one in found.rejects if one.id == only), "")
+        reason = next((f": {one.file}: {one.reason}" for one in found.rejects if one.id == sample_id), "")
         there = ", ".join(source.id for source in found.sources[:3]) or "none"
         where = images if isinstance(images, (str, Path)) else "the files"
         raise UserError(f"{where}: no readable image '{only}'{reason}; the first ids here: {there}")

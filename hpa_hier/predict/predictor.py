@@ -153,15 +153,17 @@ class Predictor:
         only: str | None = None,
         batch_size: int = 64,
         threads: int = 2,
+        follow_links: bool = False,
     ) -> Samples:
         """Find the images of a folder, or of a list of files, for `stream`; arguments as for `predict`.
 
-        `only` is the id of the one image that is wanted.
+        `only` is the id of the one image that is wanted, or its file; `follow_links` enters linked folders, and takes
+        links that leave the folder.
         """
         source = f"{len(images)} files" if isinstance(images, Sequence) and not isinstance(images, str) else str(images)
         spec = self.check_kind("images", source)
         allowed = spec.allowed(may_be_missing)
-        scan = scan_images(images, channels, only)
+        scan = scan_images(images, channels, only, follow_links)
         rejected = [Rejected(one.id, one.file, one.reason) for one in scan.rejects]
         batches = read_files(scan, spec, allowed, batch_size, threads)
         return Samples(source, len(scan.sources), batches, rejected, find_simulated(scan.sources))

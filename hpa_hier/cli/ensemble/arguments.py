@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, channels, path
+from hpa_hier.cli.command import Parser, add_follow_links, channels, path
 from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def add_image_arguments(one: Parser) -> None:
     add("--images", metavar="DIR", type=path, help="folder of images")
     add("--channels", metavar="TEXT", help="which channel is where, as red,green,blue,yellow, if names do not say")
     add("--may-be-missing", type=channels, metavar="CHANNELS", default=(), help=_MISSING)
+    add_follow_links(one)
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 
 
@@ -85,8 +86,9 @@ def open_run(options: argparse.Namespace, fitted: bool, simulated: bool = False)
 
 def open_images(options: argparse.Namespace, predictor: Predictor, only: str | None = None) -> Samples:
     """Open the images of --images; only the one of this id where it is given."""
-    speed = {"batch_size": options.batch_size, "threads": options.threads} if only is None else {}
-    return predictor.open_images(options.images, options.channels, options.may_be_missing, only=only, **speed)
+    rest = {"batch_size": options.batch_size, "threads": options.threads} if only is None else {}
+    rest |= {"only": only, "follow_links": options.follow_links}
+    return predictor.open_images(options.images, options.channels, options.may_be_missing, **rest)
 
 
 def list_tables(options: argparse.Namespace) -> dict[str, Path]:

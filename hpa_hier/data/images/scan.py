@@ -42,6 +42,9 @@ class Reject:
     file: str
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.file or self.id}: {self.reason}"
+
 
 class Scan(NamedTuple):
     """What a folder holds."""

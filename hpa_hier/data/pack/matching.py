@@ -30,6 +30,7 @@ class PackRequest:
     hint: str | None = None  # what --channels says
     on_problem: OnProblem = "stop"
     ignore_columns: tuple[str, ...] = ()  # of the label table, that are no labels
+    follow_links: bool = False  # enter linked folders, and take links that leave the folder
 
     def refused(self, source: ImageSource) -> tuple[str, ...]:
         """Return the channels that a sample lacks and may not lack."""
@@ -58,16 +59,20 @@ def make_plan(request: PackRequest) -> Plan:
     """Match images with rows.
 
     Raises:
-        UserError: there are problems and the request says to stop at them, or nothing is left to pack.
+        UserError: there are problems and the request says to stop at them, nothing is left to pack, or the pack's
+            folder is among the images.
     """
-    found = scan(request.images, request.hint)
+    _check_out(request)
+    found = scan(request.images, request.hint, request.follow_links)
     table = read_labels(request.labels, request.taxonomy, "skip", request.ignore_columns, found.names)
     sources = {source.id: source for source in found.sources}
     problems, mismatched = _mismatches(request, table, found)
     if request.on_problem == "stop":
         lacking = sorted({channel for source in found.sources for channel in request.refused(source)})
         allow = f"; --may-be-missing {','.join(lacking)} fills missing channels with zeros" if lacking else ""
-        stop_at_problems(f"{request.labels} and {request.images}", (*table.problems, *problems), CURE + allow)
+        unusable = Problem("image that cannot be used", tuple(map(str, found.rejects)))  # alone they do not stop it
+        listed = (unusable, *table.problems, *problems) if any(p.items for p in (*table.problems, *problems)) else ()
+        stop_at_problems(f"{request.labels} and {request.images}", listed, CURE + allow)
     samples = tuple(
         Planned(sources[sample_id], nodes, group)
         for sample_id, nodes, group in zip(table.ids, table.nodes, table.groups, strict=True)
@@ -79,6 +84,14 @@ def make_plan(request: PackRequest) -> Plan:
         first = f"; first: {rejects[0].id} {rejects[0].reason}" if rejects else ""
         raise UserError(f"{request.images}: no image that can be packed has a row in {request.labels}{first}")
     return Plan(samples, rejects, table.notes)
+
+
+def _check_out(request: PackRequest) -> None:
+    """Refuse to write a pack among the user's images, where the next scan would meet it."""
+    images, out = request.images.resolve(), request.out.resolve()
+    if images.is_dir() and out.is_relative_to(images):
+        where = "is the folder of images itself" if out == images else f"lies in the folder of images {request.images}"
+        raise UserError(f"--out {request.out}: {where}; name a folder outside of it")
 
 
 def _mismatches(request: PackRequest, table: LabelTable, found: Scan) -> tuple[tuple[Problem, ...], tuple[Reject, ...]]:

@@ -163,7 +163,7 @@ def test_bad_files_are_listed_with_reasons_and_the_rest_is_packed(tmp_path, smal
         "s4": "1 bits a channel; save it with 8 or 16",
         "s5": "a folder with an image's name",
         "s6": f"a link that leaves the folder, to {outside}; --follow-links reads it",
-        "s7": "float32 pixels; save it with 8 or 16 bits, unsigned",
+        "s7": "float32 pixels; save it with 8 or 16 bits, unsigned, as in Fiji: Image > Type > 16-bit",
     }
     for source in scan(folder).sources:  # the gaps they left are closed
         if source.id in report.pack.ids:
@@ -465,3 +465,30 @@ def test_wells_of_one_name_are_matched_with_rows_by_their_plate(tmp_path):
         UserError, match=r"row that fits several images \(1\): A01 is in plate1, plate2; write the path"
     ):
         build_pack(request(tmp_path, on_problem="stop", out=tmp_path / "other"))
+
+
+@pytest.mark.parametrize(("out", "where"), [("images", "is the folder of images itself"), ("images/p", "lies in the")])
+def test_a_pack_is_not_written_among_the_images(tmp_path, out, where):
+    write_folder(tmp_path / "images", 2)
+    before = sorted((tmp_path / "images").iterdir())
+    with pytest.raises(UserError, match=rf"--out .*: {where}.*; name a folder outside of it"):
+        build_pack(request(tmp_path, out=tmp_path / out))
+    assert sorted((tmp_path / "images").iterdir()) == before
+
+
+def test_linked_images_are_packed_where_that_is_asked_for(tmp_path):
+    write_folder(tmp_path / "store", 3)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "plate").symlink_to(tmp_path / "store")
+    with pytest.raises(UserError, match=r"plate: a link to the folder .*store; --follow-links reads it"):
+        build_pack(request(tmp_path))
+    assert build_pack(request(tmp_path, follow_links=True)).pack.ids == ("s0", "s1", "s2")
+
+
+def test_an_image_that_cannot_be_used_is_named_beside_the_row_that_lacks_it(tmp_path):
+    table = write_folder(tmp_path / "images", 1)
+    tifffile.imwrite(tmp_path / "images" / "t1_GREYISH.tif", np.zeros((8, 8), np.uint8))
+    table.write_text("Id,Target\ns0,0\nt1,1\n")
+    message = r"image that cannot be used \(1\): t1_GREYISH.tif: one plane.*\n  row without image \(1\): t1"
+    with pytest.raises(UserError, match=message):
+        build_pack(request(tmp_path))
