@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hpa_hier import __version__
-from hpa_hier.data.images.channels import CHANNELS
+from hpa_hier.data.images.channels import CHANNELS, check_may_be_missing
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
 
@@ -118,6 +118,16 @@ def channels(text: str) -> tuple[str, ...]:
     unknown = [name for name in names if name not in CHANNELS]
     if unknown:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no channel; the channels are {', '.join(CHANNELS)}")
+    return names
+
+
+def may_be_missing(text: str) -> tuple[str, ...]:
+    """Read a flag's list of channels that an image may lack; the protein is none of them."""
+    names = channels(text)
+    try:
+        check_may_be_missing(names)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return names
 
 

@@ -11,7 +11,7 @@ from hpa_hier.cli.command import (
     add_follow_links,
     add_on_problem,
     add_recipe_arguments,
-    channels,
+    may_be_missing,
     one_thread_a_process,
     path,
     whole_number,
@@ -82,7 +82,7 @@ def add_source_flags(parser: Parser) -> None:
     add("--size", type=whole_number(16, 2048), metavar="PX", help="side of the packed image (default: the recipe's)")
     add("--channels", metavar="TEXT", help=_CHANNELS)
     add_follow_links(parser)
-    add("--may-be-missing", type=channels, metavar="CHANNELS", help=_MISSING)
+    add("--may-be-missing", type=may_be_missing, metavar="CHANNELS", help=_MISSING)
     add("--intensity", choices=("auto", "depth", "percentile"), help=_INTENSITY)
     add_on_problem(parser, _PACK_PROBLEM)
     _add_workers(parser, "--threads", "images decoded at a time")

@@ -61,8 +61,11 @@ class InputSpec:
         """Return the channels that may be missing, with further ones.
 
         Raises:
-            UserError: one is no channel of the members.
+            UserError: one is no channel of the members, or the protein.
         """
+        from hpa_hier.data.images.channels import check_may_be_missing
+
+        check_may_be_missing(also)
         unknown = sorted(set(also) - set(self.channels))
         if unknown:
             raise UserError(
@@ -158,7 +161,7 @@ def read_array(
     Raises:
         UserError: another shape or type, channels that do not fit, or a channel lacks that may not.
     """
-    from hpa_hier.data.images.channels import parse_hint
+    from hpa_hier.data.images.channels import PROTEIN, parse_hint
     from hpa_hier.data.images.exposure import find_equal, look_at
     from hpa_hier.data.images.read import convert_plane
 
@@ -179,9 +182,9 @@ def read_array(
     if len(missing) == len(spec.channels):
         raise UserError(f"an array without any of {', '.join(spec.channels)}; channels= names what is along axis C")
     if refused:
-        raise UserError(
-            f"an array without {', '.join(refused)}; may_be_missing={refused!r} allows it, and zeros stand for it"
-        )
+        cure = f"may_be_missing={refused!r} allows it, and zeros stand for it"
+        cure = f"{PROTEIN} is the protein and is never zeros; name it in channels=" if PROTEIN in refused else cure
+        raise UserError(f"an array without {', '.join(refused)}; {cure}")
     plane = {channel: order.index(channel) for channel in spec.channels if channel in order}
     for first in range(0, len(images), rows):
         some = images[first : first + rows]

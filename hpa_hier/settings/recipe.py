@@ -48,6 +48,13 @@ class DataSettings(Settings):
         """The rule for images that are drawn, which use their whole range."""
         return "depth" if self.intensity == "auto" else self.intensity
 
+    @field_validator("may_be_missing")
+    @classmethod
+    def _check_may_be_missing(cls, value: tuple[Channel, ...]) -> tuple[Channel, ...]:
+        if "green" in value:
+            raise ValueError("green is the protein in question: an image without it cannot be answered for")
+        return value
+
     @field_validator("channels")
     @classmethod
     def _check_channels(cls, value: tuple[Channel, ...]) -> tuple[Channel, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, add_follow_links, channels, path
+from hpa_hier.cli.command import Parser, add_follow_links, may_be_missing, path
 from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add_image_arguments(one: Parser) -> None:
     add = one.add_argument
     add("--images", metavar="DIR", type=path, help="folder of images")
     add("--channels", metavar="TEXT", help="which channel is where, as red,green,blue,yellow, if names do not say")
-    add("--may-be-missing", type=channels, metavar="CHANNELS", default=(), help=_MISSING)
+    add("--may-be-missing", type=may_be_missing, metavar="CHANNELS", default=(), help=_MISSING)
     add_follow_links(one)
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 

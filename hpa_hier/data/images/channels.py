@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hpa_hier.errors import UserError
@@ -25,6 +25,36 @@ class ChannelHint:
 
     order: tuple[str | None, ...] = ()  # channel of each plane in a file of several; None: a plane to leave out
     names: Mapping[str, str] = field(default_factory=dict)  # name in lower case → channel
+
+
+def check_may_be_missing(channels: Sequence[str]) -> None:
+    """Refuse to do without the protein: an answer is about where it is.
+
+    Raises:
+        UserError: the protein's channel is among the channels that an image may lack.
+    """
+    if PROTEIN in channels:
+        raise UserError(
+            f"{PROTEIN} is the protein in question: an image without it cannot be answered for; leave it out"
+        )
+
+
+def cure_missing(channels: Sequence[str], names: Sequence[str] = ()) -> str:
+    """Say what to do about channels that an image lacks.
+
+    Args:
+        channels: that it lacks and may not lack.
+        names: that its files have and nobody knows.
+
+    >>> cure_missing(["red", "yellow"])
+    '--may-be-missing red,yellow fills missing channels with zeros'
+    """
+    if PROTEIN in channels:
+        name = names[0] if names else "GFP"
+        known = f"the files have {', '.join(names)}; " if names else ""
+        cure = f"name it, as in --channels {PROTEIN}={name}"
+        return f"{known}{PROTEIN} is the protein and is never filled with zeros; {cure}"
+    return f"--may-be-missing {','.join(channels)} fills missing channels with zeros"
 
 
 def parse_hint(text: str | None) -> ChannelHint:

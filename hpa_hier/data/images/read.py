@@ -9,6 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from hpa_hier.data.images.channels import cure_missing
 from hpa_hier.data.images.exposure import Look, find_equal, look_at
 from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.reader import UnreadableImage
@@ -61,8 +62,8 @@ def read_image(
     missing = source.missing_channels(channels)
     if refused := [channel for channel in missing if channel not in may_be_missing]:
         file = next(iter(source.planes.values())).file
-        cure = f"--may-be-missing {','.join(refused)} allows it"
-        raise UnreadableImage(file, f"channel {', '.join(refused)} of {source.id} is missing; {cure}")
+        lacking = f"channel {', '.join(refused)} of {source.id} is missing"
+        raise UnreadableImage(file, f"{lacking}; {cure_missing(refused)}")
     decoded: dict[Path, Stack] = {}
     image = np.zeros((len(channels), size, size), dtype=np.uint8)
     planes: dict[str, np.ndarray] = {}

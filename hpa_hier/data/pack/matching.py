@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpa_hier.data.images.channels import check_may_be_missing, cure_missing
 from hpa_hier.data.images.scan import ImageSource, Reject, Scan, scan
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.data.labels.table import LabelTable, read_labels
@@ -31,6 +32,9 @@ class PackRequest:
     on_problem: OnProblem = "stop"
     ignore_columns: tuple[str, ...] = ()  # of the label table, that are no labels
     follow_links: bool = False  # enter linked folders, and take links that leave the folder
+
+    def __post_init__(self) -> None:
+        check_may_be_missing(self.may_be_missing)
 
     def refused(self, source: ImageSource) -> tuple[str, ...]:
         """Return the channels that a sample lacks and may not lack."""
@@ -69,7 +73,7 @@ def make_plan(request: PackRequest) -> Plan:
     problems, mismatched = _mismatches(request, table, found)
     if request.on_problem == "stop":
         lacking = sorted({channel for source in found.sources for channel in request.refused(source)})
-        allow = f"; --may-be-missing {','.join(lacking)} fills missing channels with zeros" if lacking else ""
+        allow = f"; {cure_missing(lacking)}" if lacking else ""
         unusable = Problem("image that cannot be used", tuple(map(str, found.rejects)))  # alone they do not stop it
         listed = (unusable, *table.problems, *problems) if any(p.items for p in (*table.problems, *problems)) else ()
         stop_at_problems(f"{request.labels} and {request.images}", listed, CURE + allow)

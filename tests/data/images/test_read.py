@@ -208,7 +208,10 @@ def test_a_missing_channel_that_is_not_allowed_is_named(tmp_path):
     (tmp_path / "a_yellow.png").unlink()
     source = only(tmp_path)
     assert source.missing_channels(CHANNELS) == ("yellow",)
-    with pytest.raises(UnreadableImage, match="channel yellow of a is missing; --may-be-missing yellow allows it"):
+    with pytest.raises(
+        UnreadableImage,
+        match="channel yellow of a is missing; --may-be-missing yellow fills missing channels with zeros",
+    ):
         read_image(source, 16, CHANNELS, "depth")
 
 
@@ -250,7 +253,10 @@ def test_one_bad_file_leaves_the_rest_usable(tmp_path):
 def test_a_truncated_png_is_refused(tmp_path):
     file = write(tmp_path / "a_red.png", planes(0)["red"])
     file.write_bytes(file.read_bytes()[:500])
-    assert reason(tmp_path) == "channel green, blue of a is missing; --may-be-missing green,blue allows it"
+    assert reason(tmp_path) == (
+        "channel green, blue of a is missing; "
+        "green is the protein and is never filled with zeros; name it, as in --channels green=GFP"
+    )
     for channel in ("green", "blue"):
         write(tmp_path / f"a_{channel}.png", planes(0)[channel])
     assert reason(tmp_path) == "damaged or truncated: Truncated File Read"
