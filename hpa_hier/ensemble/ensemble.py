@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from hpa_hier.ensemble.combiner import Combiner
 from hpa_hier.ensemble.decide.safe import SafeAnswers
@@ -14,6 +16,8 @@ from hpa_hier.ensemble.novelty.novelty import Novelty
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.taxonomy import Taxonomy
+
+_BY_SAMPLE = ("raw", "probs", "present")  # arrays of a prediction whose rows are samples
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,23 @@ class Prediction:
     thresholds: Floats  # (N,)
     present: Bools  # (B, N) closed decisions
     safe: SafeAnswers  # each sample's safe answers
+
+    def take(self, ids: Sequence[str]) -> Prediction:
+        """Return the rows of these samples, in this order."""
+        row = {sample: i for i, sample in enumerate(self.ids)}
+        rows = [row[sample] for sample in ids]
+        safe = SafeAnswers(self.safe.column[rows], self.safe.confidence[rows])
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in _BY_SAMPLE}
+        return replace(self, ids=tuple(ids), safe=safe, **arrays)
+
+    @classmethod
+    def join(cls, parts: Sequence[Prediction]) -> Prediction:
+        """Put predictions of different samples together, in order, with the thresholds of the first."""
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in parts]) for name in _BY_SAMPLE}
+        safe = SafeAnswers(
+            np.concatenate([one.safe.column for one in parts]), np.concatenate([one.safe.confidence for one in parts])
+        )
+        return replace(parts[0], ids=tuple(sample for one in parts for sample in one.ids), safe=safe, **arrays)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -70,3 +70,9 @@ class TrivialBaseline:
             one = cls.fit(Targets(targets.present[fold != k], targets.known[fold != k]), taxonomy)
             probs[fold == k], present[fold == k] = one.probs, one.present
         return cls(taxonomy, probs, present)
+
+    def join(self, samples: int, other: Self) -> Self:
+        """Return one answer a sample: this one's for the first so many samples, then the other's own, (B, N)."""
+        first = (np.broadcast_to(one, (samples, one.shape[-1])) for one in (self.probs, self.present))
+        probs, present = (np.concatenate(pair) for pair in zip(first, (other.probs, other.present), strict=True))
+        return replace(self, probs=probs, present=present)

@@ -12,9 +12,8 @@ import numpy as np
 from hpa_hier.evaluate.measure import SystemMeasure
 from hpa_hier.evaluate.results import Estimate, NodeEstimates, Verdict
 from hpa_hier.metrics.compare import Difference, holm
+from hpa_hier.metrics.groups import FEWEST_UNITS
 from hpa_hier.metrics.influence import Measured, interval
-
-FEWEST_UNITS = 30  # no verdict from fewer: there intervals hold the true difference less often than they say
 
 
 @dataclass(frozen=True)

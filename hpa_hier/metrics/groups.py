@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+# no verdict from fewer independent samples: there intervals hold the true difference less often than they say
+FEWEST_UNITS = 30
+
 
 def number_units(groups: Sequence[str], *, by_name: bool = False) -> NDArray[np.int64]:
     """Number what belongs together: samples of one group share a number, a sample without a group has its own.

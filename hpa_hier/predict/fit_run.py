@@ -9,15 +9,17 @@ import numpy as np
 
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
-from hpa_hier.ensemble.ensemble import Ensemble
+from hpa_hier.ensemble.ensemble import Ensemble, Prediction
 from hpa_hier.ensemble.novelty.novelty import Novelty
-from hpa_hier.ensemble.scores.fit_data import fit_data
+from hpa_hier.ensemble.scores.fit_data import FitData, fit_data
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.ensemble.trivial import TrivialBaseline
 from hpa_hier.files.atomic import sha256
 from hpa_hier.metrics.arrays import Bools
+from hpa_hier.metrics.groups import FEWEST_UNITS, number_units
 from hpa_hier.predict.held_out import HeldOut, fitted_settings, read_held_out
 from hpa_hier.predict.inputs import InputSpec
+from hpa_hier.predict.out_of_fold import OutOfFoldAnswers, answer_out_of_fold
 from hpa_hier.predict.unlike import fit_novelty
 from hpa_hier.runs.evaluation import EvaluationFacts, MemberCost, remove_evaluation, write_evaluation
 from hpa_hier.runs.run import SPLIT_FILE, Run
@@ -32,15 +34,10 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
         The ensemble, and the flat baseline or None where the recipe names no flat members.
     """
     settings, folder = run.recipe.ensemble, run.ensemble_folder
-    ours = _read_calibration(run, run.roster.ensemble or _finished_members(run))
-    flat = _read_calibration(run, run.roster.baseline) if settings.baseline else None
+    ours, flat = _read_members(run)
     run.check_pack([*ours.records, *(flat.records if flat else ())])
-    truth = run.truth(run.taxonomy)
     before = _kept_bytes(folder)
-    units = tuple(run.groups[sample] for sample in truth.ids)
-    learned = _find_learned(run, truth)
-    flat_data = fit_data(flat.scores, truth, units=units, learned=learned) if flat else None
-    given = fit_data(ours.scores, truth, units=units, learned=learned)
+    given, flat_data = _fit_data(run, ours), _fit_data(run, flat) if flat else None
     accepted = fit_accepted(given, flat_data, run.taxonomy, settings)
     ensemble = _describe_members(accepted.ensemble, flat if flat and accepted.uses_baseline else ours, run)
     ensemble = replace(ensemble, about=ensemble.about | {"acceptance": accepted.verdict.to_json()})
@@ -64,6 +61,18 @@ def _fit_novelty(run: Run, ensemble: Ensemble, held_out: tuple[str, ...]) -> Nov
     return fit_novelty(run.pack, ids, spec, [run.groups[sample] for sample in ids])
 
 
+def _read_members(run: Run) -> tuple[HeldOut, HeldOut | None]:
+    """Read the calibration scores of the members, and of those of the flat baseline where the recipe names some."""
+    ours = _read_calibration(run, run.roster.ensemble or _finished_members(run))
+    return ours, _read_calibration(run, run.roster.baseline) if run.recipe.ensemble.baseline else None
+
+
+def _fit_data(run: Run, held_out: HeldOut) -> FitData:
+    truth = run.truth(run.taxonomy)
+    units = tuple(run.groups[sample] for sample in truth.ids)
+    return fit_data(held_out.scores, truth, units=units, learned=_find_learned(run, truth))
+
+
 def _find_learned(run: Run, truth: Truth) -> Bools | None:
     """Return which nodes have a positive among the images that the run's members learned from, (N,); None: unknown."""
     if not (run.folder / SPLIT_FILE).is_file():
@@ -73,7 +82,11 @@ def _find_learned(run: Run, truth: Truth) -> Bools | None:
 
 
 def evaluate_run(run: Run) -> Path:
-    """Answer for the test part with the fitted ensemble and its baselines; return the path of evaluation.npz."""
+    """Answer for the test part with the fitted ensemble and its baselines; return the path of evaluation.npz.
+
+    Where the test part is too small to tell anything, and members were trained with folds, all other samples are
+    answered for too: each by networks and an ensemble that were fitted on others.
+    """
     ensemble, flat = run.ensemble, run.baseline
     ours = _read_test(run, ensemble)
     theirs = _read_test(run, flat) if flat else None
@@ -93,7 +106,28 @@ def evaluate_run(run: Run) -> Path:
     truth = run.truth(ensemble.taxonomy)
     fitted_on = read_held_out(run, [ours.records[0].name], ensemble.taxonomy, "calibration", {}).scores[0].ids
     trivial = TrivialBaseline.fit(truth.take(fitted_on).targets, ensemble.taxonomy)
+    units = len(np.unique(number_units([run.groups[sample] for sample in prediction.ids])))
+    if run.split.fold_count and units < FEWEST_UNITS:
+        more = _answer_out_of_fold(run)
+        tested = len(prediction.ids)
+        trivial = trivial.join(tested, more.trivial)
+        prediction = Prediction.join([prediction, more.ensemble])
+        baseline = Prediction.join([baseline, more.baseline]) if baseline and more.baseline else None
+        facts = facts.model_copy(
+            update={
+                "part": "all",
+                "source": f"all {len(prediction.ids):,} {run.pack.kind} of split {run.split.digest}: its test part "
+                f"({tested:,}), and the others out of fold",
+            }
+        )
     return write_evaluation(run.ensemble_folder, truth, prediction, baseline, trivial, facts)
+
+
+def _answer_out_of_fold(run: Run) -> OutOfFoldAnswers:
+    ours, flat = _read_members(run)
+    data = [_fit_data(run, one) if one else None for one in (ours, flat)]
+    assert data[0] is not None
+    return answer_out_of_fold(data[0], data[1], run.taxonomy, run.recipe.ensemble)
 
 
 def _costs(held_out: HeldOut) -> dict[str, MemberCost]:

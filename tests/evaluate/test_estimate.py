@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpa_hier.evaluate.estimate import FEWEST_UNITS, judge
+from hpa_hier.evaluate.estimate import judge
 from hpa_hier.metrics.compare import Difference
+from hpa_hier.metrics.groups import FEWEST_UNITS
 from hpa_hier.metrics.influence import Sampling
 
 
