@@ -19,6 +19,7 @@ from hpa_hier.files.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from hpa_hier.data.labels.table import LabelTable
+    from hpa_hier.settings.recipe import Recipe
     from hpa_hier.taxonomy import Taxonomy
 
 EXIT_USER = 2  # a user's mistake
@@ -176,6 +177,43 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--config", metavar="FILE", help="recipe file (default: configs/default.yaml)")
     text = "change a setting of the recipe, as in --set training.epochs=5; may be given several times"
     group.add_argument("--set", metavar="KEY.PATH=VALUE", action="append", default=[], dest="sets", help=text)
+
+
+def change_text(key: str, text: str) -> str:
+    """Return a change of the recipe, its value a YAML string, so that a path such as 2024 is not read as a number.
+
+    >>> change_text("run", "2024"), change_text("taxonomy", "Anna's.yaml")
+    ("run='2024'", "taxonomy='Anna''s.yaml'")
+    """
+    quoted = text.replace("'", "''")
+    return f"{key}='{quoted}'"
+
+
+def name_run(text: str) -> list[str]:
+    """Return the changes of the recipe that --run makes: a name, or a folder anywhere.
+
+    >>> name_run("mine"), name_run("/data/runs/mine")
+    (["run='mine'"], ["run='mine'", "artifacts='/data/runs'"])
+    """
+    folder = Path(text)
+    if len(folder.parts) < 2:
+        return [change_text("run", text)]
+    return [change_text("run", folder.name), change_text("artifacts", str(folder.parent))]
+
+
+def load_run_recipe(config: str | None, sets: Sequence[str], changes: Mapping[str, str]) -> Recipe:
+    """Load the recipe of --config; where none is named, the one that the run keeps, else the default.
+
+    Args:
+        config: the file.
+        sets: changes of --set.
+        changes: those that other flags make, each with the flag as typed.
+    """
+    from hpa_hier.settings.recipe_file import load_recipe
+
+    recipe = load_recipe(config, sets, changes)
+    kept = Path(recipe.artifacts, recipe.run, "config.yaml")
+    return load_recipe(str(kept), sets, changes) if config is None and kept.is_file() else recipe
 
 
 def name_flags(error: UserError, flags: Mapping[str, str]) -> UserError:

@@ -17,18 +17,22 @@ if TYPE_CHECKING:
 
 def list_steps(recipe: Recipe, config: str, sets: Sequence[str]) -> tuple[Step, ...]:
     """List the commands from simulated cells to a report, in order, each with the recipe's file and changes to it."""
+    from hpa_hier.runs.roster import Roster
+    from hpa_hier.taxonomy import Taxonomy
+
     home = Path(recipe.artifacts) / recipe.run
     images, pack, split = home / "images", home / "pack", home / "split.csv"
     table, made = images / "labels.csv", pack / "pack.json"
     own: dict[str, Flag] = {"config": config, "set": tuple(sets)}
     packed: dict[str, Flag] = {"config": config, "set": (*sets, f"data.pack={pack}")}
-    fields, steps = recipe.simulate.count / 4000, (recipe.training.max_steps or 1500) * len(recipe.members) / 12000
+    networks = len(Roster.choose(recipe, Taxonomy.load(recipe.taxonomy)).trained)
+    fields, steps = recipe.simulate.count / 4000, (recipe.training.max_steps or 1500) * networks / 12000
     pack_line = command("data", "pack", images=images, labels=table, **own, out=pack)
     return (
         Step("simulate cells", command("data", "simulate", **own, out=images), table, 27 * fields),
         Step("pack images and labels", pack_line, made, 3 * fields),
         Step("split into parts", command("data", "split", pack=pack, **own, out=split), split, 2),
-        Step(f"train {len(recipe.members)} networks", command("train", "--all", **packed), None, 5 + 395 * steps),
+        Step(f"train {networks} networks", command("train", "--all", **packed), None, 5 + 395 * steps),
         Step("fit the ensemble", command("ensemble", "fit", **packed), None, 5),
         Step("evaluate on the test part", command("ensemble", "evaluate", **packed), None, 4),
         Step("write the report", command("report", **packed), None, 2),
@@ -38,6 +42,8 @@ def list_steps(recipe: Recipe, config: str, sets: Sequence[str]) -> tuple[Step, 
 def parser() -> Parser:
     """Build the command's parser."""
     whole = Parser("demo", "Run the whole way on simulated cells: simulate, pack, split, train, fit, evaluate, report.")
+    text = "without the networks that only the flat baseline needs, and without this baseline"
+    whole.add_argument("--no-baseline", action="store_true", help=text)
     add_recipe_arguments(whole)
     return whole
 
@@ -49,9 +55,10 @@ def main(arguments: Sequence[str]) -> int:
     from hpa_hier.settings.recipe_file import load_recipe
 
     config = options.config or "configs/demo.yaml"
-    recipe = load_recipe(config, options.sets)
+    sets = [*options.sets, *(["ensemble.use_baseline=false"] if options.no_baseline else [])]
+    recipe = load_recipe(config, sets)
     began = time.monotonic()
-    run_steps(list_steps(recipe, config, options.sets))
+    run_steps(list_steps(recipe, config, sets))
     from hpa_hier.evaluate.opening import describe_opening
     from hpa_hier.evaluate.results import read_results
 

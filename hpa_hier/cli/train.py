@@ -15,7 +15,9 @@ from hpa_hier.cli.command import (
     EXIT_USER,
     Parser,
     add_recipe_arguments,
-    name_flags,
+    change_text,
+    load_run_recipe,
+    name_run,
     one_thread_a_process,
     typed_program,
     whole_number,
@@ -25,14 +27,14 @@ from hpa_hier.errors import UserError
 if TYPE_CHECKING:
     from hpa_hier.members.nodes import Kind
     from hpa_hier.runs.run import Run
-    from hpa_hier.settings.recipe import Recipe
+    from hpa_hier.settings.recipe import MemberSettings, Recipe
 
 _DESCRIPTION = """Train a member: a network that answers for some nodes of the label tree.
 
   %(prog)s --level coarse
   %(prog)s --group Nucleus --device cuda:0
   %(prog)s --partition minority --seed 1
-  %(prog)s --all --config configs/demo.yaml
+  %(prog)s --all --data my_pack --run mine
 
 Where the recipe names no pack, demo images are simulated first. A finished member is kept, an unfinished
 one is resumed; --restart trains it again. Ctrl-C saves and stops."""
@@ -43,23 +45,15 @@ def main(arguments: Sequence[str]) -> int:
     flags = parser().parse_args(arguments)
     if flags.seed is not None and (flags.all or flags.member):
         raise UserError("--seed: a member of the recipe has its own; change it with --set members.NAME.seed=N")
-    if flags.jobs and not flags.all:
-        raise UserError("--jobs: goes with --all; leave it out for one member")
+    for name in ("jobs", "no_baseline"):
+        if getattr(flags, name) and not flags.all:
+            raise UserError(f"--{name.replace('_', '-')}: goes with --all; leave it out for one member")
     one_thread_a_process()
-    from hpa_hier.settings.recipe_file import load_recipe
-
-    own = {"data.pack": "data", "run": "run", "training.weights": "weights"}
-    given = [(key, flag, getattr(flags, flag)) for key, flag in own.items()]
-    typed = {_change(key, text): f"--{flag} {text!r}" for key, flag, text in given if text is not None}
-    folds = [f"split.folds={flags.folds}", f"training.folds={flags.folds}"] if flags.folds is not None else []
-    sets = [*folds, *flags.sets, *typed, *_initial_weights(flags)]
-    try:
-        recipe = load_recipe(flags.config, sets)
-        _check_initial_weights(recipe, flags.sets)
-    except UserError as error:
-        raise name_flags(error, typed) from None
+    changes = _list_changes(flags)
+    recipe = load_run_recipe(flags.config, flags.sets, changes)
+    _check_initial_weights(recipe, flags.sets)
     resume = f"{typed_program('train')} {shlex.join(word for word in arguments if word != '--restart')}"
-    return _train_all(flags, recipe, sets, resume) if flags.all else _train_one(flags, recipe, resume)
+    return _train_all(flags, recipe, resume) if flags.all else _train_one(flags, recipe, resume)
 
 
 def parser() -> Parser:
@@ -75,7 +69,8 @@ def parser() -> Parser:
     seeds, seed_help = whole_number(0, (1 << 32) - 1), "seed of a --level, --group or --partition (default: 0)"
     how.add_argument("--seed", type=seeds, metavar="N", help=seed_help)
     how.add_argument("--data", metavar="PACK", help="folder of a pack (default: the recipe's, or simulated cells)")
-    how.add_argument("--run", metavar="NAME", help="folder under artifacts/ (default: the recipe's)")
+    how.add_argument("--run", metavar="NAME|DIR", help="folder under artifacts/, or its path (default: the recipe's)")
+    how.add_argument("--taxonomy", metavar="YAML", help="label tree (default: the recipe's, else the pack's)")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     how.add_argument("--restart", action="store_true", help="discard what has been trained, and train again")
     count, jobs_help = whole_number(1), "with --all: members trained at a time (default: one per GPU or core)"
@@ -86,22 +81,30 @@ def parser() -> Parser:
     how.add_argument("--weights", metavar="FILE", help="safetensors file that initialises the backbone")
     init_help = "initialise from the bundled model, of simulated cells only, or from nothing (default: the recipe's)"
     how.add_argument("--init", choices=("pretrained", "none"), help=init_help)
+    no_baseline_help = "with --all: without the networks that only the flat baseline needs, which is then not fitted"
+    how.add_argument("--no-baseline", action="store_true", help=no_baseline_help)
     how.add_argument("--tensorboard", action="store_true", help="also write curves for TensorBoard")
     how.add_argument("--no-progress", action="store_true", help="print only the last line")
     add_recipe_arguments(whole)
     return whole
 
 
-def _change(key: str, text: str) -> str:
-    """Return a change of the recipe, its value a YAML string, so that a path such as 2024 is not read as a number."""
-    return f"{key}='{text.replace(chr(39), chr(39) * 2)}'"
-
-
-def _initial_weights(flags: argparse.Namespace) -> list[str]:
-    """Return the changes that --init and --weights make to the recipe's own way to initialise backbones."""
+def _list_changes(flags: argparse.Namespace) -> dict[str, str]:
+    """Return the changes of the recipe that flags make, each with the flag as it was typed."""
     if flags.init == "pretrained" and flags.weights:
         raise UserError("--init pretrained and --weights both initialise the backbone; give one of them")
-    return [f"training.init={'none' if flags.weights else flags.init}"] if flags.init or flags.weights else []
+    given = {"data.pack": "data", "taxonomy": "taxonomy", "training.weights": "weights", "training.init": "init"}
+    texts = [(key, flag, getattr(flags, flag)) for key, flag in given.items()]
+    changes = {change_text(key, text): f"--{flag} {text}" for key, flag, text in texts if text is not None}
+    if flags.run is not None:
+        changes |= dict.fromkeys(name_run(flags.run), f"--run {flags.run}")
+    if flags.folds is not None:
+        changes |= dict.fromkeys(
+            (f"split.folds={flags.folds}", f"training.folds={flags.folds}"), f"--folds {flags.folds}"
+        )
+    if flags.no_baseline:
+        changes["ensemble.use_baseline=false"] = "--no-baseline"
+    return changes
 
 
 def _check_initial_weights(recipe: Recipe, sets: Sequence[str]) -> None:
@@ -116,18 +119,23 @@ def _check_initial_weights(recipe: Recipe, sets: Sequence[str]) -> None:
 
 def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     from hpa_hier.members.nodes import Selector, find_member, select_member
-    from hpa_hier.runs.start import start_run
+    from hpa_hier.runs.roster import Roster
+    from hpa_hier.runs.start import choose_taxonomy, start_run
     from hpa_hier.taxonomy import Taxonomy
-    from hpa_hier.training.plan import plan_training, resolve_settings
+    from hpa_hier.training.plan import check_training, plan_training, resolve_settings
 
-    taxonomy = Taxonomy.load(recipe.taxonomy)
-    if flags.member:
-        member = find_member(recipe, flags.member)
-    else:
+    taxonomy = Taxonomy.load(choose_taxonomy(recipe).taxonomy)
+
+    def pick(recipe: Recipe) -> MemberSettings:
+        if flags.member:
+            return find_member(recipe, flags.member)
         kind: Kind = "level" if flags.level else "group" if flags.group else "partition"
-        member = select_member(recipe, Selector(kind, getattr(flags, kind)).respell(taxonomy), flags.seed or 0)
-    resolve_settings(recipe, member, taxonomy)  # before simulating for a misspelt level
-    opened = start_run(recipe, named=bool(flags.config))
+        return select_member(recipe, Selector(kind, getattr(flags, kind)).respell(taxonomy), flags.seed or 0)
+
+    possible = Roster.choose(recipe, taxonomy).recipe
+    resolve_settings(possible, pick(possible), taxonomy)  # before simulating for a misspelt level
+    opened = start_run(recipe, bool(flags.config), lambda run: check_training(run, pick(run.recipe)))
+    member = pick(opened.recipe)
     _print_scarcity(opened)
     from hpa_hier.training.loop.stopping import Interrupted
     from hpa_hier.training.loop.trainer import is_worker_process
@@ -155,24 +163,31 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     return 0
 
 
-def _train_all(flags: argparse.Namespace, recipe: Recipe, sets: Sequence[str], resume: str) -> int:
+def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
+    from hpa_hier.members.nodes import find_member
+    from hpa_hier.runs.run import CONFIG
     from hpa_hier.runs.start import start_run
 
-    if not recipe.members:
-        raise UserError("--all: the recipe lists no members; add some under `members`, or name one with --level")
+    if recipe.members == ():
+        raise UserError("--all: the recipe lists no members; add some under `members`, or set it to auto")
+    from hpa_hier.training.plan import check_training
     from hpa_hier.training.start_from import training_order
 
-    order = training_order(recipe)
-    opened = start_run(recipe, named=bool(flags.config))  # once, before several would each simulate the demo cells
+    def check(run: Run) -> None:
+        if not run.roster.trained:
+            raise UserError(f"--all: no member is left to train. {' '.join(run.roster.describe()[1:])}")
+        training_order(run.recipe)
+        for name in run.roster.trained:
+            check_training(run, find_member(run.recipe, name))
+
+    opened = start_run(recipe, check=check)  # once, before several would each simulate the demo cells
     _print_scarcity(opened)
-    if opened.roster.left_out:
-        print(opened.roster.describe(), file=sys.stderr)
-    if not opened.roster.trained:
-        raise UserError("--all: no member is left to train; add one with a level or a group to `members`")
+    print(*opened.roster.describe(opened.split.fold_count), sep="\n", file=sys.stderr)
     from hpa_hier.training.side_by_side import Job, train_side_by_side
 
+    order = training_order(opened.recipe)
     logs = {name: opened.member_folder(name) / "train.log" for name in order if name in opened.roster.trained}
-    options = (flags.config, tuple(sets), flags.restart, flags.threads)
+    options = (str(opened.folder / CONFIG), (), flags.restart, flags.threads)
     jobs = [Job(name, *options, log, after=order[name]) for name, log in logs.items()]
     statuses = train_side_by_side(jobs, _slots(flags)).values()
     if EXIT_INTERRUPTED in statuses or len(statuses) < len(jobs):

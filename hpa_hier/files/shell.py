@@ -45,3 +45,13 @@ def run_name(folder: Path) -> str:
     ('demo', '/data/runs/mine')
     """
     return folder.name if folder.parent.resolve() == Path("artifacts").resolve() else str(folder)
+
+
+def path_from_here(path: str | Path) -> str:
+    """Return a path as it is typed in this folder: what is below it without the way there.
+
+    >>> path_from_here(Path.cwd() / "trees" / "mine.yaml"), path_from_here("/data/mine.yaml")
+    ('trees/mine.yaml', '/data/mine.yaml')
+    """
+    path = Path(path)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)

@@ -55,6 +55,18 @@ def shipped_names() -> tuple[str, ...]:
     return ()
 
 
+def shipped_name(path: Path) -> str:
+    """Return the name of a shipped file, such as ``hierarchy/hpa28.yaml``; "" where it is none of these.
+
+    >>> shipped_name(find_shipped("demo"))
+    'configs/demo.yaml'
+    """
+    for home in _HOMES:
+        if path.resolve().is_relative_to(home) and (name := path.resolve().relative_to(home).as_posix()):
+            return name if name.split("/")[0] in _FOLDERS else ""
+    return ""
+
+
 def pretrained_folder() -> Path | None:
     """Return the run folder of the ensemble that comes with the package, None where it was taken out."""
     return next((folder for folder in _PRETRAINED if (folder / "ensemble").is_dir()), None)

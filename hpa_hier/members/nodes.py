@@ -66,7 +66,7 @@ class Selector:
 
 def find_member(recipe: Recipe, name: str) -> MemberSettings:
     """Return the recipe's member of that name, or raise the UserError that lists those it has."""
-    members = {member.name: member for member in recipe.members}
+    members = {member.name: member for member in recipe.listed}
     if name not in members:
         known = ", ".join(members) or "none at all"
         raise UserError(f"--member {name}: the recipe has no member of that name; it has {known}")
@@ -79,7 +79,7 @@ def select_member(recipe: Recipe, selector: Selector, seed: int) -> MemberSettin
     >>> select_member(Recipe(members=()), Selector("group", "ER & Golgi"), seed=1).name
     'group-ER---Golgi-s1'
     """
-    for member in recipe.members:
+    for member in recipe.listed:
         if (Selector.from_settings(member), member.seed) == (selector, seed):
             return member
     stem = f"group-{selector.value}" if selector.kind == "group" else selector.value
@@ -93,7 +93,7 @@ def train_flags(member: MemberSettings, recipe: Recipe) -> dict[str, Flag]:
     >>> train_flags(MemberSettings(name="nucleus", group="Nucleus", seed=3), Recipe(members=()))
     {'group': 'Nucleus', 'seed': 3}
     """
-    if member in recipe.members or member.images == "own":
+    if member in recipe.listed or member.images == "own":
         return {"member": member.name}
     selector = Selector.from_settings(member)
     return {selector.kind: selector.value, "seed": member.seed or None}

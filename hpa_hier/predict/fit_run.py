@@ -64,7 +64,7 @@ def _fit_novelty(run: Run, ensemble: Ensemble, held_out: tuple[str, ...]) -> Nov
 def _read_members(run: Run) -> tuple[HeldOut, HeldOut | None]:
     """Read the calibration scores of the members, and of those of the flat baseline where the recipe names some."""
     ours = _read_calibration(run, run.roster.ensemble or _finished_members(run))
-    return ours, _read_calibration(run, run.roster.baseline) if run.recipe.ensemble.baseline else None
+    return ours, _read_calibration(run, run.roster.baseline) if run.roster.baseline else None
 
 
 def _fit_data(run: Run, held_out: HeldOut) -> FitData:
@@ -136,7 +136,7 @@ def _costs(held_out: HeldOut) -> dict[str, MemberCost]:
 
 def _finished_members(run: Run) -> tuple[str, ...]:
     """Return the finished members that the recipe lists, else all finished ones."""
-    listed = {member.name for member in run.recipe.members}
+    listed = {member.name for member in run.roster.members}
     return tuple(name for name in run.member_names if name in listed) or run.member_names
 
 

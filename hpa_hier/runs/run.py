@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from hpa_hier.data.labels.partition import PARTITION_FILE, add_partition_nodes, virtual_node
+from hpa_hier.data.labels.partition import PARTITION_FILE, Partition, add_partition_nodes, virtual_node
 from hpa_hier.data.labels.scarcity import ImageCounts, describe_scarcity
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.data.pack.pack import ImagePack, Pack, VectorPack
@@ -20,7 +20,7 @@ from hpa_hier.ensemble import ensemble_file
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, read_model
+from hpa_hier.files.atomic import read_model
 from hpa_hier.files.shell import Flag, command
 from hpa_hier.runs.evaluation import Evaluation, read_evaluation
 from hpa_hier.runs.find import find_run
@@ -71,26 +71,32 @@ class Run:
     _taxonomies: dict[str, Taxonomy] = field(default_factory=dict, init=False, repr=False, compare=False)  # by text
 
     @classmethod
-    def open(cls, run: str | Path = "", config: str | None = None, sets: Sequence[str] = ()) -> Run:
+    def open(
+        cls,
+        run: str | Path = "",
+        config: str | None = None,
+        sets: Sequence[str] = (),
+        flags: Mapping[str, str] | None = None,
+    ) -> Run:
         """Open a run.
 
         Args:
             run: its name under artifacts/, its folder, or ``pretrained`` for the bundled one; "" for the recipe's.
             config: recipe to use instead of the one that is kept with the run.
             sets: changes to the recipe, such as ``ensemble.aggregate=mean``.
+            flags: further changes, each with the flag that it was typed as.
 
         Raises:
             UserError: there is no such run; the message lists those there are.
         """
-        recipe = load_recipe(config, sets)
+        recipe = load_recipe(config, sets, flags)
         folder = find_run(run or recipe.run, Path(recipe.artifacts))
-        kept = folder / CONFIG
-        if config is None and kept.is_file():
-            recipe = load_recipe(str(kept), sets)
-        copies = [path for path in (folder / TAXONOMY, folder / "ensemble" / TAXONOMY) if path.is_file()]
-        chosen = config is not None or any(change.partition("=")[0].strip() == "taxonomy" for change in sets)
-        if copies and not chosen and not (kept.is_file() and Path(recipe.taxonomy).is_file()):
-            recipe = recipe.model_copy(update={"taxonomy": str(copies[0])})  # a bundled run, or one that was moved here
+        changes = (sets, flags) if config is None else ((), None)  # those are of the recipe that is used
+        kept = load_recipe(str(folder / CONFIG), *changes) if (folder / CONFIG).is_file() else None
+        chosen = "taxonomy" in recipe.model_fields_set  # by the file named, or by a change
+        recipe = kept if kept and config is None else recipe
+        if not chosen:
+            recipe = recipe.model_copy(update={"taxonomy": _find_taxonomy(folder, kept or recipe)})
         return cls(folder, recipe)
 
     @property
@@ -147,28 +153,34 @@ class Run:
         return add_partition_nodes(plain, self.partition)
 
     @cached_property
+    def sides(self) -> Partition | None:
+        """The majority and the minority leaves, or why there are none; None where nothing was trained yet."""
+        path = self.folder / PARTITION_FILE
+        return Partition.read(path) if path.is_file() else None
+
+    @property
     def partition(self) -> dict[str, tuple[str, ...]]:
         """Leaves of `majority` and `minority`.
 
         Raises:
             UserError: nothing was trained in the run yet.
         """
-        path = self.folder / PARTITION_FILE
-        if not path.is_file():
+        if self.sides is None:
+            path = self.folder / PARTITION_FILE
             raise UserError(f"{path}: no partition yet, which partition.virtual_nodes needs; train members first")
-        kept = read_json(path)
-        return {side: tuple(kept[side]) for side in ("majority", "minority")}
+        return {"majority": self.sides.majority, "minority": self.sides.minority}
 
     @property
     def partition_left_out(self) -> str:
         """Why the run has no partition; "" where it has one, or nothing was trained yet."""
-        path = self.folder / PARTITION_FILE
-        return str(read_json(path).get("left_out", "")) if path.is_file() else ""
+        return self.sides.left_out if self.sides else ""
 
     @cached_property
     def roster(self) -> Roster:
-        """The members that the run trains and combines: the recipe's, but for those of a partition it has not."""
-        return Roster.choose(self.recipe, self.partition_left_out)
+        """The members that the run trains and combines, and why others are not among them."""
+        leaves = self.facts.leaf_images if self.facts else {}
+        counts = {leaf: sum(parts) for leaf, parts in leaves.items()}
+        return Roster.choose(self.recipe, self.recipe_taxonomy, self.sides, counts or None)
 
     @cached_property
     def image_counts(self) -> ImageCounts | None:
@@ -221,6 +233,13 @@ class Run:
         other.__dict__["evaluation"] = evaluation
         if pack is not None:
             other.__dict__["pack"] = pack
+        return other
+
+    def with_known(self, split: Split, facts: RunFacts, sides: Partition) -> Run:
+        """Return the same run with what its folder is going to hold, before that is written, and its members listed."""
+        other = copy.copy(self)
+        other.__dict__.update(split=split, facts=facts, sides=sides)
+        other.__dict__["recipe"] = other.roster.recipe
         return other
 
     @cached_property
@@ -364,7 +383,7 @@ class Run:
         config, manifest = self.folder / CONFIG, record.manifest
         kept = load_recipe(str(config)) if config.is_file() else None
         flags: dict[str, Flag] = {**manifest.selector, "seed": manifest.seed or None}
-        if manifest.images == "own" or (kept and record.name in [member.name for member in kept.members]):
+        if manifest.images == "own" or (kept and record.name in [member.name for member in kept.listed]):
             flags = {"member": record.name}  # no flag asks for own images, but the recipe's member does
         if kept and Path(kept.taxonomy).resolve() != Path(taxonomy.source).resolve():
             flags["set"] = f"taxonomy={taxonomy.source}"
@@ -378,3 +397,10 @@ class Run:
             return {"config": config}
         elsewhere = None if self.folder.parent == Path("artifacts") else f"artifacts={self.folder.parent}"
         return {"run": self.folder.name, "set": elsewhere}  # train takes names alone
+
+
+def _find_taxonomy(folder: Path, recipe: Recipe) -> str:
+    """Return the file of a run's taxonomy: the one its recipe names, else, as in a run that was moved, its copy."""
+    copies = [path for path in (folder / TAXONOMY, folder / "ensemble" / TAXONOMY) if path.is_file()]
+    there = (folder / CONFIG).is_file() and Path(recipe.taxonomy).is_file()
+    return recipe.taxonomy if there or not copies else str(copies[0])

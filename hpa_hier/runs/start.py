@@ -5,53 +5,99 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 
-from hpa_hier.data.labels.partition import PARTITION_FILE, divide
+from hpa_hier.data.labels.partition import PARTITION_FILE, Partition, divide
 from hpa_hier.data.pack.pack import Pack
-from hpa_hier.data.split.split import PARTS, split_pack, write_split
+from hpa_hier.data.split.split import PARTS, Split, split_pack, write_split
 from hpa_hier.ensemble.rules import check_rules
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, text_digest, write_json, write_text
+from hpa_hier.runs.roster import Roster, check_members
 from hpa_hier.runs.run import CONFIG, RUN_FILE, SPLIT_FILE, TAXONOMY, Run, RunFacts
-from hpa_hier.settings.recipe import Recipe
+from hpa_hier.settings.recipe import DataSettings, Recipe
 from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.taxonomy import Taxonomy
 
 _DIGITS = 8  # of a digest in the name of a pack of simulated cells
 
 
-def start_run(recipe: Recipe, named: bool = True) -> Run:
+def start_run(recipe: Recipe, named: bool = True, check: Callable[[Run], object] | None = None) -> Run:
     """Open the recipe's run, making what it lacks: simulated cells where no pack is named, the split, the partition.
+
+    A start that is refused leaves nothing behind.
 
     Args:
         recipe: of this training.
-        named: the user named it; a run that has a recipe keeps it otherwise.
+        named: the run keeps this recipe; otherwise a run that has one keeps that.
+        check: is shown the run before anything is written, and raises what it has against it.
 
     Raises:
-        UserError: the run was begun with another pack, split or set of labels, or the recipe names no rule.
+        UserError: the run was begun with another pack, split or set of labels, the recipe names no rule, or a member of
+            it asks for a level or a group that the tree has not.
+    """
+    begun = (Path(recipe.artifacts) / recipe.run / RUN_FILE).exists()
+    run = prepare_run(recipe)
+    if check:
+        check(run)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(run.folder / ".lock"):
+        if not begun and (run.folder / RUN_FILE).exists():  # another process has begun it meanwhile
+            run = prepare_run(recipe)
+        _write(run, recipe.data, named)
+    return run
+
+
+def prepare_run(recipe: Recipe) -> Run:
+    """Return the recipe's run as it is going to begin or to go on, before anything is trained or written.
+
+    Its recipe lists the members, `roster` says what they are for, and `facts` how many images each leaf has. Only where
+    no pack is named are cells simulated, into a pack that other runs use too.
+
+    Raises:
+        UserError: as `start_run`.
     """
     check_rules(recipe.ensemble)
-    folder = Path(recipe.artifacts) / recipe.run
+    recipe = choose_taxonomy(recipe)
     taxonomy = Taxonomy.load(recipe.taxonomy)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        begun = Run(folder, recipe).facts
-        pack = recipe.data.pack or str(_simulate(recipe, taxonomy, folder / RUN_FILE, begun))
-        run = Run(folder, recipe.model_copy(update={"data": recipe.data.model_copy(update={"pack": pack})}))
-        if not Path(pack).is_dir():
-            Pack.open(pack)  # raises the error of what is not there
-        if not (folder / SPLIT_FILE).exists():
-            write_split(folder / SPLIT_FILE, split_pack(run.pack, recipe.split), recipe.split)
-        _check_facts(run, begun)
-        if named or not (folder / CONFIG).exists():
-            write_text(folder / CONFIG, recipe_yaml(recipe))
-        write_text(folder / TAXONOMY, run.taxonomy.text)
-    return run
+    if not recipe.data.pack:  # before cells are simulated
+        check_members(recipe, taxonomy)
+        Roster.choose(recipe, taxonomy)
+    folder = Path(recipe.artifacts) / recipe.run
+    begun = Run(folder, recipe).facts
+    pack = recipe.data.pack or str(_simulate(recipe, taxonomy, folder / RUN_FILE, begun))
+    run = Run(folder, recipe.model_copy(update={"data": recipe.data.model_copy(update={"pack": pack})}))
+    if not Path(pack).is_dir():
+        Pack.open(pack)  # raises the error of what is not there
+    kept = (folder / SPLIT_FILE).exists()
+    split = run.split if kept else split_pack(run.pack, recipe.split)
+    facts = RunFacts(
+        pack=str(run.pack.path.resolve()),
+        pack_digest=run.pack.digest,
+        split_digest=split.digest,
+        taxonomy=taxonomy.name,
+        simulated=run.pack.simulated,
+        images=len(run.pack),
+    )
+    _check_same(facts, begun, folder / RUN_FILE)
+    leaves = _count_leaves(run, split)
+    check_members(recipe, taxonomy)
+    return run.with_known(split, facts.model_copy(update={"leaf_images": leaves}), _divide(run, split, leaves))
+
+
+def choose_taxonomy(recipe: Recipe) -> Recipe:
+    """Return the recipe with the taxonomy of its pack, unless a file or a flag names one.
+
+    That is the file which the pack was made with, so that an edit of it counts; where it is gone, the pack's copy.
+    """
+    pack = recipe.data.pack
+    if "taxonomy" in recipe.model_fields_set or not pack or not Path(pack).is_dir():
+        return recipe
+    return recipe.model_copy(update={"taxonomy": Pack.open(pack).find_taxonomy(recipe.taxonomy)})
 
 
 def _simulate(recipe: Recipe, taxonomy: Taxonomy, run_file: Path, begun: RunFacts | None) -> Path:
@@ -63,14 +109,13 @@ def _simulate(recipe: Recipe, taxonomy: Taxonomy, run_file: Path, begun: RunFact
     if begun and Path(begun.pack).name.startswith(name) and Path(begun.pack).is_dir():
         return Path(begun.pack)  # a taxonomy that was edited since finds its nodes in it by their labels
     folder = Path(recipe.artifacts) / "packs" / f"{name}-{text_digest(taxonomy.text)[:_DIGITS]}"
+    if begun and not (folder / "pack.json").exists():
+        raise UserError(
+            f"{run_file}: the run was begun with pack {begun.pack}; add --data {begun.pack}, or name another --run"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / "pack.json").exists():
-            if begun:
-                raise UserError(
-                    f"{run_file}: the run was begun with pack {begun.pack}; add --data {begun.pack}, or name "
-                    "another --run"
-                )
             from hpa_hier.simulate.write import write_pack
 
             what = f"{settings.count:,} demo fields of {settings.image_size}²"
@@ -80,54 +125,69 @@ def _simulate(recipe: Recipe, taxonomy: Taxonomy, run_file: Path, begun: RunFact
     return folder
 
 
-def _check_facts(run: Run, begun: RunFacts | None) -> None:
-    """Check that the run was begun with the same pack, split and taxonomy; then write run.json and partition.json."""
-    path = run.folder / RUN_FILE
-    now = RunFacts(
-        pack=str(run.pack.path.resolve()),
-        pack_digest=run.pack.digest,
-        split_digest=run.split.digest,
-        taxonomy=run.recipe_taxonomy.name,
-        simulated=run.pack.simulated,
-    )
-    if begun:
-        for what in ("pack", "split"):
-            before, after = (getattr(facts, f"{what}_digest") for facts in (begun, now))
-            if before != after:
-                raise UserError(
-                    f"{path}: the run was begun with {what} {before}, now it is {after}; give another name with --run, "
-                    "since members of both cannot be combined"
-                )
-        if begun.taxonomy != now.taxonomy:
-            raise UserError(
-                f"{path}: the run was begun with taxonomy '{begun.taxonomy}', now it is '{now.taxonomy}'; "
-                "give another run name with --run"
-            )
-    leaves = _count_leaves(run)
-    _write_partition(run, leaves)
-    if begun != (now := now.model_copy(update={"images": len(run.pack), "leaf_images": leaves})):
-        write_json(path, now.model_dump())
-
-
-def _count_leaves(run: Run) -> dict[str, tuple[int, int, int]]:
+def _count_leaves(run: Run, split: Split) -> dict[str, tuple[int, int, int]]:
     """Count the images of each leaf in the train, the calibration and the test part."""
     taxonomy = run.recipe_taxonomy
     present = run.pack.targets(taxonomy).present[:, [taxonomy.column[leaf] for leaf in taxonomy.leaves]]
-    rows = (run.pack.find_rows(run.split.part_ids(part)) for part in PARTS)
+    rows = (run.pack.find_rows(split.part_ids(part)) for part in PARTS)
     counts = np.array([present[of_part].sum(axis=0) for of_part in rows])
     return {leaf: (int(a), int(b), int(c)) for leaf, (a, b, c) in zip(taxonomy.leaves, counts.T, strict=True)}
 
 
-def _write_partition(run: Run, leaves: Mapping[str, tuple[int, int, int]]) -> None:
-    """Write partition.json: the majority and the minority leaves by their images, or why there are none.
+def _check_same(now: RunFacts, begun: RunFacts | None, path: Path) -> None:
+    """Refuse another pack, split or set of labels than the run was begun with."""
+    if not begun:
+        return
+    for what in ("pack", "split"):
+        before, after = (getattr(facts, f"{what}_digest") for facts in (begun, now))
+        if before != after:
+            raise UserError(
+                f"{path}: the run was begun with {what} {before}, now it is {after}; give another name with --run, "
+                "since members of both cannot be combined"
+            )
+    if begun.taxonomy != now.taxonomy:
+        raise UserError(
+            f"{path}: the run was begun with taxonomy '{begun.taxonomy}', now it is '{now.taxonomy}'; "
+            "give another run name with --run"
+        )
+
+
+def _divide(run: Run, split: Split, leaves: Mapping[str, tuple[int, int, int]]) -> Partition:
+    """Return the majority and the minority leaves by their images, or why there are none.
 
     A run that was begun when only the training images counted goes on with those, as its members are named by it.
     """
-    path = run.folder / PARTITION_FILE
-    kept = read_json(path) if path.is_file() else {"left_out": ""}
-    old = "left_out" not in kept
-    images = len(run.split.part_ids("train")) if old else len(run.split)
-    counts = {leaf: count[0] if old else sum(count) for leaf, count in leaves.items()}
-    sides = divide(counts, images, run.recipe.partition, run.recipe_taxonomy, few=old)
-    now = {"majority": sides.majority, "minority": sides.minority, "counts": counts, "min_images": sides.min_images}
-    write_json(path, now if old else {**now, "left_out": sides.left_out})
+    old = _counts_training_only(run.folder)
+    images = len(split.part_ids("train")) if old else len(split)
+    return divide(_count(leaves, old), images, run.recipe.partition, run.recipe_taxonomy, few=old)
+
+
+def _count(leaves: Mapping[str, tuple[int, int, int]], only_training: bool) -> dict[str, int]:
+    return {leaf: count[0] if only_training else sum(count) for leaf, count in leaves.items()}
+
+
+def _counts_training_only(folder: Path) -> bool:
+    path = folder / PARTITION_FILE
+    return path.is_file() and "left_out" not in read_json(path)
+
+
+def _write(run: Run, data: DataSettings, named: bool) -> None:
+    """Write what the run's folder holds before its first member is trained; of the pack, what the recipe says."""
+    folder, facts, sides = run.folder, run.facts, run.sides
+    if facts is None or sides is None:
+        raise ValueError("the run was not prepared")
+    if not (folder / SPLIT_FILE).exists():
+        write_split(folder / SPLIT_FILE, run.split, run.recipe.split)
+    old = _counts_training_only(folder)
+    kept = {
+        "majority": sides.majority,
+        "minority": sides.minority,
+        "counts": _count(facts.leaf_images, old),
+        "min_images": sides.min_images,
+    }
+    write_json(folder / PARTITION_FILE, kept if old else {**kept, "left_out": sides.left_out})
+    if Run(folder, run.recipe).facts != facts:
+        write_json(folder / RUN_FILE, facts.model_dump())
+    if named or not (folder / CONFIG).exists():
+        write_text(folder / CONFIG, recipe_yaml(run.recipe.model_copy(update={"data": data})))
+    write_text(folder / TAXONOMY, run.taxonomy.text)

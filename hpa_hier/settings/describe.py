@@ -58,7 +58,8 @@ def _schema() -> dict[str, Any]:
 
 def _block(field: dict[str, Any]) -> dict[str, Any] | None:
     """Return the block of settings that a field is, or is a list of."""
-    name = field.get("$ref") or field.get("items", {}).get("$ref")
+    lists = [field, *field.get("anyOf", ())]
+    name = field.get("$ref") or next((one["items"].get("$ref") for one in lists if "items" in one), None)
     return _schema()["$defs"][name.rpartition("/")[2]] if name else None
 
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
+from hpa_hier.settings.origins import Origins
 from hpa_hier.settings.training import (
-    FIRST_WEIGHTS,
     Channel,
     Folds,
     Fraction,
@@ -22,6 +29,9 @@ from hpa_hier.settings.training import (
 
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]  # what every library takes
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # names a folder
+AUTO = "auto"  # as `members`: those that the taxonomy and the images ask for
+_REPLACED = ("pretrained", "weights", "weights_sha256")  # by start_from: the other member had them
+TOP = "top"  # as a member's level: the first one above the leaves, whatever the taxonomy calls it
 
 
 class DataSettings(Settings):
@@ -133,7 +143,10 @@ class MemberSettings(Settings):
     """One member: what it answers for, and where it differs from the recipe's training settings."""
 
     name: Word = Field(description="name of the member, and of its folder")
-    level: str | None = setting(None, "a level of the taxonomy that it answers for; all: every node")
+    level: str | None = setting(
+        None,
+        "a level of the taxonomy that it answers for; of any tree: all (every node), leaves, top (the first level)",
+    )
     group: str | None = setting(None, "a group of the taxonomy: it answers for the leaves below it")
     partition: Literal["majority", "minority"] | None = setting(None, "the part of the leaves that it answers for")
     images: Literal["all", "own"] = setting("all", "images that it is trained on: all, or those with one of its leaves")
@@ -158,6 +171,7 @@ class EnsembleSettings(Settings):
     baseline: tuple[str, ...] = setting(
         (), "names of as many flat members; fitted with the same settings they are the compute-matched baseline"
     )
+    use_baseline: bool = setting(True, "false: networks that only the baseline needs are not trained, nor is it fitted")
     tta: Literal["none", "flips", "d4", "d4_crops"] = setting(
         "none",
         "test-time augmentation: each image is scored in 4 (flips), 8 (quarter turns too) or 13 (crops too) ways",
@@ -220,21 +234,46 @@ class Recipe(Settings):
     split: SplitSettings = SplitSettings()
     partition: PartitionSettings = PartitionSettings()
     training: TrainingSettings = TrainingSettings()
-    members: tuple[MemberSettings, ...] = setting((), "the networks of the ensemble")
+    members: tuple[MemberSettings, ...] | None = Field(
+        None,
+        description="the networks of the ensemble; auto: one for each level, each group with enough images, majority "
+        "and minority where images are many, three for the leaves, and as many flat ones to compare with",
+        json_schema_extra={"default": AUTO},
+    )
     ensemble: EnsembleSettings = EnsembleSettings()
     report: ReportSettings = ReportSettings()
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    @field_validator("members", mode="before")
+    @classmethod
+    def _read_auto(cls, value: object) -> object:
+        return None if value == AUTO else value
+
+    @field_serializer("members", mode="wrap")
+    def _write_auto(self, value: object, write: SerializerFunctionWrapHandler) -> object:
+        return AUTO if value is None else write(value)
 
     @model_validator(mode="after")
     def _check_members(self) -> Recipe:
-        names = [member.name for member in self.members]
+        names = [member.name for member in self.listed]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"member name {twice[0]!r} appears twice; names must differ")
-        for block in (self.training.folds, *(member.training.get("folds") for member in self.members)):
+        for block in (self.training.folds, *(member.training.get("folds") for member in self.listed)):
             if block not in (None, 0, self.split.folds):
                 got = "null" if self.split.folds is None else self.split.folds
                 raise ValueError(f"training.folds is {block} and split.folds {got}; they must be the same")
         return self
+
+    @property
+    def listed(self) -> tuple[MemberSettings, ...]:
+        """The members that the recipe lists; none where they are `auto`, and the run has not chosen them yet."""
+        return self.members or ()
+
+    @property
+    def origins(self) -> Origins:
+        """Where each value comes from."""
+        return self._origins
 
     def member_training(self, member: MemberSettings) -> TrainingSettings:
         """Merge a member's overrides into the recipe's training settings, with all checks run again.
@@ -247,7 +286,7 @@ class Recipe(Settings):
         """
         shared = self.training.model_dump()
         if member.training.get("start_from"):
-            shared = {key: value for key, value in shared.items() if key not in FIRST_WEIGHTS}
+            shared = {key: value for key, value in shared.items() if key not in _REPLACED}
         return TrainingSettings.model_validate(_merge(shared, member.training))
 
 

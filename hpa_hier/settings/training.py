@@ -25,7 +25,7 @@ LOSS_OPTIONS: dict[str, tuple[str, ...]] = {  # numbers that a loss takes beside
     "soft_f1": ("smooth",),
 }
 BELOW_ONE = {"class_balanced": "beta", "asymmetric": "clip"}  # numbers that end at 1
-FIRST_WEIGHTS = ("pretrained", "weights", "weights_sha256")  # settings that start_from takes the place of
+FIRST_WEIGHTS = ("init", "pretrained", "weights", "start_from")  # of which one at most holds
 WEIGHTED_LOSSES = ("weighted_bce", "class_weighted")  # those that take weights by hand
 
 

@@ -33,7 +33,7 @@ NODE_FIELDS = {  # field → what it must be, with the cure
 }
 _MISNAMED = {**dict.fromkeys(("alias", "synonym", "synonyms", "names", "also_called"), "aliases"), "labels": "label"}
 _LIKE_A_FIELD = 0.75  # likeness from which a word with nothing or a list behind it is a misspelt field and no node
-_LEAVES = "leaves"  # as a level's depth
+LEAVES = "leaves"  # as a level's depth
 _LEVELS: dict[str, int | None] = {"coarse": 1, "leaf": None}  # where the file says none
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # names that become flags and folders
 _GO = re.compile(r"GO:[0-9]{7}")
@@ -94,7 +94,7 @@ def read_depths(document: YamlDocument, fields: Mapping[str, Any], deepest: int)
         problem = _level_problem(name, value, list(depths.values()), deepest)
         if problem:
             raise document.error(problem, "levels", name)
-        depths[name] = None if value == _LEAVES else value
+        depths[name] = None if value == LEAVES else value
     return depths
 
 
@@ -105,7 +105,7 @@ def _level_problem(name: str, value: object, above: list[int | None], deepest: i
         return f"a level cannot be called '{ALL}', which means every node; rename it"
     if None in above:
         return f"level '{name}' comes after the leaves; order levels from top to bottom"
-    if value == _LEAVES:
+    if value == LEAVES:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
         return f"level '{name}' must be a depth such as 1, or 'leaves', got {_kind(value)}"

@@ -19,7 +19,7 @@ from hpa_hier.files.shipped import find_shipped
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.files.text_file import read_text
 from hpa_hier.files.yaml_file import MAX_BYTES, parse_yaml, write_yaml
-from hpa_hier.taxonomy.load import ALL, read_depths, read_fields, read_nodes
+from hpa_hier.taxonomy.load import ALL, LEAVES, read_depths, read_fields, read_nodes
 from hpa_hier.taxonomy.node import Node, build_graph
 
 PARTITION = "partition"  # as a level: the virtual nodes
@@ -197,8 +197,8 @@ class Taxonomy:
         """Return the nodes of a level: those at its depth along the file's indentation, and the leaves higher up.
 
         Args:
-            name: a level of the file, in any case; ``all`` for every node; ``partition`` for the virtual nodes, where
-                there are any and the file has no level of this name.
+            name: a level of the file, in any case; ``all`` for every node. Where the file has no level of the name,
+                also ``leaves``, and ``partition`` for the virtual nodes if there are any.
 
         Raises:
             UserError: the taxonomy has no such level; the message lists those it has.
@@ -208,6 +208,8 @@ class Taxonomy:
             return self.nodes
         if name == PARTITION and self.virtual and name not in self.depths:
             return self.virtual
+        if name == LEAVES and name not in self.depths:
+            return self.leaves
         if name not in self.depths:
             known = f"the levels of '{self.name}' are {', '.join(self.levels)}, and {ALL} for every node"
             raise UserError(f"{self.source}: no level is called '{name}'; {known}")

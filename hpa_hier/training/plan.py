@@ -91,12 +91,40 @@ class Plan:
         return command("train", config=self.run.folder / "config.yaml", **flags, restart=True)
 
 
+def check_training(run: Run, member: MemberSettings) -> None:
+    """Refuse a training that cannot be, before anything is written for it.
+
+    Raises:
+        UserError: as `plan_training`, but that another member, from which it starts, may still have to be trained.
+    """
+    settings = _settle(run, member)[0]
+    if not settings.start_from:
+        _find_weights(run, member, settings)
+
+
 def plan_training(run: Run, member: MemberSettings) -> Plan:
     """Return a member's training: its nodes, settings and folder.
 
     Raises:
         UserError: unknown level or group, wrong settings, or a weights file that is not there or not the one meant.
     """
+    settings, nodes, others = _settle(run, member)
+    weights = _find_weights(run, member, settings)
+    return Plan(
+        run=run,
+        member=member,
+        settings=settings,
+        nodes=nodes,
+        auxiliary=others,
+        meanings={node: run.taxonomy.meaning(node) for node in (*nodes, *others)},
+        weights=weights,
+        weights_sha256=sha256(weights) if weights else None,
+        folder=run.member_folder(member.name),
+    )
+
+
+def _settle(run: Run, member: MemberSettings) -> tuple[TrainingSettings, tuple[str, ...], tuple[str, ...]]:
+    """Return a member's settings, its nodes, and the leaves that it learns beside these."""
     settings, taxonomy = resolve_settings(run.recipe, member, run.taxonomy), run.taxonomy
     if settings.folds is None:
         settings = settings.model_copy(update={"folds": run.split.fold_count})
@@ -116,21 +144,9 @@ def plan_training(run: Run, member: MemberSettings) -> Plan:
             f"training.auxiliary: head 'arcface' of '{member.name}' learns antibodies, not nodes; set it to 0 for this "
             "member"
         )
-    meanings = {node: taxonomy.meaning(node) for node in (*nodes, *others)}
     if settings.init == "pretrained":
-        settings = start_from_shipped(settings, {node: meanings[node] for node in nodes})
-    weights = _find_weights(run, member, settings)
-    return Plan(
-        run=run,
-        member=member,
-        settings=settings,
-        nodes=nodes,
-        auxiliary=others,
-        meanings=meanings,
-        weights=weights,
-        weights_sha256=sha256(weights) if weights else None,
-        folder=run.member_folder(member.name),
-    )
+        settings = start_from_shipped(settings, {node: taxonomy.meaning(node) for node in nodes})
+    return settings, nodes, others
 
 
 def _find_weights(run: Run, member: MemberSettings, settings: TrainingSettings) -> Path | None:

@@ -146,7 +146,7 @@ def _work(job: Job, slot: str) -> None:
 def _train(job: Job, device: str) -> str:
     """Train a member as `train --member NAME` does; return the line that it ends with."""
     recipe = load_recipe(job.config, job.sets)
-    plan = plan_training(start_run(recipe, named=bool(job.config)), find_member(recipe, job.name))
+    plan = plan_training(start_run(recipe, named=False), find_member(recipe, job.name))
     # Where Lightning starts further processes for this member, it repeats this command.
     command = Path(__file__).resolve().parents[1] / "train.py"
     flags = ["--member", job.name, "--device", device, "--threads", str(job.threads)]

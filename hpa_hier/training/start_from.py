@@ -55,7 +55,7 @@ def missing_starts(run: Run, member: MemberSettings) -> list[MemberSettings]:
     Raises:
         UserError: the recipe's members start from each other in a circle.
     """
-    known, missing = {one.name: one for one in run.recipe.members}, list[MemberSettings]()
+    known, missing = {one.name: one for one in run.recipe.listed}, list[MemberSettings]()
     training_order(run.recipe)
     settings = run.recipe.member_training(member)
     while settings.devices * settings.nodes == 1 and (start := known.get(settings.start_from or "")):
@@ -74,7 +74,7 @@ def training_order(recipe: Recipe) -> dict[str, str | None]:
     Raises:
         UserError: a member starts from one that the recipe does not list, or two from each other.
     """
-    starts = {member.name: recipe.member_training(member).start_from for member in recipe.members}
+    starts = {member.name: recipe.member_training(member).start_from for member in recipe.listed}
     for name, start in starts.items():
         if start is not None and start not in starts:
             raise UserError(

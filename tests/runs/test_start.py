@@ -11,7 +11,8 @@ from tiny_run import write_tiny
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json
-from hpa_hier.runs.start import start_run
+from hpa_hier.runs.run import Run
+from hpa_hier.runs.start import prepare_run, start_run
 from hpa_hier.settings.recipe import EnsembleSettings, MemberSettings, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
@@ -103,3 +104,65 @@ def test_few_images_have_no_partition_and_its_members_are_refused_with_the_reaso
         plan_training(run, member)
     assert run.scarcity[0].startswith("30 images for 4 classes; ")
     assert run.scarcity[2].startswith("  what helps: --config few_images (bundled weights, folds, few networks); merg")
+
+
+def tree_of(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["data.pack=nowhere"], "nowhere: no finished pack"),
+        (["taxonomy=hela"], r"have no place in 'hela': .*; give them a place, or take .*: --set taxonomy=.*toy\.yaml$"),
+        (["members.coarse.level=medium"], "member 'coarse': .*no level is called 'medium'"),
+        (["members.group-Inside.group=Beside"], "member 'group-Inside': .*'Beside' is no node"),
+        (["ensemble.aggregate=meen"], "there is no 'meen'"),
+        (["partition.majority=[Inside]"], "partition.majority: 'Inside' is no leaf"),
+        (["members=auto", "members.nobody.seed=3"], "'members' has nothing called 'nobody'"),
+    ],
+)
+def test_a_start_that_is_refused_leaves_nothing_behind(tmp_path: Path, changes: list[str], message: str) -> None:
+    path = write_tiny(tmp_path)
+    before = tree_of(tmp_path)
+    with pytest.raises(UserError, match=message):
+        start_run(load_recipe(str(path), changes))
+    assert tree_of(tmp_path) == before
+
+
+def test_what_a_check_has_against_a_run_is_raised_before_anything_is_written(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path)
+    before = tree_of(tmp_path)
+
+    def refuse(run: Run) -> None:
+        raise UserError(f"{len(run.roster.trained)} members are too many")
+
+    with pytest.raises(UserError, match="4 members are too many"):
+        start_run(load_recipe(str(path)), check=refuse)
+    assert tree_of(tmp_path) == before
+
+
+def test_a_run_takes_the_tree_of_its_pack_and_an_edit_of_that_file_counts(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path, members=None)
+    text = path.read_text().replace(f"taxonomy: {tmp_path / 'toy.yaml'}\n", "")
+    path.write_text(text)
+    prepared = prepare_run(load_recipe(str(path)))
+    assert (prepared.recipe.taxonomy, prepared.recipe_taxonomy.name) == (str(tmp_path / "toy.yaml"), "toy")
+    assert prepared.roster.ensemble[:3] == ("coarse", "group-Inside", "majority")
+    assert prepared.roster.without_member == {
+        "group Outside": "fewer than two of its classes have 20 images",
+        "minority": "it has fewer than two classes with images",
+    }
+    with pytest.raises(UserError, match=r"hpa28\.yaml: 4 annotated nodes of .* have no place in 'hpa28'"):
+        prepare_run(load_recipe(str(path), ["taxonomy=hpa28"]))
+    (tmp_path / "toy.yaml").unlink()
+    assert prepare_run(load_recipe(str(path))).recipe.taxonomy == str(tmp_path / "pack" / "taxonomy.yaml")
+
+
+def test_a_run_keeps_the_members_that_were_chosen_as_a_list(tmp_path: Path) -> None:
+    run = start_run(load_recipe(str(write_tiny(tmp_path, members=None)), ["members.leaf.seed=9"]))
+    kept = load_recipe(str(run.folder / "config.yaml"))
+    assert kept.members == run.recipe.members == run.roster.members
+    assert [one.seed for one in kept.listed if one.name == "leaf"] == [9]
+    assert kept.ensemble.members == run.roster.ensemble
+    assert start_run(load_recipe(str(run.folder / "config.yaml"))).recipe.members == kept.members

@@ -10,9 +10,11 @@ import pytest
 from hpa_hier.ensemble.rules import TABLES
 from hpa_hier.files.shipped import shipped_names
 from hpa_hier.files.yaml_file import parse_yaml
+from hpa_hier.runs.roster import Roster
 from hpa_hier.settings.describe import describe_settings, list_settings
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
+from hpa_hier.taxonomy import Taxonomy
 
 ROWS = {row.key: row for row in list_settings()}
 CHOICES = {key: row.choices for key, row in ROWS.items() if row.choices} | {
@@ -51,7 +53,7 @@ def test_the_description_says_units_ranges_and_choices() -> None:
 
 def test_members_are_described_below_their_list() -> None:
     assert {"members", "members.NAME.name", "members.NAME.level", "members.NAME.training"} <= set(ROWS)
-    assert "members: []\n#   name of the member, and of its folder\n#   name:\n" in describe_settings()
+    assert "members: auto\n#   name of the member, and of its folder\n#   name:\n" in describe_settings()
 
 
 def _chosen(value: object, key: str = "") -> Iterator[tuple[str, str]]:
@@ -74,7 +76,7 @@ def test_every_choice_is_made_by_a_recipe() -> None:
         if name.startswith("configs/"):
             recipe = load_recipe(name)
             made.update(_chosen(recipe.model_dump()))
-            for member in recipe.members:
+            for member in Roster.choose(recipe, Taxonomy.load(recipe.taxonomy)).members:
                 made.update(_chosen(recipe.member_training(member).model_dump(), "training"))
     left = {(key, choice) for key, choices in CHOICES.items() if key not in NOT_CHOSEN for choice in choices} - made
     assert left == set()

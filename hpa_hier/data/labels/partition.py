@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json
 from hpa_hier.settings.recipe import PartitionSettings
 from hpa_hier.taxonomy import Taxonomy
 
@@ -21,6 +23,13 @@ class Partition:
     minority: tuple[str, ...]
     min_images: int  # that a majority leaf has at least; 0 where the leaves were named
     left_out: str = ""  # why there is no partition
+
+    @classmethod
+    def read(cls, path: Path) -> Partition:
+        """Read what a run has kept."""
+        kept = read_json(path)
+        least, why = int(kept.get("min_images", 0)), str(kept.get("left_out", ""))
+        return cls(tuple(kept["majority"]), tuple(kept["minority"]), least, why)
 
 
 def divide(

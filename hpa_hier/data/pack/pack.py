@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from hpa_hier.data.pack.samples import SAMPLES, Sample, read_samples
 from hpa_hier.data.pack.shard import Shard, Shards
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
+from hpa_hier.files.shell import path_from_here
+from hpa_hier.files.shipped import shipped_names
 from hpa_hier.taxonomy import Taxonomy
 
 
@@ -109,6 +112,18 @@ class Pack(ABC):
         """The taxonomy that the pack was made with."""
         return Taxonomy.load(self.path / TAXONOMY)
 
+    def find_taxonomy(self, default: str) -> str:
+        """Return the file of the pack's taxonomy, so that an edit of it counts; where it is gone, the pack's copy.
+
+        Args:
+            default: a taxonomy file that is taken where it holds the pack's tree.
+        """
+        file, own = read_pack_file(self.path).taxonomy_file, self.taxonomy
+        if not file:  # an older pack
+            return default if Taxonomy.load(default).name == own.name else str(self.path / TAXONOMY)
+        there = file in shipped_names() or Path(file).is_file()
+        return path_from_here(file) if there and Taxonomy.load(file).name == own.name else str(self.path / TAXONOMY)
+
     @cached_property
     def _row(self) -> dict[str, int]:
         return {sample_id: row for row, sample_id in enumerate(self.ids)}
@@ -141,7 +156,8 @@ class Pack(ABC):
         if lost:
             raise UserError(
                 f"{taxonomy.source}: {len(lost)} annotated nodes of {self.path} have no place in '{taxonomy.name}': "
-                f"{', '.join(lost[:10])}; give them a place, or pack with this taxonomy"
+                f"{', '.join(lost[:10])}; give them a place, or take the pack's own tree: --set "
+                f"{shlex.quote(f'taxonomy={self.find_taxonomy(taxonomy.source)}')}"
             )
         return targets([[counterpart[node] or "" for node in names] for names in self.nodes], taxonomy, below)
 

@@ -15,6 +15,7 @@ from hpa_hier.data.pack.samples import SAMPLES, Sample, pixel_hash, write_sample
 from hpa_hier.data.pack.shard import SHARD_STEM, Shard, rows_per_shard, write_shard
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import describe_invalid, read_json, sha256, text_digest, write_json, write_text
+from hpa_hier.files.shipped import shipped_name
 from hpa_hier.taxonomy import Taxonomy
 
 PACK, TAXONOMY, REJECTED = "pack.json", "taxonomy.yaml", "rejected.csv"
@@ -54,6 +55,7 @@ class PackFile(BaseModel):
     filled: dict[str, int] = {}  # channel → images that lack it
     facts: PackFacts
     taxonomy: str = ""  # its name
+    taxonomy_file: str = ""  # that the pack was made with: its path, or a shipped one's name
     shards: tuple[Shard, ...]
 
 
@@ -75,6 +77,10 @@ def read_pack_file(folder: Path) -> PackFile:
         raise UserError(f"{path}: was edited ({describe_invalid(error)}); pack the images again") from None
 
 
+def _name_file(path: Path) -> str:
+    return (shipped_name(path) or str(path.resolve())) if path.is_file() else ""
+
+
 def finish_pack(
     folder: Path, facts: PackFacts, samples: Sequence[Sample], shards: Sequence[Shard], taxonomy: Taxonomy
 ) -> None:
@@ -88,6 +94,7 @@ def finish_pack(
         filled=count_filled(samples),
         facts=facts,
         taxonomy=taxonomy.name,
+        taxonomy_file=_name_file(Path(taxonomy.source)),
         shards=tuple(shards),
     )
     write_json(folder / PACK, pack.model_dump(mode="json"))
