@@ -26,7 +26,7 @@ class FileGroup:
 
     def add(self, file: ImageFile, channel: str | None, fault: str | None) -> None:
         """Add a file; what is wrong with it is wrong with the sample."""
-        self.stems.append(split_suffix(unicodedata.normalize("NFC", file.path.name))[0])
+        self.stems.append(file.stem)
         if fault is None and channel in self.files:
             what = f"channel {channel}" if channel else "the sample"
             fault = f"a second file for {what}, beside {self.files[channel].path.name}"
@@ -44,9 +44,8 @@ class FileGroup:
 def group_files(files: Sequence[ImageFile], hint: ChannelHint) -> tuple[list[FileGroup], tuple[str, ...]]:
     """Put the files of one sample together: of one folder and name, or of one name in folders of a channel each."""
     meaning = _find_channel_folders({file.folders for file in files}, hint)
-    stems = ["/".join((*file.folders, split_suffix(file.path.name)[0])) for file in files]
-    named = [(unicodedata.normalize("NFC", stem), file.path) for stem, file in zip(stems, files, strict=True)]
-    placement = place_files(named, hint)
+    stems = [unicodedata.normalize("NFC", "/".join((*file.folders, file.stem))) for file in files]
+    placement = place_files([(stem, file.path) for stem, file in zip(stems, files, strict=True)], hint)
     samples: dict[tuple[tuple[str, ...], str], FileGroup] = {}
     for file, (place, channel, fault) in zip(files, placement.places, strict=True):
         *folders, name = place.split("/")

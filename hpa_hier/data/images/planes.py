@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpa_hier.data.images.channels import CHANNELS, ChannelHint, find_channel
 from hpa_hier.data.images.reader import UnreadableImage
-from hpa_hier.data.images.readers import READERS, split_suffix
+from hpa_hier.data.images.readers import find_reader
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Plane:
 
 def find_planes(file: Path, hint: ChannelHint) -> dict[str, Plane]:
     """Find the channels of a file that holds several: by --channels, else by the file's own names, else RGB."""
-    layout = READERS[split_suffix(file.name)[1]].layout(file)
+    layout = find_reader(file).layout(file)
     if layout.planes == 1:
         raise UnreadableImage(file, "one plane, and no channel in its name; name it <id>_green.tif, or as it is")
     order: Sequence[str | None] = hint.order

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +14,11 @@ from hpa_hier.data.images.channels import cure_missing
 from hpa_hier.data.images.exposure import Look, find_equal, look_at
 from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.reader import UnreadableImage
-from hpa_hier.data.images.readers import READERS, split_suffix
+from hpa_hier.data.images.readers import find_reader
 from hpa_hier.data.images.scan import ImageSource
 from hpa_hier.data.images.stacks import Stack, StackReader, StackRules
 
+_FINER = 2  # times the wanted side; what is read of a pyramid of resolutions, so that shrinking still averages
 PERCENTILES = (0.1, 99.9)  # of a channel's pixels, mapped to 0 and 255 by the "percentile" rule
 
 
@@ -68,10 +70,15 @@ def read_image(
     image = np.zeros((len(channels), size, size), dtype=np.uint8)
     planes: dict[str, np.ndarray] = {}
     shape: tuple[int, ...] | None = None
+    wanted: dict[Path, set[int | None]] = {}
+    for channel in channels:
+        if channel in source.planes:
+            wanted.setdefault(source.planes[channel].file, set()).add(source.planes[channel].index)
     for c, channel in enumerate(channels):
         if channel in missing:
             continue
-        plane = _plane(source.planes[channel], decoded, stacks)
+        rules = replace(stacks, least_side=_FINER * size, wanted=_numbers(wanted[source.planes[channel].file]))
+        plane = _plane(source.planes[channel], decoded, rules)
         if shape is not None and plane.shape != shape:
             reason = f"{plane.shape[1]} × {plane.shape[0]} pixels, another channel {shape[1]} × {shape[0]}"
             raise UnreadableImage(source.planes[channel].file, reason)
@@ -84,10 +91,15 @@ def read_image(
     return Reading(image, missing, shape, equal, look_at(planes, equal), *_depth(decoded))
 
 
+def _numbers(planes: Collection[int | None]) -> frozenset[int] | None:
+    """Return the numbers of planes; None, all, where a whole file is wanted."""
+    return None if None in planes else frozenset(number for number in planes if number is not None)
+
+
 def _plane(plane: Plane, decoded: dict[Path, Stack], stacks: StackRules) -> np.ndarray:
     """Return one channel as (H, W) uint8 or uint16; files of several planes are decoded once."""
     file = plane.file
-    reader = READERS[split_suffix(file.name)[1]]
+    reader = find_reader(file)
     if file not in decoded:
         try:
             decoded[file] = (

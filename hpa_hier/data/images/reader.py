@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -50,6 +50,26 @@ class Reader(Protocol):
 
         Raises:
             UnreadableImage: the file is empty, truncated, damaged, too large or of another depth.
+        """
+        ...
+
+
+class Part(NamedTuple):
+    """One image of a file, or folder, that may hold several."""
+
+    name: str  # comes behind the file's name; "" where it holds one image only
+    path: Path  # what its reader takes: a folder inside, or the file's path with the number of the image behind it
+
+
+@runtime_checkable
+class PartsReader(Reader, Protocol):
+    """A format whose files may hold several images."""
+
+    def parts(self, path: Path) -> tuple[Part, ...]:
+        """Return the images that a file holds.
+
+        Raises:
+            UnreadableImage: the file cannot be used.
         """
         ...
 

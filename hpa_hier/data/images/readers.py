@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hpa_hier.data.images.formats import microscope, ome_zarr, unread
 from hpa_hier.data.images.formats.png_jpeg import PngJpegReader
 from hpa_hier.data.images.formats.tiff import TiffReader
 from hpa_hier.data.images.reader import Reader
 
-_PNG_JPEG, _TIFF = PngJpegReader(), TiffReader()
+_PNG_JPEG, _TIFF, _ZARR = PngJpegReader(), TiffReader(), ome_zarr.OmeZarrReader()
 READERS: dict[str, Reader] = {  # by suffix in lower case; the longest that fits a name counts
     ".png": _PNG_JPEG,
     ".jpg": _PNG_JPEG,
@@ -17,13 +18,12 @@ READERS: dict[str, Reader] = {  # by suffix in lower case; the longest that fits
     ".tiff": _TIFF,
     ".ome.tif": _TIFF,
     ".ome.tiff": _TIFF,
+    ".zarr": _ZARR,
+    ".ome.zarr": _ZARR,
+    **dict.fromkeys(microscope.FORMATS, microscope.MicroscopeReader()),
+    **dict.fromkeys(unread.CURES, unread.UnreadReader()),
 }
-FORMATS = "PNG, JPEG and TIFF"  # for people
-
-
-def is_image_folder(path: Path) -> bool:
-    """Tell whether a folder is one image."""
-    return False
+FORMATS = "PNG, JPEG, TIFF and OME-Zarr"  # for people
 
 
 def split_suffix(name: str) -> tuple[str, str]:
@@ -34,3 +34,30 @@ def split_suffix(name: str) -> tuple[str, str]:
     """
     suffix = max((known for known in READERS if name.lower().endswith(known)), key=len, default="")
     return name[: len(name) - len(suffix)], suffix
+
+
+def find_reader(path: Path) -> Reader:
+    """Return what reads an image: by its suffix, or of a part of a file by the file's; folders are OME-Zarr."""
+    suffix = split_suffix(path.name)[1]
+    if suffix:
+        return READERS[suffix]
+    return _ZARR if path.is_dir() else READERS[split_suffix(path.parent.name)[1]]
+
+
+def is_image_folder(path: Path) -> bool:
+    """Tell whether a folder is an image: a Zarr store, by its name or by what is in it."""
+    return path.is_dir() and (
+        READERS.get(split_suffix(path.name)[1]) is _ZARR or any((path / name).is_file() for name in ome_zarr.METADATA)
+    )
+
+
+def is_original(path: Path) -> bool:
+    """Tell whether a file is one of a microscope, or of a format that is not read, from which others may be made."""
+    return split_suffix(path.name)[1] in {*microscope.FORMATS, *unread.CURES}
+
+
+def find_file(path: Path) -> Path:
+    """Return the file on disk that tells whether an image has changed: of a part of a file the file."""
+    if path.is_dir():
+        return next((path / name for name in ome_zarr.METADATA if (path / name).is_file()), path)
+    return microscope.find_file(path)

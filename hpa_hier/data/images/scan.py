@@ -13,8 +13,8 @@ from hpa_hier.data.images.channels import ChannelHint, parse_hint
 from hpa_hier.data.images.grouping import FileGroup, find_group_ids, find_siblings, group_files
 from hpa_hier.data.images.listing import LISTINGS, read_listing
 from hpa_hier.data.images.planes import Plane, find_planes
-from hpa_hier.data.images.reader import UnreadableImage
-from hpa_hier.data.images.readers import FORMATS, is_image_folder, split_suffix
+from hpa_hier.data.images.reader import PartsReader, UnreadableImage
+from hpa_hier.data.images.readers import FORMATS, READERS, find_reader, is_image_folder, is_original, split_suffix
 from hpa_hier.data.images.walk import ImageFile, walk
 from hpa_hier.data.labels.ids import ID_RULE, is_valid_id
 from hpa_hier.data.labels.image_names import ImageName, ImageNames
@@ -88,7 +88,7 @@ def scan(images: Path | str | Sequence[Path | str], channels: str | None = None,
             entries += found.entries
             continue
         entries += 1
-        if split_suffix(place.name)[1]:
+        if split_suffix(place.name)[1] or is_image_folder(place):
             fault = None if place.exists() else "no regular file, or a link to nothing"
             files.append(ImageFile(place, place.absolute().parent.relative_to(top).parts, fault))
         elif place.suffix.lower() in LISTINGS and len(given) == 1:
@@ -97,7 +97,9 @@ def scan(images: Path | str | Sequence[Path | str], channels: str | None = None,
             ignored.append(place.name)
     if not any(place.is_dir() for place in given):
         files += find_siblings(files, hint)
-    named, notes = group_files(files, hint)
+    files, originals = _set_originals_aside(files)
+    ignored += originals
+    named, notes = group_files([part for file in files for part in _open_parts(file)], hint)
     scanned = _check((*groups, *named), hint, ignored, notes)
     scanned = scanned._replace(rejects=(*scanned.rejects, *rejects))
     if not scanned.sources and not scanned.rejects:
@@ -129,6 +131,35 @@ def _find_common_folder(given: Sequence[Path]) -> Path:
     if len(given) == 1 and given[0].is_dir() and not is_image_folder(given[0]):
         return given[0].absolute()
     return Path(os.path.commonpath([place.absolute().parent for place in given]))
+
+
+def _set_originals_aside(files: Sequence[ImageFile]) -> tuple[list[ImageFile], list[str]]:
+    """Leave out files of a microscope, or of a format that is not read, beside images made of them."""
+    made: dict[tuple[str, ...], list[str]] = {}  # folder → names of readable images
+    for file in files:
+        if not is_original(file.path):
+            made.setdefault(file.folders, []).append(file.stem)
+    kept, aside = [], []
+    for file in files:
+        exported = is_original(file.path) and any(stem.startswith(file.stem) for stem in made.get(file.folders, ()))
+        aside.append(file.shown) if exported else kept.append(file)
+    return kept, aside
+
+
+def _open_parts(file: ImageFile) -> list[ImageFile]:
+    """Return the images that a file holds; the file itself where it is one."""
+    reader = READERS.get(split_suffix(file.path.name)[1]) or find_reader(file.path)
+    if file.fault or not isinstance(reader, PartsReader):
+        return [file]
+    try:
+        parts = reader.parts(file.path)
+    except UnreadableImage as error:
+        return [replace(file, fault=error.reason)]
+    if len(parts) == 1 and parts[0].path == file.path:
+        return [file]
+    return [
+        replace(file, path=part.path, part=f"{file.stem}_{part.name}" if part.name else file.stem) for part in parts
+    ]
 
 
 def _check(groups: Sequence[FileGroup], hint: ChannelHint, ignored: list[str], notes: tuple[str, ...]) -> Scan:

@@ -22,6 +22,8 @@ class StackRules:
 
     projection: str = "max"  # along z: the largest value, the mean, or the section in the middle
     frame: str | None = None  # along t: first, middle, last, or a number counted from 1; None: time series are refused
+    least_side: int = 0  # pixels; where a file has several resolutions the smallest that has them; 0: the largest
+    wanted: frozenset[int] | None = None  # planes to read, where they can be read apart; None: all
 
 
 class Stack(NamedTuple):

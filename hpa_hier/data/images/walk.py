@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
-from hpa_hier.data.images.readers import split_suffix
+from hpa_hier.data.images.readers import is_image_folder, split_suffix
 from hpa_hier.errors import UserError
 
 FOLLOW = "--follow-links reads it"
@@ -26,11 +27,18 @@ class ImageFile:
     path: Path
     folders: tuple[str, ...] = ()  # names of the folders between what was asked for and the file
     fault: str | None = None  # why it cannot be used
+    part: str = ""  # of several images in the file, the name of this one
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its suffix, and the name of the part."""
+        name = split_suffix(self.path.name)[0] if not self.part else self.part
+        return unicodedata.normalize("NFC", name)
 
     @property
     def shown(self) -> str:
         """The file's path in what was asked for."""
-        return "/".join((*self.folders, self.path.name))
+        return "/".join((*self.folders, self.part or self.path.name))
 
 
 @dataclass
@@ -83,6 +91,9 @@ def walk(folder: Path, follow_links: bool = False) -> Walk:
             if folders and not names.isdisjoint(_OWN):
                 found.ignored.append("/".join(folders) + "/")
                 continue
+            if folders and is_image_folder(path):
+                found.files.append(ImageFile(path, folders[:-1]))
+                continue
             below = list(_sort_out(entries, folders, found, top, follow_links))
             masks = _SIMULATED[1] if _SIMULATED[0] in names else None
             for entry in sorted(below, key=lambda entry: (entry.is_symlink(), entry.name), reverse=True):
@@ -119,6 +130,8 @@ def _find_fault(entry: os.DirEntry[str], top: Path, follow_links: bool) -> str |
         target = Path(os.path.realpath(entry.path))
         if not target.is_relative_to(top):
             return f"a link that leaves the folder, to {target}; {FOLLOW}"
+    if is_image_folder(Path(entry.path)):
+        return None
     if entry.is_dir():
         return "a folder with an image's name"
     if not entry.is_file():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpa_hier.data.images.channels import check_may_be_missing, cure_missing
+from hpa_hier.data.images.readers import find_file
 from hpa_hier.data.images.scan import ImageSource, Reject, Scan, scan
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.data.labels.table import LabelTable, read_labels
@@ -127,7 +128,7 @@ def request_digest(request: PackRequest, plan: Plan, intensity: str) -> str:
     for sample in plan.samples:
         lines.append("\t".join((sample.source.id, *sample.nodes, sample.group)))
         for channel, plane in sample.source.planes.items():
-            facts = plane.file.stat()
+            facts = find_file(plane.file).stat()
             lines.append(f"{channel}\t{plane.index}\t{plane.file.name}\t{facts.st_size}\t{facts.st_mtime_ns}")
     settings = (*request.channels, "-", *request.may_be_missing, "-", str(request.size), intensity)
     return text_digest(*settings, request.taxonomy.text, *lines)

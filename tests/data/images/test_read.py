@@ -230,7 +230,7 @@ def test_an_absent_and_an_empty_folder_are_distinguished(tmp_path):
         scan(tmp_path / "absent")
     with pytest.raises(
         UserError,
-        match=r"no image among 0 entries of it and its sub-folders; PNG, JPEG and TIFF",
+        match=r"no image among 0 entries of it and its sub-folders; PNG, JPEG, TIFF and OME-Zarr are read",
     ):
         scan(tmp_path)
 

@@ -120,7 +120,7 @@ def test_a_file_of_one_channel_stands_for_its_sample(tmp_path):
     [
         ("absent.png", "absent.png: no such file or folder; check the path"),
         ("x*.png", r"x\*.png: no file fits this pattern; check it with ls"),
-        ("notes.txt", "notes.txt: no image; PNG, JPEG and TIFF"),
+        ("notes.txt", "notes.txt: no image; PNG, JPEG, TIFF and OME-Zarr are read"),
     ],
 )
 def test_what_is_no_image_is_an_error(tmp_path, images, message):
