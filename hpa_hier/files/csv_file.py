@@ -16,6 +16,9 @@ from hpa_hier.files.text_file import read_text
 
 MAX_BYTES = 512 << 20  # a label table above this is some other file
 _DELIMITERS = (",", ";", "\t")  # spreadsheets write the latter two
+_RARE_DELIMITER = "|"  # looked for where the header has none of those
+_SAMPLED = 20  # rows that show which delimiter makes rows as long as the header
+_FORMULA = re.compile(r'="([^"]*)"')  # how Excel is told that 007 is text
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)  # what Excel writes and reads as a first line
 
 
@@ -32,8 +35,9 @@ class CsvTable:
 def read_csv(path: Path) -> CsvTable:
     r"""Read a CSV file without guessing types: `007`, `1e5` and `NA` stay what they are.
 
-    A byte order mark, Windows line ends, `;` or tabs instead of commas, Excel's first line `sep=;` and its UTF-16 are
-    read as well; empty lines, and columns without a name or a cell, are left out.
+    A byte order mark, line ends of Windows and old Macs, `;`, tabs or `|` instead of commas, Excel's first line
+    `sep=;`, its cells `="007"` and its UTF-16 are read as well; empty lines, and columns without a name or a cell, are
+    left out.
 
     Raises:
         UserError: the file is absent, no UTF-8 text, empty, or has rows of different lengths.
@@ -49,16 +53,19 @@ def read_csv(path: Path) -> CsvTable:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise UserError(f"{path}:{line}: a NUL byte; this is no text file")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     first, _, rest = text.partition("\n")
     said = _SEPARATOR_LINE.fullmatch(first.strip().strip('"'))
-    delimiter = said.group(1) if said else max(_DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(rest if said else text, newline=""), delimiter=delimiter, strict=True)
+    delimiter = said.group(1) if said else _find_delimiter(text)
+    reader = csv.reader(
+        io.StringIO(rest if said else text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
     before = 1 if said else 0  # lines that the reader does not see
     try:
         for cells in reader:
-            row = tuple(cell.strip() for cell in cells)
+            row = tuple(_FORMULA.sub(r"\1", cell) if cell[:1] == "=" else cell for cell in map(str.strip, cells))
             if not any(row):
                 continue
             if rows and len(row) > len(rows[0]) and not any(row[len(rows[0]) :]):
@@ -79,6 +86,18 @@ def read_csv(path: Path) -> CsvTable:
     named = [j for j, name in enumerate(rows[0]) if name or any(row[j] for row in rows)]
     header, *kept = (tuple(row[j] for j in named) for row in rows)
     return CsvTable(str(path), header, tuple(kept), tuple(lines[1:]))
+
+
+def _find_delimiter(text: str) -> str:
+    """Return what separates cells: of the signs in the header, first the most frequent, one that suits all rows."""
+    lines = [line for line in text[: 1 << 16].splitlines() if line.strip()][: _SAMPLED + 1] or [""]
+    there = sorted((sign for sign in _DELIMITERS if sign in lines[0]), key=lines[0].count, reverse=True)
+    for delimiter in there or [_RARE_DELIMITER]:
+        header, *rows = csv.reader(lines[:_SAMPLED], delimiter=delimiter, skipinitialspace=True)
+        fits = all(len(row) >= len(header) and not any(row[len(header) :]) for row in rows)
+        if len(header) > 1 and fits:
+            return delimiter
+    return there[0] if there else _DELIMITERS[0]
 
 
 @dataclass(frozen=True)

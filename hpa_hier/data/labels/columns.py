@@ -1,4 +1,4 @@
-"""Label cells: which columns of a table hold ids and labels, and what a row's cells say."""
+"""Label columns: which columns of a table hold ids, labels, groups, and what else."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from hpa_hier.data.labels.ids import find_id
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable
+from hpa_hier.files.shell import command
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.taxonomy import Taxonomy
 
-# Headers in small letters and without blanks and signs; the first that a table has is taken.
+# Headers in small letters and without spaces and signs; the first that a table has is taken.
 _ID_NAMES = (
     *("id", "imageid", "sampleid", "image", "sample", "imagename", "filename", "file", "filepath", "path"),
     *("imagepath", "imagefile", "cellid", "name"),
@@ -19,15 +21,13 @@ _ID_NAMES = (
 _TARGET_NAMES = (
     *("target", "targets", "label", "labels", "predicted", "location", "locations", "localization", "localisation"),
     *("localizations", "localisations", "subcellularlocation", "subcellularlocalization", "compartment"),
-    *("compartments", "organelle", "organelles", "place", "places", "class", "classes"),
+    *("subcellularlocations", "subcellularlocalisation", "compartments", "organelle", "organelles"),
+    *("place", "places", "class", "classes", "classname", "category", "annotation", "annotations"),
 )
 _GROUP_NAMES = ("antibody", "antibodyid", "group", "gene", "geneid", "ensemblid", "protein", "proteinid")
-_OFF = frozenset({"", "0", "0.0", "false", "no"})
-_ON = frozenset({"1", "1.0", "true", "yes", "x"})
-_EMPTY = frozenset({"", "nan", "na", "n/a", "null", "<na>"})  # a label cell that says nothing
-_NOWHERE = frozenset({"none", "negative"})  # a label cell that says: in none of the places
-_SEPARATORS = re.compile(r"[|;,]")
-_FLOAT = re.compile(r"(\d+)\.0+")  # what pandas makes of a column of numbers with a gap
+_INDEX_NAMES = frozenset({"", "unnamed0", "index", "x"})  # what pandas and R call the column of row names
+OFF = frozenset({"", "0", "0.0", "0,0", "false", "f", "no", "n", "nan", "na", "-"})
+ON = frozenset({"1", "1.0", "1,0", "true", "t", "yes", "y", "x", "+"})
 
 
 @dataclass(frozen=True)
@@ -52,85 +52,95 @@ def find_columns(table: CsvTable, taxonomy: Taxonomy, ignore: Collection[str] = 
     Raises:
         UserError: there is no id column, or neither a label column nor 0/1 columns named by label or node.
     """
+    found = find_shape(table, ignore)
+    if found.target is not None:
+        return found
+    named = {j: table.header[j] for j in found.extra if table.header[j] not in ignore}
+    if not any(taxonomy.find_node(name) for name in named.values()):
+        raise UserError(
+            f"{table.source}:1: neither a column Target or Label nor 0/1 columns named by label or node "
+            f"of '{taxonomy.name}' among {_list_names(table.header)}; {advise_new_tree(table.source, taxonomy)}"
+        )
+    words = {word.casefold() for word in (*taxonomy.nodes, *(node.label or "" for node in taxonomy.entries.values()))}
+    hot = {  # a column called as a node is one of labels; one called by an alias may be of something else, as `actin`
+        j: name
+        for j, name in named.items()
+        if name and (is_hot(table, j) or (name.casefold() in words and taxonomy.find_node(name)))
+    }
+    hot |= {j: name for j, name in named.items() if taxonomy.find_node(name) and _is_off(table, j)}
+    hot = {j: hot[j] for j in sorted(hot)}
+    for row, line in zip(table.rows, table.lines, strict=True):
+        for j, name in hot.items():
+            if row[j].lower() not in ON | OFF:
+                raise UserError(f"{table.source}:{line}: {row[j]!r} in the 0/1 column {name!r}; write 0 or 1")
+    return LabelColumns(found.id, None, hot, found.group, tuple(j for j in found.extra if j not in hot))
+
+
+def advise_new_tree(path: object, taxonomy: Taxonomy) -> str:
+    """Say what to do where a table has none of the places of a tree."""
+    new = command("taxonomy", "new", labels=str(path))
+    return f"none of its labels is in '{taxonomy.name}': give --taxonomy with its own tree, which `{new}` writes"
+
+
+def find_shape(table: CsvTable, ignore: Collection[str] = ()) -> LabelColumns:
+    """Find the id, label and group columns; where there is no label column, 0/1 columns are still among the others."""
     for name in ignore:
         if name not in table.header:
             raise UserError(
                 f"--ignore-columns {name}: {table.source} has no such column{did_you_mean(name, table.header)}"
             )
-    names = ["" if name in ignore else re.sub(r"[\W_]+", "", name.lower()) for name in table.header]
-    sample_id = _find_first(names, _ID_NAMES)
+    names = [None if name in ignore else re.sub(r"[\W_]+", "", name.lower()) for name in table.header]
+    target = next((names.index(name) for name in _TARGET_NAMES if name in names), None)
+    group = next((names.index(name) for name in _GROUP_NAMES if name in names), None)
+    others = [j for j in range(len(names)) if names[j] is not None and j not in (target, group)]
+    sample_id = _find_id_column(table, names, others)
     if sample_id is None:
-        raise UserError(f"{table.source}:1: no id column among {_list_names(table.header)}; name one of them Id")
-    target = _find_first(names, _TARGET_NAMES)
-    group = _find_first(names, _GROUP_NAMES)
-    rest = tuple(j for j in range(len(names)) if j not in (sample_id, target, group))
-    if target is not None:
-        return LabelColumns(sample_id, target, {}, group, rest)
-    named = {j: table.header[j] for j in rest if table.header[j] not in ignore}
-    if not any(taxonomy.find_node(name) for name in named.values()):
         raise UserError(
-            f"{table.source}:1: neither a column Target or Label nor 0/1 columns named by label or node "
-            f"of '{taxonomy.name}' among {_list_names(table.header)}"
+            f"{table.source}:1: no id column among {_list_names(table.header)}; name one of them Id, in the first line"
         )
-    hot = {j: name for j, name in named.items() if taxonomy.find_node(name) or (name and _is_hot(table, j))}
-    for row, line in zip(table.rows, table.lines, strict=True):
-        for j, name in hot.items():
-            if row[j].lower() not in _ON | _OFF:
-                raise UserError(f"{table.source}:{line}: {row[j]!r} in the 0/1 column {name!r}; write 0 or 1")
-    return LabelColumns(sample_id, None, hot, group, tuple(j for j in rest if j not in hot))
+    rest = tuple(j for j in range(len(names)) if j not in (sample_id, target, group))
+    return LabelColumns(sample_id, target, {}, group, rest)
 
 
-@dataclass(frozen=True)
-class RowLabels:
-    """What a row's cells say."""
-
-    nodes: tuple[str, ...]  # annotated, in the taxonomy's order
-    unknown: tuple[str, ...]  # labels that no node has
-    nowhere: bool  # the row says that the image shows none of the places
-
-
-def read_row(row: tuple[str, ...], columns: LabelColumns, taxonomy: Taxonomy) -> RowLabels:
-    """Read a row's labels."""
-    if columns.target is None:
-        labels = [name for j, name in columns.hot.items() if row[j].lower() in _ON]
-        nowhere = not labels
-    else:
-        cell = row[columns.target]
-        labels = _split_cell(cell, taxonomy)
-        nowhere = cell.casefold() in _NOWHERE and not taxonomy.find_node(cell)
-        labels = [] if nowhere or cell.casefold() in _EMPTY else labels
-    found = {
-        label: taxonomy.find_node(_FLOAT.sub(r"\1", label) if _FLOAT.fullmatch(label) else label) for label in labels
-    }
-    nodes = sorted({node for node in found.values() if node}, key=taxonomy.column.__getitem__)
-    return RowLabels(tuple(nodes), tuple(label for label in labels if not found[label]), nowhere)
-
-
-def _split_cell(cell: str, taxonomy: Taxonomy) -> list[str]:
-    """Split a label cell at '|', ';' or ','; else keep it whole where it is a name; else split it at spaces.
-
-    A list as Python prints it, such as ['Cytosol', 'Nucleoli'], is read without its brackets and quotes.
-    """
-    if cell[:1] + cell[-1:] in ("[]", "()"):
-        cell = cell[1:-1]
-        return [part for part in (one.strip().strip("'\"") for one in _SEPARATORS.split(cell)) if part]
-    if taxonomy.find_node(cell):
-        return [cell]
-    if _SEPARATORS.search(cell):
-        return [part.strip() for part in _SEPARATORS.split(cell) if part.strip()]
-    parts = cell.split()
-    labels = all(part.isdecimal() or _FLOAT.fullmatch(part) or taxonomy.find_node(part) for part in parts)
-    return parts if labels or len(parts) < 2 else [cell]  # a name with spaces, or one that should have been
-
-
-def _find_first(names: list[str], wanted: tuple[str, ...]) -> int | None:
-    return next((names.index(name) for name in wanted if name in names), None)
-
-
-def _is_hot(table: CsvTable, column: int) -> bool:
-    """Tell whether a column under an unknown header is 0/1: a label that the taxonomy lacks, not to be dropped."""
+def is_hot(table: CsvTable, column: int) -> bool:
+    """Tell whether a column is 0/1, with at least one 1."""
     cells = {row[column].lower() for row in table.rows}
-    return bool(cells & _ON) and cells <= _ON | _OFF
+    return bool(cells & ON) and cells <= ON | OFF
+
+
+def _is_off(table: CsvTable, column: int) -> bool:
+    return {row[column].lower() for row in table.rows} <= OFF
+
+
+def _find_id_column(table: CsvTable, names: list[str | None], others: list[int]) -> int | None:
+    """Return the column of ids: the first that is called so and tells rows apart; else the only one that could be.
+
+    A column that numbers the rows is one only where there is no other.
+    """
+    called = [names.index(name) for name in _ID_NAMES if name in names and names.index(name) in others]
+    counts = [j for j in others if _numbers_rows(table, j)]
+    likely = [j for j in called if j not in counts] or called
+    if likely:
+        files = [j for j in likely if _tells_rows_apart(table, j) and _holds_files(table, j)]
+        return likely[0] if _tells_rows_apart(table, likely[0]) or not files else files[0]
+    row_names = [j for j in others if names[j] in _INDEX_NAMES and j not in counts]
+    single = [j for j in others if j not in counts and not is_hot(table, j) and _tells_rows_apart(table, j)]
+    return row_names[0] if len(row_names) == 1 else single[0] if len(single) == 1 and len(others) == 1 else None
+
+
+def _numbers_rows(table: CsvTable, column: int) -> bool:
+    """Tell whether a column counts the rows from 0 or 1."""
+    cells = [row[column] for row in table.rows]
+    return len(cells) > 1 and any(cells == [str(first + i) for i in range(len(cells))] for first in (0, 1))
+
+
+def _tells_rows_apart(table: CsvTable, column: int) -> bool:
+    cells = [row[column] for row in table.rows]
+    return all(cells) and len(set(cells)) == len(cells) > 0
+
+
+def _holds_files(table: CsvTable, column: int) -> bool:
+    return all(find_id(row[column]) != row[column] for row in table.rows)
 
 
 def _list_names(header: tuple[str, ...]) -> str:

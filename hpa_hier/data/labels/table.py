@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa_hier.data.labels.columns import LabelColumns, RowLabels, find_columns, read_row
+from hpa_hier.data.labels.cells import RowLabels, read_rows
+from hpa_hier.data.labels.columns import LabelColumns, advise_new_tree, find_columns
 from hpa_hier.data.labels.groups import describe_groups, find_groups
-from hpa_hier.data.labels.ids import is_valid_id
+from hpa_hier.data.labels.ids import find_id, is_valid_id
 from hpa_hier.data.labels.image_names import ImageNames
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.errors import UserError
@@ -19,6 +20,7 @@ from hpa_hier.files.csv_file import CsvTable, read_csv
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.taxonomy import Taxonomy
 
+_LISTED = 5  # labels that a note names
 CURE = "fix the table, or give --on-problem skip to leave these rows out"
 
 
@@ -80,18 +82,20 @@ def read_labels(
     strange = {j: name for j, name in columns.hot.items() if not taxonomy.find_node(name)}
     if strange:
         hints = tuple(f"{name!r}{did_you_mean(name, taxonomy.nodes)}" for name in strange.values())
-        problems = (Problem("0/1 column that no label or node is called", hints),)
+        problems = (Problem("0/1 column that no label or node is called (--ignore-columns leaves it out)", hints),)
         columns = replace(columns, hot={j: name for j, name in columns.hot.items() if j not in strange})
         cure = f"rename it, or, where it is no label, give --ignore-columns {','.join(strange.values())}"
         if on_problem == "stop":
             stop_at_problems(path, problems, cure)
     read = _sort_out(table, columns, taxonomy, names or ImageNames(()))
     problems += read.problems
+    cure = CURE if read.any_known else advise_new_tree(path, taxonomy)
     if on_problem == "stop":
-        stop_at_problems(path, problems, CURE)
+        stop_at_problems(path, problems, cure)
     if not read.nodes:
         summary = "; ".join(map(str, problems)) or "the table has a header only"
-        raise UserError(f"{path}: no usable row among {len(table.rows):,}; {summary}")
+        cure = "" if read.any_known else f"\n{cure}"
+        raise UserError(f"{path}: no usable row among {len(table.rows):,}; {summary}{cure}")
     ids, kept = tuple(read.nodes), [table.rows[row] for row in read.first.values()]
     cells = None if columns.group is None else [row[columns.group] for row in kept]
     groups = find_groups(ids, cells)
@@ -112,26 +116,28 @@ class _Read:
     problems: tuple[Problem, ...]
     skipped: dict[str, str]
     notes: tuple[str, ...]
+    any_known: bool  # at least one label is in the taxonomy, or there is none
 
 
 def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy, names: ImageNames) -> _Read:
     """Sort rows into usable samples and problems.
 
-    Of rows of one id that agree the first is kept; of those that disagree none, for none can be trusted, unless the
-    table has one row a label.
+    Equal rows of one id, and rows of its channels' files that agree, are one. Of other rows of one id that agree the
+    first is kept; of those that disagree none, for none can be trusted, unless the table has one row a label.
     """
     cells = [row[columns.id] for row in table.rows]
     others = [j for j in range(len(table.header)) if j != columns.id]
     ids, unclear = names.find_ids(
         cells, [table.header[j] for j in others], [[row[j] for j in others] for row in table.rows]
     )
-    labels = [read_row(row, columns, taxonomy) for row in table.rows]
+    labels = read_rows(table.rows, columns, taxonomy)
     long = _is_long(ids, labels)
     nodes: dict[str, tuple[str, ...]] = {}
     skipped: dict[str, str] = {}
     first: dict[str, int] = {}  # id → its first row
     unknown: dict[str, list[int]] = {}  # label → lines
     duplicate, bad, empty, several_images = [], [], [], []
+    again = 0  # rows that repeat what a row before says
     for i, (sample_id, one, line) in enumerate(zip(ids, labels, table.lines, strict=True)):
         if not is_valid_id(sample_id):
             bad.append(f"{cells[i]!r} (line {line})")
@@ -141,7 +147,9 @@ def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy, names:
             several_images.append(f"{unclear[i]} (line {line})")
             continue
         before = first.setdefault(sample_id, i)
-        if before != i and not long:
+        if before != i and not long and one == labels[before] and _same_image(table, columns, before, i):
+            again += 1
+        elif before != i and not long:
             duplicate.append(f"{sample_id} (lines {table.lines[before]} and {line})")
             if one.unknown or one.nodes != nodes.get(sample_id):
                 nodes.pop(sample_id, None)
@@ -175,22 +183,31 @@ def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy, names:
     changed = [(cell, sample_id) for cell, sample_id in zip(cells, ids, strict=True) if cell != sample_id]
     if changed:
         notes.append(f"{len(changed):,} ids are those of files: {changed[0][0]!r} is {changed[0][1]!r}")
+    if again:
+        notes.append(f"{again:,} row{'s repeat' if again > 1 else ' repeats'} an id with the same labels")
+    notes += _describe_other_words(labels)
     nowhere = sum(not kept for kept in nodes.values())
     if nowhere:
         notes.append(f"{nowhere:,} sample{'s show' if nowhere > 1 else ' shows'} none of the places")
-    return _Read(nodes, {name: first[name] for name in nodes}, problems, skipped, tuple(notes))
+    any_known = not unknown or any(one.nodes for one in labels)
+    return _Read(nodes, {name: first[name] for name in nodes}, problems, skipped, tuple(notes), any_known)
+
+
+def _same_image(table: CsvTable, columns: LabelColumns, before: int, row: int) -> bool:
+    """Tell whether two rows of one id are the same row twice, or name two files of it, as those of two channels."""
+    first, second = table.rows[before], table.rows[row]
+    return first == second or find_id(first[columns.id]) != find_id(second[columns.id])
 
 
 def _is_long(ids: Sequence[str], labels: Sequence[RowLabels]) -> bool:
-    """Tell whether a table has one row a label: no row has two, and ids are often repeated, each time with another.
+    """Tell whether a table has one row a label: no row has two, and ids are often repeated with another label.
 
     A few repeated ids among many are a mistake, and stay one.
     """
     if any(len(one.nodes) + len(one.unknown) > 1 for one in labels):
         return False
-    pairs = [(sample_id, one.nodes) for sample_id, one in zip(ids, labels, strict=True)]
-    repeated = len(ids) - len(set(ids))
-    return len(set(pairs)) == len(pairs) and repeated > max(2, len(ids) // 20)
+    pairs = {(sample_id, one.nodes, one.unknown) for sample_id, one in zip(ids, labels, strict=True)}
+    return len(pairs) - len(set(ids)) > max(2, len(pairs) // 20)
 
 
 def _describe_columns(table: CsvTable, columns: LabelColumns) -> tuple[str, ...]:
@@ -218,9 +235,19 @@ def _describe_groups_alone(nodes: Sequence[tuple[str, ...]], taxonomy: Taxonomy)
     return (f"annotated as a group, which leaves the places below it unknown: {listed}",)
 
 
+def _describe_other_words(labels: Sequence[RowLabels]) -> list[str]:
+    """Say which labels are neither the name nor the label of the node that they were taken for."""
+    rows = Counter((label, node) for one in labels for label, node in one.other_words.items())
+    if not rows:
+        return []
+    listed = [f"{label!r} is {node!r} ({count:,})" for (label, node), count in rows.most_common(_LISTED)]
+    more = f" and {len(rows) - _LISTED:,} more" if len(rows) > _LISTED else ""
+    return [f"read by other names: {', '.join(listed)}{more}"]
+
+
 def _describe_unknown(label: str, lines: list[int], taxonomy: Taxonomy) -> str:
     where = f"line {lines[0]}" if len(lines) == 1 else f"{len(lines):,} rows, first line {lines[0]}"
-    return f"{label!r} ({where}){'' if label.isdecimal() else did_you_mean(label, taxonomy.nodes)}"
+    return f"{label!r} ({where}){'' if label.isdecimal() else did_you_mean(label, taxonomy.words)}"
 
 
 def _apart(nodes: Sequence[str], taxonomy: Taxonomy) -> bool:

@@ -75,7 +75,9 @@ def test_an_unknown_multi_hot_column_is_not_dropped_quietly(tmp_path, tree):
     assert ignored.nodes == (("Cytosol",), ())
     skipped = read_labels(path, tree, on_problem="skip")
     assert skipped.nodes == ignored.nodes  # the column is left out, and no row for it
-    assert "0/1 column that no label or node is called (1): 'Nucleolii'" in str(skipped.problems[0])
+    assert "0/1 column that no label or node is called (--ignore-columns leaves it out) (1): 'Nucleolii'" in str(
+        skipped.problems[0]
+    )
     with pytest.raises(UserError, match=r"--ignore-columns nucleolii: .* no such column; did you mean 'Nucleolii'\?"):
         read_labels(path, tree, ignore=["nucleolii"])
 
@@ -215,7 +217,7 @@ def test_an_antibody_column_is_the_group(tmp_path, tree):
 
 
 def test_every_kind_of_problem_is_counted_and_listed_in_one_message(tmp_path, tree):
-    text = "Id,Target\na,0 28\nb,28\nc,Nuclear spekles\nd,0\nd,0\ne,0\ne,1\n=f,0\ng,\n"
+    text = "Id,Target,Well\na,0 28,\nb,28,\nc,Nuclear spekles,\nd,0,A1\nd,0,A2\ne,0,\ne,1,\n=f,0,\ng,,\n"
     with pytest.raises(UserError) as raised:
         read_labels(table(tmp_path, text), tree)
     message = str(raised.value)

@@ -100,7 +100,7 @@ def test_labels_and_antibodies_stay_with_their_images(tmp_path):
 def test_mismatches_of_labels_and_images_are_listed_in_one_message(tmp_path):
     write_folder(tmp_path / "images", 5)
     (tmp_path / "images" / "s4_yellow.png").unlink()
-    (tmp_path / "labels.csv").write_text("Id,Target\ns0,99\ns1,0\ns1,0\ns4,0\nghost,0\n")
+    (tmp_path / "labels.csv").write_text("Id,Target\ns0,99\ns1,0\ns1,7\ns4,0\nghost,0\n")
     with pytest.raises(UserError) as raised:
         build_pack(request(tmp_path))
     message = str(raised.value)

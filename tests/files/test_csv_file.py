@@ -1,0 +1,36 @@
+"""CSV files: separators, quotes and line ends of the programs that write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpa_hier.files.csv_file import read_csv
+
+CELLS = st.text(st.characters(exclude_categories=("C",), exclude_characters='"\n\r\0='), max_size=8).map(str.strip)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@given(rows=st.lists(st.tuples(CELLS.filter(bool), CELLS), min_size=1, max_size=6))
+@settings(deadline=None, max_examples=40)
+def test_what_a_spreadsheet_quotes_is_read_back_whatever_it_separates_by(tmp_path_factory, delimiter, rows) -> None:
+    path = Path(tmp_path_factory.mktemp("csv")) / "t.csv"
+    lines = [("Id", "Target"), *rows]
+    path.write_text("\r\n".join(delimiter.join(f'"{cell}"' for cell in row) for row in lines), encoding="utf-8")
+    table = read_csv(path)
+    assert (table.header, table.rows) == (lines[0], tuple(rows))
+
+
+def test_the_separator_is_the_one_that_suits_all_rows(tmp_path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("Id;a, b, c;d\n1;x;y\n2;x, z;y\n")
+    assert read_csv(path).header == ("Id", "a, b, c", "d")
+
+
+def test_excels_text_cells_are_text(tmp_path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('Id,Target\n="007",="0 7"\n=sum,"=""16"""\n')
+    assert read_csv(path).rows == (("007", "0 7"), ("=sum", "16"))
