@@ -53,7 +53,11 @@ def parser() -> Parser:
         ("pack", "Convert images (or feature vectors) and labels into a memory-mapped dataset.", _add_pack),
         ("split", "Split samples into train, calibration and test sets, stratified; groups stay together.", _add_split),
         ("balance", "Plan how often images are repeated so that no class stays rare.", _add_balance),
-        ("audit", "Check a pack: class counts, missing channels, duplicates, dark images.", _add_audit),
+        (
+            "audit",
+            "Check a pack: class counts, duplicates, missing, empty, saturated and copied channels, dark images.",
+            _add_audit,
+        ),
         ("simulate", "Simulate cells with known labels, as files or as a pack.", _add_simulate),
     ):
         command = whole.add_command(name, description)

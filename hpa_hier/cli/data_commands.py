@@ -258,7 +258,7 @@ def _describe_split(nodes: Sequence[Sequence[str]], kept: Split, fractions: Sequ
 def _findings(found: Audit, *, split_given: bool) -> list[str]:
     lines = [f"{file}: its bytes have changed since it was packed; pack the images again" for file in found.damaged]
     lines += [f"channel {c} missing, filled with zeros: {_some(ids)}" for c, ids in found.filled.items()]
-    lines += [f"channel {c} constant: {_some(ids)}" for c, ids in found.constant.items()]
+    lines += [f"{flaw}: {_some(ids)}" for flaw, ids in found.flaws.items()]
     if found.dark:
         lines.append(
             f"nearly black, as 12 bits stored in 16 are; pack with --intensity percentile: {_some(found.dark)}"

@@ -163,7 +163,14 @@ def _describe_members(ensemble: Ensemble, held_out: HeldOut, run: Run) -> Ensemb
     manifest = held_out.records[0].manifest
     allowed = {*run.recipe.data.may_be_missing, *run.pack.filled}
     missing = [channel for channel in manifest.channels if channel in allowed]
-    spec = InputSpec(manifest.kind, manifest.channels, manifest.image_size, manifest.intensity, tuple(missing))
+    spec = InputSpec(
+        kind=manifest.kind,
+        channels=manifest.channels,
+        size=manifest.image_size,
+        intensity=manifest.intensity,
+        may_be_missing=tuple(missing),
+        range_used=run.pack.facts.range_used,
+    )
     about = {
         "part": "calibration",
         "samples": len(held_out.scores[0].ids),

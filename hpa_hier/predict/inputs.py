@@ -36,6 +36,7 @@ class InputSpec:
         size: pixels, side of the images; 1 for vectors.
         intensity: rule by which images become 8 bits, depth or percentile; of vectors, "mean" where gaps are filled.
         may_be_missing: channels that an image may lack; they are zeros.
+        range_used: share of their files' range that training images used, their 1 % and 99 % quantiles; None: unknown.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class InputSpec:
     size: int
     intensity: str
     may_be_missing: tuple[str, ...] = ()
+    range_used: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what an ensemble's file keeps of it."""
@@ -55,7 +57,15 @@ class InputSpec:
         if not about:
             return None
         channels, missing = tuple(about["channels"]), tuple(about["may_be_missing"])
-        return cls(about.get("kind", "images"), channels, int(about["size"]), str(about["intensity"]), missing)
+        low, high = about.get("range_used") or (None, None)
+        return cls(
+            kind=about.get("kind", "images"),
+            channels=channels,
+            size=int(about["size"]),
+            intensity=str(about["intensity"]),
+            may_be_missing=missing,
+            range_used=None if low is None or high is None else (float(low), float(high)),
+        )
 
     def allowed(self, also: Sequence[str]) -> tuple[str, ...]:
         """Return the channels that may be missing, with further ones.
@@ -195,7 +205,7 @@ def read_array(
                 if channel in plane:
                     values[row, c] = convert_plane(image[plane[channel]], spec.size, spec.intensity)
             planes = {channel: image[number] for channel, number in plane.items()}
-            notes.append(look_at(planes, find_equal(planes)).doubts(spec.intensity))
+            notes.append(look_at(planes, find_equal(planes)).doubts(spec.intensity, spec.range_used))
         yield Batch(tuple(ids[first : first + rows]), values, (missing,) * len(some), notes=tuple(notes))
 
 
@@ -281,6 +291,6 @@ def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]], 
         ids.append(source.id)
         images.append(one.image)
         filled.append(one.missing)
-        notes.append(one.look.doubts(spec.intensity))
+        notes.append(one.look.doubts(spec.intensity, spec.range_used))
     stacked = np.stack(images) if images else np.empty((0, 0, 0, 0), np.uint8)
     return Batch(tuple(ids), stacked, tuple(filled), tuple(rejected), tuple(notes))

@@ -19,12 +19,13 @@ _QUANTILES = (0.001, 0.999)  # of a channel's pixels: what lies outside may be d
 _LEAST_BITS = 2  # of the file's bits that nearly black images leave unused
 _LEAST_RANGE = 1 / 16  # of the file's range; a smaller one leaves 16 grey levels of 256
 _WELL_USED = 1 / 4  # of the file's range; real fields in 8 bits use 0.16 to 1
-_NAMED = 3  # images with the same doubt that are named
+_FAR = 2  # times as bright as nearly all training images, or as dark
 _LEAST_LEVELS = 8  # grey levels of any photograph
+_PILED_UP = 32  # grey levels; with fewer, many pixels have the largest value by chance
 _EMPTY = "empty: all pixels of each channel are alike"
 _MASK = f"fewer than {_LEAST_LEVELS} grey levels, as a mask has"
 _SAMPLED = 128  # pixels a side that are compared
-_COMPARABLE = 64  # pixels; fewer can correlate by chance
+_COMPARABLE = 1024  # pixels; in smaller pictures real stains correlate by up to 0.98
 
 
 class Exposure(NamedTuple):
@@ -76,7 +77,7 @@ def find_equal(planes: Mapping[str, np.ndarray]) -> tuple[tuple[str, ...], ...]:
     """Return groups of channels that are one picture, up to brightness, contrast and compression.
 
     Stains of one field correlate, by at most 0.93 in real ones; copies of a channel by 0.99 and more. A grid of up to
-    128 × 128 pixels is compared. Constant channels have no picture.
+    128 × 128 pixels is compared; pictures of less than 1,024 pixels must be equal. Constant channels have no picture.
 
     Args:
         planes: (H, W) of one size, by channel.
@@ -114,16 +115,29 @@ class Look(NamedTuple):
     dark: bool  # nearly black by the rule "depth": all channels use little of their range
     flaws: tuple[str, ...]  # what looks wrong with it whatever the rule, in a few words each
 
-    def doubts(self, rule: str) -> tuple[str, ...]:
-        """Return what is doubtful about an image that became 8 bits by a rule, "depth" or "percentile".
+    def doubts(self, rule: str, usual: tuple[float, float] | None = None) -> tuple[str, ...]:
+        """Return what is doubtful about an image that becomes 8 bits by a rule, "depth" or "percentile".
+
+        Args:
+            rule: "percentile" makes all images equally bright, so only by "depth" one can be too dark.
+            usual: share of the range that training images used, their 1 % and 99 % quantiles; None: unknown, or the
+                image is itself one to train on.
 
         >>> Look(16, 12, 0.06, True, ("green is saturated",)).doubts("depth")
         ('green is saturated', 'only 12 of 16 bits used, nearly black')
+        >>> Look(8, 8, 0.2, False, ()).doubts("depth", (0.5, 1.0))
+        ('much darker than the training images',)
         """
-        if not self.dark or rule != "depth":
-            return self.flaws
-        what = f"only {self.bits} of" if self.bits < self.depth else "less than a sixteenth of"
-        return (*self.flaws, f"{what} {self.depth} bits used, nearly black")
+        return (*self.flaws, *filter(None, [self._describe_light(usual) if rule == "depth" else ""]))
+
+    def _describe_light(self, usual: tuple[float, float] | None) -> str:
+        """Return how an image is too dark or too bright for the rule "depth"; "" where it is not."""
+        if usual and usual[1] * _FAR < self.range_used:
+            return "much brighter than the training images"
+        if self.dark and (usual is None or self.range_used * _FAR < usual[0]):
+            what = f"only {self.bits} of" if self.bits < self.depth else "less than a sixteenth of"
+            return f"{what} {self.depth} bits used, nearly black"
+        return "much darker than the training images" if usual and self.range_used * _FAR < usual[0] else ""
 
 
 def look_at(planes: Mapping[str, np.ndarray], equal: Sequence[Sequence[str]]) -> Look:
@@ -171,24 +185,6 @@ def count_bits(looks: Iterable[Look]) -> dict[str, int]:
     return dict(Counter(f"{look.bits} of {look.depth}" for look in looks).most_common())
 
 
-def list_doubts(ids: Sequence[str], doubts: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Return a line for each doubt, with how many images have it and the first of them.
-
-    >>> list_doubts(("a", "b"), (("green is saturated",), ()))
-    ('1 of 2 images: green is saturated (a)',)
-    """
-    those: dict[str, list[str]] = {}
-    for sample, own in zip(ids, doubts, strict=True):
-        for doubt in own:
-            those.setdefault(doubt, []).append(sample)
-    return tuple(f"{len(some):,} of {len(ids):,} images: {doubt} ({_name(some)})" for doubt, some in those.items())
-
-
-def _name(ids: Sequence[str]) -> str:
-    more = len(ids) - _NAMED
-    return ", ".join(ids[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
-
-
 def find_flaws(exposures: Mapping[str, Exposure], equal: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Return what looks wrong with an image, in a few words each that are the same for other images like it.
 
@@ -213,7 +209,7 @@ def _flaws(exposures: Mapping[str, Exposure], equal: Sequence[Sequence[str]]) ->
     if max(one.levels for one in exposures.values()) < _LEAST_LEVELS:
         yield _MASK
     for name, one in exposures.items():
-        if one.clipped > SATURATED and one.levels >= _LEAST_LEVELS:
+        if one.clipped > SATURATED and one.levels >= _PILED_UP:
             yield f"{name} is saturated"
 
 

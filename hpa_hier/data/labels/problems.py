@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hpa_hier.errors import UserError
 
 OnProblem = Literal["stop", "skip"]
 LISTED = 10  # items of one kind that a message names; `rejected.csv` names all
+_NAMED = 3  # images with the same doubt that are named
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,40 @@ class Problem:
         more = len(self.items) - LISTED
         listed = "; ".join(self.items[:LISTED]) + (f"; and {more:,} more" if more > 0 else "")
         return f"{self.kind} ({len(self.items):,}): {listed}"
+
+
+@dataclass
+class Doubts:
+    """What looks wrong with images, counted while they are read.
+
+    >>> doubts = Doubts()
+    >>> doubts.add(("a", "b"), (("green is saturated",), ()))
+    >>> doubts.lines()
+    ('1 of 2 images: green is saturated (a)',)
+    """
+
+    total: int = 0  # images so far
+    counts: Counter[str] = field(default_factory=Counter)  # by what looks wrong
+    first: dict[str, list[str]] = field(default_factory=dict)  # ids by what looks wrong
+
+    def add(self, ids: Sequence[str], doubts: Sequence[Sequence[str]]) -> None:
+        """Count images, each with a few words on everything that looks wrong with it."""
+        self.total += len(ids)
+        for sample, own in zip(ids, doubts, strict=True):
+            self.counts.update(own)
+            for doubt in own:
+                named = self.first.setdefault(doubt, [])
+                if len(named) < _NAMED:
+                    named.append(sample)
+
+    def lines(self) -> tuple[str, ...]:
+        """Return a line for each thing that looks wrong, the most frequent first, with the first ids."""
+        most = self.counts.most_common()
+        return tuple(f"{n:,} of {self.total:,} images: {doubt} ({self._name(doubt)})" for doubt, n in most)
+
+    def _name(self, doubt: str) -> str:
+        more = self.counts[doubt] - _NAMED
+        return ", ".join(self.first[doubt]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def stop_at_problems(where: object, problems: Sequence[Problem], cure: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hpa_hier.data.images.exposure import find_equal, look_at
 from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.data.pack.samples import Sample
 from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, find_near_duplicates, pairs_across_parts
@@ -14,7 +15,6 @@ from hpa_hier.data.split.split import Split
 from hpa_hier.taxonomy import Taxonomy
 
 DARK = 16  # intensity of 0..255 that no pixel of a nearly black image reaches; 12 bits in a 16-bit file look so
-_CHUNK = 64  # images read at a time
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Audit:
 
     counts: dict[str, int]  # images by leaf
     filled: dict[str, tuple[str, ...]]  # ids by channel that they lack
-    constant: dict[str, tuple[str, ...]]  # ids by channel whose pixels are all alike, though it is not missing
+    flaws: dict[str, tuple[str, ...]]  # ids by what looks wrong: channels that are empty, saturated or one picture
     dark: tuple[str, ...]
     duplicates: tuple[tuple[str, ...], ...]  # ids whose packed pixels are all alike
     damaged: tuple[str, ...]  # shards whose bytes have changed since the pack was finished
@@ -39,7 +39,7 @@ def audit(pack: ImagePack, taxonomy: Taxonomy, split: Split | None = None, dista
     at most `distance` bits, 0 to 15.
     """
     present = pack.targets(taxonomy).present
-    constant, dark = _find_odd_images(pack)
+    flaws, dark = _find_odd_images(pack)
     duplicates = find_identical(pack.samples)
     part = dict(zip(split.ids, split.parts, strict=True)) if split else {}
     filled = {channel: tuple(s.id for s in pack.samples if channel in s.filled) for channel in pack.channels}
@@ -47,7 +47,7 @@ def audit(pack: ImagePack, taxonomy: Taxonomy, split: Split | None = None, dista
     return Audit(
         counts={leaf: int(present[:, taxonomy.column[leaf]].sum()) for leaf in taxonomy.leaves},
         filled={channel: ids for channel, ids in filled.items() if ids},
-        constant={channel: ids for channel, ids in constant.items() if ids},
+        flaws=flaws,
         dark=dark,
         duplicates=duplicates,
         damaged=pack.find_damaged(),
@@ -66,12 +66,14 @@ def find_identical(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
 
 
 def _find_odd_images(pack: ImagePack) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """Return the ids of images with a constant channel that is not missing, by channel, and of nearly black images."""
-    chunks = [np.arange(start, min(start + _CHUNK, len(pack))) for start in range(0, len(pack), _CHUNK)]
-    extremes = [(images.min(axis=(2, 3)), images.max(axis=(2, 3))) for images in map(pack.images, chunks)]
-    low, high = (np.concatenate(side) for side in zip(*extremes, strict=True))
-    constant = {
-        channel: tuple(pack.ids[row] for row in np.flatnonzero(flat) if channel not in pack.samples[row].filled)
-        for channel, flat in zip(pack.channels, (low == high).T, strict=True)
-    }
-    return constant, tuple(pack.ids[row] for row in np.flatnonzero(high.max(axis=1) < DARK))
+    """Return the ids of images by what looks wrong with them, and of nearly black ones."""
+    flaws: dict[str, list[str]] = {}
+    dark = []
+    for row, sample in enumerate(pack.samples):
+        image = pack.images(np.array([row]))[0]
+        planes = {name: image[c] for c, name in enumerate(pack.channels) if name not in sample.filled}
+        for flaw in look_at(planes, find_equal(planes)).flaws:
+            flaws.setdefault(flaw, []).append(sample.id)
+        if image.max() < DARK:
+            dark.append(sample.id)
+    return {flaw: tuple(ids) for flaw, ids in flaws.items()}, tuple(dark)

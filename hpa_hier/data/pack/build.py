@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from hpa_hier.data.images.exposure import RULES, Look, count_bits, list_doubts
+from hpa_hier.data.images.exposure import RULES, Look, count_bits
 from hpa_hier.data.images.scan import Reject
+from hpa_hier.data.labels.problems import Doubts
 from hpa_hier.data.pack.fill import STATE, fill_shards
 from hpa_hier.data.pack.inspect import AUTO, Found, look_into, stop_at_copies
 from hpa_hier.data.pack.matching import PackRequest, make_plan, request_digest
@@ -86,8 +87,9 @@ def _pack(found: Found, threads: int) -> PackReport:
     finish_pack(request.out, facts, samples, shards, request.taxonomy)
     _clear(request.out)
     reused = sum(part.reused for part in parts)
-    doubts = list_doubts([sample.id for sample in samples], [look.doubts(request.intensity) for look in looks])
-    return PackReport(Pack.open(request.out), rejects, reused, reused=False, notes=plan.notes, doubts=doubts)
+    doubts = Doubts()
+    doubts.add([sample.id for sample in samples], [look.doubts(request.intensity) for look in looks])
+    return PackReport(Pack.open(request.out), rejects, reused, reused=False, notes=plan.notes, doubts=doubts.lines())
 
 
 def _facts(request: PackRequest, digest: str, reason: str, looks: Sequence[Look]) -> PackFacts:

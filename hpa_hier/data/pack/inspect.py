@@ -10,13 +10,13 @@ from functools import cached_property
 import numpy as np
 from joblib import Parallel, delayed
 
-from hpa_hier.data.images.exposure import RULES, Look, choose_rule, count_bits, describe_equal, list_doubts
+from hpa_hier.data.images.exposure import RULES, Look, choose_rule, count_bits, describe_equal
 from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.read import Reading, read_image
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import split_suffix
 from hpa_hier.data.images.scan import ImageSource, Reject
-from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
+from hpa_hier.data.labels.problems import Doubts, OnProblem, Problem, stop_at_problems
 from hpa_hier.data.pack.matching import PackRequest, Plan, make_plan
 
 AUTO = "auto"  # the intensity rule that a look at some images chooses
@@ -68,14 +68,16 @@ class Found:
     @property
     def doubts(self) -> tuple[str, ...]:
         """A line for each kind of thing that looks wrong, with how many images have it."""
-        return list_doubts(tuple(self.looks), [look.doubts(self.intensity) for look in self.looks.values()])
+        doubts = Doubts()
+        doubts.add(tuple(self.looks), [look.doubts(self.intensity) for look in self.looks.values()])
+        return doubts.lines()
 
     def describe(self) -> tuple[str, ...]:
         """Return what was found, in lines for people."""
         count, seen = len(self.plan.samples), self.looked_at
         some = "" if seen == count else f"; {seen:,} of them looked at"
         sizes = join_counts({f"{width} × {height}": n for (width, height), n in self.sizes.items()})
-        lines = [f"images: {count:,} of {sizes} pixels{some}"]
+        lines = [f"images: {count:,}{f' of {sizes} pixels' if sizes else ''}{some}"]
         lines.append("channels: " + ", ".join(f"{name} from {join_counts(it)}" for name, it in self.channels.items()))
         lines += [f"channel {name}: missing in {n:,}, filled with zeros there" for name, n in self.missing.items()]
         if self.looks:

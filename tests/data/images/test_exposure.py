@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from image_folders import planes
 
-from hpa_hier.data.images.exposure import Look, choose_rule, find_equal, list_doubts, look_at, measure_exposure
+from hpa_hier.data.images.exposure import Look, choose_rule, find_equal, look_at, measure_exposure
 
 
 def doubts(rule: str = "depth", **made: np.ndarray) -> tuple[str, ...]:
@@ -83,6 +83,11 @@ def test_the_rule_is_percentile_where_a_quarter_of_the_images_are_dim():
     assert choose_rule([hot]) == ("percentile", "1 of 1 images use less than a quarter of their 16 bits")
 
 
-def test_doubts_are_counted_with_the_first_ids():
-    lines = list_doubts("abcdef", [("x",)] * 5 + [("y", "x")])
-    assert lines == ("6 of 6 images: x (a, b, c and 3 more)", "1 of 6 images: y (f)")
+def test_new_images_are_compared_with_those_of_training():
+    usual = (0.5, 1.0)
+    black, dim, good = Look(16, 12, 0.06, True, ()), Look(8, 7, 0.2, False, ()), Look(8, 8, 0.3, False, ())
+    assert black.doubts("depth", usual) == ("only 12 of 16 bits used, nearly black",)
+    assert dim.doubts("depth", usual) == ("much darker than the training images",)
+    assert good.doubts("depth", usual) == dim.doubts("percentile", usual) == ()
+    assert black.doubts("depth", (0.05, 0.06)) == ()  # as its training images were
+    assert good.doubts("depth", (0.05, 0.06)) == ("much brighter than the training images",)

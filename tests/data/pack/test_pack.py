@@ -387,7 +387,7 @@ def test_an_audit_finds_constant_channels_and_dark_images(tmp_path):
     flat, dark = bright.copy(), bright // 32
     flat[1] = 7
     found = audit(simulated(tmp_path / "pack", [bright, flat, dark], ["", "", ""]), TREE)
-    assert (found.constant, found.dark) == ({"green": ("d1",)}, ("d2",))
+    assert (found.flaws, found.dark) == ({"green is empty, and it is the protein": ("d1",)}, ("d2",))
     assert found.counts["Cytosol"] == 3
 
 

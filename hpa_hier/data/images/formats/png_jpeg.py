@@ -62,7 +62,8 @@ def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarr
         raise UnreadableImage(path, "damaged: it could not be decoded")
     if planes.ndim == 2:
         return planes[None]
-    return np.moveaxis(planes[..., :1] if planes.shape[2] < 3 else planes[..., 2::-1], 2, 0)
+    grey = image.mode == "LA"  # which OpenCV makes three equal colours of
+    return np.moveaxis(planes[..., :1] if grey or planes.shape[2] < 3 else planes[..., 2::-1], 2, 0)
 
 
 def _decode_jpeg(path: Path, image: ImageFile.ImageFile) -> np.ndarray:
