@@ -131,6 +131,22 @@ def write_pack(
     return out
 
 
+def simulate_images(
+    settings: SimulateSettings, indices: Sequence[int], intensity: str = "depth", channels: Sequence[str] = CHANNELS
+) -> Iterator[NDArray[np.uint8]]:
+    """Simulate some of the images that `write_pack` would write, as (C, S, S) uint8 each.
+
+    Args:
+        settings: of all images.
+        indices: which of them, from 0 to `settings.count` - 1.
+        intensity: rule by which they become 8 bits, "depth" or "percentile".
+        channels: those wanted, in this order.
+    """
+    fields = _fields(draw_samples(settings.count, settings.seed, settings.imbalance), settings)
+    for index in indices:
+        yield _image(fields[index], intensity, channels)
+
+
 def _fields(
     samples: Sequence[SimulatedSample], settings: SimulateSettings, depth: int = 8
 ) -> list[Callable[[], SimulatedField]]:

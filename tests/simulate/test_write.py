@@ -21,7 +21,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.settings.recipe import SimulateSettings
 from hpa_hier.simulate.field import simulate_field
 from hpa_hier.simulate.labelsets import LEAVES, draw_samples
-from hpa_hier.simulate.write import _draw_radius, image_id, write_folder, write_pack
+from hpa_hier.simulate.write import _draw_radius, image_id, simulate_images, write_folder, write_pack
 
 
 def settings(count: int, seed: int, size: int = 48, **more: object) -> SimulateSettings:
@@ -190,3 +190,10 @@ def test_a_stopped_command_leaves_neither_processes_nor_half_a_file(tmp_path: Pa
     while _running(process.pid) and time.monotonic() < until:
         time.sleep(0.1)
     assert _running(process.pid) == []
+
+
+def test_some_images_are_those_of_the_whole_pack(tmp_path: Path) -> None:
+    five, channels = settings(5, 4, 32), ("green", "blue")
+    pack = Pack.open(write_pack(tmp_path / "pack", five, channels=channels, intensity="percentile"))
+    some = np.stack(list(simulate_images(five, (3, 1), "percentile", channels)))
+    np.testing.assert_array_equal(some, pack.read(np.array([3, 1])))
