@@ -184,7 +184,12 @@ def simulate(options: argparse.Namespace) -> None:
             out, settings, workers=options.workers, taxonomy=recipe.taxonomy, intensity=intensity, channels=kept
         )
     else:
-        wrote = write_folder(out, settings, workers=options.workers, depth=options.depth, masks=options.masks)
+        try:
+            wrote = write_folder(out, settings, workers=options.workers, depth=options.depth, masks=options.masks)
+        except KeyboardInterrupt:
+            again = "the same command goes on behind the last picture; without labels.csv the set is not whole"
+            print(f"\ninterrupted; {again}: {out}", file=sys.stderr)
+            raise
     print(f"wrote {wrote}: {settings.count:,} simulated images of {settings.image_size}² pixels, seed {settings.seed}")
 
 

@@ -47,6 +47,8 @@ def image_id(index: int) -> str:
 def write_folder(out: Path, settings: SimulateSettings, workers: int = 1, depth: int = 8, masks: bool = False) -> Path:
     """Write fields as `<id>_<channel>.png`, with `labels.csv` (Id, Target, antibody) and `simulated.json` beside them.
 
+    What an interrupted call with the same arguments has written is kept.
+
     Args:
         out: folder, made if absent.
         settings: number, size and looks of the fields.
@@ -60,7 +62,7 @@ def write_folder(out: Path, settings: SimulateSettings, workers: int = 1, depth:
         The label table, which is written last.
 
     Raises:
-        UserError: `out` holds a finished set, or an unfinished one of other settings.
+        UserError: `out` holds a finished set, an unfinished one of other settings, or pictures that are not simulated.
     """
     import pandas as pd
 
@@ -69,15 +71,21 @@ def write_folder(out: Path, settings: SimulateSettings, workers: int = 1, depth:
     table, about = out / "labels.csv", out / SIMULATED
     if table.exists():
         raise UserError(f"{table}: exists already; give another --out or remove the folder")
-    facts = {"note": NOTE, **settings.model_dump(mode="json")}
+    facts = {"note": NOTE, **settings.model_dump(mode="json"), **({} if depth == 8 else {"depth": depth})}
     if about.exists() and read_json(about) != facts:
         raise UserError(
             f"{about}: the folder holds unfinished fields of other settings; give another --out or remove it"
         )
+    strange = None if about.exists() else next(out.glob("*.png"), None)
+    if strange is not None:
+        raise UserError(f"{out}: holds pictures that are not simulated, such as {strange.name}; give another --out")
     write_json(about, facts)
     samples = draw_samples(settings.count, settings.seed, settings.imbalance)
     fields = _fields(samples, settings, depth)
-    files = [partial(_files, image_id(index), field, masks) for index, field in enumerate(fields)]
+    early = "masks/{}_cells.png" if masks else f"{{}}_{CHANNELS[0]}.png"
+    begun = sum((out / early.format(image_id(index))).exists() for index in range(len(samples)))
+    first = max(0, begun - 1)  # they are written in order; of the last one some files may be missing
+    files = [partial(_files, image_id(index), field, masks) for index, field in enumerate(fields)][first:]
     for contents in _in_order(files, workers):
         for name, content in contents.items():
             write_bytes(out / name, content)

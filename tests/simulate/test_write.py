@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from hpa_hier.cli.data import main
+from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.data.images.read import to_uint8
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.errors import UserError
@@ -152,9 +153,33 @@ def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path, form:
 def test_an_unfinished_folder_of_other_settings_is_not_filled_up(tmp_path: Path) -> None:
     write_folder(tmp_path, settings(2, 8))
     (tmp_path / "labels.csv").unlink()
-    with pytest.raises(UserError, match=r"simulated\.json: the folder holds unfinished fields of other settings"):
-        write_folder(tmp_path, settings(1, 8))
+    for changes in ({"count": 1}, {"depth": 16}):
+        count = changes.pop("count", 2)
+        with pytest.raises(UserError, match=r"simulated\.json: the folder holds unfinished fields of other settings"):
+            write_folder(tmp_path, settings(count, 8), **changes)
     write_folder(tmp_path, settings(2, 8))
+
+
+def test_an_interrupted_set_is_finished_and_what_is_there_is_kept(tmp_path: Path) -> None:
+    whole = files_of(write_folder(tmp_path / "whole", settings(4, 8)).parent)
+    cut = tmp_path / "cut"
+    write_folder(cut, settings(4, 8))
+    for name in ("labels.csv", *(f"{image_id(3)}_{channel}.png" for channel in CHANNELS)):
+        (cut / name).unlink()
+    (cut / f"{image_id(2)}_blue.png").unlink()  # it was being written
+    kept = (cut / f"{image_id(1)}_red.png").stat().st_mtime_ns
+    write_folder(cut, settings(4, 8))
+    assert files_of(cut) == whole
+    assert (cut / f"{image_id(1)}_red.png").stat().st_mtime_ns == kept
+
+
+def test_simulated_cells_are_not_put_among_other_pictures(tmp_path: Path) -> None:
+    (tmp_path / "mine.png").write_bytes(b"")
+    with pytest.raises(
+        UserError, match=r"holds pictures that are not simulated, such as mine\.png; give another --out"
+    ):
+        write_folder(tmp_path, settings(1, 8))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
 
 
 def _running(session: int) -> list[str]:
@@ -184,7 +209,8 @@ def test_a_stopped_command_leaves_neither_processes_nor_half_a_file(tmp_path: Pa
     _, errors = process.communicate(timeout=60)
     assert process.returncode == status
     if number == signal.SIGINT:
-        assert errors == "interrupted\n"
+        again = "the same command goes on behind the last picture; without labels.csv the set is not whole"
+        assert errors == f"\ninterrupted; {again}: {tmp_path / 'out'}\ninterrupted\n"
         assert not list((tmp_path / "out").glob(".*"))
     until = time.monotonic() + 20
     while _running(process.pid) and time.monotonic() < until:
