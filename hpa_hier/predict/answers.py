@@ -18,6 +18,8 @@ from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.predict.explain import explain
+from hpa_hier.predict.formats.probabilities import check_format
+from hpa_hier.predict.formats.rows import PLACES, Rows
 from hpa_hier.predict.tables import Rejected, SampleAnswer, check_free, open_tables
 from hpa_hier.taxonomy import Taxonomy
 
@@ -42,6 +44,7 @@ class Answers:
         neighbours: describes the training images nearest to a sample, where members vote; None: no member does.
         doubts: for each sample, short texts on what is doubtful about it; (): nothing about any.
         unsafe: why there is no safe answer for any of these samples; "": there may be one.
+        files: for each sample, the picture of the protein, or the one file that has it; (): from no files.
     """
 
     ensemble: Ensemble
@@ -56,6 +59,7 @@ class Answers:
     neighbours: Callable[[str], str] | None = None
     doubts: tuple[tuple[str, ...], ...] = ()
     unsafe: str = ""
+    files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -114,10 +118,39 @@ class Answers:
 
     @property
     def warning(self) -> tuple[str, ...]:
-        """What to bear in mind about each sample: what is doubtful about it, then the notes; joined by '; '."""
-        doubts, notes = self.doubts or ((),) * len(self), filter(None, (self.unsafe, *self.notes))
-        shared = tuple(notes)
-        return tuple("; ".join((*own, *shared)) for own in doubts)
+        """What to bear in mind about each sample: what is doubtful about it, then what is about all; joined by '; '."""
+        shared = tuple(filter(None, (self.unsafe, *self.notes)))
+        lacking = ([f"no {name} (zeros)" for name in channels] for channels in self.filled)
+        doubts = self.doubts or ((),) * len(self)
+        return tuple("; ".join((*own, *lack, *shared)) for own, lack in zip(doubts, lacking, strict=True))
+
+    @cached_property
+    def places(self) -> tuple[tuple[tuple[str, float], ...], ...]:
+        """For each sample the most likely leaves, up to three, each with its probability; the most likely first."""
+        leaves = self.taxonomy.leaves
+        probs = self.prediction.probs[:, [self.taxonomy.column[leaf] for leaf in leaves]]
+        order = np.argsort(-probs, axis=1, kind="stable")[:, :PLACES]
+        return tuple(
+            tuple((leaves[j], float(row[j])) for j in best) for row, best in zip(probs, order.tolist(), strict=True)
+        )
+
+    @cached_property
+    def rows(self) -> Rows:
+        """What the tables say."""
+        columns: dict[str, list[str | float]] = {"id": list(self.ids)}
+        for rank in range(PLACES):
+            best = [places[rank] if rank < len(places) else ("", np.nan) for places in self.places]
+            columns[f"place_{rank + 1}"] = [name for name, _ in best]
+            columns[f"prob_{rank + 1}"] = [prob for _, prob in best]
+        columns |= {
+            "labels": ["|".join(one.labels) if one.labels or one.groups else UNSURE for one in self._samples],
+            "groups": ["|".join(one.groups) for one in self._samples],
+            "safe": list(self.safe),
+            "warning": list(self.warning),
+            "file": list(self.files or ("",) * len(self)),
+        }
+        join = self.taxonomy.label_separator.join
+        return Rows(columns, tuple(join(one.submitted) for one in self._samples), self.probs)
 
     def __iter__(self) -> Iterator[tuple[str, SampleAnswer]]:
         return iter(zip(self.ids, self._samples, strict=True))
@@ -172,34 +205,41 @@ class Answers:
             prediction=replace(prediction, ids=tuple(ids), safe=safe, **kept),
             scores=tuple(one.take(ids) for one in self.scores),
             filled=tuple(self.filled[row] for row in rows),
+            doubts=tuple(self.doubts[row] for row in rows if self.doubts),
+            files=tuple(self.files[row] for row in rows if self.files),
             available=None if self.available is None else self.available[:, rows],
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the answers as a data frame: id as index; names joined by '|'; one column of probabilities a node."""
+        """Return the columns of predictions.csv as a data frame: id as index, names joined by '|'."""
         import pandas as pd
 
-        words = [("|".join(one.labels), "|".join(one.groups), one.fallback) for one in self._samples]
-        frame = pd.DataFrame(words, columns=["labels", "groups", "fallback"], index=pd.Index(self.ids, name="id"))
-        frame["filled"] = ["|".join(channels) for channels in self.filled]
-        frame["safe"] = list(self.safe)
-        frame["warning"] = list(self.warning)
-        return frame.join(pd.DataFrame(self.probs, index=frame.index, columns=list(self.nodes)))
+        return pd.DataFrame(dict(self.rows.columns)).set_index("id")
 
-    def to_csv(self, folder: Path | str, overwrite: bool = False, wanted: Sequence[str] | None = None) -> None:
-        """Write predictions.csv, submission.csv and rejected.csv, as the command does.
+    def to_probabilities(self) -> pd.DataFrame:
+        """Return `probs` as a data frame: id as index, one column a node."""
+        import pandas as pd
+
+        return pd.DataFrame(self.probs, index=pd.Index(self.ids, name="id"), columns=list(self.nodes))
+
+    def to_csv(
+        self, folder: Path | str, overwrite: bool = False, wanted: Sequence[str] | None = None, form: str = "csv"
+    ) -> None:
+        """Write predictions.csv, probabilities.csv, submission.csv and rejected.csv, as the command does.
 
         Args:
             folder: made where absent.
             overwrite: replace tables that are there.
             wanted: ids that submission.csv is to have, in this order; None: those of the samples.
+            form: format of the probabilities: csv, parquet or h5ad.
 
         Raises:
-            UserError: there are tables already, or the folder cannot be written to.
+            UserError: there are tables already, the folder cannot be written to, or the format needs an extra.
         """
+        check_format(form)
         check_free(Path(folder), overwrite)
-        with open_tables(Path(folder), self.taxonomy, wanted) as tables:
-            tables.add(self, self.filled, self.warning, self.probs)
+        with open_tables(Path(folder), self.taxonomy, wanted, form) as tables:
+            tables.add(self.rows)
             tables.reject(self.rejected)
 
     def to_json(self) -> str:
@@ -207,6 +247,7 @@ class Answers:
         samples: list[dict[str, Any]] = [
             {
                 "id": sample,
+                "places": [{"node": name, "prob": prob} for name, prob in places],
                 "labels": one.labels,
                 "groups": one.groups,
                 "fallback": one.fallback or None,
@@ -215,7 +256,9 @@ class Answers:
                 "warning": warning,
                 "probs": dict(zip(self.nodes, map(float, probs), strict=True)),
             }
-            for (sample, one), filled, warning, probs in zip(self, self.filled, self.warning, self.probs, strict=True)
+            for (sample, one), places, filled, warning, probs in zip(
+                self, self.places, self.filled, self.warning, self.probs, strict=True
+            )
         ]
         rejected = [one._asdict() for one in self.rejected]
         return json.dumps({"samples": samples, "rejected": rejected, "warnings": self.warnings}, ensure_ascii=False)
@@ -263,6 +306,7 @@ def join_answers(parts: Sequence[Answers], rejected: Sequence[Rejected] = ()) ->
         scores=scores,
         filled=tuple(filled for part in parts for filled in part.filled),
         doubts=tuple(own for part in parts for own in part.doubts or ((),) * len(part)),
+        files=tuple(file for part in parts for file in part.files or ("",) * len(part)),
         rejected=tuple(sorted(rejected)),
     )
 

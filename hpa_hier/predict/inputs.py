@@ -94,6 +94,7 @@ class Batch:
     filled: tuple[tuple[str, ...], ...]  # for each sample, the channels that it lacks
     rejected: tuple[Rejected, ...] = ()  # could not be read
     notes: tuple[tuple[str, ...], ...] = ()  # for each sample, what looks wrong with it, in short; (): nothing with any
+    files: tuple[str, ...] = ()  # for each sample, the picture of the protein, or the file that has it; (): no files
 
 
 @dataclass
@@ -281,7 +282,7 @@ def scan_images(
 def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]], spec: InputSpec) -> Batch:
     from hpa_hier.data.images.reader import UnreadableImage
 
-    ids, images, filled, rejected, notes = [], [], [], [], []
+    ids, images, filled, rejected, notes, files = [], [], [], [], [], []
     for source, reading in zip(chunk, readings, strict=True):
         try:
             one = reading.result()
@@ -292,5 +293,6 @@ def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]], 
         images.append(one.image)
         filled.append(one.missing)
         notes.append(one.look.doubts(spec.intensity, spec.range_used))
+        files.append(str(source.planes.get("green", next(iter(source.planes.values()))).file))
     stacked = np.stack(images) if images else np.empty((0, 0, 0, 0), np.uint8)
-    return Batch(tuple(ids), stacked, tuple(filled), tuple(rejected), tuple(notes))
+    return Batch(tuple(ids), stacked, tuple(filled), tuple(rejected), tuple(notes), tuple(files))

@@ -264,6 +264,7 @@ class Predictor:
             unsafe=origin.why_unsafe(simulated),
             neighbours=partial(self._describe_neighbours, batch) if self._voters else None,
             doubts=self._find_doubts(batch),
+            files=batch.files,
         )
 
     def _find_doubts(self, batch: Batch) -> tuple[tuple[str, ...], ...]:

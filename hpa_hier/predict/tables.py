@@ -1,4 +1,4 @@
-"""Tables that prediction writes: predictions.csv, submission.csv and rejected.csv, row by row, whole or not at all."""
+"""Tables that prediction writes: predictions, probabilities, submission and rejected; each whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-import numpy as np
-
 from hpa_hier.data.labels.ids import find_id
-from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import replacing
 from hpa_hier.files.csv_file import read_csv
 from hpa_hier.files.tables import safe_cell
+from hpa_hier.predict.formats.probabilities import FORMATS, open_probabilities
+from hpa_hier.predict.formats.rows import COLUMNS, Rows, Writer
 from hpa_hier.taxonomy import Taxonomy
 
-NAMES = ("predictions.csv", "submission.csv", "rejected.csv")
+_NAMES = ("predictions.csv", "submission.csv", "rejected.csv")
+_PROBABILITIES = tuple(f"probabilities.{name}" for name in FORMATS)
+_BYTE_ORDER_MARK = "\ufeff"  # without it, Excel reads letters beyond ASCII wrongly
 
 
 class Rejected(NamedTuple):
@@ -43,40 +44,23 @@ class SampleAnswer:
 
 
 class Tables:
-    """The three tables, open for writing."""
+    """The tables, open for writing."""
 
-    def __init__(self, taxonomy: Taxonomy, predictions: TextIO, submission: TextIO, rejected: TextIO) -> None:
-        self._predictions, self._submission, self._rejected = (
-            csv.writer(file, lineterminator="\n") for file in (predictions, submission, rejected)
-        )
-        self._separator = taxonomy.label_separator
-        shown = taxonomy.without_virtual.nodes  # a virtual node is no answer
-        header = ["id", "labels", "groups", "fallback", "filled", "safe", "warning", *map(safe_cell, shown)]
-        self._predictions.writerow(header)
+    def __init__(self, files: Sequence[TextIO], probabilities: Writer) -> None:  # files as _NAMES
+        self._predictions, self._submission, self._rejected = (csv.writer(one, lineterminator="\n") for one in files)
+        self._probabilities = probabilities
+        self._predictions.writerow(COLUMNS)
         self._submission.writerow(["Id", "Predicted"])
         self._rejected.writerow(Rejected._fields)
+        self.ascii = True  # whether what was written to predictions.csv is
 
-    def add(
-        self,
-        samples: Iterable[tuple[str, SampleAnswer]],
-        filled: Sequence[Sequence[str]],
-        warnings: Sequence[str],
-        probs: np.ndarray,
-    ) -> None:
-        """Append answered samples.
-
-        Args:
-            samples: id and answer of each.
-            filled: for each sample, the channels that it lacks.
-            warnings: for each sample, what to bear in mind.
-            probs: (B, N) of the nodes that can be an answer.
-        """
-        for (sample, one), lacking, warning, row in zip(samples, filled, warnings, probs, strict=True):
-            labels = "|".join(one.labels) if one.labels or one.groups else UNSURE
-            words = (sample, labels, "|".join(one.groups), one.fallback, "|".join(lacking))
-            numbers = [f"{prob:.6f}" for prob in row]
-            self._predictions.writerow([*map(safe_cell, (*words, one.safe, warning)), *numbers])
-            self._submission.writerow([sample, self._separator.join(one.submitted)])
+    def add(self, rows: Rows) -> None:
+        """Append answered samples."""
+        for cells in rows.cells():
+            self.ascii = self.ascii and all(map(str.isascii, cells))
+            self._predictions.writerow(map(safe_cell, cells))
+        self._submission.writerows(zip(rows.ids, rows.submitted, strict=True))
+        self._probabilities.add(rows)
 
     def reject(self, rejected: Iterable[Rejected]) -> None:
         """Append samples that could not be answered for; each has an empty row of the submission."""
@@ -89,28 +73,42 @@ class Tables:
 
 
 @contextmanager
-def open_tables(out: Path, taxonomy: Taxonomy, wanted: Sequence[str] | None = None) -> Iterator[Tables]:
-    """Open the three tables under temporary names; they get their own names when all is written.
+def open_tables(
+    out: Path, taxonomy: Taxonomy, wanted: Sequence[str] | None = None, form: str = "csv"
+) -> Iterator[Tables]:
+    """Open the tables under temporary names; they get their own names when all is written.
 
     Args:
         out: folder, created where absent.
-        taxonomy: its nodes are the columns.
+        taxonomy: its nodes are the columns of the probabilities, but for virtual ones, which are no answers.
         wanted: ids that submission.csv is to have, in this order; None: as they are answered.
+        form: format of the probabilities, a name of `FORMATS`; a table of them in another one is removed.
 
     Raises:
         UserError: the folder cannot be written to.
     """
     with ExitStack() as stack:
         try:
-            temporary = [stack.enter_context(replacing(out / name)) for name in reversed(NAMES)]
+            table = stack.enter_context(replacing(out / f"probabilities.{form}"))
+            temporary = [stack.enter_context(replacing(out / name)) for name in reversed(_NAMES)]
             files = [stack.enter_context(path.open("w", encoding="utf-8", newline="")) for path in reversed(temporary)]
-            tables = Tables(taxonomy, *files)
+            probabilities = stack.enter_context(open_probabilities(table, taxonomy.without_virtual))
+            tables = Tables(files, probabilities)
         except OSError as error:
             raise UserError(f"{out}: cannot be written to ({error.strerror}); name another folder with --out") from None
         yield tables
+        for file in files:
+            file.flush()
         if wanted is not None:
-            files[1].flush()
             _order_submission(temporary[-2], files[1], wanted)
+        if not tables.ascii:
+            with temporary[-1].open(encoding="utf-8", newline="") as written:
+                content = written.read()
+            files[0].seek(0)
+            files[0].write(_BYTE_ORDER_MARK + content)
+    for name in _PROBABILITIES:
+        if name != f"probabilities.{form}":
+            (out / name).unlink(missing_ok=True)
 
 
 def read_wanted(path: Path) -> tuple[str, ...]:
@@ -119,7 +117,10 @@ def read_wanted(path: Path) -> tuple[str, ...]:
     Raises:
         UserError: the file cannot be read, has no rows, or names an id twice.
     """
-    table = read_csv(path)
+    try:
+        table = read_csv(path)
+    except UserError as error:
+        raise UserError(f"--sample-submission {error}") from None
     ids = tuple(find_id(row[0]) for row in table.rows)
     twice = next((sample for sample, count in Counter(ids).items() if count > 1), None)
     if twice is not None or not ids:
@@ -146,6 +147,6 @@ def check_free(out: Path, overwrite: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; --out names a folder")
-    there = [out / name for name in NAMES if (out / name).exists()]
+    there = [out / name for name in (*_NAMES, *_PROBABILITIES) if (out / name).exists()]
     if there and not overwrite:
         raise UserError(f"{there[0]}: exists already; name another folder with --out, or replace it with --overwrite")

@@ -48,7 +48,7 @@ def test_the_whole_way_gives_the_same_bytes_whatever_the_batch(home):
             "cpu",
         ]
         assert main(["predict", "--run", str(home / "artifacts" / "brief"), *arguments]) == 0
-    for name in ("predictions.csv", "submission.csv"):
+    for name in ("predictions.csv", "probabilities.csv", "submission.csv"):
         assert (home / "1" / name).read_bytes() == (home / "5" / name).read_bytes() == (home / "64" / name).read_bytes()
 
 

@@ -105,8 +105,9 @@ def test_order_of_rows_columns_and_tables_does_not_matter(tables):
     tables.logits = dict(reversed(tables.logits.items()))
     tables.fit()
     tables.predict("other")
-    one, other = (tables.home / folder / "predictions.csv" for folder in ("one", "other"))
-    assert one.read_bytes() == other.read_bytes()
+    for name in ("predictions.csv", "probabilities.csv"):
+        one, other = (tables.home / folder / name for folder in ("one", "other"))
+        assert one.read_bytes() == other.read_bytes()
 
 
 def test_a_model_may_cover_some_nodes_and_some_samples_and_that_is_said(tables, capsys):

@@ -94,20 +94,23 @@ def test_the_three_tables_are_those_of_the_command(
     answers = predictor.predict("images")
     answers.to_csv("mine")
     assert main(["predict", "--run", str(small.folder), "--images", "images", "--out", "command"]) == 1
-    for name in ("predictions.csv", "submission.csv", "rejected.csv"):
+    for name in ("predictions.csv", "probabilities.csv", "submission.csv", "rejected.csv"):
         assert (tmp_path / "mine" / name).read_bytes() == (tmp_path / "command" / name).read_bytes()
     with pytest.raises(UserError, match=r"predictions\.csv: exists already"):
         answers.to_csv("mine")
     answers.to_csv("mine", overwrite=True)
 
 
-def test_a_frame_and_json_hold_what_the_table_holds(predictor: Predictor, tmp_path: Path) -> None:
+def test_frames_and_json_hold_what_the_tables_hold(predictor: Predictor, tmp_path: Path) -> None:
     write_images(tmp_path / "images", 4)
     answers = predictor.predict(tmp_path / "images")
     answers.to_csv(tmp_path / "out")
-    table = pd.read_csv(tmp_path / "out" / "predictions.csv", index_col="id", keep_default_na=False)
-    frame = answers.to_frame()
-    pd.testing.assert_frame_equal(frame.round(6), table, check_dtype=False)
+    for name, frame, digits in (
+        ("predictions", answers.to_frame(), 3),
+        ("probabilities", answers.to_probabilities(), 6),
+    ):
+        table = pd.read_csv(tmp_path / "out" / f"{name}.csv", index_col="id", keep_default_na=False)
+        pd.testing.assert_frame_equal(frame.round(digits), table, check_dtype=False)
     kept = json.loads(answers.to_json())
     assert [one["id"] for one in kept["samples"]] == list(answers.ids)
     assert [tuple(one["labels"]) for one in kept["samples"]] == list(answers.labels)

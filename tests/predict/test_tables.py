@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from hpa_hier.errors import UserError
-from hpa_hier.predict.tables import Rejected, SampleAnswer, open_tables, read_wanted
+from hpa_hier.files.csv_file import read_csv
+from hpa_hier.predict.formats.rows import COLUMNS, Rows
+from hpa_hier.predict.tables import Rejected, check_free, open_tables, read_wanted
 from hpa_hier.taxonomy import Taxonomy
 
 TREE = Taxonomy.from_text("{taxonomy: t, levels: {leaf: leaves}, tree: {A: {B: {label: 1}, C: {label: 2}}}}")
@@ -36,11 +38,49 @@ def test_a_sample_submission_that_cannot_be_meant_is_refused(tmp_path: Path, tex
         read_wanted(tmp_path / "sample.csv")
 
 
+def test_a_missing_sample_submission_is_named_by_its_flag(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^--sample-submission .*gone\.csv: no such file"):
+        read_wanted(tmp_path / "gone.csv")
+
+
+def test_letters_beyond_ascii_open_rightly_in_excel_and_other_tables_have_no_mark(tmp_path: Path) -> None:
+    for name, folder in (("Zelle_µm", tmp_path / "other"), ("cell", tmp_path / "plain")):
+        with open_tables(folder, TREE) as tables:
+            tables.add(make_rows(name))
+        content = (folder / "predictions.csv").read_bytes()
+        assert content.startswith(b"\xef\xbb\xbf") == (name != "cell")
+        assert read_csv(folder / "predictions.csv").header == COLUMNS
+        assert (folder / "probabilities.csv").read_bytes().startswith(b"id,A,B,C\n")
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_made_text_in_both_tables(tmp_path: Path) -> None:
+    with open_tables(tmp_path, TREE) as tables:
+        tables.add(make_rows("=1+1"))
+    for name in ("predictions", "probabilities"):
+        assert (tmp_path / f"{name}.csv").read_text().splitlines()[1].startswith("'=1+1,")
+
+
+def test_tables_of_any_format_are_not_replaced_unasked_and_leave_no_older_one_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "probabilities.h5ad").write_text("of before")
+    with pytest.raises(UserError, match=r"probabilities\.h5ad: exists already"):
+        check_free(tmp_path, overwrite=False)
+    check_free(tmp_path, overwrite=True)
+    write(tmp_path, None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("predictions.csv", "probabilities.csv", "rejected.csv", "submission.csv"),
+    ]
+
+
 def write(folder: Path, wanted: tuple[str, ...] | None) -> None:
-    one, two = (SampleAnswer((), (), "", "", labels) for labels in (("1",), ("1", "2")))
     with open_tables(folder, TREE, wanted) as tables:
-        tables.add([("a", one), ("b", two)], ((), ()), ("", ""), np.zeros((2, len(TREE.nodes))))
+        tables.add(make_rows("a", "b"))
         tables.reject([Rejected("broken", f"broken_{colour}.png", "0 bytes") for colour in ("red", "green")])
+
+
+def make_rows(*ids: str) -> Rows:
+    columns = {name: [0.5 if name.startswith("prob_") else name] * len(ids) for name in COLUMNS}
+    submitted = tuple("1 2" if sample == "b" else "1" for sample in ids)
+    return Rows(columns | {"id": ids}, submitted, np.linspace(0, 1, 3 * len(ids)).reshape(len(ids), 3))
 
 
 def submission(folder: Path) -> list[list[str]]:

@@ -39,6 +39,8 @@ def add_flags(one: Parser) -> None:
     add("--out", metavar="DIR", type=path, required=True, help="folder for the tables, made if absent")
     text = "a competition's sample_submission.csv: submission.csv gets its rows, in its order"
     add("--sample-submission", metavar="CSV", type=path, help=text)
+    formats = "format of the probabilities: csv, parquet or h5ad (AnnData); default: csv"
+    add("--format", choices=("csv", "parquet", "h5ad"), default="csv", help=formats)
     add("--overwrite", action="store_true", help="replace tables that are in --out already")
     add("--batch-size", metavar="N", type=whole_number(1), default=64, help="images at a time (default: 64)")
     text = "images decoded at a time (default: %(default)s)"
@@ -52,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from hpa_hier.data.pack.vector_table import read_vectors
+    from hpa_hier.predict.formats.probabilities import check_format
     from hpa_hier.predict.predictor import Predictor
     from hpa_hier.predict.tables import check_free, open_tables, read_wanted
 
@@ -65,11 +68,12 @@ def run(options: argparse.Namespace) -> int:
     opened = open_run(options, fitted=True, simulated=bool(options.images) and are_simulated(options.images))
     began = time.monotonic()
     check_free(options.out, options.overwrite)
+    check_format(options.format)
     wanted = read_wanted(options.sample_submission) if options.sample_submission else None
     predictor = Predictor.load(opened, options.device)
     if options.scores:
         answers = predictor.predict(list_tables(options))
-        answers.to_csv(options.out, options.overwrite, wanted)
+        answers.to_csv(options.out, options.overwrite, wanted, options.format)
         for line in answers.warnings:
             print(f"  {line}")
         return _say_written(options.out, len(answers), "samples", len(answers.rejected))
@@ -79,11 +83,11 @@ def run(options: argparse.Namespace) -> int:
         samples = open_images(options, predictor)
     done, kind = 0, "vectors" if options.vectors else "images"
     with (
-        open_tables(options.out, opened.ensemble.taxonomy, wanted) as tables,
+        open_tables(options.out, opened.ensemble.taxonomy, wanted, options.format) as tables,
         tqdm(total=samples.total, unit=kind[:-1], desc="predict", disable=None) as progress,
     ):
         for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
-            tables.add(answers, answers.filled, answers.warning, answers.probs)
+            tables.add(answers.rows)
             done += len(answers)
             progress.update(len(answers))
         tables.reject(sorted(samples.rejected))

@@ -256,24 +256,27 @@ def rows(path) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-def test_predictions_name_labels_and_the_probability_of_every_node(small, tmp_path):
+def test_predictions_are_for_people_and_probabilities_have_a_column_a_node(small, tmp_path):
     fit_run(small.run)
     write_images(tmp_path / "images", 9)
     assert predict(small, "out") == 0
-    table = rows(tmp_path / "out" / "predictions.csv")
-    assert [row["id"] for row in table] == [f"image-{i:02d}" for i in range(9)]
-    assert tuple(table[0])[7:] == small.taxonomy.nodes
+    table, probs = (rows(tmp_path / "out" / f"{name}.csv") for name in ("predictions", "probabilities"))
+    assert [row["id"] for row in table] == [row["id"] for row in probs] == [f"image-{i:02d}" for i in range(9)]
+    places = ["place_1", "prob_1", "place_2", "prob_2", "place_3", "prob_3"]
+    assert list(table[0]) == ["id", *places, "labels", "groups", "safe", "warning", "file"]
+    assert list(probs[0]) == ["id", *small.taxonomy.nodes]
     submission = {row["Id"]: row["Predicted"].split() for row in rows(tmp_path / "out" / "submission.csv")}
-    for row in table:
-        labels = [name for name in row["labels"].split("|") if name]
-        assert bool(labels) != bool(row["fallback"])
-        assert submission[row["id"]] == sorted(
-            (small.taxonomy.label(name) for name in labels or [row["fallback"]]), key=int
-        )
+    for row, prob in zip(table, probs, strict=True):
+        labels = [name for name in row["labels"].split("|") if name in small.taxonomy.leaves]
+        assert submission[row["id"]] == sorted(map(small.taxonomy.label, labels or [row["place_1"]]), key=int)
         for name in labels:
             assert set(small.taxonomy.ancestors(name)) <= set(row["groups"].split("|"))
         for node in small.taxonomy.nodes:
-            assert all(float(row[node]) <= float(row[above]) for above in small.taxonomy.ancestors(node))
+            assert all(float(prob[node]) <= float(prob[above]) for above in small.taxonomy.ancestors(node))
+        best = sorted(small.taxonomy.leaves, key=lambda leaf: -float(prob[leaf]))[:3]
+        assert [row[f"place_{rank}"] for rank in (1, 2, 3)] == best
+        assert [float(row[f"prob_{rank}"]) for rank in (1, 2, 3)] == [round(float(prob[leaf]), 3) for leaf in best]
+        assert row["file"] == f"images/{row['id']}_green.png"
 
 
 def test_the_answer_does_not_depend_on_the_batch_or_the_threads(small, tmp_path):
@@ -281,7 +284,7 @@ def test_the_answer_does_not_depend_on_the_batch_or_the_threads(small, tmp_path)
     write_images(tmp_path / "images", 11)
     for out, size, threads in (("a", 1, 1), ("b", 4, 3), ("c", 64, 2)):
         predict(small, out, "--batch-size", str(size), "--threads", str(threads))
-    for name in ("predictions.csv", "submission.csv"):
+    for name in ("predictions.csv", "probabilities.csv", "submission.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "c" / name).read_bytes()
 
@@ -293,7 +296,8 @@ def test_an_image_gets_the_same_row_alone_and_among_others(small, tmp_path):
     for path in (tmp_path / "images").glob("image-0[0124]*"):
         path.unlink()
     predict(small, "one")
-    assert rows(tmp_path / "one" / "predictions.csv") == rows(tmp_path / "all" / "predictions.csv")[3:4]
+    for name in ("predictions.csv", "probabilities.csv"):
+        assert rows(tmp_path / "one" / name) == rows(tmp_path / "all" / name)[3:4]
 
 
 def test_images_that_cannot_be_read_are_listed_and_the_rest_is_predicted(small, tmp_path, capsys):
@@ -330,7 +334,7 @@ def test_a_missing_channel_is_zeros_where_the_flag_allows_it_and_is_said(small, 
     fit_run(small.run)
     write_images(tmp_path / "images", 2, ("red", "green", "blue"))
     assert predict(small, "out", "--may-be-missing", "yellow") == 0
-    assert [row["filled"] for row in rows(tmp_path / "out" / "predictions.csv")] == ["yellow", "yellow"]
+    assert all("no yellow (zeros)" in row["warning"] for row in rows(tmp_path / "out" / "predictions.csv"))
     with pytest.raises(UserError, match="--may-be-missing red: the members know the channels green, blue"):
         InputSpec("images", ("green", "blue"), 16, "depth").allowed(["red"])
     with pytest.raises(SystemExit):
@@ -393,7 +397,8 @@ def test_an_ensemble_of_simulated_cells_has_no_safe_answer_for_real_images(small
     caution = "the networks learned from simulated cells only; do not rely on the answers"
     assert f"caution: {caution}" in capsys.readouterr().out
     for row in rows(tmp_path / "out" / "predictions.csv"):
-        assert (row["safe"], row["warning"]) == ("", f"no safe answer: not calibrated on real images; {caution}")
+        assert row["safe"] == ""
+        assert row["warning"].endswith(f"no safe answer: not calibrated on real images; {caution}")
 
 
 def test_an_unknown_run_lists_those_there_are(small):
@@ -423,10 +428,10 @@ def test_an_open_group_without_a_leaf_below_it_is_submitted_by_its_label(tmp_pat
     ensemble = fit([scores], Truth(scores.ids, vesicles, known), taxonomy, plain)
     with open_tables(tmp_path, taxonomy) as tables:
         answers = Answers(ensemble, ensemble.predict([scores]), (scores,), ((), ()))
-        tables.add(answers, answers.filled, answers.warning, answers.probs)
+        tables.add(answers.rows)
     assert rows(tmp_path / "submission.csv")[0] == {"Id": "a", "Predicted": "17"}
-    assert rows(tmp_path / "predictions.csv")[0]["fallback"] == ""
-    assert rows(tmp_path / "predictions.csv")[1]["fallback"] in ("Lysosomes", "Cytosol")
+    assert answers.fallback[0] == ""
+    assert answers.fallback[1] in ("Lysosomes", "Cytosol")
 
 
 def test_the_fallback_lies_below_the_groups_that_are_present(tmp_path):
@@ -438,8 +443,9 @@ def test_the_fallback_lies_below_the_groups_that_are_present(tmp_path):
     prediction = Prediction(("a", "b"), taxonomy.nodes, probs, probs, np.full(5, 0.5), present, unsure)
     with open_tables(tmp_path, taxonomy) as tables:
         answers = Answers(SimpleNamespace(taxonomy=taxonomy), prediction, (), ((), ()))
-        tables.add(answers, answers.filled, answers.warning, answers.probs)
-    assert [row["fallback"] for row in rows(tmp_path / "predictions.csv")] == ["Nucleoplasm", "Golgi"]
+        tables.add(answers.rows)
+    assert answers.fallback == ("Nucleoplasm", "Golgi")
+    assert [row["place_1"] for row in rows(tmp_path / "predictions.csv")] == ["Golgi", "Golgi"]
     assert [row["Predicted"] for row in rows(tmp_path / "submission.csv")] == ["0", "7"]
 
 

@@ -168,7 +168,9 @@ def test_fit_evaluate_report_and_predict_take_vectors_as_they_take_images(
         rows = list(csv.DictReader(file))
     assert len(rows) == 240
     assert sum("Dots" in row["labels"] for row in rows) > 60
-    assert all(float(row["Inside"]) >= float(row["Smears"]) <= float(row["Outside"]) for row in rows)
+    with (tmp_path / "out" / "probabilities.csv").open() as file:
+        probs = list(csv.DictReader(file))
+    assert all(float(row["Inside"]) >= float(row["Smears"]) <= float(row["Outside"]) for row in probs)
     assert ensemble(["explain", "s003", "--run", str(fitted)]) == 0
     assert "annotated" in capsys.readouterr().out
 

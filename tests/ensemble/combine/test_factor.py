@@ -184,10 +184,11 @@ def test_the_whole_way_with_parts_never_answers_a_virtual_node(home, capsys):
     run = ["--run", str(home / "artifacts" / "parts")]
     images = ["--images", str(home / "images"), "--device", "cpu"]
     assert main(["predict", *run, *images, "--out", str(home / "out")]) == 0
-    with (home / "out" / "predictions.csv").open(newline="") as handle:
-        rows = list(csv.reader(handle))
-    assert not [cell for row in rows for cell in row if "has_m" in cell]
-    assert len(rows) == 6
+    for name in ("predictions.csv", "probabilities.csv"):
+        with (home / "out" / name).open(newline="") as handle:
+            rows = list(csv.reader(handle))
+        assert not [cell for row in rows for cell in row if "has_m" in cell]
+        assert len(rows) == 6
     capsys.readouterr()
     first = next(line for line in (home / "artifacts/parts/split.csv").read_text().splitlines() if ",test," in line)
     assert main(["explain", first.split(",")[0], *config, "--device", "cpu"]) == 0
