@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +40,7 @@ FORMATS = {  # by suffix: the format's name, and the reader of it for bioio
 }
 INSTALLED = ("bioio-lif", "bioio-nd2")  # by the extra; those of other licences are the user's to choose
 _EXPORT = "export it as OME-TIFF, as in Fiji: File > Import > Bio-Formats, then File > Save As > Tiff"
+logging.getLogger("bioio").setLevel(logging.CRITICAL)  # a bad file is listed with its reason once, by us
 _FREE = "TCZYXS"  # axes that are read; others have one element
 
 
@@ -85,14 +88,16 @@ def _open(path: Path) -> Any:  # noqa: ANN401  (a BioImage, of an optional packa
     try:
         from bioio import BioImage
     except ImportError:
-        extra = "`pip install 'hpa-hier[bioio]'`" if reader in INSTALLED else f"`pip install bioio {reader}`"
-        raise UnreadableImage(path, f"a {name} file: {_EXPORT}; or {extra} reads it") from None
+        install = "'hpa-hier[bioio]'" if reader in INSTALLED else f"bioio {reader}"
+        raise UnreadableImage(path, f"{name} is not read: {_EXPORT}; or `pip install {install}`") from None
     try:
         return BioImage(path)
     except Exception as error:
         if type(error).__name__ != "UnsupportedFileFormatError":
             raise
-        raise UnreadableImage(path, f"a {name} file: `pip install {reader}` reads it; or {_EXPORT}") from None
+        if importlib.util.find_spec(reader.replace("-", "_")) is not None:
+            raise UnreadableImage(path, f"damaged, or no {name}: {reader} cannot read it; {_EXPORT}") from None
+        raise UnreadableImage(path, f"{name} is not read: `pip install {reader}`; or {_EXPORT}") from None
 
 
 def _open_scene(path: Path) -> Any:  # noqa: ANN401

@@ -76,9 +76,10 @@ def test_a_file_of_one_scene_keeps_its_name(tmp_path, bioio, monkeypatch):
 def test_a_format_without_a_reader_and_other_pixels_have_their_reasons(tmp_path, bioio, monkeypatch):
     (tmp_path / "a.vsi").write_bytes(b"raw")
     (reject,) = scan(tmp_path).rejects
-    assert reject.reason.startswith(
-        "a Olympus VSI file: `pip install bioio-bioformats` reads it; or export it as OME-TIFF"
-    )
+    assert reject.reason.startswith("Olympus VSI is not read: `pip install bioio-bioformats`; or export it as OME-TIFF")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name == "bioio_bioformats" else None)
+    (reject,) = scan(tmp_path).rejects
+    assert reject.reason.startswith("damaged, or no Olympus VSI: bioio-bioformats cannot read it; export it")
     monkeypatch.setattr(FakeImage, "dtype", np.dtype(np.float32))
     monkeypatch.setattr(FakeImage, "scenes", ("only",))
     (tmp_path / "a.vsi").rename(tmp_path / "a.lif")
