@@ -74,7 +74,7 @@ class TiffReader:
                 sections = (content.section(z, frame) for z in wanted)
                 planes = next(sections) if len(wanted) == 1 else project(sections, rules.projection)
             except Exception as error:  # the decoders raise whatever their libraries do
-                if "imagecodecs" in str(error):
+                if "imagecodecs" in str(error) or isinstance(error, ImportError):  # of a compression's library
                     raise UnreadableImage(path, f"{error}: `pip install 'hpa-hier[tiff]'` reads it") from None
                 raise UnreadableImage(path, f"damaged: {type(error).__name__}: {error}") from None
         return Stack(planes, layout.sections, layout.frames)

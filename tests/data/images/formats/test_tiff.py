@@ -293,3 +293,17 @@ def test_another_depth_is_refused_with_what_to_do(tmp_path, dtype):
     cure = re.escape("save it with 8 or 16 bits, unsigned, as in Fiji: Image > Type > 16-bit")
     with pytest.raises(UnreadableImage, match=f"{np.dtype(dtype)} pixels; {cure}"):
         READER.layout(tmp_path / "a.tif")
+
+
+def test_a_compression_whose_library_is_missing_says_what_to_install(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8))
+
+    def decode(*_, **__):
+        raise ModuleNotFoundError("No module named 'compression'")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", decode)
+    monkeypatch.setattr(tifffile.TiffFrame, "asarray", decode)
+    with pytest.raises(
+        UnreadableImage, match=r"No module named 'compression': `pip install 'hpa-hier\[tiff\]'` reads it"
+    ):
+        READER.read(tmp_path / "a.tif")
