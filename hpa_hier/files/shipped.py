@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import write_text
 from hpa_hier.files.spelling import did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -44,6 +45,27 @@ def find_shipped(name: str, folder: str = "configs") -> Path:
         f"{name}: no such file{did_you_mean(path.as_posix(), names).rstrip('?')}; check the path, or use one that is "
         f"shipped: {shipped}"
     )
+
+
+def copy_shipped(name: str, folder: str, out: Path | None = None) -> Path:
+    """Copy a shipped file to where it can be edited, and return its path; nothing is ever overwritten.
+
+    Args:
+        name: as `find_shipped` takes it.
+        folder: hierarchy or configs.
+        out: file to write; None: the same name in this folder.
+
+    Raises:
+        UserError: there is no such file, or one is in the way.
+    """
+    found = find_shipped(name, folder)
+    out = out or Path(found.name)
+    if out.is_dir():
+        raise UserError(f"--out {out}: a folder; name the file, as in {out / found.name}")
+    if out.exists():
+        raise UserError(f"{out}: is there already, and is not overwritten; name another file with --out")
+    write_text(out, found.read_text(encoding="utf-8"))
+    return out
 
 
 def shipped_names() -> tuple[str, ...]:

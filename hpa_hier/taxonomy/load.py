@@ -402,12 +402,12 @@ def _check_field(document: YamlDocument, key: str, value: object, *path: Key) ->
         meant, cure = NODE_FIELDS[key]
         raise document.error(f"'{key}' must be {meant}, got {_kind(value)}{cure}", *path, key)
     for index, word in enumerate([str(value)] if key == "label" else value if isinstance(value, list) else ()):
-        if key in ("label", "aliases") and (problem := _word_problem(str(word))):
+        if key in ("label", "aliases") and (problem := word_problem(str(word))):
             what = "label" if key == "label" else "alias"
             raise document.error(f"the {what} {_quote(str(word))} {problem}", *path, key, index)
 
 
-def _word_problem(word: str) -> str:
+def word_problem(word: str) -> str:
     """Say why a label or alias could not be found in a table, "" where it could."""
     if not word:
         return "is empty; write the word that tables use"

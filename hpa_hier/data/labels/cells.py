@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hpa_hier.data.labels.columns import ON, LabelColumns
@@ -46,33 +46,46 @@ def read_cell(cell: str, taxonomy: Taxonomy) -> RowLabels:
     word = cell.casefold()
     if word in EMPTY | NOWHERE and not taxonomy.find_node(cell):
         return RowLabels((), (), nowhere=word in NOWHERE)
-    return _name_nodes(split_cell(cell, taxonomy), taxonomy)
+    return _name_nodes(split_cell(cell, lambda label: find_label(label, taxonomy) is not None), taxonomy)
 
 
 def find_label(label: str, taxonomy: Taxonomy) -> str | None:
     """Return a label's node, of the `16.0` that pandas makes of 16 too; None where there is none."""
+    return taxonomy.find_node(label) or taxonomy.find_node(plain_number(label))
+
+
+def plain_number(label: str) -> str:
+    """Return a label without the `.0` that pandas puts behind a whole number.
+
+    >>> plain_number("16.0"), plain_number("007"), plain_number("1.5")
+    ('16', '007', '1.5')
+    """
     number = _FLOAT.fullmatch(label)
-    return taxonomy.find_node(label) or (taxonomy.find_node(number[1]) if number else None)
+    return number[1] if number else label
 
 
-def split_cell(cell: str, taxonomy: Taxonomy) -> list[str]:
+def split_cell(cell: str, is_known: Callable[[str], bool]) -> list[str]:
     """Split a label cell at '|', ';' or ','; else keep it whole where it is a name; else split it at spaces.
 
     A list as Python prints it, such as ['Cytosol', 'Nucleoli'], is read without its brackets and quotes.
+
+    Args:
+        cell: the text.
+        is_known: tells whether a word is a label, a name or an alias.
     """
-    if find_label(cell, taxonomy):
+    if is_known(cell):
         return [cell]
     if cell[:1] + cell[-1:] in ("[]", "()", "{}"):
         inside = cell[1:-1].strip()
         parts = [part for part in (one.strip().strip("'\"") for one in _SEPARATORS.split(inside)) if part]
-        return parts if len(parts) > 1 or not parts else split_cell(parts[0], taxonomy)
+        return parts if len(parts) > 1 or not parts else split_cell(parts[0], is_known)
     if _SEPARATORS.search(cell):
         return [part.strip() for part in _SEPARATORS.split(cell) if part.strip()]
     parts = cell.split()
-    if all(part.isdecimal() or _FLOAT.fullmatch(part) or taxonomy.find_node(part) for part in parts):
+    if all(part.isdecimal() or _FLOAT.fullmatch(part) or is_known(part) for part in parts):
         return parts
     parts = _RARE_SEPARATORS.split(cell)
-    return parts if all(find_label(part, taxonomy) for part in parts) else [cell]  # else a name, or meant to be one
+    return parts if all(map(is_known, parts)) else [cell]  # else a name, or meant to be one
 
 
 def _name_nodes(labels: Sequence[str], taxonomy: Taxonomy, *, nowhere: bool = False) -> RowLabels:
@@ -83,5 +96,4 @@ def _name_nodes(labels: Sequence[str], taxonomy: Taxonomy, *, nowhere: bool = Fa
 
 
 def _is_plain(label: str, taxonomy: Taxonomy, node: str) -> bool:
-    number = _FLOAT.fullmatch(label)
-    return label.casefold() == node.casefold() or taxonomy.node(node).label in (label, number[1] if number else None)
+    return label.casefold() == node.casefold() or taxonomy.node(node).label in (label, plain_number(label))

@@ -165,7 +165,9 @@ def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy, names:
             both = {*nodes.get(sample_id, ()), *one.nodes}
             nodes[sample_id] = tuple(sorted(both, key=taxonomy.column.__getitem__))
     several = []
-    for sample_id in [sample_id for sample_id, kept in nodes.items() if taxonomy.exclusive and _apart(kept, taxonomy)]:
+    for sample_id in [
+        sample_id for sample_id, kept in nodes.items() if taxonomy.exclusive and lie_apart(kept, taxonomy)
+    ]:
         where = f"(line {table.lines[first[sample_id]]}): {', '.join(nodes[sample_id])}"
         skipped.setdefault(sample_id, f"several places, where the taxonomy is exclusive {where}")
         several.append(f"{sample_id} {where}")
@@ -250,8 +252,8 @@ def _describe_unknown(label: str, lines: list[int], taxonomy: Taxonomy) -> str:
     return f"{label!r} ({where}){'' if label.isdecimal() else did_you_mean(label, taxonomy.words)}"
 
 
-def _apart(nodes: Sequence[str], taxonomy: Taxonomy) -> bool:
-    """Tell whether no leaf is below all of the nodes."""
+def lie_apart(nodes: Sequence[str], taxonomy: Taxonomy) -> bool:
+    """Tell whether no leaf is below all of the nodes, so that a sample with one leaf cannot show them all."""
     return bool(nodes) and not set.intersection(*(set(taxonomy.leaves_below(node)) for node in nodes))
 
 
