@@ -6,17 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hpa_hier.data.images.names.assign import assign_channels
 from hpa_hier.errors import UserError
 
 CHANNELS = ("red", "green", "blue", "yellow")  # microtubules, protein, nucleus, endoplasmic reticulum
 PROTEIN = "green"  # what an answer is about, so it is never filled with zeros
 COMPOSITE = re.compile(r"(?P<id>.+)_blue_red_green(_yellow)?", re.IGNORECASE)  # the atlas's coloured overlays
 _OWN_NAMES = {channel: channel for channel in CHANNELS}
-_WORDS = {  # that a TIFF's metadata may use
-    **_OWN_NAMES,
-    **{"microtubules": "red", "tubulin": "red", "protein": "green", "antibody": "green"},
-    **{"nucleus": "blue", "nuclei": "blue", "dapi": "blue", "er": "yellow", "endoplasmic reticulum": "yellow"},
-}
 
 
 @dataclass(frozen=True)
@@ -106,5 +102,9 @@ def split_name(stem: str, hint: ChannelHint) -> tuple[str, str | None]:
 
 
 def find_channel(name: str, hint: ChannelHint) -> str | None:
-    """Return the channel that a plane's name in a TIFF's metadata means, or None."""
-    return {**_WORDS, **hint.names}.get(name.strip().lower())
+    """Return the channel that a name means: one that the user gave, or a stain that can be no other; else None.
+
+    >>> find_channel("Alexa Fluor 488", ChannelHint()), find_channel("Cy3", ChannelHint(names={"cy3": "red"}))
+    ('green', 'red')
+    """
+    return assign_channels([name], hint.names).channels[0]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import NamedTuple
 
 from hpa_hier.data.images.channels import CHANNELS, PROTEIN, ChannelHint, find_channel, split_name
-from hpa_hier.data.images.file_names import place_files
+from hpa_hier.data.images.names.file_names import place_files
 from hpa_hier.data.images.readers import split_suffix
 from hpa_hier.data.images.walk import ImageFile
 
@@ -23,10 +23,15 @@ class FileGroup:
     files: dict[str | None, ImageFile] = field(default_factory=dict)  # by channel; None: the file of all channels
     fault: tuple[ImageFile, str] | None = None  # the first
     stems: list[str] = field(default_factory=list)  # of the files' names
+    sections: dict[str, dict[int, ImageFile]] = field(default_factory=dict)  # by channel, where a section is a file
 
-    def add(self, file: ImageFile, channel: str | None, fault: str | None) -> None:
+    def add(self, file: ImageFile, channel: str | None, fault: str | None, section: int | None = None) -> None:
         """Add a file; what is wrong with it is wrong with the sample."""
         self.stems.append(file.stem)
+        if fault is None and channel and section is not None and section not in self.sections.get(channel, {}):
+            self.sections.setdefault(channel, {})[section] = file
+            self.files.setdefault(channel, file)
+            return
         if fault is None and channel in self.files:
             what = f"channel {channel}" if channel else "the sample"
             fault = f"a second file for {what}, beside {self.files[channel].path.name}"
@@ -41,13 +46,25 @@ class FileGroup:
             self.fault = (next(iter(self.files.values())), fault)
 
 
-def group_files(files: Sequence[ImageFile], hint: ChannelHint) -> tuple[list[FileGroup], tuple[str, ...]]:
+class Grouping(NamedTuple):
+    """What files belong together."""
+
+    groups: list[FileGroup]
+    meanings: Mapping[str, str | None]  # stains in names → the channels they were taken for; None: left out
+    left_out: list[ImageFile]  # of stains that are none of the channels
+
+
+def group_files(files: Sequence[ImageFile], hint: ChannelHint) -> Grouping:
     """Put the files of one sample together: of one folder and name, or of one name in folders of a channel each."""
     meaning = _find_channel_folders({file.folders for file in files}, hint)
     stems = [unicodedata.normalize("NFC", "/".join((*file.folders, file.stem))) for file in files]
     placement = place_files([(stem, file.path) for stem, file in zip(stems, files, strict=True)], hint)
     samples: dict[tuple[tuple[str, ...], str], FileGroup] = {}
-    for file, (place, channel, fault) in zip(files, placement.places, strict=True):
+    left_out = []
+    for file, (place, channel, fault, section, is_left_out) in zip(files, placement.places, strict=True):
+        if is_left_out:
+            left_out.append(file)
+            continue
         *folders, name = place.split("/")
         depth = max((d for d in range(len(folders)) if file.folders[: d + 1] in meaning), default=None)
         if depth is not None:
@@ -57,8 +74,8 @@ def group_files(files: Sequence[ImageFile], hint: ChannelHint) -> tuple[list[Fil
                 fault = f"named channel {channel}, in the folder of channel {meant}"
             channel = meant
         key = (tuple(folders), name)
-        samples.setdefault(key, FileGroup(name, key[0])).add(file, channel, file.fault or fault)
-    return list(samples.values()), placement.notes
+        samples.setdefault(key, FileGroup(name, key[0])).add(file, channel, file.fault or fault, section)
+    return Grouping(list(samples.values()), placement.meanings, left_out)
 
 
 def _find_channel_folders(
@@ -103,21 +120,13 @@ def find_group_ids(samples: Sequence[FileGroup]) -> list[str]:
 
 def find_siblings(files: Sequence[ImageFile], hint: ChannelHint) -> list[ImageFile]:
     """Return the files of the other channels beside those of one channel: who names one of them means the sample."""
-    own = {file.path.absolute() for file in files}
-    wanted: dict[Path, set[str]] = {}  # folder → names of samples
-    for file in files:
-        name, channel = split_name(split_suffix(file.path.name)[0], hint)
-        if channel and file.fault is None:
-            wanted.setdefault(file.path.parent, set()).add(name)
-    folders = {file.path.parent: file.folders for file in files}
-    return [
-        ImageFile(path, folders[folder])
-        for folder, names in wanted.items()
-        for path in sorted(folder.iterdir())
-        if path.absolute() not in own
-        and path.is_file()
-        and not path.name.startswith(".")
-        and split_suffix(path.name)[1]
-        for name, channel in [split_name(split_suffix(path.name)[0], hint)]
-        if channel and name in names
-    ]
+    own = {file.path.absolute() for file in files if file.fault is None}
+    found = []
+    for folder, folders in {file.path.parent: file.folders for file in files if file.fault is None}.items():
+        paths = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+        images = [ImageFile(path, folders) for path in paths if split_suffix(path.name)[1]]
+        places = place_files([(image.stem, image.path) for image in images], hint).places
+        one_channel = {i for i, place in enumerate(places) if place.channel or place.left_out or place.fault}
+        wanted = {places[i].id for i in one_channel if images[i].path.absolute() in own}
+        found += [images[i] for i in sorted(one_channel) if places[i].id in wanted]
+    return [image for image in found if image.path.absolute() not in own]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from hpa_hier.data.images.channels import CHANNELS, ChannelHint, find_channel
-from hpa_hier.data.images.reader import UnreadableImage
+from hpa_hier.data.images.channels import CHANNELS, ChannelHint
+from hpa_hier.data.images.names.assign import assign_channels, is_numbered, propose_names, propose_order, read_stains
+from hpa_hier.data.images.reader import Layout, UnreadableImage
 from hpa_hier.data.images.readers import find_reader
 
 
@@ -17,24 +19,63 @@ class Plane:
 
     file: Path
     index: int | None  # plane of a file that holds several; None: the whole file is this channel
+    sections: tuple[Path, ...] = ()  # the files of a z stack of which each section is one, from the bottom up
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that it is read from."""
+        return self.sections or (self.file,)
 
 
-def find_planes(file: Path, hint: ChannelHint) -> dict[str, Plane]:
-    """Find the channels of a file that holds several: by --channels, else by the file's own names, else RGB."""
+class FilePlanes(NamedTuple):
+    """The channels of a file."""
+
+    planes: dict[str, Plane]  # by channel
+    meanings: Mapping[str, str | None]  # what the file calls its planes → channel; None: left out
+
+
+def find_planes(file: Path, hint: ChannelHint) -> FilePlanes:
+    """Find the channels of a file that holds several: by --channels, else by the file's own names, else RGB.
+
+    Raises:
+        UnreadableImage: the file cannot be used, or only the user can say which plane is which channel.
+    """
     layout = find_reader(file).layout(file)
+    if hint.order and layout.planes != 1:
+        if layout.planes not in (None, len(hint.order)):
+            raise UnreadableImage(file, f"{layout.planes} planes where --channels names {len(hint.order)}")
+        return FilePlanes(_number(file, hint.order), {})
+    order, meanings = _order_by_names(file, layout, hint)
+    if any(order):
+        whole = layout.planes == 1
+        return FilePlanes({c: Plane(file, None) for c in order if c} if whole else _number(file, order), meanings)
     if layout.planes == 1:
-        raise UnreadableImage(file, "one plane, and no channel in its name; name it <id>_green.tif, or as it is")
-    order: Sequence[str | None] = hint.order
-    if order and layout.planes not in (None, len(order)):
-        raise UnreadableImage(file, f"{layout.planes} planes where --channels names {len(order)}")
-    if not order:
-        order = [find_channel(name, hint) for name in layout.names]
-        if len(set(order) - {None}) < sum(name is not None for name in order):
-            raise UnreadableImage(file, f"two planes of one channel by their names: {', '.join(layout.names)}")
-    if not any(order) and layout.rgb:
-        order = CHANNELS[:3]
-    if not any(order):
-        own = f" (it calls them {', '.join(layout.names)})" if layout.names else ""
-        cure = "say which is which, as in --channels red,green,blue,yellow"
-        raise UnreadableImage(file, f"{layout.planes} planes without known names{own}; {cure}")
+        suffix = file.suffix.lower()
+        cure = f"name it <id>_green{suffix}, or as it is"
+        own = f" (it calls it {layout.names[0]})" if layout.names else ""
+        raise UnreadableImage(file, f"one grey plane{own}, and no channel in its name; {cure}")
+    if layout.rgb:
+        return FilePlanes(_number(file, CHANNELS[:3]), {})
+    typed = [] if all(map(is_numbered, layout.names)) else list(layout.names)
+    own = f" (it calls them {', '.join(layout.names)})" if layout.names else ""
+    propose = propose_names(typed) if len(set(typed)) > 1 else propose_order(layout.planes or 0)
+    raise UnreadableImage(file, f"{layout.planes} planes without known names{own}; say which is which, as in {propose}")
+
+
+def _order_by_names(
+    file: Path, layout: Layout, hint: ChannelHint
+) -> tuple[Sequence[str | None], dict[str, str | None]]:
+    """Return the channel of each plane by the names that the file has."""
+    names = layout.names
+    if len(set(names)) < len(names):  # of planes with one name nothing can be said
+        names = tuple(name if names.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(names))
+    assignment = assign_channels(names, hint.names)
+    if assignment.question is None:
+        return assignment.channels, dict(zip(names, assignment.channels, strict=True))
+    if any(assignment.channels) or any(read_stains(names)):
+        raise UnreadableImage(file, f"planes {', '.join(names)}: {assignment.question}")
+    return (), {}
+
+
+def _number(file: Path, order: Sequence[str | None]) -> dict[str, Plane]:
     return {channel: Plane(file, index) for index, channel in enumerate(order) if channel is not None}

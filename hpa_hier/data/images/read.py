@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import find_reader
 from hpa_hier.data.images.scan import ImageSource
-from hpa_hier.data.images.stacks import Stack, StackReader, StackRules
+from hpa_hier.data.images.stacks import Stack, StackReader, StackRules, choose_sections, project
 
 _FINER = 2  # times the wanted side; what is read of a pyramid of resolutions, so that shrinking still averages
 PERCENTILES = (0.1, 99.9)  # of a channel's pixels, mapped to 0 and 255 by the "percentile" rule
@@ -98,27 +98,52 @@ def _numbers(planes: Collection[int | None]) -> frozenset[int] | None:
 
 def _plane(plane: Plane, decoded: dict[Path, Stack], stacks: StackRules) -> np.ndarray:
     """Return one channel as (H, W) uint8 or uint16; files of several planes are decoded once."""
-    file = plane.file
-    reader = find_reader(file)
-    if file not in decoded:
-        try:
-            decoded[file] = (
-                reader.read_stack(file, stacks) if isinstance(reader, StackReader) else Stack(reader.read(file))
-            )
-        except (cv2.error, ValueError, MemoryError) as error:
-            raise UnreadableImage(file, f"damaged: {type(error).__name__}: {error}") from None
-    planes = decoded[file].planes
+    if plane.sections:
+        wanted = [plane.sections[i] for i in choose_sections(len(plane.sections), stacks.projection)]
+        sections = (_whole(file, _decode(file, stacks)) for file in wanted)
+        projected = project(_check_sections(plane.sections, sections), stacks.projection)
+        decoded[plane.file] = Stack(projected[None], len(plane.sections))
+        return projected
+    if plane.file not in decoded:
+        decoded[plane.file] = _decode(plane.file, stacks)
     if plane.index is None:
-        if len(planes) == 1:
-            return np.asarray(planes[0])
-        if len(planes) < 3 or not reader.layout(file).rgb:
-            raise UnreadableImage(file, f"{len(planes)} planes in the file of one channel")
-        return np.asarray(np.maximum(np.maximum(planes[0], planes[1]), planes[2]))
+        return _whole(plane.file, decoded[plane.file])
+    planes = decoded[plane.file].planes
     if len(planes) == 1:
-        raise UnreadableImage(file, "one grey plane, and no channel in its name; name it <id>_green.png, or as it is")
+        suffix = plane.file.suffix.lower()
+        cure = f"name it <id>_green{suffix}, or as it is"
+        raise UnreadableImage(plane.file, f"one grey plane, and no channel in its name; {cure}")
     if plane.index >= len(planes):
-        raise UnreadableImage(file, f"{len(planes)} planes, where --channels names more")
+        raise UnreadableImage(plane.file, f"{len(planes)} planes, where --channels names more")
     return np.asarray(planes[plane.index])
+
+
+def _decode(file: Path, stacks: StackRules) -> Stack:
+    reader = find_reader(file)
+    try:
+        return reader.read_stack(file, stacks) if isinstance(reader, StackReader) else Stack(reader.read(file))
+    except (cv2.error, ValueError, MemoryError) as error:
+        raise UnreadableImage(file, f"damaged: {type(error).__name__}: {error}") from None
+
+
+def _whole(file: Path, stack: Stack) -> np.ndarray:
+    """Return the file of one channel as (H, W): grey, or the largest of its red, green and blue."""
+    planes = stack.planes
+    if len(planes) == 1:
+        return np.asarray(planes[0])
+    if len(planes) < 3 or not find_reader(file).layout(file).rgb:
+        raise UnreadableImage(file, f"{len(planes)} planes in the file of one channel")
+    return np.asarray(np.maximum(np.maximum(planes[0], planes[1]), planes[2]))
+
+
+def _check_sections(files: Sequence[Path], sections: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Hand sections on, and refuse them where they differ in size or depth."""
+    first: np.ndarray | None = None
+    for file, section in zip(files, sections, strict=False):
+        first = section if first is None else first
+        if (section.shape, section.dtype) != (first.shape, first.dtype):
+            raise UnreadableImage(file, f"section of {section.shape[1]} × {section.shape[0]} pixels, unlike the first")
+        yield section
 
 
 def _depth(decoded: Mapping[Path, Stack]) -> tuple[int, int]:

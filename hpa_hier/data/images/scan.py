@@ -12,6 +12,7 @@ from typing import NamedTuple
 from hpa_hier.data.images.channels import ChannelHint, parse_hint
 from hpa_hier.data.images.grouping import FileGroup, find_group_ids, find_siblings, group_files
 from hpa_hier.data.images.listing import LISTINGS, read_listing
+from hpa_hier.data.images.names.assign import describe_names
 from hpa_hier.data.images.planes import Plane, find_planes
 from hpa_hier.data.images.reader import PartsReader, UnreadableImage
 from hpa_hier.data.images.readers import FORMATS, READERS, find_reader, is_image_folder, is_original, split_suffix
@@ -99,8 +100,9 @@ def scan(images: Path | str | Sequence[Path | str], channels: str | None = None,
         files += find_siblings(files, hint)
     files, originals = _set_originals_aside(files)
     ignored += originals
-    named, notes = group_files([part for file in files for part in _open_parts(file)], hint)
-    scanned = _check((*groups, *named), hint, ignored, notes)
+    grouping = group_files([part for file in files for part in _open_parts(file)], hint)
+    ignored += [file.shown for file in grouping.left_out]
+    scanned = _check((*groups, *grouping.groups), hint, ignored, grouping.meanings)
     scanned = scanned._replace(rejects=(*scanned.rejects, *rejects))
     if not scanned.sources and not scanned.rejects:
         among = f"no image among {entries:,} entries of it and its sub-folders"
@@ -162,8 +164,11 @@ def _open_parts(file: ImageFile) -> list[ImageFile]:
     ]
 
 
-def _check(groups: Sequence[FileGroup], hint: ChannelHint, ignored: list[str], notes: tuple[str, ...]) -> Scan:
+def _check(
+    groups: Sequence[FileGroup], hint: ChannelHint, ignored: list[str], meanings: Mapping[str, str | None]
+) -> Scan:
     """Find the planes of each sample, and what is wrong with it."""
+    taken = dict(meanings)
     ids = find_group_ids(groups)
     sources: list[ImageSource] = []
     rejects: list[Reject] = []
@@ -173,11 +178,19 @@ def _check(groups: Sequence[FileGroup], hint: ChannelHint, ignored: list[str], n
         if sample.fault is not None:
             rejects.append(Reject(sample_id, sample.fault[0].shown, sample.fault[1]))
             continue
-        planes = {channel: Plane(file.path, None) for channel, file in sample.files.items() if channel}
+        planes = {
+            channel: Plane(
+                file.path, None, tuple(one.path for _, one in sorted(sample.sections.get(channel, {}).items()))
+            )
+            for channel, file in sample.files.items()
+            if channel
+        }
         if planes and None in sample.files:
             ignored.append(sample.files[None].shown)
         try:
-            planes = planes or find_planes(sample.files[None].path, hint)
+            if not planes:
+                planes, named = find_planes(sample.files[None].path, hint)
+                taken.update(named)
             sources.append(ImageSource(sample_id, planes, "/".join(sample.folders)))
         except UnreadableImage as error:
             rejects.append(Reject(sample_id, sample.files[None].shown, error.reason))
@@ -186,4 +199,5 @@ def _check(groups: Sequence[FileGroup], hint: ChannelHint, ignored: list[str], n
         for sample, sample_id in zip(groups, ids, strict=True)
         for name in sorted({sample.name, *sample.stems})
     ]
+    notes = tuple(filter(None, [describe_names(taken)]))
     return Scan(tuple(sources), tuple(rejects), tuple(sorted(ignored)), notes, ImageNames(names))

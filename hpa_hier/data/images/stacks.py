@@ -98,7 +98,7 @@ def project(sections: Iterable[np.ndarray], projection: str) -> np.ndarray:
 
     >>> sections = [np.array([[0, 4]], np.uint8), np.array([[3, 1]], np.uint8)]
     >>> project(sections, "max").tolist(), project(sections, "mean").tolist()
-    ([[3, 4]], [[2, 2]])
+    ([[3, 4]], [[2, 3]])
     """
     waiting = iter(sections)
     first = next(waiting)

@@ -88,7 +88,7 @@ def make_plan(request: PackRequest) -> Plan:
     if not samples:
         first = f"; first: {rejects[0].id} {rejects[0].reason}" if rejects else ""
         raise UserError(f"{request.images}: no image that can be packed has a row in {request.labels}{first}")
-    return Plan(samples, rejects, table.notes)
+    return Plan(samples, rejects, (*found.notes, *table.notes))
 
 
 def _check_out(request: PackRequest) -> None:
@@ -128,7 +128,8 @@ def request_digest(request: PackRequest, plan: Plan, intensity: str) -> str:
     for sample in plan.samples:
         lines.append("\t".join((sample.source.id, *sample.nodes, sample.group)))
         for channel, plane in sample.source.planes.items():
-            facts = find_file(plane.file).stat()
-            lines.append(f"{channel}\t{plane.index}\t{plane.file.name}\t{facts.st_size}\t{facts.st_mtime_ns}")
+            for file in plane.files:
+                facts = find_file(file).stat()
+                lines.append(f"{channel}\t{plane.index}\t{file.name}\t{facts.st_size}\t{facts.st_mtime_ns}")
     settings = (*request.channels, "-", *request.may_be_missing, "-", str(request.size), intensity)
     return text_digest(*settings, request.taxonomy.text, *lines)

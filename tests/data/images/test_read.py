@@ -324,7 +324,8 @@ def test_another_format_under_an_image_name_is_refused(tmp_path):
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_a_png_of_few_bits_is_refused(tmp_path, bits):
-    assert with_red(tmp_path, png(32, 32, bits=bits)) == f"{bits} bits a channel; save it with 8 or 16"
+    many = "bit" if bits == 1 else "bits"
+    assert with_red(tmp_path, png(32, 32, bits=bits)) == f"{bits} {many} a channel; save it with 8 or 16"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16, np.uint32])

@@ -160,7 +160,7 @@ def test_bad_files_are_listed_with_reasons_and_the_rest_is_packed(tmp_path, smal
         "s1": "damaged or truncated: Truncated File Read",
         "s2": "0 bytes",
         "s3": "claims over 134,217,728 pixels; at most 67,108,864 are read",
-        "s4": "1 bits a channel; save it with 8 or 16",
+        "s4": "1 bit a channel; save it with 8 or 16",
         "s5": "a folder with an image's name",
         "s6": f"a link that leaves the folder, to {outside}; --follow-links reads it",
         "s7": "float32 pixels; save it with 8 or 16 bits, unsigned, as in Fiji: Image > Type > 16-bit",
@@ -489,6 +489,6 @@ def test_an_image_that_cannot_be_used_is_named_beside_the_row_that_lacks_it(tmp_
     table = write_folder(tmp_path / "images", 1)
     tifffile.imwrite(tmp_path / "images" / "t1_GREYISH.tif", np.zeros((8, 8), np.uint8))
     table.write_text("Id,Target\ns0,0\nt1,1\n")
-    message = r"image that cannot be used \(1\): t1_GREYISH.tif: one plane.*\n  row without image \(1\): t1"
+    message = r"image that cannot be used \(1\): t1_GREYISH.tif: one grey plane.*\n  row without image \(1\): t1"
     with pytest.raises(UserError, match=message):
         build_pack(request(tmp_path))

@@ -14,6 +14,7 @@ from hpa_hier.data.images.reader import MAX_PIXELS, Layout, UnreadableImage, che
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # from twice as many on, Pillow itself refuses to open a file
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # files between the two are refused by our own error
+_GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")  # modes of Pillow
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the end mark with its checksum, which Pillow does not compare
 _MOST_PIXELS_A_BYTE = 2000  # deflate packs at most 1,032 to one, and an empty JPEG takes two bits a block
 
@@ -22,8 +23,13 @@ class PngJpegReader:
     """Grey and RGB files of 8 or 16 bits; alpha is dropped."""
 
     def layout(self, path: Path) -> Layout:
-        """Assume red, green and blue; each file is opened only once, when it is decoded."""
-        return Layout(planes=None, rgb=True)
+        """Return one plane or three, by the header; what is wrong with a file shows when it is decoded."""
+        try:
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                planes = 1 if image.mode in _GREY else 3
+        except Exception:  # Pillow raises whatever the bytes lead to: OSError, SyntaxError, ValueError, …
+            return Layout(planes=None, rgb=True)
+        return Layout(planes, rgb=planes == 3)
 
     def read(self, path: Path) -> np.ndarray:
         """Decode a file to (1, H, W) grey or (3, H, W) RGB."""
@@ -53,7 +59,7 @@ def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarr
     mode = str(image.tile[0][3])  # such as "1", "L;4", "I;16B" or "RGB;16B"
     bits = mode if mode == "1" else mode.partition(";")[2]
     if bits in ("1", "2", "4"):
-        raise UnreadableImage(path, f"{bits} bits a channel; save it with 8 or 16")
+        raise UnreadableImage(path, f"{bits} bit{'s' if bits != '1' else ''} a channel; save it with 8 or 16")
     image.verify()
     if _PNG_END not in data:
         raise UnreadableImage(path, "damaged or truncated: the PNG has no whole end mark")
@@ -62,7 +68,7 @@ def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarr
         raise UnreadableImage(path, "damaged: it could not be decoded")
     if planes.ndim == 2:
         return planes[None]
-    grey = image.mode == "LA"  # which OpenCV makes three equal colours of
+    grey = image.mode in _GREY  # with alpha, which OpenCV gives as blue, green, red and alpha
     return np.moveaxis(planes[..., :1] if grey or planes.shape[2] < 3 else planes[..., 2::-1], 2, 0)
 
 
