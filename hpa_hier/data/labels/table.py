@@ -176,7 +176,7 @@ def _sort_out(table: CsvTable, columns: LabelColumns, taxonomy: Taxonomy, names:
         "unknown label": [_describe_unknown(label, lines, taxonomy) for label, lines in unknown.items()],
         "duplicate id": duplicate,
         "id that cannot be a file name": bad,
-        "row that fits several images": several_images,
+        "row that fits several images; of folders of a channel each say --channels green=FOLDER": several_images,
         "row without a label; write none where it shows none of the places": empty,
         f"several places, where '{taxonomy.name}' is exclusive and gives each sample one": several,
     }

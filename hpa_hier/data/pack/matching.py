@@ -69,6 +69,8 @@ def make_plan(request: PackRequest) -> Plan:
     """
     _check_out(request)
     found = scan(request.images, request.hint, request.follow_links)
+    if not found.sources:
+        raise UserError(f"{request.images}: of {len(found.rejects):,} images none can be used; {found.rejects[0]}")
     table = read_labels(request.labels, request.taxonomy, "skip", request.ignore_columns, found.names)
     sources = {source.id: source for source in found.sources}
     problems, mismatched = _mismatches(request, table, found)

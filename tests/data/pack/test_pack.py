@@ -462,7 +462,7 @@ def test_wells_of_one_name_are_matched_with_rows_by_their_plate(tmp_path):
     }
     (tmp_path / "labels.csv").write_text("image,Target\nA01.png,3\n")
     with pytest.raises(
-        UserError, match=r"row that fits several images \(1\): A01 is in plate1, plate2; write the path"
+        UserError, match=r"row that fits several images; .* \(1\): A01 is in plate1, plate2; write the path"
     ):
         build_pack(request(tmp_path, on_problem="stop", out=tmp_path / "other"))
 
@@ -480,7 +480,7 @@ def test_linked_images_are_packed_where_that_is_asked_for(tmp_path):
     write_folder(tmp_path / "store", 3)
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "plate").symlink_to(tmp_path / "store")
-    with pytest.raises(UserError, match=r"plate: a link to the folder .*store; --follow-links reads it"):
+    with pytest.raises(UserError, match=r"of 1 images none can be used; plate: a link .*; --follow-links reads it"):
         build_pack(request(tmp_path))
     assert build_pack(request(tmp_path, follow_links=True)).pack.ids == ("s0", "s1", "s2")
 
