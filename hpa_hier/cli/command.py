@@ -139,6 +139,12 @@ def add_on_problem(parser: argparse.ArgumentParser, text: str = "rows that canno
     parser.add_argument("--ignore-columns", type=column_names, default=(), metavar="COLUMNS", help=ignore)
 
 
+def add_images_of_labels(parser: argparse.ArgumentParser) -> None:
+    """Add --images, of commands that need a label table only."""
+    text = "the images of --labels: rows may be their paths, and --labels folders takes their class folders"
+    parser.add_argument("--images", type=path, metavar="DIR", help=text)
+
+
 def add_follow_links(parser: argparse.ArgumentParser) -> None:
     """Add --follow-links, of commands that look for images in folders."""
     text = "enter linked folders of images, and take links that leave the folder (default: list them)"
@@ -155,10 +161,23 @@ def column_names(text: str) -> tuple[str, ...]:
 
 
 def read_label_table(options: argparse.Namespace, taxonomy: Taxonomy) -> LabelTable:
-    """Read --labels, and list the rows that --on-problem skip leaves out."""
+    """Read --labels, and list the rows that --on-problem skip leaves out.
+
+    With --images its rows may be paths of these images, and `--labels folders` takes their class folders.
+    """
+    from hpa_hier.data.labels.class_folders import means_folders
     from hpa_hier.data.labels.table import read_labels
 
-    table = read_labels(options.labels, taxonomy, options.on_problem, options.ignore_columns)
+    kept = (options.on_problem, options.ignore_columns)
+    if options.images:
+        from hpa_hier.data.images.scan import scan
+        from hpa_hier.data.pack.matching import read_image_labels
+
+        table = read_image_labels(options.labels, scan(options.images), taxonomy, options.images, *kept)
+    elif means_folders(options.labels):
+        raise UserError("--labels folders: the classes are the folders of images; say which with --images DIR")
+    else:
+        table = read_labels(options.labels, taxonomy, *kept)
     print_notes(table.problems, table.notes)
     return table
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from hpa_hier.cli.command import (
     Parser,
     add_follow_links,
+    add_images_of_labels,
     add_on_problem,
     add_recipe_arguments,
     may_be_missing,
@@ -81,7 +82,8 @@ def add_source_flags(parser: Parser) -> None:
     add("--ids", type=path, metavar="FILE", help="ids of the rows of a .npy file, one per line")
     fill = "replace missing values of vectors by the training mean (default: refuse)"
     add("--fill", choices=("mean",), help=fill)
-    add("--labels", type=path, required=True, metavar="CSV", help="label table")
+    table = "label table; or the word folders, where images lie in folders of their class (images/Golgi/a.tif)"
+    add("--labels", type=path, required=True, metavar="CSV", help=table)
     add("--taxonomy", metavar="YAML", help="label tree (default: the recipe's)")
     add("--size", type=whole_number(16, 2048), metavar="PX", help="side of the packed image (default: the recipe's)")
     add("--channels", metavar="TEXT", help=_CHANNELS)
@@ -95,7 +97,8 @@ def add_source_flags(parser: Parser) -> None:
 def _add_split(parser: Parser) -> None:
     add, source = parser.add_argument, parser.add_mutually_exclusive_group(required=True).add_argument
     source("--pack", type=path, metavar="DIR", help="pack to split")
-    source("--labels", type=path, metavar="CSV", help="label table to split")
+    source("--labels", type=path, metavar="CSV", help="label table to split; folders: class folders, with --images")
+    add_images_of_labels(parser)
     add("--out", type=path, required=True, metavar="FILE", help="split.csv to write")
     add("--taxonomy", metavar="YAML", help="label tree for --labels (default: the recipe's)")
     add("--fractions", metavar="A,B,C", help="fractions of train, calibration and test (default: the recipe's)")
@@ -107,7 +110,8 @@ def _add_split(parser: Parser) -> None:
 
 def _add_balance(parser: Parser) -> None:
     add, source = parser.add_argument, parser.add_mutually_exclusive_group(required=True).add_argument
-    source("--labels", type=path, metavar="CSV", help="label table")
+    source("--labels", type=path, metavar="CSV", help="label table; folders: class folders, with --images")
+    add_images_of_labels(parser)
     source("--pack", type=path, metavar="DIR", help="pack")
     add("--out", type=path, required=True, metavar="DIR", help="folder for the tables and the chart")
     add("--split", type=path, metavar="FILE", help="split.csv: plan for its train part only")

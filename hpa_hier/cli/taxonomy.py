@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, add_on_problem, one_thread_a_process, path, print_notes, read_label_table
+from hpa_hier.cli.command import (
+    Parser,
+    add_images_of_labels,
+    add_on_problem,
+    one_thread_a_process,
+    path,
+    read_label_table,
+)
 
 if TYPE_CHECKING:
     from hpa_hier.data.labels.classes import Classes
@@ -41,11 +48,16 @@ def parser() -> Parser:
     summary = "Check a taxonomy file and draw its tree; with labels, also the number of images at each node."
     check = whole.add_command("check", summary)
     check.add_argument("file", metavar="FILE", help="the taxonomy, such as hierarchy/hpa28.yaml")
-    check.add_argument("--labels", metavar="CSV", type=path, help="a label table: count its images at each node")
+    table = "a label table, or folders, with --images: count its images at each node"
+    check.add_argument("--labels", metavar="CSV", type=path, help=table)
+    add_images_of_labels(check)
     add_on_problem(check)
     check.add_argument("--run", metavar="NAME|DIR", help="list this run's members that are stale under this file")
     new = whole.add_command("new", _NEW)
-    new.add_argument("--labels", metavar="CSV", type=path, required=True, help="the label table")
+    new.add_argument(
+        "--labels", metavar="CSV", type=path, required=True, help="the label table, or folders, with --images"
+    )
+    add_images_of_labels(new)
     new.add_argument("--out", metavar="FILE", type=path, help="file to write (default: NAME.yaml in this folder)")
     new.add_argument("--name", help="of the taxonomy (default: the table's)")
     add_on_problem(new)
@@ -83,24 +95,23 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _write_new(options: argparse.Namespace) -> int:
-    from hpa_hier.data.labels.classes import read_classes, write_flat
-    from hpa_hier.data.labels.table import read_labels
+    from hpa_hier.data.labels.classes import write_flat
     from hpa_hier.errors import UserError
     from hpa_hier.files.atomic import write_text
     from hpa_hier.files.shell import command
     from hpa_hier.taxonomy.tree import Taxonomy
 
-    name = options.name or _make_name(options.labels.stem)
+    name = options.name or _make_name((options.images or options.labels).resolve().stem)
     out = options.out or Path(f"{name}.yaml")
     if out.exists():
         raise UserError(f"{out}: is there already, and is not overwritten; name another file with --out")
-    classes = read_classes(options.labels, options.ignore_columns)
+    classes = _read_classes(options)
     flat = Taxonomy.from_text(write_flat(classes.labels, name), str(out))
-    table = read_labels(options.labels, flat, options.on_problem, options.ignore_columns)
+    table = read_label_table(options, flat)
     images = {flat.label(leaf): sum(leaf in nodes for nodes in table.nodes) for leaf in flat.leaves}
     exclusive = len(classes.labels) > 1 and all(len(nodes) == 1 for nodes in table.nodes)
-    check = command("taxonomy", "check", str(out), labels=options.labels)
-    origin = f"Written from {options.labels.name}: {len(classes.labels):,} classes of {len(table):,} images."
+    check = command("taxonomy", "check", str(out), labels=options.labels, images=options.images)
+    origin = f"Written from {Path(table.source).name}: {len(classes.labels):,} classes of {len(table):,} images."
     text = write_flat(
         classes.labels,
         name,
@@ -111,12 +122,25 @@ def _write_new(options: argparse.Namespace) -> int:
     )
     Taxonomy.from_text(text, str(out))
     write_text(out, text)
-    print_notes(table.problems, table.notes)
     print(f"wrote {out}: {len(classes.labels):,} classes of {len(table):,} images")
     for line in (*_describe_kind(classes, exclusive), *_name_shipped_that_fit(options, classes)):
         print(line)
     print(f"group the classes by indenting them, as the file tells; then look at the tree:\n{check}")
     return 0
+
+
+def _read_classes(options: argparse.Namespace) -> Classes:
+    from hpa_hier.data.images.scan import scan
+    from hpa_hier.data.labels.class_folders import find_folder_classes, means_folders
+    from hpa_hier.data.labels.classes import read_classes
+    from hpa_hier.errors import UserError
+
+    if not means_folders(options.labels):
+        return read_classes(options.labels, options.ignore_columns)
+    if not options.images:
+        raise UserError("--labels folders: the classes are the folders of images; say which with --images DIR")
+    folders = {one.id: one.folder for one in scan(options.images).sources}
+    return find_folder_classes(folders, options.images)
 
 
 def _make_name(stem: str) -> str:
@@ -152,7 +176,8 @@ def _name_shipped_that_fit(options: argparse.Namespace, classes: Classes) -> lis
 
     names = [Path(name).stem for name in shipped_names() if name.startswith("hierarchy/")]
     fit = [name for name in names if all(map(Taxonomy.load(name).find_node, classes.labels))]
-    checks = [command("taxonomy", "check", name, labels=options.labels) for name in fit]
+    given = {"labels": options.labels, "images": options.images}
+    checks = [command("taxonomy", "check", name, **given) for name in fit]
     if not checks:
         return []
     if all(label.isdecimal() for label in classes.labels):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hpa_hier.cli.taxonomy import main
 from hpa_hier.errors import UserError
@@ -104,3 +106,17 @@ def test_the_last_line_is_about_counts_where_there_are_some(capsys: pytest.Captu
     main(["check", "hpa28", "--labels", "t.csv"])
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "fewer than 20 images, too few to rely on: Golgi apparatus"
+
+
+def test_class_folders_stand_in_for_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, count in (("bud neck", 2), ("vacuole", 1)):
+        Path("cells", folder).mkdir(parents=True)
+        for k in range(count):
+            Image.fromarray(np.full((8, 8, 3), 10 * k, dtype=np.uint8)).save(Path("cells", folder, f"{k}.png"))
+    assert main(["new", "--labels", "folders", "--images", "cells"]) == 0
+    assert "  bud neck: {label: bud neck}  # 2 images" in Path("cells.yaml").read_text()
+    assert main(pasted(capsys.readouterr().out.splitlines()[-1])) == 0
+    for command in ("new", "check"):
+        words = [command, *(["hpa28"] if command == "check" else []), "--labels", "folders"]
+        with pytest.raises(UserError, match="--labels folders: the classes are the folders of images; say which with"):
+            main(words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from hpa_hier.data.labels.ids import find_id
 from hpa_hier.errors import UserError
@@ -76,9 +77,9 @@ def find_columns(table: CsvTable, taxonomy: Taxonomy, ignore: Collection[str] = 
     return LabelColumns(found.id, None, hot, found.group, tuple(j for j in found.extra if j not in hot))
 
 
-def advise_new_tree(path: object, taxonomy: Taxonomy) -> str:
-    """Say what to do where a table has none of the places of a tree."""
-    new = command("taxonomy", "new", labels=str(path))
+def advise_new_tree(path: object, taxonomy: Taxonomy, images: Path | None = None) -> str:
+    """Say what to do where a table, or the class folders of images, have none of the places of a tree."""
+    new = command("taxonomy", "new", labels=str(path), images=images)
     return f"none of its labels is in '{taxonomy.name}': give --taxonomy with its own tree, which `{new}` writes"
 
 

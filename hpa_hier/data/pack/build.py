@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from hpa_hier.data.images.exposure import RULES, Look, count_bits
 from hpa_hier.data.images.scan import Reject
+from hpa_hier.data.labels.class_folders import means_folders
 from hpa_hier.data.labels.problems import Doubts
 from hpa_hier.data.pack.fill import STATE, fill_shards
 from hpa_hier.data.pack.inspect import AUTO, Found, look_into, stop_at_copies
@@ -95,6 +96,7 @@ def _pack(found: Found, threads: int) -> PackReport:
 def _facts(request: PackRequest, digest: str, reason: str, looks: Sequence[Look]) -> PackFacts:
     file = request.images / SIMULATED
     simulated = file.is_file()
+    digest_of_table = "" if means_folders(request.labels) else sha256(request.labels)
     files = {"images": str(request.images), "labels": str(request.labels)}
     low, high = np.quantile([look.range_used for look in looks], (0.01, 0.99)).round(4).tolist()
     return PackFacts(
@@ -103,7 +105,7 @@ def _facts(request: PackRequest, digest: str, reason: str, looks: Sequence[Look]
         intensity=request.intensity,
         simulated=simulated,
         note=str(read_json(file).get("note", "")) if simulated else "",
-        sources={**files, "labels_sha256": sha256(request.labels), "request": digest},
+        sources={**files, "labels_sha256": digest_of_table, "request": digest},
         reason=reason,
         bits=count_bits(looks),
         range_used=(low, high),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpa_hier.data.images.channels import check_may_be_missing, cure_missing
 from hpa_hier.data.images.readers import find_file
 from hpa_hier.data.images.scan import ImageSource, Reject, Scan, scan
+from hpa_hier.data.labels.class_folders import means_folders, read_class_folders
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.data.labels.table import LabelTable, read_labels
 from hpa_hier.errors import UserError
@@ -71,7 +73,7 @@ def make_plan(request: PackRequest) -> Plan:
     found = scan(request.images, request.hint, request.follow_links)
     if not found.sources:
         raise UserError(f"{request.images}: of {len(found.rejects):,} images none can be used; {found.rejects[0]}")
-    table = read_labels(request.labels, request.taxonomy, "skip", request.ignore_columns, found.names)
+    table = read_image_labels(request.labels, found, request.taxonomy, request.images, "skip", request.ignore_columns)
     sources = {source.id: source for source in found.sources}
     problems, mismatched = _mismatches(request, table, found)
     if request.on_problem == "stop":
@@ -79,7 +81,8 @@ def make_plan(request: PackRequest) -> Plan:
         allow = f"; {cure_missing(lacking)}" if lacking else ""
         unusable = Problem("image that cannot be used", tuple(map(str, found.rejects)))  # alone they do not stop it
         listed = (unusable, *table.problems, *problems) if any(p.items for p in (*table.problems, *problems)) else ()
-        stop_at_problems(f"{request.labels} and {request.images}", listed, CURE + allow)
+        where = request.images if means_folders(request.labels) else f"{request.labels} and {request.images}"
+        stop_at_problems(where, listed, CURE + allow)
     samples = tuple(
         Planned(sources[sample_id], nodes, group)
         for sample_id, nodes, group in zip(table.ids, table.nodes, table.groups, strict=True)
@@ -91,6 +94,26 @@ def make_plan(request: PackRequest) -> Plan:
         first = f"; first: {rejects[0].id} {rejects[0].reason}" if rejects else ""
         raise UserError(f"{request.images}: no image that can be packed has a row in {request.labels}{first}")
     return Plan(samples, rejects, (*found.notes, *table.notes))
+
+
+def read_image_labels(
+    labels: Path,
+    found: Scan,
+    taxonomy: Taxonomy,
+    images: Path,
+    on_problem: OnProblem = "stop",
+    ignore: Collection[str] = (),
+) -> LabelTable:
+    """Read the labels of a folder of images, from a table or, where `labels` is `folders`, from class folders.
+
+    Raises:
+        UserError: as `read_labels` and `read_class_folders`.
+    """
+    if not means_folders(labels):
+        return read_labels(labels, taxonomy, on_problem, ignore, found.names)
+    if ignore:
+        raise UserError("--ignore-columns: goes with a label table; class folders have no columns, leave it out")
+    return read_class_folders({one.id: one.folder for one in found.sources}, taxonomy, images, on_problem)
 
 
 def _check_out(request: PackRequest) -> None:

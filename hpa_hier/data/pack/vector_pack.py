@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hpa_hier.data.images.scan import Reject
+from hpa_hier.data.labels.class_folders import means_folders
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.data.labels.table import LabelTable, read_labels
 from hpa_hier.data.pack.build import PackReport, lock_folder, open_finished, write_rejects
@@ -48,6 +49,8 @@ def build_vectors(request: VectorRequest) -> PackReport:
         UserError: a file cannot be used, vectors and labels do not match and the request says to stop, or the folder
             holds another pack.
     """
+    if means_folders(request.labels):
+        raise UserError("--labels folders: goes with --images; vectors lie in no class folders, give a label table")
     for path in (request.vectors, request.ids, request.labels):
         if path and not path.is_file():
             raise UserError(f"{path}: no such file")
