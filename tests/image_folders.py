@@ -49,11 +49,11 @@ def tinted(plane: np.ndarray, channel: str) -> np.ndarray:
     return plane[..., None] * np.array(TINT[channel], dtype=plane.dtype)
 
 
-def png(width: int, height: int, bits: int = 8, pixels: bytes = b"") -> bytes:
-    """Return a PNG that claims a size, whatever its pixels."""
+def png(width: int, height: int, bits: int = 8, pixels: bytes = b"", colours: int = 0) -> bytes:
+    """Return a PNG that claims a size, whatever its pixels; colours 0 are grey, 4 grey and alpha."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")

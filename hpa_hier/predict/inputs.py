@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from hpa_hier.predict.tables import Rejected
 if TYPE_CHECKING:  # reading images imports an image library, which other uses of the ensemble do without
     import pandas as pd
 
+    from hpa_hier.data.images.exposure import Look
     from hpa_hier.data.images.read import Reading
     from hpa_hier.data.images.scan import ImageSource, Scan
     from hpa_hier.data.pack.vector_table import VectorTable
@@ -95,6 +96,12 @@ class Batch:
     rejected: tuple[Rejected, ...] = ()  # could not be read
     notes: tuple[tuple[str, ...], ...] = ()  # for each sample, what looks wrong with it, in short; (): nothing with any
     files: tuple[str, ...] = ()  # for each sample, the picture of the protein, or the file that has it; (): no files
+    bits: tuple[str, ...] = ()  # as "12 of 16", of each sample that uses little of its file's range
+
+
+class _Described(TypedDict):
+    notes: tuple[tuple[str, ...], ...]
+    bits: tuple[str, ...]
 
 
 @dataclass
@@ -106,6 +113,7 @@ class Samples:
     batches: Iterator[Batch]  # reads them, once
     rejected: list[Rejected] = field(default_factory=list)  # cannot be read; more may be found on the way
     simulated: bool = False  # simulated cells, known by the file beside them
+    bits: Counter[str] = field(default_factory=Counter)  # "12 of 16" → those that use little of their file's range
 
     @property
     def first(self) -> str:
@@ -200,14 +208,14 @@ def read_array(
     for first in range(0, len(images), rows):
         some = images[first : first + rows]
         values = np.zeros((len(some), len(spec.channels), spec.size, spec.size), np.uint8)
-        notes = []
+        looks = []
         for row, image in enumerate(some):
             for c, channel in enumerate(spec.channels):
                 if channel in plane:
                     values[row, c] = convert_plane(image[plane[channel]], spec.size, spec.intensity)
             planes = {channel: image[number] for channel, number in plane.items()}
-            notes.append(look_at(planes, find_equal(planes)).doubts(spec.intensity, spec.range_used))
-        yield Batch(tuple(ids[first : first + rows]), values, (missing,) * len(some), notes=tuple(notes))
+            looks.append(look_at(planes, find_equal(planes)))
+        yield Batch(tuple(ids[first : first + rows]), values, (missing,) * len(some), **_describe_looks(looks, spec))
 
 
 def convert_frame(frame: pd.DataFrame) -> VectorTable:
@@ -282,7 +290,7 @@ def scan_images(
 def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]], spec: InputSpec) -> Batch:
     from hpa_hier.data.images.reader import UnreadableImage
 
-    ids, images, filled, rejected, notes, files = [], [], [], [], [], []
+    ids, images, filled, rejected, looks, files = [], [], [], [], [], []
     for source, reading in zip(chunk, readings, strict=True):
         try:
             one = reading.result()
@@ -292,7 +300,17 @@ def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]], 
         ids.append(source.id)
         images.append(one.image)
         filled.append(one.missing)
-        notes.append(one.look.doubts(spec.intensity, spec.range_used))
+        looks.append(one.look)
         files.append(str(source.planes.get("green", next(iter(source.planes.values()))).file))
     stacked = np.stack(images) if images else np.empty((0, 0, 0, 0), np.uint8)
-    return Batch(tuple(ids), stacked, tuple(filled), tuple(rejected), tuple(notes), tuple(files))
+    return Batch(
+        tuple(ids), stacked, tuple(filled), tuple(rejected), files=tuple(files), **_describe_looks(looks, spec)
+    )
+
+
+def _describe_looks(looks: Sequence[Look], spec: InputSpec) -> _Described:
+    """Return what a batch says of the looks of its samples."""
+    return {
+        "notes": tuple(look.doubts(spec.intensity, spec.range_used) for look in looks),
+        "bits": tuple(f"{look.bits} of {look.depth}" for look in looks if look.dark),
+    }

@@ -59,23 +59,27 @@ class Predictor:
     Attributes:
         run: the run.
         device: where members are put: auto, cpu, cuda, cuda:N or mps.
+        intensity: rule by which images become 8 bits, depth or percentile; None: as training images did.
     """
 
     run: Run
     device: str = "cpu"
+    intensity: str | None = None
 
     @classmethod
-    def load(cls, run: Run | str | Path, device: str = "cpu") -> Predictor:
+    def load(cls, run: Run | str | Path, device: str = "cpu", intensity: str | None = None) -> Predictor:
         """Load the ensemble of a run.
 
         Args:
             run: the run, its name under artifacts/, its folder, or ``pretrained`` for the bundled one.
             device: auto, cpu, cuda, cuda:N or mps.
+            intensity: rule by which images become 8 bits, depth or percentile, where new images need another one than
+                training images had; None: theirs.
 
         Raises:
             UserError: there is no such run, it has no fitted ensemble, or a member was trained again since.
         """
-        predictor = cls(run if isinstance(run, Run) else Run.open(run), device)
+        predictor = cls(run if isinstance(run, Run) else Run.open(run), device, intensity)
         if predictor.spec is not None:
             predictor.run.check_unchanged(predictor.ensemble)
         return predictor
@@ -88,7 +92,8 @@ class Predictor:
     @cached_property
     def spec(self) -> InputSpec | None:
         """What samples must be like; None where the ensemble takes score tables."""
-        return InputSpec.from_ensemble(self.ensemble)
+        spec = InputSpec.from_ensemble(self.ensemble)
+        return replace(spec, intensity=self.intensity) if spec and self.intensity else spec
 
     @cached_property
     def scorers(self) -> Mapping[str, Scorer]:
@@ -205,6 +210,7 @@ class Predictor:
             samples.refuse_rejected()
         for batch in samples.batches:
             samples.rejected += batch.rejected
+            samples.bits.update(batch.bits)
             if stop:
                 samples.refuse_rejected()
             if batch.ids:

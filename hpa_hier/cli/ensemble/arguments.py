@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from hpa_hier.runs.run import Run
 
 _MEMBER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_INTENSITY = """convert to 8 bits by bit depth, or by each channel's 0.1 and 99.9 percentiles (default: as the training
+images were)"""
 _MISSING = "channels that an image may lack; they are filled with zeros (default: those that training images lacked)"
 
 
@@ -48,6 +50,7 @@ def add_image_arguments(one: Parser) -> None:
     add("--channels", metavar="TEXT", help="which channel is where, as red,green,blue,yellow, if names do not say")
     add("--may-be-missing", type=may_be_missing, metavar="CHANNELS", default=(), help=_MISSING)
     add_follow_links(one)
+    add("--intensity", choices=("depth", "percentile"), help=_INTENSITY)
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 
 

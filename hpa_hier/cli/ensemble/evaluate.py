@@ -75,7 +75,7 @@ def _evaluate_samples(options: argparse.Namespace) -> int:
         new = evaluate_tables(opened, list_tables(options), options.labels, folder, skip, options.ignore_columns)
     else:
         folder = options.out or _default_folder(opened, request.source)
-        new = evaluate_samples(Predictor.load(opened, options.device), request, folder)
+        new = evaluate_samples(Predictor.load(opened, options.device, options.intensity), request, folder)
     _print_notes(new)
     results = compute_results(new.evaluation, opened.recipe.report)
     _print_results(results)

@@ -22,7 +22,9 @@ def run(options: argparse.Namespace) -> int:
     """Print how the image's labels came about."""
     from hpa_hier.predict.predictor import Predictor
 
-    predictor = Predictor.load(open_run(options, fitted=True, simulated=not options.images), options.device)
+    predictor = Predictor.load(
+        open_run(options, fitted=True, simulated=not options.images), options.device, options.intensity
+    )
     images = open_images(options, predictor, only=options.id) if options.images else None
     print(predictor.explain(options.id, images, options.every_node))
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from hpa_hier.cli.ensemble.arguments import (
     open_images,
     open_run,
 )
+from hpa_hier.data.labels.problems import Doubts
 from hpa_hier.errors import UserError
 
+_MOST_DOUBTS = 8  # lines
 _LEFT_OUT = 1  # exit status: finished, but some images could not be read
 
 DESCRIPTION = """Predict a folder of images, a table of feature vectors, or samples that other models have scored.
@@ -62,15 +65,16 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("predict needs --images DIR, --vectors FILE or --scores NAME=FILE.csv …; give one of them")
     if options.ids and not options.vectors:
         raise UserError("--ids goes with --vectors FILE.npy; leave it out")
-    given = "channels" if options.channels else "may-be-missing" if options.may_be_missing else ""
+    given = [name for name in ("channels", "may_be_missing", "intensity") if getattr(options, name)]
     if options.vectors and given:
-        raise UserError(f"--{given}: goes with --images; vectors have no channels, leave it out")
+        flag = given[0].replace("_", "-")
+        raise UserError(f"--{flag}: goes with --images; vectors have no channels, leave it out")
     opened = open_run(options, fitted=True, simulated=bool(options.images) and are_simulated(options.images))
     began = time.monotonic()
     check_free(options.out, options.overwrite)
     check_format(options.format)
     wanted = read_wanted(options.sample_submission) if options.sample_submission else None
-    predictor = Predictor.load(opened, options.device)
+    predictor = Predictor.load(opened, options.device, options.intensity)
     if options.scores:
         answers = predictor.predict(list_tables(options))
         answers.to_csv(options.out, options.overwrite, wanted, options.format)
@@ -81,18 +85,36 @@ def run(options: argparse.Namespace) -> int:
         samples = predictor.open_vectors(read_vectors(options.vectors, options.ids), options.batch_size)
     else:
         samples = open_images(options, predictor)
-    done, kind = 0, "vectors" if options.vectors else "images"
+    doubts, done, kind = Doubts(), 0, "vectors" if options.vectors else "images"
     with (
         open_tables(options.out, opened.ensemble.taxonomy, wanted, options.format) as tables,
         tqdm(total=samples.total, unit=kind[:-1], desc="predict", disable=None) as progress,
     ):
         for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
             tables.add(answers.rows)
+            doubts.add(answers.ids, answers.doubts or ((),) * len(answers))
+            if not done and len(answers) < samples.total:
+                for line in _describe_doubts(doubts, "so far "):
+                    progress.write(line, file=sys.stderr)
             done += len(answers)
             progress.update(len(answers))
         tables.reject(sorted(samples.rejected))
+    if samples.bits and predictor.check_kind("images", "").intensity == "percentile":
+        bits = ", ".join(f"{bits} in {n:,} images" for bits, n in samples.bits.most_common())
+        print(f"bits used: {bits}; each channel is read by the range that it has", file=sys.stderr)
+    for line in _describe_doubts(doubts):
+        print(line, file=sys.stderr)
     took = f" in {time.monotonic() - began:.1f} s"
     return _say_written(options.out, done, kind + took, len(samples.rejected))
+
+
+def _describe_doubts(doubts: Doubts, when: str = "") -> list[str]:
+    """Return lines on what looks wrong with images; the table has a word on each of them."""
+    lines = [f"look again: {when}{line}" for line in doubts.lines()]
+    if any("nearly black" in doubt for doubt in doubts.counts):
+        lines.insert(0, "dark images: --intensity percentile reads them by the range that each channel has")
+    more = len(lines) - _MOST_DOUBTS
+    return lines if more <= 0 else [*lines[:_MOST_DOUBTS], f"… and {more} more kinds; predictions.csv names all"]
 
 
 def _say_written(out: Path, done: int, what: str, left_out: int) -> int:

@@ -44,6 +44,20 @@ def reason(folder: Path, channels: str | None = None) -> str:
     return raised.value.reason
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_with_alpha_is_one_grey_plane(tmp_path, dtype):
+    pixels = np.arange(64, dtype=dtype).reshape(8, 8) * (np.iinfo(dtype).max // 64)
+    rows = np.dstack([pixels, np.full_like(pixels, np.iinfo(dtype).max)]).astype(f">u{pixels.itemsize}")
+    data = b"".join(b"\0" + row.tobytes() for row in rows)  # filter 0, then grey and alpha
+    content = png(8, 8, pixels.itemsize * 8, data, colours=4)
+    (tmp_path / "a_green.png").write_bytes(content)
+    np.testing.assert_array_equal(
+        read_image(only(tmp_path), 8, ("green",), "depth").image[0], to_uint8(pixels, "depth")
+    )
+    (tmp_path / "a_green.png").rename(tmp_path / "a.png")
+    assert reason(tmp_path).startswith("one grey plane, and no channel in its name")
+
+
 # the four forms
 
 

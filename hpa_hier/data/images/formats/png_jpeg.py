@@ -68,7 +68,7 @@ def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarr
         raise UnreadableImage(path, "damaged: it could not be decoded")
     if planes.ndim == 2:
         return planes[None]
-    grey = image.mode in _GREY  # with alpha, which OpenCV gives as blue, green, red and alpha
+    grey = image.mode in _GREY or mode.startswith("LA")  # with alpha, which OpenCV gives as blue, green, red and alpha
     return np.moveaxis(planes[..., :1] if grey or planes.shape[2] < 3 else planes[..., 2::-1], 2, 0)
 
 
