@@ -19,7 +19,7 @@ from hpa_hier.files.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from hpa_hier.data.labels.table import LabelTable
-    from hpa_hier.settings.recipe import Recipe
+    from hpa_hier.settings.recipe import MemberSettings, Recipe
     from hpa_hier.taxonomy import Taxonomy
 
 EXIT_USER = 2  # a user's mistake
@@ -196,6 +196,17 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--config", metavar="FILE", help="recipe file (default: configs/default.yaml)")
     text = "change a setting of the recipe, as in --set training.epochs=5; may be given several times"
     group.add_argument("--set", metavar="KEY.PATH=VALUE", action="append", default=[], dest="sets", help=text)
+    text = "print all settings, each with where its value comes from, and stop"
+    group.add_argument("--print-config", action="store_true", help=text)
+
+
+def stop_after_print(options: argparse.Namespace, recipe: Recipe, member: MemberSettings | None = None) -> None:
+    """Print the merged settings and exit, where --print-config asks for that; with a member, those of its training."""
+    if options.print_config:
+        from hpa_hier.settings.merged import describe_merged
+
+        print(describe_merged(recipe, member))
+        sys.exit(0)
 
 
 def change_text(key: str, text: str) -> str:
@@ -233,18 +244,6 @@ def load_run_recipe(config: str | None, sets: Sequence[str], changes: Mapping[st
     recipe = load_recipe(config, sets, changes)
     kept = Path(recipe.artifacts, recipe.run, "config.yaml")
     return load_recipe(str(kept), sets, changes) if config is None and kept.is_file() else recipe
-
-
-def name_flags(error: UserError, flags: Mapping[str, str]) -> UserError:
-    """Return an error that names the flags as typed instead of the changes of settings that they stand for.
-
-    >>> str(name_flags(UserError("--set split.seed=x: must be an integer"), {"split.seed=x": "--seed x"}))
-    '--seed x: must be an integer'
-    """
-    message = str(error)
-    for change, typed in flags.items():
-        message = message.replace(f"--set {change}", typed)
-    return UserError(message)
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpa_hier.cli.command import name_flags, print_notes, read_label_table
+from hpa_hier.cli.command import print_notes, read_label_table, stop_after_print
 from hpa_hier.data.labels.problems import LISTED
 from hpa_hier.data.labels.scarcity import ImageCounts, describe_scarcity
 from hpa_hier.data.labels.table import targets
@@ -200,10 +200,9 @@ def _recipe(options: argparse.Namespace, flags: Mapping[str, tuple[str, str | No
     """Load the recipe with flags laid over it: flag → the setting that it changes, and the text given, None if none."""
     given = {flag: (key, text) for flag, (key, text) in (flags or {}).items() if text is not None}
     changes = {f"{key}={text}": f"{flag} {text.strip('[]')}" for flag, (key, text) in given.items()}
-    try:
-        return load_recipe(options.config, [*options.sets, *changes])
-    except UserError as error:
-        raise name_flags(error, changes) from None
+    recipe = load_recipe(options.config, options.sets, changes)
+    stop_after_print(options, recipe)
+    return recipe
 
 
 def _print_pack(report: PackReport, taxonomy: Taxonomy, recipe: Recipe) -> None:

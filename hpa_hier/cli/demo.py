@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process
+from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process, stop_after_print
 from hpa_hier.cli.steps import Step, run_steps
 from hpa_hier.files.shell import Flag, command
 
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     config = options.config or "configs/demo.yaml"
     sets = [*options.sets, *(["ensemble.use_baseline=false"] if options.no_baseline else [])]
     recipe = load_recipe(config, sets)
+    stop_after_print(options, recipe)
     began = time.monotonic()
     run_steps(list_steps(recipe, config, sets))
     from hpa_hier.evaluate.opening import describe_opening

@@ -9,7 +9,7 @@ from typing import NoReturn
 from hpa_hier.cli.command import Parser, run
 from hpa_hier.files.spelling import did_you_mean
 
-COMMANDS = ("demo", "taxonomy", "data", "train", "ensemble", "report", "settings")  # each a file of this room
+COMMANDS = ("demo", "taxonomy", "data", "train", "ensemble", "report", "settings", "recipe")  # each a file of this room
 _DESCRIPTION = "Find where in the cell a protein is, with a hierarchical ensemble of networks."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process
+from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process, stop_after_print
 
 
 def parser() -> Parser:
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     from hpa_hier.runs.run import Run
 
     run = Run.open(options.run or "", options.config, options.sets)
+    stop_after_print(options, run.recipe)
     page, *figures = write_report(run, options.figures)
     print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
     if figures:

@@ -251,7 +251,7 @@ def _judge_counts(taxonomy: Taxonomy, counts: Counts) -> str:
 def _describe_members(taxonomy: Taxonomy, name: str) -> str:
     """Return a line per finished member of a run: up to date, or stale, and then how to train it again."""
     from hpa_hier.runs.run import Run
-    from hpa_hier.taxonomy.changes import missing_nodes, renamed_nodes, stale_nodes
+    from hpa_hier.taxonomy.changes import renamed_nodes, stale_nodes
 
     run = Run.open(name)
     lines, commands = [f"members of {run.folder}"], []
@@ -266,20 +266,15 @@ def _describe_members(taxonomy: Taxonomy, name: str) -> str:
             commands.append(run.train_command(record, taxonomy))
         elif new_names:
             state = "up to date; " + ", ".join(f"'{old}' is now '{new}'" for old, new in new_names.items())
-        wanted = _selected_nodes(taxonomy, record.manifest.selector)
-        missing = [node for node in missing_nodes(trained, taxonomy, nodes, wanted) if node not in changed]
+        missing = [node for node in record.lacking(taxonomy) if node not in changed]
         lines.append(f"  {record.name}: {state}" + (f"; does not know {', '.join(missing)}" if missing else ""))
     if len(lines) == 1:
         return f"{run.folder} has no finished member yet\n"
+    lost, able = run.find_lost_leaves(run.members, taxonomy)
+    if lost and able:
+        lines.append(f"no member answers for {', '.join(lost)}: that needs one of them again, such as {able.name}")
+        commands.append(run.train_command(able, taxonomy))
     if commands:
         lines.append("train these again, the others stay as they are:")
         lines += [f"  {command}" for command in dict.fromkeys(commands)]
     return "\n".join(lines) + "\n"
-
-
-def _selected_nodes(taxonomy: Taxonomy, selector: dict[str, str]) -> tuple[str, ...]:
-    """Return the nodes that a selector means by now; none where it names what is gone, or a partition."""
-    level, group = selector.get("level", ""), selector.get("group", "")
-    if level in taxonomy.levels:
-        return taxonomy.level(level)
-    return taxonomy.group(group) if group in taxonomy.nodes and not taxonomy.is_leaf(group) else ()

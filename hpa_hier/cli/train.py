@@ -19,6 +19,7 @@ from hpa_hier.cli.command import (
     load_run_recipe,
     name_run,
     one_thread_a_process,
+    stop_after_print,
     typed_program,
     whole_number,
 )
@@ -120,7 +121,7 @@ def _check_initial_weights(recipe: Recipe, sets: Sequence[str]) -> None:
 def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     from hpa_hier.members.nodes import Selector, find_member, select_member
     from hpa_hier.runs.roster import Roster
-    from hpa_hier.runs.start import choose_taxonomy, start_run
+    from hpa_hier.runs.start import choose_taxonomy, prepare_run, start_run
     from hpa_hier.taxonomy import Taxonomy
     from hpa_hier.training.plan import check_training, plan_training, resolve_settings
 
@@ -134,6 +135,9 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
 
     possible = Roster.choose(recipe, taxonomy).recipe
     resolve_settings(possible, pick(possible), taxonomy)  # before simulating for a misspelt level
+    if flags.print_config:
+        shown = prepare_run(recipe).recipe if recipe.data.pack else possible
+        stop_after_print(flags, shown, pick(shown))
     opened = start_run(recipe, bool(flags.config), lambda run: check_training(run, pick(run.recipe)))
     member = pick(opened.recipe)
     _print_scarcity(opened)
@@ -165,13 +169,19 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
 
 def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     from hpa_hier.members.nodes import find_member
+    from hpa_hier.runs.roster import Roster
     from hpa_hier.runs.run import CONFIG
-    from hpa_hier.runs.start import start_run
+    from hpa_hier.runs.start import choose_taxonomy, prepare_run, start_run
+    from hpa_hier.taxonomy import Taxonomy
 
     if recipe.members == ():
         raise UserError("--all: the recipe lists no members; add some under `members`, or set it to auto")
     from hpa_hier.training.plan import check_training
     from hpa_hier.training.start_from import training_order
+
+    if flags.print_config:
+        tree = Taxonomy.load(choose_taxonomy(recipe).taxonomy)
+        stop_after_print(flags, prepare_run(recipe).recipe if recipe.data.pack else Roster.choose(recipe, tree).recipe)
 
     def check(run: Run) -> None:
         if not run.roster.trained:

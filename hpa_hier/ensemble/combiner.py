@@ -150,5 +150,5 @@ def _check_leaves(covers: Bools, taxonomy: Taxonomy) -> None:
     if lost:
         raise UserError(
             f"no member answers for the leaf '{lost[0]}'{f' and {len(lost) - 1} others' if len(lost) > 1 else ''}; "
-            "train one that does (python -m hpa_hier.train --level leaf) and name it in ensemble.members"
+            "add one that does, such as a member of the level of leaves"
         )

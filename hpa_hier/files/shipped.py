@@ -22,7 +22,7 @@ def find_shipped(name: str, folder: str = "configs") -> Path:
         folder: where a bare word is looked up: hierarchy or configs.
 
     Raises:
-        UserError: neither exists; the message lists what is shipped.
+        UserError: neither exists; the message names the nearest, or what is shipped.
 
     >>> find_shipped("demo").name, find_shipped("hpa28", "hierarchy").name
     ('demo.yaml', 'hpa28.yaml')
@@ -32,19 +32,25 @@ def find_shipped(name: str, folder: str = "configs") -> Path:
     try:
         if path.is_file() or (path.exists() and not bare):
             return path
-        path = Path(folder, f"{name}.yaml") if bare else path
+        if not path.suffix and not path.is_absolute() and path.parts[:1] not in [(one,) for one in _FOLDERS]:
+            path = Path(folder, f"{name}.yaml")  # as choices/rnn, too
         home = path.parts[0] if path.parts[:1] and path.parts[0] in _FOLDERS else ""
         for found in (path, *(root / path for root in _HOMES)) if home and ".." not in path.parts else ():
             if found.is_file():
                 return found
     except (OSError, ValueError) as error:  # a name too long, or with a NUL
         raise UserError(f"{name!r}: cannot be a file's name ({error})") from None
-    names = [one for one in shipped_names() if one.startswith(f"{home or folder}/")]
-    shipped = ", ".join(one for one in names if one.count("/") == 1)
-    raise UserError(
-        f"{name}: no such file{did_you_mean(path.as_posix(), names).rstrip('?')}; check the path, or use one that is "
-        f"shipped: {shipped}"
-    )
+    raise UserError(_describe_missing(name, path, home or folder, bare))
+
+
+def _describe_missing(name: str, path: Path, folder: str, bare: bool) -> str:
+    """Say that there is no such file, and which one was probably meant: a shipped one, or one that lies there."""
+    shipped = [one for one in shipped_names() if one.startswith(f"{folder}/")]
+    top = [Path(one).stem for one in shipped if one.count("/") == 1]
+    here = [one.as_posix() for one in Path(name).parent.glob("*.y*ml")]
+    near = did_you_mean(name, [*here, *top] if bare else [*here, *shipped])
+    lists = f"{', '.join(top)}" + (" (hpa-hier recipe list shows all)" if folder == "configs" else "")
+    return f"{name}: no such file{near or f'; check the path, or name a shipped one: {lists}'}"
 
 
 def copy_shipped(name: str, folder: str, out: Path | None = None) -> Path:

@@ -111,6 +111,17 @@ def write_yaml(value: Value) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH)
 
 
+def write_line(value: Value) -> str:
+    """Return plain data as YAML on one line.
+
+    >>> write_line({"name": "leaf", "training": {"sizes": [96, 128]}}), write_line("no")
+    ('{name: leaf, training: {sizes: [96, 128]}}', "'no'")
+    """
+    how: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 1 << 20}
+    text: str = yaml.dump([value], Dumper=_Dumper, default_flow_style=True, **how)
+    return text.removeprefix("- ").rstrip("\n")
+
+
 def _check_text(text: str, source: str) -> None:
     """Refuse what the scanner would report in words of its own, or not at all: control characters, tabs as indent."""
     found = _NO_TEXT.search(text) or _TAB_INDENT.search(text)

@@ -36,6 +36,7 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
     settings, folder = run.recipe.ensemble, run.ensemble_folder
     ours, flat = _read_members(run)
     run.check_pack([*ours.records, *(flat.records if flat else ())])
+    run.check_complete(ours.records, run.taxonomy)
     before = _kept_bytes(folder)
     given, flat_data = _fit_data(run, ours), _fit_data(run, flat) if flat else None
     accepted = fit_accepted(given, flat_data, run.taxonomy, settings)
@@ -107,7 +108,7 @@ def evaluate_run(run: Run) -> Path:
     fitted_on = read_held_out(run, [ours.records[0].name], ensemble.taxonomy, "calibration", {}).scores[0].ids
     trivial = TrivialBaseline.fit(truth.take(fitted_on).targets, ensemble.taxonomy)
     units = len(np.unique(number_units([run.groups[sample] for sample in prediction.ids])))
-    if run.split.fold_count and units < FEWEST_UNITS:
+    if (run.folder / SPLIT_FILE).is_file() and run.split.fold_count and units < FEWEST_UNITS:
         more = _answer_out_of_fold(run)
         tested = len(prediction.ids)
         trivial = trivial.join(tested, more.trivial)

@@ -12,7 +12,8 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
 from hpa_hier.runs.manifest import MANIFEST, TAXONOMY, Manifest, read_manifest
 from hpa_hier.taxonomy import Taxonomy
-from hpa_hier.taxonomy.changes import renamed_nodes, stale_nodes
+from hpa_hier.taxonomy.changes import missing_nodes, renamed_nodes, stale_nodes
+from hpa_hier.taxonomy.load import LEAVES
 
 _SHARED = ("split_digest", "pack_digest", "kind", "channels", "image_size", "intensity", "folds")
 
@@ -52,6 +53,17 @@ class MemberRecord:
     def renamed(self, taxonomy: Taxonomy) -> dict[str, str]:
         """Return the member's nodes that have another name under `taxonomy`, old to new."""
         return dict(renamed_nodes(self.taxonomy, taxonomy, self.manifest.nodes))
+
+    def lacking(self, taxonomy: Taxonomy) -> tuple[str, ...]:
+        """Return the nodes that its level or group has under `taxonomy` and it does not answer for."""
+        level, group = self.manifest.selector.get("level", ""), self.manifest.selector.get("group", "")
+        group = renamed_nodes(self.taxonomy, taxonomy, (group,)).get(group, group) if group else ""
+        wanted: tuple[str, ...] = ()
+        if level in (*taxonomy.levels, LEAVES):
+            wanted = taxonomy.level(level)
+        elif group in taxonomy.nodes and not taxonomy.is_leaf(group):
+            wanted = taxonomy.group(group)
+        return missing_nodes(self.taxonomy, taxonomy, self.manifest.nodes, wanted)
 
     def given(self, taxonomy: Taxonomy) -> str:
         """Return the node that all its training images carried, as it is called now; "" where it saw all images."""

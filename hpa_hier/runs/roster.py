@@ -11,6 +11,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.settings.origins import DEFAULT
 from hpa_hier.settings.recipe import TOP, MemberSettings, Recipe
 from hpa_hier.settings.recipe_file import with_members
+from hpa_hier.taxonomy.changes import renamed_nodes
 from hpa_hier.taxonomy.load import LEAVES
 from hpa_hier.taxonomy.tree import PARTITION, Taxonomy
 
@@ -129,6 +130,30 @@ def check_members(recipe: Recipe, taxonomy: Taxonomy) -> None:
             ) from None
 
 
+def follow_tree(recipe: Recipe, before: Taxonomy | None, now: Taxonomy) -> Recipe:
+    """Return the recipe with its members' groups and levels called as the tree calls them since it was edited.
+
+    >>> before = Taxonomy.load("hela")
+    >>> now = Taxonomy.from_text(before.text.replace("  Nucleus:", "  Kern:"))
+    >>> member = {"name": "group-Nucleus", "group": "Nucleus"}
+    >>> follow_tree(Recipe.model_validate({"members": [member]}), before, now).listed[0].group
+    'Kern'
+    """
+    if before is None or before.text == now.text or not recipe.members:
+        return recipe
+    by_depth = {depth: level for level, depth in now.depths.items()}
+    followed = []
+    for member in recipe.members:
+        if member.group in before.nodes and member.group not in now.nodes:
+            group = renamed_nodes(before, now, [member.group]).get(member.group, member.group)
+            member = member.model_copy(update={"group": group})
+        elif member.level in before.levels and member.level not in now.levels:
+            level = by_depth.get(before.depths[member.level], member.level)
+            member = member.model_copy(update={"level": level})
+        followed.append(member)
+    return recipe.model_copy(update={"members": tuple(followed)})
+
+
 def _expand(
     recipe: Recipe, taxonomy: Taxonomy, partition: Partition | None, counts: Mapping[str, int] | None
 ) -> tuple[Recipe, dict[str, str]]:
@@ -157,8 +182,9 @@ def _expand(
     settings = recipe.ensemble
     own = [one.name for one in (*special, *first, *last)]
     flats = [one.name for one in (*first, *last, *peers)] if special else []
-    chosen = {"members": list(settings.members) or own}
-    chosen["baseline"] = list(settings.baseline) or ([] if settings.members else flats)
+    chosen: dict[str, list[str]] = {} if settings.members else {"members": own}
+    if not (settings.baseline or settings.members):
+        chosen["baseline"] = flats
     return with_members(recipe, [*first, *special, *last, *peers], chosen), missing
 
 
@@ -255,6 +281,8 @@ def _fit_to_tree(
             member = member.model_copy(update={"level": top or TOP})
             if top is None:
                 unfit[member.name] = "the tree has no level above its leaves"
+        elif member.level == LEAVES and LEAVES not in taxonomy.levels:
+            member = member.model_copy(update={"level": _leaf_level(taxonomy)})
         fitting.append(member)
     return tuple(fitting), unfit
 

@@ -22,6 +22,7 @@ from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_model
 from hpa_hier.files.shell import Flag, command
+from hpa_hier.files.shipped import find_shipped
 from hpa_hier.runs.evaluation import Evaluation, read_evaluation
 from hpa_hier.runs.find import find_run
 from hpa_hier.runs.manifest import MANIFEST
@@ -31,6 +32,8 @@ from hpa_hier.runs.roster import Roster
 from hpa_hier.settings.recipe import FEW_FOLDS, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
+from hpa_hier.taxonomy.changes import renamed_nodes
+from hpa_hier.taxonomy.load import LEAVES
 
 RUN_FILE, CONFIG, SPLIT_FILE, TAXONOMY = "run.json", "config.yaml", "split.csv", "taxonomy.yaml"
 
@@ -292,13 +295,13 @@ class Run:
             UserError: some are not trained; the message says how to train them or to leave them out.
         """
         if not names:
-            train_all = command("train", **self._train_flags, all=True)
+            train_all = command("train", all=True, **self.train_flags())
             raise UserError(f"{self.folder}: no finished member; train some: {train_all}")
         absent = [name for name in names if not (self.member_folder(name) / MANIFEST).is_file()]
         if absent:
             raise UserError(
                 f"{self.folder}: {len(absent)} of {len(names)} members are not trained: {', '.join(absent)}; train "
-                f"them ({command('train', **self._train_flags, member=absent[0])}) or leave them out of "
+                f"them ({command('train', member=absent[0], **self.train_flags())}) or leave them out of "
                 "ensemble.members or ensemble.baseline"
             )
         return tuple(map(self._record, names))
@@ -348,6 +351,34 @@ class Run:
                 f"{taxonomy.source} has changed what these members of {self.folder} answer for: {what}; run\n{commands}"
             )
 
+    def check_complete(self, records: Sequence[MemberRecord], taxonomy: Taxonomy) -> None:
+        """Refuse members of which none answers for some leaf of `taxonomy`, as after one was added to it.
+
+        Raises:
+            UserError: with the command that trains one that does.
+        """
+        lost, able = self.find_lost_leaves(records, taxonomy)
+        if lost:
+            leaf_member = command("train", level=LEAVES, **self.train_flags(taxonomy))
+            train = self.train_command(able, taxonomy) if able else leaf_member
+            others = f" and {len(lost) - 1} others" if len(lost) > 1 else ""
+            where = "" if able else ", and name it in ensemble.members"
+            raise UserError(f"no member answers for the leaf '{lost[0]}'{others}; train one that does{where}:\n{train}")
+
+    def find_lost_leaves(
+        self, records: Sequence[MemberRecord], taxonomy: Taxonomy
+    ) -> tuple[list[str], MemberRecord | None]:
+        """Return the leaves that no member answers for, and the first member that would if it were trained again."""
+        renamed = [record.renamed(taxonomy) for record in records]
+        answered = {
+            names.get(node, node)
+            for names, record in zip(renamed, records, strict=True)
+            for node in record.manifest.nodes
+        }
+        lost = [leaf for leaf in taxonomy.leaves if leaf not in answered]
+        able = (record for record in records if {*lost} <= {*record.lacking(taxonomy)})
+        return lost, next(able, None)
+
     def check_unchanged(self, ensemble: Ensemble) -> tuple[MemberRecord, ...]:
         """Return the members of an ensemble, which are those that it was fitted on.
 
@@ -380,23 +411,32 @@ class Run:
 
     def train_command(self, record: MemberRecord, taxonomy: Taxonomy) -> str:
         """Return the command that trains a finished member again, under the run's own recipe and this taxonomy."""
-        config, manifest = self.folder / CONFIG, record.manifest
-        kept = load_recipe(str(config)) if config.is_file() else None
+        manifest = record.manifest
+        listed = [member.name for member in self._kept.listed] if self._kept else []
         flags: dict[str, Flag] = {**manifest.selector, "seed": manifest.seed or None}
-        if manifest.images == "own" or (kept and record.name in [member.name for member in kept.listed]):
+        if "group" in flags and (group := str(flags["group"])) in record.taxonomy.nodes:
+            flags["group"] = renamed_nodes(record.taxonomy, taxonomy, [group]).get(group, group)
+        if manifest.images == "own" or record.name in listed:
             flags = {"member": record.name}  # no flag asks for own images, but the recipe's member does
-        if kept and Path(kept.taxonomy).resolve() != Path(taxonomy.source).resolve():
-            flags["set"] = f"taxonomy={taxonomy.source}"
-        return command("train", **self._train_flags, **flags, restart=True)
+        return command("train", **flags, **self.train_flags(taxonomy), restart=True)
 
-    @property
-    def _train_flags(self) -> dict[str, Flag]:
-        """Flags of `train` that name the run's own recipe."""
-        config = self.folder / CONFIG
-        if config.is_file():
-            return {"config": config}
-        elsewhere = None if self.folder.parent == Path("artifacts") else f"artifacts={self.folder.parent}"
-        return {"run": self.folder.name, "set": elsewhere}  # train takes names alone
+    def train_flags(self, taxonomy: Taxonomy | None = None) -> dict[str, Flag]:
+        """Return the flags of `train` that name this run, and its taxonomy where its recipe keeps another one."""
+        wanted = (taxonomy or self.recipe_taxonomy).source
+        same = _same_file((self._kept or Recipe()).taxonomy, wanted)
+        return {"run": self.folder, "taxonomy": None if same else wanted}
+
+    @cached_property
+    def _kept(self) -> Recipe | None:
+        """The recipe that the run's folder holds; None where it holds none."""
+        return load_recipe(str(self.folder / CONFIG)) if (self.folder / CONFIG).is_file() else None
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return find_shipped(one, "hierarchy").resolve() == find_shipped(other, "hierarchy").resolve()
+    except UserError:  # one of them is gone
+        return False
 
 
 def _find_taxonomy(folder: Path, recipe: Recipe) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ from hpa_hier.data.split.split import PARTS, Split, split_pack, write_split
 from hpa_hier.ensemble.rules import check_rules
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, text_digest, write_json, write_text
-from hpa_hier.runs.roster import Roster, check_members
+from hpa_hier.runs.roster import Roster, check_members, follow_tree
 from hpa_hier.runs.run import CONFIG, RUN_FILE, SPLIT_FILE, TAXONOMY, Run, RunFacts
 from hpa_hier.settings.recipe import DataSettings, Recipe
-from hpa_hier.settings.recipe_file import recipe_yaml
+from hpa_hier.settings.recipe_file import load_recipe
+from hpa_hier.settings.saved import saved_yaml
 from hpa_hier.taxonomy import Taxonomy
 
 _DIGITS = 8  # of a digest in the name of a pack of simulated cells
@@ -63,11 +65,11 @@ def prepare_run(recipe: Recipe) -> Run:
     """
     check_rules(recipe.ensemble)
     recipe = choose_taxonomy(recipe)
-    taxonomy = Taxonomy.load(recipe.taxonomy)
+    folder, taxonomy = Path(recipe.artifacts) / recipe.run, Taxonomy.load(recipe.taxonomy)
+    recipe = follow_tree(recipe, read_begun_tree(folder), taxonomy)
     if not recipe.data.pack:  # before cells are simulated
         check_members(recipe, taxonomy)
         Roster.choose(recipe, taxonomy)
-    folder = Path(recipe.artifacts) / recipe.run
     begun = Run(folder, recipe).facts
     pack = recipe.data.pack or str(_simulate(recipe, taxonomy, folder / RUN_FILE, begun))
     run = Run(folder, recipe.model_copy(update={"data": recipe.data.model_copy(update={"pack": pack})}))
@@ -89,6 +91,11 @@ def prepare_run(recipe: Recipe) -> Run:
     return run.with_known(split, facts.model_copy(update={"leaf_images": leaves}), _divide(run, split, leaves))
 
 
+def read_begun_tree(folder: Path) -> Taxonomy | None:
+    """Return the taxonomy that a run's last training had; None where there was none."""
+    return Taxonomy.load(folder / TAXONOMY) if (folder / TAXONOMY).is_file() else None
+
+
 def choose_taxonomy(recipe: Recipe) -> Recipe:
     """Return the recipe with the taxonomy of its pack, unless a file or a flag names one.
 
@@ -97,7 +104,9 @@ def choose_taxonomy(recipe: Recipe) -> Recipe:
     pack = recipe.data.pack
     if "taxonomy" in recipe.model_fields_set or not pack or not Path(pack).is_dir():
         return recipe
-    return recipe.model_copy(update={"taxonomy": Pack.open(pack).find_taxonomy(recipe.taxonomy)})
+    chosen = recipe.model_copy(update={"taxonomy": Pack.open(pack).find_taxonomy(recipe.taxonomy)})
+    before = recipe.origins
+    return chosen.with_origins(replace(before, derived={**before.derived, ("taxonomy",): f"pack {pack}"}))
 
 
 def _simulate(recipe: Recipe, taxonomy: Taxonomy, run_file: Path, begun: RunFacts | None) -> Path:
@@ -179,15 +188,19 @@ def _write(run: Run, data: DataSettings, named: bool) -> None:
     if not (folder / SPLIT_FILE).exists():
         write_split(folder / SPLIT_FILE, run.split, run.recipe.split)
     old = _counts_training_only(folder)
-    kept = {
+    partition = {
         "majority": sides.majority,
         "minority": sides.minority,
         "counts": _count(facts.leaf_images, old),
         "min_images": sides.min_images,
     }
-    write_json(folder / PARTITION_FILE, kept if old else {**kept, "left_out": sides.left_out})
+    write_json(folder / PARTITION_FILE, partition if old else {**partition, "left_out": sides.left_out})
     if Run(folder, run.recipe).facts != facts:
         write_json(folder / RUN_FILE, facts.model_dump())
-    if named or not (folder / CONFIG).exists():
-        write_text(folder / CONFIG, recipe_yaml(run.recipe.model_copy(update={"data": data})))
+    recipe = run.recipe.model_copy(update={"data": data})
+    if not named and (folder / CONFIG).is_file():  # of what the run has in common, the last training's holds
+        kept = load_recipe(str(folder / CONFIG))
+        kept = follow_tree(kept, read_begun_tree(folder), run.recipe_taxonomy)
+        recipe = kept.model_copy(update={"taxonomy": recipe.taxonomy})
+    write_text(folder / CONFIG, saved_yaml(recipe, folder))
     write_text(folder / TAXONOMY, run.taxonomy.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hpa_hier.files.yaml_file import Key, YamlDocument
@@ -29,7 +30,7 @@ class Origins:
     document: YamlDocument | None = field(default=None, compare=False, repr=False)
     changes: tuple[Change, ...] = field(default=(), compare=False)  # the last one of a setting holds
     waiting: tuple[Change, ...] = field(default=(), compare=False)  # of members that are still `auto`
-    chosen: str = field(default="", compare=False)  # what chose the members, where it was not the file
+    derived: Mapping[tuple[Key, ...], str] = field(default_factory=dict, compare=False)  # path → what has given it
 
     def of(self, *path: Key) -> str:
         """Return where a value comes from, as ``recipe.yaml:12``, ``--set training.epochs=5`` or ``default``.
@@ -40,8 +41,9 @@ class Origins:
         given = [change.typed for change in self.changes if change.reaches(path)]
         if given:
             return given[-1]
-        if self.chosen and path[:1] == ("members",):
-            return self.chosen
+        for place, origin in self.derived.items():
+            if path[: len(place)] == place:
+                return origin
         if self.document is not None and path in self.document.lines:
             return f"{self.document.source}:{self.document.lines[path]}"
         return DEFAULT

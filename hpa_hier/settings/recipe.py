@@ -235,7 +235,7 @@ class Recipe(Settings):
     partition: PartitionSettings = PartitionSettings()
     training: TrainingSettings = TrainingSettings()
     members: tuple[MemberSettings, ...] | None = Field(
-        None,
+        default=None,
         description="the networks of the ensemble; auto: one for each level, each group with enough images, majority "
         "and minority where images are many, three for the leaves, and as many flat ones to compare with",
         json_schema_extra={"default": AUTO},
@@ -274,6 +274,12 @@ class Recipe(Settings):
     def origins(self) -> Origins:
         """Where each value comes from."""
         return self._origins
+
+    def with_origins(self, origins: Origins) -> Recipe:
+        """Return the same recipe, of which each value comes from there."""
+        other = self.model_copy()
+        other._origins = origins
+        return other
 
     def member_training(self, member: MemberSettings) -> TrainingSettings:
         """Merge a member's overrides into the recipe's training settings, with all checks run again.

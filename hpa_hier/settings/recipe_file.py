@@ -18,7 +18,8 @@ from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.files.yaml_file import Key, YamlDocument, parse_yaml, read_yaml, write_yaml
 from hpa_hier.settings.origins import Change, Origins
 from hpa_hier.settings.recipe import AUTO, MemberSettings, Recipe
-from hpa_hier.settings.renamed import find_old_names, translate_settings
+from hpa_hier.settings.renamed import find_old_names
+from hpa_hier.settings.saved import is_saved, read_saved
 from hpa_hier.settings.training import FIRST_WEIGHTS, TrainingSettings
 
 DEFAULT_RECIPE = "configs/default.yaml"
@@ -28,7 +29,8 @@ def load_recipe(config: str | None, sets: Sequence[str] = (), flags: Mapping[str
     """Read a recipe file, change single settings of it, and check the whole.
 
     A change of `training` wins over what members themselves set, and one of `members.NAME.training` over both. A
-    `config.yaml` that was saved with a run or a member may use the names that settings had then.
+    `config.yaml` that was saved with a run or a member may use the names that settings had then, and is read as if one
+    were in the folder where the run was begun.
 
     Args:
         config: the file, or a shipped one's name; None: configs/default.yaml.
@@ -48,8 +50,8 @@ def load_recipe(config: str | None, sets: Sequence[str] = (), flags: Mapping[str
     settings: Any = {} if document.value is None else copy.deepcopy(document.value)
     if not isinstance(settings, dict):
         raise document.error("a recipe holds settings such as 'run: demo', and this is a list or a single value")
-    if file.name == "config.yaml" and any((file.parent / beside).is_file() for beside in ("run.json", "member.json")):
-        settings = translate_settings(settings)  # it was saved with a run or a member
+    if is_saved(file):
+        settings = read_saved(settings, file)
     given = {**{text: f"--set {text}" for text in sets}, **(flags or {})}
     waits = {text for text in given if _waits(settings, text)}
     changes = [_change(settings, text, typed) for text, typed in given.items() if text not in waits]
@@ -73,8 +75,9 @@ def with_members(recipe: Recipe, members: Sequence[MemberSettings], ensemble: Ma
     settings["ensemble"] |= ensemble
     before = recipe.origins
     late = [_change(settings, change.text, change.typed) for change in before.waiting]
-    chosen = f"members: {AUTO}"
-    return _check(settings, replace(before, changes=(*before.changes, *late), waiting=(), chosen=chosen))
+    places: list[tuple[Key, ...]] = [("members",), *(("ensemble", name) for name in ensemble)]
+    derived = {**before.derived, **dict.fromkeys(places, f"members: {AUTO}")}
+    return _check(settings, replace(before, changes=(*before.changes, *late), waiting=(), derived=derived))
 
 
 def recipe_yaml(recipe: Recipe) -> str:
@@ -97,8 +100,7 @@ def _check(settings: dict[str, Any], origins: Origins) -> Recipe:
             recipe.member_training(member)
     except ValidationError as error:
         raise _recipe_error(document, origins.changes, error, above) from None
-    recipe._origins = origins
-    return recipe
+    return recipe.with_origins(origins)
 
 
 def _let_changes_win(settings: dict[str, Any], changes: Sequence[Change]) -> None:

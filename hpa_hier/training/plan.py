@@ -87,8 +87,8 @@ class Plan:
     @property
     def command(self) -> str:
         """The command that trains this member again, in its run."""
-        flags = train_flags(self.member, self.run.recipe)
-        return command("train", config=self.run.folder / "config.yaml", **flags, restart=True)
+        flags = train_flags(self.member, self.run.recipe) | self.run.train_flags()
+        return command("train", **flags, restart=True)
 
 
 def check_training(run: Run, member: MemberSettings) -> None:

@@ -10,7 +10,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.shell import command
 from hpa_hier.models.backbones.create import MLP, SMALL_CNN
 from hpa_hier.runs.manifest import MANIFEST, WEIGHTS, check_files, read_manifest, training_settings
-from hpa_hier.runs.run import CONFIG, Run
+from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.training import TrainingSettings
 
@@ -30,7 +30,7 @@ def find_start(run: Run, member: str, settings: TrainingSettings) -> Path:
     """
     name = settings.start_from or ""
     where, folder = f"training.start_from of '{member}'", run.member_folder(name)
-    train = command("train", config=run.folder / CONFIG, member=name)
+    train = command("train", member=name, **run.train_flags())
     if name == member:
         raise UserError(f"{where}: a member cannot start from itself; name another one")
     if not (folder / MANIFEST).is_file():

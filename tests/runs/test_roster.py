@@ -177,7 +177,7 @@ def test_top_and_leaves_are_levels_of_any_tree() -> None:
     ensemble = {"members": ["coarse", "leaf"], "baseline": ["leaf", "leaf"]}
     recipe = Recipe.model_validate({"members": members, "ensemble": ensemble})
     deep = Roster.choose(recipe, tree("  A:\n    B: {label: 0}\n  C: {label: 1}\n", "{rough: 1, places: leaves}"))
-    assert [one.level for one in deep.members] == ["rough", "leaves"]
+    assert [one.level for one in deep.members] == ["rough", "places"]
     flat = Roster.choose(recipe, tree("  A: {label: 0}\n  B: {label: 1}\n", "{places: leaves}"))
     assert flat.trained == flat.ensemble == ("leaf",)
     assert flat.describe() == ["1 member to train", "left out: coarse; the tree has no level above its leaves"]

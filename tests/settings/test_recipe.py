@@ -220,9 +220,7 @@ def test_what_is_shipped_is_found_and_listed(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     assert find_shipped("configs/demo.yaml").is_file()
     assert {"configs/default.yaml", "configs/demo.yaml", "hierarchy/hpa28.yaml"} <= set(shipped_names())
-    with pytest.raises(
-        UserError, match=r"^configs/dmeo\.yaml: no such file; did you mean 'configs/demo\.yaml'; .*configs/hmc"
-    ):
+    with pytest.raises(UserError, match=r"^configs/dmeo\.yaml: no such file; did you mean 'configs/demo\.yaml'\?"):
         find_shipped("configs/dmeo.yaml")
     with pytest.raises(UserError, match="no such file"):
         find_shipped("configs/../pyproject.toml")

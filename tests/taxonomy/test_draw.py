@@ -183,7 +183,7 @@ def test_check_names_stale_members_and_the_commands_that_train_just_those(run_fo
     assert "  leaf: up to date\n" in done.stdout
     commands = [line.strip() for line in done.stdout.splitlines() if "hpa_hier.train" in line]
     assert commands == [
-        f"python -m hpa_hier.train --run mine --set artifacts={run_folder.parent} --level coarse --restart"
+        f"python -m hpa_hier.train --level coarse --run {run_folder} --taxonomy {tmp_path / 'moved.yaml'} --restart"
     ]
 
 
@@ -199,8 +199,8 @@ def test_the_commands_use_the_runs_recipe_and_the_file_that_was_checked(run_fold
     (tmp_path / "moved.yaml").write_text(text.replace("label: 10,", "label: 28,"), encoding="utf-8")
     done = check("check", str(tmp_path / "moved.yaml"), "--run", str(run_folder))
     assert done.returncode == 0, done.stderr
-    config, moved = run_folder / "config.yaml", tmp_path / "moved.yaml"
+    moved = tmp_path / "moved.yaml"
     assert [line.strip() for line in done.stdout.splitlines() if "hpa_hier.train" in line] == [
-        f"python -m hpa_hier.train --config {config} --member coarse --set taxonomy={moved} --restart",
-        f"python -m hpa_hier.train --config {config} --level leaf --set taxonomy={moved} --restart",
+        f"python -m hpa_hier.train --member coarse --run {run_folder} --taxonomy {moved} --restart",
+        f"python -m hpa_hier.train --level leaf --run {run_folder} --taxonomy {moved} --restart",
     ]

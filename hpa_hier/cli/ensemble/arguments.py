@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, add_follow_links, may_be_missing, path
+from hpa_hier.cli.command import Parser, add_follow_links, may_be_missing, path, stop_after_print
 from hpa_hier.errors import UserError
+from hpa_hier.files.shell import command
 
 if TYPE_CHECKING:
     from hpa_hier.predict.inputs import Samples
@@ -61,30 +62,41 @@ def are_simulated(images: Path) -> bool:
     return ((images if images.is_dir() else images.parent) / SIMULATED).is_file()
 
 
-def open_run(options: argparse.Namespace, fitted: bool, simulated: bool = False) -> Run:
+def open_run(
+    options: argparse.Namespace, fitted: bool, simulated: bool = False, changes: Mapping[str, str] | None = None
+) -> Run:
     """Open the run that is named, else the recipe's, or where an ensemble is needed the one fitted last.
 
     Args:
         options: of the command.
         fitted: an ensemble is needed; it is said which one is taken, and whether it learned from simulated cells.
         simulated: it is to answer for simulated cells, so one that was fitted on these will do.
+        changes: of the recipe that flags make, each with the flag as typed.
     """
     from hpa_hier.runs.find import find_fitted
     from hpa_hier.runs.run import Run
     from hpa_hier.settings.recipe_file import load_recipe
 
-    late = next((change for change in options.sets if fitted and change.startswith("ensemble.")), None)
-    if late:
-        raise UserError(f"--set {late}: an ensemble answers as it was fitted; fit it again with this")
     name = options.run
     if fitted and not name:
         choice = find_fitted(Path(load_recipe(options.config, options.sets).artifacts), simulated)
         print(choice.describe())
         name = choice.folder
-    opened = Run.open(name or "", options.config, options.sets)
+    opened = Run.open(name or "", options.config, options.sets, changes)
+    if fitted:
+        _refuse_late(opened, options.sets)
+    stop_after_print(options, opened.recipe)
     if fitted and opened.origin.warning:
         print(f"caution: {opened.origin.warning}")
     return opened
+
+
+def _refuse_late(run: Run, sets: Sequence[str]) -> None:
+    """Refuse changes that a fitted ensemble cannot follow; where it lies and which pack it reads may be told."""
+    for change in sets:
+        if not change.strip().startswith(("artifacts", "run", "data.pack", "report.")):
+            fit = command("ensemble", "fit", run=run.folder, set=change)
+            raise UserError(f"--set {change}: an ensemble answers as it was fitted; fit it again with this: {fit}")
 
 
 def open_images(options: argparse.Namespace, predictor: Predictor, only: str | None = None) -> Samples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hpa_hier.cli.command import Parser, column_names, path
+from hpa_hier.cli.command import Parser, change_text, column_names, path, stop_after_print
 from hpa_hier.cli.ensemble.arguments import add_run_argument, add_score_argument, list_tables, open_run
 from hpa_hier.errors import UserError
 
@@ -30,14 +30,16 @@ def run(options: argparse.Namespace) -> int:
     """Fit the ensemble, and print over what."""
     if options.scores:
         return _fit_scores(options)
-    for name in ("score_kind", "labels", "taxonomy", "on_problem", "ignore_columns"):
+    for name in ("score_kind", "labels", "on_problem", "ignore_columns"):
         if getattr(options, name):
             raise UserError(f"--{name.replace('_', '-')} goes with --scores; add the tables, or leave it out")
     from hpa_hier.ensemble.accept import describe_acceptance
     from hpa_hier.ensemble.novelty.words import describe_reach
     from hpa_hier.predict.fit_run import fit_run
 
-    opened = open_run(options, fitted=False)
+    tree = options.taxonomy
+    changes = {change_text("taxonomy", tree): f"--taxonomy {tree}"} if tree else None
+    opened = open_run(options, fitted=False, changes=changes)
     ensemble, flat = fit_run(opened)
     members = ", ".join(member.name for member in ensemble.members)
     where = "outside the test part, out of fold" if ensemble.about["folds"] else "of the calibration part"
@@ -69,6 +71,7 @@ def _fit_scores(options: argparse.Namespace) -> int:
         if getattr(options, name.replace("-", "_")) is None:
             raise UserError(f"--scores needs --{name} too; see python -m hpa_hier.ensemble fit --help")
     recipe = load_recipe(options.config, options.sets)
+    stop_after_print(options, recipe)
     named = options.run and len(Path(options.run).parts) > 1
     folder = Path(options.run) if named else Path(recipe.artifacts, options.run or recipe.run)
     tree = options.taxonomy or recipe.taxonomy

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json
+from hpa_hier.files.shell import command
 from hpa_hier.settings.recipe import PartitionSettings
 from hpa_hier.taxonomy import Taxonomy
 
@@ -55,7 +56,7 @@ def divide(
         if taxonomy.find_node(name) not in taxonomy.leaves:
             raise UserError(
                 f"partition.majority: {name!r} is no leaf of '{taxonomy.name}'; "
-                "`python -m hpa_hier.taxonomy check` prints the tree"
+                f"`{command('taxonomy', 'check', taxonomy.source)}` prints the tree"
             )
     least = 0 if named else settings.majority_min_images or _default_min_images(counts, images, taxonomy)
     majority = named or {leaf for leaf in taxonomy.leaves if counts.get(leaf, 0) >= least}

@@ -24,6 +24,7 @@ from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_text
+from hpa_hier.files.shell import run_name
 from hpa_hier.files.tables import safe_cell
 from hpa_hier.predict import fit_run as held_out
 from hpa_hier.predict import predictor
@@ -156,9 +157,7 @@ def test_a_moved_leaf_makes_fit_print_the_commands_that_retrain_just_those(small
     write_text(small.file, text + "    Nuclear speckles: {label: 4}\n")
     with pytest.raises(UserError, match="'coarse'") as caught:
         fit_run(small.run)
-    assert f"python -m hpa_hier.train --config {small.folder / 'config.yaml'} --member coarse --restart" in str(
-        caught.value
-    )
+    assert f"python -m hpa_hier.train --member coarse --run {run_name(small.folder)} --restart" in str(caught.value)
     assert "--partition" not in str(caught.value)
 
 

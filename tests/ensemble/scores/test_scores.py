@@ -71,7 +71,7 @@ def test_an_unknown_node_is_named():
 
 def test_a_leaf_nobody_answers_for_is_named():
     taxonomy = Taxonomy.from_text(TAXONOMY)
-    with pytest.raises(UserError, match="no member answers for the leaf 'Nuclear speckles'; train one that does"):
+    with pytest.raises(UserError, match="no member answers for the leaf 'Nuclear speckles'; add one that does"):
         fit([scores(nodes=("Nucleoli",))], truth(taxonomy), taxonomy, EnsembleSettings())
 
 
