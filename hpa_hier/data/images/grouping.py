@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hpa_hier.data.images.channels import CHANNELS, PROTEIN, ChannelHint, find_channel, split_name
+from hpa_hier.data.images.channels import CHANNELS, PROTEIN, ChannelHint, split_name
+from hpa_hier.data.images.names.assign import assign_channels, read_stains
 from hpa_hier.data.images.names.file_names import place_files
+from hpa_hier.data.images.names.stains import Kind
 from hpa_hier.data.images.readers import split_suffix
 from hpa_hier.data.images.walk import ImageFile
 
@@ -56,52 +58,87 @@ class Grouping(NamedTuple):
 
 def group_files(files: Sequence[ImageFile], hint: ChannelHint) -> Grouping:
     """Put the files of one sample together: of one folder and name, or of one name in folders of a channel each."""
-    meaning = _find_channel_folders({file.folders for file in files}, hint)
     stems = [unicodedata.normalize("NFC", "/".join((*file.folders, file.stem))) for file in files]
     placement = place_files([(stem, file.path) for stem, file in zip(stems, files, strict=True)], hint)
+    meanings = dict(placement.meanings)
+    names = [place.id.rpartition("/")[2] for place in placement.places]
+    of_channels = _find_channel_folders([(file.folders, name) for file, name in zip(files, names, strict=True)], hint)
     samples: dict[tuple[tuple[str, ...], str], FileGroup] = {}
     left_out = []
     for file, (place, channel, fault, section, is_left_out) in zip(files, placement.places, strict=True):
+        *folders, name = place.split("/")
+        depth = max((d for d in range(len(folders)) if file.folders[: d + 1] in of_channels), default=None)
+        if depth is not None:
+            rest, meant, question = of_channels[file.folders[: depth + 1]]
+            meanings[file.folders[depth]] = meant
+            folders[depth : depth + 1] = rest
+            fault = question
+            if meant and channel not in (None, meant):
+                fault = f"named channel {channel}, in the folder of channel {meant}"
+            channel, is_left_out = meant, meant is None and not question
         if is_left_out:
             left_out.append(file)
             continue
-        *folders, name = place.split("/")
-        depth = max((d for d in range(len(folders)) if file.folders[: d + 1] in meaning), default=None)
-        if depth is not None:
-            rest, meant = meaning[file.folders[: depth + 1]]
-            folders[depth : depth + 1] = rest
-            if channel not in (None, meant):
-                fault = f"named channel {channel}, in the folder of channel {meant}"
-            channel = meant
         key = (tuple(folders), name)
         samples.setdefault(key, FileGroup(name, key[0])).add(file, channel, file.fault or fault, section)
-    return Grouping(list(samples.values()), placement.meanings, left_out)
+    return Grouping(list(samples.values()), meanings, left_out)
+
+
+class _ChannelFolder(NamedTuple):
+    """A folder of one channel."""
+
+    rest: tuple[str, ...]  # what is left of its name without the channel's
+    channel: str | None  # None: left out, or a question
+    question: str | None = None  # what only the user can say
 
 
 def _find_channel_folders(
-    paths: Collection[tuple[str, ...]], hint: ChannelHint
-) -> dict[tuple[str, ...], tuple[tuple[str, ...], str]]:
-    """Return the folders of one channel each: their path → what is left of their name, and the channel.
+    places: Sequence[tuple[tuple[str, ...], str]], hint: ChannelHint
+) -> dict[tuple[str, ...], _ChannelFolder]:
+    """Find the folders of one channel each.
 
-    A colour, or a name that `--channels` gives, is a channel wherever it is. The name of a stain or a place is one only
-    where a folder beside it is the protein's channel: `Nucleus` beside `Golgi` is a class, beside `GFP` a channel.
+    A colour, or a name that `--channels` gives, is a channel wherever it is. The name of a stain is one where files are
+    called alike in folders beside it, of which one is called by a dye, a fluorescent protein or as the protein:
+    `Nucleus` beside `Golgi` is a class, beside `GFP` a channel.
+
+    Args:
+        places: the folders that each file is in, and the name of its sample.
+        hint: what the user said about channels.
     """
-    folders = {path[:depth] for path in paths for depth in range(1, len(path) + 1)}
-    meant: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {}
-    for path in folders:
-        head, channel = split_name(path[-1], hint)
-        rest: tuple[str, ...] = (head,) if channel else ()
-        channel = channel or find_channel(path[-1], hint)
-        if channel:
-            meant[path] = (rest, channel)
-    beside: dict[tuple[tuple[str, ...], tuple[str, ...]], set[str]] = {}  # parent and rest of the name → channels
-    for path, (rest, channel) in meant.items():
-        beside.setdefault((path[:-1], rest), set()).add(channel)
-    return {
-        path: (rest, channel)
-        for path, (rest, channel) in meant.items()
-        if rest or path[-1].lower() in (*CHANNELS, *hint.names) or PROTEIN in beside[path[:-1], rest]
-    }
+    below: dict[tuple[str, ...], dict[tuple[str, ...], set[str]]] = {}  # folder → folders in it → samples' names
+    for folders, name in places:
+        for depth, folder in enumerate(folders):
+            inside = "/".join((*folders[depth + 1 :], name))
+            below.setdefault(folders[:depth], {}).setdefault((*folders[:depth], folder), set()).add(inside)
+    found: dict[tuple[str, ...], _ChannelFolder] = {}
+    for beside in below.values():
+        found |= _find_coloured(list(beside), hint)
+        count = Counter(name for names in beside.values() for name in names)
+        alike = [path for path, names in beside.items() if any(count[name] > 1 for name in names)]
+        found |= _find_stained([path for path in alike if path not in found or not found[path].rest], hint)
+    return found
+
+
+def _find_coloured(paths: Sequence[tuple[str, ...]], hint: ChannelHint) -> dict[tuple[str, ...], _ChannelFolder]:
+    """Find folders called by a colour or by the user's name for a channel, as `red` or, of several, `plate1_red`."""
+    own = {**{channel: channel for channel in CHANNELS}, **hint.names}
+    found = {path: _ChannelFolder((), own[path[-1].lower()]) for path in paths if path[-1].lower() in own}
+    ends = {path: split_name(path[-1], hint) for path in paths if path not in found}
+    together = Counter(rest for rest, channel in ends.values() if channel)
+    for path, (rest, channel) in ends.items():
+        if channel and together[rest] > 1:
+            found[path] = _ChannelFolder((rest,), channel)
+    return found
+
+
+def _find_stained(paths: Sequence[tuple[str, ...]], hint: ChannelHint) -> dict[tuple[str, ...], _ChannelFolder]:
+    """Find which of several folders with files called alike are of one channel each, by the stains in their names."""
+    names = [path[-1] for path in paths]
+    stains = [stain for stain in read_stains(names) if stain]
+    if len(stains) < 2 or not any(stain.kind is not Kind.PLACE or PROTEIN in stain.channels for stain in stains):
+        return {}
+    channels, question = assign_channels(names, hint.names)
+    return {path: _ChannelFolder((), channel, question) for path, channel in zip(paths, channels, strict=True)}
 
 
 def find_group_ids(samples: Sequence[FileGroup]) -> list[str]:

@@ -75,6 +75,31 @@ def test_folders_of_places_are_classes_though_a_stain_is_called_so_too(tmp_path)
     assert ids(tmp_path) == {"Golgi1": "Golgi", "Microtubules1": "Microtubules", "Nucleus1": "Nucleus"}
 
 
+def test_folders_of_stains_whose_files_say_the_stain_too(tmp_path):
+    for stain in ("GFP", "DAPI", "brightfield"):
+        for name in ("a", "b"):
+            write(tmp_path / "exp_GFP" / stain / f"{name}_{stain}.png", planes(0)["red"])
+    found = scan(tmp_path)
+    assert {source.id: set(source.planes) for source in found.sources} == {name: {"green", "blue"} for name in "ab"}
+    assert found.sources[0].folder == "exp_GFP"
+    assert found.ignored == tuple(f"exp_GFP/brightfield/{name}_brightfield.png" for name in "ab")
+
+
+def test_folders_of_stains_that_may_be_several_channels_are_asked_about(tmp_path):
+    for stain in ("GFP", "DAPI", "Cy3"):
+        write(tmp_path / stain / "a.png", planes(0)["red"])
+    (reject,) = scan(tmp_path).rejects
+    assert reject.reason.startswith("Cy3 may be microtubules, the protein or the endoplasmic reticulum; say")
+    assert set(scan(tmp_path, "green=GFP,blue=DAPI,red=Cy3").sources[0].planes) == {"red", "green", "blue"}
+
+
+@pytest.mark.parametrize("places", [("Nucleus", "Microtubules", "ER"), ("GFP_1", "GFP_2"), ("control", "GFP")])
+def test_folders_whose_files_are_called_alike_may_be_classes_and_plates(tmp_path, places):
+    for place in places:
+        write(tmp_path / place / "1.png", RGB)
+    assert ids(tmp_path) == {f"{place}_1": place for place in places}
+
+
 def test_folders_that_the_user_names_are_channels(tmp_path):
     for name in ("c0", "c1"):
         write(tmp_path / name / "a.png", planes(0)["red"])
