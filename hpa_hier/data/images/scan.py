@@ -21,6 +21,8 @@ from hpa_hier.data.labels.ids import ID_RULE, is_valid_id
 from hpa_hier.data.labels.image_names import ImageName, ImageNames
 from hpa_hier.errors import UserError
 
+_LISTED = 4  # names in a note
+
 
 @dataclass(frozen=True)
 class ImageSource:
@@ -104,10 +106,26 @@ def scan(images: Path | str | Sequence[Path | str], channels: str | None = None,
     ignored += [file.shown for file in grouping.left_out]
     scanned = _check((*groups, *grouping.groups), hint, ignored, grouping.meanings)
     scanned = scanned._replace(rejects=(*scanned.rejects, *rejects))
+    scanned = scanned._replace(notes=(*scanned.notes, *_describe_places(scanned)))
     if not scanned.sources and not scanned.rejects:
         among = f"no image among {entries:,} entries of it and its sub-folders"
         raise UserError(f"{shown}: {among if entries != 1 else 'no image'}; {FORMATS} are read")
     return scanned
+
+
+def _describe_places(found: Scan) -> list[str]:
+    """Say which folders samples are in, where they are several, and what was left aside."""
+    folders = list(dict.fromkeys(source.folder or "the folder itself" for source in found.sources))
+    lines = [f"samples are in {len(folders):,} folders: {_some(folders)}"] if len(folders) > 1 else []
+    told = [name for name in found.ignored if not name.rpartition("/")[2].startswith(".")]
+    if told:
+        lines.append(f"left aside, as no images of samples: {_some(told)}")
+    return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    return f"{', '.join(names[:_LISTED])}{more}"
 
 
 def _expand(given: Sequence[Path | str]) -> list[Path]:

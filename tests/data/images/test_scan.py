@@ -119,6 +119,17 @@ def test_files_of_one_name_in_several_folders_are_told_apart_too(tmp_path):
     assert [source.id for source in scan(files).sources] == ["p1_a", "p2_a"]
 
 
+def test_the_folders_of_samples_and_what_is_left_aside_are_said(tmp_path):
+    for place in ("p1/a.png", "p2/b.png", "c.png"):
+        write(tmp_path / place, RGB)
+    for name in (".DS_Store", "labels.csv", "p1/Thumbs.db"):
+        (tmp_path / name).write_bytes(b"")
+    assert scan(tmp_path).notes == (
+        "samples are in 3 folders: p1, p2, the folder itself",
+        "left aside, as no images of samples: labels.csv, p1/Thumbs.db",
+    )
+
+
 @pytest.mark.parametrize("given", ["one", "pattern", "list", "folders"])
 def test_a_file_a_pattern_and_several_of_them_are_taken_like_a_folder(tmp_path, given):
     for plate, name in (("p1", "a"), ("p1", "b"), ("p2", "a")):
