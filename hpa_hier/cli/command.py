@@ -132,6 +132,25 @@ def may_be_missing(text: str) -> tuple[str, ...]:
     return names
 
 
+def add_stacks(parser: argparse.ArgumentParser, *, projection: bool) -> None:
+    """Add --frame, and --projection where it is not settled: how stacks of images become one image."""
+    if projection:
+        text = "how a z stack becomes one image: its maximum, its mean, or the section in the middle"
+        parser.add_argument("--projection", choices=("max", "mean", "middle"), help=f"{text} (default: the recipe's)")
+    text = "which frame of a time series is taken: first, middle, last, or its number, counted from 1"
+    parser.add_argument("--frame", type=frame, metavar="WHICH", help=text)
+
+
+def frame(text: str) -> str:
+    """Read a flag's frame of a time series."""
+    from hpa_hier.data.images.stacks import parse_frame
+
+    try:
+        return parse_frame(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_on_problem(parser: argparse.ArgumentParser, text: str = "rows that cannot be used (default: stop)") -> None:
     """Add --on-problem and --ignore-columns, of commands that read a label table."""
     parser.add_argument("--on-problem", choices=("stop", "skip"), default="stop", help=text)
@@ -182,12 +201,14 @@ def read_label_table(options: argparse.Namespace, taxonomy: Taxonomy) -> LabelTa
     return table
 
 
-def print_notes(problems: Sequence[object], notes: Sequence[str]) -> None:
-    """Print what of a label table was left out, and what was taken for what, on standard error."""
+def print_notes(problems: Sequence[object], notes: Sequence[str], image_notes: Sequence[str] = ()) -> None:
+    """Print what of a label table was left out, and what of it and of images was taken for what, on standard error."""
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     for note in notes:
         print(f"labels: {note}", file=sys.stderr)
+    for note in image_notes:
+        print(f"images: {note}", file=sys.stderr)
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:

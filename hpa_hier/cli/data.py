@@ -12,6 +12,7 @@ from hpa_hier.cli.command import (
     add_images_of_labels,
     add_on_problem,
     add_recipe_arguments,
+    add_stacks,
     may_be_missing,
     one_thread_a_process,
     path,
@@ -89,6 +90,7 @@ def add_source_flags(parser: Parser) -> None:
     add("--channels", metavar="TEXT", help=_CHANNELS)
     add_follow_links(parser)
     add("--may-be-missing", type=may_be_missing, metavar="CHANNELS", help=_MISSING)
+    add_stacks(parser, projection=True)
     add("--intensity", choices=("auto", "depth", "percentile"), help=_INTENSITY)
     add_on_problem(parser, _PACK_PROBLEM)
     _add_workers(parser, "--threads", "images decoded at a time")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hpa_hier.cli.command import print_notes, read_label_table, stop_after_print
+from hpa_hier.data.images.stacks import StackRules
 from hpa_hier.data.labels.problems import LISTED
 from hpa_hier.data.labels.scarcity import ImageCounts, describe_scarcity
 from hpa_hier.data.labels.table import targets
@@ -58,7 +59,11 @@ def read_request(options: argparse.Namespace, recipe: Recipe, out: Path) -> Pack
     Raises:
         UserError: a flag of images is given for vectors, or the other way round; or the taxonomy cannot be read.
     """
-    names = ("size", "channels", "may_be_missing", "intensity") if options.vectors else ("ids", "fill")
+    names = (
+        ("size", "channels", "may_be_missing", "intensity", "projection", "frame")
+        if options.vectors
+        else ("ids", "fill")
+    )
     given = [name.replace("_", "-") for name in names if getattr(options, name) is not None]
     if given and options.vectors:
         raise UserError(f"--{given[0]}: goes with --images; vectors have none of that, leave it out")
@@ -79,6 +84,7 @@ def read_request(options: argparse.Namespace, recipe: Recipe, out: Path) -> Pack
         intensity=options.intensity or recipe.data.intensity,
         hint=options.channels,
         follow_links=options.follow_links,
+        stacks=StackRules(options.projection or recipe.data.projection, options.frame or recipe.data.frame),
         out=out,
         **both,
     )
@@ -158,6 +164,8 @@ def audit_pack(options: argparse.Namespace) -> None:
     counts = pd.Series(found.counts)
     frame = pd.DataFrame({"images": counts, "share": counts / len(opened)})
     print(frame.to_string(formatters={"images": "{:,}".format, "share": "{:.2%}".format}))
+    for note in opened.facts.image_notes:
+        print(f"images: {note}")
     print("\n".join(_findings(found, split_given=kept is not None)))
     if options.pairs:
         write_pairs(options.pairs, found.near, dict(zip(kept.ids, kept.parts, strict=True)) if kept else {})
@@ -211,7 +219,7 @@ def _print_pack(report: PackReport, taxonomy: Taxonomy, recipe: Recipe) -> None:
         print(f"left out {reject.id} {reject.file}: {reject.reason}".replace(" :", ":"), file=sys.stderr)
     if len(rejects) > LISTED:
         print(f"… and {len(rejects) - LISTED:,} more", file=sys.stderr)
-    print_notes((), report.notes)
+    print_notes((), report.notes, report.image_notes)
     for channel, count in packed.filled.items():
         print(f"channel {channel} is missing in {count:,} of {len(packed):,} images and filled with zeros there")
     if report.reused_shards and not report.reused:

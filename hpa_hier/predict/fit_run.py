@@ -171,6 +171,8 @@ def _describe_members(ensemble: Ensemble, held_out: HeldOut, run: Run) -> Ensemb
         intensity=manifest.intensity,
         may_be_missing=tuple(missing),
         range_used=run.pack.facts.range_used,
+        projection=run.pack.facts.projection,
+        frame=run.pack.facts.frame,
     )
     about = {
         "part": "calibration",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # reading images imports an image library, which other uses o
     from hpa_hier.data.images.exposure import Look
     from hpa_hier.data.images.read import Reading
     from hpa_hier.data.images.scan import ImageSource, Scan
+    from hpa_hier.data.images.stacks import StackRules
     from hpa_hier.data.pack.vector_table import VectorTable
 
 _BATCHES_AHEAD = 1  # batches read while one is being answered for
@@ -37,6 +38,8 @@ class InputSpec:
         size: pixels, side of the images; 1 for vectors.
         intensity: rule by which images become 8 bits, depth or percentile; of vectors, "mean" where gaps are filled.
         may_be_missing: channels that an image may lack; they are zeros.
+        projection: how a z stack becomes one image: max, mean or middle.
+        frame: which frame of a time series is taken; None: time series are refused.
         range_used: share of their files' range that training images used, their 1 % and 99 % quantiles; None: unknown.
     """
 
@@ -46,6 +49,15 @@ class InputSpec:
     intensity: str
     may_be_missing: tuple[str, ...] = ()
     range_used: tuple[float, float] | None = None
+    projection: str = "max"
+    frame: str | None = None
+
+    @property
+    def stacks(self) -> StackRules:
+        """How z stacks and time series become one image."""
+        from hpa_hier.data.images.stacks import StackRules
+
+        return StackRules(self.projection, self.frame)
 
     def to_json(self) -> dict[str, Any]:
         """Return what an ensemble's file keeps of it."""
@@ -66,6 +78,8 @@ class InputSpec:
             intensity=str(about["intensity"]),
             may_be_missing=missing,
             range_used=None if low is None or high is None else (float(low), float(high)),
+            projection=about.get("projection", "max"),
+            frame=about.get("frame"),
         )
 
     def allowed(self, also: Sequence[str]) -> tuple[str, ...]:
@@ -97,6 +111,7 @@ class Batch:
     notes: tuple[tuple[str, ...], ...] = ()  # for each sample, what looks wrong with it, in short; (): nothing with any
     files: tuple[str, ...] = ()  # for each sample, the picture of the protein, or the file that has it; (): no files
     bits: tuple[str, ...] = ()  # as "12 of 16", of each sample that uses little of its file's range
+    stacks: tuple[tuple[int, int], ...] = ()  # for each sample, (sections, frames) of its files; (): no files
 
 
 class _Described(TypedDict):
@@ -114,6 +129,15 @@ class Samples:
     rejected: list[Rejected] = field(default_factory=list)  # cannot be read; more may be found on the way
     simulated: bool = False  # simulated cells, known by the file beside them
     bits: Counter[str] = field(default_factory=Counter)  # "12 of 16" → those that use little of their file's range
+    notes: tuple[str, ...] = ()  # what of the images' names was taken for what
+    stacks: list[tuple[int, int]] = field(default_factory=list)  # (sections, frames) of each that was read
+    spec: InputSpec | None = None  # by which images are read
+
+    def describe_stacks(self) -> tuple[str, ...]:
+        """Say what became of z stacks and time series among the images that have been read."""
+        from hpa_hier.data.images.stacks import describe_stacks
+
+        return () if self.spec is None else describe_stacks(self.stacks, self.spec.stacks)
 
     @property
     def first(self) -> str:
@@ -151,7 +175,12 @@ def read_files(scan: Scan, spec: InputSpec, allowed: Sequence[str], batch_size: 
     from hpa_hier.data.images.read import read_image
 
     read: Callable[[ImageSource], Reading] = partial(
-        read_image, size=spec.size, channels=spec.channels, intensity=spec.intensity, may_be_missing=allowed
+        read_image,
+        size=spec.size,
+        channels=spec.channels,
+        intensity=spec.intensity,
+        may_be_missing=allowed,
+        stacks=spec.stacks,
     )
     waiting: deque[tuple[Sequence[ImageSource], list[Future[Reading]]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
@@ -290,7 +319,7 @@ def scan_images(
 def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]], spec: InputSpec) -> Batch:
     from hpa_hier.data.images.reader import UnreadableImage
 
-    ids, images, filled, rejected, looks, files = [], [], [], [], [], []
+    ids, images, filled, rejected, looks, files, stacks = [], [], [], [], [], [], []
     for source, reading in zip(chunk, readings, strict=True):
         try:
             one = reading.result()
@@ -301,11 +330,11 @@ def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]], 
         images.append(one.image)
         filled.append(one.missing)
         looks.append(one.look)
+        stacks.append((one.sections, one.frames))
         files.append(str(source.planes.get("green", next(iter(source.planes.values()))).file))
     stacked = np.stack(images) if images else np.empty((0, 0, 0, 0), np.uint8)
-    return Batch(
-        tuple(ids), stacked, tuple(filled), tuple(rejected), files=tuple(files), **_describe_looks(looks, spec)
-    )
+    told = _describe_looks(looks, spec)
+    return Batch(tuple(ids), stacked, tuple(filled), tuple(rejected), files=tuple(files), stacks=tuple(stacks), **told)
 
 
 def _describe_looks(looks: Sequence[Look], spec: InputSpec) -> _Described:

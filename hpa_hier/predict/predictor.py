@@ -159,19 +159,23 @@ class Predictor:
         batch_size: int = 64,
         threads: int = 2,
         follow_links: bool = False,
+        frame: str | None = None,
     ) -> Samples:
         """Find the images of a folder, or of a list of files, for `stream`; arguments as for `predict`.
 
         `only` is the id of the one image that is wanted, or its file; `follow_links` enters linked folders, and takes
-        links that leave the folder.
+        links that leave the folder; `frame` is the one of a time series that is taken: first, middle, last, or its
+        number, counted from 1.
         """
         source = f"{len(images)} files" if isinstance(images, Sequence) and not isinstance(images, str) else str(images)
         spec = self.check_kind("images", source)
+        spec = replace(spec, frame=frame or spec.frame)
         allowed = spec.allowed(may_be_missing)
         scan = scan_images(images, channels, only, follow_links)
         rejected = [Rejected(one.id, one.file, one.reason) for one in scan.rejects]
         batches = read_files(scan, spec, allowed, batch_size, threads)
-        return Samples(source, len(scan.sources), batches, rejected, find_simulated(scan.sources))
+        simulated = find_simulated(scan.sources)
+        return Samples(source, len(scan.sources), batches, rejected, simulated, notes=scan.notes, spec=spec)
 
     def open_array(
         self,
@@ -211,6 +215,7 @@ class Predictor:
         for batch in samples.batches:
             samples.rejected += batch.rejected
             samples.bits.update(batch.bits)
+            samples.stacks += batch.stacks
             if stop:
                 samples.refuse_rejected()
             if batch.ids:

@@ -49,6 +49,12 @@ class DataSettings(Settings):
         "how intensities become 8 bits: depth is by the file's bits, percentile by each channel's 0.1 and 99.9 "
         "percentiles; auto looks at some images and takes depth, or percentile where many use little of their range",
     )
+    projection: Literal["max", "mean", "middle"] = setting(
+        "max", "how a z stack becomes one image: its maximum, its mean, or the section in the middle"
+    )
+    frame: str | None = setting(
+        None, "frame of a time series: first, middle, last, or a number counted from 1; null: they are refused"
+    )
     below_annotation: Literal["unknown", "absent"] = setting(
         "unknown", "nodes below an annotated group of which none is annotated: unknown (masked in training), or absent"
     )
@@ -64,6 +70,13 @@ class DataSettings(Settings):
         if "green" in value:
             raise ValueError("green is the protein in question: an image without it cannot be answered for")
         return value
+
+    @field_validator("frame", mode="before")
+    @classmethod
+    def _check_frame(cls, value: object) -> str | None:
+        if value is None or str(value) in ("first", "middle", "last") or (str(value).isdecimal() and int(str(value))):
+            return None if value is None else str(value)
+        raise ValueError("must be first, middle, last or a number, counted from 1")
 
     @field_validator("channels")
     @classmethod

@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, add_follow_links, may_be_missing, path, stop_after_print
+from hpa_hier.cli.command import (
+    Parser,
+    add_follow_links,
+    add_stacks,
+    may_be_missing,
+    path,
+    print_notes,
+    stop_after_print,
+)
 from hpa_hier.errors import UserError
 from hpa_hier.files.shell import command
 
@@ -52,6 +60,7 @@ def add_image_arguments(one: Parser) -> None:
     add("--may-be-missing", type=may_be_missing, metavar="CHANNELS", default=(), help=_MISSING)
     add_follow_links(one)
     add("--intensity", choices=("depth", "percentile"), help=_INTENSITY)
+    add_stacks(one, projection=False)
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 
 
@@ -102,8 +111,10 @@ def _refuse_late(run: Run, sets: Sequence[str]) -> None:
 def open_images(options: argparse.Namespace, predictor: Predictor, only: str | None = None) -> Samples:
     """Open the images of --images; only the one of this id where it is given."""
     rest = {"batch_size": options.batch_size, "threads": options.threads} if only is None else {}
-    rest |= {"only": only, "follow_links": options.follow_links}
-    return predictor.open_images(options.images, options.channels, options.may_be_missing, **rest)
+    rest |= {"only": only, "follow_links": options.follow_links, "frame": options.frame}
+    samples = predictor.open_images(options.images, options.channels, options.may_be_missing, **rest)
+    print_notes((), (), samples.notes)
+    return samples
 
 
 def list_tables(options: argparse.Namespace) -> dict[str, Path]:

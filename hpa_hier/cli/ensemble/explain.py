@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from hpa_hier.cli.command import Parser
+from hpa_hier.cli.command import Parser, print_notes
 from hpa_hier.cli.ensemble.arguments import add_image_arguments, add_run_argument, open_images, open_run
 
 DESCRIPTION = "Print one image's way down the tree: members, calibration, reconciliation, thresholds."
@@ -27,4 +27,5 @@ def run(options: argparse.Namespace) -> int:
     )
     images = open_images(options, predictor, only=options.id) if options.images else None
     print(predictor.explain(options.id, images, options.every_node))
+    print_notes((), (), images.describe_stacks() if images else ())
     return 0

@@ -73,7 +73,7 @@ def print_pack(report: PackReport) -> None:
         print(f"left out {reject.id} {reject.file}: {reject.reason}".replace(" :", ":"), file=sys.stderr)
     if len(report.rejects) > _SHOWN:
         print(f"… and {len(report.rejects) - _SHOWN:,} more", file=sys.stderr)
-    print_notes((), report.notes)
+    print_notes((), report.notes, report.image_notes)
     for channel, count in report.pack.filled.items():
         missing = f"channel {channel} is missing in {count:,} of {len(report.pack):,} images"
         print(f"{missing} and filled with zeros there", file=sys.stderr)

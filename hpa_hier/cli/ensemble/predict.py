@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from hpa_hier.cli.command import Parser, path, whole_number
+from hpa_hier.cli.command import Parser, path, print_notes, whole_number
 from hpa_hier.cli.ensemble.arguments import (
     add_image_arguments,
     add_run_argument,
@@ -104,6 +104,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"bits used: {bits}; each channel is read by the range that it has", file=sys.stderr)
     for line in _describe_doubts(doubts):
         print(line, file=sys.stderr)
+    print_notes((), (), samples.describe_stacks())
     took = f" in {time.monotonic() - began:.1f} s"
     return _say_written(options.out, done, kind + took, len(samples.rejected))
 

@@ -16,7 +16,7 @@ from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import find_reader
 from hpa_hier.data.images.scan import ImageSource
-from hpa_hier.data.images.stacks import Stack, StackReader, StackRules, choose_sections, project
+from hpa_hier.data.images.stacks import NO_CHOICE, Stack, StackReader, StackRules, choose_sections, project
 
 _FINER = 2  # times the wanted side; what is read of a pyramid of resolutions, so that shrinking still averages
 PERCENTILES = (0.1, 99.9)  # of a channel's pixels, mapped to 0 and 255 by the "percentile" rule
@@ -40,7 +40,7 @@ def read_image(
     channels: Sequence[str],
     intensity: str,
     may_be_missing: Sequence[str] = (),
-    stacks: StackRules = StackRules(),  # noqa: B008  (frozen)
+    stacks: StackRules = NO_CHOICE,
 ) -> Reading:
     """Read one sample as uint8 channels of one size; packing and predicting both come through here.
 

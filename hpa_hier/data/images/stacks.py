@@ -26,6 +26,9 @@ class StackRules:
     wanted: frozenset[int] | None = None  # planes to read, where they can be read apart; None: all
 
 
+NO_CHOICE = StackRules()  # z stacks are projected, time series refused
+
+
 class Stack(NamedTuple):
     """One image of a file, and what it was made of."""
 

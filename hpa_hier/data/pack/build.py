@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from hpa_hier.data.images.exposure import RULES, Look, count_bits
 from hpa_hier.data.images.scan import Reject
+from hpa_hier.data.images.stacks import describe_stacks
 from hpa_hier.data.labels.class_folders import means_folders
 from hpa_hier.data.labels.problems import Doubts
 from hpa_hier.data.pack.fill import STATE, fill_shards
@@ -36,6 +37,7 @@ class PackReport:
     reused_shards: int  # finished by an earlier run
     reused: bool  # the whole pack was finished already
     notes: tuple[str, ...] = ()  # what of the label table was taken for what
+    image_notes: tuple[str, ...] = ()  # what of the images' names was taken for what, and what became of stacks
     doubts: tuple[str, ...] = ()  # what looks wrong with how many images; a finished pack's are in its audit
 
 
@@ -61,7 +63,8 @@ def build_pack(request: PackRequest, threads: int = 2, found: Found | None = Non
             rules = RULES if request.intensity == AUTO else (request.intensity,)
             report = open_finished(request.out, {request_digest(request, plan, rule) for rule in rules})
             _clear(request.out)
-            return replace(report, notes=plan.notes)
+            kept = report.pack.facts.image_notes
+            return replace(report, notes=plan.notes, image_notes=kept)
         try:
             return _pack(found or look_into(request, plan, threads), threads)
         except OSError as error:  # reading images reports its own
@@ -84,16 +87,21 @@ def _pack(found: Found, threads: int) -> PackReport:
         raise UserError(f"{request.images}: none of {len(plan.samples)} samples could be packed; first: {first}")
     write_rejects(request.out, rejects)
     shards = [part.shard for part in parts if part.shard.rows]
-    facts = _facts(request, digest, found.reason, looks)
+    stacks = describe_stacks((depth for one in filled for depth in one.stacks), request.stacks)
+    image_notes = (*plan.image_notes, *stacks)
+    facts = _facts(request, digest, found.reason, looks, image_notes)
     finish_pack(request.out, facts, samples, shards, request.taxonomy)
     _clear(request.out)
     reused = sum(part.reused for part in parts)
     doubts = Doubts()
     doubts.add([sample.id for sample in samples], [look.doubts(request.intensity) for look in looks])
-    return PackReport(Pack.open(request.out), rejects, reused, reused=False, notes=plan.notes, doubts=doubts.lines())
+    done = PackReport(Pack.open(request.out), rejects, reused, reused=False)
+    return replace(done, notes=plan.notes, image_notes=image_notes, doubts=doubts.lines())
 
 
-def _facts(request: PackRequest, digest: str, reason: str, looks: Sequence[Look]) -> PackFacts:
+def _facts(
+    request: PackRequest, digest: str, reason: str, looks: Sequence[Look], image_notes: tuple[str, ...]
+) -> PackFacts:
     file = request.images / SIMULATED
     simulated = file.is_file()
     digest_of_table = "" if means_folders(request.labels) else sha256(request.labels)
@@ -109,6 +117,9 @@ def _facts(request: PackRequest, digest: str, reason: str, looks: Sequence[Look]
         reason=reason,
         bits=count_bits(looks),
         range_used=(low, high),
+        projection=request.stacks.projection,
+        frame=request.stacks.frame,
+        image_notes=image_notes,
     )
 
 

@@ -34,6 +34,7 @@ class Filled:
     looks: tuple[Look, ...]  # of the samples
     rejects: tuple[Reject, ...]  # cannot be read
     copies: tuple[Reject, ...]  # have channels that are one picture
+    stacks: tuple[tuple[int, int], ...] = ()  # (sections, frames) of the samples' files
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ def fill_shards(request: PackRequest, plan: Plan, threads: int) -> list[Part]:
 def _read(request: PackRequest, source: ImageSource, place: np.ndarray) -> Reading | Reject:
     """Read one sample into its place in the buffer; what is returned holds no image of its own."""
     try:
-        reading = read_image(source, request.size, request.channels, request.intensity, request.may_be_missing)
+        reading = read_image(
+            source, request.size, request.channels, request.intensity, request.may_be_missing, request.stacks
+        )
     except UnreadableImage as error:
         return Reject(source.id, error.file.name, error.reason)
     place[...] = reading.image
@@ -92,6 +95,7 @@ def _collect(
     looks: list[Look] = []
     rejects: list[Reject] = []
     copies: list[Reject] = []
+    stacks: list[tuple[int, int]] = []
     for place, (one, outcome) in enumerate(zip(planned, outcomes, strict=True)):
         bar.update(1)
         if isinstance(outcome, Reject):
@@ -104,7 +108,8 @@ def _collect(
                 buffer[kept] = buffer[place]
             samples.append(Sample(one.source.id, one.nodes, one.group, pixel_hash(buffer[kept]), outcome.missing))
             looks.append(outcome.look)
-    return Filled(tuple(samples), tuple(looks), tuple(rejects), tuple(copies))
+            stacks.append((outcome.sections, outcome.frames))
+    return Filled(tuple(samples), tuple(looks), tuple(rejects), tuple(copies), tuple(stacks))
 
 
 def _finished_part(folder: Path, number: int) -> Part | None:

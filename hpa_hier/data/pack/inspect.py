@@ -156,7 +156,7 @@ def join_counts(counts: Mapping[str, int]) -> str:
 
 def _look(request: PackRequest, source: ImageSource) -> Reading | Reject:
     try:
-        return read_image(source, request.size, request.channels, RULES[0], request.may_be_missing)
+        return read_image(source, request.size, request.channels, RULES[0], request.may_be_missing, request.stacks)
     except UnreadableImage as error:
         return Reject(source.id, error.file.name, error.reason)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from hpa_hier.data.images.channels import check_may_be_missing, cure_missing
 from hpa_hier.data.images.readers import find_file
 from hpa_hier.data.images.scan import ImageSource, Reject, Scan, scan
+from hpa_hier.data.images.stacks import NO_CHOICE, StackRules
 from hpa_hier.data.labels.class_folders import means_folders, read_class_folders
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.data.labels.table import LabelTable, read_labels
@@ -35,6 +36,7 @@ class PackRequest:
     on_problem: OnProblem = "stop"
     ignore_columns: tuple[str, ...] = ()  # of the label table, that are no labels
     follow_links: bool = False  # enter linked folders, and take links that leave the folder
+    stacks: StackRules = NO_CHOICE  # how z stacks and time series become one image
 
     def __post_init__(self) -> None:
         check_may_be_missing(self.may_be_missing)
@@ -60,6 +62,7 @@ class Plan:
     samples: tuple[Planned, ...]
     rejects: tuple[Reject, ...]  # known before an image is opened
     notes: tuple[str, ...]  # what of the label table was taken for what
+    image_notes: tuple[str, ...] = ()  # what of the images' names
 
 
 def make_plan(request: PackRequest) -> Plan:
@@ -93,7 +96,7 @@ def make_plan(request: PackRequest) -> Plan:
     if not samples:
         first = f"; first: {rejects[0].id} {rejects[0].reason}" if rejects else ""
         raise UserError(f"{request.images}: no image that can be packed has a row in {request.labels}{first}")
-    return Plan(samples, rejects, (*found.notes, *table.notes))
+    return Plan(samples, rejects, table.notes, found.notes)
 
 
 def read_image_labels(
@@ -157,4 +160,6 @@ def request_digest(request: PackRequest, plan: Plan, intensity: str) -> str:
                 facts = find_file(file).stat()
                 lines.append(f"{channel}\t{plane.index}\t{file.name}\t{facts.st_size}\t{facts.st_mtime_ns}")
     settings = (*request.channels, "-", *request.may_be_missing, "-", str(request.size), intensity)
+    if request.stacks != NO_CHOICE:
+        settings = (*settings, request.stacks.projection, str(request.stacks.frame))
     return text_digest(*settings, request.taxonomy.text, *lines)

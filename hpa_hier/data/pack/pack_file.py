@@ -42,6 +42,9 @@ class PackFacts(BaseModel):
     reason: str = ""  # of the intensity rule, where it was chosen by a look at the images
     bits: dict[str, int] = {}  # images by the bits that they use of their files', as in "12 of 16"
     range_used: tuple[float, float] | None = None  # share of the files' range: 1 % and 99 % quantiles of the images
+    projection: str = "max"  # along z: max, mean or middle
+    frame: str | None = None  # along t: first, middle, last, or a number counted from 1; None: there were none
+    image_notes: tuple[str, ...] = ()  # what of the images' names was taken for what, and what became of stacks
 
 
 class PackFile(BaseModel):

@@ -97,6 +97,7 @@ def pack_labelled(predictor: Predictor, request: LabelledRequest, taxonomy: Taxo
         may_be_missing=spec.allowed(request.may_be_missing),
         intensity=spec.intensity,
         hint=request.channels,
+        stacks=spec.stacks,
         on_problem=request.on_problem,
         ignore_columns=request.ignore_columns,
     )
