@@ -10,6 +10,7 @@ from hpa_hier.cli.command import Parser, run
 from hpa_hier.files.spelling import did_you_mean
 
 COMMANDS = ("demo", "taxonomy", "data", "train", "ensemble", "report", "settings", "recipe")  # each a file of this room
+SHORT = {"explain": "ensemble"}  # sub-commands that are also called without the command they belong to
 _DESCRIPTION = "Find where in the cell a protein is, with a hierarchical ensemble of networks."
 
 
@@ -21,6 +22,8 @@ def main() -> NoReturn:
 def dispatch(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status."""
     name, *rest = arguments or ["--help"]
+    if name in SHORT:
+        name, rest = SHORT[name], [name, *rest]
     if name not in COMMANDS:
         parser = Parser("", _DESCRIPTION, usage="%(prog)s COMMAND [FLAGS]", epilog=_list_commands())
         if name in ("-h", "--help"):
@@ -28,7 +31,7 @@ def dispatch(arguments: Sequence[str]) -> int:
             return 0
         if name.startswith("-"):
             parser.parse_args(arguments)
-        parser.error(f"no command {name!r}{did_you_mean(name, COMMANDS)}")
+        parser.error(f"no command {name!r}{did_you_mean(name, (*COMMANDS, *SHORT))}")
     status: int = import_module(f"hpa_hier.cli.{name}").main(rest)
     return status
 
@@ -40,5 +43,6 @@ def _list_commands() -> str:
         parser = import_module(f"hpa_hier.cli.{name}").parser()
         own = [(name, str(parser.description).splitlines()[0])]
         rows += [(f"{name} {command}", summary) for command, summary in parser.summaries.items()] or own
+        rows += [(short, parser.summaries[short]) for short, command in SHORT.items() if command == name]
     width = max(len(name) for name, _ in rows)
     return "commands:\n" + "\n".join(f"  {name:{width}}  {summary}" for name, summary in rows)

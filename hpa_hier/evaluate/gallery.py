@@ -16,12 +16,11 @@ from PIL import Image
 from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.scores import Bools, Floats
+from hpa_hier.predict.explanation.page import COLOURS
 from hpa_hier.runs.evaluation import Evaluation
 
 Rows = npt.NDArray[np.integer]
 
-COLOURS = {"red": (255, 40, 40), "green": (40, 255, 60), "blue": (70, 110, 255), "yellow": (255, 210, 0)}
-STAINS = {"red": "microtubules", "green": "protein", "blue": "nucleus", "yellow": "endoplasmic reticulum"}
 _LEVELS = 64  # grey steps kept in the page; more cannot be seen and cost twice the bytes
 _LARGEST = 192  # pixels, side of an image in the page
 _BRIGHTEST = 99.8  # percentile of a channel that is shown at full brightness

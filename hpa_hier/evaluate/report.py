@@ -24,10 +24,11 @@ from hpa_hier.evaluate.figures.precision_recall import draw_precision_recall, le
 from hpa_hier.evaluate.figures.reliability import draw_reliability
 from hpa_hier.evaluate.figures.risk_coverage import draw_risk_coverage
 from hpa_hier.evaluate.figures.training_curves import draw_training_curves
-from hpa_hier.evaluate.gallery import STAINS, Shelf, choose_shelves
+from hpa_hier.evaluate.gallery import Shelf, choose_shelves
 from hpa_hier.evaluate.results import NodeRow, write_results
 from hpa_hier.evaluate.training_record import ClassCount, class_counts, read_records
 from hpa_hier.files.atomic import write_text
+from hpa_hier.predict.explanation.page import STAINS
 from hpa_hier.predict.labelled.evaluate import NewEvaluation
 from hpa_hier.runs.run import SPLIT_FILE, Run
 from hpa_hier.taxonomy import Taxonomy

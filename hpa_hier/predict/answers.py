@@ -17,7 +17,9 @@ from hpa_hier.ensemble.ensemble import Ensemble, Prediction
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools, Floats
-from hpa_hier.predict.explain import explain
+from hpa_hier.predict.explanation.explained import Explained, Picture
+from hpa_hier.predict.explanation.numbers import explain_in_numbers
+from hpa_hier.predict.explanation.words import explain_in_words
 from hpa_hier.predict.formats.probabilities import check_format
 from hpa_hier.predict.formats.rows import PLACES, Rows
 from hpa_hier.predict.tables import Rejected, SampleAnswer, check_free, open_tables
@@ -37,12 +39,14 @@ class Answers:
         scores: of its members, on which the answers rest.
         filled: for each sample, the channels that it lacks and zeros stand for.
         rejected: samples that could not be answered for, and why.
-        source: where the samples are from.
+        source: the run.
+        place: where the samples are from.
         notes: what to bear in mind.
         available: (E, B) which member knows which sample; None: all know all.
         annotated: annotated nodes of samples by id, where they are known.
         neighbours: describes the training images nearest to a sample, where members vote; None: no member does.
         doubts: for each sample, short texts on what is doubtful about it; (): nothing about any.
+        picture: returns a sample's image, (C, S, S) uint8 as members take it; None: samples are no images.
         unsafe: why there is no safe answer for any of these samples; "": there may be one.
         files: for each sample, the picture of the protein, or the one file that has it; (): from no files.
     """
@@ -60,6 +64,8 @@ class Answers:
     doubts: tuple[tuple[str, ...], ...] = ()
     unsafe: str = ""
     files: tuple[str, ...] = ()
+    picture: Callable[[str], Picture] | None = None
+    place: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -263,30 +269,51 @@ class Answers:
         rejected = [one._asdict() for one in self.rejected]
         return json.dumps({"samples": samples, "rejected": rejected, "warnings": self.warnings}, ensure_ascii=False)
 
-    def explain(self, sample: str, every_node: bool = False) -> str:
+    def explain(self, sample: str, every_node: bool = False, *, numbers: bool = False) -> str:
         """Describe how the labels of one sample came about, with the training images nearest to it where members vote.
 
         Args:
             sample: its id.
-            every_node: show each member's scores of all nodes, not only of those present and the most likely leaves.
+            every_node: in numbers: show each member's scores of all nodes, not only of those present and the likeliest.
+            numbers: in tables of scores and thresholds, for those who build ensembles; else in words.
 
         Raises:
             UserError: there is no answer for this id.
         """
+        one = self._find_explained(sample)
+        text = explain_in_numbers(one, every_node) if numbers or every_node else explain_in_words(one)
+        return text + (self.neighbours(sample) if self.neighbours else "")
+
+    def write_explanation(self, sample: str, folder: Path | str) -> Path:
+        """Write a page `<sample>.html` with the explanation in words and the picture, and return its path.
+
+        Raises:
+            UserError: there is no answer for this id, or the folder cannot be written to.
+        """
+        from hpa_hier.predict.explanation.page import write_page  # imports an image library
+
+        text = self.explain(sample)
+        picture = self.picture(sample) if self.picture else None
+        return write_page(Path(folder), sample, text, picture)
+
+    def _find_explained(self, sample: str) -> Explained:
         if sample not in self.ids:
             reason = next((f": {one.file}: {one.reason}" for one in self.rejected if one.id == sample), "")
             raise UserError(f"'{sample}': no answer for it{reason}; the first ids are {', '.join(self.ids[:3])}")
         row = self.ids.index(sample)
-        text = explain(
+        return Explained(
             self.ensemble,
-            [one.take([sample]) for one in self.scores],
+            tuple(one.take([sample]) for one in self.scores),
             self.source,
+            self.place,
             annotated=self.annotated.get(sample),
             filled=self.filled[row],
-            every_node=every_node,
             available=None if self.available is None else self.available[:, [row]],
+            doubts=self.doubts[row] if self.doubts else (),
+            notes=tuple(filter(None, (self.unsafe, *self.notes))),
+            fallback=self._samples[row].fallback,
+            safe=self._samples[row].safe,
         )
-        return text + (self.neighbours(sample) if self.neighbours else "")
 
 
 def join_answers(parts: Sequence[Answers], rejected: Sequence[Rejected] = ()) -> Answers:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from hpa_hier.data.labels.ids import find_id
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.score_table import describe_coverage, join_tables, read_scores
 from hpa_hier.ensemble.scores.scores import Scores, align
 from hpa_hier.errors import UserError
 from hpa_hier.members.scores_file import load_scores
 from hpa_hier.predict.answers import Answers, join_answers
+from hpa_hier.predict.explanation.explained import Picture
 from hpa_hier.predict.held_out import fitted_settings, scores_path
 from hpa_hier.predict.inputs import (
     Batch,
@@ -36,6 +38,7 @@ from hpa_hier.runs.run import Run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hpa_hier.data.images.scan import ImageSource
     from hpa_hier.data.pack.vector_table import VectorTable
 
 _NEIGHBOURS = 5  # training images named
@@ -138,16 +141,20 @@ class Predictor:
                 return self.open_images(samples, channels, may_be_missing, batch_size=batch_size, threads=threads)
             return self.open_vectors(convert_frame(samples), batch_size)
 
-        def describe_neighbours(sample: str) -> str:  # reads the sample again, so that the answers hold no images
+        def read_again(sample: str) -> Batch:  # so that the answers hold no images
             batch = next((batch for batch in open_samples().batches if sample in batch.ids), None)
             if batch is None:
                 raise UserError(f"{opened.source}: '{sample}' is no longer there; predict again to explain it")
-            return self._describe_neighbours(batch, sample)
+            return batch
 
         opened = open_samples()
-        parts = [replace(part, neighbours=None) for part in self.stream(opened)]
+        parts = [replace(part, neighbours=None, picture=None) for part in self.stream(opened)]
         answers = join_answers(parts, opened.rejected)
-        return replace(answers, neighbours=describe_neighbours) if self._voters else answers
+        return replace(
+            answers,
+            neighbours=(lambda sample: self._describe_neighbours(read_again(sample), sample)) if self._voters else None,
+            picture=(lambda sample: self._find_picture(read_again(sample), sample)) if self._takes_images else None,
+        )
 
     def open_images(
         self,
@@ -173,6 +180,8 @@ class Predictor:
         allowed = spec.allowed(may_be_missing)
         scan = scan_images(images, channels, only, follow_links)
         rejected = [Rejected(one.id, one.file, one.reason) for one in scan.rejects]
+        if only is not None:
+            source = _name_files(scan.sources[0])
         batches = read_files(scan, spec, allowed, batch_size, threads)
         simulated = find_simulated(scan.sources)
         return Samples(source, len(scan.sources), batches, rejected, simulated, notes=scan.notes, spec=spec)
@@ -226,16 +235,26 @@ class Predictor:
                 f"{samples.source}: none of {len(samples.rejected)} images can be predicted; {samples.first}"
             )
 
-    def explain(self, sample: str, images: Samples | None = None, every_node: bool = False) -> str:
+    def explain(
+        self, sample: str, images: Samples | None = None, every_node: bool = False, *, numbers: bool = False
+    ) -> str:
         """Describe how the answer for one image came about, as `Answers.explain` does.
 
         Args:
             sample: its id.
             images: from `open_images` with `only`; None: the image is one of the run's own pack.
-            every_node: show each member's scores of all nodes.
+            every_node: in numbers: show each member's scores of all nodes.
+            numbers: in tables of scores and thresholds; else in words.
         """
-        answers = self._answer_own(sample) if images is None else next(self.stream(images, stop=True))
-        return answers.explain(sample, every_node)
+        return self.answer_one(sample, images).explain(sample, every_node, numbers=numbers)
+
+    def answer_one(self, sample: str, images: Samples | None = None) -> Answers:
+        """Answer for one sample: of the run's own pack, or of `images`, from `open_images` with `only`.
+
+        Raises:
+            UserError: it is not there, or cannot be read.
+        """
+        return self._answer_own(sample) if images is None else next(self.stream(images, stop=True))
 
     def load_members(self, names: Sequence[str]) -> dict[str, Scorer]:
         """Load members of the run, also such as the ensemble does not combine, as it does its own."""
@@ -264,16 +283,17 @@ class Predictor:
 
     def _combine(self, scores: Sequence[Scores], batch: Batch, source: str, simulated: bool) -> Answers:
         ensemble, origin = self.ensemble, self.run.origin
-        about = f"{self.run.folder}: {len(ensemble.members)} members, {ensemble.aggregate}, {ensemble.reconcile}"
         return Answers(
             ensemble,
             ensemble.predict(scores),
             align(scores),
             batch.filled,
-            source=f"{about}; {source}",
+            source=str(self.run.folder),
+            place=source,
             notes=(origin.warning,) if origin.warning else (),
             unsafe=origin.why_unsafe(simulated),
             neighbours=partial(self._describe_neighbours, batch) if self._voters else None,
+            picture=partial(self._find_picture, batch) if self._takes_images else None,
             doubts=self._find_doubts(batch),
             files=batch.files,
         )
@@ -289,6 +309,7 @@ class Predictor:
         records = self.run.check_unchanged(self.ensemble)
         self.run.check_pack(records)
         pack = self.run.pack
+        sample = sample if sample in pack.ids else find_id(sample)
         if sample not in pack.ids:
             raise UserError(
                 f"{sample}: no image of {pack.path} has this id, the first is {pack.ids[0]}; "
@@ -312,6 +333,15 @@ class Predictor:
         """The members that vote by their nearest training images."""
         return tuple(one for one in self.run.check_unchanged(self.ensemble) if one.manifest.votes)
 
+    @property
+    def _takes_images(self) -> bool:
+        return self.spec is not None and self.spec.kind == "images"
+
+    def _find_picture(self, batch: Batch, sample: str) -> Picture:
+        assert self.spec is not None
+        row = batch.ids.index(sample)
+        return Picture(batch.values[row], self.spec.channels, batch.filled[row])
+
     def _describe_neighbours(self, batch: Batch, sample: str) -> str:
         """Name the training images that each member which votes found nearest to a sample."""
         from hpa_hier.members.neighbours import find_neighbours  # imports torch
@@ -324,6 +354,12 @@ class Predictor:
             for one in found[:_NEIGHBOURS]:
                 text += f"\n  {one.similarity:6.3f}  {one.id}  {', '.join(one.annotated)}"
         return text
+
+
+def _name_files(source: ImageSource) -> str:
+    """Return the file of a sample, and how many others it has."""
+    files = sorted({str(plane.file) for plane in source.planes.values()})
+    return files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
 
 
 def load_scorers(run: Run, ensemble: Ensemble, device: str) -> dict[str, Scorer]:

@@ -22,7 +22,8 @@ from hpa_hier.ensemble.rules import AGGREGATES, check_rules
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Floats
 from hpa_hier.metrics.ranking import Ranked
-from hpa_hier.predict.explain import explain
+from hpa_hier.predict.explanation.explained import Explained
+from hpa_hier.predict.explanation.numbers import explain_in_numbers
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
@@ -88,7 +89,7 @@ def test_a_new_aggregate_and_a_new_threshold_rule_are_used_from_fit_to_explanati
     assert (taxonomy.close(one.present) == one.present).all()
     assert set(again.thresholds.rules) == {"youden"}
     assert (again.thresholds.low <= again.thresholds.high).all()
-    text = explain(again, [one.take([truth.ids[0]]) for one in members], "a test")
+    text = explain_in_numbers(Explained(again, tuple(one.take([truth.ids[0]]) for one in members), "a test"))
     assert "together: a noisy-or of the members' calibrated probabilities; needs" in text
     assert "(youden, fitted on" in text
 

@@ -125,7 +125,8 @@ def test_each_answer_is_explained_and_rejected_ones_say_why(predictor: Predictor
     write_images(tmp_path, 3)
     (tmp_path / "image-02_green.png").write_bytes(b"")
     answers = predictor.predict(tmp_path)
-    assert "image      image-01" in answers.explain("image-01")
+    assert "image:        image-01" in answers.explain("image-01")
+    assert "image      image-01" in answers.explain("image-01", numbers=True)
     with pytest.raises(UserError, match=r"'image-02': no answer for it: image-02_green\.png: "):
         answers.explain("image-02")
 

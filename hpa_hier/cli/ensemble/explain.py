@@ -3,29 +3,55 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, print_notes
-from hpa_hier.cli.ensemble.arguments import add_image_arguments, add_run_argument, open_images, open_run
+from hpa_hier.cli.command import Parser, path, print_notes
+from hpa_hier.cli.ensemble.arguments import add_image_arguments, add_run_argument, are_simulated, open_images, open_run
+from hpa_hier.errors import UserError
 
-DESCRIPTION = "Print one image's way down the tree: members, calibration, reconciliation, thresholds."
+if TYPE_CHECKING:
+    from hpa_hier.predict.inputs import Samples
+    from hpa_hier.predict.predictor import Predictor
+
+DESCRIPTION = "Tell where the protein is in one image, why, and what is doubtful about it."
 
 
 def add_flags(one: Parser) -> None:
     """Add the command's flags."""
-    one.add_argument("id", metavar="ID", help="the image's id")
+    text = "the image's id, or its file; not needed where --images is a single image"
+    one.add_argument("id", metavar="ID", nargs="?", help=text)
     add_run_argument(one, "the run whose ensemble was fitted last")
     add_image_arguments(one)
-    one.add_argument("--all", action="store_true", dest="every_node", help="every node's score by each member")
+    text = "also write a page <id>.html with the picture into this folder"
+    one.add_argument("--out", metavar="DIR", type=path, help=text)
+    text = "tables instead of words: members, calibration, reconciliation, thresholds"
+    one.add_argument("--numbers", action="store_true", help=text)
+    text = "with tables of every node, not only of those in the answer and the likeliest"
+    one.add_argument("--all", action="store_true", dest="every_node", help=text)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print how the image's labels came about."""
     from hpa_hier.predict.predictor import Predictor
 
-    predictor = Predictor.load(
-        open_run(options, fitted=True, simulated=not options.images), options.device, options.intensity
-    )
-    images = open_images(options, predictor, only=options.id) if options.images else None
-    print(predictor.explain(options.id, images, options.every_node))
+    if options.images is None and options.id and Path(options.id).is_file():
+        options.images = Path(options.id)  # the file of an image, in the place of its id
+    if options.images is None and not options.id:
+        raise UserError("explain needs the id of an image, or its file, as in: hpa-hier explain my_images/a.png")
+    simulated = options.images is None or are_simulated(options.images)
+    predictor = Predictor.load(open_run(options, fitted=True, simulated=simulated), options.device, options.intensity)
+    images = _open_image(options, predictor) if options.images else None
+    answers = predictor.answer_one(options.id, images)
+    print(answers.explain(answers.ids[0], options.every_node, numbers=options.numbers))
     print_notes((), (), images.describe_stacks() if images else ())
+    if options.out:
+        print(f"\nwrote {answers.write_explanation(answers.ids[0], options.out)}")
     return 0
+
+
+def _open_image(options: argparse.Namespace, predictor: Predictor) -> Samples:
+    images = open_images(options, predictor, only=options.id)
+    if images.total > 1:
+        raise UserError(f"{options.images}: holds {images.total:,} images; name one, by its id or its file")
+    return images

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -478,9 +479,50 @@ def test_explain_reads_an_image_of_a_folder(small, tmp_path, capsys):
     fit_run(small.run)
     write_images(tmp_path / "images", 2, ("red", "green", "blue"))
     main(["explain", "image-01", "--run", "small", "--images", "images", "--may-be-missing", "yellow"])
-    assert "filled     yellow" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "there is no yellow channel; zeros stand for it" in said
+    assert f"from:         {Path('images', 'image-01_blue.png')} and 2 more" in said
     with pytest.raises(UserError, match="images: no readable image 'image-77'; the first ids here: image-00, image-01"):
         main(["explain", "image-77", "--run", "small", "--images", "images"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["images/image-01_green.png"],
+        ["image-01_green.png", "--images", "images"],
+        ["--images", "images/image-01_green.png"],
+        ["image-01", "--images", "images/image-01_red.png"],
+    ],
+)
+def test_explain_takes_an_image_by_its_file(arguments, small, tmp_path, capsys):
+    fit_run(small.run)
+    write_images(tmp_path / "images", 2)
+    assert main(["explain", *arguments, "--run", "small"]) == 0
+    assert "image:        image-01\n" in capsys.readouterr().out
+
+
+def test_explain_without_an_image_or_with_several_says_what_to_do(small, tmp_path):
+    fit_run(small.run)
+    write_images(tmp_path / "images", 2)
+    with pytest.raises(UserError, match="needs the id of an image, or its file, as in: hpa-hier explain my_images/a"):
+        main(["explain", "--run", "small"])
+    with pytest.raises(UserError, match="images: holds 2 images; name one, by its id or its file"):
+        main(["explain", "--images", "images", "--run", "small"])
+
+
+def test_explain_writes_a_page_with_the_picture(small, tmp_path, capsys):
+    fit_run(small.run)
+    write_images(tmp_path / "images", 1)
+    arguments = ["explain", "images/image-00_green.png", "--run", "small", "--out", "pages"]
+    assert main(arguments) == main(arguments) == 0
+    assert f"wrote {Path('pages', 'image-00.html')}" in capsys.readouterr().out
+    page = (tmp_path / "pages" / "image-00.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 5
+    assert "What is doubtful" in page
+    (tmp_path / "pages" / "image-00.html").write_text("mine")
+    with pytest.raises(UserError, match=r"image-00\.html: exists and was not written by this command"):
+        main(arguments)
 
 
 def test_explain_of_an_unknown_id_says_what_to_do(small):

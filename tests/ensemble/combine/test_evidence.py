@@ -14,7 +14,8 @@ from hpa_hier.ensemble import ensemble_file
 from hpa_hier.ensemble.combine.evidence import Evidence
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores, Truth
-from hpa_hier.predict.explain import explain
+from hpa_hier.predict.explanation.explained import Explained
+from hpa_hier.predict.explanation.numbers import explain_in_numbers
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
@@ -104,7 +105,9 @@ def test_a_group_of_one_leaf_that_nobody_answers_for_is_that_leaf() -> None:
 def test_an_explanation_says_what_a_leaf_heard_and_from_whom() -> None:
     world = World(2)
     ensemble = world.fitted("evidence")
-    text = explain(ensemble, [one.take([world.truth.ids[0]]) for one in world.members], "a test")
+    text = explain_in_numbers(
+        Explained(ensemble, tuple(one.take([world.truth.ids[0]]) for one in world.members), "a test")
+    )
     lines = [line for line in text.splitlines() if "log-odds by evidence (" in line]
     assert len(lines) == len(world.taxonomy.leaves)
     assert "usually" in lines[0]

@@ -191,8 +191,11 @@ def test_the_whole_way_with_parts_never_answers_a_virtual_node(home, capsys):
         assert len(rows) == 6
     capsys.readouterr()
     first = next(line for line in (home / "artifacts/parts/split.csv").read_text().splitlines() if ",test," in line)
-    assert main(["explain", first.split(",")[0], *config, "--device", "cpu"]) == 0
+    explain = ["explain", first.split(",")[0], *config, "--device", "cpu"]
+    assert main([*explain, "--numbers"]) == 0
     assert "has_minority" in capsys.readouterr().out
+    assert main(explain) == 0
+    assert "has_minority" not in capsys.readouterr().out
     kept = keep.load(home / "artifacts/parts/ensemble")
     assert kept.combiner.factors == {"minority": "has_minority"}
 

@@ -184,7 +184,7 @@ def test_the_evidence_stands_beside_the_answer(plan: Plan) -> None:
     fit_run(plan.run)
     predictor, sample = Predictor.load(plan.run), plan.run.split.part_ids("test")[0]
     explained = predictor.explain(sample)
-    evidence = explained[explained.index("nearest ") :]
+    evidence = explained[explained.index("nearest    training") :]
     assert evidence.startswith("nearest    training images, as 'leaf' sees them")
     assert len(evidence.splitlines()) == 6
     pack = plan.run.pack

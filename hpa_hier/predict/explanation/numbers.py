@@ -1,4 +1,4 @@
-"""Explanation: one image's way down the tree, as text."""
+"""Numbers: one sample's way down the tree in tables: scores, calibration, reconciliation, thresholds."""
 
 from __future__ import annotations
 
@@ -10,50 +10,37 @@ from scipy.special import expit
 from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.ensemble.decide.thresholds import HALF, NEVER
 from hpa_hier.ensemble.ensemble import Ensemble, Prediction
-from hpa_hier.ensemble.scores.scores import Scores, align
+from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.metrics.arrays import Bools
+from hpa_hier.predict.explanation.explained import Explained
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.taxonomy.draw import Branch, branches
 
 _RUNNERS_UP = 3  # most likely leaves that are shown with each member's scores though they are not present
 
 
-def explain(
-    ensemble: Ensemble,
-    members: Sequence[Scores],
-    source: str,
-    *,
-    annotated: tuple[str, ...] | None = None,
-    filled: tuple[str, ...] = (),
-    every_node: bool = False,
-    available: Bools | None = None,
-) -> str:
-    """Describe how an image's labels came about.
+def explain_in_numbers(one: Explained, every_node: bool = False) -> str:
+    """Describe in tables how a sample's labels came about.
 
     Args:
-        ensemble: the fitted ensemble.
-        members: its members' scores of this one image.
-        source: the run, and where the scores are from.
-        annotated: names of the annotated nodes; None where there is no annotation.
-        filled: channels that the image lacks, filled with zeros.
+        one: the sample.
         every_node: show each member's scores of all nodes, not only of those present and the most likely leaves.
-        available: (E, 1) which member knows the image; None: all do.
 
     Returns:
         Three blocks of lines: the answer; the tree with what reconciliation changed and what the thresholds ask for;
         and each member's scores.
     """
-    scored = align(members)
-    prediction = ensemble.predict(scored, available)
+    ensemble, prediction = one.ensemble, one.prediction
+    about = f"{one.source}: {len(one.members)} members, {ensemble.aggregate}, {ensemble.reconcile}"
+    source = "; ".join(filter(None, (about, one.place)))
     answer = [f"image      {prediction.ids[0]}", f"from       {source}", _describe_answer(ensemble, prediction)]
-    if annotated is not None:
-        answer.append(f"annotated  {', '.join(annotated) or 'nothing'}")
-    if filled:
-        answer.append(f"filled     {', '.join(filled)}: the image has no such channel, zeros stand for it")
-    covers = ensemble.combiner.layout.covers
-    answered = np.asarray((covers if available is None else covers & available).any(axis=0))
-    tree = _draw_tree(ensemble, prediction, answered)
-    blocks = (answer, tree, _member_lines(ensemble, prediction, scored, answered, every_node))
+    if one.annotated is not None:
+        answer.append(f"annotated  {', '.join(one.annotated) or 'nothing'}")
+    if one.filled:
+        answer.append(f"filled     {', '.join(one.filled)}: the image has no such channel, zeros stand for it")
+    answer += [f"doubtful   {doubt}" for doubt in one.doubts]
+    tree = _draw_tree(ensemble, prediction, one.answered)
+    blocks = (answer, tree, _member_lines(ensemble, prediction, one.scored, one.answered, every_node))
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
@@ -90,12 +77,12 @@ def _draw_tree(ensemble: Ensemble, prediction: Prediction, answered: Bools) -> l
         j = taxonomy.column[node]
         mark = "●" if prediction.present[0, j] else "○"
         low, high = ensemble.thresholds.low[j], ensemble.thresholds.high[j]
-        interval = "" if np.isnan(low) or ensemble.thresholds.rules[j] == "fixed" else f" ({low:.2f}..{high:.2f})"
+        interval = "" if np.isnan(low) or ensemble.thresholds.rules[j] == "fixed" else f" ({low:.3f}..{high:.3f})"
         numbers = f"{prediction.raw[0, j]:>8.3f}  {prediction.probs[0, j]:>8.3f}"
         needs = "likeliest leaf" if taxonomy.exclusive else f"≥ {prediction.thresholds[j]:.3f}{interval}"
         needs = NEVER if ensemble.thresholds.rules[j] == NEVER else needs
         notes = "; ".join(_describe_changes(ensemble, prediction, answered, node))
-        lines.append(f"{row.lines + mark + ' ' + node:<{width}}  {numbers}    {needs:<21} {notes}".rstrip())
+        lines.append(f"{row.lines + mark + ' ' + node:<{width}}  {numbers}    {needs:<23} {notes}".rstrip())
     lines.append(f"● present, ○ not; together: {ensemble.combiner.aggregate.summary}; needs: threshold (its interval)")
     return lines
 

@@ -1,0 +1,68 @@
+"""Page: the explanation of one sample with its picture, all channels together and each alone, in one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import html
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import refuse_foreign, write_text
+from hpa_hier.predict.explanation.explained import Picture
+
+COLOURS = {"red": (255, 40, 40), "green": (40, 255, 60), "blue": (70, 110, 255), "yellow": (255, 210, 0)}
+STAINS = {"red": "microtubules", "green": "protein", "blue": "nucleus", "yellow": "endoplasmic reticulum"}
+_SIDE = 256  # pixels, of a picture on the page
+_BEGIN = "<!doctype html>\n<!-- hpa_hier explain -->\n"
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
+    "figure{display:inline-block;margin:0 .5rem 1rem 0}figcaption{font-size:.85rem;color:#555}"
+    f"img{{width:{_SIDE}px;height:{_SIDE}px;background:#000}}pre{{font:inherit;white-space:pre-wrap;tab-size:2}}"
+)
+
+
+def write_page(folder: Path, sample: str, text: str, picture: Picture | None) -> Path:
+    """Write a page `<sample>.html`, whole or not at all, and return its path; an older one of ours is replaced.
+
+    Args:
+        folder: made where absent.
+        sample: the sample's id.
+        text: its explanation.
+        picture: its image; None: it is none.
+
+    Raises:
+        UserError: there is a file of this name that is no such page, or the folder cannot be written to.
+    """
+    path, name = folder / f"{sample}.html", html.escape(sample)
+    shown = "".join(_figure(title, pixels) for title, pixels in _views(picture)) if picture else ""
+    content = (
+        f'{_BEGIN}<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{name}</title><style>{_STYLE}</style><h1>{name}</h1>\n{shown}\n<pre>{html.escape(text)}</pre></html>\n"
+    )
+    try:
+        refuse_foreign(path, _BEGIN)
+        write_text(path, content)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror}); name another folder with --out") from None
+    return path
+
+
+def _views(picture: Picture) -> list[tuple[str, np.ndarray]]:
+    """Return the channels together, and each alone, as (S, S, 3) uint8 with their titles."""
+    layers, views = [], []
+    for plane, channel in zip(picture.image, picture.channels, strict=True):
+        if channel in picture.missing:
+            continue
+        layers.append(plane[..., None] / 255 * np.array(COLOURS.get(channel, (255, 255, 255))))
+        views.append((f"{channel}: {STAINS.get(channel, channel)}", layers[-1].astype(np.uint8)))
+    together = np.sum(layers, axis=0).clip(0, 255).astype(np.uint8)
+    return [("all channels, as the networks see them", together), *views]
+
+
+def _figure(title: str, pixels: np.ndarray) -> str:
+    _, encoded = cv2.imencode(".png", pixels[..., ::-1])
+    data, said = base64.b64encode(encoded.tobytes()).decode("ascii"), html.escape(title)
+    return f'<figure><img src="data:image/png;base64,{data}" alt="{said}"><figcaption>{said}</figcaption></figure>'
