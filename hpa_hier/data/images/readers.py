@@ -29,10 +29,12 @@ FORMATS = "PNG, JPEG, TIFF and OME-Zarr"  # for people
 def split_suffix(name: str) -> tuple[str, str]:
     """Split a file name into its stem and the suffix that `READERS` has a row for; "" where none fits.
 
-    >>> split_suffix("a_green.PNG"), split_suffix("b.ome.tif"), split_suffix("labels.csv")
-    (('a_green', '.png'), ('b', '.ome.tif'), ('labels.csv', ''))
+    >>> split_suffix("a_green.PNG"), split_suffix("b.1.ome.tif"), split_suffix("labels.csv"), split_suffix("png")
+    (('a_green', '.png'), ('b.1', '.ome.tif'), ('labels.csv', ''), ('png', ''))
     """
-    suffix = max((known for known in READERS if name.lower().endswith(known)), key=len, default="")
+    parts = name.lower().rsplit(".", 2)  # no suffix has more than two dots
+    endings = ("." + ".".join(parts[1:]), "." + parts[-1]) if len(parts) > 1 else ()
+    suffix = next((ending for ending in endings if ending in READERS), "")
     return name[: len(name) - len(suffix)], suffix
 
 
