@@ -14,10 +14,13 @@ from hpa_hier.files.spelling import did_you_mean
 
 MAX_BYTES = 1 << 30
 _NUMERIC = ("numeric", "real", "integer")
-_ATTRIBUTE = re.compile(r"""@attribute\s+(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|(\S+))\s+(.*)""", re.I | re.S)
+_ATTRIBUTE = re.compile(
+    r"""@attribute\s+(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s{]+))(?:\s+|(?=\{))(.*)""", re.I | re.S
+)
 _QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-_COMMENT = re.compile(rf"""((?:{_QUOTED}|[^%'"])*?)\s+%.*""", re.S)  # behind a type
+_TOKEN = re.compile(rf"(?<![^\s,{{])(?:{_QUOTED})|(\s+%)|.", re.S)  # a quoted value, where a comment begins, a sign
 _PAIR = re.compile(rf"(?:(?<=\s)(?:{_QUOTED})|[^,])+")  # of a sparse row: number and value, which may be quoted
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _CELL = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^,]*?))\s*(?:,|$)""")
 
 
@@ -58,13 +61,13 @@ def read_arff(path: Path) -> Arff:
     Raises:
         UserError: the file is absent or not ARFF; with the line where there is one.
     """
-    lines = _text(path).splitlines()
+    lines = _LINE_END.split(_text(path))  # not `splitlines`, which breaks values at signs such as U+0085
     attributes, first = _header(path, lines)
     found = [place for place, attribute in enumerate(attributes) if attribute.classes is not None]
     if len(found) != 1:
         raise UserError(f"{path}: {len(found)} attributes are `hierarchical`; exactly one must hold the classes")
     features, offsets = _features(attributes)
-    rows = [(number, line.strip()) for number, line in enumerate(lines[first:], first + 1)]
+    rows = [(number, _drop_comment(line.strip())) for number, line in enumerate(lines[first:], first + 1)]
     rows = [(number, line) for number, line in rows if line and not line.startswith("%")]
     if not rows:
         raise UserError(f"{path}: there is no sample below @DATA")
@@ -77,6 +80,14 @@ def read_arff(path: Path) -> Arff:
         _fill(values[i], cells, attributes, offsets, where)
     classes = attributes[found[0]].classes or ()
     return Arff(str(path), features, values, classes, tuple(annotations), tuple(number for number, _ in rows))
+
+
+def _drop_comment(text: str) -> str:
+    """Return a type or a row without the comment behind it; a `%` in quotes is none."""
+    if "%" not in text:
+        return text
+    comment = next((token for token in _TOKEN.finditer(text) if token[1]), None)
+    return text[: comment.start()].strip() if comment else text
 
 
 def _text(path: Path) -> str:
@@ -104,6 +115,8 @@ def _header(path: Path, lines: list[str]) -> tuple[list[_Attribute], int]:
             return attributes, number
         if keyword == "@attribute":
             attributes.append(_attribute(text, f"{path}:{number}"))
+            if attributes[-1].name in [one.name for one in attributes[:-1]]:
+                raise UserError(f"{path}:{number}: a second attribute called {attributes[-1].name!r}; rename one")
         elif keyword and keyword != "@relation" and not keyword.startswith("%"):
             raise UserError(
                 f"{path}:{number}: {text[:40]!r} is not ARFF; a header holds @RELATION and @ATTRIBUTE lines"
@@ -115,7 +128,7 @@ def _attribute(text: str, where: str) -> _Attribute:
     match = _ATTRIBUTE.fullmatch(text)
     if not match:
         raise UserError(f"{where}: {text[:40]!r} lacks a name or a type, as in `@ATTRIBUTE width numeric`")
-    name, kind = _unquoted(match[1], match[2], match[3]), _COMMENT.sub(r"\1", match[4]).strip()
+    name, kind = _unquoted(match[1], match[2], match[3]), _drop_comment(match[4]).strip()
     word = kind.split(None, 1)[0].casefold()
     if kind.startswith("{"):
         if not kind.endswith("}"):
@@ -175,7 +188,11 @@ def _unquoted(single: str | None, double: str | None, bare: str | None) -> str:
 
 
 def _dense(line: str, count: int, where: str) -> list[str]:
-    cells = list(_cells(line))
+    cells = list(_cells(line if "," in line else line.replace("\t", ",")))
+    if len(cells) == count + 1 and not cells[-1]:
+        cells.pop()  # a comma behind the last value
+    if len(cells) == count + 1 and cells[-1].startswith("{"):
+        raise UserError(f"{where}: a weight {cells[-1]} behind the row; weights are not used, so remove it")
     if len(cells) != count:
         raise UserError(f"{where}: {len(cells)} values where the header has {count} attributes")
     return cells
@@ -189,6 +206,7 @@ def _sparse(line: str, attributes: list[_Attribute], where: str) -> list[str]:
             cells[place] = ""
     if not line.endswith("}"):
         raise UserError(f"{where}: a sparse row that is not closed by a brace")
+    given: set[int] = set()
     for pair in _PAIR.findall(line[1:-1]):
         index, value = (*pair.split(None, 1), "", "")[:2]
         if not index:
@@ -197,6 +215,9 @@ def _sparse(line: str, attributes: list[_Attribute], where: str) -> list[str]:
             raise UserError(
                 f"{where}: {index!r} is not an attribute's number; they run from 0 to {len(attributes) - 1}"
             )
+        if int(index) in given:
+            raise UserError(f"{where}: attribute {index} has two values in one row; remove one")
+        given.add(int(index))
         cells[int(index)] = next(_cells(value), "")
     return cells
 

@@ -83,9 +83,39 @@ def test_windows_line_ends_a_byte_order_mark_and_tabs_change_nothing(tmp_path: P
     np.testing.assert_array_equal(other.values, plain.values)
 
 
+def test_comments_behind_rows_are_no_part_of_the_classes(tmp_path: Path) -> None:
+    found = read(tmp_path, head() + "1,2,A,01 % the first\n{0 1, 3 02}\t% sparse\n1,2,A,01/02% no comment\n")
+    assert found.annotations == (("01",), ("02",), ("01/02% no comment",))
+
+
+@pytest.mark.parametrize(
+    ("row", "attributes"),
+    [
+        ("1,2,A,01,", "{A,B,'A-D'}"),
+        ("1\t2\tA\t01", "{A,B,'A-D'}"),
+        ("1,2,A,01", "{A,\u0085B,'A-D'}"),
+    ],
+    ids=["a comma at the end", "tabs", "a line end of another alphabet in a value"],
+)
+def test_rows_are_read_as_other_programs_write_them(tmp_path: Path, row: str, attributes: str) -> None:
+    found = read(tmp_path, head().replace("{A,B,'A-D'}", attributes) + row + "\n")
+    np.testing.assert_array_equal(found.values, np.array([[1, 2, 1, 0, 0]], np.float32))
+    assert found.annotations == (("01",),)
+
+
+def test_values_may_follow_a_name_at_once(tmp_path: Path) -> None:
+    assert read(tmp_path, head().replace("chip {", "chip{") + "1,2,A,01\n").features[2:] == (
+        "chip=A",
+        "chip=B",
+        "chip=A-D",
+    )
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
+        ("1,2,A,01,{2}", "set.arff:9: a weight {2} behind the row; weights are not used, so remove it"),
+        ("{0 1, 0 2, 3 01}", "set.arff:9: attribute 0 has two values in one row; remove one"),
         ("1,2,A", "set.arff:9: 3 values where the header has 4 attributes"),
         ("x,2,A,01", "set.arff:9: 'x' is not a number, which 'width' needs; a missing value is `?`"),
         ("inf,2,A,01", "set.arff:9: 'width' is inf; values must be finite, and a missing one is `?`"),
@@ -109,6 +139,11 @@ def test_a_bad_row_is_refused_with_its_line(tmp_path: Path, row: str, message: s
         ("@DATA", "", "set.arff:9: '1,2,A,01' is not ARFF; a header holds @RELATION and @ATTRIBUTE lines"),
         ("hierarchical 01,01/02,02", "numeric", "set.arff: 0 attributes are `hierarchical`; exactly one must"),
         ("hierarchical 01,01/02,02", "hierarchical", "set.arff:7: the hierarchical attribute 'class' lists no class"),
+        (
+            "@ATTRIBUTE 'odd",
+            "@attribute width real\n@ATTRIBUTE 'odd",
+            "set.arff:5: a second attribute called 'width'; rename",
+        ),
         ("width numeric", "width date", "set.arff:4: attribute 'width' is of type 'date'; numeric, nominal"),
         ("width numeric", "width", "set.arff:4: '@attribute width' lacks a name or a type"),
         ("@relation", "id,name", "set.arff:2: \"id,name 'some set'\" is not ARFF"),

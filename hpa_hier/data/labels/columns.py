@@ -93,7 +93,7 @@ def find_shape(table: CsvTable, ignore: Collection[str] = ()) -> LabelColumns:
     names = [None if name in ignore else re.sub(r"[\W_]+", "", name.lower()) for name in table.header]
     target = next((names.index(name) for name in _TARGET_NAMES if name in names), None)
     group = next((names.index(name) for name in _GROUP_NAMES if name in names), None)
-    others = [j for j in range(len(names)) if names[j] is not None and j not in (target, group)]
+    others = [j for j, name in enumerate(names) if name is not None and name not in (*_TARGET_NAMES, *_GROUP_NAMES)]
     sample_id = _find_id_column(table, names, others)
     if sample_id is None:
         raise UserError(
@@ -125,8 +125,8 @@ def _find_id_column(table: CsvTable, names: list[str | None], others: list[int])
         files = [j for j in likely if _tells_rows_apart(table, j) and _holds_files(table, j)]
         return likely[0] if _tells_rows_apart(table, likely[0]) or not files else files[0]
     row_names = [j for j in others if names[j] in _INDEX_NAMES and j not in counts]
-    single = [j for j in others if j not in counts and not is_hot(table, j) and _tells_rows_apart(table, j)]
-    return row_names[0] if len(row_names) == 1 else single[0] if len(single) == 1 and len(others) == 1 else None
+    single = [j for j in others if j not in counts and _tells_rows_apart(table, j) and not _holds_fractions(table, j)]
+    return next((columns[0] for columns in (row_names, single) if len(columns) == 1), None)
 
 
 def _numbers_rows(table: CsvTable, column: int) -> bool:
@@ -138,6 +138,11 @@ def _numbers_rows(table: CsvTable, column: int) -> bool:
 def _tells_rows_apart(table: CsvTable, column: int) -> bool:
     cells = [row[column] for row in table.rows]
     return all(cells) and len(set(cells)) == len(cells) > 0
+
+
+def _holds_fractions(table: CsvTable, column: int) -> bool:
+    """Tell whether a column is of measurements, each of which may well occur once."""
+    return all(re.fullmatch(r"[-+]?\d*[.,]\d+([eE][-+]?\d+)?", row[column]) for row in table.rows)
 
 
 def _holds_files(table: CsvTable, column: int) -> bool:

@@ -16,6 +16,7 @@ FORMS = {
     "pandas' index column": "Unnamed: 0,Localization\na,0|7\nb,25\n",
     "a plate beside the file": "sample,filename,class\nP1,a.tif,0;7\nP1,b.tif,25\n",
     "an own word for the id": "Picture,Target\na,0 7\nb,25\n",
+    "an own word for the id, beside a measurement": "yORF,area,line,Target\na,0.5,HeLa,0 7\nb,0.7,HeLa,25\n",
     "Excel's text cells": 'Id,Target\n="a",="0 7"\n="b",="25"\n',
     "Excel's text cells, quoted": 'Id,Target\n"=""a""","=""0 7"""\n"=""b""","=""25"""\n',
     "a comma in another column of a table with semicolons": "Id;Target;Note, free\na;0 7;x\nb;25;y\n",
