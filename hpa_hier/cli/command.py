@@ -167,7 +167,7 @@ def add_images_of_labels(parser: argparse.ArgumentParser) -> None:
 def add_follow_links(parser: argparse.ArgumentParser) -> None:
     """Add --follow-links, of commands that look for images in folders."""
     text = "enter linked folders of images, and take links that leave the folder (default: list them)"
-    parser.add_argument("--follow-links", action="store_true", help=text)
+    parser.add_argument("--follow-links", action="store_true", default=None, help=text)  # None: not given
 
 
 def column_names(text: str) -> tuple[str, ...]:

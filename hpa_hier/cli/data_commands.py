@@ -60,7 +60,7 @@ def read_request(options: argparse.Namespace, recipe: Recipe, out: Path) -> Pack
         UserError: a flag of images is given for vectors, or the other way round; or the taxonomy cannot be read.
     """
     names = (
-        ("size", "channels", "may_be_missing", "intensity", "projection", "frame")
+        ("size", "channels", "may_be_missing", "intensity", "projection", "frame", "follow_links")
         if options.vectors
         else ("ids", "fill")
     )
@@ -83,7 +83,7 @@ def read_request(options: argparse.Namespace, recipe: Recipe, out: Path) -> Pack
         may_be_missing=missing,
         intensity=options.intensity or recipe.data.intensity,
         hint=options.channels,
-        follow_links=options.follow_links,
+        follow_links=bool(options.follow_links),
         stacks=StackRules(options.projection or recipe.data.projection, options.frame or recipe.data.frame),
         out=out,
         **both,

@@ -259,3 +259,15 @@ def test_images_without_a_channel_are_told_with_the_flag_that_allows_it(tmp_path
         main([*words, str(tmp_path / "pack")])
     main([*words, str(tmp_path / "pack"), "--may-be-missing", "yellow"])
     assert Pack.open(tmp_path / "pack").filled == {"yellow": 4}
+
+
+def test_linked_folders_are_packed_with_the_flag_only(tmp_path, images):
+    (tmp_path / "farm").mkdir()
+    (tmp_path / "farm" / "plate").symlink_to(tmp_path / "images")
+    flags = ["pack", "--images", str(tmp_path / "farm"), *images[2:], "--size", "16", "--out", str(tmp_path / "pack")]
+    with pytest.raises(UserError, match="--follow-links reads it"):
+        main(flags)
+    assert main([*flags, "--follow-links"]) == 0
+    vectors = ["pack", "--vectors", "v.csv", *images[2:], "--out", str(tmp_path / "other"), "--follow-links"]
+    with pytest.raises(UserError, match="--follow-links: goes with --images"):
+        main(vectors)

@@ -111,7 +111,7 @@ def _refuse_late(run: Run, sets: Sequence[str]) -> None:
 def open_images(options: argparse.Namespace, predictor: Predictor, only: str | None = None) -> Samples:
     """Open the images of --images; only the one of this id where it is given."""
     rest = {name: getattr(options, name) for name in ("batch_size", "threads") if name in options}
-    rest |= {"only": only, "follow_links": options.follow_links, "frame": options.frame}
+    rest |= {"only": only, "follow_links": bool(options.follow_links), "frame": options.frame}
     samples = predictor.open_images(options.images, options.channels, options.may_be_missing, **rest)
     print_notes((), (), samples.notes)
     return samples

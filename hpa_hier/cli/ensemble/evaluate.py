@@ -40,7 +40,17 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate, and print the results."""
     if options.images or options.vectors or options.scores:
         return _evaluate_samples(options)
-    for name in ("labels", "out", "report", "ids", "channels", "may_be_missing", "on_problem", "ignore_columns"):
+    for name in (
+        "labels",
+        "out",
+        "report",
+        "ids",
+        "channels",
+        "may_be_missing",
+        "on_problem",
+        "ignore_columns",
+        "follow_links",
+    ):
         if getattr(options, name):
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag}: goes with samples (--images, --vectors or --scores); add them, or leave it out")

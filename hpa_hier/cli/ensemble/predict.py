@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("predict needs --images DIR, --vectors FILE or --scores NAME=FILE.csv …; give one of them")
     if options.ids and not options.vectors:
         raise UserError("--ids goes with --vectors FILE.npy; leave it out")
-    given = [name for name in ("channels", "may_be_missing", "intensity") if getattr(options, name)]
+    given = [name for name in ("channels", "may_be_missing", "intensity", "follow_links") if getattr(options, name)]
     if options.vectors and given:
         flag = given[0].replace("_", "-")
         raise UserError(f"--{flag}: goes with --images; vectors have no channels, leave it out")

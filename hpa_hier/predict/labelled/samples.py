@@ -38,6 +38,7 @@ class LabelledRequest:
     on_problem: OnProblem = "stop"
     ignore_columns: tuple[str, ...] = ()
     threads: int = 2
+    follow_links: bool = False  # enter linked folders, and take links that leave the folder
 
     @property
     def source(self) -> Path:
@@ -100,6 +101,7 @@ def pack_labelled(predictor: Predictor, request: LabelledRequest, taxonomy: Taxo
         stacks=spec.stacks,
         on_problem=request.on_problem,
         ignore_columns=request.ignore_columns,
+        follow_links=request.follow_links,
     )
     return build_pack(wanted, request.threads)
 

@@ -562,3 +562,25 @@ def test_a_run_elsewhere_is_named_by_its_path_in_hints(tmp_path):
     run.mkdir(parents=True)
     with pytest.raises(UserError, match=r"fit the ensemble: .* fit --run '.*/my runs/other'"):
         keep.load(run / "ensemble")
+
+
+def test_one_file_a_pattern_a_table_of_paths_and_linked_folders_are_predicted(small, tmp_path):
+    fit_run(small.run)
+    write_images(tmp_path / "images", 3)
+    predict(small, "all")
+    whole = rows(tmp_path / "all" / "probabilities.csv")
+    (tmp_path / "farm").mkdir()
+    (tmp_path / "farm" / "plate").symlink_to(tmp_path / "images")
+    table = "r_image,g_image,b_image,y_image,output_prefix\n"
+    table += "".join(f"images/image-01_{c}.png," for c in ("red", "green", "blue", "yellow")) + "image-01\n"
+    (tmp_path / "paths.csv").write_text(table)
+    one = str(tmp_path / "images" / "image-01_green.png")
+    for i, given in enumerate(([one], [str(tmp_path / "images" / "image-01*")], [str(tmp_path / "paths.csv")])):
+        out = str(tmp_path / f"out{i}")
+        assert main(["predict", "--images", *given, "--run", "small", "--out", out]) == 0
+        assert rows(Path(out) / "probabilities.csv") == whole[1:2]
+    farm = ["predict", "--images", str(tmp_path / "farm"), "--run", "small", "--out", str(tmp_path / "linked")]
+    with pytest.raises(UserError, match="--follow-links reads it"):
+        main(farm)
+    assert main([*farm, "--follow-links", "--overwrite"]) == 0
+    assert rows(tmp_path / "linked" / "probabilities.csv") == whole
