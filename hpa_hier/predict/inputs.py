@@ -210,7 +210,7 @@ def read_array(
         UserError: another shape or type, channels that do not fit, or a channel lacks that may not.
     """
     from hpa_hier.data.images.channels import PROTEIN, parse_hint
-    from hpa_hier.data.images.exposure import find_equal, look_at
+    from hpa_hier.data.images.exposure import look_at
     from hpa_hier.data.images.read import convert_plane
 
     order = parse_hint(channels).order if channels else spec.channels
@@ -243,7 +243,7 @@ def read_array(
                 if channel in plane:
                     values[row, c] = convert_plane(image[plane[channel]], spec.size, spec.intensity)
             planes = {channel: image[number] for channel, number in plane.items()}
-            looks.append(look_at(planes, find_equal(planes)))
+            looks.append(look_at(planes))
         yield Batch(tuple(ids[first : first + rows]), values, (missing,) * len(some), **_describe_looks(looks, spec))
 
 

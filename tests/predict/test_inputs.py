@@ -30,7 +30,7 @@ def both_ways(folder: Path, images: np.ndarray, spec: InputSpec) -> tuple[Batch,
 @pytest.mark.parametrize(
     ("rule", "usual", "dark"),
     [
-        ("depth", None, ("only 12 of 16 bits used, nearly black",)),
+        ("depth", None, ("only 12 of 16 bits used, so nearly black",)),
         ("depth", (0.03, 0.06), ()),  # as training images were
         ("percentile", None, ()),
     ],
@@ -65,8 +65,8 @@ def test_the_command_says_how_many_images_look_wrong_and_what_to_do(tmp_path, mo
     words = ["predict", "--run", str(run.folder), "--images", str(tmp_path / "new"), "--batch-size", "2"]
     assert main([*words, "--out", str(tmp_path / "dark")]) == 0
     said = capsys.readouterr().err
-    assert "look again: so far 2 of 2 images: only 12 of 16 bits used, nearly black (s0, s1)" in said
-    assert "look again: 3 of 3 images: only 12 of 16 bits used, nearly black (s0, s1, s2)" in said
+    assert "look again: so far 2 of 2 images: only 12 of 16 bits used, so nearly black (s0, s1)" in said
+    assert "look again: 3 of 3 images: only 12 of 16 bits used, so nearly black (s0, s1, s2)" in said
     assert "look again: 1 of 3 images: red and green are one picture (s1)" in said
     assert "dark images: --intensity percentile reads them by the range that each channel has" in said
     assert main([*words, "--intensity", "percentile", "--out", str(tmp_path / "read")]) == 0

@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
 def _describe_doubts(doubts: Doubts, when: str = "") -> list[str]:
     """Return lines on what looks wrong with images; the table has a word on each of them."""
     lines = [f"look again: {when}{line}" for line in doubts.lines()]
-    if any("nearly black" in doubt for doubt in doubts.counts):
+    if any("bits used" in doubt for doubt in doubts.counts):
         lines.insert(0, "dark images: --intensity percentile reads them by the range that each channel has")
     more = len(lines) - _MOST_DOUBTS
     return lines if more <= 0 else [*lines[:_MOST_DOUBTS], f"… and {more} more kinds; predictions.csv names all"]

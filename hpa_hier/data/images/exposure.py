@@ -13,17 +13,19 @@ import numpy as np
 from hpa_hier.data.images.channels import PROTEIN
 
 RULES = ("depth", "percentile")  # by which intensities become 8 bits
-SATURATED = 0.1  # share of a channel's pixels at its largest value; at most 0.07 in 276 real channels
-ONE_PICTURE = 0.99  # correlation of channels that are one picture; at most 0.93 between stains of 79 real fields
+SATURATED = 0.15  # share of a channel's pixels at its largest value; at most 0.07 in 492 real channels
+ONE_PICTURE = 0.03  # of a channel's range, left by the best line from another; see `find_equal`
 _QUANTILES = (0.001, 0.999)  # of a channel's pixels: what lies outside may be dead and hot pixels
 _LEAST_BITS = 2  # of the file's bits that nearly black images leave unused
 _LEAST_RANGE = 1 / 16  # of the file's range; a smaller one leaves 16 grey levels of 256
 _WELL_USED = 1 / 4  # of the file's range; real fields in 8 bits use 0.16 to 1
 _FAR = 2  # times as bright as nearly all training images, or as dark
 _LEAST_LEVELS = 8  # grey levels of any photograph
-_PILED_UP = 32  # grey levels; with fewer, many pixels have the largest value by chance
 _EMPTY = "empty: all pixels of each channel are alike"
 _MASK = f"fewer than {_LEAST_LEVELS} grey levels, as a mask has"
+_LIKENESS = 0.98  # correlation that two channels need to be one picture
+_BRIGHT = 128  # largest value; below, many pixels have it by chance
+_BLACK = 1 / 8  # of the range; less of it looks black
 _SAMPLED = 128  # pixels a side that are compared
 _COMPARABLE = 1024  # pixels; in smaller pictures real stains correlate by up to 0.98
 
@@ -73,37 +75,38 @@ def measure_exposure(plane: np.ndarray) -> Exposure:
     return Exposure(depth, int(values[0]), low, high, int(values[-1]), clipped, len(values))
 
 
-def find_equal(planes: Mapping[str, np.ndarray]) -> tuple[tuple[str, ...], ...]:
-    """Return groups of channels that are one picture, up to brightness, contrast and compression.
+def find_equal(planes: Mapping[str, np.ndarray], exposures: Mapping[str, Exposure]) -> tuple[tuple[str, ...], ...]:
+    """Return groups of channels that are one picture, up to brightness, contrast and mild compression.
 
-    Stains of one field correlate, by at most 0.93 in real ones; copies of a channel by 0.99 and more. A grid of up to
-    128 × 128 pixels is compared; pictures of less than 1,024 pixels must be equal. Constant channels have no picture.
+    Two channels are, where they correlate and the best line from either to the other leaves less than 3 % of a
+    channel's range. Stains of one real field leave 5 % and more, copies with noise or as JPEG of quality 90 up to 2 %.
+    A grid of up to 128 × 128 pixels is compared; pictures of less than 1,024 pixels must be equal.
 
     Args:
         planes: (H, W) of one size, by channel.
+        exposures: of the same channels; constant ones have no picture.
 
-    >>> plane = np.arange(100).reshape(10, 10) % 7
-    >>> find_equal({"red": plane, "green": plane, "blue": plane.T})
+    >>> plane = np.arange(100, dtype=np.uint8).reshape(10, 10) % 7
+    >>> planes = {"red": plane, "green": plane, "blue": plane.T}
+    >>> find_equal(planes, {name: measure_exposure(plane) for name, plane in planes.items()})
     (('red', 'green'),)
     """
-    grids = {name: plane[_grid(plane.shape)].astype(np.float32).ravel() for name, plane in planes.items()}
+    names = [name for name, one in exposures.items() if one.high > one.low]
+    grids = {name: planes[name][_grid(planes[name].shape)].astype(np.float32).ravel() for name in names}
     shifted = {name: grid - grid.mean() for name, grid in grids.items()}
-    lengths = {name: float(np.linalg.norm(grid)) for name, grid in shifted.items()}
+    deviation = {name: float(np.sqrt(grid @ grid / grid.size)) for name, grid in shifted.items()}
     groups: list[list[str]] = []
-    for a, b in combinations([name for name, length in lengths.items() if length > 0], 2):
-        alike = float(shifted[a] @ shifted[b]) >= ONE_PICTURE * lengths[a] * lengths[b]
-        if alike and (grids[a].size >= _COMPARABLE or np.array_equal(planes[a], planes[b])):
+    for a, b in combinations([name for name in names if deviation[name] > 0], 2):
+        likeness = float(shifted[a] @ shifted[b]) / (shifted[a].size * deviation[a] * deviation[b])
+        left = max(deviation[name] / (exposures[name].high - exposures[name].low) for name in (a, b))
+        alike = likeness > _LIKENESS and left * max(0.0, 1.0 - likeness**2) ** 0.5 < ONE_PICTURE
+        if alike and (shifted[a].size >= _COMPARABLE or np.array_equal(planes[a], planes[b])):
             known = next((group for group in groups if a in group), None)
             if known is None:
                 groups.append([a, b])
             elif b not in known:
                 known.append(b)
     return tuple(tuple(group) for group in groups)
-
-
-def is_dark(exposures: Sequence[Exposure]) -> bool:
-    """Return whether an image becomes nearly black by the rule "depth": all channels use little of their range."""
-    return all(one.bits <= one.depth - _LEAST_BITS or one.range_used < _LEAST_RANGE for one in exposures)
 
 
 class Look(NamedTuple):
@@ -114,6 +117,7 @@ class Look(NamedTuple):
     range_used: float  # share of the range of its files, by the channel that uses most
     dark: bool  # nearly black by the rule "depth": all channels use little of their range
     flaws: tuple[str, ...]  # what looks wrong with it whatever the rule, in a few words each
+    equal: tuple[tuple[str, ...], ...] = ()  # channels that are one picture
 
     def doubts(self, rule: str, usual: tuple[float, float] | None = None) -> tuple[str, ...]:
         """Return what is doubtful about an image that becomes 8 bits by a rule, "depth" or "percentile".
@@ -124,7 +128,7 @@ class Look(NamedTuple):
                 image is itself one to train on.
 
         >>> Look(16, 12, 0.06, True, ("green is saturated",)).doubts("depth")
-        ('green is saturated', 'only 12 of 16 bits used, nearly black')
+        ('green is saturated', 'only 12 of 16 bits used, so nearly black')
         >>> Look(8, 8, 0.2, False, ()).doubts("depth", (0.5, 1.0))
         ('much darker than the training images',)
         """
@@ -136,23 +140,22 @@ class Look(NamedTuple):
             return "much brighter than the training images"
         if self.dark and (usual is None or self.range_used * _FAR < usual[0]):
             what = f"only {self.bits} of" if self.bits < self.depth else "less than a sixteenth of"
-            return f"{what} {self.depth} bits used, nearly black"
+            return f"{what} {self.depth} bits used, so {'nearly black' if self.range_used < _BLACK else 'dark'}"
         return "much darker than the training images" if usual and self.range_used * _FAR < usual[0] else ""
 
 
-def look_at(planes: Mapping[str, np.ndarray], equal: Sequence[Sequence[str]]) -> Look:
-    """Measure an image's channels and say what looks wrong.
+def look_at(planes: Mapping[str, np.ndarray]) -> Look:
+    """Measure an image's channels, and say what looks wrong.
 
     Args:
-        planes: (H, W) uint8 or uint16, by channel; at least one.
-        equal: channels that are one picture, from `find_equal`.
+        planes: (H, W) uint8 or uint16 of one size, by channel; at least one.
     """
     exposures = {name: measure_exposure(plane) for name, plane in planes.items()}
-    each = exposures.values()
+    each, equal = exposures.values(), find_equal(planes, exposures)
     depth, bits, used = (max(getattr(one, name) for one in each) for name in ("depth", "bits", "range_used"))
     dark = all(one.bits <= one.depth - _LEAST_BITS or one.range_used < _LEAST_RANGE for one in each)
     flaws = find_flaws(exposures, equal)
-    return Look(depth, bits, used, dark and not {_EMPTY, _MASK} & {*flaws}, flaws)
+    return Look(depth, bits, used, dark and not {_EMPTY, _MASK} & {*flaws}, flaws, equal)
 
 
 def choose_rule(looks: Sequence[Look]) -> tuple[str, str]:
@@ -209,7 +212,7 @@ def _flaws(exposures: Mapping[str, Exposure], equal: Sequence[Sequence[str]]) ->
     if max(one.levels for one in exposures.values()) < _LEAST_LEVELS:
         yield _MASK
     for name, one in exposures.items():
-        if one.clipped > SATURATED and one.levels >= _PILED_UP:
+        if one.clipped > SATURATED and one.peak >= _BRIGHT:
             yield f"{name} is saturated"
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hpa_hier.data.images.channels import cure_missing
-from hpa_hier.data.images.exposure import Look, find_equal, look_at
+from hpa_hier.data.images.exposure import Look, look_at
 from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import find_reader
@@ -28,7 +28,6 @@ class Reading(NamedTuple):
     image: np.ndarray  # (C, S, S) uint8
     missing: tuple[str, ...]  # channels that the sample has not; zeros in the image
     shape: tuple[int, ...]  # (H, W) of the files
-    equal: tuple[tuple[str, ...], ...]  # channels that are one picture
     look: Look
     sections: int = 1  # along z, of which one image was made
     frames: int = 1  # along t, of which one was chosen
@@ -87,8 +86,7 @@ def read_image(
         planes[channel] = plane
     if shape is None:
         raise UnreadableImage(next(iter(source.planes.values())).file, f"none of {', '.join(channels)} is there")
-    equal = find_equal(planes)
-    return Reading(image, missing, shape, equal, look_at(planes, equal), *_depth(decoded))
+    return Reading(image, missing, shape, look_at(planes), *_depth(decoded))
 
 
 def _numbers(planes: Collection[int | None]) -> frozenset[int] | None:

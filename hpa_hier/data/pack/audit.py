@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpa_hier.data.images.exposure import find_equal, look_at
+from hpa_hier.data.images.exposure import look_at
 from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.data.pack.samples import Sample
 from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, find_near_duplicates, pairs_across_parts
@@ -72,7 +72,7 @@ def _find_odd_images(pack: ImagePack) -> tuple[dict[str, tuple[str, ...]], tuple
     for row, sample in enumerate(pack.samples):
         image = pack.images(np.array([row]))[0]
         planes = {name: image[c] for c, name in enumerate(pack.channels) if name not in sample.filled}
-        for flaw in look_at(planes, find_equal(planes)).flaws:
+        for flaw in look_at(planes).flaws:
             flaws.setdefault(flaw, []).append(sample.id)
         if image.max() < DARK:
             dark.append(sample.id)

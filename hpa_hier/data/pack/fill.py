@@ -100,7 +100,7 @@ def _collect(
         bar.update(1)
         if isinstance(outcome, Reject):
             rejects.append(outcome)
-        elif outcome.equal:
+        elif outcome.look.equal:
             copies.append(make_copy_reject(one.source.id, outcome))
         else:
             kept = len(samples)

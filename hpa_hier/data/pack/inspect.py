@@ -118,7 +118,7 @@ def look_into(request: PackRequest, plan: Plan, threads: int = 2) -> Found:
     read = {one.id: two for one, two in zip(sources, outcomes, strict=True) if not isinstance(two, Reject)}
     rule, reason = request.intensity, ""
     if rule == AUTO:
-        rule, reason = choose_rule([reading.look for reading in read.values() if not reading.equal])
+        rule, reason = choose_rule([reading.look for reading in read.values() if not reading.look.equal])
     return Found(
         replace(request, intensity=rule),
         plan,
@@ -126,8 +126,8 @@ def look_into(request: PackRequest, plan: Plan, threads: int = 2) -> Found:
         _find_origins(request.channels, [sample.source for sample in plan.samples]),
         dict(Counter(name for one in plan.samples for name in one.source.missing_channels(request.channels))),
         dict(Counter((reading.shape[1], reading.shape[0]) for reading in read.values()).most_common()),
-        {sample: reading.look for sample, reading in read.items() if not reading.equal},
-        tuple(make_copy_reject(sample, reading) for sample, reading in read.items() if reading.equal),
+        {sample: reading.look for sample, reading in read.items() if not reading.look.equal},
+        tuple(make_copy_reject(sample, reading) for sample, reading in read.items() if reading.look.equal),
         tuple(outcome for outcome in outcomes if isinstance(outcome, Reject)),
     )
 
@@ -142,7 +142,7 @@ def stop_at_copies(where: object, copies: Sequence[Reject], on_problem: OnProble
 
 def make_copy_reject(sample: str, reading: Reading) -> Reject:
     """Return why a sample with channels that are one picture is not packed."""
-    return Reject(sample, "", "; ".join(map(describe_equal, reading.equal)))
+    return Reject(sample, "", "; ".join(map(describe_equal, reading.look.equal)))
 
 
 def join_counts(counts: Mapping[str, int]) -> str:

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 from image_folders import planes
 
-from hpa_hier.data.images.exposure import Look, choose_rule, find_equal, look_at, measure_exposure
+from hpa_hier.data.images.exposure import Look, choose_rule, look_at, measure_exposure
 
 
 def doubts(rule: str = "depth", **made: np.ndarray) -> tuple[str, ...]:
-    return look_at(made, find_equal(made)).doubts(rule)
+    return look_at(made).doubts(rule)
+
+
+def equal(made: dict[str, np.ndarray]) -> tuple[tuple[str, ...], ...]:
+    return look_at(made).equal
 
 
 def test_an_exposure_is_what_the_sorted_pixels_say():
@@ -27,15 +31,15 @@ def test_an_exposure_is_what_the_sorted_pixels_say():
 @pytest.mark.parametrize("bits", [8, 10, 12, 14])
 def test_bits_that_a_16_bit_image_leaves_unused_are_told(bits):
     made = {name: plane >> (16 - bits) for name, plane in planes(1, dtype=np.uint16).items()}
-    assert doubts(**made) == (f"only {bits} of 16 bits used, nearly black",)
+    assert doubts(**made) == (f"only {bits} of 16 bits used, so {'dark' if bits == 14 else 'nearly black'}",)
     assert doubts("percentile", **made) == ()
 
 
 def test_a_camera_offset_hides_no_unused_range():
     made = {name: (plane >> 5) + np.uint16(100) for name, plane in planes(1, dtype=np.uint16).items()}
-    assert doubts(**made) == ("only 12 of 16 bits used, nearly black",)
+    assert doubts(**made) == ("only 12 of 16 bits used, so nearly black",)
     lifted = {name: (plane >> 5) + np.uint16(40_000) for name, plane in planes(1, dtype=np.uint16).items()}
-    assert doubts(**lifted) == ("less than a sixteenth of 16 bits used, nearly black",)
+    assert doubts(**lifted) == ("less than a sixteenth of 16 bits used, so nearly black",)
 
 
 def test_one_channel_that_uses_its_range_is_enough():
@@ -47,16 +51,16 @@ def test_one_channel_that_uses_its_range_is_enough():
 def test_channels_of_one_picture_are_found_whatever_their_brightness():
     made = planes(3, side=40)
     brighter = (made["red"] // 2 + 100).astype(np.uint8)
-    assert find_equal({**made, "green": made["red"].copy(), "blue": brighter}) == (("red", "green", "blue"),)
-    assert find_equal({**made, "yellow": made["blue"]}) == (("blue", "yellow"),)
+    assert equal({**made, "green": made["red"].copy(), "blue": brighter}) == (("red", "green", "blue"),)
+    assert equal({**made, "yellow": made["blue"]}) == (("blue", "yellow"),)
     assert doubts(**{**made, "yellow": made["blue"]}) == ("blue and yellow are one picture",)
-    assert find_equal(made) == ()
+    assert equal(made) == ()
 
 
 def test_small_images_are_one_picture_only_where_they_are_equal():
     red = np.array([[1, 200], [30, 90]], np.uint8)
-    assert find_equal({"red": red, "green": red // 2}) == ()
-    assert find_equal({"red": red, "green": red.copy()}) == (("red", "green"),)
+    assert equal({"red": red, "green": red // 2}) == ()
+    assert equal({"red": red, "green": red.copy()}) == (("red", "green"),)
 
 
 def test_an_empty_protein_channel_and_an_empty_image_are_told():
@@ -68,8 +72,8 @@ def test_an_empty_protein_channel_and_an_empty_image_are_told():
 
 def test_saturated_channels_and_masks_are_told():
     made = planes(5)
-    bright = np.maximum(made["green"], 130)
-    bright[:4] = 255
+    bright = made["green"].copy()
+    bright[:6] = 255
     assert doubts(**{**made, "green": bright}) == ("green is saturated",)
     assert doubts(red=made["red"] // 64, green=made["green"] // 64) == ("fewer than 8 grey levels, as a mask has",)
 
@@ -86,7 +90,7 @@ def test_the_rule_is_percentile_where_a_quarter_of_the_images_are_dim():
 def test_new_images_are_compared_with_those_of_training():
     usual = (0.5, 1.0)
     black, dim, good = Look(16, 12, 0.06, True, ()), Look(8, 7, 0.2, False, ()), Look(8, 8, 0.3, False, ())
-    assert black.doubts("depth", usual) == ("only 12 of 16 bits used, nearly black",)
+    assert black.doubts("depth", usual) == ("only 12 of 16 bits used, so nearly black",)
     assert dim.doubts("depth", usual) == ("much darker than the training images",)
     assert good.doubts("depth", usual) == dim.doubts("percentile", usual) == ()
     assert black.doubts("depth", (0.05, 0.06)) == ()  # as its training images were

@@ -97,9 +97,9 @@ def test_depth_is_kept_where_it_is_asked_for_and_said_to_be_dark(tmp_path):
     report = build_pack(request(tmp_path, intensity="depth"), found=found)
     assert (report.pack.facts.intensity, report.pack.facts.reason) == ("depth", "")
     assert report.pack.images(np.arange(3)).max() <= 16
-    assert report.doubts == ("3 of 3 images: only 12 of 16 bits used, nearly black (s0, s1, s2)",)
+    assert report.doubts == ("3 of 3 images: only 12 of 16 bits used, so nearly black (s0, s1, s2)",)
     assert found.describe()[-2:] == (
-        "look again: 3 of 3 images: only 12 of 16 bits used, nearly black (s0, s1, s2)",
+        "look again: 3 of 3 images: only 12 of 16 bits used, so nearly black (s0, s1, s2)",
         "  dark: --intensity percentile uses the range that each channel has",
     )
 
