@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from hpa_hier import __version__
 from hpa_hier.data.pack.pack import ImagePack, Pack
 from hpa_hier.errors import UserError
+from hpa_hier.data.images.channels import STAINS
 from hpa_hier.evaluate import describe, opening
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.figures import palette
@@ -28,7 +29,6 @@ from hpa_hier.evaluate.gallery import Shelf, choose_shelves
 from hpa_hier.evaluate.results import NodeRow, write_results
 from hpa_hier.evaluate.training_record import ClassCount, class_counts, read_records
 from hpa_hier.files.atomic import write_text
-from hpa_hier.predict.explanation.page import STAINS
 from hpa_hier.predict.labelled.evaluate import NewEvaluation
 from hpa_hier.runs.run import SPLIT_FILE, Run
 from hpa_hier.taxonomy import Taxonomy

@@ -193,7 +193,7 @@ def test_what_looks_wrong_with_an_image_stands_in_its_row(predictor: Predictor, 
     (answers,) = predictor.stream(Samples("two images", 2, iter([batch])))
     assert answers.doubts[0][:2] == ("black", "out of focus")
     assert answers.doubts[1] == answers.doubts[0][2:]
-    assert answers.doubts[1][0].startswith("unlike what was learned from: red is black")
+    assert answers.doubts[1][0].startswith("unlike what was learned from: red (microtubules) is black")
     assert [text.split("; ")[:-3] for text in answers.warning] == [list(own) for own in answers.doubts]
     answers.to_csv(tmp_path)
     table = pd.read_csv(tmp_path / "predictions.csv", index_col="id", keep_default_na=False)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from hpa_hier.data.images.names.assign import assign_channels
 from hpa_hier.errors import UserError
 
-CHANNELS = ("red", "green", "blue", "yellow")  # microtubules, protein, nucleus, endoplasmic reticulum
+CHANNELS = ("red", "green", "blue", "yellow")
+STAINS = {"red": "microtubules", "green": "protein", "blue": "nucleus", "yellow": "endoplasmic reticulum"}
 PROTEIN = "green"  # what an answer is about, so it is never filled with zeros
 COMPOSITE = re.compile(r"(?P<id>.+)_blue_red_green(_yellow)?", re.IGNORECASE)  # the atlas's coloured overlays
 _OWN_NAMES = {channel: channel for channel in CHANNELS}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hpa_hier.data.images.channels import STAINS
 from hpa_hier.ensemble.novelty.novelty import FALSE_ALARM, LEAST, Novelty
 from hpa_hier.metrics.arrays import Floats
 
@@ -35,7 +36,7 @@ def describe_unlike(novelty: Novelty, samples: Floats) -> tuple[str, ...]:
         samples: (B, F), columns as its features.
 
     Returns:
-        (B,) short texts, such as "unlike what was learned from: blue is blurred or has no fine detail".
+        (B,) short texts, such as "unlike what was learned from: blue (nucleus) has less contrast than usual".
     """
     unlike = novelty.find_unlike(novelty.distances(samples))
     return tuple(_describe(novelty, sample) if far else "" for sample, far in zip(samples, unlike, strict=True))
@@ -59,15 +60,20 @@ def _describe(novelty: Novelty, sample: Floats) -> str:
         for name, share in zip(novelty.features, sample, strict=True)
         if name.endswith(_BLACK) and share == 1
     ]
-    reasons = {channel: f"{channel} is black" for channel in empty}
+    reasons = {channel: f"{_name(channel)} is black" for channel in empty}
     for j in np.argsort(-np.abs(z), kind="stable"):
         if abs(z[j]) < _FAR or len(reasons) >= _REASONS:
             break
         what, _, kind = novelty.features[j].partition(": ")
         if what not in reasons:
-            reasons[what] = f"{what} {_say(kind, float(z[j]))}"
+            reasons[what] = f"{_name(what)} {_say(kind, float(z[j]))}"
     why = ", ".join(reasons.values()) or "each property is usual, but not how they go together"
     return f"unlike what was learned from: {why}"
+
+
+def _name(what: str) -> str:
+    """Return a channel or two with what they show, or a feature of vectors as it is."""
+    return " and ".join(f"{one} ({STAINS[one]})" if one in STAINS else one for one in what.split(" and "))
 
 
 def _say(kind: str, z: float) -> str:

@@ -9,12 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hpa_hier.data.images.channels import STAINS
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import refuse_foreign, write_text
 from hpa_hier.predict.explanation.explained import Picture
 
 COLOURS = {"red": (255, 40, 40), "green": (40, 255, 60), "blue": (70, 110, 255), "yellow": (255, 210, 0)}
-STAINS = {"red": "microtubules", "green": "protein", "blue": "nucleus", "yellow": "endoplasmic reticulum"}
 _SIDE = 256  # pixels, of a picture on the page
 _BEGIN = "<!doctype html>\n<!-- hpa_hier explain -->\n"
 _STYLE = (

@@ -37,9 +37,13 @@ def test_images_of_the_same_kind_are_mostly_left_alone(novelty: Novelty) -> None
 @pytest.mark.parametrize(
     ("channel", "change", "words"),
     [
-        (1, lambda plane: cv2.GaussianBlur(plane, (0, 0), 3), "green is blurred or has no fine detail"),
-        (2, lambda plane: np.zeros_like(plane), "blue is black"),
-        (0, lambda plane: np.minimum(plane.astype(int) * 4, 255).astype(np.uint8), "red is brighter than usual"),
+        (1, lambda plane: cv2.GaussianBlur(plane, (0, 0), 3), "green (protein) is blurred or has no fine detail"),
+        (2, lambda plane: np.zeros_like(plane), "blue (nucleus) is black"),
+        (
+            0,
+            lambda plane: np.minimum(plane.astype(int) * 4, 255).astype(np.uint8),
+            "red (microtubules) is brighter than usual",
+        ),
     ],
 )
 def test_the_channel_and_its_fault_are_named(novelty: Novelty, channel: int, change, words: str) -> None:
@@ -55,7 +59,7 @@ def test_two_channels_that_are_one_picture_are_named(novelty: Novelty) -> None:
     images = draw(2, 3)
     images[:, 0] = images[:, 2]
     for text in describe_unlike(novelty, describe_images(images, CHANNELS)):
-        assert "red and blue show more of the same than usual" in text
+        assert "red (microtubules) and blue (nucleus) show more of the same than usual" in text
 
 
 def test_features_of_vectors_are_named_with_how_far_off_they_are() -> None:
