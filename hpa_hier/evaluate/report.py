@@ -12,9 +12,9 @@ import jinja2
 from matplotlib.figure import Figure
 
 from hpa_hier import __version__
+from hpa_hier.data.images.channels import STAINS
 from hpa_hier.data.pack.pack import ImagePack, Pack
 from hpa_hier.errors import UserError
-from hpa_hier.data.images.channels import STAINS
 from hpa_hier.evaluate import describe, opening
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.figures import palette

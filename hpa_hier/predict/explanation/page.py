@@ -20,7 +20,8 @@ _BEGIN = "<!doctype html>\n<!-- hpa_hier explain -->\n"
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
     "figure{display:inline-block;margin:0 .5rem 1rem 0}figcaption{font-size:.85rem;color:#555}"
-    f"img{{width:{_SIDE}px;height:{_SIDE}px;background:#000}}pre{{font:inherit;white-space:pre-wrap;tab-size:2}}"
+    f"img{{width:{_SIDE}px;height:{_SIDE}px;background:#000}}"
+    "pre{font:14px/1.5 ui-monospace,monospace;white-space:pre-wrap}"
 )
 
 
