@@ -22,6 +22,7 @@ from hpa_hier.data.labels.image_names import ImageName, ImageNames
 from hpa_hier.errors import UserError
 
 _LISTED = 4  # names in a note
+_INSIDE = 3  # folders that lead to a field of a store: itself, row and column
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,12 @@ def _check(
         ImageName(sample_id, name, sample.folders)
         for sample, sample_id in zip(groups, ids, strict=True)
         for name in sorted({sample.name, *sample.stems})
+    ]
+    names += [
+        ImageName(sample_id, file.path.name, file.path.parent.parts[-_INSIDE:])
+        for sample, sample_id in zip(groups, ids, strict=True)
+        for file in sample.files.values()
+        if file.part and file.path.is_dir()  # rows may give a place in a store, screen.zarr/B/12/0
     ]
     notes = tuple(filter(None, [describe_names(taken)]))
     return Scan(tuple(sources), tuple(rejects), tuple(sorted(ignored)), notes, ImageNames(names))

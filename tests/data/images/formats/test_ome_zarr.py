@@ -77,6 +77,8 @@ def test_each_field_of_a_plate_is_a_sample(tmp_path, version):
     found = scan(tmp_path)
     assert [s.id for s in found.sources] == ["screen_A1_0", "screen_A1_1", "screen_B12_0", "screen_B12_1"]
     np.testing.assert_array_equal(read_image(found.sources[2], 32, CHANNELS, "depth").image, stacked(1))
+    cells = ["screen.zarr/B/12/1", "screen_A1_0", "/data/screen.zarr/A/1/1"]
+    assert found.names.find_ids(cells, [], [[], [], []]) == (["screen_B12_1", "screen_A1_0", "screen_A1_1"], {})
 
 
 def test_each_series_of_a_converted_file_is_a_sample(tmp_path):
