@@ -42,13 +42,27 @@ class Combiner:
         """
         rule = choose(AGGREGATES, settings.aggregate, "aggregate")
         data = data if rule.uses_factors else data.without_factors()
-        covers = coverage([scores.nodes for scores in data.members], taxonomy.column)
-        _check_leaves(covers, taxonomy)
-        check_factors(data.members, taxonomy)
+        _check_leaves(coverage([scores.nodes for scores in data.members], taxonomy.column), taxonomy)
         calibrations = {
             scores.name: _calibrate(scores, available, data.truth, taxonomy, settings)
             for scores, available in zip(data.members, data.available, strict=True)
         }
+        return cls.fit_calibrated(data, calibrations, taxonomy, settings)
+
+    @classmethod
+    def fit_calibrated(
+        cls, data: FitData, calibrations: Mapping[str, Calibration], taxonomy: Taxonomy, settings: EnsembleSettings
+    ) -> Self:
+        """Fit what comes after calibrations that are given, by member.
+
+        Raises:
+            UserError: a rule is unknown, no member answers for a leaf, or a member's factor is missing.
+        """
+        rule = choose(AGGREGATES, settings.aggregate, "aggregate")
+        data = data if rule.uses_factors else data.without_factors()
+        covers = coverage([scores.nodes for scores in data.members], taxonomy.column)
+        _check_leaves(covers, taxonomy)
+        check_factors(data.members, taxonomy)
         factors = {scores.name: scores.given for scores in data.members if scores.given}
         wide = _spread(calibrations, factors, data.members, taxonomy)
         logits = MemberLogits.fill(np.stack(wide), covers, data.available)

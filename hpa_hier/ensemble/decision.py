@@ -41,6 +41,7 @@ class Decision:
         units: Units | None = None,
         fold: NDArray[np.intp] | None = None,
         learned: Bools | None = None,
+        trusted: Bools | None = None,
     ) -> Self:
         """Fit on probabilities that were not fitted on the same samples.
 
@@ -52,6 +53,7 @@ class Decision:
             units: (B,) numbers of what is resampled whole for thresholds' intervals; None: each sample alone.
             fold: (B,) which fit a sample's probabilities are from; None: all are from one.
             learned: (N,) which nodes had positives where the members were trained; None: unknown, and they are trusted.
+            trusted: (N,) which nodes are known to be told apart, from other samples; None: none.
 
         Raises:
             UserError: a rule is unknown, or a threshold set by hand is for no node or without effect.
@@ -64,6 +66,8 @@ class Decision:
         rule = choose(THRESHOLDS, settings.thresholds, "thresholds")
         fitted = fit_thresholds(rule, taxonomy.nodes, probs, targets, options, units)
         told_apart = find_told_apart(ranking_p_values(probs, targets, fold))
+        if trusted is not None:
+            told_apart |= trusted
         thresholds = fitted.raise_where_unfounded(told_apart, learned).set_by_hand(settings.hand_thresholds)
         decision = cls(taxonomy, thresholds, SafeRule(np.full(len(taxonomy.nodes), np.inf)))
         present = decision.call(probs)

@@ -119,6 +119,7 @@ def _scope(evaluation: Evaluation, settings: ReportSettings) -> Scope:
     return Scope(
         part=facts.part,
         source=facts.source,
+        compared_with=facts.compared_with,
         simulated=facts.simulated,
         split_digest=facts.split_digest,
         pack_digest=facts.pack_digest,
@@ -131,7 +132,10 @@ def _scope(evaluation: Evaluation, settings: ReportSettings) -> Scope:
         interval=settings.interval,
         members=members,
         baseline_members=baseline,
-        uses_baseline=bool(baseline) and members.keys() == baseline.keys() and accepted is False,
+        uses_baseline=bool(baseline)
+        and not facts.compared_with
+        and members.keys() == baseline.keys()
+        and accepted is False,
         acceptance=verdict.Verdict.from_json(facts.acceptance).describe() if facts.acceptance else "",
         always=tuple(
             evaluation.taxonomy.nodes[j] for j in leaves[evaluation.trivial.present[:, leaves].mean(axis=0) > 0.5]

@@ -100,6 +100,8 @@ def system_columns(results: Results) -> dict[str, str]:
     Where the flat ensemble answers, it is shown once.
     """
     there = {name: SYSTEMS[name] for name in SYSTEMS if name == "ensemble" or name in results.headline[0].others}
+    if results.scope.compared_with and "baseline" in there:
+        there |= {"ensemble": "adapted", "baseline": results.scope.compared_with}
     if results.scope.uses_baseline:
         there["ensemble"] = there.pop("baseline")
     return there
@@ -112,7 +114,7 @@ def results_table(results: Results) -> str:
     for row in [*results.headline, *(row for level in results.levels for row in (level.f1, level.ap, level.top))]:
         estimates = [row.ensemble if name == "ensemble" else row.others[name].estimate for name in systems]
         rows.append([row.name, *(format_estimate(one, digits=row.digits) for one in estimates)])
-    for key in Coherence.__dataclass_fields__:
+    for key in Coherence.__dataclass_fields__ if not results.scope.compared_with else ():
         kind, when = key.split("_")
         name = f"{'edges inverted' if kind == 'edges' else 'images incoherent'}, {when}"
         rows.append([name, *(format_estimate(getattr(results.coherence.get(one), key, None)) for one in systems)])

@@ -46,11 +46,12 @@ class SystemMeasure:
     def _by_node(self) -> dict[str, Measured]:
         present, targets, known = self.answers.present, self.evaluation.targets, self.evaluation.known
         right = present & targets & known
+        ranking = self.answers.probs if self.answers.ranking is None else self.answers.ranking
         return {
             "precision": influence.share_by_node(right, present & known, self.sampling),
             "recall": influence.share_by_node(right, targets & known, self.sampling),
             "f1": influence.f1_by_node(present, targets, known, self.sampling),
-            "ap": influence.average_precision_by_node(self.answers.probs, targets, known, self.sampling),
+            "ap": influence.average_precision_by_node(ranking, targets, known, self.sampling),
         }
 
     @cached_property

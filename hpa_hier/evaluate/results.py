@@ -159,6 +159,7 @@ class Scope:
     uses_baseline: bool  # the aggregate was not accepted, so that the flat baseline answers
     acceptance: str  # how that was decided, in a sentence; "" where it was not kept
     always: tuple[str, ...]  # the leaves that the trivial baseline answers for every sample, or for most
+    compared_with: str = ""  # what the baseline is, where it is no flat ensemble
     source: str = ""  # what the samples are where they are no part of the run's split
 
 

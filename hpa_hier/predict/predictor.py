@@ -306,8 +306,9 @@ class Predictor:
 
     def _answer_own(self, sample: str) -> Answers:
         """Answer for a sample of the run's pack: by its held-out scores where there are any."""
-        records = self.run.check_unchanged(self.ensemble)
-        self.run.check_pack(records)
+        records, adapted = self.run.check_unchanged(self.ensemble), bool(self.ensemble.about.get("adapted"))
+        if not adapted:
+            self.run.check_pack(records)
         pack = self.run.pack
         sample = sample if sample in pack.ids else find_id(sample)
         if sample not in pack.ids:
@@ -317,6 +318,9 @@ class Predictor:
             )
         row = int(pack.find_rows([sample])[0])
         batch = Batch((sample,), pack.read(np.array([row])), (tuple(pack.samples[row].filled),))
+        if adapted:  # its members keep no scores of these samples
+            known = "image that the ensemble was adapted to, so more certain than a new one"
+            return replace(self._answer(batch, known, pack.simulated), annotated={sample: pack.nodes[row]})
         settings = fitted_settings(self.ensemble)
         held = [load_scores(scores_path(self.run, record, settings), record.name) for record in records]
         if all(sample in scores.ids for scores in held):

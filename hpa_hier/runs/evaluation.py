@@ -53,6 +53,7 @@ class EvaluationFacts(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     part: str = "test"
+    compared_with: str = ""  # what the baseline is, where it is no flat ensemble
     source: str = ""  # what the samples are where they are no part of the run's split, such as "images of my_images"
     split_digest: str | None = None
     pack_digest: str | None = None
@@ -74,6 +75,7 @@ class SystemAnswers:
     probs: Floats  # (B, N) in [0, 1], reconciled
     present: Bools  # (B, N) decisions, closed
     thresholds: Floats | None  # (N,); None where the file does not hold them
+    ranking: Floats | None = None  # (B, N) that compares samples better than probs of different fits do; None: probs
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def write_evaluation(
     trivial: TrivialBaseline,
     facts: EvaluationFacts,
     groups: Sequence[str] | None = None,
+    ranking: Floats | None = None,
 ) -> Path:
     """Write `evaluation.npz` and `evaluation.json`.
 
@@ -171,6 +174,7 @@ def write_evaluation(
         trivial: always the most frequent labels, chosen on other samples; columns as the ensemble's.
         facts: what belongs beside the results.
         groups: antibody of each predicted sample; None: the run's split has them.
+        ranking: (B, N) what ranks samples where the ensemble's probs are of different fits; None: probs.
 
     Returns:
         The path of `evaluation.npz`. Its arrays: ids (B,), nodes (N,), targets and known (B, N), raw, probs and present
@@ -189,6 +193,8 @@ def write_evaluation(
     arrays |= {"trivial_probs": trivial.probs, "trivial_present": trivial.present}
     if groups is not None:
         arrays["groups"] = np.array(groups)
+    if ranking is not None:
+        arrays["ranking"] = ranking
     write_json(folder / "evaluation.json", facts.model_dump(mode="json"))
     path = folder / "evaluation.npz"
     write_with(path, lambda handle: np.savez_compressed(handle, **arrays))
@@ -229,6 +235,7 @@ def _answers(arrays: Mapping[str, npt.NDArray[Any]], prefix: str, columns: list[
         probs=probs[:, columns],
         present=arrays[f"{prefix}present"][:, columns].astype(bool),
         thresholds=None if thresholds is None else thresholds[columns],
+        ranking=arrays["ranking"][:, columns] if "ranking" in arrays and not prefix else None,
     )
 
 

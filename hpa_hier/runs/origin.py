@@ -68,7 +68,8 @@ def find_origin(
     if not members:
         return Origin(calibrated=calibrated)
     trained_on_shipped = any(one.pack_digest == _shipped_pack() for _, one in members)
-    if simulated or trained_on_shipped or (simulated is None and calibrated == SIMULATED):
+    adapted = (about.get("adapted") or {}).get("networks") == SIMULATED  # of a run on simulated cells, to real ones
+    if simulated or trained_on_shipped or adapted or (simulated is None and calibrated == SIMULATED):
         fitted = int(about.get("samples") or 0)
         return Origin("simulated", False, calibrated, 0 if calibrated == SIMULATED else fitted)
     if simulated is None:

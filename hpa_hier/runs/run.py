@@ -211,7 +211,10 @@ class Run:
     def pack(self) -> ImagePack | VectorPack:
         """The pack: the recipe's where it is there, else the one that the run was begun with."""
         named = self.recipe.data.pack
-        path = named if named and Path(named).is_dir() else self.facts and self.facts.pack
+        inside = self.folder / "pack"  # of an adapted run, wherever it was moved
+        path = (
+            named if named and Path(named).is_dir() else inside if inside.is_dir() else self.facts and self.facts.pack
+        )
         if not path:
             raise UserError(
                 f"{self.folder / RUN_FILE}: names no pack; for an image of yours add --images DIR, else name the pack "

@@ -1,13 +1,13 @@
-"""Command: fit an ensemble on held-out scores, evaluate it, predict a folder of images, explain one image."""
+"""Command: fit an ensemble on held-out scores, adapt it, evaluate it, predict a folder of images, explain one image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process
-from hpa_hier.cli.ensemble import evaluate, explain, fit, predict
+from hpa_hier.cli.ensemble import adapt, evaluate, explain, fit, predict
 
-_COMMANDS = {"fit": fit, "evaluate": evaluate, "predict": predict, "explain": explain}
+_COMMANDS = {"fit": fit, "adapt": adapt, "evaluate": evaluate, "predict": predict, "explain": explain}
 
 
 def parser() -> Parser:

@@ -59,6 +59,10 @@ def run(options: argparse.Namespace) -> int:
     from hpa_hier.predict.fit_run import evaluate_run
 
     opened = open_run(options, fitted=False)
+    if (opened.ensemble_folder / "ensemble.json").is_file() and opened.ensemble.about.get("adapted"):
+        _print_results(compute_results(opened.evaluation, opened.recipe.report))
+        print("adapted: it has no test part, so this is out of fold; --images and --labels evaluate it on others")
+        return 0
     written = evaluate_run(opened)
     results = compute_results(opened.evaluation, opened.recipe.report)
     _print_results(results)

@@ -83,6 +83,13 @@ class Thresholds:
         low, high = (np.where(never | half, np.nan, bound) for bound in (self.low, self.high))
         return replace(self, values=values, rules=tuple(rules), low=low, high=high)
 
+    def never_call(self, nodes: Bools) -> Self:
+        """Put the thresholds of some nodes, (N,), where nothing reaches them."""
+        values = np.where(nodes, np.nextafter(1.0, 2.0), self.values)
+        rules = np.where(nodes, NEVER, self.rules).tolist()
+        low, high = (np.where(nodes, np.nan, bound) for bound in (self.low, self.high))
+        return replace(self, values=values, rules=tuple(rules), low=low, high=high)
+
     def set_by_hand(self, values: Mapping[str, float]) -> Self:
         """Put values set by hand, node → threshold in (0, 1), in the place of fitted ones; they have no interval.
 
