@@ -11,6 +11,8 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
+from hpa_hier.cli.main import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "hpa_hier"
 
@@ -125,7 +127,7 @@ def test_no_way_in_for_code_from_a_file() -> None:
 HEAVY = ("torch", "pandas", "cv2", "sklearn", "matplotlib", "scipy", "numpy", "pydantic", "networkx", "joblib")
 COMMAND_LINES = [
     ["hpa_hier"],
-    *(["hpa_hier", name] for name in ("demo", "taxonomy", "data", "train", "ensemble", "report", "settings")),
+    *(["hpa_hier", name] for name in COMMANDS),
     ["hpa_hier", "data", "pack"],
     ["hpa_hier.demo"],
     ["hpa_hier.train"],

@@ -9,7 +9,8 @@ from typing import NoReturn
 from hpa_hier.cli.command import Parser, run
 from hpa_hier.files.spelling import did_you_mean
 
-COMMANDS = ("demo", "taxonomy", "data", "train", "ensemble", "report", "settings", "recipe")  # each a file of this room
+# each a file of this room
+COMMANDS = ("run", "demo", "taxonomy", "data", "train", "ensemble", "report", "settings", "recipe")
 SHORT = {"explain": "ensemble"}  # sub-commands that are also called without the command they belong to
 _DESCRIPTION = "Find where in the cell a protein is, with a hierarchical ensemble of networks."
 

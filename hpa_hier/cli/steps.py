@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -28,21 +28,30 @@ class Step:
     until: float | None = None  # time.monotonic() at which it is asked to save and stop, and the way goes on
 
 
-def run_steps(steps: Sequence[Step]) -> None:
+_SURE = 30.0  # seconds of steps after which the pace so far counts half in what is expected of the rest
+
+
+def run_steps(steps: Sequence[Step], before: int = 0, later: Sequence[Step] = ()) -> None:
     """Run every step that is not finished.
+
+    Args:
+        steps: in order.
+        before: how many the way has had already.
+        later: that will follow, for their number and the time left.
 
     Raises:
         UserError: a step has failed; its own message is above.
         KeyboardInterrupt: this process was asked to stop; the step has had the time to save.
     """
     began, expected = time.monotonic(), 0.0
-    for number, step in enumerate(steps, 1):
-        head = f"== step {number} of {len(steps)}: {step.title}"
+    total = before + len(steps) + len(later)
+    for place, step in enumerate(steps):
+        head = f"== step {before + place + 1} of {total}: {step.title}"
         if step.output is not None and step.output.exists():
             print(f"{head}: finished already ({step.output})", flush=True)
             continue
-        pace = (time.monotonic() - began) / expected if expected else 1.0
-        left = describe_time_left(pace * _sum_seconds(steps[number - 1 :]))
+        pace = (time.monotonic() - began + _SURE) / (expected + _SURE)
+        left = describe_time_left(pace * sum(one.seconds for one in (*steps[place:], *later)))
         print(f"{head}, {left}\n$ {step.line}", flush=True)
         _perform(step)
         expected += step.seconds
@@ -67,10 +76,6 @@ def describe_duration(seconds: float) -> str:
         return "less than a minute"
     minutes = round(seconds / 60)
     return f"about {minutes} min" if minutes < 60 else f"about {minutes // 60} h {minutes % 60} min"
-
-
-def _sum_seconds(steps: Iterable[Step]) -> float:
-    return sum(step.seconds for step in steps)
 
 
 def _perform(step: Step) -> None:

@@ -199,7 +199,7 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     logs = {name: opened.member_folder(name) / "train.log" for name in order if name in opened.roster.trained}
     options = (str(opened.folder / CONFIG), (), flags.restart, flags.threads)
     jobs = [Job(name, *options, log, after=order[name]) for name, log in logs.items()]
-    statuses = train_side_by_side(jobs, _slots(flags)).values()
+    statuses = train_side_by_side(jobs, find_slots(flags.device, flags.jobs, flags.threads)).values()
     if EXIT_INTERRUPTED in statuses or len(statuses) < len(jobs):
         print(f"stopped, everything is saved. To resume: {resume}", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -216,17 +216,17 @@ def _print_scarcity(run: Run) -> None:
         print(line, file=sys.stderr)
 
 
-def _slots(flags: argparse.Namespace) -> list[str]:
-    """Return the devices of the processes that run at a time."""
+def find_slots(device: str, jobs: int | None, threads: int = 1) -> list[str]:
+    """Return the devices of the processes that run at a time, with so many threads each."""
     from hpa_hier.members.devices import find_device
 
-    device = find_device(flags.device)
-    if device.type == "cuda" and ":" not in flags.device:
+    found = find_device(device)
+    if found.type == "cuda" and ":" not in device:
         import torch
 
         gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-        return [gpus[job % len(gpus)] for job in range(flags.jobs or len(gpus))]
-    if device.type == "cpu":
+        return [gpus[job % len(gpus)] for job in range(jobs or len(gpus))]
+    if found.type == "cpu":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return ["cpu"] * (flags.jobs or max(1, cores // flags.threads))
-    return [str(device)] * (flags.jobs or 1)
+        return ["cpu"] * (jobs or max(1, cores // threads))
+    return [str(found)] * (jobs or 1)

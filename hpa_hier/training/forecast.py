@@ -1,0 +1,86 @@
+"""Forecast: how long a training takes on this machine, from a few steps of each kind of network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from hpa_hier.models.backbones.create import MLP, build_backbone
+from hpa_hier.models.heads.head import Flat
+from hpa_hier.models.network import Network, Normalise, Standardise
+from hpa_hier.settings.training import TrainingSettings
+
+_TIMED = 3  # steps, of which the fastest counts: others may have waited for the machine
+_NODES = 28  # of the timed head, whose size hardly matters
+_START = 4.0  # seconds in which a process starts and reads what it needs
+_OVERHEAD = 1.3  # reading, varying and scoring images beside the steps; measured on the demo's networks
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What the networks are trained on."""
+
+    count: int  # of the training part; with folds, of the training and the calibration part
+    channels: tuple[str, ...]  # or features, of vectors
+    size: int  # pixels; 1 for vectors
+
+
+def forecast_training(members: Sequence[TrainingSettings], samples: Samples, device: torch.device, slots: int) -> float:
+    """Return the seconds that members take, at most: training may stop early.
+
+    Each kind of network (backbone, width, batch size, frozen or not) is built and trained for a few steps on noise.
+
+    Args:
+        members: settings of each, as they are trained.
+        samples: that they are trained on.
+        device: where a step is timed.
+        slots: members that are trained at the same time.
+    """
+    paces: dict[tuple[object, ...], float] = {}
+    total = 0.0
+    for settings in members:
+        folds = settings.folds or 0
+        count = samples.count * (folds - 1) // folds if folds else samples.count
+        batch = min(settings.batch_size, count)
+        steps_per_epoch = max(1, count // batch // settings.accumulate)
+        steps = settings.max_steps or settings.epochs * steps_per_epoch
+        frozen = steps if settings.frozen else min(steps, settings.freeze_epochs * steps_per_epoch)
+        for part, still in ((frozen, True), (steps - frozen, False)):
+            kind = (settings.backbone, settings.width, batch, still, str(settings.mlp))
+            if part and kind not in paces:
+                paces[kind] = measure_step(settings, samples, batch, device, frozen=still)
+            total += (part * settings.accumulate * paces[kind] if part else 0.0) * max(1, folds)
+        total += _START * max(1, folds)
+    return _OVERHEAD * total / max(1, min(slots, len(members)))
+
+
+def measure_step(
+    settings: TrainingSettings, samples: Samples, batch: int, device: torch.device, *, frozen: bool = False
+) -> float:
+    """Return the seconds of one training step of `batch` samples of noise; `frozen`: only the head is trained."""
+    torch.manual_seed(0)
+    backbone = build_backbone(settings, samples.channels, samples.size, start=False)
+    kind, features = (Standardise if settings.backbone == MLP else Normalise), len(samples.channels)
+    head = Flat(backbone.features, np.full(_NODES, 0.5), 0.0)
+    network = Network(backbone.module, head, kind(np.zeros(features), np.ones(features))).to(device)
+    network.backbone.requires_grad_(not frozen)
+    optimizer = torch.optim.AdamW([weights for weights in network.parameters() if weights.requires_grad])
+    shape = (batch, features) if settings.backbone == MLP else (batch, features, samples.size, samples.size)
+    noise = torch.randint(0, 256, shape, device=device, dtype=torch.uint8)
+    values = noise.float() if settings.backbone == MLP else noise.contiguous(memory_format=torch.channels_last)
+    present = torch.zeros(batch, _NODES, device=device)
+    seconds = []
+    for _ in range(1 + _TIMED):  # the first one allocates
+        began = time.perf_counter()
+        loss = functional.binary_cross_entropy_with_logits(network.training_logits(values), present)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        float(loss.detach())  # waits for the device
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:])
