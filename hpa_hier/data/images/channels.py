@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hpa_hier.data.images.names.assign import assign_channels
+from hpa_hier.data.images.names.stains import normalise
 from hpa_hier.errors import UserError
 
 CHANNELS = ("red", "green", "blue", "yellow")
@@ -46,12 +48,13 @@ def cure_missing(channels: Sequence[str], names: Sequence[str] = ()) -> str:
     >>> cure_missing(["red", "yellow"])
     '--may-be-missing red,yellow fills missing channels with zeros'
     """
+    known = f"the files also have {', '.join(names)}; " if names else ""
     if PROTEIN in channels:
         name = names[0] if names else "GFP"
-        known = f"the files have {', '.join(names)}; " if names else ""
         cure = f"name it, as in --channels {PROTEIN}={name}"
         return f"{known}{PROTEIN} is the protein and is never filled with zeros; {cure}"
-    return f"--may-be-missing {','.join(channels)} fills missing channels with zeros"
+    name = f", --channels {channels[0]}={shlex.quote(names[0])} names one" if names else ""
+    return f"{known}--may-be-missing {','.join(channels)} fills missing channels with zeros{name}"
 
 
 def parse_hint(text: str | None) -> ChannelHint:
@@ -80,8 +83,12 @@ def parse_hint(text: str | None) -> ChannelHint:
             raise UserError(f"--channels {text}: {channel} appears twice")
     if not named:
         return ChannelHint(order=tuple(None if part == "-" else part for part in parts))
-    if any(not name.strip() for _, _, name in named):
+    names = [normalise(name) for _, _, name in named]
+    if not all(names):
         raise UserError(f"--channels {text}: a name is missing after =")
+    twice = next((name.strip() for (_, _, name), key in zip(named, names, strict=True) if names.count(key) > 1), None)
+    if twice:
+        raise UserError(f"--channels {text}: {twice} is given to two channels")
     return ChannelHint(names={name.strip().lower(): channel.strip() for channel, _, name in named})
 
 

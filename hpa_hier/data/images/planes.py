@@ -50,10 +50,12 @@ def find_planes(file: Path, hint: ChannelHint) -> FilePlanes:
         whole = layout.planes == 1
         return FilePlanes({c: Plane(file, None) for c in order if c} if whole else _number(file, order), meanings)
     if layout.planes == 1:
-        suffix = file.suffix.lower()
-        cure = f"name it <id>_green{suffix}, or as it is"
+        several = (f"a z stack of {layout.sections} sections", f"a time series of {layout.frames} frames")
+        kinds = [what for what, n in zip(several, (layout.sections, layout.frames), strict=True) if n > 1]
+        what = f"{' and '.join(kinds)} of one channel" if kinds else "one grey plane"
         own = f" (it calls it {layout.names[0]})" if layout.names else ""
-        raise UnreadableImage(file, f"one grey plane{own}, and no channel in its name; {cure}")
+        cure = f"name it <id>_green{file.suffix.lower()}, or as it is"
+        raise UnreadableImage(file, f"{what}{own}, and no channel in its name; {cure}")
     if layout.rgb:
         return FilePlanes(_number(file, CHANNELS[:3]), {})
     typed = [] if all(map(is_numbered, layout.names)) else list(layout.names)

@@ -7,12 +7,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from hpa_hier.data.images.channels import ChannelHint, parse_hint
 from hpa_hier.data.images.grouping import FileGroup, find_group_ids, find_siblings, group_files
 from hpa_hier.data.images.listing import LISTINGS, read_listing
-from hpa_hier.data.images.names.assign import describe_names
+from hpa_hier.data.images.names.assign import describe_names, find_given
 from hpa_hier.data.images.planes import Plane, find_planes
 from hpa_hier.data.images.reader import PartsReader, UnreadableImage
 from hpa_hier.data.images.readers import FORMATS, READERS, find_reader, is_image_folder, is_original, split_suffix
@@ -20,6 +21,7 @@ from hpa_hier.data.images.walk import ImageFile, walk
 from hpa_hier.data.labels.ids import ID_RULE, is_valid_id
 from hpa_hier.data.labels.image_names import ImageName, ImageNames
 from hpa_hier.errors import UserError
+from hpa_hier.files.spelling import did_you_mean
 
 _LISTED = 4  # names in a note
 _INSIDE = 3  # folders that lead to a field of a store: itself, row and column
@@ -58,6 +60,7 @@ class Scan(NamedTuple):
     ignored: tuple[str, ...]  # no images, or overlays of samples with a file per channel; a folder ends in /
     notes: tuple[str, ...] = ()  # what was taken for what, for people
     names: ImageNames = ImageNames(())  # of all samples, those that cannot be used too
+    meanings: Mapping[str, str | None] = MappingProxyType({})  # stains in names → channels; None: left out
 
 
 def scan(images: Path | str | Sequence[Path | str], channels: str | None = None, follow_links: bool = False) -> Scan:
@@ -106,6 +109,8 @@ def scan(images: Path | str | Sequence[Path | str], channels: str | None = None,
     grouping = group_files([part for file in files for part in _open_parts(file)], hint)
     ignored += [file.shown for file in grouping.left_out]
     scanned = _check((*groups, *grouping.groups), hint, ignored, grouping.meanings)
+    if not groups and (scanned.sources or not scanned.rejects):
+        _refuse_unused(channels, hint, scanned.meanings)
     scanned = scanned._replace(rejects=(*scanned.rejects, *rejects))
     scanned = scanned._replace(notes=(*scanned.notes, *_describe_places(scanned)))
     if not scanned.sources and not scanned.rejects:
@@ -127,6 +132,15 @@ def _describe_places(found: Scan) -> list[str]:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
     return f"{', '.join(names[:_LISTED])}{more}"
+
+
+def _refuse_unused(typed: str | None, hint: ChannelHint, meanings: Mapping[str, str | None]) -> None:
+    """Raise the UserError of a name that the user gave and no file or plane has."""
+    for name, channel in hint.names.items():
+        if meanings and not any(find_given(one, {name: channel}) for one in meanings):
+            there = f"they are called {', '.join(meanings)}"
+            meant = did_you_mean(name, meanings)
+            raise UserError(f"--channels {typed}: no file and no plane is called {name}; {there}{meant}")
 
 
 def _expand(given: Sequence[Path | str]) -> list[Path]:
@@ -225,4 +239,4 @@ def _check(
         if file.part and file.path.is_dir()  # rows may give a place in a store, screen.zarr/B/12/0
     ]
     notes = tuple(filter(None, [describe_names(taken)]))
-    return Scan(tuple(sources), tuple(rejects), tuple(sorted(ignored)), notes, ImageNames(names))
+    return Scan(tuple(sources), tuple(rejects), tuple(sorted(ignored)), notes, ImageNames(names), taken)

@@ -81,7 +81,9 @@ def make_plan(request: PackRequest) -> Plan:
     problems, mismatched = _mismatches(request, table, found)
     if request.on_problem == "stop":
         lacking = sorted({channel for source in found.sources for channel in request.refused(source)})
-        allow = f"; {cure_missing(lacking)}" if lacking else ""
+        allow = (
+            f"; {cure_missing(lacking, [name for name, c in found.meanings.items() if c is None])}" if lacking else ""
+        )
         unusable = Problem("image that cannot be used", tuple(map(str, found.rejects)))  # alone they do not stop it
         listed = (unusable, *table.problems, *problems) if any(p.items for p in (*table.problems, *problems)) else ()
         where = request.images if means_folders(request.labels) else f"{request.labels} and {request.images}"

@@ -31,6 +31,6 @@ def test_the_flag_refuses_the_protein(tmp_path, capsys):
 def test_what_to_do_about_a_missing_protein_is_never_zeros():
     assert "may-be-missing" not in cure_missing(["red", "green"])
     assert cure_missing(["green"], ["Cy3", "Cy5"]) == (
-        "the files have Cy3, Cy5; green is the protein and is never filled with zeros; "
+        "the files also have Cy3, Cy5; green is the protein and is never filled with zeros; "
         "name it, as in --channels green=Cy3"
     )

@@ -56,15 +56,20 @@ def _given(names: Sequence[str], wanted: Mapping[str, str]) -> list[str | None]:
 
 
 def read_stains(names: Sequence[str]) -> list[Stain | None]:
-    """Read what each of the names of one sample's planes says; words that all of them have say nothing.
+    """Read what each of the names of one sample's planes says; stains that all of them name say nothing.
 
-    >>> [stain and stain.channels for stain in read_stains(["GFP-x c:1/2", "DAPI c:2/2"])]
-    [('green',), ('blue',)]
+    >>> [stain and stain.channels for stain in read_stains(["GFP-exp DAPI", "GFP-exp FITC"])]
+    [('blue',), ('green',)]
     """
-    words = [[word.text for word in split_words(name)] for name in names]
-    common = set.intersection(*map(set, words)) if len(words) > 1 else set()
-    kept = [[word for word in one if word not in common] for one in words]
-    return [combine_stains(found.stain for found in find_stains(one)) for one in kept]
+    found = [_spelt_stains(name) for name in names]
+    common = set.intersection(*map(set, found)) if len(found) > 1 else set()
+    return [combine_stains(stain for spelt, stain in one.items() if spelt not in common) for one in found]
+
+
+def _spelt_stains(name: str) -> dict[str, Stain]:
+    """Return the stains in a name, by how they are spelt."""
+    words = [word.text for word in split_words(name)]
+    return {"".join(words[one.first : one.last + 1]): one.stain for one in find_stains(words)}
 
 
 def find_given(name: str, wanted: Mapping[str, str]) -> str | None:

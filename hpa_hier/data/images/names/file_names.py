@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -68,20 +68,23 @@ def place_files(files: Sequence[tuple[str, Path]], hint: ChannelHint) -> Placeme
         hint: what the user said about channels.
     """
     places: dict[int, Place] = {}
+    meanings: dict[str, str | None] = {}
     cuts: dict[int, list[_Cut]] = {}
     for i, (stem, _) in enumerate(files):
         folder, slash, name = stem.rpartition("/")
         sample_id, channel = split_name(name, hint)
         if channel is not None or COMPOSITE.fullmatch(name):
             places[i] = Place(folder + slash + sample_id, channel)
+            if channel and hint.names:
+                meanings[name[len(sample_id) + 1 :]] = channel
         elif found := list(_find_cuts(name, folder + slash, hint)):
             cuts[i] = found
     paths = [path for _, path in files]
     chosen = _admit(_choose(cuts), files, hint)
-    meanings: dict[str, str | None] = {}
-    for sample in _by_rest(chosen).values():
+    others, overlays = _find_fillers(files, chosen, {*places, *chosen})
+    for sample in _by_rest(chosen | others).values():
         places |= _name_sample(sample, paths, hint, meanings)
-    places |= _find_fillers(files, chosen, places, meanings)
+    places |= overlays
     filled = [places.get(i) or Place(stem, None) for i, (stem, _) in enumerate(files)]
     return Placement(tuple(_join_sections(filled)), meanings)
 
@@ -216,6 +219,9 @@ def _name_sample(
 ) -> dict[int, Place]:
     """Find the channel of each file of a sample, and add what its stains were taken for to `meanings`."""
     names = {i: _full_name(cut, paths[i]) for i, cut in sample.items()}
+    short = {name: _short_name(name) for name in names.values()}
+    if not hint.names and len(set(map(normalise, short.values()))) == len(short):
+        names = {i: short[name] for i, name in names.items()}
     listed = list(dict.fromkeys(names.values()))
     assignment = assign_channels(listed, hint.names)
     channel_of = dict(zip(listed, assignment.channels, strict=True))
@@ -232,6 +238,16 @@ def _name_sample(
         left_out = channel is None and assignment.question is None
         placed[i] = Place(sample_id, channel, assignment.question, section, left_out)
     return placed
+
+
+def _short_name(name: str) -> str:
+    """Return a stain's name without the number before it.
+
+    >>> _short_name("w2GFP"), _short_name("w2")
+    ('GFP', 'w2')
+    """
+    words = split_words(name)
+    return name[words[1].start :] if len(words) > 1 and read_number(words[0].text) and name[-1] != ")" else name
 
 
 def _full_name(cut: _Cut, path: Path) -> str:
@@ -254,16 +270,14 @@ def _close(rest: str) -> str:
 
 
 def _find_fillers(
-    files: Sequence[tuple[str, Path]],
-    chosen: Mapping[int, _Cut],
-    places: Mapping[int, Place],
-    meanings: dict[str, str | None],
-) -> dict[int, Place]:
-    """Find the files that are named as a set's but for a word that is no known stain: overlays, and other stains."""
-    rests = {rest: _close(rest) for rest, sample in _by_rest(chosen).items() if len(sample) > 1}
-    found: dict[int, Place] = {}
+    files: Sequence[tuple[str, Path]], chosen: Mapping[int, _Cut], taken: Collection[int]
+) -> tuple[dict[int, _Cut], dict[int, Place]]:
+    """Find the files that are named as a sample's but for a word that is no known stain: other stains, and overlays."""
+    rests = {cut.rest for cut in chosen.values() if cut.channels is not None}
+    stains: dict[int, _Cut] = {}
+    overlays: dict[int, Place] = {}
     for i, (stem, path) in enumerate(files):
-        if i in places or i in chosen or not rests:
+        if i in taken or not rests:
             continue
         folder, slash, name = stem.rpartition("/")
         for word in split_words(name):
@@ -271,11 +285,10 @@ def _find_fillers(
             if rest not in rests or word.text.isdigit():
                 continue
             if word.text in _OVERLAYS:
-                found[i] = Place(rests[rest], None)
+                overlays[i] = Place(_close(rest), None)
             elif _layout(path).planes == 1:
-                found[i] = Place(rests[rest], None, left_out=True)
-                meanings[name[word.start : word.end]] = None
-    return found
+                stains[i] = _Cut(rest, name[word.start : word.end], None)
+    return stains, overlays
 
 
 def _join_sections(places: Sequence[Place]) -> Iterator[Place]:
