@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -175,7 +177,7 @@ def main(arguments: list[str]) -> int:
         tables.append(table_text("Distances fitted on three quarters of the images themselves", own))
     if options.networks:
         tables.append(table_text("A network's features", judge_features(predictor, spec, sets)))
-    text = "\n".join(tables)
+    text = "\n".join([*tables, time_text(spec)])
     print(text)
     if options.markdown:
         options.markdown.write_text(text, encoding="utf-8")
@@ -265,6 +267,17 @@ def table_text(title: str, judged: dict[str, list[Share]]) -> str:
     for j, fault in enumerate(FAULTS):
         lines.append(f"| {fault} | {' | '.join(share_text(*rows[j]) for rows in judged.values())} |")
     return "\n".join(lines) + "\n"
+
+
+def time_text(spec: InputSpec) -> str:
+    """Return how long measuring takes, beside one larger size."""
+    rng, took = np.random.default_rng(0), {}
+    for size in (spec.size, 4 * spec.size):
+        images = rng.integers(0, 256, (16, len(spec.channels), size, size), dtype=np.uint8)
+        began = time.process_time()
+        measure(images, ((),) * len(images), replace(spec, size=size))
+        took[size] = (time.process_time() - began) / len(images)
+    return "measuring takes " + ", ".join(f"{1e3 * s:.1f} ms an image of {size}²" for size, s in took.items()) + "\n"
 
 
 def share_text(share: float, count: int) -> str:

@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from hpa_hier.data.pack.vector_table import read_vectors
+    from hpa_hier.ensemble.novelty.words import NO_DISTANCES
     from hpa_hier.predict.formats.probabilities import check_format
     from hpa_hier.predict.predictor import Predictor
     from hpa_hier.predict.tables import check_free, open_tables, read_wanted
@@ -105,6 +106,8 @@ def run(options: argparse.Namespace) -> int:
     for line in _describe_doubts(doubts):
         print(line, file=sys.stderr)
     print_notes((), (), samples.describe_stacks())
+    if opened.ensemble.novelty is None:
+        print(f"no {kind[:-1]} is compared with those learned from: {NO_DISTANCES}", file=sys.stderr)
     took = f" in {time.monotonic() - began:.1f} s"
     return _say_written(options.out, done, kind + took, len(samples.rejected))
 

@@ -46,11 +46,12 @@ class Doubts:
     first: dict[str, list[str]] = field(default_factory=dict)  # ids by what looks wrong
 
     def add(self, ids: Sequence[str], doubts: Sequence[Sequence[str]]) -> None:
-        """Count images, each with a few words on everything that looks wrong with it."""
+        """Count images, each with words on what looks wrong with it; what follows a colon is not told apart."""
         self.total += len(ids)
         for sample, own in zip(ids, doubts, strict=True):
-            self.counts.update(own)
-            for doubt in own:
+            kinds = [doubt.partition(": ")[0] for doubt in own]
+            self.counts.update(kinds)
+            for doubt in kinds:
                 named = self.first.setdefault(doubt, [])
                 if len(named) < _NAMED:
                     named.append(sample)

@@ -10,6 +10,9 @@ from hpa_hier.data.images.channels import STAINS
 from hpa_hier.ensemble.novelty.novelty import FALSE_ALARM, LEAST, Novelty
 from hpa_hier.metrics.arrays import Floats
 
+NO_DISTANCES = (
+    f"the ensemble keeps no distances; ensemble fit adds them where there are {LEAST} samples or more to learn from"
+)
 _FAR = 2.0  # standard deviations; what is nearer is no reason by itself
 _REASONS = 2  # that are named
 _WORDS = {  # of a statistic: what it means that it is small, and large

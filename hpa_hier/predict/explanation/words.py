@@ -9,6 +9,7 @@ import numpy as np
 
 from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.ensemble.decide.thresholds import HALF, NEVER
+from hpa_hier.ensemble.novelty.words import NO_DISTANCES
 from hpa_hier.predict.explanation.explained import Explained
 from hpa_hier.taxonomy import Taxonomy
 
@@ -159,7 +160,7 @@ def _doubts(one: Explained, likeliest: Sequence[str]) -> list[str]:
     missing = (f"there is no {channel} channel; zeros stand for it" for channel in one.filled)
     found = [*one.doubts, *missing, *_doubt_places(one, likeliest), *one.notes]
     if one.ensemble.novelty is None:
-        found.append("whether it is like what was learned from is not known: the ensemble keeps no distances")
+        found.append(f"whether it is like what was learned from is not known: {NO_DISTANCES}")
     return ["What is doubtful", *(f"  - {line}" for line in found or ["nothing that is known of"])]
 
 

@@ -127,7 +127,8 @@ def test_doubts_missing_channels_and_notes_are_all_told(ensemble: Ensemble) -> N
         "  - unlike what was learned from: blue is black",
         "  - there is no yellow channel; zeros stand for it",
         "  - simulated",
-        "  - whether it is like what was learned from is not known: the ensemble keeps no distances",
+        "  - whether it is like what was learned from is not known: the ensemble keeps no distances; ensemble fit adds "
+        "them where there are 19 samples or more to learn from",
     ]
 
 
