@@ -324,7 +324,7 @@ def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]], 
         try:
             one = reading.result()
         except UnreadableImage as error:
-            rejected.append(Rejected(source.id, error.file.name, error.reason))
+            rejected.append(Rejected(source.id, error.shown, error.reason))
             continue
         ids.append(source.id)
         images.append(one.image)

@@ -12,6 +12,7 @@ from hpa_hier.errors import UserError
 
 MAX_PIXELS = 64 << 20  # pixels of one plane; a small file can claim far more than memory holds
 MAX_BYTES = 1 << 30  # bytes of one file
+_DEEPEST = 4  # names in the way to an image inside of a store: store, row, column, field
 
 
 class UnreadableImage(UserError):  # noqa: N818  (a state of an image, which is listed and passed over)
@@ -21,6 +22,17 @@ class UnreadableImage(UserError):  # noqa: N818  (a state of an image, which is 
         super().__init__(f"{file}: {reason}")
         self.file = file
         self.reason = reason
+
+    @property
+    def shown(self) -> str:
+        """The file's name; of an image inside of a file or store, with the way to it from there.
+
+        >>> UnreadableImage(Path("lab/a.tif"), "0 bytes").shown, UnreadableImage(Path("lab/p.zarr/B/12/0"), "").shown
+        ('a.tif', 'p.zarr/B/12/0')
+        """
+        parts = self.file.parts[-_DEEPEST:]
+        start = next((i for i in reversed(range(len(parts))) if "." in parts[i]), len(parts) - 1)
+        return "/".join(parts[start:])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from hpa_hier.data.images.readers import is_image_folder, split_suffix
 from hpa_hier.errors import UserError
 
 FOLLOW = "--follow-links reads it"
-_OWN = ("pack.json", "run.json", "ensemble.json", "predictions.csv")  # one of them marks a folder that is no input
+# One of these marks a folder of this package's: a pack, finished or not, a run, its parts, and answers.
+_OWN = ("pack.json", "request.json", "run.json", "member.json", "ensemble.json", "predictions.csv")
 _SIMULATED = ("simulated.json", "masks")  # where the first is, the second is a folder of masks
 _JUNK_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information", "@eadir"})  # in lower case
 _SAID_AFTER = 2.0  # seconds; a walk that takes longer shows its progress

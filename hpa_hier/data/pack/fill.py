@@ -82,7 +82,7 @@ def _read(request: PackRequest, source: ImageSource, place: np.ndarray) -> Readi
             source, request.size, request.channels, request.intensity, request.may_be_missing, request.stacks
         )
     except UnreadableImage as error:
-        return Reject(source.id, error.file.name, error.reason)
+        return Reject(source.id, error.shown, error.reason)
     place[...] = reading.image
     return reading._replace(image=place)
 

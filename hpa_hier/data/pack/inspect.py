@@ -158,7 +158,7 @@ def _look(request: PackRequest, source: ImageSource) -> Reading | Reject:
     try:
         return read_image(source, request.size, request.channels, RULES[0], request.may_be_missing, request.stacks)
     except UnreadableImage as error:
-        return Reject(source.id, error.file.name, error.reason)
+        return Reject(source.id, error.shown, error.reason)
 
 
 def _find_origins(channels: Sequence[str], sources: Iterable[ImageSource]) -> dict[str, dict[str, int]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpa_hier.data.images.channels import check_may_be_missing, cure_missing
-from hpa_hier.data.images.readers import find_file
+from hpa_hier.data.images.readers import find_file, split_suffix
 from hpa_hier.data.images.scan import ImageSource, Reject, Scan, scan
 from hpa_hier.data.images.stacks import NO_CHOICE, StackRules
 from hpa_hier.data.labels.class_folders import means_folders, read_class_folders
@@ -122,11 +122,14 @@ def read_image_labels(
 
 
 def _check_out(request: PackRequest) -> None:
-    """Refuse to write a pack among the user's images, where the next scan would meet it."""
+    """Refuse to write a pack among pictures; a folder of its own below them is passed over by scans."""
     images, out = request.images.resolve(), request.out.resolve()
-    if images.is_dir() and out.is_relative_to(images):
-        where = "is the folder of images itself" if out == images else f"lies in the folder of images {request.images}"
-        raise UserError(f"--out {request.out}: {where}; name a folder outside of it")
+    if images.is_dir() and out == images:
+        raise UserError(f"--out {request.out}: is the folder of images itself; name another folder")
+    if images.is_dir() and out.is_relative_to(images) and out.is_dir():
+        picture = next((one.name for one in sorted(out.iterdir()) if split_suffix(one.name)[1]), None)
+        if picture:
+            raise UserError(f"--out {request.out}: holds pictures, such as {picture}; name another folder")
 
 
 def _mismatches(request: PackRequest, table: LabelTable, found: Scan) -> tuple[tuple[Problem, ...], tuple[Reject, ...]]:

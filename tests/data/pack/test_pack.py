@@ -467,13 +467,23 @@ def test_wells_of_one_name_are_matched_with_rows_by_their_plate(tmp_path):
         build_pack(request(tmp_path, on_problem="stop", out=tmp_path / "other"))
 
 
-@pytest.mark.parametrize(("out", "where"), [("images", "is the folder of images itself"), ("images/p", "lies in the")])
-def test_a_pack_is_not_written_among_the_images(tmp_path, out, where):
-    write_folder(tmp_path / "images", 2)
-    before = sorted((tmp_path / "images").iterdir())
-    with pytest.raises(UserError, match=rf"--out .*: {where}.*; name a folder outside of it"):
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [("images", "is the folder of images itself"), ("images/plate", "holds pictures, such as s0_blue.png")],
+)
+def test_a_pack_is_not_written_among_the_images(tmp_path, out, why):
+    write_folder(tmp_path / "images" / "plate", 2).rename(tmp_path / "labels.csv")
+    before = sorted((tmp_path / "images").rglob("*"))
+    with pytest.raises(UserError, match=rf"--out .*: {why}; name another folder"):
         build_pack(request(tmp_path, out=tmp_path / out))
-    assert sorted((tmp_path / "images").iterdir()) == before
+    assert sorted((tmp_path / "images").rglob("*")) == before
+
+
+def test_a_pack_in_a_folder_of_its_own_below_the_images_is_no_image(tmp_path):
+    write_folder(tmp_path / "images", 2)
+    made = build_pack(request(tmp_path, out=tmp_path / "images" / "pack")).pack
+    again = build_pack(request(tmp_path, out=tmp_path / "other")).pack
+    assert made.ids == again.ids == ("s0", "s1")
 
 
 def test_linked_images_are_packed_where_that_is_asked_for(tmp_path):
