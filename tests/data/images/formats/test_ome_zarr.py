@@ -59,6 +59,19 @@ def test_planes_are_found_by_their_labels(tmp_path, version, axes):
     np.testing.assert_array_equal(read_image(source, 32, CHANNELS, "depth").image, array)
 
 
+@pytest.mark.parametrize("version", ["0.2", "0.3"])
+def test_older_versions_have_their_axes_as_words_or_none(tmp_path, version):
+    array = stacked()
+    path = write_image(tmp_path / "a.zarr", array.reshape(1, 4, 1, 32, 32), "tczyx")
+    about = json.loads((path / ".zattrs").read_text())
+    told = about["multiscales"][0]
+    told["axes"] = ["t", "c", "z", "y", "x"]
+    if version == "0.2":
+        del told["axes"]
+    (path / ".zattrs").write_text(json.dumps(about))
+    np.testing.assert_array_equal(READER.read(path), array)
+
+
 def test_the_store_itself_may_be_what_is_asked_for_with_or_without_its_suffix(tmp_path):
     for name in ("a.zarr", "b"):
         write_image(tmp_path / name, stacked(), "cyx")
