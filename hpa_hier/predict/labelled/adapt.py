@@ -104,9 +104,8 @@ def adapt(
     with _build(folder) as home:
         report = pack_labelled(predictor, request, target.without_virtual, home / _PACK)
         pack = report.pack
-        settings = _settings(predictor, target, pack, tta)
         plans, left_out = _plan_members(predictor, target, match)
-        given = _answer(predictor, plans, pack, target, match, settings)
+        given = _answer(predictor, plans, pack, target, match, _settings(predictor, target, pack, tta))
         fitted = adapt_nested(given if own_tree else replace(given, before=None))
         _write_members(home, plans, fitted.adaptation, target)
         ensemble = _assemble(predictor, home, fitted, given, pack, plans)
@@ -124,6 +123,14 @@ def adapt(
         never,
         left_out,
     )
+
+
+def prepare(predictor: Predictor, pack: Pack, tta: str = _TTA) -> Given:
+    """Return a pack's samples as an ensemble's members answer for them, as `adapt` takes them with its own tree."""
+    own = predictor.ensemble.taxonomy
+    match = {node: node for node in own.nodes}
+    plans, _ = _plan_members(predictor, own, match)
+    return _answer(predictor, plans, pack, own, match, _settings(predictor, own, pack, tta))
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def adapt_nested(given: Given) -> Fitted:
     them that of leaving the ensemble as it is, and give the probabilities on which thresholds and safe answers are
     fitted.
     """
-    adaptation, decision = _adapt(given)
+    adaptation, decision = adapt_once(given)
     given = replace(given, settings=given.settings.model_copy(update={"bootstrap": 0}))
     folds = count_folds(given, _OUTER)
     if folds < 2:
@@ -130,7 +130,7 @@ def adapt_nested(given: Given) -> Fitted:
     safe, chosen = SafeAnswers(np.full(shape[0], -1, np.intp), np.zeros(shape[0])), []
     for k in range(folds):
         out = fold == k
-        one, rule = _adapt(given.rows(~out))
+        one, rule = adapt_once(given.rows(~out))
         every = one.probs(given)
         raw[out], probs[out] = every[0][out], every[1][out]
         logits = logit(np.clip(every[1], 1e-9, 1 - 1e-9))
@@ -161,8 +161,8 @@ def count_folds(given: Given, most: int) -> int:
     return min(most, len(np.unique(number_units(given.units))) // _FEWEST)
 
 
-def _adapt(given: Given) -> tuple[Adaptation, Decision]:
-    """Choose the strength in folds, and fit it on all samples."""
+def adapt_once(given: Given) -> tuple[Adaptation, Decision]:
+    """Choose the strength in inner folds, or leave the ensemble as it is where that is better, and fit it on all."""
     folds = count_folds(given, _INNER)
     if folds < 2:
         adaptation = _fit(given, [CAUTIOUS])[0]
