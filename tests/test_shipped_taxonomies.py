@@ -68,10 +68,10 @@ def test_a_tree_of_another_field_leads_from_vectors_to_answers(tmp_path: Path, m
     with Path("labels.csv").open("w", newline="") as labels, Path("vectors.csv").open("w", newline="") as vectors:
         told, numbers = csv.writer(labels), csv.writer(vectors)
         told.writerow(["yORF", "localization summary", "Localization"])
-        numbers.writerow(["id", *(f"f{k}" for k in range(6))])
+        numbers.writerow(["id", *(f"f{k}" for k in range(6)), "dead", "constant"])
         for k in range(80):
             told.writerow([f"Y{k:03}", "", f"{places[k % 4]},cytoplasm" if k % 8 == 0 else places[k % 4]])
-            numbers.writerow([f"Y{k:03}", *(centres[k % 4] + rng.normal(0, 0.5, 6)).round(4)])
+            numbers.writerow([f"Y{k:03}", *(centres[k % 4] + rng.normal(0, 0.5, 6)).round(4), 1e-9 * (k == 7), 3])
     given = ["--vectors", "vectors.csv", "--labels", "labels.csv", "--taxonomy", "yeast"]
     assert data(["pack", *given, "--out", "pack"]) == 0
     settings = ["training.backbone=mlp", "training.epochs=20", "training.learning_rate=0.01", "split.folds=0"]
@@ -82,6 +82,11 @@ def test_a_tree_of_another_field_leads_from_vectors_to_answers(tmp_path: Path, m
     assert ensemble(["predict", "--vectors", "vectors.csv", "--run", "y", "--out", "answers", "--device", "cpu"]) == 0
     with Path("answers/submission.csv").open(newline="") as handle:
         answers = {row["Id"]: row["Predicted"].split("|") for row in csv.DictReader(handle)}
+    lines = Path("vectors.csv").read_text().splitlines()
+    Path("new.csv").write_text("\n".join([lines[0], *(line.rsplit(",", 2)[0] + ",1e-6,4" for line in lines[1:])]))
+    assert ensemble(["predict", "--vectors", "new.csv", "--run", "y", "--out", "again", "--device", "cpu"]) == 0
+    # what told nothing in training decides nothing, whatever it is now
+    assert Path("again/submission.csv").read_text() == Path("answers/submission.csv").read_text()
     right = sum(places[k % 4] in answers[f"Y{k:03}"] for k in range(80))
     assert right > 60
     assert set().union(*map(set, answers.values())) - {""} <= set(Taxonomy.load("yeast").leaves)

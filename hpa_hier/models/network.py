@@ -40,18 +40,41 @@ class Normalise(nn.Module):
 class Standardise(Normalise):
     """Give each feature of vectors mean 0 and standard deviation 1; a gap (NaN) counts as the mean.
 
-    Both are (F,), of the training part, the standard deviations positive.
+    Args:
+        mean: (F,) of the training part.
+        std: (F,) of the training part, positive.
+        low: (F,) smaller values count as these; None: no bound, as for members that were trained without.
+        high: (F,) the same for larger ones.
 
-    >>> Standardise(np.array([1.0, 2.0]), np.array([2.0, 1.0]))(torch.tensor([[3.0, torch.nan]]))
-    tensor([[1., 0.]])
+    >>> bounds = np.array([0.0, 0.0]), np.array([5.0, 5.0])
+    >>> Standardise(np.array([1.0, 2.0]), np.array([2.0, 1.0]), *bounds)(torch.tensor([[3.0, torch.nan], [9.0, 9.0]]))
+    tensor([[1., 0.],
+            [2., 3.]])
     """
 
+    low: Tensor
+    high: Tensor
     shape = (1, -1)
     least_std = 0.0
 
+    def __init__(
+        self, mean: np.ndarray, std: np.ndarray, low: np.ndarray | None = None, high: np.ndarray | None = None
+    ) -> None:
+        super().__init__(mean, std)
+        for name, bound, unbounded in (("low", low, -np.inf), ("high", high, np.inf)):
+            values = np.full(np.shape(mean), unbounded) if bound is None else bound
+            self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32).reshape(self.shape))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:  # noqa: ANN401
+        """Load weights; those that were written before there were bounds have none."""
+        for name in ("low", "high"):
+            state_dict.setdefault(prefix + name, getattr(self, name))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def forward(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
         """Turn (B, F) vectors into standardised ones; vectors have no gain."""
-        return torch.nan_to_num((images.float() - self.mean) / self.std, nan=0.0)
+        near = images.float().clamp(self.low, self.high)
+        return torch.nan_to_num((near - self.mean) / self.std, nan=0.0)
 
 
 class Network(Head):

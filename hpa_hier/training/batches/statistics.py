@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.training.batches.order import Read
 
 _SAMPLED = 1024  # images; the statistics are steady long before that
+IDLE = float(np.finfo(np.float32).max)  # deviation of a feature that tells nothing; finite, as JSON needs it
+_ROUNDING = 1e-6  # of float32
 _IMAGES_AT_ONCE, _VECTORS_AT_ONCE = 64, 4096  # in memory
 
 
@@ -34,21 +38,47 @@ def channel_statistics(pack: ImagePack, rows: np.ndarray) -> tuple[np.ndarray, n
     return mean, np.sqrt(np.maximum(square - mean**2, 0))
 
 
-def feature_statistics(read: Read, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and standard deviation of each feature over rows, (F,) float64 each; gaps (NaN) are left out.
+class FeatureStatistics(NamedTuple):
+    """What the features of a training part are like, (F,) float64 each, as `Standardise` takes it."""
 
-    A feature that is the same everywhere has the deviation 1, and one that is missing everywhere the mean 0.
+    mean: np.ndarray
+    std: np.ndarray  # IDLE where a feature tells nothing
+    low: np.ndarray  # values below and above were not seen, nor anything near them
+    high: np.ndarray
 
-    >>> table = np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]])
-    >>> feature_statistics(table.__getitem__, np.arange(3))
-    (array([2., 5.]), array([1., 1.]))
+
+def feature_statistics(read: Read, rows: np.ndarray) -> FeatureStatistics:
+    """Measure each feature over rows; gaps (NaN) are left out.
+
+    A feature that is missing everywhere, or the same in all rows, or in all but one, has a deviation so large that
+    nothing is left of it: it decides nothing, whatever new samples have there. That one row alone is another shows in
+    its distance from the mean, √(n − 1) deviations, which no other sample of n can reach (Samuelson 1968). `low` and
+    `high` lie as far outside of the values seen as these lie apart.
+
+    Args:
+        read: rows → (B, F) values.
+        rows: of the training part.
+
+    >>> table = np.array([[1.0, 5.0, 0.0], [2.0, 5.0, 0.0], [3.0, 5.0, 1e-9], [np.nan, 5.0, 0.0]])
+    >>> found = feature_statistics(table.__getitem__, np.arange(4))
+    >>> found.mean.round(3), found.std < IDLE, found.high
+    (array([2., 5., 0.]), array([ True, False, False]), array([5.e+00, 5.e+00, 2.e-09]))
     """
     from sklearn.preprocessing import StandardScaler  # takes a second to import
 
     scaler = StandardScaler()
+    low, high = np.array(np.inf), np.array(-np.inf)
     for first in range(0, len(rows), _VECTORS_AT_ONCE):
+        values = read(rows[first : first + _VECTORS_AT_ONCE]).astype(np.float64)
+        low, high = np.fmin(low, np.fmin.reduce(values)), np.fmax(high, np.fmax.reduce(values))
         with np.errstate(invalid="ignore"):  # a feature that is missing in all rows so far has the mean 0 / 0
-            scaler.partial_fit(read(rows[first : first + _VECTORS_AT_ONCE]).astype(np.float64))
+            scaler.partial_fit(values)
         scaler.mean_ = np.nan_to_num(scaler.mean_)  # as NaN it would stay NaN, whatever the next rows hold
     mean, std = scaler.mean_, np.sqrt(np.nan_to_num(scaler.var_))
-    return mean, np.where(std > 1e-6 * np.maximum(np.abs(mean), 1e-12), std, 1.0)  # below is float32's rounding
+    count = np.broadcast_to(scaler.n_samples_seen_, mean.shape)
+    low, high = np.where(count > 0, low, mean), np.where(count > 0, high, mean)
+    furthest = np.maximum(mean - low, high - mean)
+    varied = std > 1e-6 * np.maximum(np.abs(mean), 1e-12)  # below is float32's rounding
+    one_row = (furthest >= (1 - _ROUNDING) * np.sqrt(np.maximum(count - 1, 0)) * std) & (count > 2)
+    width = high - low
+    return FeatureStatistics(mean, np.where(varied & ~one_row, std, IDLE), low - width, high + width)

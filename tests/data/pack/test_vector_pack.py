@@ -29,7 +29,7 @@ from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.training.batches.order import Batch
-from hpa_hier.training.batches.statistics import feature_statistics
+from hpa_hier.training.batches.statistics import IDLE, feature_statistics
 from hpa_hier.training.loop.module import Training
 from hpa_hier.training.loop.stopping import Interrupted
 from hpa_hier.training.plan import plan_training
@@ -219,7 +219,7 @@ def test_missing_values_are_refused_unless_they_are_to_be_filled(home: Path, tmp
         build_vectors(request(home, **gaps))
     pack = build_vectors(request(home, **gaps, fill=True)).pack
     assert np.isnan(pack.vectors(pack.find_rows(["s002"]))).tolist() == [[False, True, False, True, False]]
-    mean, std = feature_statistics(pack.vectors, np.arange(240))
+    mean, std, *_ = feature_statistics(pack.vectors, np.arange(240))
     values = pack.vectors(np.arange(240)).astype(np.float64)
     np.testing.assert_allclose(mean, np.nanmean(values, axis=0), rtol=1e-6)
     np.testing.assert_allclose(std, np.nanstd(values, axis=0), rtol=1e-6)
@@ -246,9 +246,9 @@ def test_a_constant_feature_far_from_zero_does_not_blow_up(tmp_path: Path) -> No
     names = [("Dots",)] * 50
     ids = [f"s{i}" for i in range(50)]
     write_vector_pack(tmp_path, vectors, ids, names, [""] * 50, ("a", "b"), Taxonomy.from_text(TREE), "")
-    mean, std = feature_statistics(Pack.open(tmp_path).vectors, np.arange(50))
+    mean, std, *_ = feature_statistics(Pack.open(tmp_path).vectors, np.arange(50))
     np.testing.assert_allclose(mean, [1e6, 1e6 + 24.5])
-    np.testing.assert_allclose(std, [1.0, np.arange(50).std()], rtol=1e-6)
+    np.testing.assert_allclose(std, [IDLE, np.arange(50).std()], rtol=1e-6)
 
 
 @pytest.mark.parametrize("gap", ["", "NA", "nan", "?", "Null", " none "])
@@ -270,10 +270,10 @@ def test_feature_statistics_leave_gaps_out_whatever_rows_they_are_in() -> None:
     table[:4500, 0] = np.nan  # missing in all of the rows that are read first
     table[::3, 1] = np.nan
     table[:, 2] = np.nan
-    mean, std = feature_statistics(table.__getitem__, np.arange(9000))
+    mean, std, *_ = feature_statistics(table.__getitem__, np.arange(9000))
     kept = table[:, [0, 1, 3]].astype(np.float64)
     np.testing.assert_allclose(mean, np.insert(np.nanmean(kept, axis=0), 2, 0.0), rtol=1e-9)
-    np.testing.assert_allclose(std, np.insert(np.nanstd(kept, axis=0), 2, 1.0), rtol=1e-9)
+    np.testing.assert_allclose(std, np.insert(np.nanstd(kept, axis=0), 2, IDLE), rtol=1e-9)
 
 
 @pytest.mark.parametrize(
