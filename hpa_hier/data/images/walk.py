@@ -120,8 +120,12 @@ def _sort_out(
         elif not is_folder:
             found.ignored.append(shown)
         elif entry.is_symlink() and not follow_links:
-            fault = f"a link to the folder {os.path.realpath(entry.path)}; {FOLLOW}"
-            found.closed.append(ImageFile(Path(entry.path), folders, fault))
+            target = Path(os.path.realpath(entry.path))
+            if target.is_relative_to(top):  # it is entered where it is
+                found.ignored.append(shown + "/")
+            else:
+                fault = f"a link to the folder {target}; {FOLLOW}"
+                found.closed.append(ImageFile(Path(entry.path), folders, fault))
         else:
             yield entry
 

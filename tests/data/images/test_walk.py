@@ -62,6 +62,15 @@ def test_links_are_taken_where_they_are_asked_for(tmp_path):
     assert taken.closed == []
 
 
+def test_a_link_to_a_folder_that_is_entered_anyway_is_left_aside(tmp_path):
+    touch(tmp_path / "plate1" / "a.png")
+    (tmp_path / "latest").symlink_to("plate1")
+    found = walk(tmp_path)
+    assert (shown(found), found.closed, found.ignored) == (["plate1/a.png"], [], ["latest/"])
+    assert shown(walk(tmp_path, follow_links=True)) == ["plate1/a.png"]
+    assert shown(walk(tmp_path / "latest")) == ["a.png"]
+
+
 def test_a_loop_of_links_ends_and_each_folder_is_entered_once(tmp_path):
     touch(tmp_path / "a" / "x.png", tmp_path / "b" / "y.png")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
