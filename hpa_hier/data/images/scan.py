@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -82,48 +82,63 @@ def scan(images: Path | str | Sequence[Path | str], channels: str | None = None,
     """
     hint = parse_hint(channels)
     given = _expand([images] if isinstance(images, (str, Path)) else images)
-    shown = str(given[0]) if len(given) == 1 else f"{len(given):,} files"
-    files, groups, ignored, rejects, entries = [], [], [], [], 0
+    pile = _collect(given, hint, follow_links)
+    files, originals = _set_originals_aside(pile.files)
+    grouping = group_files([part for file in files for part in _open_parts(file)], hint)
+    ignored = [*pile.ignored, *originals, *(file.shown for file in grouping.left_out)]
+    scanned = _check((*pile.groups, *grouping.groups), hint, ignored, grouping.meanings)
+    if not pile.groups and (scanned.sources or not scanned.rejects):
+        _refuse_unused(channels, hint, scanned.meanings)
+    scanned = scanned._replace(rejects=(*scanned.rejects, *pile.rejects))
+    scanned = scanned._replace(notes=(*scanned.notes, *_describe_places(scanned)))
+    if not scanned.sources and not scanned.rejects:
+        among = f"no image among {pile.entries:,} entries of it and its sub-folders"
+        shown = str(given[0]) if len(given) == 1 else f"{len(given):,} files"
+        raise UserError(f"{shown}: {among if pile.entries != 1 else 'no image'}; {FORMATS} are read")
+    return scanned
+
+
+@dataclass
+class _Pile:
+    """What lies in the folders, files and tables that are given."""
+
+    files: list[ImageFile] = field(default_factory=list)
+    groups: list[FileGroup] = field(default_factory=list)  # of tables of paths
+    ignored: list[str] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)  # folders that are not entered
+    entries: int = 0
+
+
+def _collect(given: Sequence[Path], hint: ChannelHint, follow_links: bool) -> _Pile:
+    pile = _Pile()
     top = _find_common_folder(given)
     for place in given:
         if place.is_dir() and not is_image_folder(place):
             found = walk(place, follow_links)
             above = place.absolute().relative_to(top).parts
-            files += [replace(file, folders=(*above, *file.folders)) for file in found.files]
-            ignored += ["/".join((*above, name)) for name in found.ignored]
-            rejects += [Reject(file.path.name, file.shown, str(file.fault)) for file in found.closed]
-            entries += found.entries
+            pile.files += [replace(file, folders=(*above, *file.folders)) for file in found.files]
+            pile.ignored += ["/".join((*above, name)) for name in found.ignored]
+            pile.rejects += [Reject(file.path.name, file.shown, str(file.fault)) for file in found.closed]
+            pile.entries += found.entries
             continue
-        entries += 1
+        pile.entries += 1
         if split_suffix(place.name)[1] or is_image_folder(place):
             fault = None if place.exists() else "no regular file, or a link to nothing"
-            files.append(ImageFile(place, place.absolute().parent.relative_to(top).parts, fault))
+            pile.files.append(ImageFile(place, place.absolute().parent.relative_to(top).parts, fault))
         elif place.suffix.lower() in LISTINGS and len(given) == 1:
-            groups += read_listing(place, hint)
+            pile.groups += read_listing(place, hint)
         else:
-            ignored.append(place.name)
+            pile.ignored.append(place.name)
     if not any(place.is_dir() for place in given):
-        files += find_siblings(files, hint)
-    files, originals = _set_originals_aside(files)
-    ignored += originals
-    grouping = group_files([part for file in files for part in _open_parts(file)], hint)
-    ignored += [file.shown for file in grouping.left_out]
-    scanned = _check((*groups, *grouping.groups), hint, ignored, grouping.meanings)
-    if not groups and (scanned.sources or not scanned.rejects):
-        _refuse_unused(channels, hint, scanned.meanings)
-    scanned = scanned._replace(rejects=(*scanned.rejects, *rejects))
-    scanned = scanned._replace(notes=(*scanned.notes, *_describe_places(scanned)))
-    if not scanned.sources and not scanned.rejects:
-        among = f"no image among {entries:,} entries of it and its sub-folders"
-        raise UserError(f"{shown}: {among if entries != 1 else 'no image'}; {FORMATS} are read")
-    return scanned
+        pile.files += find_siblings(pile.files, hint)
+    return pile
 
 
 def _describe_places(found: Scan) -> list[str]:
     """Say which folders samples are in, where they are several, and what was left aside."""
     folders = list(dict.fromkeys(source.folder or "the folder itself" for source in found.sources))
     lines = [f"samples are in {len(folders):,} folders: {_some(folders)}"] if len(folders) > 1 else []
-    told = [name for name in found.ignored if not name.rpartition("/")[2].startswith(".")]
+    told = [name for name in found.ignored if not name.rstrip("/").rpartition("/")[2].startswith(".")]
     if told:
         lines.append(f"left aside, as no images of samples: {_some(told)}")
     return lines
