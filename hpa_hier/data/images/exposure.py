@@ -211,6 +211,7 @@ def _flaws(exposures: Mapping[str, Exposure], equal: Sequence[Sequence[str]]) ->
         yield f"{name} is empty{', and it is the protein' if name == PROTEIN else ''}"
     if max(one.levels for one in exposures.values()) < _LEAST_LEVELS:
         yield _MASK
+        return
     for name, one in exposures.items():
         if one.clipped > SATURATED and one.peak >= _BRIGHT:
             yield f"{name} is saturated"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from image_folders import planes
+from image_folders import CHANNELS, planes
 
 from hpa_hier.data.images.exposure import Look, choose_rule, look_at, measure_exposure
+from hpa_hier.data.images.read import read_image
+from hpa_hier.data.images.scan import scan
 
 
 def doubts(rule: str = "depth", **made: np.ndarray) -> tuple[str, ...]:
@@ -95,3 +97,21 @@ def test_new_images_are_compared_with_those_of_training():
     assert good.doubts("depth", usual) == dim.doubts("percentile", usual) == ()
     assert black.doubts("depth", (0.05, 0.06)) == ()  # as its training images were
     assert good.doubts("depth", (0.05, 0.06)) == ("much brighter than the training images",)
+
+
+def test_nothing_is_said_of_real_fields(shared_data):
+    for folder, channels in (("complete", CHANNELS), ("dictionary", CHANNELS[:3])):
+        sources = scan(shared_data / "hpa" / folder).sources[::4]
+        looks = [read_image(source, 16, channels, "depth").look for source in sources]
+        assert len(looks) >= 7
+        assert [look.doubts("depth") for look in looks] == [()] * len(looks)
+        assert choose_rule(looks)[0] == "depth"
+
+
+def test_stains_that_lie_on_each_other_are_no_one_picture():
+    green = np.random.default_rng(0).normal(100, 40, (64, 64)).clip(0, 255)
+    red = green + np.random.default_rng(1).normal(0, 12, green.shape)  # as a protein of the microtubules may do
+    both = {name: plane.clip(0, 255).astype(np.uint8) for name, plane in (("red", red), ("green", green))}
+    assert np.corrcoef(both["red"].ravel(), both["green"].ravel())[0, 1] > 0.95
+    assert equal(both) == ()
+    assert equal({**both, "red": (both["green"] // 3 + 20).astype(np.uint8)}) == (("red", "green"),)
