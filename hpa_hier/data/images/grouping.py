@@ -70,7 +70,7 @@ def group_files(files: Sequence[ImageFile], hint: ChannelHint) -> Grouping:
         depth = max((d for d in range(len(folders)) if file.folders[: d + 1] in of_channels), default=None)
         if depth is not None:
             rest, meant, question = of_channels[file.folders[: depth + 1]]
-            meanings[file.folders[depth]] = meant
+            meanings[file.folders[depth].removeprefix("".join(rest)).lstrip("_-.")] = meant
             folders[depth : depth + 1] = rest
             fault = question
             if meant and channel not in (None, meant):

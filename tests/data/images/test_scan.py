@@ -104,6 +104,13 @@ def test_folders_that_the_user_names_are_channels(tmp_path):
     for name in ("c0", "c1"):
         write(tmp_path / name / "a.png", planes(0)["red"])
     assert set(scan(tmp_path, "red=c1,green=C0").sources[0].planes) == {"red", "green"}
+    for name in ("c0", "c1"):
+        (tmp_path / name).rename(tmp_path / f"plate1_{name}")
+    found = scan(tmp_path, "red=c1,green=C0")
+    assert [(source.id, source.folder, set(source.planes)) for source in found.sources] == [
+        ("a", "plate1", {"red", "green"})
+    ]
+    assert found.notes == ("c0 was taken for green (the protein), c1 for red (microtubules)",)
 
 
 def test_a_file_named_as_one_channel_in_the_folder_of_another_is_refused(tmp_path):
