@@ -160,11 +160,14 @@ def add_on_problem(parser: argparse.ArgumentParser, text: str = "rows that canno
 
 def add_images_of_labels(parser: argparse.ArgumentParser) -> None:
     """Add --images, of commands that need a label table only."""
-    text = "the images of --labels: rows may be their paths, and --labels folders takes their class folders"
-    parser.add_argument("--images", type=path, metavar="DIR", help=text)
+    group = parser.add_argument_group("images of --labels")
+    text = "folder of images: rows may be their paths, and --labels folders takes their class folders"
+    group.add_argument("--images", type=path, metavar="DIR", help=text)
+    group.add_argument("--channels", metavar="TEXT", help="as in `data pack`: which words in file names are channels")
+    add_follow_links(group)
 
 
-def add_follow_links(parser: argparse.ArgumentParser) -> None:
+def add_follow_links(parser: argparse._ActionsContainer) -> None:
     """Add --follow-links, of commands that look for images in folders."""
     text = "enter linked folders of images, and take links that leave the folder (default: list them)"
     parser.add_argument("--follow-links", action="store_true", default=None, help=text)  # None: not given
@@ -192,13 +195,25 @@ def read_label_table(options: argparse.Namespace, taxonomy: Taxonomy) -> LabelTa
         from hpa_hier.data.images.scan import scan
         from hpa_hier.data.pack.matching import read_image_labels
 
-        table = read_image_labels(options.labels, scan(options.images), taxonomy, options.images, *kept)
+        found = scan(options.images, options.channels, bool(options.follow_links))
+        print_rejects(found.rejects)
+        table = read_image_labels(options.labels, found, taxonomy, options.images, *kept)
     elif means_folders(options.labels):
         raise UserError("--labels folders: the classes are the folders of images; say which with --images DIR")
     else:
         table = read_labels(options.labels, taxonomy, *kept)
     print_notes(table.problems, table.notes)
     return table
+
+
+def print_rejects(rejects: Sequence[object]) -> None:
+    """Print which images cannot be used, the first of many, on standard error."""
+    from hpa_hier.data.labels.problems import LISTED
+
+    for reject in rejects[:LISTED]:
+        print(f"left out: {reject}", file=sys.stderr)
+    if len(rejects) > LISTED:
+        print(f"… and {len(rejects) - LISTED:,} more", file=sys.stderr)
 
 
 def print_notes(problems: Sequence[object], notes: Sequence[str], image_notes: Sequence[str] = ()) -> None:

@@ -139,7 +139,7 @@ def _read_classes(options: argparse.Namespace) -> Classes:
         return read_classes(options.labels, options.ignore_columns)
     if not options.images:
         raise UserError("--labels folders: the classes are the folders of images; say which with --images DIR")
-    folders = {one.id: one.folder for one in scan(options.images).sources}
+    folders = {one.id: one.folder for one in scan(options.images, options.channels, bool(options.follow_links)).sources}
     return find_folder_classes(folders, options.images)
 
 

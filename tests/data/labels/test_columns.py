@@ -96,3 +96,10 @@ def test_a_word_that_means_nothing_elsewhere_may_be_a_label(tmp_path, word) -> N
     path = tmp_path / "labels.csv"
     path.write_text(f"Id,Target\na,{word}\nb,1\n")
     assert read_labels(path, own).nodes == (("A",), ("B",))
+
+
+def test_an_uncertain_label_in_a_0_1_column_is_named_with_its_line(tmp_path, tree) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("Id,Nucleoplasm,Cytosol\na,1,0\nb,0,-1\n")
+    with pytest.raises(UserError, match=r"labels\.csv:3: '-1' in the 0/1 column 'Cytosol'; write 0 or 1"):
+        read_labels(path, tree)
