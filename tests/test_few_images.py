@@ -52,9 +52,9 @@ def write_rgb(folder: Path, count: int) -> None:
 def test_the_recipe_starts_from_the_bundled_networks_has_folds_and_no_partition() -> None:
     recipe = load_recipe("few_images")
     assert (recipe.training.init, recipe.split.folds, recipe.training.folds) == ("pretrained", 5, 5)
-    assert not [member for member in recipe.members if member.partition]
+    assert not [member for member in recipe.listed if member.partition]
     assert len(recipe.ensemble.members) == len(recipe.ensemble.baseline)
-    assert {*recipe.ensemble.members, *recipe.ensemble.baseline} == {member.name for member in recipe.members}
+    assert {*recipe.ensemble.members, *recipe.ensemble.baseline} == {member.name for member in recipe.listed}
 
 
 @pytest.mark.skipif(pretrained_folder() is None, reason="made by benchmarks/pretrained.py, and absent here")

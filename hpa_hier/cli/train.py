@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hpa_hier.cli.command import (
@@ -141,23 +141,30 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     opened = start_run(recipe, bool(flags.config), lambda run: check_training(run, pick(run.recipe)))
     member = pick(opened.recipe)
     _print_scarcity(opened)
+    from hpa_hier.training.bars import Bars
     from hpa_hier.training.loop.stopping import Interrupted
     from hpa_hier.training.loop.trainer import is_worker_process
     from hpa_hier.training.start_from import missing_starts
     from hpa_hier.training.train_member import TrainOptions, train_member
 
-    lines = not flags.no_progress
-    bar = lines and sys.stderr.isatty()
-    options = TrainOptions(flags.device, flags.restart, lines, bar, flags.tensorboard, flags.threads)
+    lines, bars = not flags.no_progress, Bars(1)
+
+    def train(member: MemberSettings, restart: bool) -> str:
+        report = partial(bars.report, member.name) if lines and sys.stderr.isatty() else None
+        options = TrainOptions(flags.device, restart, lines, report, flags.tensorboard, flags.threads)
+        return train_member(plan_training(opened, member), options)
+
     folder = opened.member_folder(member.name)
     try:
-        for start in missing_starts(opened, member):
-            print(f"{member.name} starts from {start.name}, which is trained first", file=sys.stderr)
-            folder = opened.member_folder(start.name)
-            print(train_member(plan_training(opened, start), replace(options, restart=False)))
-        plan = plan_training(opened, member)
-        folder = plan.folder
-        line = train_member(plan, options)
+        with bars:
+            for start in missing_starts(opened, member):
+                bars.write(f"{member.name} starts from {start.name}, which is trained first")
+                folder = opened.member_folder(start.name)
+                line = train(start, False)
+                bars.end(start.name)
+                print(line)
+            folder = opened.member_folder(member.name)
+            line = train(member, flags.restart)
     except Interrupted:
         if not is_worker_process():
             print(f"stopped, everything is saved in {folder}. To resume: {resume}", file=sys.stderr)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
+from tqdm import tqdm
 
 from hpa_hier.data.split.split import Split
 from hpa_hier.errors import UserError
@@ -64,7 +65,7 @@ def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool) -> str:
     """
     for fold in range(plan.folds):
         if lines:
-            print(f"{plan.member.name}: fold {fold + 1} of {plan.folds}", file=sys.stderr)
+            tqdm.write(f"{plan.member.name}: fold {fold + 1} of {plan.folds}", file=sys.stderr)
         train(fold_plan(plan, fold))
     folders = [fold_folder(plan.folder, fold) for fold in range(plan.folds)]
     manifests = [read_manifest(folder) for folder in folders]

@@ -13,8 +13,10 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -23,11 +25,14 @@ from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import find_member
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
+from hpa_hier.training.bars import Bars
+from hpa_hier.training.loop.progress import Report
 from hpa_hier.training.loop.stopping import Interrupted, SignalCounter, stop_with_parent
 from hpa_hier.training.plan import plan_training
 from hpa_hier.training.train_member import TrainOptions, train_member
 
 _POLL = 0.1  # seconds between two looks at the processes
+_TELL = 0.5  # seconds between two words on how far a process is
 _DONE, _USER, _INTERRUPTED = 0, 2, 130  # exit statuses
 
 
@@ -59,10 +64,11 @@ def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> dict[str, i
     """
     context = _context()
     waiting, free, names = list(jobs), deque(slots), {job.name for job in jobs}
-    running: dict[BaseProcess, tuple[Job, str]] = {}
+    running: dict[BaseProcess, tuple[Job, str, Connection]] = {}
     statuses: dict[str, int] = {}
     passed_on = 0
-    with SignalCounter("stopping all members, and saving; once more stops them at once") as stop:
+    message = "stopping all members, and saving; once more stops them at once"
+    with SignalCounter(message) as stop, Bars(len(jobs)) as bars:
         while running or (waiting and not stop.requested):
             if stop.count > passed_on:
                 passed_on = stop.count
@@ -71,17 +77,24 @@ def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> dict[str, i
             for job in [job for job in waiting if statuses.get(job.after or "") not in (None, _DONE)]:
                 waiting.remove(job)
                 statuses[job.name] = _USER
-                print(f"{job.name}: not trained, as it starts from {job.after}", file=sys.stderr, flush=True)
+                bars.end(job.name)
+                bars.write(f"{job.name}: not trained, as it starts from {job.after}")
             ready = [job for job in waiting if job.after not in names or statuses.get(job.after or "") == _DONE]
             for job in ready[: len(free) if not stop.requested else 0]:
                 waiting.remove(job)
                 slot = free.popleft()
-                running[_start(context, job, slot)] = job, slot
-            for process in [process for process in running if not process.is_alive()]:
-                job, slot = running.pop(process)
-                free.append(slot)
-                statuses[job.name], line = _describe_end(job, process, stop.requested)
-                print(line, file=sys.stderr, flush=True)
+                bars.write(f"{job.name}: training on {slot}, log: {job.log}")
+                process, progress = _start(context, job, slot)
+                running[process] = job, slot, progress
+            for process, (job, slot, progress) in list(running.items()):
+                if shares := _receive(progress):
+                    bars.report(job.name, shares[-1])
+                if not process.is_alive():
+                    del running[process]
+                    free.append(slot)
+                    statuses[job.name], line = _describe_end(job, process, stop.requested)
+                    bars.end(job.name)
+                    bars.write(line)
             time.sleep(_POLL)
     return statuses
 
@@ -99,12 +112,35 @@ def _context() -> BaseContext:
     return mp.get_context("spawn")
 
 
-def _start(context: BaseContext, job: Job, slot: str) -> BaseProcess:
+def _start(context: BaseContext, job: Job, slot: str) -> tuple[BaseProcess, Connection]:
+    """Start a process, and return it with what tells how far it is."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{job.name}: training on {slot}, log: {job.log}", file=sys.stderr, flush=True)
-    process: BaseProcess = context.Process(target=_work, args=(job, slot), name=job.name)  # type: ignore[attr-defined]
+    receiver, sender = context.Pipe(duplex=False)
+    process: BaseProcess = context.Process(  # type: ignore[attr-defined]
+        target=_work, args=(job, slot, sender), name=job.name
+    )
     process.start()
-    return process
+    sender.close()
+    return process, receiver
+
+
+def _receive(progress: Connection) -> list[float]:
+    """Return the shares that a process has told since the last look."""
+    shares: list[float] = []
+    try:
+        while progress.poll():
+            shares.append(progress.recv())
+    except (EOFError, OSError):  # the process has ended
+        pass
+    return shares
+
+
+def _tell(sender: Connection, share: float, told: list[float]) -> None:
+    """Send how far a training is, not more often than it can be seen."""
+    if not told or time.monotonic() - told[-1] >= _TELL or share >= 1:
+        told[:] = [time.monotonic()]
+        with suppress(OSError):  # the parent has gone; the training ends by itself
+            sender.send(share)
 
 
 def _describe_end(job: Job, process: BaseProcess, stop_requested: bool) -> tuple[int, str]:
@@ -124,7 +160,7 @@ def _describe_end(job: Job, process: BaseProcess, stop_requested: bool) -> tuple
     return status, f"{job.name}: {why}; log: {job.log}"
 
 
-def _work(job: Job, slot: str) -> None:
+def _work(job: Job, slot: str, sender: Connection) -> None:
     """Train one member in this process; print to its log, and exit with how it ended: 1, with a traceback, at a bug."""
     # A group of its own, so that the terminal's Ctrl-C comes from the parent alone.
     if hasattr(os, "setpgrp"):
@@ -135,7 +171,8 @@ def _work(job: Job, slot: str) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:
-        print(_train(job, slot), flush=True)
+        told: list[float] = []
+        print(_train(job, slot, lambda share: _tell(sender, share, told)), flush=True)
     except UserError as error:
         print(f"error: {error}", flush=True)
         sys.exit(_USER)
@@ -143,7 +180,7 @@ def _work(job: Job, slot: str) -> None:
         sys.exit(_INTERRUPTED)
 
 
-def _train(job: Job, device: str) -> str:
+def _train(job: Job, device: str, report: Report) -> str:
     """Train a member as `train --member NAME` does; return the line that it ends with."""
     recipe = load_recipe(job.config, job.sets)
     plan = plan_training(start_run(recipe, named=False), find_member(recipe, job.name))
@@ -152,4 +189,4 @@ def _train(job: Job, device: str) -> str:
     flags = ["--member", job.name, "--device", device, "--threads", str(job.threads)]
     config = ["--config", job.config] if job.config else []
     sys.argv = [str(command), *flags, *config, *(word for change in job.sets for word in ("--set", change))]
-    return train_member(plan, TrainOptions(device=device, restart=job.restart, threads=job.threads))
+    return train_member(plan, TrainOptions(device=device, restart=job.restart, report=report, threads=job.threads))

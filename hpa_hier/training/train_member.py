@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import torch
@@ -16,6 +16,7 @@ from hpa_hier.runs import manifest as files
 from hpa_hier.training.assemble import assemble
 from hpa_hier.training.folds import check_folds, train_folds
 from hpa_hier.training.loop.checkpoint import FORMAT, OURS, ResumeCheckpoint, read_checkpoint
+from hpa_hier.training.loop.progress import Progress, Report, narrow
 from hpa_hier.training.loop.stopping import SignalCounter
 from hpa_hier.training.loop.trainer import is_worker_process, make_trainer, silence_lightning
 from hpa_hier.training.plan import CHECKPOINT, Plan, describe_differences, read_finished
@@ -29,7 +30,7 @@ class TrainOptions:
     device: str = "auto"
     restart: bool = False  # discard what has been trained
     lines: bool = True  # print one line per epoch on standard error
-    bar: bool = False  # a progress bar over the steps
+    report: Report | None = None  # is told how far it is
     tensorboard: bool = False
     threads: int = 1  # of torch, on the CPU
 
@@ -60,7 +61,14 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
             check_folds(plan)
             if restart:
                 _discard(plan)
-            return train_folds(plan, lambda fold: train_member(fold, options), options.lines)
+            finished: list[str] = []
+
+            def train_fold(fold: Plan) -> str:
+                report = narrow(options.report, len(finished), plan.folds)
+                finished.append(train_member(fold, replace(options, report=report)))
+                return finished[-1]
+
+            return train_folds(plan, train_fold, options.lines)
         try:
             return _train(plan, options, device, restart)
         except RuntimeError as error:
@@ -80,9 +88,10 @@ def _train(plan: Plan, options: TrainOptions, device: torch.device, restart: boo
     if not assembly.history.done:
         with SignalCounter("stopping after this step, and saving; once more stops at once", most=1) as stop:
             # Last, so that the checkpoint holds what the others have updated.
-            callbacks = (*assembly.callbacks, ResumeCheckpoint(plan.checkpoint, stop, plan.digest))
+            told = [Progress(options.report, assembly.length.steps)] if options.report else []
+            callbacks = (*told, *assembly.callbacks, ResumeCheckpoint(plan.checkpoint, stop, plan.digest))
             curves = plan.folder if options.tensorboard else None
-            trainer = make_trainer(plan.settings, device, assembly.length.epochs, callbacks, options.bar, curves)
+            trainer = make_trainer(plan.settings, device, assembly.length.epochs, callbacks, curves)
             path = plan.checkpoint if states else None
             trainer.fit(assembly.module, assembly.batches, assembly.watched_batches, ckpt_path=path, weights_only=True)
         if not trainer.is_global_zero:  # another process writes the member

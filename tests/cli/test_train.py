@@ -14,6 +14,8 @@ import pytest
 from safetensors.torch import save_file
 from tiny_run import finish, one_thread, train, train_command, write_tiny
 
+from hpa_hier.cli.ensemble import main as ensemble_main
+from hpa_hier.cli.report import main as report_main
 from hpa_hier.files.atomic import sha256
 from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.settings.training import TrainingSettings
@@ -216,3 +218,64 @@ def _alive(number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_the_recipe_for_a_gpu_trains_a_network_for_two_steps_without_one(tmp_path: Path) -> None:
+    write_tiny(tmp_path, count=40)
+    short = ["training.max_steps=2", "training.batch_size=4", f"artifacts={tmp_path / 'artifacts'}"]
+    sets = [word for change in short for word in ("--set", change)]
+    flags = ("--config", "gpu", "--data", tmp_path / "pack", "--member", "leaf", "--folds", 0, "--device", "cpu")
+    status, printed = finish(tmp_path / "log", *flags, *sets)
+    assert status == 0, printed
+    assert "leaf: 4 nodes, 1 epochs in " in printed
+
+
+def test_a_refused_training_leaves_nothing_behind(recipe: Path, tmp_path: Path) -> None:
+    before = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
+    for flags, message in (
+        (["--all", "--data", "nowhere"], "nowhere: no finished pack"),
+        (["--all", "--taxonomy", "hela"], "have no place in 'hela'"),
+        (["--all", "--taxonomy", "hpa82"], "hpa82: no such file; did you mean 'hpa28'?"),
+        (["--all", "--weights", "no.safetensors"], "--weights no.safetensors: no such file"),
+        (["--all", "--set", "members.leaf.training.backbone=mlp"], "training.backbone: mlp takes vectors"),
+        (["--all", "--folds", "3", "--set", "members.leaf.training.folds=4"], "they must be the same"),
+        (["--member", "nobody"], "--member nobody: the recipe has no member of that name"),
+        (["--level", "leaf", "--no-baseline"], "--no-baseline: goes with --all"),
+    ):
+        status, printed = finish(tmp_path / "log", "--config", recipe, "--device", "cpu", *flags)
+        assert (status, message in printed) == (2, True), printed
+        (tmp_path / "log").unlink()
+        assert {path.relative_to(tmp_path) for path in tmp_path.rglob("*")} == before
+
+
+def test_without_the_baseline_its_networks_are_not_trained_and_the_rest_works(tmp_path: Path) -> None:
+    members = [{"name": f"leaf-s{seed}", "level": "leaf", "seed": seed} for seed in range(2)]
+    coarse = {"name": "coarse", "level": "coarse", "training": {"start_from": "leaf-s0"}}
+    ensemble = {"members": ["coarse", "leaf-s0"], "baseline": ["leaf-s0", "leaf-s1"]}
+    training = {"epochs": 1, "width": 2}
+    recipe = write_tiny(tmp_path, count=80, members=[*members, coarse], ensemble=ensemble, training=training)
+    flags = ("--all", "--config", recipe, "--device", "cpu", "--jobs", 1)
+    status, printed = finish(tmp_path / "log", *flags, "--no-baseline")
+    assert status == 0, printed
+    run = tmp_path / "artifacts" / "tiny"
+    assert {path.parent.name for path in run.glob("members/*/member.json")} == {"leaf-s0", "coarse"}
+    assert "left out: leaf-s1; only the flat baseline needs it, which is left out" in printed
+    assert ensemble_main(["fit", "--run", str(run)]) == 0
+    assert not (run / "ensemble" / "flat.json").exists()
+    assert ensemble_main(["evaluate", "--run", str(run)]) == 0
+    assert report_main(["--run", str(run)]) == 0
+    # the run keeps it: without a recipe named, the same members are trained, and nothing is left to do
+    status, printed = finish(tmp_path / "log", "--all", "--run", run, "--device", "cpu", "--jobs", 1)
+    assert (status, printed.count("already trained")) == (0, 2), printed
+    shown = finish(tmp_path / "log", "--all", "--run", run, "--print-config")[1]
+    assert f"use_baseline: false  # {run / 'config.yaml'}:" in shown
+
+
+def test_merged_settings_are_printed_with_their_origin_and_nothing_is_begun(recipe: Path, tmp_path: Path) -> None:
+    change = ("--set", "training.width=4", "--folds", 0, "--print-config")
+    status, printed = finish(tmp_path / "log", "--config", recipe, "--member", "leaf", *change)
+    assert status == 0, printed
+    assert "  width: 4  # --set training.width=4" in printed
+    assert f"  batch_size: 16  # {recipe}:" in printed
+    assert "  folds: 0  # --folds 0" in printed
+    assert not (tmp_path / "artifacts").exists()

@@ -231,3 +231,25 @@ def test_without_the_baseline_only_what_the_ensemble_and_its_starts_need_is_trai
     ]
     started = ["ensemble.use_baseline=false", "ensemble.members=[coarse]"]
     assert {"leaf", "coarse"} <= {*auto(HPA28, None, *started).trained}
+
+
+@pytest.mark.parametrize("name", ["default", "gpu", "few_images"])
+@pytest.mark.parametrize("shape", ["flat", "named otherwise", "exclusive", "deep"])
+def test_shipped_recipes_for_ones_own_images_fit_any_tree(name: str, shape: str) -> None:
+    taxonomy = {
+        "flat": tree("  A: {label: 0}\n  B: {label: 1}\n", "{places: leaves}"),
+        "named otherwise": tree(
+            "  A:\n    B: {label: 0}\n    C: {label: 1}\n  D: {label: 2}\n", "{rough: 1, fine: leaves}"
+        ),
+        "exclusive": Taxonomy.load("hela"),
+        "deep": HPA28,
+    }[shape]
+    counts = dict.fromkeys(taxonomy.leaves, 30)
+    roster = Roster.choose(load_recipe(name), taxonomy, FEW, counts)
+    check_members(roster.recipe, taxonomy)
+    assert "leaf" in roster.trained
+    assert ("coarse" in roster.trained) == (
+        shape in ("exclusive", "deep") or (shape != "flat" and name == "few_images")
+    )
+    assert {*roster.ensemble} <= {*roster.trained}
+    assert all(taxonomy.level(one.level) for one in roster.members if one.level and one.name in roster.trained)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import pandas as pd
 from torch import Tensor
+from tqdm import tqdm
 
 from hpa_hier.files.tables import write_table
 from hpa_hier.training.loop.averaging import watched_network
@@ -105,7 +106,7 @@ class History(pl.Callback):
         if trainer.is_global_zero:
             write_history(self._path, pd.DataFrame(self.rows))
             if self._name:
-                print(
+                tqdm.write(
                     f"{self._name}: epoch {epoch} of {trainer.max_epochs}, train loss {row['train_loss']:.4f}, "
                     f"calibration loss {row[CALIBRATION_LOSS]:.4f}, log loss {row[LOG_LOSS]:.4f}, "
                     f"{row['seconds']:.1f} s",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from hpa_hier.errors import UserError
@@ -60,7 +60,6 @@ def make_trainer(
     device: torch.device,
     epochs: int,
     callbacks: Sequence[pl.Callback],
-    bar: bool = False,
     tensorboard: Path | None = None,
 ) -> pl.Trainer:
     """Set up a Trainer, which stops early where the settings ask for it.
@@ -70,7 +69,6 @@ def make_trainer(
         device: of the first process.
         epochs: at most.
         callbacks: in the order in which they are called.
-        bar: show a progress bar over an epoch's steps.
         tensorboard: folder for TensorBoard's curves; None writes none.
 
     Raises:
@@ -79,7 +77,7 @@ def make_trainer(
     several = settings.devices * settings.nodes > 1
     # While a backbone is frozen, processes have no gradients of it to exchange.
     strategy = "auto" if not several else "ddp_find_unused_parameters_true" if settings.freeze_epochs else "ddp"
-    first: list[pl.Callback] = [TQDMProgressBar(refresh_rate=10, leave=False)] if bar else []
+    first: list[pl.Callback] = []
     if settings.stop_on != "none":
         watch = Watch(settings.stop_on)
         # Checked once the metrics are computed, not at the epoch's end: by then our checkpoint is written.
@@ -104,7 +102,7 @@ def make_trainer(
         log_every_n_steps=1,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=bar,
+        enable_progress_bar=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         sync_batchnorm=several and device.type == "cuda",  # CPUs have none
