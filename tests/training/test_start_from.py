@@ -77,7 +77,7 @@ def test_of_folds_each_network_starts_from_that_of_its_own_fold(tmp_path: Path) 
 def test_a_start_that_is_not_trained_is_an_error_with_the_command_that_trains_it(tmp_path: Path) -> None:
     with pytest.raises(
         UserError,
-        match=r"start_from of 'started': 'leaf' is not trained in .*tiny; train it first: .*hpa_hier\.train .*leaf$",
+        match=r"start_from of 'started': 'leaf' is not trained in .*; train it first: .* --member leaf --run .*tiny$",
     ):
         plan_member(tmp_path, "started")
 
