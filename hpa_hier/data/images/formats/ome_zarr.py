@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +38,11 @@ class OmeZarrReader:
 
     def parts(self, path: Path) -> tuple[Part, ...]:
         """Return the images of a store: itself, the fields of its wells, or its series."""
-        return tuple(_find_images(path, _read_metadata(path)))
+        with _reasons(path):
+            found = tuple(_find_images(path, _read_metadata(path)))
+        if not found:
+            raise UnreadableImage(path, "a plate without images: its metadata tell of no well or field")
+        return found
 
     def layout(self, path: Path) -> Layout:
         """Return how an image's planes lie, without reading them."""
@@ -102,7 +108,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
         if file.stat().st_size > _LARGEST_METADATA:
             raise UnreadableImage(path, f"{file.name} has more than {_LARGEST_METADATA >> 20} MB")
         told = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UnreadableImage(path, f"{file.name} cannot be read: {error}") from None
     about = told.get("attributes", {}) if file.name == "zarr.json" and isinstance(told, dict) else told
     about = about.get("ome", about) if isinstance(about, dict) else about
@@ -111,23 +117,33 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     return about
 
 
+@contextmanager
+def _reasons(path: Path) -> Iterator[None]:
+    """Turn what metadata in another form raise into the store's reason."""
+    try:
+        yield
+    except UnreadableImage:
+        raise
+    except Exception as error:  # they raise whatever they happen to mean
+        raise UnreadableImage(path, f"no readable OME-Zarr: {type(error).__name__}: {error}") from None
+
+
 def _open(path: Path) -> _Pyramid:
     """Open an image, and check what it claims."""
+    with _reasons(path):
+        return _describe(path, _read_metadata(path))
+
+
+def _describe(path: Path, about: dict[str, Any]) -> _Pyramid:
     try:
         import zarr
     except ImportError:
         raise UnreadableImage(path, "an OME-Zarr: `pip install 'hpa-hier[zarr]'` reads it") from None
-    about = _read_metadata(path)
-    try:
-        told = about["multiscales"][0]
-        axes = tuple(str(one["name"] if isinstance(one, dict) else one) for one in told.get("axes", _OLD_AXES))
-        names = [_inside(path, str(dataset["path"])) for dataset in told["datasets"]]
-        group = zarr.open_group(path, mode="r")
-        levels = [group[name.relative_to(path).as_posix()] for name in names]
-    except UnreadableImage:
-        raise
-    except Exception as error:  # metadata that are not what they should be raise whatever their bytes happen to mean
-        raise UnreadableImage(path, f"no readable OME-Zarr: {type(error).__name__}: {error}") from None
+    told = about["multiscales"][0]
+    axes = tuple(str(one["name"] if isinstance(one, dict) else one) for one in told.get("axes", _OLD_AXES))
+    names = [_inside(path, str(dataset["path"])) for dataset in told["datasets"]]
+    group = zarr.open_group(path, mode="r")
+    levels = [group[name.relative_to(path).as_posix()] for name in names]
     arrays = tuple(level for level in levels if isinstance(level, zarr.Array))
     if not arrays:
         raise UnreadableImage(path, "no OME-Zarr image: it has no resolution level")
@@ -153,7 +169,7 @@ def _check(path: Path, arrays: Sequence[zarr.Array[Any]], axes: tuple[str, ...])
             raise UnreadableImage(path, f"{array.dtype} pixels; save it with 8 or 16 bits, unsigned")
         if array.ndim != len(axes):
             raise UnreadableImage(path, f"{told}: another resolution has {array.ndim} axes")
-        if int(np.prod(array.chunks)) * array.dtype.itemsize > MAX_BYTES:
+        if prod(array.chunks) * array.dtype.itemsize > MAX_BYTES:
             raise UnreadableImage(path, f"claims chunks of {array.chunks}; at most {MAX_BYTES >> 20} MB are read")
     check_pixels(path, *(sizes[axis] for axis in "xy"))
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from image_folders import CHANNELS, planes
 
 from hpa_hier.data.images.formats.ome_zarr import OmeZarrReader
@@ -129,6 +131,33 @@ def test_only_the_resolution_and_the_planes_that_are_needed_are_read(tmp_path, m
     assert np.abs(image[0] - expected).max() <= 0.5
     full = READER.read(path)
     np.testing.assert_array_equal(full, array)
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_no_metadata_bring_anything_but_their_reason(tmp_path_factory, data):
+    path = write_image(tmp_path_factory.mktemp("broken") / "a.zarr", stacked(side=8), "cyx")
+    about = json.loads((path / ".zattrs").read_text())
+    odd = st.sampled_from([None, 7, "x", [], {}, [[]], [{}], [None], {"path": "0"}, [{"path": "0"}], "../..", 1e400])
+    keys = [("multiscales",), ("omero",), ("multiscales", 0, "axes"), ("multiscales", 0, "datasets")]
+    keys += [
+        ("multiscales", 0),
+        ("multiscales", 0, "datasets", 0, "path"),
+        ("omero", "channels"),
+        ("plate",),
+        ("well",),
+    ]
+    *way, last = data.draw(st.sampled_from(keys))
+    place = about
+    for key in way:
+        place = place[key]
+    place[last] = data.draw(odd)
+    if data.draw(st.booleans()):
+        about = {"plate": {"wells": data.draw(odd)}, **about}
+        about.pop("multiscales")
+    (path / ".zattrs").write_text(json.dumps(about))
+    for source in scan(path.parent).sources:
+        assert read_image(source, 8, CHANNELS, "depth").image.shape == (4, 8, 8)
 
 
 def break_metadata(path: Path, change) -> None:
