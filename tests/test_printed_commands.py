@@ -17,7 +17,7 @@ import pytest
 from tiny_run import TAXONOMY, write_tiny
 
 from hpa_hier.cli.command import change_text
-from hpa_hier.cli.main import COMMANDS
+from hpa_hier.cli.main import COMMANDS, SHORT
 from hpa_hier.errors import UserError
 from hpa_hier.runs.run import Run
 
@@ -41,6 +41,7 @@ def help_for(*words: str) -> str:
 
 def unknown_flags(words: list[str]) -> list[str]:
     """Return what no parser knows among a command's words: the command itself, or its flags."""
+    words = [SHORT[words[0]], *words] if words[0] in SHORT else words
     if words[0] not in COMMANDS:
         return words[:1]
     has_verb = (
@@ -93,6 +94,7 @@ def test_every_command_line_on_a_page_is_parsed(page: Path) -> None:
     for line in re.findall(r"^(?:\$ )?((?:python -m hpa_hier|hpa-hier)[. ].*)$", blocks, re.MULTILINE):
         words = shlex.split(line.replace("[", "").replace("]", ""), comments=True)
         words = words[1:] if words[0] == "hpa-hier" else " ".join(words[2:]).replace("hpa_hier.", "", 1).split()
+        words = [SHORT[words[0]], *words] if words[0] in SHORT else words
         if "…" not in line and "..." not in line:
             import_module(f"hpa_hier.cli.{words[0]}").parser().parse_args(words[1:])
 

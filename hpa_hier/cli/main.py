@@ -11,7 +11,10 @@ from hpa_hier.files.spelling import did_you_mean
 
 # each a file of this room
 COMMANDS = ("run", "demo", "taxonomy", "data", "train", "ensemble", "report", "settings", "recipe")
-SHORT = {"explain": "ensemble"}  # sub-commands that are also called without the command they belong to
+SHORT = {
+    "predict": "ensemble",
+    "explain": "ensemble",
+}  # sub-commands that are also called without the command they belong to
 _DESCRIPTION = "Find where in the cell a protein is, with a hierarchical ensemble of networks."
 
 

@@ -39,11 +39,15 @@ def command(module: str, *words: str, **flags: Flag) -> str:
 
 
 def run_name(folder: Path) -> str:
-    """Return what finds a run again from here: its name under artifacts/, elsewhere its path.
+    """Return what finds a run again from here: its name under artifacts/, `pretrained`, or its path.
 
     >>> run_name(Path("artifacts/demo")), run_name(Path("/data/runs/mine"))
     ('demo', '/data/runs/mine')
     """
+    from hpa_hier.files.shipped import pretrained_folder  # imports pydantic
+
+    if folder.resolve() == pretrained_folder():
+        return "pretrained"
     return folder.name if folder.parent.resolve() == Path("artifacts").resolve() else str(folder)
 
 

@@ -248,6 +248,19 @@ class Answers:
             tables.add(self.rows)
             tables.reject(self.rejected)
 
+    def describe(self) -> str:
+        """Describe the answer for each sample in words, a few lines each."""
+        doubts = self.doubts or ((),) * len(self)
+        texts = []
+        for (sample, one), places, lacking, own in zip(self, self.places, self.filled, doubts, strict=True):
+            lines = {"most likely": ", ".join(f"{name} {100 * prob:.0f} %" for name, prob in places)}
+            lines["called"] = ", ".join(one.labels) or f"{UNSURE}: no place reaches its threshold"
+            lines["in groups"] = ", ".join(one.groups)
+            lines["safe answer"] = "none for this image" if one.safe == UNSURE else one.safe
+            lines["doubtful"] = "; ".join((*own, *(f"no {name}, zeros stand for it" for name in lacking)))
+            texts.append("\n".join([sample, *(f"  {name:<12} {text}" for name, text in lines.items() if text)]))
+        return "\n".join(texts)
+
     def to_json(self) -> str:
         """Return the answers as JSON: samples with their probabilities by node, rejected samples and warnings."""
         samples: list[dict[str, Any]] = [

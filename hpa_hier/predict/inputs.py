@@ -132,6 +132,7 @@ class Samples:
     notes: tuple[str, ...] = ()  # what of the images' names was taken for what
     stacks: list[tuple[int, int]] = field(default_factory=list)  # (sections, frames) of each that was read
     spec: InputSpec | None = None  # by which images are read
+    answered: int = 0  # how many more have answers already, which are kept from an interrupted prediction
 
     def describe_stacks(self) -> tuple[str, ...]:
         """Say what became of z stacks and time series among the images that have been read."""

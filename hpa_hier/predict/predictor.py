@@ -30,6 +30,7 @@ from hpa_hier.predict.inputs import (
     read_vectors,
     scan_images,
 )
+from hpa_hier.predict.partial import Partial
 from hpa_hier.predict.tables import Rejected
 from hpa_hier.predict.unlike import find_unlike
 from hpa_hier.runs.members import MemberRecord
@@ -167,12 +168,13 @@ class Predictor:
         threads: int = 2,
         follow_links: bool = False,
         frame: str | None = None,
+        kept: Partial | None = None,
     ) -> Samples:
         """Find the images of a folder, or of a list of files, for `stream`; arguments as for `predict`.
 
         `only` is the id of the one image that is wanted, or its file; `follow_links` enters linked folders, and takes
         links that leave the folder; `frame` is the one of a time series that is taken: first, middle, last, or its
-        number, counted from 1.
+        number, counted from 1; `kept` has answers already, and the other images alone are read.
         """
         source = f"{len(images)} files" if isinstance(images, Sequence) and not isinstance(images, str) else str(images)
         spec = self.check_kind("images", source)
@@ -182,9 +184,12 @@ class Predictor:
         rejected = [Rejected(one.id, one.file, one.reason) for one in scan.rejects]
         if only is not None:
             source = _name_files(scan.sources[0])
-        batches = read_files(scan, spec, allowed, batch_size, threads)
         simulated = find_simulated(scan.sources)
-        return Samples(source, len(scan.sources), batches, rejected, simulated, notes=scan.notes, spec=spec)
+        if kept is not None:
+            scan = scan._replace(sources=kept.find_missing(scan.sources))
+        batches, answered = read_files(scan, spec, allowed, batch_size, threads), kept.done if kept else 0
+        total = len(scan.sources)
+        return Samples(source, total, batches, rejected, simulated, notes=scan.notes, spec=spec, answered=answered)
 
     def open_array(
         self,
@@ -218,7 +223,7 @@ class Predictor:
         Raises:
             UserError: none can be read.
         """
-        done = 0
+        done = samples.answered
         if stop:
             samples.refuse_rejected()
         for batch in samples.batches:

@@ -22,6 +22,7 @@ from hpa_hier.files.shell import command
 
 if TYPE_CHECKING:
     from hpa_hier.predict.inputs import Samples
+    from hpa_hier.predict.partial import Partial
     from hpa_hier.predict.predictor import Predictor
     from hpa_hier.runs.run import Run
 
@@ -64,11 +65,11 @@ def add_image_arguments(one: Parser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 
 
-def are_simulated(images: Path) -> bool:
-    """Tell whether a folder, or a file's folder, holds simulated cells."""
+def are_simulated(images: Sequence[Path]) -> bool:
+    """Tell whether folders, or the folders of files, hold simulated cells."""
     from hpa_hier.data.pack.build import SIMULATED
 
-    return ((images if images.is_dir() else images.parent) / SIMULATED).is_file()
+    return bool(images) and all(((one if one.is_dir() else one.parent) / SIMULATED).is_file() for one in images)
 
 
 def open_run(
@@ -108,11 +109,25 @@ def _refuse_late(run: Run, sets: Sequence[str]) -> None:
             raise UserError(f"--set {change}: an ensemble answers as it was fitted; fit it again with this: {fit}")
 
 
-def open_images(options: argparse.Namespace, predictor: Predictor, only: str | None = None) -> Samples:
-    """Open the images of --images; only the one of this id where it is given."""
+def open_images(
+    options: argparse.Namespace,
+    predictor: Predictor,
+    only: str | None = None,
+    images: Path | Sequence[Path] | None = None,
+    kept: Partial | None = None,
+) -> Samples:
+    """Open images, those of --images where none are given.
+
+    Args:
+        options: of the command.
+        predictor: that is to answer for them.
+        only: id of the one that is wanted; None: all.
+        images: a folder, or files.
+        kept: has answers of some, which are not read again.
+    """
     rest = {name: getattr(options, name) for name in ("batch_size", "threads") if name in options}
-    rest |= {"only": only, "follow_links": bool(options.follow_links), "frame": options.frame}
-    samples = predictor.open_images(options.images, options.channels, options.may_be_missing, **rest)
+    rest |= {"only": only, "follow_links": bool(options.follow_links), "frame": options.frame, "kept": kept}
+    samples = predictor.open_images(images or options.images, options.channels, options.may_be_missing, **rest)
     print_notes((), (), samples.notes)
     return samples
 

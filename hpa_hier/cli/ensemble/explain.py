@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         options.images = Path(options.id)  # the file of an image, in the place of its id
     if options.images is None and not options.id:
         raise UserError("explain needs the id of an image, or its file, as in: hpa-hier explain my_images/a.png")
-    simulated = options.images is None or are_simulated(options.images)
+    simulated = options.images is None or are_simulated([options.images])
     predictor = Predictor.load(open_run(options, fitted=True, simulated=simulated), options.device, options.intensity)
     images = _open_image(options, predictor) if options.images else None
     answers = predictor.answer_one(options.id, images)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpa_hier.cli.command import Parser, path, print_notes, whole_number
 from hpa_hier.cli.ensemble.arguments import (
@@ -18,32 +22,54 @@ from hpa_hier.cli.ensemble.arguments import (
     open_images,
     open_run,
 )
-from hpa_hier.data.labels.problems import Doubts
 from hpa_hier.errors import UserError
+from hpa_hier.files.shell import command
+
+if TYPE_CHECKING:
+    from hpa_hier.data.labels.problems import Doubts
+    from hpa_hier.predict.inputs import Samples
+    from hpa_hier.predict.partial import Partial
+    from hpa_hier.predict.predictor import Predictor
+    from hpa_hier.predict.tables import Rejected
+    from hpa_hier.runs.run import Run
 
 _MOST_DOUBTS = 8  # lines
 _LEFT_OUT = 1  # exit status: finished, but some images could not be read
+_REASONS = 3  # printed of images that could not be read
+_WITHOUT_EFFECT = {  # on the answers; all other flags are
+    *("command", "run", "config", "sets", "paths", "images", "vectors", "ids", "scores", "out", "format", "overwrite"),
+    *("sample_submission", "batch_size", "threads", "on_problem"),
+}
 
-DESCRIPTION = """Predict a folder of images, a table of feature vectors, or samples that other models have scored.
+DESCRIPTION = """Predict images, a table of feature vectors, or samples that other models have scored.
 
-Writes into --out: predictions.csv (labels by name, the probability of every node), submission.csv (Id,Predicted; empty
-for images that could not be read) and rejected.csv (these, with reasons). Exit status 1 where there are such images,
-0 where none."""
+  %(prog)s one.jpg                     prints the answer
+  %(prog)s my_images --out answers     writes tables
+
+Writes into --out:
+  predictions.csv    for people: the three most likely places with their probabilities, the labels and groups that are
+                     called, the safe answer, a warning (empty where nothing is known to be wrong), the picture's file
+  probabilities.csv  the probability of every node of the label tree (or .parquet, .h5ad with --format)
+  submission.csv     Id,Predicted as a competition asks for; a row, maybe empty, for every image asked for
+  rejected.csv       images that could not be read, with the reasons; the exit status is 1 where there are some
+docs/predict.md says what each column means. Interrupted, the same command goes on where it was."""
 
 
 def add_flags(one: Parser) -> None:
     """Add the command's flags."""
-    add_run_argument(one, "the run whose ensemble was fitted last")
+    text = "images: a folder, or files (as --images)"
+    one.add_argument("paths", metavar="IMAGES", type=path, nargs="*", help=text)
+    add_run_argument(one, "the run whose ensemble was fitted last, but not on simulated cells; else the bundled one")
     add_score_argument(one)
     add_image_arguments(one)
     add, threads = one.add_argument, min(8, os.cpu_count() or 1)
     add("--vectors", metavar="FILE", type=path, help="feature vectors, as `data pack --vectors` takes them")
     add("--ids", metavar="FILE", type=path, help="ids of the rows of a .npy file, one per line")
-    add("--out", metavar="DIR", type=path, required=True, help="folder for the tables, made if absent")
+    add("--out", metavar="DIR", type=path, help="folder for the tables, made if absent (default: print the answers)")
     text = "a competition's sample_submission.csv: submission.csv gets its rows, in its order"
     add("--sample-submission", metavar="CSV", type=path, help=text)
-    formats = "format of the probabilities: csv, parquet or h5ad (AnnData); default: csv"
-    add("--format", choices=("csv", "parquet", "h5ad"), default="csv", help=formats)
+    formats = "format of the probabilities: csv (default), parquet, or h5ad for AnnData"
+    add("--format", choices=("csv", "parquet", "h5ad"), help=formats)
     add("--overwrite", action="store_true", help="replace tables that are in --out already")
     add("--batch-size", metavar="N", type=whole_number(1), default=64, help="images at a time (default: 64)")
     text = "images decoded at a time (default: %(default)s)"
@@ -53,63 +79,140 @@ def add_flags(one: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Predict, and write the tables."""
-    from tqdm import tqdm
-
-    from hpa_hier.data.pack.vector_table import read_vectors
-    from hpa_hier.ensemble.novelty.words import NO_DISTANCES
+    """Predict, and write the tables or print the answers."""
     from hpa_hier.predict.formats.probabilities import check_format
+    from hpa_hier.predict.partial import is_finishing
     from hpa_hier.predict.predictor import Predictor
-    from hpa_hier.predict.tables import check_free, open_tables, read_wanted
+    from hpa_hier.predict.tables import check_free, read_wanted
 
-    if sum(map(bool, (options.scores, options.images, options.vectors))) != 1:
-        raise UserError("predict needs --images DIR, --vectors FILE or --scores NAME=FILE.csv …; give one of them")
+    images = [*options.paths, *([options.images] if options.images else [])]
+    _check_flags(options, images)
+    if options.out:
+        check_free(options.out, options.overwrite or is_finishing(options.out))
+        check_format(options.format or "csv")
+    wanted = read_wanted(options.sample_submission) if options.sample_submission else None
+    opened = open_run(options, fitted=True, simulated=are_simulated(images))
+    predictor = Predictor.load(opened, options.device, options.intensity)
+    if options.scores:
+        return _answer_scores(options, predictor, wanted)
+    if options.out:
+        return _write(options, predictor, images, wanted)
+    return _print(options, predictor, _open(options, predictor, images))
+
+
+def _check_flags(options: argparse.Namespace, images: Sequence[Path]) -> None:
+    if sum(map(bool, (options.scores, images, options.vectors))) != 1:
+        raise UserError(
+            "predict needs images (a folder or files), --vectors FILE or --scores NAME=FILE.csv …; give one"
+        )
     if options.ids and not options.vectors:
         raise UserError("--ids goes with --vectors FILE.npy; leave it out")
     given = [name for name in ("channels", "may_be_missing", "intensity", "follow_links") if getattr(options, name)]
     if options.vectors and given:
         flag = given[0].replace("_", "-")
         raise UserError(f"--{flag}: goes with --images; vectors have no channels, leave it out")
-    opened = open_run(options, fitted=True, simulated=bool(options.images) and are_simulated(options.images))
-    began = time.monotonic()
-    check_free(options.out, options.overwrite)
-    check_format(options.format)
-    wanted = read_wanted(options.sample_submission) if options.sample_submission else None
-    predictor = Predictor.load(opened, options.device, options.intensity)
-    if options.scores:
-        answers = predictor.predict(list_tables(options))
-        answers.to_csv(options.out, options.overwrite, wanted, options.format)
-        for line in answers.warnings:
-            print(f"  {line}")
-        return _say_written(options.out, len(answers), "samples", len(answers.rejected))
+    for name in ("sample_submission", "format", "overwrite"):
+        if getattr(options, name) and not options.out:
+            raise UserError(f"--{name.replace('_', '-')} goes with --out DIR; add it, or leave this out")
+
+
+def _open(
+    options: argparse.Namespace, predictor: Predictor, images: Sequence[Path], kept: Partial | None = None
+) -> Samples:
+    """Open the samples; of images those alone of which no answer is kept."""
+    from hpa_hier.data.pack.vector_table import read_vectors
+
     if options.vectors:
-        samples = predictor.open_vectors(read_vectors(options.vectors, options.ids), options.batch_size)
-    else:
-        samples = open_images(options, predictor)
-    doubts, done, kind = Doubts(), 0, "vectors" if options.vectors else "images"
-    with (
-        open_tables(options.out, opened.ensemble.taxonomy, wanted, options.format) as tables,
-        tqdm(total=samples.total, unit=kind[:-1], desc="predict", disable=None) as progress,
-    ):
-        for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
-            tables.add(answers.rows)
-            doubts.add(answers.ids, answers.doubts or ((),) * len(answers))
-            if not done and len(answers) < samples.total:
-                for line in _describe_doubts(doubts, "so far "):
-                    progress.write(line, file=sys.stderr)
-            done += len(answers)
-            progress.update(len(answers))
-        tables.reject(sorted(samples.rejected))
+        return predictor.open_vectors(read_vectors(options.vectors, options.ids), options.batch_size)
+    return open_images(options, predictor, images=images[0] if len(images) == 1 else images, kept=kept)
+
+
+def _answer_scores(options: argparse.Namespace, predictor: Predictor, wanted: Sequence[str] | None) -> int:
+    answers = predictor.predict(list_tables(options))
+    for line in answers.warnings:
+        print(f"  {line}")
+    if not options.out:
+        print(answers.describe())
+        return _end("", answers.rejected, "")
+    answers.to_csv(options.out, options.overwrite, wanted, options.format or "csv")
+    return _end(f"wrote {_list_tables(options)}: {len(answers):,} samples", answers.rejected, options.out)
+
+
+def _print(options: argparse.Namespace, predictor: Predictor, samples: Samples) -> int:
+    """Print the answers."""
+    if samples.total > options.batch_size:
+        print("the answers are printed only; --out DIR writes them into tables", file=sys.stderr)
+    unsafe = False
+    for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
+        print(answers.describe(), flush=True)
+        unsafe = bool(answers.unsafe)
+    _print_notes(None, samples, predictor)  # what is doubtful is beside each answer
+    if unsafe:
+        print(_describe_adapting(predictor.run))
+    return _end("", sorted(samples.rejected), "")
+
+
+def _write(
+    options: argparse.Namespace, predictor: Predictor, images: Sequence[Path], wanted: Sequence[str] | None
+) -> int:
+    """Write the tables; answers for images are kept batch by batch, so that an interrupted prediction goes on."""
+    from tqdm import tqdm
+
+    from hpa_hier.data.labels.problems import Doubts
+    from hpa_hier.predict.partial import open_partial
+    from hpa_hier.predict.tables import open_tables
+
+    began, unsafe, rows, doubts = time.monotonic(), False, [], Doubts()
+    about = _describe_settings(options, predictor, images)
+    with open_partial(options.out, about, options.overwrite) if images else nullcontext() as kept:
+        samples = _open(options, predictor, images, kept)
+        before, unit = samples.answered, "image" if images else "vector"
+        total = samples.total + before
+        if before:
+            print(f"going on: {before:,} of {total:,} images are answered already")
+        try:
+            with tqdm(total=total, initial=before, unit=unit, desc="predict", disable=None) as progress:
+                for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
+                    kept.add(answers.rows) if kept else rows.append(answers.rows)
+                    unsafe = bool(answers.unsafe)
+                    doubts.add(answers.ids, answers.doubts or ((),) * len(answers))
+                    if doubts.total == len(answers) < samples.total:
+                        for line in _describe_doubts(doubts, "so far "):
+                            progress.write(line, file=sys.stderr)
+                    progress.update(len(answers))
+        except KeyboardInterrupt:
+            if kept and kept.done:
+                text = f"{kept.done:,} of {total:,} images are answered and kept; the same command goes on from there"
+                print(text, file=sys.stderr)
+            raise
+        done = kept.done if kept else sum(map(len, rows))
+        if kept:
+            kept.finish()
+        with open_tables(options.out, predictor.ensemble.taxonomy, wanted, options.format or "csv") as tables:
+            for some in kept.rows() if kept else rows:
+                tables.add(some)
+            tables.reject(sorted(samples.rejected))
+        if kept:
+            kept.remove()
+    _print_notes(doubts, samples, predictor)
+    if unsafe:
+        print(_describe_adapting(predictor.run))
+    took = f"{done:,} {unit}s in {time.monotonic() - began:.1f} s"
+    return _end(f"wrote {_list_tables(options)}: {took}", sorted(samples.rejected), options.out)
+
+
+def _print_notes(doubts: Doubts | None, samples: Samples, predictor: Predictor) -> None:
+    """Say what looks wrong with images, and how they were read."""
+    from hpa_hier.ensemble.novelty.words import NO_DISTANCES
+
     if samples.bits and predictor.check_kind("images", "").intensity == "percentile":
         bits = ", ".join(f"{bits} in {n:,} images" for bits, n in samples.bits.most_common())
         print(f"bits used: {bits}; each channel is read by the range that it has", file=sys.stderr)
-    for line in _describe_doubts(doubts):
+    for line in _describe_doubts(doubts) if doubts else ():
         print(line, file=sys.stderr)
     print_notes((), (), samples.describe_stacks())
-    if opened.ensemble.novelty is None:
-        print(f"no {kind[:-1]} is compared with those learned from: {NO_DISTANCES}", file=sys.stderr)
-    took = f" in {time.monotonic() - began:.1f} s"
-    return _say_written(options.out, done, kind + took, len(samples.rejected))
+    if predictor.ensemble.novelty is None:
+        print(f"nothing is compared with what was learned from: {NO_DISTANCES}", file=sys.stderr)
 
 
 def _describe_doubts(doubts: Doubts, when: str = "") -> list[str]:
@@ -121,8 +224,45 @@ def _describe_doubts(doubts: Doubts, when: str = "") -> list[str]:
     return lines if more <= 0 else [*lines[:_MOST_DOUBTS], f"… and {more} more kinds; predictions.csv names all"]
 
 
-def _say_written(out: Path, done: int, what: str, left_out: int) -> int:
-    """Say what predict has written, and return the exit status."""
-    ending = f", {left_out} left out (see rejected.csv)" if left_out else ""
-    print(f"wrote {out / 'predictions.csv'} and submission.csv: {done:,} {what}{ending}")
-    return _LEFT_OUT if left_out else 0
+def _describe_settings(options: argparse.Namespace, predictor: Predictor, images: Sequence[Path]) -> dict[str, str]:
+    """Return what the answers depend on beside the images."""
+    from hpa_hier import __version__
+    from hpa_hier.ensemble.ensemble_file import FILE
+    from hpa_hier.files.atomic import sha256
+
+    settings = {name: value for name, value in vars(options).items() if name not in _WITHOUT_EFFECT}
+    return {
+        "ensemble": sha256(predictor.run.ensemble_folder / FILE),
+        "version of this program": __version__,
+        "kind of images (simulated or not)": str(are_simulated(images)),
+        "setting (" + ", ".join(f"--{name.replace('_', '-')}" for name in sorted(settings)) + ")": json.dumps(
+            settings, sort_keys=True, default=str
+        ),
+    }
+
+
+def _describe_adapting(opened: Run) -> str:
+    flags = {"images": "DIR", "labels": "CSV", "out": "NAME"}
+    adapt = command("ensemble", "adapt", run=opened.folder, **flags)
+    return f"no safe answers: it was not calibrated on real images; some labelled ones of yours would do:\n  {adapt}"
+
+
+def _list_tables(options: argparse.Namespace) -> str:
+    names = ("predictions.csv", f"probabilities.{options.format or 'csv'}", "submission.csv")
+    first, *others = (str(options.out / name) if name == names[0] else name for name in names)
+    return f"{first}, {others[0]} and {others[1]}"
+
+
+def _end(text: str, rejected: Sequence[Rejected], out: Path | str) -> int:
+    """Say what was done and what was left out, and return the exit status."""
+    if text:
+        print(text)
+    if not rejected:
+        return 0
+    where = f", as {out / 'rejected.csv'} says" if isinstance(out, Path) else ""
+    print(f"{len({one.id for one in rejected}):,} left out{where}:")
+    for one in rejected[:_REASONS]:
+        print(f"  {one.file or one.id}: {one.reason}")
+    if len(rejected) > _REASONS:
+        print(f"  and {len(rejected) - _REASONS:,} more")
+    return _LEFT_OUT

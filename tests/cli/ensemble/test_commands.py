@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -447,6 +448,46 @@ def test_the_fallback_lies_below_the_groups_that_are_present(tmp_path):
     assert answers.fallback == ("Nucleoplasm", "Golgi")
     assert [row["place_1"] for row in rows(tmp_path / "predictions.csv")] == ["Golgi", "Golgi"]
     assert [row["Predicted"] for row in rows(tmp_path / "submission.csv")] == ["0", "7"]
+
+
+def test_one_image_is_answered_on_the_terminal(small, tmp_path, capsys):
+    fit_run(small.run)
+    write_images(tmp_path / "images", 2)
+    files = sorted(map(str, (tmp_path / "images").glob("image-01*")))
+    before = sorted(tmp_path.rglob("*"))
+    for given in (["images/image-01_green.png"], files, ["--images", "images/image-01_green.png"]):
+        assert main(["predict", *given, "--run", "small"]) == 0
+        printed = capsys.readouterr().out
+        assert re.search(r"^image-01\n  most likely  \w.* \d+ %, \w.* \d+ %, \w.* \d+ %\n  called  ", printed, re.M)
+        assert "image-00" not in printed
+        assert "no safe answers: it was not calibrated on real images" in printed
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_images_and_flags_that_do_not_go_together_are_refused(small, tmp_path):
+    fit_run(small.run)
+    write_images(tmp_path / "images", 1)
+    for flags in (["--format", "h5ad"], ["--overwrite"], ["--sample-submission", "s.csv"]):
+        with pytest.raises(UserError, match=f"{flags[0]} goes with --out DIR; add it, or leave this out"):
+            main(["predict", "images", "--run", "small", *flags])
+    with pytest.raises(UserError, match="predict needs images"):
+        main(["predict", "--run", "small", "--out", "out"])
+    with pytest.raises(UserError, match="predict needs images"):
+        main(["predict", "images", "--vectors", "v.csv", "--run", "small", "--out", "out"])
+
+
+def test_the_first_images_that_cannot_be_read_are_said_with_their_reasons(small, tmp_path, capsys):
+    fit_run(small.run)
+    write_images(tmp_path / "images", 6)
+    for i in range(5):
+        (tmp_path / "images" / f"image-0{i}_green.png").write_bytes(b"")
+    assert predict(small, "out") == 1
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("5 left out, as out/rejected.csv says:")
+    assert [line.partition(":")[0] for line in lines[start + 1 :]] == [
+        *(f"  image-0{i}_green.png" for i in range(3)),
+        "  and 2 more",
+    ]
 
 
 # explain
