@@ -65,7 +65,7 @@ def look(recipe):
 for path in sorted(Path("configs").rglob("*.yaml")):
     recipe = load_recipe(str(path))
     look(recipe)
-    for member in recipe.members:
+    for member in recipe.members or ():
         merge = getattr(recipe, "member_training", None) or recipe.training_of
         look(recipe.model_copy(update={"training": merge(member)}))
 print(json.dumps([len(settings), len(settings.keys() - changed), len(named), len(named - chosen)]))

@@ -166,3 +166,15 @@ def test_a_run_keeps_the_members_that_were_chosen_as_a_list(tmp_path: Path) -> N
     assert [one.seed for one in kept.listed if one.name == "leaf"] == [9]
     assert kept.ensemble.members == run.roster.ensemble
     assert start_run(load_recipe(str(run.folder / "config.yaml"))).recipe.members == kept.members
+
+
+def test_a_group_that_was_renamed_keeps_its_member_and_the_run_its_new_name(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path)
+    start_run(load_recipe(str(path)))
+    (tmp_path / "toy.yaml").write_text((tmp_path / "toy.yaml").read_text().replace("  Inside:", "  Within:"))
+    config = tmp_path / "artifacts" / "tiny" / "config.yaml"
+    for named in (False, True):
+        run = start_run(load_recipe(str(config)), named)
+        assert {one.name: one.group for one in run.recipe.listed}["group-Inside"] == "Within"
+        assert "group: Within" in config.read_text()
+    assert plan_training(run, run.recipe.listed[3]).nodes == ("Dots", "Rings")
