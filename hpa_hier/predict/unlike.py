@@ -15,6 +15,8 @@ from hpa_hier.metrics.arrays import Floats
 from hpa_hier.predict.inputs import Batch, InputSpec
 
 _AT_ONCE = 256  # samples of a pack in memory
+_MOST_NUMBERS = 2_000_000  # samples times features; a fit on these takes seconds
+_FEWEST = 200  # samples, whatever the features
 
 
 def name_features(spec: InputSpec) -> tuple[str, ...]:
@@ -51,13 +53,13 @@ def fit_novelty(pack: Pack, ids: Sequence[str], spec: InputSpec, units: Sequence
 
     Args:
         pack: with the samples.
-        ids: of the samples; of more than MOST, some are drawn.
+        ids: of the samples; of more than MOST, or fewer where features are many, some are drawn.
         spec: what samples are like.
         units: of each id, what must not be torn, such as antibodies; None: each sample is one.
     """
-    chosen = list(range(len(ids)))
-    if len(ids) > MOST:
-        chosen = sorted(np.random.default_rng(0).choice(len(ids), MOST, replace=False).tolist())
+    chosen, most = list(range(len(ids))), min(MOST, max(_FEWEST, _MOST_NUMBERS // len(name_features(spec))))
+    if len(ids) > most:
+        chosen = sorted(np.random.default_rng(0).choice(len(ids), most, replace=False).tolist())
     rows = pack.find_rows([ids[i] for i in chosen])
     measured = [
         measure(pack.read(some), [pack.samples[row].filled for row in some], spec)

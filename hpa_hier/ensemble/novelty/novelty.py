@@ -149,8 +149,6 @@ class _Part:
 
 def _fit(samples: Floats) -> tuple[Floats, Floats, Floats, float]:
     """Return mean, scale, factors and noise of samples; what a sample lacks counts as the mean."""
-    from sklearn.covariance import ledoit_wolf_shrinkage
-
     there = np.isfinite(samples)
     count = np.maximum(there.sum(axis=0), 1)
     mean = np.where(there, samples, 0.0).sum(axis=0) / count
@@ -158,11 +156,13 @@ def _fit(samples: Floats) -> tuple[Floats, Floats, Floats, float]:
     scale = np.sqrt((centred**2).sum(axis=0) / count)
     scale[scale <= 0] = 1.0  # a feature that never varied decides nothing by being a little off
     z = centred / scale
-    shrinkage = float(ledoit_wolf_shrinkage(z, assume_centered=True))
     _, singular, directions = np.linalg.svd(z, full_matrices=False)
-    F = z.shape[1]
-    middle = float((z**2).sum() / len(z) / F)
-    variances = (1 - shrinkage) * singular**2 / len(z) + shrinkage * middle
+    (n, F), variances = z.shape, singular**2 / len(z)
+    middle = float(variances.sum() / F)
+    spread = float((variances**2).sum() / F - middle**2)  # Ledoit & Wolf's delta², and below it beta²
+    noisy = float((((z**2).sum(axis=1) ** 2).sum() / n - (variances**2).sum()) / n / F)
+    shrinkage = min(noisy / spread, 1.0) if spread > 0 else 1.0
+    variances = (1 - shrinkage) * variances + shrinkage * middle
     kept = min(_FACTORS, F - 1, len(variances))
     noise = (middle * F - float(variances[:kept].sum())) / (F - kept)
     noise = max(noise, np.finfo(np.float32).eps * middle) or 1.0

@@ -159,7 +159,7 @@ def _say_spread(spread: Sequence[tuple[float, str]]) -> str:
 def _doubts(one: Explained, likeliest: Sequence[str]) -> list[str]:
     missing = (f"there is no {channel} channel; zeros stand for it" for channel in one.filled)
     found = [*one.doubts, *missing, *_doubt_places(one, likeliest), *one.notes]
-    if one.ensemble.novelty is None:
+    if one.ensemble.novelty is None and "score_kind" not in one.ensemble.about:  # score tables have no samples
         found.append(f"whether it is like what was learned from is not known: {NO_DISTANCES}")
     return ["What is doubtful", *(f"  - {line}" for line in found or ["nothing that is known of"])]
 
