@@ -32,6 +32,7 @@ NODE_FIELDS = {  # field → what it must be, with the cure
     "aliases": ("a list of further names such as [Golgi, Golgi complex]", ""),
 }
 _MISNAMED = {**dict.fromkeys(("alias", "synonym", "synonyms", "names", "also_called"), "aliases"), "labels": "label"}
+_OF_OTHER_FILES = frozenset({"name", "children", "nodes", "leaves"})  # how trees are written elsewhere
 _LIKE_A_FIELD = 0.75  # likeness from which a word with nothing or a list behind it is a misspelt field and no node
 LEAVES = "leaves"  # as a level's depth
 _LEVELS: dict[str, int | None] = {"coarse": 1, "leaf": None}  # where the file says none
@@ -40,7 +41,7 @@ _GO = re.compile(r"GO:[0-9]{7}")
 _NAME_SIGNS = {"/": "slash", ",": "comma", "|": "'|'", ";": "semicolon", '"': "double quote", "\\": "backslash"}
 _SEPARATORS = re.compile(r"[,|;]")  # between the labels of a table's cell
 _MAX_NAME = 100  # characters
-_LOST_COLON = re.compile(r"([^{}]+[^{}:\s])\s*\{(.*)\}")  # `Golgi {label: 7}`, which YAML takes for a key and a text
+_LOST_COLON = re.compile(r"([^{}]*[^{}:\s])(:?)\s*\{(.*)\}")  # `Golgi {label: 7}` is a key and a text to YAML
 _MAX_NODES = 8192  # the closure is nodes × nodes, 64 MiB at this; the 4,100 of a whole GO data set stay below
 
 
@@ -146,7 +147,8 @@ class _NodeReader:
 
     def add_tree(self, tree: object) -> None:
         if not isinstance(tree, dict | list):
-            raise self._document.error(f"'tree' must hold named nodes, got {_kind(tree)}", "tree")
+            cure = "; write a list such as [Nucleoli, Golgi], or end each name with a colon" if tree else ""
+            raise self._document.error(f"'tree' must hold named nodes, got {_kind(tree)}{cure}", "tree")
         if not tree:
             raise self._document.error("'tree' holds no node; add nodes such as 'Nucleoplasm: {label: 0}'", "tree")
         for path, value in _list_entries(self._document, ("tree",), tree):
@@ -167,6 +169,9 @@ class _NodeReader:
         _check_name(self._document, path, name)
         if name in NODE_FIELDS:
             raise _reserved(self._document, path, name)
+        if name in _OF_OTHER_FILES and (above or name == "name") and not (isinstance(value, dict) and "label" in value):
+            example = "nodes stand right below their group, as in 'Nucleus: [Nucleoli, Envelope]'"
+            raise self._document.error(f"'{name}' is no field; {example}", *path)
         if isinstance(value, dict | list | None) and above and (meant := _field_meant(name, value)):
             raise self._document.error(f"unknown field '{name}' in '{above[-1]}'; did you mean '{meant}'?", *path)
         if not isinstance(value, dict | list | None):
@@ -349,9 +354,13 @@ def _not_a_node(document: YamlDocument, path: Path, name: str, value: object, ab
     """Return the error for what is neither a node nor a known field."""
     lost = _LOST_COLON.fullmatch(f"{name}: {value}")
     if lost:
-        written = f"{lost[1].strip()}: {{{lost[2].strip()}}}"
-        return document.error(f"'{name}: {value}' lacks a colon behind the name; write '{written}'", *path)
+        written = f"{lost[1].strip()}: {{{lost[3].strip()}}}"
+        sign = "a space behind the colon" if lost[2] else "a colon behind the name"
+        return document.error(f"'{name}: {value}' lacks {sign}; write '{written}'", *path)
     leaf = f"a leaf is written '{name}: {{label: {value}}}'"
+    if isinstance(value, str):
+        leaf = f"a leaf is written '{name}: {{label: {value}}}', a group '{name}: [{value}]'"
+        leaf = f"a group is written '{name}: [{value}]'" if _SEPARATORS.search(value) else leaf
     if not above:  # right below 'tree', where no field can be
         return document.error(f"the node '{name}' must hold fields or nodes, got {_kind(value)}; {leaf}", *path)
     near = _MISNAMED.get(name.casefold())

@@ -81,7 +81,7 @@ def read_labels(
     problems: tuple[Problem, ...] = ()
     strange = {j: name for j, name in columns.hot.items() if not taxonomy.find_node(name)}
     if strange:
-        hints = tuple(f"{name!r}{did_you_mean(name, taxonomy.nodes)}" for name in strange.values())
+        hints = tuple(f"{name!r}{did_you_mean(name, taxonomy.words)}" for name in strange.values())
         problems = (Problem("0/1 column that no label or node is called (--ignore-columns leaves it out)", hints),)
         columns = replace(columns, hot={j: name for j, name in columns.hot.items() if j not in strange})
         cure = f"rename it, or, where it is no label, give --ignore-columns {','.join(strange.values())}"
