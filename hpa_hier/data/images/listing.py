@@ -7,17 +7,19 @@ from pathlib import Path, PureWindowsPath
 
 from hpa_hier.data.images.channels import CHANNELS, ChannelHint, find_channel, split_name
 from hpa_hier.data.images.grouping import FileGroup
-from hpa_hier.data.images.readers import split_suffix
+from hpa_hier.data.images.reader import PartsReader, UnreadableImage
+from hpa_hier.data.images.readers import find_reader, is_image_folder, split_suffix
 from hpa_hier.data.images.walk import ImageFile
 from hpa_hier.data.labels.ids import find_id
 from hpa_hier.errors import UserError
-from hpa_hier.files.csv_file import read_csv
+from hpa_hier.files.csv_file import CsvTable, read_csv
 
 LISTINGS = (".csv", ".tsv")
 _LETTERS = {channel[0]: channel for channel in CHANNELS}  # SubCell's r_image, y_image, b_image, g_image
 _IDS = frozenset({"outputprefix", "prefix", "id", "imageid", "sample", "sampleid", "name", "imagename"})
 _WHOLE = frozenset({"image", "path", "file", "filename", "filepath", "imagepath", "imagefile"})
 _ABOUT = re.compile(r"\b(image|img|path|file|filename|filepath|channel|ch)\b")
+_FOLDER = "pathname"  # CellProfiler has Image_PathName_DAPI beside Image_FileName_DAPI
 _EMPTY = frozenset({"", "nan", "na", "none", "null", "-"})
 
 
@@ -33,8 +35,13 @@ def read_listing(path: Path, hint: ChannelHint) -> list[FileGroup]:
     """
     table = read_csv(path)
     header = [_simplify(name) for name in table.header]
+    folders = {
+        _find_channel(name.replace(_FOLDER, "path"), hint): j for j, name in enumerate(header) if _FOLDER in name
+    }
     channels: dict[int, str | None] = {
-        j: channel for j, name in enumerate(header) if (channel := _find_channel(name, hint))
+        j: channel
+        for j, name in enumerate(header)
+        if _FOLDER not in name and _holds_files(table, j) and (channel := _find_channel(name, hint))
     }
     for channel in CHANNELS:
         same = [table.header[j] for j, one in channels.items() if one == channel]
@@ -53,7 +60,11 @@ def read_listing(path: Path, hint: ChannelHint) -> list[FileGroup]:
     for row, line in zip(table.rows, table.lines, strict=True):
         if row[0].startswith("#"):
             continue
-        cells = {channel: row[j] for j, channel in columns.items() if row[j].lower() not in _EMPTY}
+        cells = {
+            channel: _join(row[folders[channel]] if channel in folders else "", row[j])
+            for j, channel in columns.items()
+            if row[j].lower() not in _EMPTY
+        }
         own = find_id(row[named]) if named is not None and row[named] else ""
         group = _read_row(path, line, own, cells, hint)
         if group.name in groups:
@@ -75,14 +86,33 @@ def _read_row(table: Path, line: int, sample_id: str, cells: dict[str | None, st
     return group
 
 
+def _join(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}" if folder else name
+
+
 def _find_file(table: Path, cell: str) -> tuple[Path, str | None]:
     """Return the file that a cell names, and what is wrong with it."""
     forms = [Path(cell), *([Path(*PureWindowsPath(cell).parts)] if "\\" in cell else [])]
     for file in (place / form for place in (table.parent, Path()) for form in forms):
         if file.exists():
-            return file, None if split_suffix(file.name)[1] else f"{cell} is no image by its name"
+            return _open_only_part(file, cell)
     where = "" if forms[0].is_absolute() else f" in {table.parent.absolute()} or {Path.cwd()}"
     return forms[0], f"no file {cell}{where}"
+
+
+def _open_only_part(file: Path, cell: str) -> tuple[Path, str | None]:
+    """Return the one image of a file, and what is wrong with it."""
+    if not split_suffix(file.name)[1] and not is_image_folder(file):
+        return file, f"{cell} is no image by its name"
+    reader = find_reader(file)
+    if not isinstance(reader, PartsReader):
+        return file, None
+    try:
+        parts = reader.parts(file)
+    except UnreadableImage as error:
+        return file, error.reason
+    several = f"{cell} holds {len(parts)} images, and a row is one; give the file itself in the place of the table"
+    return (parts[0].path, None) if len(parts) == 1 else (file, several)
 
 
 def _simplify(name: str) -> str:
@@ -92,6 +122,12 @@ def _simplify(name: str) -> str:
     ('r image', 'image filename dapi')
     """
     return re.sub(r"[\W_]+", " ", name.lower()).strip()
+
+
+def _holds_files(table: CsvTable, column: int) -> bool:
+    """Tell whether cells of a column are files of images by their names: `protein` may be a column of genes."""
+    cells = (row[column].rstrip("/\\") for row in table.rows)
+    return any(split_suffix(cell)[1] for cell in cells) or bool(_ABOUT.search(_simplify(table.header[column])))
 
 
 def _find_channel(name: str, hint: ChannelHint) -> str | None:

@@ -10,6 +10,8 @@ import pytest
 from image_folders import CHANNELS, planes, write
 
 from hpa_hier.data.images.read import read_image
+from hpa_hier.data.images.reader import Layout, Part
+from hpa_hier.data.images.readers import READERS
 from hpa_hier.data.images.scan import scan
 from hpa_hier.errors import UserError
 
@@ -37,6 +39,9 @@ def write_table(folder: Path, text: str, name: str = "paths.csv") -> Path:
         "#r_image,y_image,b_image,g_image,output_prefix\n#,,,,\nraw/xr.png,raw/xy.png,raw/xb.png,raw/xg.png,out/cell_1\n",
         "id;red;green;blue;yellow\ncell_1;raw\\xr.png;raw\\xg.png;raw\\xb.png;raw\\xy.png\n",
         "ImageName,path_tubulin,path_protein,path_DAPI,path_ER\ncell_1,raw/xr.png,raw/xg.png,raw/xb.png,raw/xy.png\n",
+        "ImageNumber,Image_FileName_Ab_protein,Image_PathName_protein,FileName_DAPI,PathName_DAPI,Count_Nuclei,FileName_ER,"
+        "PathName_ER,FileName_Tubulin,PathName_Tubulin,Id,Gene_protein\n"
+        "1,xg.png,{},xb.png,{},7,xy.png,{},xr.png,{},cell_1,TP53\n",
         "sample,Red image,Green image,Blue image,Yellow image\ncell_1,{}/xr.png,{}/xg.png,{}/xb.png,{}/xy.png\n",
     ],
 )
@@ -79,6 +84,24 @@ def test_each_row_that_cannot_be_used_has_its_reason(tmp_path, made):
     }
 
 
+def test_a_file_of_several_images_is_refused_in_a_row_and_one_of_a_store_is_taken(tmp_path, monkeypatch):
+    reader = READERS[".zarr"]
+    for field in ("0", "1"):
+        (tmp_path / "p.zarr" / field).mkdir(parents=True)
+        (tmp_path / "p.zarr" / field / ".zattrs").write_text("{}")
+    parts = {
+        "p.zarr": tuple(Part(n, tmp_path / "p.zarr" / n) for n in "01"),
+        "1": (Part("", tmp_path / "p.zarr" / "1"),),
+    }
+    monkeypatch.setattr(type(reader), "parts", lambda self, path: parts[path.name])
+    monkeypatch.setattr(type(reader), "layout", lambda self, path: Layout(1, ("GFP",)))
+    found = scan(write_table(tmp_path, "path,id\np.zarr,all\np.zarr/1,one\n"))
+    assert [(s.id, s.planes["green"].file.name) for s in found.sources] == [("one", "1")]
+    assert [one.reason for one in found.rejects] == [
+        "p.zarr holds 2 images, and a row is one; give the file itself in the place of the table (line 2)"
+    ]
+
+
 @pytest.mark.parametrize(
     ("header", "message"),
     [
@@ -88,4 +111,4 @@ def test_each_row_that_cannot_be_used_has_its_reason(tmp_path, made):
 )
 def test_a_table_without_paths_says_which_columns_it_wants(tmp_path, header, message):
     with pytest.raises(UserError, match=message):
-        scan(write_table(tmp_path, f"{header}\n{','.join('a' for _ in header.split(','))}\n"))
+        scan(write_table(tmp_path, f"{header}\n{','.join('a.png' for _ in header.split(','))}\n"))
