@@ -43,8 +43,8 @@ class Found(NamedTuple):
 _ANY_DYE = ("green", "red", "yellow")  # may be an antibody's dye or a red fluorescent protein
 _FAR_RED = ("green", "yellow", "red")
 _PLACES = {
-    "red": """microtubule microtubules microtubuli tubulin alphatubulin atubulin betatubulin btubulin tuba1a tubb tubb3
-    sirtubulin tubulintracker""",
+    "red": """microtubule microtubules microtubuli tubulin alphatubulin atubulin αtubulin betatubulin βtubulin btubulin
+    tuba1a tubb tubb3 sirtubulin tubulintracker""",
     "green": "protein antibody proteinofinterest",
     "blue": """nucleus nuclei nuclear nuc dna dapi hoechst hoechst33342 hoechst33258 h33342 draq5 draq7 topro3 nucblue
     sytox nucspot nuclearmask""",
@@ -148,8 +148,8 @@ def find_stains(words: Sequence[str], *, bare_waves: bool = True) -> list[Found]
 
 def _find_word(word: str, bare_waves: bool) -> Stain | None:
     """Return the stain that a word, or words written as one, mean."""
-    if word in STAINS:
-        return STAINS[word]
+    if known := STAINS.get(word) or STAINS.get(word.removeprefix("anti")):
+        return known
     match = _WAVE_WORD.fullmatch(word)
     if match:
         wave, dye = int(match["wave"]), match["dye"]

@@ -51,19 +51,15 @@ def told(places: list[Place]) -> list[tuple[str, str | None]]:
         (["img_405", "img_488"], "img"),  # wavelengths of lasers
         (["img_000000000_DAPI_000", "img_000000000_GFP_000"], "img"),  # Micro-Manager
         (["A - 01(fld 1 wv UV - DAPI)", "A - 01(fld 1 wv Blue - FITC)"], "A - 01(fld 1)"),  # IN Cell
+        (["a_anti-tubulin", "a_anti-GFP", "a_TO-PRO-3"], "a"),
+        (["a_α-tubulin", "a_FITC"], "a"),
         (["GFP-TUBA1_DAPI_01", "GFP-TUBA1_GFP_01"], "GFP-TUBA1_01"),  # the protein's own name has a stain
         (["plate/cell1/GFP", "plate/cell1/DAPI"], "plate/cell1"),  # a folder for each sample
     ],
 )
 def test_stains_in_names_are_channels(tmp_path, names, sample):
-    meaning = {
-        "dapi": "blue",
-        "hoechst": "blue",
-        "h33342": "blue",
-        "405": "blue",
-        "tubulin": "red",
-        "calnexin": "yellow",
-    }
+    blue = dict.fromkeys(("dapi", "hoechst", "h33342", "to-pro", "405"), "blue")
+    meaning = {**blue, "tubulin": "red", "calnexin": "yellow"}
 
     def expected(name: str) -> str:
         stains = name.lower().replace("tuba1", "").removeprefix("gfp-") if "TUBA1" in name else name.lower()
