@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
 
 from hpa_hier.data.images.channels import CHANNELS, ChannelHint, find_channel, split_name
 from hpa_hier.data.images.grouping import FileGroup
@@ -34,53 +37,73 @@ def read_listing(path: Path, hint: ChannelHint) -> list[FileGroup]:
         UserError: the table cannot be read, or no column holds paths.
     """
     table = read_csv(path)
+    columns = _find_columns(table, hint)
+    groups: dict[tuple[tuple[str, ...], str], FileGroup] = {}
+    for row, line in zip(table.rows, table.lines, strict=True):
+        if row[0].startswith("#"):
+            continue
+        group = _read_row(path, line, columns.read(row), hint)
+        first = groups.setdefault((group.folders, group.name), group)
+        if first is not group:
+            first.fault = first.fault or (ImageFile(path), f"a second row for it in line {line}")
+    return list(groups.values())
+
+
+class _Row(NamedTuple):
+    """What a row tells."""
+
+    id: str  # "" where it gives none
+    files: dict[str | None, str]  # by channel; None: of all channels
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where a table keeps what, as column numbers."""
+
+    files: Mapping[int, str | None]  # the channel of each column of files; None: all channels
+    folders: Mapping[str | None, int]  # of files, where these are in columns of their own, by channel
+    id: int | None
+
+    def read(self, row: Sequence[str]) -> _Row:
+        """Return what a row tells."""
+        named = {channel: row[j] for j, channel in self.files.items() if row[j].lower() not in _EMPTY}
+        files = {c: _join(row[self.folders[c]] if c in self.folders else "", name) for c, name in named.items()}
+        return _Row("" if self.id is None else find_id(row[self.id]), files)
+
+
+def _find_columns(table: CsvTable, hint: ChannelHint) -> _Columns:
     header = [_simplify(name) for name in table.header]
     folders = {
         _find_channel(name.replace(_FOLDER, "path"), hint): j for j, name in enumerate(header) if _FOLDER in name
     }
-    channels: dict[int, str | None] = {
+    files: dict[int, str | None] = {
         j: channel
         for j, name in enumerate(header)
         if _FOLDER not in name and _holds_files(table, j) and (channel := _find_channel(name, hint))
     }
     for channel in CHANNELS:
-        same = [table.header[j] for j, one in channels.items() if one == channel]
+        same = [table.header[j] for j, one in files.items() if one == channel]
         if len(same) > 1:
             cure = f"say which with --channels, as in --channels {channel}={same[0]}"
-            raise UserError(f"{path}:1: the columns {', '.join(same)} are all channel {channel}; {cure}")
-    columns = {**channels} or {j: None for j, name in enumerate(header) if name.replace(" ", "") in _WHOLE}
-    if not columns:
+            raise UserError(f"{table.source}:1: the columns {', '.join(same)} are all channel {channel}; {cure}")
+    files = files or {j: None for j, name in enumerate(header) if name.replace(" ", "") in _WHOLE}
+    if not files:
         names = ", ".join(map(repr, table.header[:8]))
-        cure = (
-            "name the columns of paths red, green, blue and yellow, or r_image and so on, or say --channels green=NAME"
-        )
-        raise UserError(f"{path}:1: no column of image files among {names}; {cure}")
-    named = next((j for j, name in enumerate(header) if name.replace(" ", "") in _IDS and j not in columns), None)
-    groups: dict[str, FileGroup] = {}
-    for row, line in zip(table.rows, table.lines, strict=True):
-        if row[0].startswith("#"):
-            continue
-        cells = {
-            channel: _join(row[folders[channel]] if channel in folders else "", row[j])
-            for j, channel in columns.items()
-            if row[j].lower() not in _EMPTY
-        }
-        own = find_id(row[named]) if named is not None and row[named] else ""
-        group = _read_row(path, line, own, cells, hint)
-        if group.name in groups:
-            group, again = groups[group.name], group
-            group.fault = group.fault or (next(iter(again.files.values())), f"a second row for it in line {line}")
-        groups[group.name] = group
-    return list(groups.values())
+        cure = "name columns of paths red, green, blue and yellow, or r_image and so on, or say --channels green=NAME"
+        raise UserError(f"{table.source}:1: no column of image files among {names}; {cure}")
+    named = (j for j, name in enumerate(header) if name.replace(" ", "") in _IDS and j not in files)
+    return _Columns(files, folders, next(named, None))
 
 
-def _read_row(table: Path, line: int, sample_id: str, cells: dict[str | None, str], hint: ChannelHint) -> FileGroup:
+def _read_row(table: Path, line: int, row: _Row, hint: ChannelHint) -> FileGroup:
     """Return a row's files; a channel without a cell is one that the sample lacks."""
-    first = next(iter(cells.values()), "")
-    group = FileGroup(sample_id or split_name(find_id(first), hint)[0] or f"line {line}", ())
-    if not cells:
+    first = next(iter(row.files.values()), f"line {line}")
+    name = row.id or split_name(find_id(first), hint)[0]
+    folders = () if row.id else tuple(re.split(r"[/\\]+", first.strip("/\\"))[:-1])
+    group = FileGroup(name, folders)
+    if not row.files:
         group.add(ImageFile(table), None, f"line {line} names no file")
-    for channel, cell in cells.items():
+    for channel, cell in row.files.items():
         file, fault = _find_file(table, cell)
         group.add(ImageFile(file), channel, f"{fault} (line {line})" if fault else None)
     return group

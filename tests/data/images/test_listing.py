@@ -71,6 +71,13 @@ def test_one_column_of_paths_is_of_files_of_all_channels(tmp_path):
     assert [(s.id, set(s.planes)) for s in found.sources] == [("a", {"red", "green", "blue"})]
 
 
+def test_rows_without_ids_are_called_by_their_files_and_by_folders_where_these_are_alike(tmp_path, made):
+    for plate in ("p1", "p2"):
+        write(tmp_path / plate / "a_green.png", planes(0)["green"])
+    table = write_table(tmp_path, "green\np1/a_green.png\np2\\a_green.png\nraw/xg.png\n")
+    assert [source.id for source in scan(table).sources] == ["p1_a", "p2_a", "xg"]
+
+
 def test_each_row_that_cannot_be_used_has_its_reason(tmp_path, made):
     text = "g_image,output_prefix\nraw/xg.png,good\nraw/no.png,lost\n,none\n"
     text += "raw/xg.png,twice\nraw/xg.png,twice\n../elsewhere,folder\n"
@@ -105,7 +112,7 @@ def test_a_file_of_several_images_is_refused_in_a_row_and_one_of_a_store_is_take
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("Id,Target", "paths.csv:1: no column of image files among 'Id', 'Target'; name the columns of paths red"),
+        ("Id,Target", "paths.csv:1: no column of image files among 'Id', 'Target'; name columns of paths red"),
         ("g_image,protein,id", "the columns g_image, protein are all channel green; say which with --channels"),
     ],
 )
