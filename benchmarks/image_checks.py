@@ -67,6 +67,11 @@ def _saturate(planes: Planes) -> Planes:
     return planes | {"green": np.clip(green * (255 / max(np.quantile(green, 0.8), 1)), 0, 255).astype(np.uint8)}
 
 
+def _camera_noise(plane: np.ndarray) -> np.ndarray:
+    """Return what a camera gives without light: an offset of 100 and noise, 12 bits in 16."""
+    return np.random.default_rng(plane.size + int(plane.sum())).normal(100, 4, plane.shape).round().astype(np.uint16)
+
+
 FAULTS: dict[str, Callable[[Planes], Planes]] = {
     "none": lambda planes: planes,
     "16-bit files, all bits used": _shift(16),
@@ -83,6 +88,10 @@ FAULTS: dict[str, Callable[[Planes], Planes]] = {
     "grey picture in all channels": lambda planes: dict.fromkeys(planes, planes["green"]),
     "protein black": lambda planes: planes | {"green": np.zeros_like(planes["green"])},
     "all channels black": lambda planes: {c: np.zeros_like(p) for c, p in planes.items()},
+    "protein without light, 12 bits in 16": lambda planes: (
+        _shift(12)(planes) | {"green": _camera_noise(planes["green"])}
+    ),
+    "all channels without light": lambda planes: {c: _camera_noise(p) for c, p in planes.items()},
     "a fifth of the protein saturated": _saturate,
     "mask of 0 and 255": lambda planes: {c: np.where(p > p.mean(), 255, 0).astype(np.uint8) for c, p in planes.items()},
     "nucleus and protein swapped": lambda planes: planes | {"blue": planes["green"], "green": planes["blue"]},

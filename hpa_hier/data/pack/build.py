@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -58,6 +59,8 @@ def build_pack(request: PackRequest, threads: int = 2, found: Found | None = Non
     if not (request.out / PACK).exists():
         found = found or look_into(request, plan, threads)
         stop_at_copies(request.images, found.copies, request.on_problem)
+        if not found.looks and found.looked_at == len(plan.samples):
+            _refuse_all(request, (*found.unreadable, *found.copies))
     with lock_folder(request.out):
         if (request.out / PACK).exists():
             rules = RULES if request.intensity == AUTO else (request.intensity,)
@@ -83,8 +86,7 @@ def _pack(found: Found, threads: int) -> PackReport:
     looks = [look for one in filled for look in one.looks]
     rejects = (*plan.rejects, *(reject for one in filled for reject in (*one.rejects, *one.copies)))
     if not samples:
-        first = next(f"{reject.file or reject.id}: {reject.reason}" for reject in rejects[len(plan.rejects) :])
-        raise UserError(f"{request.images}: none of {len(plan.samples)} samples could be packed; first: {first}")
+        _refuse_all(request, rejects[len(plan.rejects) :])
     write_rejects(request.out, rejects)
     shards = [part.shard for part in parts if part.shard.rows]
     stacks = describe_stacks((depth for one in filled for depth in one.stacks), request.stacks)
@@ -97,6 +99,12 @@ def _pack(found: Found, threads: int) -> PackReport:
     doubts.add([sample.id for sample in samples], [look.doubts(request.intensity) for look in looks])
     done = PackReport(Pack.open(request.out), rejects, reused, reused=False)
     return replace(done, notes=plan.notes, image_notes=image_notes, doubts=doubts.lines())
+
+
+def _refuse_all(request: PackRequest, rejects: Sequence[Reject]) -> NoReturn:
+    """Raise the UserError of a request of which no sample can be packed."""
+    first = f"{rejects[0].file or rejects[0].id}: {rejects[0].reason}"
+    raise UserError(f"{request.images}: none of {len(rejects)} samples could be packed; first: {first}")
 
 
 def _facts(

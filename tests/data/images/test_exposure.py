@@ -72,6 +72,18 @@ def test_an_empty_protein_channel_and_an_empty_image_are_told():
     assert doubts(red=none, green=none) == ("empty: all pixels of each channel are alike",)
 
 
+def test_a_camera_without_light_gives_noise_and_that_is_told():
+    rng = np.random.default_rng(8)
+    noise = {name: rng.normal(100, 4, (96, 160)).round().astype(np.uint16) for name in CHANNELS}
+    noise["green"][20:70, 30:90] += 60000  # cells
+    noise["blue"][30:50, 50:70] += 60000  # their nuclei
+    assert doubts(**noise) == ("red is nothing but noise", "yellow is nothing but noise")
+    dim = {**noise, "green": noise["red"][::-1]}
+    assert "green is nothing but noise, and it is the protein" in doubts(**dim)
+    assert doubts(red=noise["red"], green=noise["yellow"]) == ("empty: nothing but noise in each channel",)
+    assert doubts(red=noise["red"][:63], green=noise["green"][:63]) == ()  # too small to tell
+
+
 def test_saturated_channels_and_masks_are_told():
     made = planes(5)
     bright = made["green"].copy()
@@ -85,6 +97,8 @@ def test_the_rule_is_percentile_where_a_quarter_of_the_images_are_dim():
     assert choose_rule([bright] * 4 + [dim]) == ("depth", "images use the range of their files")
     assert choose_rule([bright] * 3 + [dim]) == ("percentile", "1 of 4 images use 12 of 16 bits")
     assert choose_rule([dim, dim._replace(bits=10)]) == ("percentile", "2 of 2 images use 10 to 12 of 16 bits")
+    empty = Look(8, 3, 0.02, False, ("empty: nothing but noise in each channel",))
+    assert choose_rule([bright, empty])[0] == "depth"
     hot = Look(16, 16, 0.15, False, ())  # a few hot pixels above a dim image, as one real field of the atlas
     assert choose_rule([hot]) == ("percentile", "1 of 1 images use less than a quarter of their 16 bits")
 

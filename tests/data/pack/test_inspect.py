@@ -171,3 +171,12 @@ def test_an_empty_protein_channel_is_told(tmp_path):
     write(tmp_path / "images" / "s1_green.png", np.zeros((32, 32), np.uint8))
     report = build_pack(request(tmp_path))
     assert report.doubts == ("1 of 3 images: green is empty, and it is the protein (s1)",)
+
+
+def test_where_no_image_can_be_packed_nothing_is_left_behind(tmp_path):
+    write_folder(tmp_path / "images", 2)
+    for file in (tmp_path / "images").glob("*_red.png"):
+        file.write_bytes(file.read_bytes()[:99])
+    with pytest.raises(UserError, match=r"none of 2 samples could be packed; first: s0_red\.png: damaged or truncated"):
+        build_pack(request(tmp_path))
+    assert not (tmp_path / "pack").exists()
