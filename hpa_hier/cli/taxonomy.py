@@ -59,13 +59,22 @@ def parser() -> Parser:
     )
     add_images_of_labels(new)
     new.add_argument("--out", metavar="FILE", type=path, help="file to write (default: NAME.yaml in this folder)")
-    new.add_argument("--name", help="of the taxonomy (default: the table's)")
+    new.add_argument("--name", type=_name, help="of the taxonomy (default: the table's)")
     add_on_problem(new)
     copy = whole.add_command("copy", _COPY)
     copy.add_argument("name", metavar="NAME", help="of the taxonomy, such as hpa28")
     copy.add_argument("--out", metavar="FILE", type=path, help="file to write (default: NAME.yaml in this folder)")
     whole.add_command("list", "List the shipped taxonomies.")
     return whole
+
+
+def _name(text: str) -> str:
+    """Read a taxonomy's name."""
+    if text != _make_name(text):
+        raise argparse.ArgumentTypeError(
+            f"must be of letters, digits, dots and dashes, as {_make_name(text)}, got {text!r}"
+        )
+    return text
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -111,7 +120,8 @@ def _write_new(options: argparse.Namespace) -> int:
     images = {flat.label(leaf): sum(leaf in nodes for nodes in table.nodes) for leaf in flat.leaves}
     exclusive = len(classes.labels) > 1 and all(len(nodes) == 1 for nodes in table.nodes)
     check = command("taxonomy", "check", str(out), labels=options.labels, images=options.images)
-    origin = f"Written from {Path(table.source).name}: {len(classes.labels):,} classes of {len(table):,} images."
+    what = f"{len(classes.labels):,} classes of {len(table):,} image{'s' * (len(table) != 1)}"
+    origin = f"Written from {Path(table.source).name}: {what}."
     text = write_flat(
         classes.labels,
         name,
@@ -122,7 +132,7 @@ def _write_new(options: argparse.Namespace) -> int:
     )
     Taxonomy.from_text(text, str(out))
     write_text(out, text)
-    print(f"wrote {out}: {len(classes.labels):,} classes of {len(table):,} images")
+    print(f"wrote {out}: {what}")
     for line in (*_describe_kind(classes, exclusive), *_name_shipped_that_fit(options, classes)):
         print(line)
     print(f"group the classes by indenting them, as the file tells; then look at the tree:\n{check}")

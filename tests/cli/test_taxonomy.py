@@ -120,3 +120,9 @@ def test_class_folders_stand_in_for_a_table(capsys: pytest.CaptureFixture[str]) 
         words = [command, *(["hpa28"] if command == "check" else []), "--labels", "folders"]
         with pytest.raises(UserError, match="--labels folders: the classes are the folders of images; say which with"):
             main(words)
+
+
+def test_a_name_that_cannot_be_one_is_refused_with_its_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["new", "--labels", "my labels.csv", "--name", "my tree"])
+    assert "--name: must be of letters, digits, dots and dashes, as my-tree, got 'my tree'" in capsys.readouterr().err
