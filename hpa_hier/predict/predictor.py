@@ -111,6 +111,7 @@ class Predictor:
         ids: Sequence[str] | None = None,
         channels: str | None = None,
         may_be_missing: Sequence[str] = (),
+        frame: str | None = None,
         batch_size: int = 64,
         threads: int = 2,
     ) -> Answers:
@@ -123,6 +124,7 @@ class Predictor:
             channels: which channel is where, if names do not say: an order such as ``red,green,blue`` or names such as
                 ``red=tubulin,green=gfp``; for an array, the names along axis C.
             may_be_missing: channels that images may lack, beside those that training images lacked.
+            frame: of a time series, the one that is taken: first, middle, last, or its number, counted from 1.
             batch_size: images at a time; the answers do not depend on it.
             threads: that read and decode images.
 
@@ -139,7 +141,9 @@ class Predictor:
             if isinstance(samples, np.ndarray):
                 return self.open_array(samples, ids, channels, may_be_missing, batch_size)
             if isinstance(samples, (str, Path, Sequence)):
-                return self.open_images(samples, channels, may_be_missing, batch_size=batch_size, threads=threads)
+                return self.open_images(
+                    samples, channels, may_be_missing, batch_size=batch_size, threads=threads, frame=frame
+                )
             return self.open_vectors(convert_frame(samples), batch_size)
 
         def read_again(sample: str) -> Batch:  # so that the answers hold no images

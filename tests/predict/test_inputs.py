@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 from ensemble_run import MeanOfPixels, SmallRun
 from image_folders import CHANNELS, planes, write
 
@@ -73,3 +74,20 @@ def test_the_command_says_how_many_images_look_wrong_and_what_to_do(tmp_path, mo
     said = capsys.readouterr().err
     assert "nearly black" not in said
     assert "bits used: 12 of 16 in 3 images; each channel is read by the range that it has" in said
+
+
+def test_an_ensemble_reads_stacks_as_its_pack_did(tmp_path):
+    stack = np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((1, 16, 16), np.uint8) * 40
+    tifffile.imwrite(tmp_path / "a_green.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    spec = InputSpec("images", ("green",), 16, "depth", projection="mean")
+    (batch,) = read_files(scan_images(tmp_path, None), spec, (), 4, 1)
+    assert (batch.values[0] == 40).all()
+    assert batch.stacks == ((3, 1),)
+    kept = InputSpec.from_ensemble(SimpleNamespace(about={"images": spec.to_json()}))
+    assert kept == spec
+
+
+def test_ensembles_from_before_stacks_were_read_take_the_maximum():
+    about = {"channels": ["green"], "size": 16, "intensity": "depth", "may_be_missing": []}
+    spec = InputSpec.from_ensemble(SimpleNamespace(about={"images": about}))
+    assert (spec.projection, spec.frame) == ("max", None)

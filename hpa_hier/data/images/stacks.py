@@ -125,7 +125,7 @@ def describe_stacks(counts: Iterable[tuple[int, int]], rules: StackRules) -> tup
         rules: by which they were read.
 
     >>> describe_stacks([(12, 1), (8, 1), (1, 1)], StackRules())
-    ('2 of 3 images are z stacks of 8 to 12 sections: their maximum projection is taken',)
+    ('2 of 3 are z stacks of 8 to 12 sections: their maximum projection is taken',)
     """
     listed = list(counts)
     made = {"max": "their maximum projection is", "mean": "their mean is", "middle": "the section in the middle is"}
@@ -135,7 +135,7 @@ def describe_stacks(counts: Iterable[tuple[int, int]], rules: StackRules) -> tup
         ("time series", "frames", [frames for _, frames in listed if frames > 1], f"{frame} is"),
     )
     return tuple(
-        f"{len(several):,} of {len(listed):,} images are {what} of {_range(several)} {units}: {taken} taken"
+        f"{len(several):,} of {len(listed):,} are {what} of {_range(several)} {units}: {taken} taken"
         for what, units, several, taken in kinds
         if several
     )

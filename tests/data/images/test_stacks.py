@@ -43,6 +43,6 @@ def test_a_single_frame_needs_no_choice():
 def test_what_became_of_stacks_is_told_once_for_all_images():
     assert describe_stacks([(1, 1)] * 5, StackRules()) == ()
     assert describe_stacks([(3, 1), (5, 4)], StackRules("mean", "3")) == (
-        "2 of 2 images are z stacks of 3 to 5 sections: their mean is taken",
-        "1 of 2 images are time series of 4 frames: frame 3 is taken",
+        "2 of 2 are z stacks of 3 to 5 sections: their mean is taken",
+        "1 of 2 are time series of 4 frames: frame 3 is taken",
     )
