@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
         "on_problem",
         "ignore_columns",
         "follow_links",
+        "frame",
     ):
         if getattr(options, name):
             flag = f"--{name.replace('_', '-')}"

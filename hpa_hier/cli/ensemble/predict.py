@@ -107,7 +107,9 @@ def _check_flags(options: argparse.Namespace, images: Sequence[Path]) -> None:
         )
     if options.ids and not options.vectors:
         raise UserError("--ids goes with --vectors FILE.npy; leave it out")
-    given = [name for name in ("channels", "may_be_missing", "intensity", "follow_links") if getattr(options, name)]
+    given = [
+        name for name in ("channels", "may_be_missing", "intensity", "follow_links", "frame") if getattr(options, name)
+    ]
     if options.vectors and given:
         flag = given[0].replace("_", "-")
         raise UserError(f"--{flag}: goes with --images; vectors have no channels, leave it out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ class LabelledRequest:
     ignore_columns: tuple[str, ...] = ()
     threads: int = 2
     follow_links: bool = False  # enter linked folders, and take links that leave the folder
+    frame: str | None = None  # of a time series, the one that is taken; None: as training images were
 
     @property
     def source(self) -> Path:
@@ -98,7 +99,7 @@ def pack_labelled(predictor: Predictor, request: LabelledRequest, taxonomy: Taxo
         may_be_missing=spec.allowed(request.may_be_missing),
         intensity=spec.intensity,
         hint=request.channels,
-        stacks=spec.stacks,
+        stacks=replace(spec.stacks, frame=request.frame or spec.frame),
         on_problem=request.on_problem,
         ignore_columns=request.ignore_columns,
         follow_links=request.follow_links,

@@ -23,6 +23,7 @@ _STRONG = re.compile(r"(ch|w|wv|channel)\d+")  # c1 and d1 may be wells
 _SECTION = re.compile(r"(?:^|(?<=[\W_]))z=?(\d{1,4})(?=$|[\W_])", re.IGNORECASE)
 _EXPORTED = re.compile(r"ch\d\d")
 _DIGITS = re.compile(r"(?<![^\W_])\d+(?![^\W_])")
+_THUMBNAIL = re.compile(r".+_w\d+_thumb.*", re.IGNORECASE)  # that MetaXpress puts beside each picture
 _LONGEST = 4  # words, or stains, of what a file's name calls its channel
 
 
@@ -73,6 +74,9 @@ def place_files(files: Sequence[tuple[str, Path]], hint: ChannelHint) -> Placeme
     for i, (stem, _) in enumerate(files):
         folder, slash, name = stem.rpartition("/")
         sample_id, channel = split_name(name, hint)
+        if _THUMBNAIL.fullmatch(name):
+            places[i] = Place(stem, None, left_out=True)
+            continue
         if channel is not None or COMPOSITE.fullmatch(name):
             places[i] = Place(folder + slash + sample_id, channel)
             if channel and hint.names:

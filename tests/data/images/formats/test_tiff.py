@@ -168,6 +168,18 @@ def test_a_micro_manager_stack_opens_no_other_file(tmp_path, monkeypatch):
     assert asked == {"_multifile": False, "is_mmstack": False, "is_ndtiff": False}
 
 
+def test_a_companion_file_of_metadata_is_not_opened(tmp_path):
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        'UUID="urn:uuid:1"><BinaryOnly MetadataFile="x.companion.ome" UUID="urn:uuid:2"/></OME>'
+    )
+    (tmp_path / "x.companion.ome").write_text(xml)
+    tifffile.imwrite(tmp_path / "a.ome.tif", noise((8, 8)), description=xml.encode(), metadata=None)
+    with opened_files() as opened:
+        np.testing.assert_array_equal(READER.read(tmp_path / "a.ome.tif")[0], noise((8, 8)))
+    assert {name for name in opened if name.startswith(str(tmp_path))} == {str(tmp_path / "a.ome.tif")}
+
+
 # axes
 
 

@@ -158,6 +158,11 @@ def test_a_set_may_have_other_pictures_beside_it(tmp_path):
     assert coloured.meanings == {"GFP": "green", "DAPI": "blue", "Brightfield": None, "Novel": None}
 
 
+def test_thumbnails_beside_pictures_are_left_out(tmp_path):
+    names = ["A01_s1_w1DAPI", "A01_s1_w2GFP", f"A01_s1_w1_thumb{GUID.format(1)}"]
+    assert [one.left_out for one in place(tmp_path, *names)] == [False, False, True]
+
+
 @pytest.mark.parametrize(
     "names",
     [
