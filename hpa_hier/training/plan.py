@@ -20,6 +20,7 @@ from hpa_hier.members.nodes import Selector, train_flags
 from hpa_hier.models.backbones.create import MLP
 from hpa_hier.runs.manifest import MANIFEST, Manifest, read_manifest, training_settings
 from hpa_hier.runs.run import Run
+from hpa_hier.settings.origins import DEFAULT
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.taxonomy import Taxonomy
@@ -158,10 +159,20 @@ def _find_weights(run: Run, member: MemberSettings, settings: TrainingSettings) 
     found, wanted = sha256(Path(settings.weights)), (settings.weights_sha256 or "").lower()
     if not found.startswith(wanted):
         raise UserError(
-            f"--weights {settings.weights}: its SHA-256 is {found}, and training.weights_sha256 asks for {wanted}; "
-            "fetch the file again, or correct the checksum"
+            f"{_name_weights(run.recipe, member, settings)}: its SHA-256 is {found}, and training.weights_sha256 asks "
+            f"for {wanted}; fetch the file again, or correct the checksum"
         )
     return Path(settings.weights)
+
+
+def _name_weights(recipe: Recipe, member: MemberSettings, settings: TrainingSettings) -> str:
+    """Name a file of first weights by the flag or the line of the recipe that gives it."""
+    own = member in recipe.listed and "weights" in member.training
+    place = ("members", recipe.listed.index(member), "training", "weights") if own else ("training", "weights")
+    origin = recipe.origins.of(*place)
+    if origin.startswith("--"):
+        return origin
+    return f"{'' if origin == DEFAULT else f'{origin}: '}training.weights of '{member.name}': {settings.weights}"
 
 
 def _check_kind(settings: TrainingSettings, pack: Pack) -> None:
@@ -211,7 +222,7 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
     if settings.head == "arcface" and settings.devices * settings.nodes > 1:
         raise UserError("training.head: arcface is trained on one device; set training.devices and training.nodes to 1")
     if settings.weights and not Path(settings.weights).is_file():
-        raise UserError(f"--weights {settings.weights}: no such file")
+        raise UserError(f"{_name_weights(recipe, member, settings)}: no such file")
     for node in settings.class_weights or {}:
         if node not in taxonomy.column:
             near = did_you_mean(node, taxonomy.nodes)

@@ -237,6 +237,7 @@ def test_a_refused_training_leaves_nothing_behind(recipe: Path, tmp_path: Path) 
         (["--all", "--taxonomy", "hela"], "have no place in 'hela'"),
         (["--all", "--taxonomy", "hpa82"], "hpa82: no such file; did you mean 'hpa28'?"),
         (["--all", "--weights", "no.safetensors"], "--weights no.safetensors: no such file"),
+        (["--all", "--set", "training.weights=no.safetensors"], "--set training.weights=no.safetensors: no such file"),
         (["--all", "--set", "members.leaf.training.backbone=mlp"], "training.backbone: mlp takes vectors"),
         (["--all", "--folds", "3", "--set", "members.leaf.training.folds=4"], "they must be the same"),
         (["--member", "nobody"], "--member nobody: the recipe has no member of that name"),
@@ -246,6 +247,19 @@ def test_a_refused_training_leaves_nothing_behind(recipe: Path, tmp_path: Path) 
         assert (status, message in printed) == (2, True), printed
         (tmp_path / "log").unlink()
         assert {path.relative_to(tmp_path) for path in tmp_path.rglob("*")} == before
+
+
+def test_weights_that_are_gone_are_named_by_the_file_and_line_that_give_them_unless_a_flag_gives_others(
+    tmp_path: Path,
+) -> None:
+    members = [{"name": "leaf", "level": "leaf", "training": {"weights": "gone.safetensors"}}]
+    recipe = write_tiny(tmp_path, members=members)
+    line = next(n for n, text in enumerate(recipe.read_text().splitlines(), 1) if "gone.safetensors" in text)
+    status, printed = finish(tmp_path / "log", "--config", recipe, "--all")
+    assert f"{recipe}:{line}: training.weights of 'leaf': gone.safetensors: no such file" in printed
+    assert status == 2
+    status, printed = finish(tmp_path / "log", "--config", recipe, "--all", "--weights", "mine.safetensors")
+    assert "error: --weights mine.safetensors: no such file" in printed
 
 
 def test_without_the_baseline_its_networks_are_not_trained_and_the_rest_works(tmp_path: Path) -> None:
