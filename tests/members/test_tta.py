@@ -143,7 +143,7 @@ def test_an_ensemble_is_fitted_on_the_views_that_it_predicts_with(run: Run, tmp_
     images = run.pack.images(run.pack.find_rows(held.ids))
     np.testing.assert_array_equal(scorer.logits(images), held.logits)
     with np.load(evaluate_run(Run(run.folder, recipe))) as evaluation:
-        assert sorted(evaluation["ids"].tolist()) == sorted(held.ids)
+        assert set(held.ids) <= set(evaluation["ids"].tolist())  # a small test part is joined by out-of-fold answers
     assert "held-out image" in Predictor.load(Run(run.folder, recipe)).explain(held.ids[0])
     for place in range(2):
         for channel, plane in zip(run.pack.channels, images[place], strict=True):
