@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from hpa_hier import __version__
 from hpa_hier.data.images.channels import STAINS
 from hpa_hier.data.pack.pack import ImagePack, Pack
+from hpa_hier.ensemble.ensemble_file import FILE as ENSEMBLE
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate import describe, opening
 from hpa_hier.evaluate.compute import compute_results
@@ -131,12 +132,15 @@ def write_report(run: Run, figures: str | None = None, new: NewEvaluation | None
     data = ReportData(run.evaluation, results, read_records(run, members), from_pack.counts)
     drawn = draw_figures(FIGURES, data)
     page = (new.folder if new else run.folder) / "report" / "index.html"
-    write_text(page, render(run.folder.resolve().name, data, drawn, from_pack))
+    origin = run.origin.warning if (run.ensemble_folder / ENSEMBLE).is_file() else ""
+    write_text(page, render(run.folder.resolve().name, data, drawn, from_pack, origin))
     return [page, *(save_figures(drawn, page.parent / "figures", figures) if figures else ())]
 
 
-def render(name: str, data: ReportData, figures: Mapping[ReportFigure, Figure], from_pack: FromPack) -> str:
-    """Fill the template; all text from files is escaped."""
+def render(
+    name: str, data: ReportData, figures: Mapping[ReportFigure, Figure], from_pack: FromPack, origin: str = ""
+) -> str:
+    """Fill the template; all text from files is escaped. `origin` warns of simulated cells behind the networks."""
     results, evaluation, scope = data.results, data.evaluation, data.results.scope
     taxonomy, rows = evaluation.taxonomy, {row.node: row for row in results.nodes}
     balance = {one.manifest.name: one.manifest.settings.get("balance", "none") for one in data.records}
@@ -147,6 +151,7 @@ def render(name: str, data: ReportData, figures: Mapping[ReportFigure, Figure], 
         scope=scope,
         context=describe.describe_scope(scope),
         part=describe.describe_part(scope),
+        origin=origin,
         caution=opening.describe_caution(results),
         right=opening.right_shares(results),
         trust=opening.describe_trust(results),

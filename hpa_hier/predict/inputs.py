@@ -155,14 +155,6 @@ class Samples:
             )
 
 
-def find_simulated(sources: Sequence[ImageSource]) -> bool:
-    """Tell whether all images are simulated cells, by the file that `data simulate` writes beside them."""
-    from hpa_hier.data.pack.build import SIMULATED
-
-    folders = {plane.file.parent for source in sources for plane in source.planes.values()}
-    return bool(folders) and all((folder / SIMULATED).is_file() for folder in folders)
-
-
 def read_files(scan: Scan, spec: InputSpec, allowed: Sequence[str], batch_size: int, threads: int) -> Iterator[Batch]:
     """Read images in threads, one batch ahead of the one that is handed out.
 

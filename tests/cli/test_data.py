@@ -78,6 +78,12 @@ def test_simulated_files_and_a_simulated_pack_say_that_they_are_simulated(tmp_pa
     packed, straight = Pack.open(pack), Pack.open(direct)
     assert packed.simulated
     assert straight.simulated
+    (tmp_path / "study").mkdir()
+    (tmp_path / "simulated").rename(tmp_path / "study" / "cells")
+    for i, given in enumerate((tmp_path / "study", tmp_path / "study" / "cells" / "*.png")):
+        labels, out = str(tmp_path / "study" / "cells" / "labels.csv"), str(tmp_path / f"again{i}")
+        main(["pack", "--images", str(given), "--labels", labels, "--size", "32", "--out", out])
+        assert Pack.open(out).simulated
     assert (packed.ids, packed.nodes, packed.groups) == (straight.ids, straight.nodes, straight.groups)
     np.testing.assert_array_equal(packed.images(np.arange(6)), straight.images(np.arange(6)))
 

@@ -10,13 +10,20 @@ from pathlib import Path
 import pytest
 from ensemble_run import SmallRun
 
+from hpa_hier.cli.ensemble import main as ensemble
+from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.split.split import Split, write_split
 from hpa_hier.errors import UserError
+from hpa_hier.evaluate.report import write_report
+from hpa_hier.files.atomic import write_text
 from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.predict.fit_run import fit_run
 from hpa_hier.runs.find import Choice, find_fitted
 from hpa_hier.runs.manifest import read_manifest, write_manifest
 from hpa_hier.runs.origin import NOT_CALIBRATED, Origin, is_calibrated_on_simulated
 from hpa_hier.runs.run import Run
+from hpa_hier.settings.recipe import SplitSettings
+from hpa_hier.settings.recipe_file import recipe_yaml
 
 ONLY = "the networks learned from simulated cells only; do not rely on the answers"
 SHIPPED = pretrained_folder()
@@ -116,6 +123,22 @@ def test_a_start_from_weights_of_simulated_cells_is_found_through_any_number_of_
 def test_an_ensemble_on_other_models_scores_is_not_judged(small: SmallRun) -> None:
     change_json(small.folder / "ensemble" / "ensemble.json", score_kind="probs")
     assert small.run.origin == Origin()
+
+
+def test_the_report_and_the_results_say_what_networks_of_real_images_started_from(
+    small: SmallRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = small.truth.ids
+    split = Split(ids, tuple(small.parts), ("",) * len(ids), (-1,) * len(ids))
+    write_split(small.folder / "split.csv", split, SplitSettings())
+    write_text(small.folder / "config.yaml", recipe_yaml(small.recipe))
+    warning = "the networks started from weights of simulated cells, then trained on 82 real images"
+    monkeypatch.setattr(Run, "origin", Origin("real", True, "real", 82))
+    monkeypatch.setattr(Pack, "simulated", False)
+    assert ensemble(["evaluate", "--run", "small"]) == 0
+    assert f"bear in mind: {warning}" in capsys.readouterr().out
+    page = write_report(Run.open("small"))[0].read_text()
+    assert f"Bear in mind: {warning}." in page
 
 
 def test_a_run_of_simulated_cells_is_passed_over_for_real_images(

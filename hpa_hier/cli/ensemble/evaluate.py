@@ -67,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
     written = evaluate_run(opened)
     results = compute_results(opened.evaluation, opened.recipe.report)
     _print_results(results)
+    if opened.origin.warning and not results.scope.simulated:
+        print(f"bear in mind: {opened.origin.warning}")
     print(f"wrote {written} and {write_results(written.parent, results)}")
     return 0
 

@@ -12,13 +12,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from hpa_hier.data.images.exposure import RULES, Look, count_bits
-from hpa_hier.data.images.scan import Reject
+from hpa_hier.data.images.scan import ImageSource, Reject
 from hpa_hier.data.images.stacks import describe_stacks
 from hpa_hier.data.labels.class_folders import means_folders
 from hpa_hier.data.labels.problems import Doubts
 from hpa_hier.data.pack.fill import STATE, fill_shards
 from hpa_hier.data.pack.inspect import AUTO, Found, look_into, stop_at_copies
-from hpa_hier.data.pack.matching import PackRequest, make_plan, request_digest
+from hpa_hier.data.pack.matching import PackRequest, Plan, make_plan, request_digest
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.pack_file import CLAIM, PACK, REJECTED, PackFacts, claim_folder, finish_pack
 from hpa_hier.errors import UserError
@@ -91,7 +91,7 @@ def _pack(found: Found, threads: int) -> PackReport:
     shards = [part.shard for part in parts if part.shard.rows]
     stacks = describe_stacks((depth for one in filled for depth in one.stacks), request.stacks)
     image_notes = (*plan.image_notes, *stacks)
-    facts = _facts(request, digest, found.reason, looks, image_notes)
+    facts = _facts(request, plan, digest, found.reason, looks, image_notes)
     finish_pack(request.out, facts, samples, shards, request.taxonomy)
     _clear(request.out)
     reused = sum(part.reused for part in parts)
@@ -107,11 +107,17 @@ def _refuse_all(request: PackRequest, rejects: Sequence[Reject]) -> NoReturn:
     raise UserError(f"{request.images}: none of {len(rejects)} samples could be packed; first: {first}")
 
 
+def find_marks(sources: Sequence[ImageSource]) -> tuple[Path, ...]:
+    """Return the files that say that images are simulated cells; () where not all are."""
+    folders = sorted({plane.file.parent for source in sources for plane in source.planes.values()})
+    marks = tuple(folder / SIMULATED for folder in folders)
+    return marks if all(mark.is_file() for mark in marks) else ()
+
+
 def _facts(
-    request: PackRequest, digest: str, reason: str, looks: Sequence[Look], image_notes: tuple[str, ...]
+    request: PackRequest, plan: Plan, digest: str, reason: str, looks: Sequence[Look], image_notes: tuple[str, ...]
 ) -> PackFacts:
-    file = request.images / SIMULATED
-    simulated = file.is_file()
+    marks = find_marks([sample.source for sample in plan.samples])
     digest_of_table = "" if means_folders(request.labels) else sha256(request.labels)
     files = {"images": str(request.images), "labels": str(request.labels)}
     low, high = np.quantile([look.range_used for look in looks], (0.01, 0.99)).round(4).tolist()
@@ -119,8 +125,8 @@ def _facts(
         channels=request.channels,
         size=request.size,
         intensity=request.intensity,
-        simulated=simulated,
-        note=str(read_json(file).get("note", "")) if simulated else "",
+        simulated=bool(marks),
+        note=str(read_json(marks[0]).get("note", "")) if marks else "",
         sources={**files, "labels_sha256": digest_of_table, "request": digest},
         reason=reason,
         bits=count_bits(looks),
