@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from importlib import import_module
 from pathlib import Path
 
@@ -46,7 +47,9 @@ def write_rgb(folder: Path, count: int) -> None:
         ]
         cv2.imwrite(str(folder / "my_images" / f"{name}.png"), np.dstack(planes))
     (folder / "drawn" / "labels.csv").rename(folder / "my_labels.csv")
-    (folder / "new_images").symlink_to(folder / "my_images")
+    for name in ("new_images", "other_images"):
+        (folder / name).symlink_to(folder / "my_images")
+    shutil.copy(folder / "my_labels.csv", folder / "other_labels.csv")
 
 
 def test_the_recipe_starts_from_the_bundled_networks_has_folds_and_no_partition() -> None:
@@ -66,7 +69,7 @@ def test_every_command_of_its_page_runs_in_order(
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S)
     commands = [shlex.split(line) for block in blocks for line in block.splitlines() if line.strip()]
-    assert len(commands) >= 6
+    assert len(commands) >= 9
     for python, m, module, *words in commands:
         assert (python, m) == ("python", "-m")
         name = module.removeprefix("hpa_hier.")
