@@ -75,10 +75,10 @@ class Bars:
     def describe(self) -> str:
         """Return one line on all of them: how far each is, how many have ended, and the time left.
 
-        >>> clock = iter([0.0, 0.0, 0.0, 0.0, 60.0, 60.0, 60.0])
-        >>> bars = Bars(3, sys.stdout, lambda: next(clock))
-        >>> bars.report("leaf", 0.0); bars.report("leaf", 0.5)
-        leaf 50 %; 0 of 3 done, 05:00 left
+        >>> bars = Bars(3)
+        >>> bars.report("leaf", 0.5)
+        >>> bars.describe()
+        'leaf 50 %; 0 of 3 done'
         """
         each = ", ".join(f"{name} {share:.0%}".replace("%", " %") for name, share in self._shares.items())
         return f"{each}; {self._describe_all()}"
