@@ -13,6 +13,7 @@ import networkx as nx
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.files.yaml_file import Key, YamlDocument
+from hpa_hier.taxonomy.fields import NODE_FIELDS, SEPARATORS, check_field, check_name, describe_value, quote
 from hpa_hier.taxonomy.node import Node, build_graph
 
 Path: TypeAlias = "tuple[Key, ...]"  # the keys and list places that lead to a node in the file
@@ -23,24 +24,12 @@ _MISSING = {
     "taxonomy": "add a name such as 'taxonomy: hpa28'",
     "tree": "add the nodes below 'tree:'",
 }
-NODE_FIELDS = {  # field → what it must be, with the cure
-    "label": ("a whole number or a text", "; quote a text"),
-    "go": ("such as GO:0005654", ""),
-    "description": ("a text", "; quote it"),
-    "open": ("true or false", ""),
-    "also_under": ("a list of groups such as [Nucleus]", ""),
-    "aliases": ("a list of further names such as [Golgi, Golgi complex]", ""),
-}
 _MISNAMED = {**dict.fromkeys(("alias", "synonym", "synonyms", "names", "also_called"), "aliases"), "labels": "label"}
 _OF_OTHER_FILES = frozenset({"name", "children", "nodes", "leaves"})  # how trees are written elsewhere
 _LIKE_A_FIELD = 0.75  # likeness from which a word with nothing or a list behind it is a misspelt field and no node
 LEAVES = "leaves"  # as a level's depth
 _LEVELS: dict[str, int | None] = {"coarse": 1, "leaf": None}  # where the file says none
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # names that become flags and folders
-_GO = re.compile(r"GO:[0-9]{7}")
-_NAME_SIGNS = {"/": "slash", ",": "comma", "|": "'|'", ";": "semicolon", '"': "double quote", "\\": "backslash"}
-_SEPARATORS = re.compile(r"[,|;]")  # between the labels of a table's cell
-_MAX_NAME = 100  # characters
 _LOST_COLON = re.compile(r"([^{}]*[^{}:\s])(:?)\s*\{(.*)\}")  # `Golgi {label: 7}` is a key and a text to YAML
 _MAX_NODES = 8192  # the closure is nodes × nodes, 64 MiB at this; the 4,100 of a whole GO data set stay below
 
@@ -56,7 +45,7 @@ def read_fields(document: YamlDocument) -> dict[str, Any]:
         raise document.error("the file is empty; it needs 'taxonomy' and 'tree'")
     if not isinstance(fields, dict):
         cure = "; put it below 'tree:', and add a name such as 'taxonomy: mine'" if isinstance(fields, list) else ""
-        raise document.error(f"a taxonomy file holds fields such as 'tree:', got {_kind(fields)}{cure}")
+        raise document.error(f"a taxonomy file holds fields such as 'tree:', got {describe_value(fields)}{cure}")
     for key in fields:
         if key not in FILE_FIELDS:
             known = f"; the fields are {', '.join(FILE_FIELDS)}, and nodes belong below 'tree'"
@@ -66,12 +55,14 @@ def read_fields(document: YamlDocument) -> dict[str, Any]:
             raise document.error(f"the field '{key}' is missing; {cure}")
     name = fields["taxonomy"]
     if isinstance(name, bool) or not isinstance(name, int | str) or not _WORD.fullmatch(str(name)):
-        problem = f"'taxonomy' must be a name of letters, digits, dots and dashes, got {_kind(name)}"
+        problem = f"'taxonomy' must be a name of letters, digits, dots and dashes, got {describe_value(name)}"
         raise document.error(problem, "taxonomy")
-    _check_field(document, "description", fields.get("description"))
+    check_field(document, "description", fields.get("description"))
     exclusive = fields.get("exclusive", False)
     if not isinstance(exclusive, bool):
-        problem = f"'exclusive' must be true (each sample has exactly one leaf) or false, got {_kind(exclusive)}"
+        problem = (
+            f"'exclusive' must be true (each sample has exactly one leaf) or false, got {describe_value(exclusive)}"
+        )
         raise document.error(problem, "exclusive")
     return fields
 
@@ -89,7 +80,9 @@ def read_depths(document: YamlDocument, fields: Mapping[str, Any], deepest: int)
         return dict(_LEVELS) if deepest > 1 else {"leaf": None}
     levels = fields["levels"]
     if not isinstance(levels, dict) or not levels:
-        raise document.error(f"'levels' must be such as {{coarse: 1, leaf: leaves}}, got {_kind(levels)}", "levels")
+        raise document.error(
+            f"'levels' must be such as {{coarse: 1, leaf: leaves}}, got {describe_value(levels)}", "levels"
+        )
     depths: dict[str, int | None] = {}
     for name, value in levels.items():
         problem = _level_problem(name, value, list(depths.values()), deepest)
@@ -101,7 +94,7 @@ def read_depths(document: YamlDocument, fields: Mapping[str, Any], deepest: int)
 
 def _level_problem(name: str, value: object, above: list[int | None], deepest: int) -> str | None:
     if not _WORD.fullmatch(name):
-        return f"the level name {_quote(name)} must be of letters, digits, dots and dashes"
+        return f"the level name {quote(name)} must be of letters, digits, dots and dashes"
     if name == ALL:
         return f"a level cannot be called '{ALL}', which means every node; rename it"
     if None in above:
@@ -109,7 +102,7 @@ def _level_problem(name: str, value: object, above: list[int | None], deepest: i
     if value == LEAVES:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
-        return f"level '{name}' must be a depth such as 1, or 'leaves', got {_kind(value)}"
+        return f"level '{name}' must be a depth such as 1, or 'leaves', got {describe_value(value)}"
     if not 1 <= value <= deepest:
         return f"level '{name}' is at depth {value}, which the tree does not have; give 1 to {deepest}, or 'leaves'"
     if above and value <= (above[-1] or 0):
@@ -148,7 +141,7 @@ class _NodeReader:
     def add_tree(self, tree: object) -> None:
         if not isinstance(tree, dict | list):
             cure = "; write a list such as [Nucleoli, Golgi], or end each name with a colon" if tree else ""
-            raise self._document.error(f"'tree' must hold named nodes, got {_kind(tree)}{cure}", "tree")
+            raise self._document.error(f"'tree' must hold named nodes, got {describe_value(tree)}{cure}", "tree")
         if not tree:
             raise self._document.error("'tree' holds no node; add nodes such as 'Nucleoplasm: {label: 0}'", "tree")
         for path, value in _list_entries(self._document, ("tree",), tree):
@@ -166,7 +159,7 @@ class _NodeReader:
             above: the nodes above it in the file.
         """
         name = str(self._document.at(*path)) if isinstance(path[-1], int) else path[-1]
-        _check_name(self._document, path, name)
+        check_name(self._document, path, name)
         if name in NODE_FIELDS:
             raise _reserved(self._document, path, name)
         if name in _OF_OTHER_FILES and (above or name == "name") and not (isinstance(value, dict) and "label" in value):
@@ -182,7 +175,7 @@ class _NodeReader:
                 raise _reserved(self._document, (*path, key), key)
         for key in NODE_FIELDS:
             if key in fields:
-                _check_field(self._document, key, fields[key], *path)
+                check_field(self._document, key, fields[key], *path)
         if value == []:
             raise self._document.error(f"'{name}' has an empty list below it; list nodes, or remove the '[]'", *path)
         entries = () if value is None else tuple(_list_entries(self._document, path, value))
@@ -281,12 +274,12 @@ class _NodeReader:
             return
         if not isinstance(virtual, dict) or not virtual:
             problem = "'virtual' must be nodes with their leaves such as {has_minority: [Lysosomes]}"
-            raise self._document.error(f"{problem}, got {_kind(virtual)}", "virtual")
+            raise self._document.error(f"{problem}, got {describe_value(virtual)}", "virtual")
         leaves = self._nodes.keys() - {node.home for node in self._nodes.values()}
         for name, below in virtual.items():
-            _check_name(self._document, ("virtual", name), name)
+            check_name(self._document, ("virtual", name), name)
             if not isinstance(below, list) or not below:
-                raise self._document.error(f"'{name}' must list leaves, got {_kind(below)}", "virtual", name)
+                raise self._document.error(f"'{name}' must list leaves, got {describe_value(below)}", "virtual", name)
             if name.casefold() in self._spelled:
                 problem = f"the virtual node '{name}' has the name of a node of the tree; rename one"
                 raise self._document.error(problem, "virtual", name)
@@ -338,7 +331,7 @@ def _list_entries(document: YamlDocument, path: Path, value: object) -> Iterator
         elif isinstance(item, str | int) and not isinstance(item, bool):
             yield (*path, index), None
         else:
-            problem = f"a list of nodes holds names, got {_kind(item)}; quote it where it is a name"
+            problem = f"a list of nodes holds names, got {describe_value(item)}; quote it where it is a name"
             raise document.error(problem, *path, index)
 
 
@@ -360,9 +353,11 @@ def _not_a_node(document: YamlDocument, path: Path, name: str, value: object, ab
     leaf = f"a leaf is written '{name}: {{label: {value}}}'"
     if isinstance(value, str):
         leaf = f"a leaf is written '{name}: {{label: {value}}}', a group '{name}: [{value}]'"
-        leaf = f"a group is written '{name}: [{value}]'" if _SEPARATORS.search(value) else leaf
+        leaf = f"a group is written '{name}: [{value}]'" if SEPARATORS.search(value) else leaf
     if not above:  # right below 'tree', where no field can be
-        return document.error(f"the node '{name}' must hold fields or nodes, got {_kind(value)}; {leaf}", *path)
+        return document.error(
+            f"the node '{name}' must hold fields or nodes, got {describe_value(value)}; {leaf}", *path
+        )
     near = _MISNAMED.get(name.casefold())
     near = f"; did you mean '{near}'?" if near else did_you_mean(name, NODE_FIELDS)
     how = near or f"; the fields are {', '.join(NODE_FIELDS)}, and {leaf}"
@@ -375,75 +370,3 @@ def _reserved(document: YamlDocument, path: Path, name: str) -> UserError:
 
 def _article(what: str) -> str:
     return "an alias" if what == "alias" else f"the {what}"
-
-
-def _check_name(document: YamlDocument, path: Path, name: str) -> None:
-    """Refuse a node name that could not be a table's column or could not be read."""
-    problem = ""
-    signs = [word for sign, word in _NAME_SIGNS.items() if sign in name]
-    if not name:
-        problem = "is empty"
-    elif name != name.strip():
-        problem = "begins or ends with a space"
-    elif "\n" in name or "\r" in name:
-        problem = "contains a line end"
-    elif not name.isprintable():
-        problem = "contains a non-printing character"
-    elif len(name) > _MAX_NAME:
-        problem = f"has {len(name)} characters, more than {_MAX_NAME}"
-    elif signs:
-        problem = f"contains a {signs[0]}"
-    if problem:
-        raise document.error(f"the node name {_quote(name)} {problem}; names become table columns, so rename it", *path)
-
-
-def _check_field(document: YamlDocument, key: str, value: object, *path: Key) -> None:
-    """Refuse a field of a node, or of the file, that is not what it must be."""
-    sound = {
-        "label": isinstance(value, int | str) and not isinstance(value, bool),
-        "go": isinstance(value, str) and _GO.fullmatch(value),
-        "description": value is None or isinstance(value, str),
-        "open": isinstance(value, bool),
-        "also_under": isinstance(value, list) and all(isinstance(name, str) for name in value),
-        "aliases": isinstance(value, list) and all(isinstance(name, str | int) and name is not True for name in value),
-    }
-    if not sound[key]:
-        meant, cure = NODE_FIELDS[key]
-        raise document.error(f"'{key}' must be {meant}, got {_kind(value)}{cure}", *path, key)
-    for index, word in enumerate([str(value)] if key == "label" else value if isinstance(value, list) else ()):
-        if key in ("label", "aliases") and (problem := word_problem(str(word))):
-            what = "label" if key == "label" else "alias"
-            raise document.error(f"the {what} {_quote(str(word))} {problem}", *path, key, index)
-
-
-def word_problem(word: str) -> str:
-    """Say why a label or alias could not be found in a table, "" where it could."""
-    if not word:
-        return "is empty; write the word that tables use"
-    if word != word.strip():
-        return "begins or ends with a space; tables are read without these"
-    if len(word) > _MAX_NAME:
-        return f"has {len(word)} characters, more than {_MAX_NAME}"
-    if not word.isprintable():
-        return "contains a line end or another sign that is not printed; remove it"
-    if _SEPARATORS.search(word):
-        return "must be without commas, '|' and semicolons, which separate the labels of a table; replace them"
-    return ""
-
-
-def _quote(text: str) -> str:
-    """Return text in quotes on one line, cut where it is long."""
-    return repr(text if len(text) <= _MAX_NAME else text[:_MAX_NAME] + "…")
-
-
-def _kind(value: object) -> str:
-    """Describe a value in a message."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return f"the list {_quote(str(value))[1:-1]}" if value else "an empty list"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return _quote(value) if isinstance(value, str) else str(value)

@@ -14,7 +14,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, read_csv
 from hpa_hier.files.yaml_file import plain_value
 from hpa_hier.taxonomy import Taxonomy
-from hpa_hier.taxonomy.load import NODE_FIELDS, word_problem
+from hpa_hier.taxonomy.fields import NODE_FIELDS, describe_word_problem
 
 _KNOWN = "hpa28"  # the shipped taxonomy whose names are recognised
 _FOR_NAMES = str.maketrans({"/": "-", "\\": "-", '"': "'"})  # a label may have these signs and a name may not
@@ -93,7 +93,7 @@ def read_classes(path: Path, ignore: Collection[str] = ()) -> Classes:
     if not found.labels:
         raise UserError(f"{path}: no label in any of its {len(table.rows):,} rows")
     for label in found.labels:
-        if problem := word_problem(label):
+        if problem := describe_word_problem(label):
             raise UserError(f"{path}: the label {label!r} {problem}")
     taxonomy = Taxonomy.from_text(write_flat(found.labels, "check"))
     columns = find_columns(table, taxonomy, ignore)
