@@ -55,8 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     from hpa_hier.settings.recipe_file import load_recipe
 
     config = options.config or "configs/demo.yaml"
-    sets = [*options.sets, *(["ensemble.use_baseline=false"] if options.no_baseline else [])]
-    recipe = load_recipe(config, sets)
+    without = {"ensemble.use_baseline=false": "--no-baseline"} if options.no_baseline else {}
+    recipe, sets = load_recipe(config, options.sets, without), [*options.sets, *without]
     stop_after_print(options, recipe)
     began = time.monotonic()
     run_steps(list_steps(recipe, config, sets))
