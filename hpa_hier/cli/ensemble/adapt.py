@@ -11,7 +11,7 @@ from hpa_hier.cli.command import Parser
 from hpa_hier.cli.ensemble.arguments import add_run_argument, open_run
 from hpa_hier.cli.ensemble.labelled import add_labelled_arguments, open_request, print_pack
 from hpa_hier.errors import UserError
-from hpa_hier.files.shell import command
+from hpa_hier.files.shell import Flag, command
 
 if TYPE_CHECKING:
     from hpa_hier.predict.labelled.adapt import Adapted
@@ -50,10 +50,11 @@ def run(options: argparse.Namespace) -> int:
     if folder.exists():
         raise UserError(f"{folder}: is there already; name another run with --out, or remove this one")
     began = time.monotonic()
-    found = adapt(Predictor.load(opened, options.device), request, folder, tree, options.tta)
+    found = adapt(Predictor.load(opened, options.device, options.intensity), request, folder, tree, options.tta)
     print_pack(found.report)
     _print(found, time.monotonic() - began)
-    predict = command("ensemble", "predict", run=folder, images="new_images", out="answers")
+    new: dict[str, Flag] = {"vectors": "new.csv"} if options.vectors else {"images": "new_images"}
+    predict = command("ensemble", "predict", run=folder, **new, out="answers")
     print(f"wrote {folder}; {opened.folder} is as it was. To use it:\n  {predict}")
     return 0
 

@@ -44,7 +44,7 @@ def open_request(options: argparse.Namespace) -> LabelledRequest:
     if bool(options.images) == bool(options.vectors):
         raise UserError("labelled samples are --images DIR or --vectors FILE, with --labels CSV; give one of the two")
     check_labels(options)
-    for name in ("channels", "may_be_missing", "follow_links", "frame") if options.vectors else ("ids",):
+    for name in ("channels", "may_be_missing", "follow_links", "frame", "intensity") if options.vectors else ("ids",):
         if getattr(options, name):
             kind = "--images; vectors have no channels" if options.vectors else "--vectors FILE.npy"
             raise UserError(f"--{name.replace('_', '-')}: goes with {kind}, leave it out")
