@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -84,11 +84,15 @@ def place_files(files: Sequence[tuple[str, Path]], hint: ChannelHint) -> Placeme
         elif found := list(_find_cuts(name, folder + slash, hint)):
             cuts[i] = found
     paths = [path for _, path in files]
-    chosen = _admit(_choose(cuts), files, hint)
-    others, overlays = _find_fillers(files, chosen, {*places, *chosen})
+    chosen = _choose(cuts)
+    if places or any(cut.channels for cut in chosen.values()):
+        chosen = _admit(chosen, files, hint)
+    else:  # actin_1, golgi_2: what the pictures are of, for all that is known
+        chosen = _admit({i: cut for i, cut in chosen.items() if cut.channels is None}, files, hint)
+    others, aside = _find_fillers(files, chosen, places, meanings)
     for sample in _by_rest(chosen | others).values():
         places |= _name_sample(sample, paths, hint, meanings)
-    places |= overlays
+    places |= aside
     filled = [places.get(i) or Place(stem, None) for i, (stem, _) in enumerate(files)]
     return Placement(tuple(_join_sections(filled)), meanings)
 
@@ -274,25 +278,35 @@ def _close(rest: str) -> str:
 
 
 def _find_fillers(
-    files: Sequence[tuple[str, Path]], chosen: Mapping[int, _Cut], taken: Collection[int]
+    files: Sequence[tuple[str, Path]],
+    chosen: Mapping[int, _Cut],
+    places: Mapping[int, Place],
+    meanings: dict[str, str | None],
 ) -> tuple[dict[int, _Cut], dict[int, Place]]:
-    """Find the files that are named as a sample's but for a word that is no known stain: other stains, and overlays."""
+    """Find the files that are named as a sample's but for a word that is no known stain.
+
+    Those of a sample with known stains are named with it; overlays, and what is beside files of colours, are aside.
+    """
     rests = {cut.rest for cut in chosen.values() if cut.channels is not None}
+    coloured = {files[i][0][: len(place.id) + 1] + _HOLE for i, place in places.items() if place.channel}
     stains: dict[int, _Cut] = {}
-    overlays: dict[int, Place] = {}
+    aside: dict[int, Place] = {}
     for i, (stem, path) in enumerate(files):
-        if i in taken or not rests:
+        if i in places or i in chosen:
             continue
         folder, slash, name = stem.rpartition("/")
         for word in split_words(name):
             rest = folder + slash + name[: word.start] + _HOLE + name[word.end :]
-            if rest not in rests or word.text.isdigit():
+            if (rest not in rests and rest not in coloured) or word.text.isdigit():
                 continue
             if word.text in _OVERLAYS:
-                overlays[i] = Place(_close(rest), None)
-            elif _layout(path).planes == 1:
+                aside[i] = Place(_close(rest), None)
+            elif _layout(path).planes == 1 and rest in rests:
                 stains[i] = _Cut(rest, name[word.start : word.end], None)
-    return stains, overlays
+            elif _layout(path).planes == 1:
+                aside[i] = Place(_close(rest), None, left_out=True)
+                meanings[name[word.start : word.end]] = None
+    return stains, aside
 
 
 def _join_sections(places: Sequence[Place]) -> Iterator[Place]:

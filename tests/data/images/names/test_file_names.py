@@ -158,6 +158,20 @@ def test_a_set_may_have_other_pictures_beside_it(tmp_path):
     assert coloured.meanings == {"GFP": "green", "DAPI": "blue", "Brightfield": None, "Novel": None}
 
 
+def test_overlays_and_other_pictures_beside_colours_are_aside(tmp_path):
+    names = ["a_red", "a_green", "a_blue", "a_BF", "b_BF", "a_2"]
+    placed = place(tmp_path, *names)
+    assert [(one.id, one.left_out) for one in placed[3:]] == [("a", True), ("b", True), ("a_2", False)]
+    assert told(place(tmp_path, "a_red", "a_green"))[0] == ("a", "red")
+    (overlay,) = place_files([(n, tmp_path / f"{n}.tif") for n in ("a_red", "a_merge")], parse_hint(None)).places[1:]
+    assert overlay == Place("a", None)
+
+
+def test_names_of_places_alone_are_no_stains(tmp_path):
+    names = ["golgi_1", "actin_2", "mito_3"]
+    assert told(place(tmp_path, *names)) == [(name, None) for name in names]
+
+
 def test_thumbnails_beside_pictures_are_left_out(tmp_path):
     names = ["A01_s1_w1DAPI", "A01_s1_w2GFP", f"A01_s1_w1_thumb{GUID.format(1)}"]
     assert [one.left_out for one in place(tmp_path, *names)] == [False, False, True]
