@@ -179,8 +179,6 @@ class Predictor:
         links that leave the folder; `frame` is the one of a time series that is taken: first, middle, last, or its
         number, counted from 1; `kept` has answers already, and the other images alone are read.
         """
-        from hpa_hier.data.pack.build import find_marks  # imports an image library
-
         source = f"{len(images)} files" if isinstance(images, Sequence) and not isinstance(images, str) else str(images)
         spec = self.check_kind("images", source)
         spec = replace(spec, frame=frame or spec.frame)
@@ -189,6 +187,8 @@ class Predictor:
         rejected = [Rejected(one.id, one.file, one.reason) for one in scan.rejects]
         if only is not None:
             source = _name_files(scan.sources[0])
+        from hpa_hier.data.pack.build import find_marks  # imports an image library
+
         simulated = bool(find_marks(scan.sources))
         if kept is not None:
             scan = scan._replace(sources=kept.find_missing(scan.sources))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpa_hier.cli.command import Parser
-from hpa_hier.cli.main import COMMANDS, dispatch
+from hpa_hier.cli.main import COMMANDS, SHORT, dispatch
 from hpa_hier.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +69,16 @@ def test_usage_names_what_was_typed(
     with pytest.raises(SystemExit):
         dispatch(["data", "pack", "--help"])
     assert capsys.readouterr().out.startswith(f"usage: {usage} [-h]")
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_sub_command_is_also_called_without_the_command_it_belongs_to(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["hpa-hier", name, "--help"])
+    with pytest.raises(SystemExit):
+        dispatch([name, "--help"])
+    assert capsys.readouterr().out.startswith(f"usage: hpa-hier {SHORT[name]} {name} [-h]")
 
 
 def test_the_package_runs_as_a_module() -> None:
