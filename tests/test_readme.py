@@ -25,6 +25,11 @@ SHORT = [
     "--set", "partition.majority_min_images=8",
 ]  # fmt: skip
 
+SHORT_RUN = [
+    *("--device", "cpu", "--no-baseline"),
+    *("--set", "split.folds=0", "--set", "training.folds=0", "--set", "training.max_steps=3"),
+]
+
 
 def _commands() -> list[str]:
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)
@@ -66,9 +71,11 @@ def test_every_command_runs_in_its_order(desk: Path) -> None:
     assert len(commands) >= 12
     for command in commands:
         program, *arguments = shlex.split(command)
-        assert program == "python", f"not a command that this test can run: {command}"
-        extra = SHORT if "hpa_hier.train" in arguments else []
-        _run([sys.executable, *arguments, *extra], desk)
+        assert program in ("python", "hpa-hier"), f"not a command that this test can run: {command}"
+        words = ["-m", "hpa_hier", *arguments] if program == "hpa-hier" else arguments
+        trains = "hpa_hier.train" in words or words[2:3] == ["train"]
+        extra = SHORT if trains else SHORT_RUN if words[2:3] == ["run"] else []
+        _run([sys.executable, *words, *extra], desk)
     assert "<html" in (desk / "artifacts/mine/report/index.html").read_text(encoding="utf-8")
     assert (desk / "answers/predictions.csv").read_text(encoding="utf-8").startswith("id,")
     assert (desk / "answers/submission.csv").read_text(encoding="utf-8").startswith("Id,Predicted\ncell_0001,")
