@@ -66,13 +66,13 @@ class Plugin(ThresholdRule):
 
     def fit(self, ranked: Ranked, options: ThresholdOptions) -> Choice:
         """Choose the thresholds."""
-        values = _pull(plugin_thresholds(ranked), ranked.counted.sum(axis=1), options.level)
+        values = _pull(plugin_thresholds(ranked), ranked, options.level)
         return Choice(values, (self.name,) * len(values))
 
     def refit(self, resamples: Resamples, choice: Choice, options: ThresholdOptions) -> Floats:
         """Choose the thresholds again, without sorting again."""
         ranked = resamples.ranked()
-        return _pull(plugin_thresholds(ranked, resamples.weights), ranked.counted.sum(axis=1), options.level)
+        return _pull(plugin_thresholds(ranked, resamples.weights), ranked, options.level)
 
 
 class Bagged(Plugin):
@@ -167,14 +167,19 @@ def plugin_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None
     return np.stack([_half_expected_f1(*node) for node in nodes], axis=1)
 
 
-def _pull(values: Floats, samples: NDArray[np.integer], level: Sequence[int]) -> Floats:
-    """Pull thresholds (…, N) of nodes that so many samples (N,) are known of to the geometric mean of their level's."""
-    pulled = values.copy()
+def _pull(values: Floats, ranked: Ranked, level: Sequence[int]) -> Floats:
+    """Pull thresholds (…, N) of nodes of which few samples are known to the geometric mean of their level's.
+
+    A node without a positive has no say in the mean, unless the level has no other: the better the others are told
+    apart, the nearer to 0 its probabilities and its threshold are.
+    """
+    pulled, samples, positive = values.copy(), ranked.counted.sum(axis=1), ranked.hits.sum(axis=1) > 0
     share = samples / (samples + _HALF_OWN)
     for one in sorted(set(level)):
         nodes = np.flatnonzero(np.array(level) == one)
         logs = np.log(values[..., nodes])
-        common = np.where(logs < 0, logs, np.nan)  # a threshold above 1 is none
+        heard = positive[nodes] if positive[nodes].any() else np.ones(len(nodes), bool)
+        common = np.where((logs < 0) & heard, logs, np.nan)  # a threshold above 1 is none
         found = ~np.isnan(common).all(axis=-1, keepdims=True)
         mean = np.where(found, np.nanmean(np.where(found, common, 0.0), axis=-1, keepdims=True), 0.0)
         pulled[..., nodes] = np.where(

@@ -53,6 +53,17 @@ def test_the_prevalence_threshold_calls_as_many_present_as_carry_the_node(seed):
         assert off == min(abs(number - int(y.sum())) for number in reachable)
 
 
+def test_classes_that_do_not_occur_do_not_lower_the_thresholds_of_those_that_are_told_apart():
+    rng = np.random.default_rng(0)
+    present = np.zeros((40, 8), bool)
+    present[np.arange(40), rng.integers(0, 2, 40)] = True  # two of eight classes occur, each sample has one
+    probs = np.where(present, 1 - 1e-6, 1e-6)
+    probs[:, 2:] = 1e-12
+    found = choose("plugin", probs, present, np.ones_like(present), level=(0,) * 8)
+    assert (found.values[:2] > 0.4).all()
+    assert ((probs >= found.values)[:, :2] == present[:, :2]).all()
+
+
 def test_a_threshold_lies_half_way_between_the_samples_it_parts():
     ranked = rank_one([0.9, 0.8, 0.4, 0.2], [1, 1, 0, 0])
     assert f1_thresholds(ranked)[0] == pytest.approx(0.6)
