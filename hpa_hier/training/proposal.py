@@ -74,7 +74,7 @@ def survey(request: PackRequest | VectorRequest, threads: int = 1) -> Survey:
         tuple(one.group for one in samples),
         request.channels,
         absent,
-        (*found.describe(), *found.plan.notes),
+        (*found.describe(), *found.plan.image_notes, *found.plan.notes),
         pace * len(samples),
     )
 
