@@ -148,6 +148,8 @@ def describe_comparison(results: Results) -> str:
         for row in rows
     ]
     other = f"the flat ensemble{' of as many networks' if matched else ''}"
+    if scope.compared_with:
+        other = f"the ensemble {scope.compared_with}"
     return f"Beside {other}: {'; '.join(parts)}. {scope.acceptance}".rstrip()
 
 

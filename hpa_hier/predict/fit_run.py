@@ -14,7 +14,9 @@ from hpa_hier.ensemble.novelty.novelty import Novelty
 from hpa_hier.ensemble.scores.fit_data import FitData, fit_data
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.ensemble.trivial import TrivialBaseline
-from hpa_hier.files.atomic import sha256
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json, sha256
+from hpa_hier.files.shell import command
 from hpa_hier.metrics.arrays import Bools
 from hpa_hier.metrics.groups import FEWEST_UNITS, number_units
 from hpa_hier.predict.held_out import HeldOut, fitted_settings, read_held_out
@@ -33,6 +35,7 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
     Returns:
         The ensemble, and the flat baseline or None where the recipe names no flat members.
     """
+    _refuse_adapted(run)
     settings, folder = run.recipe.ensemble, run.ensemble_folder
     ours, flat = _read_members(run)
     run.check_pack([*ours.records, *(flat.records if flat else ())])
@@ -52,6 +55,20 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
     if _kept_bytes(folder) != before:
         remove_evaluation(folder)
     return ensemble, baseline
+
+
+def _refuse_adapted(run: Run) -> None:
+    """Refuse a run that was adapted to labelled samples, whose members keep no scores to fit on."""
+    file = run.ensemble_folder / keep.FILE
+    try:
+        kept = read_json(file)["about"].get("adapted") if file.is_file() else None
+    except (UserError, LookupError, TypeError, AttributeError):
+        return  # it is fitted again, whatever is wrong with the file
+    if kept:
+        again = command("ensemble", "adapt", run=Path(kept["run"]), images="my_images", labels="my_labels.csv")
+        raise UserError(
+            f"{run.folder}: was adapted from {kept['run']} and keeps no scores to fit on; adapt that one again: {again}"
+        )
 
 
 def _fit_novelty(run: Run, ensemble: Ensemble, held_out: tuple[str, ...]) -> Novelty | None:

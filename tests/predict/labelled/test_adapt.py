@@ -137,5 +137,7 @@ def test_the_command_adapts_evaluates_reports_and_refuses_what_is_there(
     assert main(["evaluate", "--run", "own", "--images", "images", "--labels", "mine.csv"]) == 0
     printed = capsys.readouterr()
     assert "20 of 20 samples are among those that this run was trained or calibrated on" in printed.err
+    with pytest.raises(UserError, match=r"artifacts/own: was adapted from .*adapt that one again: python -m"):
+        main(["fit", "--run", "own"])
     assert main(["explain", "image-00", "--run", "own"]) == 0
     assert "image that the ensemble was adapted to" in capsys.readouterr().out
