@@ -75,7 +75,8 @@ def _print(found: Adapted, seconds: float) -> None:
     what = "nothing but thresholds and safe answers: out of fold nothing else helped"
     if found.changed:
         what = "calibration, weights, thresholds and safe answers"
-        what += ", and the networks' heads" if found.retrained else "; out of fold, retrained heads did not help"
+        tried = "; retraining heads did not help in folds" if found.fitted.unseen else ""
+        what += ", and the networks' heads" if found.retrained else tried
     print(f"adapted {what}: {len(found.report.pack):,} samples in {seconds:.0f} s")
     if found.fitted.unseen is None:
         print("too few samples to say out of fold what that changed")

@@ -61,6 +61,9 @@ def run(options: argparse.Namespace) -> int:
 
     opened = open_run(options, fitted=False)
     if (opened.ensemble_folder / "ensemble.json").is_file() and opened.ensemble.about.get("adapted"):
+        if not (opened.ensemble_folder / "evaluation.npz").is_file():
+            few = "adapted to too few samples to say anything out of fold"
+            raise UserError(f"{opened.folder}: was {few}; evaluate it on others, with --images and --labels")
         _print_results(compute_results(opened.evaluation, opened.recipe.report))
         print("adapted: it has no test part, so this is out of fold; --images and --labels evaluate it on others")
         return 0

@@ -141,3 +141,17 @@ def test_the_command_adapts_evaluates_reports_and_refuses_what_is_there(
         main(["fit", "--run", "own"])
     assert main(["explain", "image-00", "--run", "own"]) == 0
     assert "image that the ensemble was adapted to" in capsys.readouterr().out
+
+
+def test_three_images_are_adapted_to_and_tell_nothing_out_of_fold(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    (home / "three.csv").write_text("Id,Target\nimage-00,0\nimage-01,2\nimage-02,25\n")
+    flags = ["--images", "images", "--labels", "three.csv", "--on-problem", "skip", "--tta", "none"]
+    assert main(["adapt", "--run", "pretrained", *flags, "--out", "three"]) == 0
+    printed = capsys.readouterr().out
+    assert "adapted calibration, weights, thresholds and safe answers: 3 samples" in printed
+    assert "too few samples to say out of fold what that changed" in printed
+    with pytest.raises(UserError, match="was adapted to too few samples to say anything out of fold; evaluate it on"):
+        main(["evaluate", "--run", "three"])
