@@ -119,8 +119,7 @@ class Way:
         What is newer than all that it is made of is finished.
         """
         fit = command("ensemble", "fit", run=self.home, set=changes)
-        of_samples = {name: flag for name, flag in self.source.items() if name in _OF_SAMPLES}
-        predict = command("ensemble", "predict", run=self.home, **of_samples, out=self.answers, overwrite=True)
+        predict = command("ensemble", "predict", run=self.home, own=True, out=self.answers, overwrite=True)
         evaluate, report = command("ensemble", "evaluate", run=self.home), command("report", run=self.home)
         members = tuple(self.home.glob("members/*/member.json"))
         fitted, results = self.home / "ensemble" / "ensemble.json", self.home / "ensemble" / "results.json"
@@ -129,7 +128,7 @@ class Way:
             Step("fit the ensemble", fit, _if_newer(fitted, *members), 10.0),
             Step("evaluate it", evaluate, _if_newer(results, fitted, *members), 10.0),
             Step("write the report", report, _if_newer(page, results, fitted, *members), 5.0),
-            Step("answer for all samples", predict, _if_newer(table, fitted, *members), self.pack_seconds, (0, 1)),
+            Step("answer for all samples", predict, _if_newer(table, fitted, *members), self.pack_seconds),
         )
 
     def keep(self) -> None:

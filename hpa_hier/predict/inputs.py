@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # reading images imports an image library, which other uses o
     from hpa_hier.data.images.scan import ImageSource, Scan
     from hpa_hier.data.images.stacks import StackRules
     from hpa_hier.data.pack.vector_table import VectorTable
+    from hpa_hier.ensemble.scores.scores import Scores
 
 _BATCHES_AHEAD = 1  # batches read while one is being answered for
 
@@ -112,6 +113,7 @@ class Batch:
     files: tuple[str, ...] = ()  # for each sample, the picture of the protein, or the file that has it; (): no files
     bits: tuple[str, ...] = ()  # as "12 of 16", of each sample that uses little of its file's range
     stacks: tuple[tuple[int, int], ...] = ()  # for each sample, (sections, frames) of its files; (): no files
+    held: tuple[Scores, ...] = ()  # each member's scores of those samples that it has not learned from; (): of none
 
 
 class _Described(TypedDict):

@@ -13,7 +13,7 @@ import numpy as np
 from hpa_hier.data.labels.ids import find_id
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.score_table import describe_coverage, join_tables, read_scores
-from hpa_hier.ensemble.scores.scores import Scores, align
+from hpa_hier.ensemble.scores.scores import Scores, align, join_scores
 from hpa_hier.errors import UserError
 from hpa_hier.members.scores_file import load_scores
 from hpa_hier.predict.answers import Answers, join_answers
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hpa_hier.data.pack.vector_table import VectorTable
 
 _NEIGHBOURS = 5  # training images named
+_SEEN = "the networks learned from this image, so this answer is more certain than one for a new image"
 
 
 class Scorer(Protocol):
@@ -218,6 +219,42 @@ class Predictor:
         spec = self.check_kind("vectors", table.source)
         return Samples(table.source, len(table.ids), read_vectors(table, spec, batch_size))
 
+    def open_own(self, batch_size: int = 64) -> Samples:
+        """Take the samples of the run's own pack for `stream`.
+
+        A sample that no member has learned from is answered for by the members' held-out scores; of the others it is
+        said that their answers are more certain than those of new ones.
+
+        Raises:
+            UserError: the pack is no longer there, or members were trained again since.
+        """
+        pack, held = self.run.pack, self._read_held()
+        return Samples(str(pack.path), len(pack.ids), self._read_own(held, batch_size), simulated=pack.simulated)
+
+    def _read_own(self, held: Sequence[Scores], batch_size: int) -> Iterator[Batch]:
+        pack, known = self.run.pack, set(held[0].ids).intersection(*(one.ids for one in held)) if held else set()
+        for start in range(0, len(pack.ids), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(pack.ids)))
+            ids = tuple(pack.ids[row] for row in rows)
+            unseen = [sample for sample in ids if sample in known]
+            yield Batch(
+                ids,
+                pack.read(rows),
+                tuple(tuple(pack.samples[row].filled) for row in rows),
+                notes=tuple(() if sample in known else (_SEEN,) for sample in ids),
+                held=tuple(one.take(unseen) for one in held) if unseen else (),
+            )
+
+    def _read_held(self) -> tuple[Scores, ...]:
+        """Return each member's scores of the samples of the run's pack that it has not learned from."""
+        records = self.run.check_unchanged(self.ensemble)
+        if self.ensemble.about.get("adapted"):  # its members keep no scores of these samples
+            return ()
+        self.run.check_pack(records)
+        settings, renamed = fitted_settings(self.ensemble), {one.name: one.renamed for one in self.ensemble.members}
+        read = [load_scores(scores_path(self.run, record, settings), record.name) for record in records]
+        return tuple(one.renamed(renamed[one.name]) for one in read)
+
     def stream(self, samples: Samples, stop: bool = False) -> Iterator[Answers]:
         """Answer for samples batch by batch: memory stays the same however many there are.
 
@@ -284,11 +321,18 @@ class Predictor:
         return self.spec
 
     def _answer(self, batch: Batch, source: str, simulated: bool) -> Answers:
+        held = {one.name: one for one in batch.held}
+        rest = np.flatnonzero([not batch.held or sample not in batch.held[0].ids for sample in batch.ids])
         scores = []
         for member in self.ensemble.members:
-            scorer = self.scorers[member.name]
-            logits = scorer.logits(batch.values).astype(np.float64)
-            scores.append(Scores(member.name, batch.ids, tuple(scorer.nodes), logits).renamed(member.renamed))
+            known, parts = held.get(member.name), []
+            if len(rest):
+                scorer, ids = self.scorers[member.name], tuple(batch.ids[row] for row in rest)
+                logits = scorer.logits(batch.values[rest] if known else batch.values).astype(np.float64)
+                parts.append(Scores(member.name, ids, tuple(scorer.nodes), logits).renamed(member.renamed))
+            if known:
+                parts.append(known)
+            scores.append(join_scores(parts).take(batch.ids))
         return self._combine(scores, batch, source, simulated)
 
     def _combine(self, scores: Sequence[Scores], batch: Batch, source: str, simulated: bool) -> Answers:
@@ -316,10 +360,7 @@ class Predictor:
 
     def _answer_own(self, sample: str) -> Answers:
         """Answer for a sample of the run's pack: by its held-out scores where there are any."""
-        records, adapted = self.run.check_unchanged(self.ensemble), bool(self.ensemble.about.get("adapted"))
-        if not adapted:
-            self.run.check_pack(records)
-        pack = self.run.pack
+        pack, held = self.run.pack, self._read_held()
         sample = sample if sample in pack.ids else find_id(sample)
         if sample not in pack.ids:
             raise UserError(
@@ -328,19 +369,13 @@ class Predictor:
             )
         row = int(pack.find_rows([sample])[0])
         batch = Batch((sample,), pack.read(np.array([row])), (tuple(pack.samples[row].filled),))
-        if adapted:  # its members keep no scores of these samples
+        if held and all(sample in scores.ids for scores in held):
+            batch, known = replace(batch, held=tuple(one.take([sample]) for one in held)), "held-out image"
+        elif self.ensemble.about.get("adapted"):
             known = "image that the ensemble was adapted to, so more certain than a new one"
-            return replace(self._answer(batch, known, pack.simulated), annotated={sample: pack.nodes[row]})
-        settings = fitted_settings(self.ensemble)
-        held = [load_scores(scores_path(self.run, record, settings), record.name) for record in records]
-        if all(sample in scores.ids for scores in held):
-            renamed = {member.name: member.renamed for member in self.ensemble.members}
-            scores = [one.take([sample]).renamed(renamed[one.name]) for one in held]
-            answers = self._combine(scores, batch, "held-out image", pack.simulated)
         else:
             known = "image that the members were trained on, so more certain than a new one"
-            answers = self._answer(batch, known, pack.simulated)
-        return replace(answers, annotated={sample: pack.nodes[row]})
+        return replace(self._answer(batch, known, pack.simulated), annotated={sample: pack.nodes[row]})
 
     @cached_property
     def _voters(self) -> tuple[MemberRecord, ...]:

@@ -65,6 +65,8 @@ def add_flags(one: Parser) -> None:
     add, threads = one.add_argument, min(8, os.cpu_count() or 1)
     add("--vectors", metavar="FILE", type=path, help="feature vectors, as `data pack --vectors` takes them")
     add("--ids", metavar="FILE", type=path, help="ids of the rows of a .npy file, one per line")
+    text = "the run's own samples, by networks that have not learned from them where there are such"
+    add("--own", action="store_true", help=text)
     add("--out", metavar="DIR", type=path, help="folder for the tables, made if absent (default: print the answers)")
     text = "a competition's sample_submission.csv: submission.csv gets its rows, in its order"
     add("--sample-submission", metavar="CSV", type=path, help=text)
@@ -101,15 +103,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_flags(options: argparse.Namespace, images: Sequence[Path]) -> None:
-    if sum(map(bool, (options.scores, images, options.vectors))) != 1:
+    if sum(map(bool, (options.scores, images, options.vectors, options.own))) != 1:
         raise UserError(
-            "predict needs images (a folder or files), --vectors FILE or --scores NAME=FILE.csv …; give one"
+            "predict needs images (a folder or files), --vectors FILE, --scores NAME=FILE.csv … or --own; give one"
         )
     if options.ids and not options.vectors:
         raise UserError("--ids goes with --vectors FILE.npy; leave it out")
     given = [
         name for name in ("channels", "may_be_missing", "intensity", "follow_links", "frame") if getattr(options, name)
     ]
+    if given and options.own:
+        raise UserError(f"--{given[0].replace('_', '-')}: goes with images; the run's own are packed, leave it out")
     if options.vectors and given:
         flag = given[0].replace("_", "-")
         raise UserError(f"--{flag}: goes with --images; vectors have no channels, leave it out")
@@ -124,6 +128,8 @@ def _open(
     """Open the samples; of images those alone of which no answer is kept."""
     from hpa_hier.data.pack.vector_table import read_vectors
 
+    if options.own:
+        return predictor.open_own(options.batch_size)
     if options.vectors:
         return predictor.open_vectors(read_vectors(options.vectors, options.ids), options.batch_size)
     return open_images(options, predictor, images=images[0] if len(images) == 1 else images, kept=kept)
@@ -168,7 +174,7 @@ def _write(
     about = _describe_settings(options, predictor, images)
     with open_partial(options.out, about, options.overwrite) if images else nullcontext() as kept:
         samples = _open(options, predictor, images, kept)
-        before, unit = samples.answered, "image" if images else "vector"
+        before, unit = samples.answered, "vector" if predictor.spec and predictor.spec.kind == "vectors" else "image"
         total = samples.total + before
         if before:
             print(f"going on: {before:,} of {total:,} images are answered already")

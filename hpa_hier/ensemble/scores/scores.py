@@ -65,6 +65,16 @@ class Scores:
         return replace(self, nodes=tuple(names.get(node, node) for node in self.nodes))
 
 
+def join_scores(parts: Sequence[Scores]) -> Scores:
+    """Put one member's scores of different samples together, in order."""
+    first, *others = parts
+    if not others:
+        return first
+    columns = [[one.nodes.index(node) for node in first.nodes] for one in parts]
+    logits = np.concatenate([one.logits[:, order] for one, order in zip(parts, columns, strict=True)])
+    return replace(first, ids=tuple(sample for one in parts for sample in one.ids), logits=logits)
+
+
 @dataclass(frozen=True)
 class Truth:
     """What is known of samples."""
