@@ -28,7 +28,9 @@ _DESCRIPTION = """Go from a folder of images and a label table to a fitted ensem
 It says what it has found and what it is going to do, then runs the commands that it prints: data pack, train,
 ensemble fit, ensemble evaluate, report, ensemble predict. Stopped, the same command goes on."""
 _PLAN = "plan.json"  # in the run's folder: what the first call has chosen
-_OF_SAMPLES = ("images", "vectors", "ids", "channels", "may_be_missing")  # flags that predict takes too
+_OF_SAMPLES = ("images", "vectors", "ids", "channels", "may_be_missing", "follow_links", "frame")  # predict's too
+_OF_ADAPT = (*_OF_SAMPLES, "labels", "taxonomy", "on_problem", "ignore_columns")  # flags that adapt takes too
+_FEW = "few_images"  # the recipe beside which the bundled ensemble is adapted
 _CLOSING = 60.0  # seconds that are kept of a time limit for fitting, evaluating, reporting and predicting
 
 
@@ -76,8 +78,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     way.keep()
     first = way.list_steps(None if options.time_limit is None else began + options.time_limit)
-    run_steps(first, later=way.list_closing_steps(()))
-    run_steps(way.list_closing_steps(_choose_finished(way.home)), before=len(first))
+    run_steps(first, later=(*way.list_closing_steps(()), *way.list_adapting()))
+    run_steps((*way.list_closing_steps(_choose_finished(way.home)), *way.list_adapting()), before=len(first))
     _print_end(way, time.monotonic() - began)
     return 0
 
@@ -89,7 +91,7 @@ class Way:
     home: Path  # the run's folder
     config: str  # the recipe
     sets: tuple[str, ...]  # changes to it
-    source: dict[str, str]  # flags of data pack, as they are typed
+    source: dict[str, Flag]  # flags of data pack, as they are typed
     training: dict[str, Flag]  # flags of train
     networks: int
     pack_seconds: float
@@ -131,6 +133,20 @@ class Way:
             Step("answer for all samples", predict, _if_newer(table, fitted, *members), self.pack_seconds),
         )
 
+    @property
+    def adapted(self) -> Path | None:
+        """The run of the bundled ensemble, adapted to the same few images; None where images are many."""
+        return self.home.with_name(f"{self.home.name}-adapted") if self.config == _FEW else None
+
+    def list_adapting(self) -> tuple[Step, ...]:
+        """List what adapts the bundled ensemble to few images, which takes seconds and may be the better one."""
+        if self.adapted is None:
+            return ()
+        flags = {name: flag for name, flag in self.source.items() if name in _OF_ADAPT}
+        line = command("ensemble", "adapt", run="pretrained", **flags, out=self.adapted)
+        done = self.adapted / "ensemble" / "results.json"
+        return (Step("adapt the bundled ensemble, to compare", line, done, 20.0, may_end_with=(0, 1, 2)),)
+
     def keep(self) -> None:
         """Write down what was decided, so that a later call goes on with it."""
         from hpa_hier.files.atomic import write_json
@@ -157,25 +173,27 @@ def _plan(options: argparse.Namespace) -> Way:
     home = _find_home(options)
     source, training = _list_given(options)
     kept = _read_kept(home, source)
-    request = read_request(options, load_recipe(options.config, options.sets), home / "pack")
-    found = proposal.survey(request, getattr(options, "threads", 1))
-    print(f"found in {options.images or options.vectors} and {options.labels}")
-    print(*proposal.describe_survey(found, request.taxonomy), sep="\n", flush=True)
-    device = find_device(options.device)
-    choice = proposal.choose_recipe(found.kind, len(found.ids), device.type == "cuda")
-    if options.config:
-        choice = proposal.Choice(options.config, "as you asked")
+    device, kind = find_device(options.device), "images" if options.images else "vectors"
+    sets = kept.sets if kept else (*options.sets, *(["ensemble.use_baseline=false"] if options.no_baseline else []))
     if kept:
         choice = proposal.Choice(kept.config, f"chosen when {home} was begun")
-    sets = kept.sets if kept else tuple(options.sets)
+    elif options.config:
+        choice = proposal.Choice(options.config, "as you asked")
+    else:
+        count = proposal.count_samples(read_request(options, load_recipe(None, options.sets), home / "pack"))
+        choice = proposal.choose_recipe(kind, count, device.type == "cuda")
     recipe = load_recipe(choice.recipe, sets)
+    request = read_request(options, recipe, home / "pack")
+    found = proposal.survey(request, options.threads)
+    print(f"found in {options.images or options.vectors} and {options.labels}")
+    print(*proposal.describe_survey(found, request.taxonomy), sep="\n", flush=True)
     prospect = proposal.foresee(found, request.taxonomy, recipe)
     print(f"will do, in {home}{' (going on)' if kept else ''}")
     print(f"  recipe {choice.recipe}: {choice.why}")
     print(*proposal.describe_prospect(prospect), sep="\n", flush=True)
     size = 1
     if isinstance(request, PackRequest):
-        size = options.size or recipe.data.image_size
+        size = request.size
         if missing := proposal.allow_missing(request, found.absent).may_be_missing:
             source["may_be_missing"] = ",".join(missing)
     slots = len(find_slots(options.device, options.jobs))
@@ -214,24 +232,23 @@ def _find_home(options: argparse.Namespace) -> Path:
     return artifacts / (re.sub("[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "mine")[:64]
 
 
-def _list_given(options: argparse.Namespace) -> tuple[dict[str, str], dict[str, Flag]]:
+def _list_given(options: argparse.Namespace) -> tuple[dict[str, Flag], dict[str, Flag]]:
     """Return the flags that were given for data pack and for train, by name, as they are typed."""
     own = Parser()
     add_source_flags(own)
     defaults = {action.dest: action.default for action in own._actions}
-    source: dict[str, str] = {}
+    source: dict[str, Flag] = {}
     for name, value in vars(options).items():
         if name in defaults and value != defaults[name]:
-            source[name] = ",".join(value) if isinstance(value, tuple) else str(value)
+            source[name] = value if value is True else ",".join(value) if isinstance(value, tuple) else str(value)
     training: dict[str, Flag] = {
         "device": None if options.device == "auto" else options.device,
         "jobs": options.jobs,
-        "no_baseline": options.no_baseline,
     }
     return source, training
 
 
-def _read_kept(home: Path, source: dict[str, str]) -> Way | None:
+def _read_kept(home: Path, source: dict[str, Flag]) -> Way | None:
     """Return what an earlier call for this folder has decided; None where there was none.
 
     Raises:
@@ -280,8 +297,17 @@ def _print_end(way: Way, seconds: float) -> None:
 
     flag = next(name for name in ("images", "vectors") if name in way.source)
     new = {**{name: text for name, text in way.source.items() if name in _OF_SAMPLES}, flag: f"new_{flag}"}
-    print(f"\n{describe_opening(read_results(way.home / 'ensemble'))}\n")
+    results, best = read_results(way.home / "ensemble"), way.home
+    print(f"\n{describe_opening(results)}\n")
+    if way.adapted and (way.adapted / "ensemble" / "results.json").is_file():
+        other = read_results(way.adapted / "ensemble")
+        pairs = ((way.home, results), (way.adapted, other))
+        losses = {home: one.row("log_loss").ensemble.value or 0.0 for home, one in pairs}
+        told = ", ".join(f"{home} {losses[home]:.4f} on {one.scope.samples:,} images" for home, one in pairs)
+        print(f"the bundled ensemble was adapted to the same images; log loss, lower is better: {told}\n")
+        if results.scope.samples == other.scope.samples:
+            best = min(losses, key=lambda home: losses[home])
     print(f"finished in {describe_duration(seconds).removeprefix('about ')}")
     print(f"  report   {way.home / 'report' / 'index.html'}")
     print(f"  answers  {way.answers / 'predictions.csv'}")
-    print(f"  others   {command('ensemble', 'predict', run=way.home, **new, out='new_answers')}")
+    print(f"  others   {command('ensemble', 'predict', run=best, **new, out='new_answers')}")

@@ -44,6 +44,22 @@ class Survey:
     seconds: float = 1.0  # that packing will take, from what was looked at
 
 
+def count_samples(request: PackRequest | VectorRequest) -> int:
+    """Count the samples that have a row in the label table, without opening an image.
+
+    Raises:
+        UserError: there are none.
+    """
+    if isinstance(request, VectorRequest):
+        return len(read_vectors(request.vectors, request.ids).ids)
+    return len(make_plan(_allow_all_missing(request)).samples)
+
+
+def _allow_all_missing(request: PackRequest) -> PackRequest:
+    optional = tuple(channel for channel in request.channels if channel != PROTEIN)
+    return replace(request, may_be_missing=optional, on_problem="skip")
+
+
 def survey(request: PackRequest | VectorRequest, threads: int = 1) -> Survey:
     """Match samples with their label table, and look at some images.
 
@@ -60,9 +76,9 @@ def survey(request: PackRequest | VectorRequest, threads: int = 1) -> Survey:
         ids, groups = (tuple(column[row] for row in rows) for column in (labels.ids, labels.groups))
         lines = (f"vectors: {len(rows):,} of {len(table.features):,} features", *labels.notes)
         return Survey(VECTORS, ids, tuple(labels.nodes[row] for row in rows), groups, table.features, (), lines)
-    optional = tuple(channel for channel in request.channels if channel != PROTEIN)
-    sources = [one.source for one in make_plan(replace(request, may_be_missing=optional, on_problem="skip")).samples]
-    absent = tuple(channel for channel in optional if all(channel not in one.planes for one in sources))
+    lenient = _allow_all_missing(request)
+    sources = [one.source for one in make_plan(lenient).samples]
+    absent = tuple(name for name in lenient.may_be_missing if all(name not in one.planes for one in sources))
     began = time.perf_counter()
     found = inspect(allow_missing(request, absent), threads)
     pace = (time.perf_counter() - began) / max(1, found.looked_at)
