@@ -84,7 +84,7 @@ def list_choices(names: Sequence[str], shared: Sequence[str]) -> Iterator[Choice
         if name in ENSEMBLES:
             yield Choice(name, None, tuple(shared))
         else:
-            for member in load_recipe(str(RECIPES / f"{name}.yaml")).members:
+            for member in load_recipe(str(RECIPES / f"{name}.yaml")).listed:
                 yield Choice(name, member.name, (*shared, f"ensemble.members=[{member.name}]"))
 
 

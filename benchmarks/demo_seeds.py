@@ -33,9 +33,11 @@ from hpa_hier.members.scores_file import load_scores
 from hpa_hier.metrics.scores import average_precision, mean_of_defined
 from hpa_hier.runs.evaluation import Evaluation, SystemAnswers
 from hpa_hier.runs.manifest import SCORES
+from hpa_hier.runs.roster import Roster
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
+from hpa_hier.taxonomy import Taxonomy
 
 _SEEDS_APART = 1000  # between the members' seeds of one run and the next
 
@@ -75,7 +77,8 @@ def seed_changes(recipe: Recipe, seed: int) -> list[str]:
     >>> seed_changes(load_recipe("configs/demo.yaml"), 2)[:3]
     ['simulate.seed=2', 'split.seed=2', 'members.leaf.seed=2000']
     """
-    seeds = [f"members.{member.name}.seed={member.seed + _SEEDS_APART * seed}" for member in recipe.members]
+    members = recipe.listed or Roster.choose(recipe, Taxonomy.load(recipe.taxonomy)).members
+    seeds = [f"members.{member.name}.seed={member.seed + _SEEDS_APART * seed}" for member in members]
     return [f"simulate.seed={seed}", f"split.seed={seed}", *seeds]
 
 

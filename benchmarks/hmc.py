@@ -173,7 +173,7 @@ class Bench:
 
     def choose(self) -> None:
         """Choose the trunk and fit what is fitted on the validation part, with networks that have not seen it."""
-        data, members = self.data, self.recipe.members
+        data, members = self.data, self.recipe.listed
         again = [f"again-{i:05d}" for i in range(min(AGAIN, len(data.part("train"))))]
         self.parts = {"train": data.part("train"), "calibration": again, "test": data.part("valid")}
         trunks = [member for member in members if member.name.startswith(TRUNK)]

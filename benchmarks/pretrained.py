@@ -207,7 +207,7 @@ def card(options: argparse.Namespace, folder: Path, simulated: str) -> str:
         supersample=recipe.simulate.supersample,
         variety=recipe.simulate.variety,
         intensity=recipe.data.intensity,
-        start=START if any(recipe.member_training(member).weights for member in recipe.members) else "",
+        start=START if any(recipe.member_training(member).weights for member in recipe.listed) else "",
         dropped=recipe.training.augment.drop_channels.get("yellow", 0.0),
         simulated=simulated,
         real=real_table(options, options.out, folder / "sim_to_real.md"),

@@ -90,7 +90,7 @@ class System:
     @property
     def networks(self) -> tuple[str, ...]:
         """Names of all members that are trained."""
-        return tuple(member.name for member in self.recipe.members)
+        return tuple(member.name for member in self.recipe.listed)
 
 
 def systems(chosen: Sequence[str], scale: Scale, out: Path) -> list[System]:
@@ -218,7 +218,7 @@ def train(wanted: Sequence[System], jobs: int) -> None:
 
 def _expected_cost(system: System, name: str) -> int:
     """Rank networks by what a step of them costs: only the order in which they are begun depends on it."""
-    member = next(member for member in system.recipe.members if member.name == name)
+    member = next(member for member in system.recipe.listed if member.name == name)
     backbone = system.recipe.member_training(member).backbone
     order = ("small_cnn", "two_conv_cnn", "four_conv_cnn", "resnet34", "resnet50", "vgg16", "resnet152")
     pixels = system.recipe.data.image_size
