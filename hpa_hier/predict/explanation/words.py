@@ -50,7 +50,7 @@ def _head(one: Explained) -> list[str]:
     if one.place:
         lines.append(f"from:         {one.place}")
     lines += [f"answered by:  {len(one.members)} networks of {one.source}", f"answer:       {_say_answer(one)}"]
-    safe = {"": "none, see below", UNSURE: f"{UNSURE}: no place is as sure as it takes"}.get(one.safe, one.safe)
+    safe = {"": "none, see below", UNSURE: f"{UNSURE}: no place is certain enough"}.get(one.safe, one.safe)
     lines.append(f"safe answer:  {safe}")
     if one.annotated is not None:
         lines.append(f"annotated:    {', '.join(one.annotated) or 'nothing'}")
@@ -65,8 +65,8 @@ def _say_answer(one: Explained) -> str:
         return ", ".join(leaves)
     nearest = f"; the nearest is {one.fallback}" if one.fallback else ""
     if there:
-        return f"{', '.join(there)}, and no place of it reaches what it takes{nearest}"
-    return f"{UNSURE}: no place reaches what it takes{nearest}"
+        return f"{', '.join(there)}, but none of its places reaches its threshold{nearest}"
+    return f"{UNSURE}: no place reaches its threshold{nearest}"
 
 
 def _list_likeliest(one: Explained, leaves: Sequence[str]) -> list[str]:
@@ -80,7 +80,7 @@ def _list_likeliest(one: Explained, leaves: Sequence[str]) -> list[str]:
 
 
 def _reasons(one: Explained, likeliest: str) -> list[str]:
-    """Return the way to the likeliest place in a sentence, and the tree with what each node takes."""
+    """Return the way to the likeliest place in a sentence, and the tree with each node's threshold."""
     taxonomy = one.ensemble.taxonomy.without_virtual
     tops = [node for node in taxonomy.nodes if taxonomy.entries[node].depth == 1]
     path = [likeliest]
@@ -113,7 +113,7 @@ def _say_reached(one: Explained, taxonomy: Taxonomy, node: str) -> str:
     if taxonomy.exclusive:
         return f"{say_percent(prob)}, the likeliest"
     if prob >= threshold:
-        return f"{say_percent(prob)}, and {say_percent(threshold)} is enough"
+        return f"{say_percent(prob)}, where {say_percent(threshold)} is enough"
     below = next((child for child in taxonomy.children(node) if one.is_present(child)), "a place")
     return f"{say_percent(prob)}, in the answer because {below} is"
 
@@ -123,7 +123,7 @@ def _say_missed(one: Explained, node: str) -> str:
         return f"{say_percent(one.prob(node))} (never in an answer: no image of it to learn from)"
     if one.ensemble.taxonomy.exclusive:
         return say_percent(one.prob(node))
-    return f"{say_percent(one.prob(node))} (it takes {say_percent(_threshold(one, node))})"
+    return f"{say_percent(one.prob(node))} (needs {say_percent(_threshold(one, node))})"
 
 
 def _say_agreement(one: Explained, node: str) -> str:
@@ -146,7 +146,7 @@ def _spread(one: Explained, node: str) -> list[tuple[float, str]]:
 
 
 def _disagree(one: Explained, node: str) -> bool:
-    """Tell whether some members are above what a node takes, and others below."""
+    """Tell whether some members are above a node's threshold, and others below."""
     spread = _spread(one, node)
     return bool(spread) and spread[0][0] < _threshold(one, node) <= spread[-1][0]
 
@@ -179,10 +179,10 @@ def _doubt_places(one: Explained, likeliest: Sequence[str]) -> Iterator[str]:
         elif ensemble.taxonomy.exclusive:
             pass
         elif images < _FEW:
-            yield f"what {leaf} takes was found on {images} images of it"
+            yield f"the threshold of {leaf} rests on {images} {'image' if images == 1 else 'images'} of it"
         elif low <= one.prob(leaf) <= high and low < high:
-            takes = f"{say_percent(_threshold(one, leaf))} could as well be {say_percent(low)} to {say_percent(high)}"
-            yield f"{leaf} is a close call: what it takes, {takes}"
+            shown = f"{say_percent(_threshold(one, leaf))} could as well be {say_percent(low)} to {say_percent(high)}"
+            yield f"{leaf} is a close call: its threshold, {shown}"
         if one.is_present(leaf) and _disagree(one, leaf):
             yield f"{leaf}: {_say_spread(_spread(one, leaf))}"
 
