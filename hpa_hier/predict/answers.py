@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpa_hier.ensemble.decide.safe import UNSURE, SafeAnswers
+from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.ensemble.ensemble import Ensemble, Prediction
-from hpa_hier.ensemble.scores.scores import Scores
+from hpa_hier.ensemble.scores.scores import Scores, join_scores
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.predict.explanation.explained import Explained, Picture
@@ -203,12 +203,10 @@ class Answers:
 
     def take(self, ids: Sequence[str]) -> Answers:
         """Return the answers for these samples, in this order."""
-        rows, prediction = [self.ids.index(sample) for sample in ids], self.prediction
-        safe = SafeAnswers(prediction.safe.column[rows], prediction.safe.confidence[rows])
-        kept: dict[str, Any] = {name: getattr(prediction, name)[rows] for name in ("raw", "probs", "present")}
+        rows = [self.ids.index(sample) for sample in ids]
         return replace(
             self,
-            prediction=replace(prediction, ids=tuple(ids), safe=safe, **kept),
+            prediction=self.prediction.take(ids),
             scores=tuple(one.take(ids) for one in self.scores),
             filled=tuple(self.filled[row] for row in rows),
             doubts=tuple(self.doubts[row] for row in rows if self.doubts),
@@ -331,19 +329,10 @@ class Answers:
 
 def join_answers(parts: Sequence[Answers], rejected: Sequence[Rejected] = ()) -> Answers:
     """Put answers of one ensemble for different samples together, in order; those rejected have no answer."""
-    ids = tuple(sample for part in parts for sample in part.ids)
-    predictions, safe = [part.prediction for part in parts], [part.prediction.safe for part in parts]
-    kept = ("raw", "probs", "present")
-    arrays: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in predictions]) for name in kept}
-    safe_answers = SafeAnswers(*(np.concatenate([getattr(one, n) for one in safe]) for n in ("column", "confidence")))
-    scores = tuple(
-        replace(one, ids=ids, logits=np.concatenate([part.scores[e].logits for part in parts]))
-        for e, one in enumerate(parts[0].scores)
-    )
     return replace(
         parts[0],
-        prediction=replace(predictions[0], ids=ids, safe=safe_answers, **arrays),
-        scores=scores,
+        prediction=Prediction.join([part.prediction for part in parts]),
+        scores=tuple(map(join_scores, zip(*(part.scores for part in parts), strict=True))),
         filled=tuple(filled for part in parts for filled in part.filled),
         doubts=tuple(own for part in parts for own in part.doubts or ((),) * len(part)),
         files=tuple(file for part in parts for file in part.files or ("",) * len(part)),

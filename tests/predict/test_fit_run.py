@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from hpa_hier.cli import train
 from hpa_hier.cli.ensemble import main
+from hpa_hier.errors import UserError
 from hpa_hier.settings.recipe import SimulateSettings
 from hpa_hier.simulate.write import write_folder
 
@@ -65,3 +68,24 @@ def test_explain_of_a_trained_image_scores_it_anew(home, capsys):
     )
     assert main(["explain", first.split(",")[0], "--config", str(home / "brief.yaml"), "--device", "cpu"]) == 0
     assert "trained on" in capsys.readouterr().out
+
+
+def test_a_runs_own_samples_are_answered_by_what_has_not_seen_them_where_there_is_such(home):
+    run = home / "artifacts" / "brief"
+    assert main(["evaluate", "--config", str(home / "brief.yaml")]) == 0
+    assert main(["predict", "--run", str(run), "--own", "--out", str(home / "own"), "--batch-size", "7"]) == 0
+    split = pd.read_csv(run / "split.csv", dtype=str).set_index("id")["part"]
+    people, probs = (
+        pd.read_csv(home / "own" / f"{name}.csv", index_col="id") for name in ("predictions", "probabilities")
+    )
+    assert set(people.index) == set(split.index)
+    seen = people["warning"].fillna("").str.contains("the networks learned from this image")
+    assert (seen == (split.loc[people.index] == "train")).all()
+    with np.load(run / "ensemble" / "evaluation.npz") as kept:
+        nodes, ids, said = kept["nodes"].tolist(), kept["ids"].tolist(), kept["probs"]
+    np.testing.assert_allclose(probs.loc[ids, nodes].to_numpy(), said, atol=1e-6)
+
+
+def test_flags_of_images_do_not_go_with_a_runs_own(home):
+    with pytest.raises(UserError, match="--channels: goes with images; the run's own are packed, leave it out"):
+        main(["predict", "--run", str(home / "artifacts" / "brief"), "--own", "--channels", "red,green,blue,yellow"])
