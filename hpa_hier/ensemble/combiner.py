@@ -43,6 +43,7 @@ class Combiner:
         rule = choose(AGGREGATES, settings.aggregate, "aggregate")
         data = data if rule.uses_factors else data.without_factors()
         _check_leaves(coverage([scores.nodes for scores in data.members], taxonomy.column), taxonomy)
+        check_factors(data.members, taxonomy)
         calibrations = {
             scores.name: _calibrate(scores, available, data.truth, taxonomy, settings)
             for scores, available in zip(data.members, data.available, strict=True)

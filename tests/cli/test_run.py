@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,24 @@ def test_a_plan_is_kept_and_a_time_limit_shortens_it_once(vectors: list[str], tm
     assert re.search(r"shortened: training.max_steps=\d+", done.stdout)
     kept = json.loads((tmp_path / "artifacts" / "my-vectors" / "plan.json").read_text())
     assert any(re.fullmatch(r"training.max_steps=\d{1,6}", change) for change in kept["sets"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_few_images_are_trained_on_in_folds_and_the_bundled_ensemble_is_adapted_to_them(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = shared_data / "hpa" / "complete"
+    done = _run(["--images", str(folder), "--labels", str(folder / "labels.csv"), "--out", "few"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "recipe few_images" in done.stdout
+    assert "log loss, lower is better: artifacts/few " in done.stdout
+    *_, others = done.stdout.strip().splitlines()
+    new = shlex.split(others.replace("new_images", str(shared_data / "hpa" / "dictionary")))[2:]
+    again = subprocess.run([sys.executable, *new], capture_output=True, text=True, check=False, timeout=280)
+    assert again.returncode == 0, again.stderr
+    assert len(Path("new_answers/predictions.csv").read_text().splitlines()) == 29
 
 
 @pytest.mark.parametrize("text", ["", "0m", "soon", "-3m", "m"])

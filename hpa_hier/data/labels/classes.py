@@ -46,8 +46,8 @@ class Classes:
     def from_rows(cls, rows: Sequence[Sequence[str]]) -> Classes:
         """Collect the labels of rows; those that differ in case only are one, spelled as most often.
 
-        >>> Classes.from_rows([["ER"], ["er", "Golgi"], ["ER"]])
-        Classes(labels=('ER', 'Golgi'), rows=(('ER',), ('ER', 'Golgi'), ('ER',)))
+        >>> Classes.from_rows([["ER"], ["er", "Golgi"], ["ER"]]).rows
+        (('ER',), ('ER', 'Golgi'), ('ER',))
         """
         spellings: dict[str, Counter[str]] = {}
         for row in rows:

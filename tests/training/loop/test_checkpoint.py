@@ -159,7 +159,7 @@ def test_a_checkpoint_of_other_settings_is_refused(folder: Path, straight: Path)
     status, printed = finish(folder / "refused.log", *flags_for(folder, "other"), "--set", "training.learning_rate=0.1")
     assert status == 2
     assert "started with other settings, data or taxonomy" in printed
-    assert "--member leaf --restart" in printed
+    assert f"--member leaf --run {folder / 'artifacts' / 'other'} --restart" in printed
 
 
 def test_a_checkpoint_of_another_version_is_refused(folder: Path, straight: Path) -> None:
