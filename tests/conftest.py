@@ -17,6 +17,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as where a shell starte
 ROOT = Path(__file__).resolve().parents[1]
 
 
+# Files of few tests that take half a minute or more: they are started first, so that none is left running at the end.
+SLOWEST = (
+    "test_readme.py",
+    "cli/test_run.py",
+    "cli/test_demo.py",
+    "cli/test_train.py",
+    "training/loop/test_checkpoint.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the slowest files before all others."""
+    place = {str(ROOT / "tests" / name): number for number, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: place.get(str(item.path), len(place)))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data beside the checkout; tests that need it are skipped where it is absent."""

@@ -194,7 +194,9 @@ def test_predict_wants_the_tables_that_were_fitted(tables):
     tables.logits.pop("c")
     with pytest.raises(UserError, match="its ensemble combines a, b, c; got --scores of a, b"):
         tables.predict()
-    with pytest.raises(UserError, match=r"predict needs images \(a folder or files\), --vectors FILE or --scores"):
+    with pytest.raises(
+        UserError, match=r"predict needs images \(a folder or files\), --vectors FILE, --scores .* or --own"
+    ):
         main(["predict", "--out", "out"])
 
 
