@@ -25,7 +25,10 @@ SHORT = [
     "--set", "partition.majority_min_images=8",
 ]  # fmt: skip
 
-SHORT_RUN = ["--config", "configs/default.yaml", "--no-baseline", *SHORT]  # few images' own way is tested by itself
+# Two members instead of all; what `run` does with few images, and without a recipe, is tested by itself.
+RECIPE = "members:\n  - {name: leaf, level: leaf}\n  - {name: coarse, level: coarse}\n"
+SMALL = ["--size", "32"]  # pixels, of what is packed
+SHORT_RUN = ["--config", "short.yaml", *SMALL, *SHORT]
 
 
 def _commands() -> list[str]:
@@ -49,6 +52,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _run([sys.executable, "-m", "hpa_hier.data", *draw, "--out", "my_images"], folder)
     (folder / "my_images" / "labels.csv").rename(folder / "my_labels.csv")
     (folder / "new_images").mkdir()
+    (folder / "short.yaml").write_text(RECIPE)
     first = sorted((folder / "my_images").glob("*_green.png"))[0].name.removesuffix("_green.png")
     for channel in ("red", "green", "blue", "yellow"):
         shutil.copy(folder / "my_images" / f"{first}_{channel}.png", folder / "new_images" / f"cell_0001_{channel}.png")
@@ -73,6 +77,7 @@ def test_every_command_runs_in_its_order(desk: Path) -> None:
         trains = "hpa_hier.train" in words or words[2:3] == ["train"]
         extra = SHORT if trains else SHORT_RUN if words[2:3] == ["run"] else []
         extra = ["--tta", "none"] if "adapt" in words else extra
+        extra = [*extra, "--no-baseline"] if "--all" in words else SMALL if "pack" in words else extra
         _run([sys.executable, *words, *extra], desk)
     assert "<html" in (desk / "artifacts/mine/report/index.html").read_text(encoding="utf-8")
     assert (desk / "answers/predictions.csv").read_text(encoding="utf-8").startswith("id,")

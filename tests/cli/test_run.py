@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from image_folders import write_folder
 
-from hpa_hier.cli.run import main, read_duration
+from hpa_hier.cli.run import Way, main, read_duration
 from hpa_hier.errors import UserError
 
 TREE = """taxonomy: toy
@@ -48,6 +49,8 @@ def _run(flags: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=280)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_one_command_ends_at_answers_and_the_same_again_trains_nothing(vectors: list[str]) -> None:
     first = _run(vectors)
     assert first.returncode == 0, first.stdout + first.stderr
@@ -104,6 +107,20 @@ def test_a_plan_is_kept_and_a_time_limit_shortens_it_once(vectors: list[str], tm
     assert re.search(r"shortened: training.max_steps=\d+", done.stdout)
     kept = json.loads((tmp_path / "artifacts" / "my-vectors" / "plan.json").read_text())
     assert any(re.fullmatch(r"training.max_steps=\d{1,6}", change) for change in kept["sets"])
+
+
+def test_what_is_newer_than_all_that_it_is_made_of_is_finished(tmp_path: Path) -> None:
+    way = Way(tmp_path, "vectors", (), {"vectors": "v.csv"}, {}, 1, 1.0, 1.0)
+    assert [step.output for step in way.list_closing_steps(())] == [None] * 4
+    made = ("members/leaf/member.json", "ensemble/ensemble.json", "ensemble/results.json", "report/index.html")
+    for age, name in enumerate((*made, "answers/predictions.csv")):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        os.utime(file, (age, age))
+    assert all(step.output for step in way.list_closing_steps(()))
+    os.utime(tmp_path / "members/leaf/member.json", (99, 99))  # trained again
+    assert [step.output for step in way.list_closing_steps(())] == [None] * 4
 
 
 @pytest.mark.slow
