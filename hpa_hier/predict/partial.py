@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, write_bytes, write_json
+from hpa_hier.files.lock import lock_folder
 from hpa_hier.predict.formats.rows import Rows
 
 if TYPE_CHECKING:
@@ -111,32 +111,24 @@ def open_partial(out: Path, about: Mapping[str, str], overwrite: bool) -> Iterat
             written to.
     """
     folder = out / FOLDER
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise UserError(f"{out}: another prediction is at work here; wait for it, or name another --out") from None
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written to ({error.strerror}); name another folder with --out") from None
-    try:
-        kept = _find_state(folder, about)
-        differing = [name for name, value in about.items() if kept is not None and kept.get(name) != value]
-        if differing and any(folder.glob(_PARTS)) and not overwrite:
-            raise UserError(
-                f"{out}: holds answers of an unfinished prediction with another {' and '.join(differing)}; give the "
-                "same to go on with it, name another folder with --out, or drop these answers with --overwrite"
-            )
-        if differing or kept is None:
-            for path in folder.glob(_PARTS):
-                path.unlink()
-            (folder / _FINISHING).unlink(missing_ok=True)
-            write_json(folder / _STATE, dict(about))
-        yield Partial(folder)
-    finally:
-        if folder.is_dir() and not any(folder.glob(_PARTS)):
-            shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
+    with lock_folder(folder, "predicting into", out):
+        try:
+            kept = _find_state(folder, about)
+            differing = [name for name, value in about.items() if kept is not None and kept.get(name) != value]
+            if differing and any(folder.glob(_PARTS)) and not overwrite:
+                raise UserError(
+                    f"{out}: holds answers of an unfinished prediction with another {' and '.join(differing)}; give "
+                    "the same to go on with it, name another folder with --out, or drop these answers with --overwrite"
+                )
+            if differing or kept is None:
+                for path in folder.glob(_PARTS):
+                    path.unlink()
+                (folder / _FINISHING).unlink(missing_ok=True)
+                write_json(folder / _STATE, dict(about))
+            yield Partial(folder)
+        finally:
+            if folder.is_dir() and not any(folder.glob(_PARTS)):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_finishing(out: Path) -> bool:

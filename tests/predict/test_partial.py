@@ -152,7 +152,7 @@ def test_two_predictions_do_not_write_into_one_folder(home: Path) -> None:
     (home / "out" / FOLDER).mkdir(parents=True)
     with (
         FileLock(home / "out" / FOLDER / ".lock"),
-        pytest.raises(UserError, match="out: another prediction is at work here"),
+        pytest.raises(UserError, match="out: another process is predicting into this folder"),
     ):
         predict("out")
 

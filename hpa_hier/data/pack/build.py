@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from hpa_hier.data.images.exposure import RULES, Look, count_bits
 from hpa_hier.data.images.scan import ImageSource, Reject
@@ -23,6 +21,7 @@ from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.pack_file import CLAIM, PACK, REJECTED, PackFacts, claim_folder, finish_pack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, sha256
+from hpa_hier.files.lock import lock_folder
 from hpa_hier.files.tables import read_table, write_table
 
 SIMULATED = "simulated.json"  # beside simulated images, so that nobody takes them for real ones
@@ -61,7 +60,7 @@ def build_pack(request: PackRequest, threads: int = 2, found: Found | None = Non
         stop_at_copies(request.images, found.copies, request.on_problem)
         if not found.looks and found.looked_at == len(plan.samples):
             _refuse_all(request, (*found.unreadable, *found.copies))
-    with lock_folder(request.out):
+    with lock_folder(request.out, "packing into"):
         if (request.out / PACK).exists():
             rules = RULES if request.intensity == AUTO else (request.intensity,)
             report = open_finished(request.out, {request_digest(request, plan, rule) for rule in rules})
@@ -135,23 +134,6 @@ def _facts(
         frame=request.stacks.frame,
         image_notes=image_notes,
     )
-
-
-@contextmanager
-def lock_folder(out: Path) -> Iterator[None]:
-    """Make a pack's folder where it is absent, and hold its lock, which the system frees when a process dies."""
-    lock = FileLock(out / ".lock", timeout=0)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise UserError(f"{out}: another process is packing into this folder; wait for it, or name another") from None
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written to ({error.strerror})") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def open_finished(out: Path, digests: Collection[str]) -> PackReport:

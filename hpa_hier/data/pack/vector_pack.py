@@ -12,13 +12,14 @@ from hpa_hier.data.images.scan import Reject
 from hpa_hier.data.labels.class_folders import means_folders
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.data.labels.table import LabelTable, read_labels
-from hpa_hier.data.pack.build import PackReport, lock_folder, open_finished, write_rejects
+from hpa_hier.data.pack.build import PackReport, open_finished, write_rejects
 from hpa_hier.data.pack.matching import CURE
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.pack_file import FILLED, GAPLESS, PACK, VECTORS, PackFacts, claim_folder, write_pack
 from hpa_hier.data.pack.vector_table import VectorTable, read_vectors, refuse_missing_values
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, text_digest
+from hpa_hier.files.lock import lock_folder
 from hpa_hier.taxonomy import Taxonomy
 
 
@@ -54,7 +55,7 @@ def build_vectors(request: VectorRequest) -> PackReport:
     for path in (request.vectors, request.ids, request.labels):
         if path and not path.is_file():
             raise UserError(f"{path}: no such file")
-    with lock_folder(request.out):
+    with lock_folder(request.out, "packing into"):
         if (request.out / PACK).exists():
             return open_finished(request.out, {request.digest})
         table = read_vectors(request.vectors, request.ids)
