@@ -25,6 +25,7 @@ from hpa_hier.predict.out_of_fold import OutOfFoldAnswers, answer_out_of_fold
 from hpa_hier.predict.unlike import fit_novelty
 from hpa_hier.runs.evaluation import EvaluationFacts, MemberCost, remove_evaluation, write_evaluation
 from hpa_hier.runs.run import SPLIT_FILE, Run
+from hpa_hier.settings.recipe import EnsembleSettings
 
 
 def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
@@ -125,8 +126,9 @@ def evaluate_run(run: Run) -> Path:
     fitted_on = read_held_out(run, [ours.records[0].name], ensemble.taxonomy, "calibration", {}).scores[0].ids
     trivial = TrivialBaseline.fit(truth.take(fitted_on).targets, ensemble.taxonomy)
     units = len(np.unique(number_units([run.groups[sample] for sample in prediction.ids])))
-    if (run.folder / SPLIT_FILE).is_file() and run.split.fold_count and units < FEWEST_UNITS:
-        more = _answer_out_of_fold(run)
+    folds = (run.folder / SPLIT_FILE).is_file() and run.split.fold_count
+    if folds and units < FEWEST_UNITS and fitted_settings(ensemble):
+        more = _answer_out_of_fold(run.with_fitted(EnsembleSettings.model_validate(fitted_settings(ensemble))))
         tested = len(prediction.ids)
         trivial = trivial.join(tested, more.trivial)
         prediction = Prediction.join([prediction, more.ensemble])
@@ -142,6 +144,7 @@ def evaluate_run(run: Run) -> Path:
 
 
 def _answer_out_of_fold(run: Run) -> OutOfFoldAnswers:
+    """Answer for the samples outside the test part, as the recipe's ensemble is fitted."""
     ours, flat = _read_members(run)
     data = [_fit_data(run, one) if one else None for one in (ours, flat)]
     assert data[0] is not None

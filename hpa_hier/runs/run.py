@@ -29,7 +29,7 @@ from hpa_hier.runs.manifest import MANIFEST
 from hpa_hier.runs.members import MemberRecord, check_together
 from hpa_hier.runs.origin import Origin, find_origin
 from hpa_hier.runs.roster import Roster
-from hpa_hier.settings.recipe import FEW_FOLDS, Recipe
+from hpa_hier.settings.recipe import FEW_FOLDS, EnsembleSettings, Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.taxonomy.changes import renamed_nodes
@@ -239,6 +239,15 @@ class Run:
         other.__dict__["evaluation"] = evaluation
         if pack is not None:
             other.__dict__["pack"] = pack
+        return other
+
+    def with_fitted(self, settings: EnsembleSettings) -> Run:
+        """Return the same run with the taxonomy of its ensemble, and the settings that this one was fitted with."""
+        other = copy.copy(self)
+        for name in ("roster", "targets"):  # follow from these
+            other.__dict__.pop(name, None)
+        recipe = self.recipe.model_copy(update={"ensemble": settings})
+        other.__dict__.update(recipe=recipe, taxonomy=self.ensemble.taxonomy)
         return other
 
     def with_known(self, split: Split, facts: RunFacts, sides: Partition) -> Run:

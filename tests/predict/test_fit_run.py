@@ -89,3 +89,22 @@ def test_a_runs_own_samples_are_answered_by_what_has_not_seen_them_where_there_i
 def test_flags_of_images_do_not_go_with_a_runs_own(home):
     with pytest.raises(UserError, match="--channels: goes with images; the run's own are packed, leave it out"):
         main(["predict", "--run", str(home / "artifacts" / "brief"), "--own", "--channels", "red,green,blue,yellow"])
+
+
+def test_what_is_said_out_of_fold_is_of_the_ensemble_that_was_fitted_and_not_of_the_recipe(tmp_path):
+    text = RECIPE.format(artifacts=tmp_path).replace("count: 220", "count: 60").replace("folds: 0", "folds: 2")
+    (tmp_path / "folds.yaml").write_text(text)
+    config = ["--config", str(tmp_path / "folds.yaml")]
+    train.main(["--all", *config, "--device", "cpu", "--jobs", "2", "--no-progress"])
+    own = [
+        "ensemble.thresholds=fixed",
+        "ensemble.fixed_threshold=0.999",
+        "ensemble.members=[leaf]",
+        "ensemble.baseline=[]",
+    ]
+    assert main(["fit", *config, *(word for change in own for word in ("--set", change))]) == 0
+    assert main(["evaluate", *config]) == 0
+    with np.load(tmp_path / "brief" / "ensemble" / "evaluation.npz") as kept:
+        assert len(kept["ids"]) == 60
+        assert not kept["present"].any()
+        assert "baseline_present" not in kept
