@@ -233,16 +233,19 @@ class Predictor:
 
     def _read_own(self, held: Sequence[Scores], batch_size: int) -> Iterator[Batch]:
         pack, known = self.run.pack, set(held[0].ids).intersection(*(one.ids for one in held)) if held else set()
+        unseen = [sample for sample in pack.ids if sample in known]
+        held, done = [one.take(unseen) for one in held], 0
         for start in range(0, len(pack.ids), batch_size):
             rows = np.arange(start, min(start + batch_size, len(pack.ids)))
             ids = tuple(pack.ids[row] for row in rows)
-            unseen = [sample for sample in ids if sample in known]
+            here = slice(done, done := done + sum(sample in known for sample in ids))
+            scores = tuple(replace(one, ids=one.ids[here], logits=one.logits[here]) for one in held)
             yield Batch(
                 ids,
                 pack.read(rows),
                 tuple(tuple(pack.samples[row].filled) for row in rows),
                 notes=tuple(() if sample in known else (_SEEN,) for sample in ids),
-                held=tuple(one.take(unseen) for one in held) if unseen else (),
+                held=scores if here.stop > here.start else (),
             )
 
     def _read_held(self) -> tuple[Scores, ...]:
