@@ -6,7 +6,7 @@ import argparse
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.shell import Flag, command
 
 if TYPE_CHECKING:
-    from hpa_hier.settings.recipe import Recipe
+    from hpa_hier.training.proposal import Prospect
 
 _DESCRIPTION = """Go from a folder of images and a label table to a fitted ensemble, its report, and answers.
 
@@ -92,10 +92,16 @@ class Way:
     config: str  # the recipe
     sets: tuple[str, ...]  # changes to it
     source: dict[str, Flag]  # flags of data pack, as they are typed
+    asked: dict[str, Flag]  # flags that must be the same at the next call
     training: dict[str, Flag]  # flags of train
     networks: int
     pack_seconds: float
     train_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """What all of it is expected to take."""
+        return self.pack_seconds + self.train_seconds + _CLOSING
 
     @property
     def answers(self) -> Path:
@@ -171,54 +177,55 @@ def _plan(options: argparse.Namespace) -> Way:
     from hpa_hier.training import proposal
 
     home = _find_home(options)
-    source, training = _list_given(options)
-    kept = _read_kept(home, source)
-    device, kind = find_device(options.device), "images" if options.images else "vectors"
-    sets = kept.sets if kept else (*options.sets, *(["ensemble.use_baseline=false"] if options.no_baseline else []))
+    source, asked, training = _list_given(options)
+    kept = _read_kept(home, asked)
+    device = find_device(options.device)
+    first = read_request(options, load_recipe(options.config, options.sets), home / "pack")
+    matched = proposal.match_leniently(first) if isinstance(first, PackRequest) else None
     if kept:
         choice = proposal.Choice(kept.config, f"chosen when {home} was begun")
     elif options.config:
         choice = proposal.Choice(options.config, "as you asked")
     else:
-        count = proposal.count_samples(read_request(options, load_recipe(None, options.sets), home / "pack"))
-        choice = proposal.choose_recipe(kind, count, device.type == "cuda")
+        choice = proposal.choose_recipe(len(matched.samples) if matched else None, device.type == "cuda")
+    baseline = ["ensemble.use_baseline=false"] if options.no_baseline else []
+    sets = kept.sets if kept else (*options.sets, *baseline)
     recipe = load_recipe(choice.recipe, sets)
     request = read_request(options, recipe, home / "pack")
+    if matched and isinstance(request, PackRequest):
+        request = proposal.allow_missing(request, proposal.find_absent(matched, request.channels))
+        if request.may_be_missing:
+            source["may_be_missing"] = ",".join(request.may_be_missing)
     found = proposal.survey(request, options.threads)
     print(f"found in {options.images or options.vectors} and {options.labels}")
     print(*proposal.describe_survey(found, request.taxonomy), sep="\n", flush=True)
-    prospect = proposal.foresee(found, request.taxonomy, recipe)
+    slots = len(find_slots(options.device, options.jobs))
+    size = request.size if isinstance(request, PackRequest) else 1
+
+    def look_ahead(sets: tuple[str, ...]) -> tuple[Way, Prospect]:
+        prospect = proposal.foresee(found, request.taxonomy, load_recipe(choice.recipe, sets))
+        seconds = proposal.forecast_members(found, prospect, size, device, slots)
+        way = Way(home, choice.recipe, sets, source, asked, training, prospect.networks, found.seconds, seconds)
+        return way, prospect
+
+    way, prospect = look_ahead(sets)
+    limit = options.time_limit
+    if limit is not None and not kept:
+        left = limit - way.pack_seconds - _CLOSING
+        if left <= 0:
+            needed = describe_duration(way.pack_seconds + _CLOSING)
+            raise UserError(f"--time-limit: all but the training takes {needed}; give more time")
+        if way.train_seconds > left and prospect.roster.only_compared:
+            way, prospect = look_ahead((*sets, "ensemble.use_baseline=false"))
+        if way.train_seconds > left:
+            way, prospect = look_ahead((*way.sets, *proposal.fit_into(way.train_seconds, left, recipe)))
     print(f"will do, in {home}{' (going on)' if kept else ''}")
     print(f"  recipe {choice.recipe}: {choice.why}")
     print(*proposal.describe_prospect(prospect), sep="\n", flush=True)
-    size = 1
-    if isinstance(request, PackRequest):
-        size = request.size
-        if missing := proposal.allow_missing(request, found.absent).may_be_missing:
-            source["may_be_missing"] = ",".join(missing)
-    slots = len(find_slots(options.device, options.jobs))
-    seconds = proposal.forecast_members(found, prospect, size, device, slots)
-    way = Way(home, choice.recipe, sets, source, training, prospect.networks, found.seconds, seconds)
-    if options.time_limit is not None and not kept:
-        way = _shorten(way, options.time_limit, recipe)
-    whole = describe_duration(way.pack_seconds + way.train_seconds + _CLOSING)
-    print(f"  time: {whole} at most; {way.networks} networks, {slots} at a time, on {device}")
+    if cut := way.sets[len(sets) :]:
+        print(f"  to keep the time limit: {', '.join(cut)}")
+    print(f"  time: {describe_duration(way.seconds)} at most; {way.networks} networks, {slots} at a time, on {device}")
     return way
-
-
-def _shorten(way: Way, limit: float, recipe: Recipe) -> Way:
-    """Return a way that fits into a time limit, and say what it leaves out."""
-    from hpa_hier.training.proposal import fit_into
-
-    left = limit - way.pack_seconds - _CLOSING
-    if left <= 0:
-        needed = describe_duration(way.pack_seconds + _CLOSING)
-        raise UserError(f"--time-limit: packing and predicting alone take {needed}; give more time")
-    changes = fit_into(way.train_seconds, left, recipe)
-    if not changes:
-        return way
-    print(f"  shortened: {', '.join(changes)}, to keep the time limit")
-    return replace(way, sets=(*way.sets, *changes), train_seconds=left)
 
 
 def _find_home(options: argparse.Namespace) -> Path:
@@ -232,27 +239,25 @@ def _find_home(options: argparse.Namespace) -> Path:
     return artifacts / (re.sub("[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "mine")[:64]
 
 
-def _list_given(options: argparse.Namespace) -> tuple[dict[str, Flag], dict[str, Flag]]:
-    """Return the flags that were given for data pack and for train, by name, as they are typed."""
+def _list_given(options: argparse.Namespace) -> tuple[dict[str, Flag], dict[str, Flag], dict[str, Flag]]:
+    """Return the flags that were given for data pack, those that must stay the same, and those for train, as typed."""
     own = Parser()
     add_source_flags(own)
-    defaults = {action.dest: action.default for action in own._actions}
     source: dict[str, Flag] = {}
     for name, value in vars(options).items():
-        if name in defaults and value != defaults[name]:
+        if value != own.get_default(name) and any(action.dest == name for action in own._actions):
             source[name] = value if value is True else ",".join(value) if isinstance(value, tuple) else str(value)
-    training: dict[str, Flag] = {
-        "device": None if options.device == "auto" else options.device,
-        "jobs": options.jobs,
-    }
-    return source, training
+    asked: dict[str, Flag] = {name: flag for name, flag in source.items() if name != "threads"}
+    asked |= {"config": options.config, "set": " --set ".join(options.sets) or None, "no_baseline": options.no_baseline}
+    device = None if options.device == "auto" else options.device
+    return source, {name: flag for name, flag in asked.items() if flag}, {"device": device, "jobs": options.jobs}
 
 
-def _read_kept(home: Path, source: dict[str, Flag]) -> Way | None:
+def _read_kept(home: Path, asked: dict[str, Flag]) -> Way | None:
     """Return what an earlier call for this folder has decided; None where there was none.
 
     Raises:
-        UserError: it was for other samples, labels or flags.
+        UserError: it was for other samples, labels or settings.
     """
     from hpa_hier.files.atomic import read_json
 
@@ -260,14 +265,11 @@ def _read_kept(home: Path, source: dict[str, Flag]) -> Way | None:
         return None
     kept = read_json(home / _PLAN)
     way = Way(home, **{**kept, "sets": tuple(kept["sets"])})
-    before, now = (
-        {name: flag for name, flag in flags.items() if name != "may_be_missing"} for flags in (way.source, source)
-    )
-    for name in dict.fromkeys((*before, *now)):
-        if before.get(name) != now.get(name):
+    for name in dict.fromkeys((*way.asked, *asked)):
+        if way.asked.get(name) != asked.get(name):
+            was, now = (flags.get(name, "not given") for flags in (way.asked, asked))
             flag = f"--{name.replace('_', '-')}"
-            was, is_now = (flags.get(name, "not given") for flags in (before, now))
-            raise UserError(f"{home}: was begun with {flag} {was}, now it is {is_now}; name another run with --out")
+            raise UserError(f"{home}: was begun with {flag} {was}, now it is {now}; name another run with --out")
     return way
 
 

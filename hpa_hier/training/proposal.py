@@ -14,8 +14,7 @@ from hpa_hier.data.labels.partition import Partition, divide
 from hpa_hier.data.labels.scarcity import ImageCounts, describe_scarcity
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.data.pack.inspect import inspect
-from hpa_hier.data.pack.matching import PackRequest, make_plan
-from hpa_hier.data.pack.pack_file import VECTORS
+from hpa_hier.data.pack.matching import PackRequest, Plan, make_plan
 from hpa_hier.data.pack.vector_pack import VectorRequest
 from hpa_hier.data.pack.vector_table import read_vectors
 from hpa_hier.data.split.split import PARTS, Split, annotation_matrix, make_split
@@ -27,43 +26,37 @@ from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.training.forecast import Samples, forecast_training
 from hpa_hier.training.shipped_start import start_from_shipped
 
-IMAGES = "images"
-
 
 @dataclass(frozen=True)
 class Survey:
     """Labelled samples that are going to be packed."""
 
-    kind: str  # images or vectors
     ids: tuple[str, ...]
     nodes: tuple[tuple[str, ...], ...]  # annotated nodes of each
     groups: tuple[str, ...]  # antibody or other key of each; "" where unknown
     channels: tuple[str, ...]  # or features, of vectors
-    absent: tuple[str, ...]  # channels that no image has
     lines: tuple[str, ...]  # what was found, and what was taken for what
     seconds: float = 1.0  # that packing will take, from what was looked at
 
 
-def count_samples(request: PackRequest | VectorRequest) -> int:
-    """Count the samples that have a row in the label table, without opening an image.
+def match_leniently(request: PackRequest) -> Plan:
+    """Match a folder with its label table, whatever either lacks but the protein's channel.
 
     Raises:
-        UserError: there are none.
+        UserError: nothing in the folder has a row in the table.
     """
-    if isinstance(request, VectorRequest):
-        return len(read_vectors(request.vectors, request.ids).ids)
-    return len(make_plan(_allow_all_missing(request)).samples)
-
-
-def _allow_all_missing(request: PackRequest) -> PackRequest:
     optional = tuple(channel for channel in request.channels if channel != PROTEIN)
-    return replace(request, may_be_missing=optional, on_problem="skip")
+    return make_plan(replace(request, may_be_missing=optional, on_problem="skip"))
+
+
+def find_absent(plan: Plan, channels: Sequence[str]) -> tuple[str, ...]:
+    """Return the channels that no sample has, the protein's aside."""
+    planes = [one.source.planes for one in plan.samples]
+    return tuple(name for name in channels if name != PROTEIN and all(name not in one for one in planes))
 
 
 def survey(request: PackRequest | VectorRequest, threads: int = 1) -> Survey:
     """Match samples with their label table, and look at some images.
-
-    Channels that no image has are allowed to be missing, but for the protein's.
 
     Raises:
         UserError: there is nothing to pack, or there are problems that the request says to stop at.
@@ -75,21 +68,16 @@ def survey(request: PackRequest | VectorRequest, threads: int = 1) -> Survey:
         rows = [row for row, sample in enumerate(labels.ids) if sample in vectors]
         ids, groups = (tuple(column[row] for row in rows) for column in (labels.ids, labels.groups))
         lines = (f"vectors: {len(rows):,} of {len(table.features):,} features", *labels.notes)
-        return Survey(VECTORS, ids, tuple(labels.nodes[row] for row in rows), groups, table.features, (), lines)
-    lenient = _allow_all_missing(request)
-    sources = [one.source for one in make_plan(lenient).samples]
-    absent = tuple(name for name in lenient.may_be_missing if all(name not in one.planes for one in sources))
+        return Survey(ids, tuple(labels.nodes[row] for row in rows), groups, table.features, lines)
     began = time.perf_counter()
-    found = inspect(allow_missing(request, absent), threads)
+    found = inspect(request, threads)
     pace = (time.perf_counter() - began) / max(1, found.looked_at)
     samples = found.plan.samples
     return Survey(
-        IMAGES,
         tuple(one.source.id for one in samples),
         tuple(one.nodes for one in samples),
         tuple(one.group for one in samples),
         request.channels,
-        absent,
         (*found.describe(), *found.plan.image_notes, *found.plan.notes),
         pace * len(samples),
     )
@@ -108,20 +96,19 @@ class Choice:
     why: str
 
 
-def choose_recipe(kind: str, count: int, gpu: bool) -> Choice:
-    """Choose the recipe for so many samples on this machine.
+def choose_recipe(images: int | None, gpu: bool) -> Choice:
+    """Choose the recipe for so many images on this machine.
 
     Args:
-        kind: of the samples, images or vectors.
-        count: how many there are.
+        images: how many there are; None: they are feature vectors.
         gpu: whether networks are trained on a GPU.
 
-    >>> choose_recipe("images", 48, gpu=True).recipe, choose_recipe("images", 5000, gpu=False).recipe
+    >>> choose_recipe(48, gpu=True).recipe, choose_recipe(5000, gpu=False).recipe
     ('few_images', 'default')
     """
-    if kind == VECTORS:
+    if images is None:
         return Choice("vectors", "these are feature vectors")
-    if count < FEW_IMAGES:
+    if images < FEW_IMAGES:
         return Choice("few_images", f"fewer than {FEW_IMAGES} images: folds, and the bundled networks as a start")
     return Choice("gpu", "there is a GPU") if gpu else Choice("default", "many images, and no GPU")
 

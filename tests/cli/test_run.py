@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from image_folders import write_folder
 
-from hpa_hier.cli.run import Way, main, read_duration
+from hpa_hier.cli.run import Way, _list_given, _read_kept, main, parser, read_duration
 from hpa_hier.errors import UserError
 
 TREE = """taxonomy: toy
@@ -104,13 +104,27 @@ def test_images_are_described_before_anything_is_packed(
 def test_a_plan_is_kept_and_a_time_limit_shortens_it_once(vectors: list[str], tmp_path: Path) -> None:
     done = _run([*vectors, "--set", "training.max_steps=2000000", "--time-limit", "62s"])
     assert done.returncode in (0, 2), done.stdout + done.stderr
-    assert re.search(r"shortened: training.max_steps=\d+", done.stdout)
+    assert re.search(r"to keep the time limit: .*training.max_steps=\d+", done.stdout)
     kept = json.loads((tmp_path / "artifacts" / "my-vectors" / "plan.json").read_text())
     assert any(re.fullmatch(r"training.max_steps=\d{1,6}", change) for change in kept["sets"])
 
 
+def test_another_setting_than_the_run_was_begun_with_is_refused_but_not_another_number_of_threads(
+    vectors: list[str],
+) -> None:
+    _, asked, _ = _list_given(parser().parse_args(vectors))
+    home = Path("artifacts") / "mine"
+    Way(home, "one.yaml", (), {}, asked, {}, 1, 1.0, 1.0).keep()
+    same = _list_given(parser().parse_args([*vectors, "--threads", "7", "--jobs", "3"]))[1]
+    assert _read_kept(home, same) is not None
+    for flag, now in (("--set", "training.epochs=2"), ("--config", "two.yaml"), ("--on-problem", "skip")):
+        other = _list_given(parser().parse_args([*vectors, flag, now]))[1]
+        with pytest.raises(UserError, match=f"mine: was begun with {flag} .*, now it is .*{re.escape(now)}; name"):
+            _read_kept(home, other)
+
+
 def test_what_is_newer_than_all_that_it_is_made_of_is_finished(tmp_path: Path) -> None:
-    way = Way(tmp_path, "vectors", (), {"vectors": "v.csv"}, {}, 1, 1.0, 1.0)
+    way = Way(tmp_path, "vectors", (), {"vectors": "v.csv"}, {}, {}, 1, 1.0, 1.0)
     assert [step.output for step in way.list_closing_steps(())] == [None] * 4
     made = ("members/leaf/member.json", "ensemble/ensemble.json", "ensemble/results.json", "report/index.html")
     for age, name in enumerate((*made, "answers/predictions.csv")):
