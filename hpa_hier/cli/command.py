@@ -80,6 +80,12 @@ class Parser(argparse.ArgumentParser):
             self.error(f"no command {words[0]!r}{did_you_mean(words[0], self.summaries)}")
         return super().parse_known_args(args, namespace)
 
+    def _get_values(self, action, arg_strings):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        """Read a flag's values; `--run=--` is one, which Python before 3.13 takes for the end of the flags."""
+        if arg_strings == ["--"] and action.option_strings and action.nargs is None:
+            return self._get_value(action, "--")
+        return super()._get_values(action, arg_strings)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the flags in one line, and exit with the status of a user's mistake."""
         joint = "" if message.endswith("?") else ";"

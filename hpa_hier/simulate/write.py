@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -213,13 +214,26 @@ def _ctrl_c_delayed() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    for tracker in (resource_tracker, loky_resource_tracker):  # their start would end the block
-        tracker.ensure_running()
+    _start_trackers()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_trackers() -> None:
+    """Start the processes that tidy up after this one: a start within a block of signals would end it.
+
+    Where Ctrl-C ends a thread in the middle of its tidying, they find and remove what is left, and need not say so.
+    """
+    options = sys.warnoptions[:]
+    sys.warnoptions.append("ignore:resource_tracker")  # a new Python process takes these over
+    try:
+        for tracker in (resource_tracker, loky_resource_tracker):
+            tracker.ensure_running()
+    finally:
+        sys.warnoptions[:] = options
 
 
 def _in_worker(parent: int, task: Callable[[], _T]) -> _T:

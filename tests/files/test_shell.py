@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpa_hier.cli import ensemble, train
@@ -16,6 +16,7 @@ _TEXTS = st.text(min_size=1).filter(lambda text: "\0" not in text)
 
 
 @given(group=_TEXTS, run=_TEXTS, change=_TEXTS)
+@example(group="--", run="--", change="--")
 def test_any_group_run_and_setting_come_back_from_the_parser_of_train(group: str, run: str, change: str) -> None:
     line = command("train", group=group, run=run, set=(f"taxonomy={change}", "training.epochs=1"), seed=3, restart=True)
     words = shlex.split(line)
@@ -25,6 +26,7 @@ def test_any_group_run_and_setting_come_back_from_the_parser_of_train(group: str
     assert parsed.sets == [f"taxonomy={change}", "training.epochs=1"]
 
 
+@example(run="--", sample="0")
 @given(run=_TEXTS, sample=st.from_regex(r"[A-Za-z0-9_.]+", fullmatch=True))
 def test_any_run_comes_back_from_the_parser_of_explain(run: str, sample: str) -> None:
     parsed = ensemble.parser().parse_args(shlex.split(command("ensemble", "explain", sample, run=run))[3:])

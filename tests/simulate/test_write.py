@@ -218,6 +218,16 @@ def test_a_stopped_command_leaves_neither_processes_nor_half_a_file(tmp_path: Pa
     assert _running(process.pid) == []
 
 
+def test_what_an_ended_command_left_is_tidied_up_without_a_word() -> None:
+    leave = (
+        "from hpa_hier.simulate.write import _start_trackers; _start_trackers()\n"
+        "from joblib.externals.loky.backend import resource_tracker\n"
+        "resource_tracker.register('/no-such-semaphore', 'semlock')"
+    )
+    ended = subprocess.run([sys.executable, "-c", leave], capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
+
+
 def test_some_images_are_those_of_the_whole_pack(tmp_path: Path) -> None:
     five, channels = settings(5, 4, 32), ("green", "blue")
     pack = Pack.open(write_pack(tmp_path / "pack", five, channels=channels, intensity="percentile"))
