@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from hpa_hier.taxonomy import Taxonomy
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -38,6 +40,23 @@ def test_chance_of_top_k_is_what_random_orders_give() -> None:
     random = np.mean([sim_to_real.top_hits(present, rng.random(present.shape), 2).mean() for _ in range(4000)])
     assert sim_to_real.top_chance(present, 2) == pytest.approx(random, abs=0.02)
     assert sim_to_real.top_chance(np.eye(28, dtype=bool), 1) == pytest.approx(1 / 28)
+
+
+def test_mean_ap_counts_leaves_with_four_images_and_its_chance_is_their_share() -> None:
+    taxonomy = Taxonomy.load("hpa28")
+    present = np.zeros((20, len(taxonomy.nodes)), bool)
+    first, second, rare = (taxonomy.column[leaf] for leaf in taxonomy.leaves[:3])
+    present[:5, first], present[5:15, second], present[:3, rare] = True, True, True
+    probs = np.zeros(present.shape)
+    probs[:, first] = present[:, first]  # all of its images first: an AP of 1
+    rows = sim_to_real.table_rows(taxonomy, present, probs, present)
+    name, value, _, chance = rows[-1]  # the second has one step of equal probabilities: an AP of its share, 0.5
+    assert (name, value, chance) == ("mean AP of 2 leaves with 4 or more images", "0.75", "0.38")
+    assert sim_to_real.class_rows(taxonomy, present, probs) == [
+        (taxonomy.leaves[1], "10", "0.50", "0.50", "0.50"),
+        (taxonomy.leaves[0], "5", "1.00", "1.00", "0.25"),
+        (taxonomy.leaves[2], "3", "0.50", "0.15", "0.15"),
+    ]
 
 
 def test_macro_f1_leaves_out_groups_that_do_not_occur() -> None:
