@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from hpa_hier.data.balance.repeat import partner_weights
 from hpa_hier.data.pack.pack import ImagePack, VectorPack
 from hpa_hier.errors import UserError
 from hpa_hier.members.networks import add_head, build_on_features
+from hpa_hier.models.augment.style import Styles
 from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.models.heads.ancestry import Ancestry
 from hpa_hier.models.heads.arcface import arcface
@@ -25,11 +27,12 @@ from hpa_hier.models.losses.table import LOSSES
 from hpa_hier.models.network import Network, Normalise, Standardise
 from hpa_hier.runs.manifest import HISTORY
 from hpa_hier.runs.run import Part
-from hpa_hier.settings.training import ArcfaceSettings, TrainingSettings
+from hpa_hier.settings.training import ArcfaceSettings, AugmentSettings, TrainingSettings
 from hpa_hier.training.batches.frozen import cached_features
 from hpa_hier.training.batches.images import Augmentation, AugmentedImages
 from hpa_hier.training.batches.order import PartBatches, PartReader, Read, TrainingBatches
 from hpa_hier.training.batches.statistics import channel_statistics, feature_statistics
+from hpa_hier.training.batches.styles import describe_styles, read_styles
 from hpa_hier.training.loop.arcface import Bank, antibody_part
 from hpa_hier.training.loop.averaging import MovingAverage
 from hpa_hier.training.loop.history import History, Watch
@@ -88,7 +91,10 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     network, trained, read = _networks(plan, train, head_data, device, first=not checkpoint)
     reader = PartReader(read, shown)
     if isinstance(pack, ImagePack) and not settings.frozen:
-        reader = AugmentedImages(pack, shown, plan_augmentation(plan, factors, on_device=device.type == "cuda"))
+        augmentation = plan_augmentation(plan, factors, on_device=device.type == "cuda")
+        if settings.augment.styles:
+            augmentation = replace(augmentation, styles=_read_styles(pack, settings.augment, lines))
+        reader = AugmentedImages(pack, shown, augmentation)
     batches = TrainingBatches(reader, factors, settings, seed)
     watched = PartBatches(PartReader(read, calibration), _WATCHED_AT_ONCE, settings.devices * settings.nodes)
     length = Length(settings.max_steps or settings.epochs * batches.steps, batches.steps)
@@ -146,6 +152,15 @@ def plan_augmentation(plan: Plan, factors: np.ndarray, on_device: bool) -> Augme
     chances = partner_weights(factors) if settings.balance in ("cooccurrence", "weighted") else None
     varied = minority if augment.only_minority else None
     return Augmentation(settings, plan.member.seed, on_device, varied, minority, chances)
+
+
+def _read_styles(pack: ImagePack, settings: AugmentSettings, lines: str) -> Styles:
+    """Read the pictures whose look training images take on, and say how many there are."""
+    folder = Path(str(settings.styles))
+    styles = read_styles(folder, pack.channels, pack.size, pack.facts.intensity, settings.style_band)
+    if lines:
+        print(f"{lines}: {describe_styles(styles, folder, pack.channels)}", file=sys.stderr)
+    return styles
 
 
 def _networks(

@@ -24,6 +24,7 @@ from hpa_hier.settings.origins import DEFAULT
 from hpa_hier.settings.recipe import MemberSettings, Recipe
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.taxonomy import Taxonomy
+from hpa_hier.training.batches.styles import folder_digest
 from hpa_hier.training.shipped_start import start_from_shipped
 from hpa_hier.training.start_from import find_start
 
@@ -31,7 +32,10 @@ CHECKPOINT = "last.ckpt"  # of an unfinished training
 
 # Settings that are off by default, and have no effect without images, or without a backbone that is trained.
 _OF_IMAGES = ("frozen", "pretrained", "init", "weights", "pooling")
-_OF_TRAINED_BACKBONES = ("dense", "sizes", "augment.mixing", "augment.only_minority", "augment.drop_channels")
+_OF_TRAINED_BACKBONES = (
+    *("dense", "sizes"),
+    *(f"augment.{name}" for name in ("mixing", "styles", "only_minority", "drop_channels")),
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Plan:
             run.pack.digest,
             run.split.digest,
             self.weights_sha256 or "",
+            *([folder_digest(Path(self.settings.augment.styles))] if self.settings.augment.styles else []),
             *(["own images"] if self.carry else []),
             *([run.recipe.data.below_annotation] if run.recipe.data.below_annotation != "unknown" else []),
         )
@@ -223,6 +228,8 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
         raise UserError("training.head: arcface is trained on one device; set training.devices and training.nodes to 1")
     if settings.weights and not Path(settings.weights).is_file():
         raise UserError(f"{_name_weights(recipe, member, settings)}: no such file")
+    if settings.augment.styles and not Path(settings.augment.styles).is_dir():
+        raise UserError(f"training.augment.styles of '{member.name}': {settings.augment.styles}: no such folder")
     for node in settings.class_weights or {}:
         if node not in taxonomy.column:
             near = did_you_mean(node, taxonomy.nodes)

@@ -62,6 +62,10 @@ def test_a_member_of_each_kind_is_trained_from_its_flag(recipe: Path, tmp_path: 
         (["--level", "leaf", "--set", "data.channels=[]"], "must name at least one channel, and each once"),
         (["--level", "leaf", "--set", "data.channels=[red, red]"], "must name at least one channel, and each once"),
         (["--level", "leaf", "--weights", "no.safetensors"], "--weights no.safetensors: no such file"),
+        (
+            ["--level", "leaf", "--set", "training.augment.styles=gone"],
+            "augment.styles of 'leaf': gone: no such folder",
+        ),
         (["--level", "leaf", "--set", "training.backbone=resnet1800"], "training.backbone: no model 'resnet1800'"),
         (["--level", "leaf", "--set", "training.learning_rate=1e9"], "training diverged: the calibration loss is "),
     ],

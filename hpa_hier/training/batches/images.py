@@ -10,10 +10,11 @@ import torch
 
 from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.models.augment.mixing import Mixes, draw_mixes, mix_images, mix_targets
+from hpa_hier.models.augment.style import StyleDraws, Styles, apply_styles, draw_styles
 from hpa_hier.models.augment.warp import Draws, draw, to_tensor, warp
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
-from hpa_hier.training.batches.order import MIXING, VARIATION, Batch, PartReader, gather_targets, make_batch
+from hpa_hier.training.batches.order import MIXING, STYLE, VARIATION, Batch, PartReader, gather_targets, make_batch
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Augmentation:
     varied: np.ndarray | None = None  # (part,) bool, images that are varied; None: all
     mixable: np.ndarray | None = None  # (part,) bool, images that are mixed with each other; None: all
     chances: np.ndarray | None = None  # (part,) chance of each image to be the partner of a mixed one; None: all alike
+    styles: Styles | None = None  # that images take on; None: none
 
 
 class AugmentedImages(PartReader):
@@ -50,12 +52,23 @@ class AugmentedImages(PartReader):
             generator = np.random.default_rng([augmentation.seed, epoch, MIXING])
             mixable = np.ones(len(self.part), bool) if augmentation.mixable is None else augmentation.mixable
             mixes = draw_mixes(settings, order, mixable, pack.size, generator, augmentation.chances)
+        looks = None
+        if augmentation.styles is not None:
+            generator = np.random.default_rng([augmentation.seed, epoch, STYLE])
+            varied = None if augmentation.varied is None else augmentation.varied[order]
+            looks = draw_styles(settings, len(order), augmentation.styles.counts, generator, varied)
 
         return lambda which, number: self._make(
-            order[which], draws.rows(which), mixes and mixes.rows(which), self._sides[number % len(self._sides)]
+            order[which],
+            draws.rows(which),
+            mixes and mixes.rows(which),
+            looks and looks.rows(which),
+            self._sides[number % len(self._sides)],
         )
 
-    def _make(self, places: np.ndarray, draws: Draws, mixes: Mixes | None, side: int) -> Batch:
+    def _make(
+        self, places: np.ndarray, draws: Draws, mixes: Mixes | None, looks: StyleDraws | None, side: int
+    ) -> Batch:
         count, channels, own = len(places), len(self._pack.channels), self._pack.size
         images = self._pack.images(self.part.rows[places], out=self._buffer("raw", count, channels, own, own))
         targets = gather_targets(self.part, places)
@@ -63,6 +76,9 @@ class AugmentedImages(PartReader):
             partners = mixes.partners[mixes.mixed]
             mix_images(images, self._pack.images(self.part.rows[partners]), mixes)
             targets = mix_targets(targets, gather_targets(self.part, partners), mixes)
+        if looks is not None:
+            assert self._augmentation.styles is not None
+            apply_styles(images, looks, self._augmentation.styles)
         if self._augmentation.on_device:
             return make_batch(torch.from_numpy(images), draws, targets, side)
         warped = self._buffer("warped", count, side, side, channels)

@@ -21,7 +21,7 @@ from hpa_hier.models.augment.warp import Draws
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
 
-ORDER, VARIATION, MIXING = 1, 2, 3  # which of an epoch's streams of random numbers
+ORDER, VARIATION, MIXING, STYLE = 1, 2, 3, 4  # which of an epoch's streams of random numbers
 
 Read = Callable[[np.ndarray], np.ndarray]  # (B,) rows of a pack → (B, C, S, S) uint8 images, or (B, F) float32 vectors
 

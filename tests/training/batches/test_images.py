@@ -14,6 +14,7 @@ from lightning.pytorch.loops.fetchers import _PrefetchDataFetcher
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 
 from hpa_hier.errors import UserError
+from hpa_hier.models.augment.style import Band, Styles, look_of
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import AugmentSettings, TrainingSettings
 from hpa_hier.training.batches.images import Augmentation, AugmentedImages
@@ -57,7 +58,8 @@ def batches_of(
     on_device = changes.pop("on_device", False)
     # a copy is not checked, so that sides may be as small as these images'
     settings = TrainingSettings(batch_size=batch_size, augment=augment, devices=world).model_copy(update=changes)
-    reader = AugmentedImages(pack, part, Augmentation(settings, 0, on_device, **masks))
+    styles = changes.pop("styles", None)
+    reader = AugmentedImages(pack, part, Augmentation(settings, 0, on_device, **masks, styles=styles))
     return TrainingBatches(reader, factors, settings, 0)
 
 
@@ -271,3 +273,20 @@ def test_lightning_takes_no_batch_before_the_one_before_has_been_trained_on() ->
     through = iter(fetcher)
     kept = [(batch.samples, batch.samples.clone()) for batch, _, _ in (next(through) for _ in range(1))]
     assert all(torch.equal(now, then) for now, then in kept)
+
+
+def test_styles_change_pixels_alike_at_any_start_and_leave_the_other_draws_as_they_were() -> None:
+    band = Band(8, 2)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8), dtype=np.uint8)
+    styles = Styles(band, tuple(look_of(channel, band) for channel in pictures))
+    plain = [copied(batch) for batch in batches(6, 2, ALL)]
+    styled = [copied(batch) for batch in batches(6, 2, ALL, styles=styles)]
+    again = batches(6, 2, ALL, styles=styles)
+    again.seek(1)
+    resumed = [copied(batch) for batch in again]
+    for one, other in zip(styled[1:], resumed, strict=True):
+        assert all((a == b).all() for a, b in zip(one, other, strict=True))
+    for one, other in zip(plain, styled, strict=True):
+        assert all((a == b).all() for a, b in zip(one[1:], other[1:], strict=True))  # targets and gains
+    changed = [(a[0] != b[0]).flatten(1).any(dim=1) for a, b in zip(plain, styled, strict=True)]
+    assert 0 < torch.cat(changed).sum() < 6
