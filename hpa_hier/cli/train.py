@@ -79,7 +79,8 @@ def parser() -> Parser:
     how.add_argument("--threads", type=count, default=1, metavar="N", help="CPU threads per member (default: 1)")
     folds_help = "train K networks, each without one of K folds; averaged at inference (default: by the recipe or size)"
     how.add_argument("--folds", type=whole_number(0, 20), metavar="K", help=folds_help)
-    how.add_argument("--weights", metavar="FILE", help="safetensors file that initialises the backbone")
+    weights_help = "safetensors file that initialises the backbone; or package:efficientnet_lite0 (docs/training.md)"
+    how.add_argument("--weights", metavar="FILE", help=weights_help)
     init_help = "initialise from the bundled model, of simulated cells only, or from nothing (default: the recipe's)"
     how.add_argument("--init", choices=("pretrained", "none"), help=init_help)
     no_baseline_help = "with --all: without the networks that only the flat baseline needs, which is then not fitted"

@@ -12,6 +12,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json
 from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.runs.manifest import MANIFEST, WEIGHTS, Manifest, read_manifest
+from hpa_hier.settings.training import PACKAGE
 
 SIMULATED: Final = "simulated"
 Kind: TypeAlias = Literal["real", "simulated", "unknown"]
@@ -114,8 +115,10 @@ def _starts(folder: Path, manifest: Manifest) -> Iterator[tuple[Path, Manifest]]
     while folder not in seen:
         seen.add(folder)
         yield folder, manifest
-        weights, name = manifest.settings.get("weights"), manifest.settings.get("start_from")
-        folder = Path(str(weights)).parent if weights else folder.with_name(str(name)) if name else folder
+        weights, name = str(manifest.settings.get("weights") or ""), manifest.settings.get("start_from")
+        if weights.startswith(PACKAGE):  # of photographs
+            return
+        folder = Path(weights).parent if weights else folder.with_name(str(name)) if name else folder
         if not (folder / MANIFEST).is_file():
             return
         manifest = read_manifest(folder)

@@ -26,6 +26,7 @@ LOSS_OPTIONS: dict[str, tuple[str, ...]] = {  # numbers that a loss takes beside
 }
 BELOW_ONE = {"class_balanced": "beta", "asymmetric": "clip"}  # numbers that end at 1
 FIRST_WEIGHTS = ("init", "pretrained", "weights", "start_from")  # of which one at most holds
+PACKAGE = "package:"  # how `weights` begins where an installed package has them
 WEIGHTED_LOSSES = ("weighted_bce", "class_weighted")  # those that take weights by hand
 
 
@@ -118,7 +119,11 @@ class TrainingSettings(Settings):
         "none",
         "pretrained: start from the bundled ensemble, with its backbone and width, and its head where nodes agree",
     )
-    weights: str | None = setting(None, "a local safetensors file of backbone weights, instead of the hub's")
+    weights: str | None = setting(
+        None,
+        "a local safetensors file of backbone weights, instead of the hub's; or package:efficientnet_lite0, lite1 or "
+        "lite2: those of ImageNet in the extra imagenet, for backbone tf_efficientnet_lite0, lite1 or lite2",
+    )
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8,64}$")] | None = setting(
         None, "checksum of that file, or at least its first 8 digits; training stops where the file has another"
     )

@@ -171,7 +171,9 @@ def _networks(
     Weights from elsewhere are only fetched at a first start; but a frozen backbone's always, since no checkpoint holds
     them.
     """
-    settings, pack = plan.settings.model_copy(update={"weights": plan.weights}), plan.run.pack
+    settings, pack = plan.settings, plan.run.pack
+    if settings.start_from:
+        settings = settings.model_copy(update={"weights": str(plan.weights)})
     torch.manual_seed(plan.member.seed)
     if isinstance(pack, VectorPack):
         backbone = build_backbone(settings, pack.features, pack.facts.size, start=first)

@@ -18,11 +18,12 @@ from hpa_hier.files.shell import command
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.members.nodes import Selector, train_flags
 from hpa_hier.models.backbones.create import MLP
+from hpa_hier.models.backbones.imagenet import find_package
 from hpa_hier.runs.manifest import MANIFEST, Manifest, read_manifest, training_settings
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.origins import DEFAULT
 from hpa_hier.settings.recipe import MemberSettings, Recipe
-from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.settings.training import PACKAGE, TrainingSettings
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.training.batches.styles import folder_digest
 from hpa_hier.training.shipped_start import start_from_shipped
@@ -48,7 +49,7 @@ class Plan:
     nodes: tuple[str, ...]
     auxiliary: tuple[str, ...]  # leaves that it learns beside its nodes, and never answers for
     meanings: dict[str, str]  # of all these: node → digest of what it means
-    weights: Path | None  # file that initialises the backbone: the one that the settings name, or another member's
+    weights: Path | None  # file that initialises the backbone: of the settings, a package, or another member
     weights_sha256: str | None
     folder: Path
 
@@ -161,13 +162,15 @@ def _find_weights(run: Run, member: MemberSettings, settings: TrainingSettings) 
         return find_start(run, member.name, settings)
     if not settings.weights:
         return None
-    found, wanted = sha256(Path(settings.weights)), (settings.weights_sha256 or "").lower()
+    packaged = settings.weights.startswith(PACKAGE)
+    path = find_package(settings.weights, settings.backbone) if packaged else Path(settings.weights)
+    found, wanted = sha256(path), (settings.weights_sha256 or "").lower()
     if not found.startswith(wanted):
         raise UserError(
             f"{_name_weights(run.recipe, member, settings)}: its SHA-256 is {found}, and training.weights_sha256 asks "
             f"for {wanted}; fetch the file again, or correct the checksum"
         )
-    return Path(settings.weights)
+    return path
 
 
 def _name_weights(recipe: Recipe, member: MemberSettings, settings: TrainingSettings) -> str:
@@ -226,7 +229,9 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
         )
     if settings.head == "arcface" and settings.devices * settings.nodes > 1:
         raise UserError("training.head: arcface is trained on one device; set training.devices and training.nodes to 1")
-    if settings.weights and not Path(settings.weights).is_file():
+    if settings.weights and settings.weights.startswith(PACKAGE):
+        find_package(settings.weights, settings.backbone)
+    elif settings.weights and not Path(settings.weights).is_file():
         raise UserError(f"{_name_weights(recipe, member, settings)}: no such file")
     if settings.augment.styles and not Path(settings.augment.styles).is_dir():
         raise UserError(f"training.augment.styles of '{member.name}': {settings.augment.styles}: no such folder")

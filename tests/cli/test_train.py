@@ -66,6 +66,11 @@ def test_a_member_of_each_kind_is_trained_from_its_flag(recipe: Path, tmp_path: 
             ["--level", "leaf", "--set", "training.augment.styles=gone"],
             "augment.styles of 'leaf': gone: no such folder",
         ),
+        (["--level", "leaf", "--weights", "package:lite"], "training.weights: no packaged weights 'package:lite'"),
+        (
+            ["--level", "leaf", "--weights", "package:efficientnet_lite0"],
+            "package:efficientnet_lite0 goes with backbone tf_efficientnet_lite0, and training.backbone is small_cnn",
+        ),
         (["--level", "leaf", "--set", "training.backbone=resnet1800"], "training.backbone: no model 'resnet1800'"),
         (["--level", "leaf", "--set", "training.learning_rate=1e9"], "training diverged: the calibration loss is "),
     ],

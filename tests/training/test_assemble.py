@@ -14,6 +14,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import Member
 from hpa_hier.members.scores_file import read_scores
+from hpa_hier.models.backbones.imagenet import PACKAGES
 from hpa_hier.models.losses.balanced import class_balanced_weight
 from hpa_hier.models.losses.elementwise import class_weighted
 from hpa_hier.runs.manifest import read_manifest
@@ -119,3 +120,26 @@ def test_an_edit_of_an_auxiliary_leaf_makes_no_finished_member_stale_but_stops_a
 def test_a_head_that_learns_antibodies_has_no_use_for_them(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"training\.auxiliary: head 'arcface' of 'group-Inside' learns antibodies"):
         plan_group(tmp_path, head="arcface")
+
+
+def test_a_member_that_started_from_a_package_keeps_its_checksum_and_answers_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = PACKAGES["efficientnet_lite0"]
+    sets = [f"training.backbone={package.backbone}", "training.weights=package:efficientnet_lite0"]
+    plan = plan_group(tmp_path, *sets, "training.frozen=true", auxiliary=0)
+    train_member(plan, QUIET)
+    manifest = read_manifest(plan.folder)
+    assert (manifest.weights_sha256, manifest.settings["weights"]) == (package.sha256, "package:efficientnet_lite0")
+    monkeypatch.setattr("hpa_hier.models.backbones.imagenet.find_spec", lambda _: None)
+    scores = read_scores(plan.folder / "scores.npz")
+    member, rows = Member.load(plan.folder, "cpu"), plan.run.pack.find_rows(scores.ids)
+    with torch.no_grad():
+        logits = member.network(torch.from_numpy(plan.run.pack.images(rows[:32])))
+    np.testing.assert_allclose(logits.numpy(), scores.logits[:32], atol=1e-5)
+
+
+def test_a_package_of_another_checksum_than_the_recipe_asks_for_is_refused(tmp_path: Path) -> None:
+    sets = ["training.backbone=tf_efficientnet_lite0", "training.weights=package:efficientnet_lite0"]
+    with pytest.raises(UserError, match=r"SHA-256 is 5793.*, and training\.weights_sha256 asks for 00000000"):
+        plan_group(tmp_path, *sets, "training.weights_sha256='00000000'")

@@ -12,12 +12,13 @@ from torch import nn
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
+from hpa_hier.models.backbones.imagenet import fill_from_package
 from hpa_hier.models.backbones.mlp import Mlp
 from hpa_hier.models.backbones.pooling import Pooled, probe_shape
 from hpa_hier.models.backbones.pretrained import fill_from_file, fill_from_hub
 from hpa_hier.models.backbones.report_networks import REPORT_NETWORKS
 from hpa_hier.models.backbones.small_cnn import SmallCnn
-from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.settings.training import PACKAGE, TrainingSettings
 
 SMALL_CNN = "small_cnn"
 MLP = "mlp"  # the one backbone for vectors
@@ -70,7 +71,9 @@ def build_backbone(
         built = Pooled(model, name, settings.pooling, len(channels), image_size)
         features = built.num_features
     if start:
-        if settings.weights:
+        if settings.weights and settings.weights.startswith(PACKAGE):
+            fill_from_package(model, settings.weights, name, channels)
+        elif settings.weights:
             fill_from_file(model, Path(settings.weights), channels)
         elif settings.pretrained:
             fill_from_hub(model, name, channels)

@@ -48,7 +48,7 @@ def fill_from_hub(model: nn.Module, name: str, channels: Sequence[str]) -> None:
             f"training.pretrained: the weights of {name} could not be fetched ({type(error).__name__}); where there is "
             f"no network, bring model.safetensors of huggingface.co/{home} and give it with --weights FILE"
         ) from None
-    _fill(model, source.state_dict(), channels, f"hub weights of {name}")
+    fill(model, source.state_dict(), channels, f"hub weights of {name}")
 
 
 def _go_offline_where_the_hub_is_out_of_reach() -> None:
@@ -78,7 +78,7 @@ def fill_from_file(model: nn.Module, path: Path, channels: Sequence[str]) -> Non
     if any(key.startswith(_OWN_PREFIX) for key in weights):
         weights = {k.removeprefix(_OWN_PREFIX): v for k, v in weights.items() if k.startswith(_OWN_PREFIX)}
         weights = {k.removeprefix(_TRUNK_PREFIX): v for k, v in weights.items()}
-    _fill(model, weights, channels, f"--weights {path}")
+    fill(model, weights, channels, f"--weights {path}")
 
 
 def stem_filters(filters: Tensor, channels: Sequence[str]) -> Tensor:
@@ -95,7 +95,18 @@ def stem_filters(filters: Tensor, channels: Sequence[str]) -> Tensor:
     return torch.stack(per_channel, dim=1) * (len(_COLOURS) / len(channels))
 
 
-def _fill(model: nn.Module, weights: Mapping[str, Tensor], channels: Sequence[str], source: str) -> None:
+def fill(model: nn.Module, weights: Mapping[str, Tensor], channels: Sequence[str], source: str) -> None:
+    """Load weights of the same network, or of that for red, green and blue, into `model`.
+
+    Args:
+        model: to fill, at any number of channels.
+        weights: by the model's names; more than it has are left out.
+        channels: of the images, by name and in order.
+        source: what to call the weights in a message.
+
+    Raises:
+        UserError: a tensor is missing, or has another shape.
+    """
     wanted = model.state_dict()
     filled = {}
     for key, target in wanted.items():
