@@ -11,6 +11,7 @@ from hpa_hier.models.heads.ancestry import Ancestry
 from hpa_hier.models.heads.build import HeadData, build_head
 from hpa_hier.models.heads.head import Flat, Head
 from hpa_hier.models.network import Averaged, Network, Normalise, Standardise
+from hpa_hier.models.normal_scores import WIDTHS, normalise_vectors
 from hpa_hier.runs.manifest import Manifest, training_settings
 from hpa_hier.settings.training import TrainingSettings
 
@@ -29,7 +30,7 @@ def _auxiliary_head(settings: TrainingSettings, features: int, data: HeadData) -
 
 def build_on_features(settings: TrainingSettings, features: int, data: HeadData, normalise: Standardise) -> Network:
     """Build what is trained above a frozen backbone: hidden layers and a head on its standardised features."""
-    mlp = Mlp(features, settings.mlp)
+    mlp = Mlp(features * WIDTHS[settings.vectors], settings.mlp)
     width = mlp.num_features
     return Network(mlp, build_head(settings, width, data), normalise, auxiliary=_auxiliary_head(settings, width, data))
 
@@ -44,10 +45,11 @@ def _build_one(manifest: Manifest) -> Network:
     data = HeadData(Ancestry.from_names(manifest.nodes, manifest.parents), np.full(len(manifest.nodes), 0.5))
     backbone = build_backbone(settings, manifest.channels, manifest.image_size, start=False)
     # Each fold's own statistics are in its weights, which take the place of these.
-    kind = Standardise if manifest.kind == VECTORS else Normalise
-    normalise = kind(np.array(manifest.mean), np.array(manifest.std))
+    statistics = np.array(manifest.mean), np.array(manifest.std)
+    vectors = manifest.kind == VECTORS
+    normalise = normalise_vectors(settings.vectors, *statistics) if vectors else Normalise(*statistics)
     if not settings.frozen:
         return add_head(settings, backbone, data, normalise)
     width = backbone.features
-    above = build_on_features(settings, width, data, Standardise(np.zeros(width), np.ones(width)))
+    above = build_on_features(settings, width, data, normalise_vectors(settings.vectors, np.zeros(width), np.ones(width)))
     return Network(backbone.module, above, normalise)

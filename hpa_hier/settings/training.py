@@ -139,6 +139,11 @@ class TrainingSettings(Settings):
     dropout: Dropout = setting(0.1, "features left out before the head in training", "share")
     frozen: bool = setting(False, "run the backbone once and keep it as it is; only what follows it is trained")
     mlp: MlpSettings = MlpSettings()
+    vectors: Literal["standardise", "normal_scores", "both"] = setting(
+        "standardise",
+        "how features of vectors, or of a frozen backbone, reach the network; standardise: with mean 0 and deviation 1; "
+        "normal_scores: by their ranks in the training part, for features of very unequal size; both: side by side",
+    )
     head: Literal["flat", "chain", "levels", "arcface"] = setting(
         "flat",
         "flat: one sigmoid for each node; chain: conditional logits, and levels: a GRU down the levels, answer for the "

@@ -25,13 +25,14 @@ from hpa_hier.models.heads.build import HeadData
 from hpa_hier.models.losses.loss import Loss, LossData, with_auxiliary
 from hpa_hier.models.losses.table import LOSSES
 from hpa_hier.models.network import Network, Normalise, Standardise
+from hpa_hier.models.normal_scores import normalise_vectors
 from hpa_hier.runs.manifest import HISTORY
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import ArcfaceSettings, AugmentSettings, TrainingSettings
 from hpa_hier.training.batches.frozen import cached_features
 from hpa_hier.training.batches.images import Augmentation, AugmentedImages
 from hpa_hier.training.batches.order import PartBatches, PartReader, Read, TrainingBatches
-from hpa_hier.training.batches.statistics import channel_statistics, feature_statistics
+from hpa_hier.training.batches.statistics import channel_statistics, feature_statistics, rank_table
 from hpa_hier.training.batches.styles import describe_styles, read_styles
 from hpa_hier.training.loop.arcface import Bank, antibody_part
 from hpa_hier.training.loop.averaging import MovingAverage
@@ -177,7 +178,7 @@ def _networks(
     torch.manual_seed(plan.member.seed)
     if isinstance(pack, VectorPack):
         backbone = build_backbone(settings, pack.features, pack.facts.size, start=first)
-        network = add_head(settings, backbone, data, Standardise(*feature_statistics(pack.vectors, train.rows)))
+        network = add_head(settings, backbone, data, _vector_normalisation(settings, pack.vectors, train.rows))
         return network, network, pack.vectors
     normalise = Normalise(*channel_statistics(pack, train.rows))
     backbone = build_backbone(settings, pack.channels, pack.size, start=first or settings.frozen)
@@ -187,6 +188,13 @@ def _networks(
             start_head(network.head, {node: plan.meanings[node] for node in plan.nodes}, Path(str(settings.weights)))
         return network, network, pack.images
     features = cached_features(plan.run.folder / "features", pack, normalise, backbone, device)
-    standardise = Standardise(*feature_statistics(features.__getitem__, train.rows))
-    trained = build_on_features(settings, backbone.features, data, standardise)
+    on_features = _vector_normalisation(settings, features.__getitem__, train.rows)
+    trained = build_on_features(settings, backbone.features, data, on_features)
     return Network(backbone.module, trained, normalise), trained, features.__getitem__
+
+
+def _vector_normalisation(settings: TrainingSettings, read: Read, rows: np.ndarray) -> Standardise:
+    """Measure the features of the training part, and return how they reach the network."""
+    found = feature_statistics(read, rows)
+    ranks = None if settings.vectors == "standardise" else rank_table(read, rows, found)
+    return normalise_vectors(settings.vectors, found.mean, found.std, ranks, found.low, found.high)

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from hpa_hier.models.backbones.create import MLP, build_backbone
 from hpa_hier.models.heads.head import Flat
-from hpa_hier.models.network import Network, Normalise, Standardise
+from hpa_hier.models.network import Network, Normalise
+from hpa_hier.models.normal_scores import normalise_vectors
 from hpa_hier.settings.training import TrainingSettings
 
 _MOST, _ENOUGH = 16, 2.0  # steps and seconds in which a network is timed; the first step allocates
@@ -65,17 +66,20 @@ def measure_step(
     """Return the seconds of one training step of `batch` samples of noise; `frozen`: only the head is trained."""
     torch.manual_seed(0)
     backbone = build_backbone(settings, samples.channels, samples.size, start=False)
-    kind, features = (Standardise if settings.backbone == MLP else Normalise), len(samples.channels)
+    features = len(samples.channels)
+    statistics = np.zeros(features), np.ones(features)
+    on_vectors = settings.backbone == MLP
+    normalise = normalise_vectors(settings.vectors, *statistics) if on_vectors else Normalise(*statistics)
     head = Flat(backbone.features, np.full(_NODES, 0.5), 0.0)
-    network = Network(backbone.module, head, kind(np.zeros(features), np.ones(features))).to(device)
-    if settings.backbone != MLP:
+    network = Network(backbone.module, head, normalise).to(device)
+    if not on_vectors:
         network = network.to(memory_format=torch.channels_last)
     network.backbone.requires_grad_(not frozen)
     trained = [weights for weights in network.parameters() if weights.requires_grad]
     optimizer = torch.optim.AdamW(trained, fused=device.type in ("cpu", "cuda"))
-    shape = (batch, features) if settings.backbone == MLP else (batch, features, samples.size, samples.size)
+    shape = (batch, features) if on_vectors else (batch, features, samples.size, samples.size)
     noise = torch.randint(0, 256, shape, device=device, dtype=torch.uint8)
-    values = noise.float() if settings.backbone == MLP else noise.contiguous(memory_format=torch.channels_last)
+    values = noise.float() if on_vectors else noise.contiguous(memory_format=torch.channels_last)
     present = torch.zeros(batch, _NODES, device=device)
     seconds: list[float] = []
     while len(seconds) < 2 or (len(seconds) < _MOST and sum(seconds) < _ENOUGH):

@@ -192,6 +192,8 @@ def _check_kind(settings: TrainingSettings, pack: Pack) -> None:
             )
         if settings.frozen:
             _refuse(settings, _OF_TRAINED_BACKBONES, "has no effect on a frozen backbone")
+        else:
+            _refuse(settings, ("vectors",), f"has no effect on images, which {pack.path} holds")
         return
     if settings.backbone != MLP:
         raise UserError(

@@ -18,6 +18,7 @@ from hpa_hier.models.backbones.pooling import Pooled, probe_shape
 from hpa_hier.models.backbones.pretrained import fill_from_file, fill_from_hub
 from hpa_hier.models.backbones.report_networks import REPORT_NETWORKS
 from hpa_hier.models.backbones.small_cnn import SmallCnn
+from hpa_hier.models.normal_scores import WIDTHS
 from hpa_hier.settings.training import PACKAGE, TrainingSettings
 
 SMALL_CNN = "small_cnn"
@@ -52,7 +53,7 @@ def build_backbone(
     """
     name = settings.backbone
     if name == MLP:
-        mlp = Mlp(len(channels), settings.mlp)
+        mlp = Mlp(len(channels) * WIDTHS[settings.vectors], settings.mlp)
         if start and settings.weights:  # another member's
             fill_from_file(mlp, Path(settings.weights), channels)
         return Backbone(mlp, mlp.num_features)

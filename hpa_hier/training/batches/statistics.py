@@ -1,4 +1,4 @@
-"""Mean and standard deviation over the training part, by which samples are normalised."""
+"""Means, standard deviations and ranks over the training part, by which samples are normalised."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from hpa_hier.data.pack.pack import ImagePack
+from hpa_hier.models.normal_scores import RankTable
 from hpa_hier.training.batches.order import Read
 
 _SAMPLED = 1024  # images; the statistics are steady long before that
 IDLE = float(np.finfo(np.float32).max)  # deviation of a feature that tells nothing; finite, as JSON needs it
 _ROUNDING = 1e-6  # of float32
+_RANKED = 1 << 15  # vectors, for the same reason
+_KNOTS = 200  # values a feature whose normal scores are kept; between them lies a straight line
 _IMAGES_AT_ONCE, _VECTORS_AT_ONCE = 64, 4096  # in memory
 
 
@@ -28,7 +31,7 @@ def channel_statistics(pack: ImagePack, rows: np.ndarray) -> tuple[np.ndarray, n
     >>> channel_statistics(pack, np.arange(2))
     (array([15.]), array([5.]))
     """
-    sampled = rows[np.linspace(0, len(rows) - 1, min(_SAMPLED, len(rows))).round().astype(np.int64)]
+    sampled = _spaced(rows, _SAMPLED)
     sums = np.zeros((2, len(pack.channels)))
     for first in range(0, len(sampled), _IMAGES_AT_ONCE):
         images = pack.images(sampled[first : first + _IMAGES_AT_ONCE]).astype(np.float32)
@@ -36,6 +39,10 @@ def channel_statistics(pack: ImagePack, rows: np.ndarray) -> tuple[np.ndarray, n
         sums[1] += np.square(images).sum(axis=(0, 2, 3), dtype=np.float64)
     mean, square = sums / (len(sampled) * pack.size**2)
     return mean, np.sqrt(np.maximum(square - mean**2, 0))
+
+
+def _spaced(rows: np.ndarray, most: int) -> np.ndarray:
+    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(np.int64)]
 
 
 class FeatureStatistics(NamedTuple):
@@ -82,3 +89,51 @@ def feature_statistics(read: Read, rows: np.ndarray) -> FeatureStatistics:
     one_row = (furthest >= (1 - _ROUNDING) * np.sqrt(np.maximum(count - 1, 0)) * std) & (count > 2)
     width = high - low
     return FeatureStatistics(mean, np.where(varied & ~one_row, std, IDLE), low - width, high + width)
+
+
+def rank_table(read: Read, rows: np.ndarray, found: FeatureStatistics) -> RankTable:
+    """Return the normal scores of each feature's values: where its rank lies in a normal distribution.
+
+    Values that are equal share the middle of their ranks, and scores get mean 0 and standard deviation 1. So a feature
+    of two values comes out as if it were standardised, and a sparse one keeps its zeros together. A feature that tells
+    nothing has the score 0 everywhere.
+
+    Args:
+        read: rows → (B, F) values.
+        rows: of the training part; of a large one, evenly spaced ones are read.
+        found: what the features are like.
+
+    Source: normal scores, van der Waerden, 1952, of mid-ranks.
+
+    >>> table = np.array([[1.0, 0.0], [10.0, 0.0], [1000.0, 1.0], [np.nan, 1.0]])
+    >>> statistics = feature_statistics(table.__getitem__, np.arange(4))
+    >>> rank_table(table.__getitem__, np.arange(4), statistics).scores.round(2)
+    array([[-1.22,  0.  ,  1.22],
+           [-1.  ,  1.  ,  1.  ]])
+    """
+    values = read(_spaced(rows, _RANKED)).astype(np.float32)
+    columns = [_rank_column(column) if std < IDLE else None for column, std in zip(values.T, found.std, strict=True)]
+    knots = max((len(column[0]) for column in columns if column is not None), default=2)
+    table = RankTable(np.zeros((len(columns), knots), np.float32), np.zeros((len(columns), knots), np.float32))
+    for j, column in enumerate(columns):
+        if column is not None:
+            for whole, part in zip((table.values, table.scores), column, strict=True):
+                whole[j, : len(part)], whole[j, len(part) :] = part, part[-1]
+    return table
+
+
+def _rank_column(column: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return some values of a feature, ascending, and their scores; None where all are the same."""
+    from scipy.special import ndtri  # takes a while to import
+
+    different, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+    if len(different) < 2:
+        return None
+    ranks = (np.cumsum(counts) - counts / 2) / counts.sum()
+    scores = ndtri(ranks)
+    mean = np.average(scores, weights=counts)
+    scores = (scores - mean) / np.sqrt(np.average((scores - mean) ** 2, weights=counts))
+    if len(different) > _KNOTS:
+        kept = np.unique(np.searchsorted(ranks, np.linspace(ranks[0], ranks[-1], _KNOTS)).clip(0, len(ranks) - 1))
+        different, scores = different[kept], scores[kept]
+    return different, scores

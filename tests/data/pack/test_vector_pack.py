@@ -91,8 +91,12 @@ def recipe_of(folder: Path, **changes: object) -> Recipe:
             "training": {**training, **changes.pop("training", {})},  # type: ignore[dict-item]
             "members": [
                 {"name": "leaf", "level": "leaf"},
-                {"name": "chain", "level": "all", "training": {"head": "chain"}},
-                {"name": "levels", "level": "all", "training": {"head": "levels", "levels": {"hidden": 16}}},
+                {"name": "chain", "level": "all", "training": {"head": "chain", "vectors": "both"}},
+                {
+                    "name": "levels",
+                    "level": "all",
+                    "training": {"head": "levels", "levels": {"hidden": 16}, "vectors": "normal_scores"},
+                },
                 {"name": "constrained", "level": "all", "training": {"loss": "max_constraint"}},
             ],
             "ensemble": {"bootstrap": 0},
@@ -173,6 +177,14 @@ def test_fit_evaluate_report_and_predict_take_vectors_as_they_take_images(
     assert all(float(row["Inside"]) >= float(row["Smears"]) <= float(row["Outside"]) for row in probs)
     assert ensemble(["explain", "s003", "--run", str(fitted)]) == 0
     assert "annotated" in capsys.readouterr().out
+
+
+def test_a_member_answers_from_its_files_as_it_did_in_training(home: Path, fitted: Path) -> None:
+    pack = Pack.open(home / "pack")
+    for folder in sorted((fitted / "members").iterdir()):
+        kept = np.load(folder / "scores.npz", allow_pickle=False)
+        vectors = pack.vectors(pack.find_rows(kept["ids"].tolist()))
+        np.testing.assert_array_equal(Member.load(folder, "cpu").logits(vectors), kept["logits"])
 
 
 def test_members_of_vectors_refuse_images_and_tables_of_other_features(fitted: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
     weights = str(start.folder / "model.safetensors")
     members = [
         {"name": "flat", "level": "leaf"},
-        {"name": "chain", "level": "all", "training": {"head": "chain", "mlp": {"layers": 0}}},
+        {"name": "chain", "level": "all", "training": {"head": "chain", "mlp": {"layers": 0}, "vectors": "normal_scores"}},
     ]
     training = {"epochs": 2, "frozen": True, "weights": weights, "mlp": {"hidden": 16, "layers": 1}}
     recipe = load_recipe(str(write_tiny(folder, training=training, members=members)))
@@ -105,3 +105,9 @@ def test_what_varies_images_is_refused_where_features_are_kept(
 ) -> None:
     with pytest.raises(UserError, match="has no effect on a frozen backbone; leave it out"):
         plan_training(plans["flat"].run, MemberSettings(name="new", level="leaf", training=training))
+
+
+def test_how_vectors_are_scaled_is_refused_where_there_are_only_images(plans: dict[str, Plan]) -> None:
+    member = MemberSettings(name="new", level="leaf", training={"frozen": False, "vectors": "both"})
+    with pytest.raises(UserError, match=r"training\.vectors: has no effect on images, which .* holds; leave it out"):
+        plan_training(plans["flat"].run, member)
