@@ -51,5 +51,7 @@ def _build_one(manifest: Manifest) -> Network:
     if not settings.frozen:
         return add_head(settings, backbone, data, normalise)
     width = backbone.features
-    above = build_on_features(settings, width, data, normalise_vectors(settings.vectors, np.zeros(width), np.ones(width)))
+    above = build_on_features(
+        settings, width, data, normalise_vectors(settings.vectors, np.zeros(width), np.ones(width))
+    )
     return Network(backbone.module, above, normalise)

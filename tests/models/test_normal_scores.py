@@ -98,5 +98,5 @@ def test_ranks_travel_with_the_weights(table: np.ndarray) -> None:
 
 def test_weights_without_ranks_are_of_another_setting() -> None:
     standardised = Standardise(np.zeros(4), np.ones(4)).state_dict()
-    with pytest.raises(RuntimeError, match="Missing key.*rank_values"):
+    with pytest.raises(RuntimeError, match=r"Missing key.*rank_values"):
         NormalScores(np.zeros(4), np.ones(4), RankTable.untrained(4)).load_state_dict(standardised)

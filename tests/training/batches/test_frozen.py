@@ -32,7 +32,11 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
     weights = str(start.folder / "model.safetensors")
     members = [
         {"name": "flat", "level": "leaf"},
-        {"name": "chain", "level": "all", "training": {"head": "chain", "mlp": {"layers": 0}, "vectors": "normal_scores"}},
+        {
+            "name": "chain",
+            "level": "all",
+            "training": {"head": "chain", "mlp": {"layers": 0}, "vectors": "normal_scores"},
+        },
     ]
     training = {"epochs": 2, "frozen": True, "weights": weights, "mlp": {"hidden": 16, "layers": 1}}
     recipe = load_recipe(str(write_tiny(folder, training=training, members=members)))
