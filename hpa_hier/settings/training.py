@@ -141,7 +141,7 @@ class TrainingSettings(Settings):
     mlp: MlpSettings = MlpSettings()
     vectors: Literal["standardise", "normal_scores", "both"] = setting(
         "standardise",
-        "how features of vectors, or of a frozen backbone, reach the network; standardise: with mean 0 and deviation 1; "
+        "how features of vectors, or of a frozen backbone, reach the network; standardise: mean 0 and deviation 1; "
         "normal_scores: by their ranks in the training part, for features of very unequal size; both: side by side",
     )
     head: Literal["flat", "chain", "levels", "arcface"] = setting(
