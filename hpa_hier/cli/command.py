@@ -19,6 +19,7 @@ from hpa_hier.files.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from hpa_hier.data.labels.table import LabelTable
+    from hpa_hier.data.vectors.source import VectorSource
     from hpa_hier.settings.recipe import MemberSettings, Recipe
     from hpa_hier.taxonomy import Taxonomy
 
@@ -164,6 +165,36 @@ def add_on_problem(parser: argparse.ArgumentParser, text: str = "rows that canno
     parser.add_argument("--ignore-columns", type=column_names, default=(), metavar="COLUMNS", help=ignore)
 
 
+VECTOR_FLAGS = ("ids", "features", "per", "layer")  # what is said of vectors beside their file
+
+
+def add_vector_flags(parser: argparse._ActionsContainer) -> None:
+    """Add what is said of --vectors beside their file."""
+    add = parser.add_argument
+    add("--ids", type=path, metavar="FILE", help="ids of the rows of a .npy file, one per line")
+    text = "of --vectors: how the names of columns that are features begin, a regular expression (default: found)"
+    add("--features", metavar="REGEX", help=text)
+    text = "of --vectors, where rows are cells: the column of samples, or an expression for ids such as '(.+)_'; each "
+    add("--per", metavar="COLUMN|REGEX", help=f"{text}sample becomes the mean of its rows (default: a row is a sample)")
+    add("--layer", metavar="NAME", help="of an .h5ad file: X, obsm/NAME or layers/NAME (default: X)")
+
+
+def read_vector_source(options: argparse.Namespace) -> VectorSource | None:
+    """Return what --vectors and the flags beside it name; None where it was not given.
+
+    Raises:
+        UserError: one of them is given without --vectors.
+    """
+    from hpa_hier.data.vectors.source import VectorSource
+
+    if options.vectors:
+        return VectorSource(options.vectors, **{name: getattr(options, name) for name in VECTOR_FLAGS})
+    for name in VECTOR_FLAGS:
+        if getattr(options, name):
+            raise UserError(f"--{name}: goes with --vectors FILE; leave it out")
+    return None
+
+
 def add_images_of_labels(parser: argparse.ArgumentParser) -> None:
     """Add --images, of commands that need a label table only."""
     group = parser.add_argument_group("images of --labels")
@@ -222,14 +253,16 @@ def print_rejects(rejects: Sequence[object]) -> None:
         print(f"… and {len(rejects) - LISTED:,} more", file=sys.stderr)
 
 
-def print_notes(problems: Sequence[object], notes: Sequence[str], image_notes: Sequence[str] = ()) -> None:
-    """Print what of a label table was left out, and what of it and of images was taken for what, on standard error."""
+def print_notes(
+    problems: Sequence[object], notes: Sequence[str], sample_notes: Sequence[str] = (), kind: str = "images"
+) -> None:
+    """Print what of a label table was left out, and what of it and of samples was taken for what, on standard error."""
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     for note in notes:
         print(f"labels: {note}", file=sys.stderr)
-    for note in image_notes:
-        print(f"images: {note}", file=sys.stderr)
+    for note in sample_notes:
+        print(f"{kind}: {note}", file=sys.stderr)
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:

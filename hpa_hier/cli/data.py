@@ -13,6 +13,7 @@ from hpa_hier.cli.command import (
     add_on_problem,
     add_recipe_arguments,
     add_stacks,
+    add_vector_flags,
     may_be_missing,
     one_thread_a_process,
     path,
@@ -21,7 +22,7 @@ from hpa_hier.cli.command import (
 
 _EPILOG = """examples:
   %(prog)s pack --images my_images --labels my_labels.csv --size 128 --out artifacts/my_pack
-  %(prog)s pack --vectors embeddings.csv --labels my_labels.csv --out artifacts/my_vectors
+  %(prog)s pack --vectors embeddings.h5ad --labels my_labels.csv --out artifacts/my_vectors
   %(prog)s split --pack artifacts/my_pack --out artifacts/my_pack/split.csv
   %(prog)s simulate --count 200 --size 128 --out artifacts/simulated"""
 _CHANNELS = "which channel is where: the order of planes (red,green,blue,-) or your names (red=tubulin,blue=dapi)"
@@ -77,13 +78,12 @@ def add_source_flags(parser: Parser) -> None:
     """Add the flags of what is packed, and how; `run` takes them too."""
     add, source = parser.add_argument, parser.add_mutually_exclusive_group(required=True).add_argument
     source("--images", type=path, metavar="DIR", help="folder of images, or a CSV table of paths")
-    source(
-        "--vectors", type=path, metavar="FILE", help="feature vectors: a CSV table (id, numbers), or .npy with --ids"
-    )
-    add("--ids", type=path, metavar="FILE", help="ids of the rows of a .npy file, one per line")
+    text = "feature vectors: .csv, .parquet, .h5ad, .npz, .npy with --ids, or a folder with a .npy file for each"
+    source("--vectors", type=path, metavar="FILE", help=text)
+    add_vector_flags(parser)
     fill = "replace missing values of vectors by the training mean (default: refuse)"
     add("--fill", choices=("mean",), help=fill)
-    table = "label table; or the word folders, where images lie in folders of their class (images/Golgi/a.tif)"
+    table = "label table (.csv, .parquet, obs of .h5ad); or the word folders: images lie in folders of their class"
     add("--labels", type=path, required=True, metavar="CSV", help=table)
     add("--taxonomy", metavar="YAML", help="label tree (default: the recipe's)")
     add("--size", type=whole_number(16, 2048), metavar="PX", help="side of the packed image (default: the recipe's)")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpa_hier.cli.command import print_notes, read_label_table, stop_after_print
+from hpa_hier.cli.command import print_notes, read_label_table, read_vector_source, stop_after_print
 from hpa_hier.data.images.stacks import StackRules
 from hpa_hier.data.labels.problems import LISTED
 from hpa_hier.data.labels.scarcity import ImageCounts, describe_scarcity
@@ -62,8 +62,9 @@ def read_request(options: argparse.Namespace, recipe: Recipe, out: Path) -> Pack
     names = (
         ("size", "channels", "may_be_missing", "intensity", "projection", "frame", "follow_links")
         if options.vectors
-        else ("ids", "fill")
+        else ("fill",)
     )
+    vectors = read_vector_source(options)
     given = [name.replace("_", "-") for name in names if getattr(options, name) is not None]
     if given and options.vectors:
         raise UserError(f"--{given[0]}: goes with --images; vectors have none of that, leave it out")
@@ -71,9 +72,8 @@ def read_request(options: argparse.Namespace, recipe: Recipe, out: Path) -> Pack
         raise UserError(f"--{given[0]}: goes with --vectors; leave it out for images")
     both = {name: getattr(options, name) for name in ("labels", "on_problem", "ignore_columns")}
     taxonomy = Taxonomy.load(options.taxonomy or recipe.taxonomy)
-    if options.vectors:
-        fill = options.fill == "mean"
-        return VectorRequest(vectors=options.vectors, ids=options.ids, taxonomy=taxonomy, fill=fill, out=out, **both)
+    if vectors:
+        return VectorRequest(vectors=vectors, taxonomy=taxonomy, fill=options.fill == "mean", out=out, **both)
     missing = recipe.data.may_be_missing if options.may_be_missing is None else options.may_be_missing
     return PackRequest(
         images=options.images,
@@ -219,7 +219,7 @@ def _print_pack(report: PackReport, taxonomy: Taxonomy, recipe: Recipe) -> None:
         print(f"left out {reject.id} {reject.file}: {reject.reason}".replace(" :", ":"), file=sys.stderr)
     if len(rejects) > LISTED:
         print(f"… and {len(rejects) - LISTED:,} more", file=sys.stderr)
-    print_notes((), report.notes, report.image_notes)
+    print_notes((), report.notes, report.sample_notes, packed.kind)
     for channel, count in packed.filled.items():
         print(f"channel {channel} is missing in {count:,} of {len(packed):,} images and filled with zeros there")
     if report.reused_shards and not report.reused:

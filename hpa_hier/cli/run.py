@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process, whole_number
+from hpa_hier.cli.command import VECTOR_FLAGS, Parser, add_recipe_arguments, one_thread_a_process, whole_number
 from hpa_hier.cli.data import add_source_flags
 from hpa_hier.cli.steps import Step, describe_duration, run_steps
 from hpa_hier.errors import UserError
@@ -28,7 +28,7 @@ _DESCRIPTION = """Go from a folder of images and a label table to a fitted ensem
 It says what it has found and what it is going to do, then runs the commands that it prints: data pack, train,
 ensemble fit, ensemble evaluate, report, ensemble predict. Stopped, the same command goes on."""
 _PLAN = "plan.json"  # in the run's folder: what the first call has chosen
-_OF_SAMPLES = ("images", "vectors", "ids", "channels", "may_be_missing", "follow_links", "frame")  # predict's too
+_OF_SAMPLES = ("images", "vectors", *VECTOR_FLAGS, "channels", "may_be_missing", "follow_links", "frame")  # predict's
 _OF_ADAPT = (*_OF_SAMPLES, "labels", "taxonomy", "on_problem", "ignore_columns")  # flags that adapt takes too
 _FEW = "few_images"  # the recipe beside which the bundled ensemble is adapted
 _CLOSING = 60.0  # seconds that are kept of a time limit for fitting, evaluating, reporting and predicting

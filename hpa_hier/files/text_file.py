@@ -1,15 +1,28 @@
-"""Text files that people write: UTF-8, or UTF-16 that says so, of a size that can be meant, or a plain error."""
+"""Text files that people write: UTF-8, or UTF-16 that says so, also as .gz, of a size that can be meant."""
 
 from __future__ import annotations
 
 import codecs
+import gzip
+import zlib
 from pathlib import Path
 
 from hpa_hier.errors import UserError
 
 
+def is_gzip(path: Path) -> bool:
+    """Tell whether a file's name says that it is compressed.
+
+    >>> is_gzip(Path("labels.csv.gz"))
+    True
+    """
+    return path.suffix.lower() == ".gz"
+
+
 def read_text(path: Path, kind: str, max_bytes: int) -> str:
     """Read a text file of a `kind` such as YAML, with or without a byte order mark; UTF-16 needs one.
+
+    A file called .gz is decompressed.
 
     Raises:
         UserError: the file is absent, a folder, unreadable, too large or not UTF-8.
@@ -18,11 +31,11 @@ def read_text(path: Path, kind: str, max_bytes: int) -> str:
         if path.is_dir():
             raise UserError(f"{path}: this is a folder; name a {kind} file")
         size = path.stat().st_size
-        with path.open("rb") as handle:
+        with gzip.open(path) if is_gzip(path) else path.open("rb") as handle:
             content = handle.read(max_bytes + 1) if size <= max_bytes else b""
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such file; check the path") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: a NUL in the path
         raise UserError(f"{str(path)!r}: cannot be read ({error})") from None
     size = max(size, len(content))  # it may have grown since
     if size > max_bytes:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # reading images imports an image library, which other uses o
     from hpa_hier.data.images.read import Reading
     from hpa_hier.data.images.scan import ImageSource, Scan
     from hpa_hier.data.images.stacks import StackRules
-    from hpa_hier.data.pack.vector_table import VectorTable
+    from hpa_hier.data.vectors.table import FeatureOrder, VectorTable
     from hpa_hier.ensemble.scores.scores import Scores
 
 _BATCHES_AHEAD = 1  # batches read while one is being answered for
@@ -248,7 +248,7 @@ def convert_frame(frame: pd.DataFrame) -> VectorTable:
     Raises:
         UserError: a column holds no numbers, values are infinite, or ids are bad or double.
     """
-    from hpa_hier.data.pack.vector_table import VectorTable, check_vectors
+    from hpa_hier.data.vectors.table import VectorTable, check_vectors
 
     for name, kind in frame.dtypes.items():
         if kind.kind not in "fiub":
@@ -260,20 +260,19 @@ def convert_frame(frame: pd.DataFrame) -> VectorTable:
     return table
 
 
-def read_vectors(table: VectorTable, spec: InputSpec, rows: int) -> Iterator[Batch]:
+def read_vectors(table: VectorTable, order: FeatureOrder, spec: InputSpec, rows: int) -> Iterator[Batch]:
     """Give out vectors in batches, features in the order of the members.
 
     Raises:
-        UserError: other features than the members were trained on, or missing values where they know none.
+        UserError: missing values where the members know none.
     """
     from hpa_hier.data.pack.pack_file import FILLED
-    from hpa_hier.data.pack.vector_table import order_features, refuse_missing_values
+    from hpa_hier.data.vectors.table import refuse_missing_values
 
-    values = order_features(table, spec.channels)
     if spec.intensity != FILLED:
-        refuse_missing_values(table.source, values, table.ids, spec.channels)
-    for first in range(0, len(values), rows):
-        some = values[first : first + rows]
+        refuse_missing_values(table.source, table.values, table.ids, table.features, order)
+    for first in range(0, len(table.ids), rows):
+        some = order.apply(table.values[first : first + rows])
         yield Batch(table.ids[first : first + rows], some, ((),) * len(some))
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpa_hier.data.images.scan import ImageSource
-    from hpa_hier.data.pack.vector_table import VectorTable
+    from hpa_hier.data.vectors.table import VectorTable
 
 _NEIGHBOURS = 5  # training images named
 _SEEN = "the networks learned from this image, so this answer is more certain than one for a new image"
@@ -119,7 +119,8 @@ class Predictor:
 
         Args:
             samples: a folder of images, a list of image files, an array (B, C, H, W) of uint8 or uint16; for an
-                ensemble on vectors, a data frame with ids as index; for one on score tables, a file for each model.
+                ensemble on vectors, a file of vectors, or a data frame with ids as index; for one on score tables, a
+                file for each model.
             ids: of an array's images; None: 0, 1, 2 and so on.
             channels: which channel is where, if names do not say: an order such as ``red,green,blue`` or names such as
                 ``red=tubulin,green=gfp``; for an array, the names along axis C.
@@ -140,6 +141,8 @@ class Predictor:
         def open_samples() -> Samples:
             if isinstance(samples, np.ndarray):
                 return self.open_array(samples, ids, channels, may_be_missing, batch_size)
+            if isinstance(samples, (str, Path)) and self.spec and self.spec.kind == "vectors":
+                return self.open_vectors(self._read_vectors(Path(samples)), batch_size)
             if isinstance(samples, (str, Path, Sequence)):
                 return self.open_images(
                     samples, channels, may_be_missing, batch_size=batch_size, threads=threads, frame=frame
@@ -216,8 +219,18 @@ class Predictor:
 
     def open_vectors(self, table: VectorTable, batch_size: int = 64) -> Samples:
         """Take a table of vectors for `stream`."""
+        from hpa_hier.data.vectors.table import order_features
+
         spec = self.check_kind("vectors", table.source)
-        return Samples(table.source, len(table.ids), read_vectors(table, spec, batch_size))
+        order = order_features(table.source, table.features, spec.channels)
+        batches = read_vectors(table, order, spec, batch_size)
+        return Samples(table.source, len(table.ids), batches, notes=(*table.notes, *order.notes))
+
+    def _read_vectors(self, path: Path) -> VectorTable:
+        from hpa_hier.data.vectors.read import read_vectors as read_file
+        from hpa_hier.data.vectors.source import VectorSource
+
+        return read_file(VectorSource(path), self.check_kind("vectors", str(path)).channels)
 
     def open_own(self, batch_size: int = 64) -> Samples:
         """Take the samples of the run's own pack for `stream`.

@@ -15,8 +15,7 @@ from hpa_hier.data.labels.scarcity import ImageCounts, describe_scarcity
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.data.pack.inspect import inspect
 from hpa_hier.data.pack.matching import PackRequest, Plan, make_plan
-from hpa_hier.data.pack.vector_pack import VectorRequest
-from hpa_hier.data.pack.vector_table import read_vectors
+from hpa_hier.data.pack.vector_pack import VectorRequest, read_labelled, refuse_foreign_ids
 from hpa_hier.data.split.split import PARTS, Split, annotation_matrix, make_split
 from hpa_hier.members.nodes import Selector
 from hpa_hier.runs.roster import Roster
@@ -62,12 +61,14 @@ def survey(request: PackRequest | VectorRequest, threads: int = 1) -> Survey:
         UserError: there is nothing to pack, or there are problems that the request says to stop at.
     """
     if isinstance(request, VectorRequest):
-        table = read_vectors(request.vectors, request.ids)
         labels = read_labels(request.labels, request.taxonomy, request.on_problem, request.ignore_columns)
+        table = read_labelled(request, labels)
         vectors = set(table.ids)
         rows = [row for row, sample in enumerate(labels.ids) if sample in vectors]
         ids, groups = (tuple(column[row] for row in rows) for column in (labels.ids, labels.groups))
-        lines = (f"vectors: {len(rows):,} of {len(table.features):,} features", *labels.notes)
+        if not rows:
+            raise refuse_foreign_ids(request, table, labels)
+        lines = (f"vectors: {len(rows):,} of {len(table.features):,} features", *table.notes, *labels.notes)
         return Survey(ids, tuple(labels.nodes[row] for row in rows), groups, table.features, lines)
     began = time.perf_counter()
     found = inspect(request, threads)

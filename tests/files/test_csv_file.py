@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpa_hier.files.csv_file import read_csv
+from hpa_hier.errors import UserError
+from hpa_hier.files.csv_file import read_csv, read_plain_numbers
 
 CELLS = st.text(st.characters(exclude_categories=("C",), exclude_characters='"\n\r\0='), max_size=8).map(str.strip)
 
@@ -34,3 +35,10 @@ def test_excels_text_cells_are_text(tmp_path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('Id,Target\n="007",="0 7"\n=sum,"=""16"""\n')
     assert read_csv(path).rows == (("007", "0 7"), ("=sum", "16"))
+
+
+def test_rows_with_more_cells_than_the_header_are_no_plain_numbers(tmp_path) -> None:
+    (tmp_path / "v.csv").write_text("id,a,b\nx,1,2,3\ny,4,5,6\n")  # pandas takes the first cells for row names
+    assert read_plain_numbers(tmp_path / "v.csv") is None
+    with pytest.raises(UserError, match=r"v\.csv:2: 4 cells where the header has 3"):
+        read_csv(tmp_path / "v.csv")

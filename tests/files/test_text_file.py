@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,13 @@ def test_what_is_no_such_text_file_is_refused_with_its_kind(tmp_path: Path) -> N
         read_text(tmp_path / "latin.csv", "CSV", 5)
     with pytest.raises(UserError, match="this is a folder; name a CSV file"):
         read_text(tmp_path, "CSV", 100)
+
+
+def test_a_compressed_file_is_read_and_its_limit_is_that_of_the_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"Id,Target\n" * 100))
+    assert read_text(tmp_path / "a.csv.gz", "CSV", 1000) == "Id,Target\n" * 100
+    with pytest.raises(UserError, match="more than the 999 that such a file may have"):
+        read_text(tmp_path / "a.csv.gz", "CSV", 999)
+    (tmp_path / "b.csv.gz").write_bytes(b"Id,Target\n")
+    with pytest.raises(UserError, match=r"b\.csv\.gz': cannot be read \(Not a gzipped file"):
+        read_text(tmp_path / "b.csv.gz", "CSV", 1000)

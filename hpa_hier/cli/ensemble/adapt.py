@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser
+from hpa_hier.cli.command import VECTOR_FLAGS, Parser
 from hpa_hier.cli.ensemble.arguments import add_run_argument, open_run
 from hpa_hier.cli.ensemble.labelled import add_labelled_arguments, open_request, print_pack
 from hpa_hier.errors import UserError
@@ -53,7 +53,9 @@ def run(options: argparse.Namespace) -> int:
     found = adapt(Predictor.load(opened, options.device, options.intensity), request, folder, tree, options.tta)
     print_pack(found.report)
     _print(found, time.monotonic() - began)
-    new: dict[str, Flag] = {"vectors": "new.csv"} if options.vectors else {"images": "new_images"}
+    new: dict[str, Flag] = {"images": "new_images"}
+    if options.vectors:
+        new = {"vectors": f"new{options.vectors.suffix}", **{name: getattr(options, name) for name in VECTOR_FLAGS}}
     predict = command("ensemble", "predict", run=folder, **new, out="answers")
     print(f"wrote {folder}; {opened.folder} is as it was. To use it:\n  {predict}")
     return 0

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, path
+from hpa_hier.cli.command import VECTOR_FLAGS, Parser, path
 from hpa_hier.cli.ensemble.arguments import add_run_argument, add_score_argument, list_tables, open_run
 from hpa_hier.cli.ensemble.labelled import add_labelled_arguments, check_labels, open_request, print_pack
 from hpa_hier.errors import UserError
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         "labels",
         "out",
         "report",
-        "ids",
+        *VECTOR_FLAGS,
         "channels",
         "may_be_missing",
         "on_problem",

@@ -7,7 +7,15 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, column_names, path, print_notes, whole_number
+from hpa_hier.cli.command import (
+    Parser,
+    add_vector_flags,
+    column_names,
+    path,
+    print_notes,
+    read_vector_source,
+    whole_number,
+)
 from hpa_hier.cli.ensemble.arguments import add_image_arguments
 from hpa_hier.errors import UserError
 
@@ -23,7 +31,7 @@ def add_labelled_arguments(one: Parser) -> None:
     add_image_arguments(one)
     add, threads = one.add_argument, min(8, os.cpu_count() or 1)
     add("--vectors", metavar="FILE", type=path, help="feature vectors, as `data pack --vectors` takes them")
-    add("--ids", metavar="FILE", type=path, help="ids of the rows of a .npy file, one per line")
+    add_vector_flags(one)
     add("--labels", metavar="CSV", type=path, help="label table of the samples")
     text = "samples or rows of --labels that cannot be used (default: stop)"
     add("--on-problem", choices=("stop", "skip"), help=text)
@@ -44,15 +52,14 @@ def open_request(options: argparse.Namespace) -> LabelledRequest:
     if bool(options.images) == bool(options.vectors):
         raise UserError("labelled samples are --images DIR or --vectors FILE, with --labels CSV; give one of the two")
     check_labels(options)
-    for name in ("channels", "may_be_missing", "follow_links", "frame", "intensity") if options.vectors else ("ids",):
+    vectors = read_vector_source(options)
+    for name in ("channels", "may_be_missing", "follow_links", "frame", "intensity") if vectors else ():
         if getattr(options, name):
-            kind = "--images; vectors have no channels" if options.vectors else "--vectors FILE.npy"
-            raise UserError(f"--{name.replace('_', '-')}: goes with {kind}, leave it out")
+            raise UserError(f"--{name.replace('_', '-')}: goes with --images; vectors have no channels, leave it out")
     return LabelledRequest(
         labels=options.labels,
         images=options.images,
-        vectors=options.vectors,
-        ids=options.ids,
+        vectors=vectors,
         channels=options.channels,
         may_be_missing=options.may_be_missing,
         on_problem=options.on_problem or "stop",
@@ -75,7 +82,7 @@ def print_pack(report: PackReport) -> None:
         print(f"left out {reject.id} {reject.file}: {reject.reason}".replace(" :", ":"), file=sys.stderr)
     if len(report.rejects) > _SHOWN:
         print(f"… and {len(report.rejects) - _SHOWN:,} more", file=sys.stderr)
-    print_notes((), report.notes, report.image_notes)
+    print_notes((), report.notes, report.sample_notes, report.pack.kind)
     for channel, count in report.pack.filled.items():
         missing = f"channel {channel} is missing in {count:,} of {len(report.pack):,} images"
         print(f"{missing} and filled with zeros there", file=sys.stderr)

@@ -12,7 +12,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import Parser, path, print_notes, whole_number
+from hpa_hier.cli.command import (
+    VECTOR_FLAGS,
+    Parser,
+    add_vector_flags,
+    path,
+    print_notes,
+    read_vector_source,
+    whole_number,
+)
 from hpa_hier.cli.ensemble.arguments import (
     add_image_arguments,
     add_run_argument,
@@ -37,7 +45,20 @@ _MOST_DOUBTS = 8  # lines
 _LEFT_OUT = 1  # exit status: finished, but some images could not be read
 _REASONS = 3  # printed of images that could not be read
 _WITHOUT_EFFECT = {  # on the answers; all other flags are
-    *("command", "run", "config", "sets", "paths", "images", "vectors", "ids", "scores", "out", "format", "overwrite"),
+    *(
+        "command",
+        "run",
+        "config",
+        "sets",
+        "paths",
+        "images",
+        "vectors",
+        *VECTOR_FLAGS,
+        "scores",
+        "out",
+        "format",
+        "overwrite",
+    ),
     *("sample_submission", "batch_size", "threads", "on_problem"),
 }
 
@@ -64,7 +85,7 @@ def add_flags(one: Parser) -> None:
     add_image_arguments(one)
     add, threads = one.add_argument, min(8, os.cpu_count() or 1)
     add("--vectors", metavar="FILE", type=path, help="feature vectors, as `data pack --vectors` takes them")
-    add("--ids", metavar="FILE", type=path, help="ids of the rows of a .npy file, one per line")
+    add_vector_flags(one)
     text = "the run's own samples, by networks that have not learned from them where there are such"
     add("--own", action="store_true", help=text)
     add("--out", metavar="DIR", type=path, help="folder for the tables, made if absent (default: print the answers)")
@@ -107,8 +128,7 @@ def _check_flags(options: argparse.Namespace, images: Sequence[Path]) -> None:
         raise UserError(
             "predict needs images (a folder or files), --vectors FILE, --scores NAME=FILE.csv … or --own; give one"
         )
-    if options.ids and not options.vectors:
-        raise UserError("--ids goes with --vectors FILE.npy; leave it out")
+    read_vector_source(options)
     given = [
         name for name in ("channels", "may_be_missing", "intensity", "follow_links", "frame") if getattr(options, name)
     ]
@@ -126,12 +146,15 @@ def _open(
     options: argparse.Namespace, predictor: Predictor, images: Sequence[Path], kept: Partial | None = None
 ) -> Samples:
     """Open the samples; of images those alone of which no answer is kept."""
-    from hpa_hier.data.pack.vector_table import read_vectors
+    from hpa_hier.data.vectors.read import read_vectors
 
     if options.own:
         return predictor.open_own(options.batch_size)
-    if options.vectors:
-        return predictor.open_vectors(read_vectors(options.vectors, options.ids), options.batch_size)
+    if vectors := read_vector_source(options):
+        known = predictor.check_kind("vectors", str(vectors.path)).channels
+        samples = predictor.open_vectors(read_vectors(vectors, known), options.batch_size)
+        print_notes((), (), samples.notes, "vectors")
+        return samples
     return open_images(options, predictor, images=images[0] if len(images) == 1 else images, kept=kept)
 
 

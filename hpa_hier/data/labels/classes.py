@@ -10,8 +10,9 @@ from pathlib import Path
 
 from hpa_hier.data.labels.cells import EMPTY, NOWHERE, plain_number, read_rows, split_cell
 from hpa_hier.data.labels.columns import OFF, ON, LabelColumns, find_columns, find_shape
+from hpa_hier.data.labels.label_file import read_label_cells
 from hpa_hier.errors import UserError
-from hpa_hier.files.csv_file import CsvTable, read_csv
+from hpa_hier.files.csv_file import CsvTable
 from hpa_hier.files.yaml_file import plain_value
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.taxonomy.fields import NODE_FIELDS, describe_word_problem
@@ -88,7 +89,7 @@ def read_classes(path: Path, ignore: Collection[str] = ()) -> Classes:
     Raises:
         UserError: the table cannot be read, has no classes, or a cell could mean several things.
     """
-    table = read_csv(path)
+    table = read_label_cells(path)
     found = find_classes(table, ignore)
     if not found.labels:
         raise UserError(f"{path}: no label in any of its {len(table.rows):,} rows")

@@ -15,17 +15,17 @@ from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.taxonomy import Taxonomy
 
 # Headers in small letters and without spaces and signs; the first that a table has is taken.
-_ID_NAMES = (
+ID_NAMES = (
     *("id", "imageid", "sampleid", "image", "sample", "imagename", "filename", "file", "filepath", "path"),
-    *("imagepath", "imagefile", "cellid", "name"),
+    *("imagepath", "imagefile", "outputprefix", "cellid", "name"),
 )
-_TARGET_NAMES = (
+TARGET_NAMES = (
     *("target", "targets", "label", "labels", "predicted", "location", "locations", "localization", "localisation"),
     *("localizations", "localisations", "subcellularlocation", "subcellularlocalization", "compartment"),
     *("subcellularlocations", "subcellularlocalisation", "compartments", "organelle", "organelles"),
     *("place", "places", "class", "classes", "classname", "category", "annotation", "annotations"),
 )
-_GROUP_NAMES = ("antibody", "antibodyid", "group", "gene", "geneid", "ensemblid", "protein", "proteinid")
+GROUP_NAMES = ("antibody", "antibodyid", "group", "gene", "geneid", "ensemblid", "protein", "proteinid")
 _INDEX_NAMES = frozenset({"", "unnamed0", "index", "x"})  # what pandas and R call the column of row names
 OFF = frozenset({"", "0", "0.0", "0,0", "false", "f", "no", "n", "nan", "na", "-"})
 ON = frozenset({"1", "1.0", "1,0", "true", "t", "yes", "y", "x", "+"})
@@ -91,9 +91,9 @@ def find_shape(table: CsvTable, ignore: Collection[str] = ()) -> LabelColumns:
                 f"--ignore-columns {name}: {table.source} has no such column{did_you_mean(name, table.header)}"
             )
     names = [None if name in ignore else re.sub(r"[\W_]+", "", name.lower()) for name in table.header]
-    target = next((names.index(name) for name in _TARGET_NAMES if name in names), None)
-    group = next((names.index(name) for name in _GROUP_NAMES if name in names), None)
-    others = [j for j, name in enumerate(names) if name is not None and name not in (*_TARGET_NAMES, *_GROUP_NAMES)]
+    target = next((names.index(name) for name in TARGET_NAMES if name in names), None)
+    group = next((names.index(name) for name in GROUP_NAMES if name in names), None)
+    others = [j for j, name in enumerate(names) if name is not None and name not in (*TARGET_NAMES, *GROUP_NAMES)]
     sample_id = _find_id_column(table, names, others)
     if sample_id is None:
         raise UserError(
@@ -118,7 +118,7 @@ def _find_id_column(table: CsvTable, names: list[str | None], others: list[int])
 
     A column that numbers the rows is one only where there is no other.
     """
-    called = [names.index(name) for name in _ID_NAMES if name in names and names.index(name) in others]
+    called = [names.index(name) for name in ID_NAMES if name in names and names.index(name) in others]
     counts = [j for j in others if _numbers_rows(table, j)]
     likely = [j for j in called if j not in counts] or called
     if likely:

@@ -14,9 +14,10 @@ from hpa_hier.data.labels.columns import LabelColumns, advise_new_tree, find_col
 from hpa_hier.data.labels.groups import describe_groups, find_groups
 from hpa_hier.data.labels.ids import find_id, is_valid_id
 from hpa_hier.data.labels.image_names import ImageNames
+from hpa_hier.data.labels.label_file import read_label_cells
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.errors import UserError
-from hpa_hier.files.csv_file import CsvTable, read_csv
+from hpa_hier.files.csv_file import CsvTable
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.taxonomy import Taxonomy
 
@@ -65,7 +66,7 @@ def read_labels(
     `antibody_plate_well_field`. What was taken for what stands in `notes`.
 
     Args:
-        path: the CSV file.
+        path: a CSV, .parquet or .feather file, or an .h5ad file, of which obs is read.
         taxonomy: gives the labels and the names.
         on_problem: "stop" raises at unknown labels, duplicate or bad ids, rows without a label and, where the
             taxonomy is exclusive, samples of several places; "skip" leaves those rows out, counts them in `problems`
@@ -76,7 +77,7 @@ def read_labels(
     Raises:
         UserError: the table cannot be read, or has problems and `on_problem` is "stop".
     """
-    table = read_csv(Path(path))  # by hand: pandas neither names the line of a mistake nor leaves 007 alone
+    table = read_label_cells(Path(path))
     columns = find_columns(table, taxonomy, ignore)
     problems: tuple[Problem, ...] = ()
     strange = {j: name for j, name in columns.hot.items() if not taxonomy.find_node(name)}

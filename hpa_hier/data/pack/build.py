@@ -37,7 +37,7 @@ class PackReport:
     reused_shards: int  # finished by an earlier run
     reused: bool  # the whole pack was finished already
     notes: tuple[str, ...] = ()  # what of the label table was taken for what
-    image_notes: tuple[str, ...] = ()  # what of the images' names was taken for what, and what became of stacks
+    sample_notes: tuple[str, ...] = ()  # what of images' names or vectors was taken for what, what became of stacks
     doubts: tuple[str, ...] = ()  # what looks wrong with how many images; a finished pack's are in its audit
 
 
@@ -66,7 +66,7 @@ def build_pack(request: PackRequest, threads: int = 2, found: Found | None = Non
             report = open_finished(request.out, {request_digest(request, plan, rule) for rule in rules})
             _clear(request.out)
             kept = report.pack.facts.image_notes
-            return replace(report, notes=plan.notes, image_notes=kept)
+            return replace(report, notes=plan.notes, sample_notes=kept)
         try:
             return _pack(found or look_into(request, plan, threads), threads)
         except OSError as error:  # reading images reports its own
@@ -97,7 +97,7 @@ def _pack(found: Found, threads: int) -> PackReport:
     doubts = Doubts()
     doubts.add([sample.id for sample in samples], [look.doubts(request.intensity) for look in looks])
     done = PackReport(Pack.open(request.out), rejects, reused, reused=False)
-    return replace(done, notes=plan.notes, image_notes=image_notes, doubts=doubts.lines())
+    return replace(done, notes=plan.notes, sample_notes=image_notes, doubts=doubts.lines())
 
 
 def _refuse_all(request: PackRequest, rejects: Sequence[Reject]) -> NoReturn:

@@ -14,7 +14,8 @@ from hpa_hier.data.pack.matching import PackRequest
 from hpa_hier.data.pack.pack import Pack, VectorPack
 from hpa_hier.data.pack.pack_file import FILLED
 from hpa_hier.data.pack.vector_pack import VectorRequest, build_vectors
-from hpa_hier.data.pack.vector_table import VectorTable, order_features
+from hpa_hier.data.vectors.source import VectorSource
+from hpa_hier.data.vectors.table import order_features
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.predict.inputs import InputSpec
@@ -31,8 +32,7 @@ class LabelledRequest:
 
     labels: Path
     images: Path | None = None  # a folder; None where `vectors` is given
-    vectors: Path | None = None
-    ids: Path | None = None  # of vectors in a .npy file
+    vectors: VectorSource | None = None
     channels: str | None = None  # which channel is where, if names do not say
     may_be_missing: tuple[str, ...] = ()  # beside those that training images lacked
     on_problem: OnProblem = "stop"
@@ -44,9 +44,10 @@ class LabelledRequest:
     @property
     def source(self) -> Path:
         """The folder of images, or the file of vectors."""
-        source = self.images or self.vectors
-        assert source is not None
-        return source
+        if self.images is not None:
+            return self.images
+        assert self.vectors is not None
+        return self.vectors.path
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ def pack_labelled(predictor: Predictor, request: LabelledRequest, taxonomy: Taxo
     if request.images is None:
         assert request.vectors is not None
         fill, kept = spec.intensity == FILLED, (request.on_problem, request.ignore_columns)
-        return build_vectors(VectorRequest(request.vectors, request.ids, request.labels, out, taxonomy, fill, *kept))
+        return build_vectors(
+            VectorRequest(request.vectors, request.labels, out, taxonomy, fill, *kept, wanted=spec.channels)
+        )
     wanted = PackRequest(
         images=request.images,
         labels=request.labels,
@@ -146,9 +149,7 @@ def find_columns(pack: Pack, spec: InputSpec | None) -> np.ndarray | None:
     """
     if not isinstance(pack, VectorPack) or spec is None:
         return None
-    place = np.arange(len(pack.features), dtype=np.float32)[None]
-    table = VectorTable(str(pack.path), ("",), pack.features, place)
-    return np.asarray(order_features(table, spec.channels)[0], np.intp)
+    return order_features(pack.path, pack.features, spec.channels).columns
 
 
 def find_seen(run: Run, pack: Pack) -> Seen | None:

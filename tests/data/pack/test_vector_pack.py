@@ -21,7 +21,8 @@ from hpa_hier.cli.ensemble import main as ensemble
 from hpa_hier.cli.report import main as report
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.vector_pack import VectorRequest, build_vectors, write_vector_pack
-from hpa_hier.data.pack.vector_table import read_vectors
+from hpa_hier.data.vectors.read import read_vectors
+from hpa_hier.data.vectors.source import VectorSource
 from hpa_hier.errors import UserError
 from hpa_hier.members.score import Member
 from hpa_hier.runs.start import start_run
@@ -75,7 +76,9 @@ def write_tables(folder: Path, count: int = 240) -> None:
 
 
 def request(folder: Path, **changes: object) -> VectorRequest:
-    facts = {"vectors": folder / "vectors.csv", "ids": None, "labels": folder / "labels.csv", "out": folder / "pack"}
+    facts = {"labels": folder / "labels.csv", "out": folder / "pack"}
+    vectors = VectorSource(changes.pop("vectors", folder / "vectors.csv"), changes.pop("ids", None))  # type: ignore[arg-type]
+    facts["vectors"] = vectors
     return VectorRequest(**{**facts, "taxonomy": Taxonomy.load(folder / "toy.yaml"), **changes})  # type: ignore[arg-type]
 
 
@@ -270,7 +273,7 @@ def test_a_table_is_the_same_however_it_is_separated(tmp_path: Path, gap: str) -
     cells[3][2], cells[5][3] = gap, gap
     for name, mark in (("fast.csv", ","), ("slow.csv", ";")):  # pandas reads only plain tables, separated by commas
         (tmp_path / name).write_text("\n".join(mark.join(row) for row in [["id", "a", "b ", "c"], *cells]) + "\n")
-    fast, slow = read_vectors(tmp_path / "fast.csv"), read_vectors(tmp_path / "slow.csv")
+    fast, slow = read_vectors(VectorSource(tmp_path / "fast.csv")), read_vectors(VectorSource(tmp_path / "slow.csv"))
     assert (fast.ids[:2], fast.features) == (("000", "001"), ("a", "b", "c"))
     assert (fast.ids, fast.features) == (slow.ids, slow.features)
     np.testing.assert_array_equal(fast.values, slow.values)
@@ -302,7 +305,7 @@ def test_feature_statistics_leave_gaps_out_whatever_rows_they_are_in() -> None:
 def test_a_bad_table_of_vectors_is_named_with_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "v.csv").write_text(text)
     with pytest.raises(UserError) as error:
-        read_vectors(tmp_path / "v.csv")
+        read_vectors(VectorSource(tmp_path / "v.csv"))
     assert message in str(error.value)
 
 
@@ -320,10 +323,10 @@ def test_a_bad_array_of_vectors_is_named_with_what_is_wrong(
     np.save(tmp_path / "v.npy", array)
     (tmp_path / "ids").write_text(ids)
     with pytest.raises(UserError) as error:
-        read_vectors(tmp_path / "v.npy", tmp_path / "ids")
+        read_vectors(VectorSource(tmp_path / "v.npy", tmp_path / "ids"))
     assert message in str(error.value)
     with pytest.raises(UserError, match="an array has no ids; give --ids FILE"):
-        read_vectors(tmp_path / "v.npy")
+        read_vectors(VectorSource(tmp_path / "v.npy"))
 
 
 def test_vectors_and_rows_that_do_not_match_stop_or_are_left_out(home: Path, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_the_command_prints_the_table_and_writes_below_the_run(
     [
         (["--labels", "mine.csv"], "--labels: goes with samples"),
         (["--images", "mine"], "--labels CSV is missing"),
-        (["--images", "mine", "--labels", "mine.csv", "--ids", "x"], "--ids: goes with --vectors FILE.npy"),
+        (["--images", "mine", "--labels", "mine.csv", "--ids", "x"], "--ids: goes with --vectors FILE; leave it out"),
         (["--vectors", "v.csv", "--labels", "mine.csv"], "the members take images, not vectors"),
         (["--images", "mine", "--labels", "mine.csv", "--scores", "a=b.csv"], "take the place of --images"),
     ],

@@ -1,0 +1,30 @@
+"""Extras: libraries that only some need, asked for by name where they are missing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from hpa_hier.errors import UserError
+
+
+def import_extra(module: str, extra: str, place: object) -> ModuleType:
+    """Import a library of an extra.
+
+    Args:
+        module: such as h5py.
+        extra: of this package that brings it.
+        place: the file or flag that needs it.
+
+    Raises:
+        UserError: it is not installed; the message says how to install it.
+
+    >>> import_extra("json", "json", "a.json").__name__
+    'json'
+    """
+    try:
+        return import_module(module)
+    except ImportError:
+        raise UserError(
+            f"{place}: needs {module.partition('.')[0]}; `pip install 'hpa-hier[{extra}]'` adds it"
+        ) from None
