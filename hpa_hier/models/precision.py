@@ -1,10 +1,13 @@
-"""Which arithmetic pays: by device, by processor and by backbone."""
+"""Precision: which arithmetic pays on a device, and weights that are kept in half the space."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import torch
+from torch import nn
+
+from hpa_hier.errors import UserError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -35,3 +38,32 @@ def processor_has_bf16() -> bool:
     """Say whether the processor multiplies bfloat16 itself; emulated, it is slower than float32."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private, and absent in some versions
     return any(getattr(torch.cpu, name, lambda: False)() for name in probes)
+
+
+@torch.no_grad()
+def round_to_half(network: nn.Module) -> frozenset[str]:
+    """Round filters and matrices, in place, to values that float16 holds, and return their names in `state_dict`.
+
+    Biases, statistics and all else with one axis stay as they are: they hardly take space, and may be of any size.
+
+    Raises:
+        UserError: a weight is larger than float16 holds.
+
+    >>> layer = nn.Linear(1, 1)
+    >>> _ = layer.weight.data.fill_(0.1)
+    >>> sorted(round_to_half(layer)), layer.weight.item()
+    (['weight'], 0.0999755859375)
+    """
+    names = []
+    for name, weights in network.named_parameters():
+        if weights.ndim < 2:
+            continue
+        rounded = weights.half().float()
+        if not torch.isfinite(rounded).all():
+            raise UserError(
+                f"training.save_dtype: float16 holds no more than 65504, and {name} has {weights.abs().max():.3g}; set "
+                "it to float32"
+            )
+        weights.copy_(rounded)
+        names.append(name)
+    return frozenset(names)

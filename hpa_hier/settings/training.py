@@ -197,6 +197,10 @@ class TrainingSettings(Settings):
     )
     patience: Positive = setting(10, "epochs without a better value before training stops", "epochs")
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = setting("auto", "auto: bf16 if possible")
+    save_dtype: Literal["float32", "float16"] = setting(
+        "float32",
+        "how weights are kept on disk; float16: in half the space, and held-out scores are of the rounded ones",
+    )
     devices: Positive = setting(1, "GPUs, or CPU processes, of one member", "devices")
     nodes: Positive = setting(1, "machines of one member", "machines")
     augment: AugmentSettings = AugmentSettings()

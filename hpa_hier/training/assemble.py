@@ -26,6 +26,7 @@ from hpa_hier.models.losses.loss import Loss, LossData, with_auxiliary
 from hpa_hier.models.losses.table import LOSSES
 from hpa_hier.models.network import Network, Normalise, Standardise
 from hpa_hier.models.normal_scores import normalise_vectors
+from hpa_hier.models.precision import round_to_half
 from hpa_hier.runs.manifest import HISTORY
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import ArcfaceSettings, AugmentSettings, TrainingSettings
@@ -187,6 +188,8 @@ def _networks(
         if first and settings.init == "pretrained" and not (settings.dense or settings.start_from):
             start_head(network.head, {node: plan.meanings[node] for node in plan.nodes}, Path(str(settings.weights)))
         return network, network, pack.images
+    if settings.save_dtype == "float16":
+        round_to_half(backbone.module)  # features as the kept backbone will make them
     features = cached_features(plan.run.folder / "features", pack, normalise, backbone, device)
     on_features = _vector_normalisation(settings, features.__getitem__, train.rows)
     trained = build_on_features(settings, backbone.features, data, on_features)

@@ -15,6 +15,7 @@ from hpa_hier.members.neighbours import write_bank
 from hpa_hier.members.nodes import Selector
 from hpa_hier.members.score import prepare_for_scoring, score_rows
 from hpa_hier.members.scores_file import HeldOutScores, write_scores
+from hpa_hier.models.precision import round_to_half
 from hpa_hier.runs import manifest as files
 from hpa_hier.runs.manifest import Manifest, write_manifest
 from hpa_hier.settings.recipe_file import recipe_yaml
@@ -36,7 +37,12 @@ def save_member(plan: Plan, device: torch.device, assembly: Assembly) -> str:
     folder, history, pack = plan.folder, assembly.history, plan.run.pack
     assembly.module.network.load_state_dict(history.weights)
     assembly.module.network.auxiliary = None  # has done its work
-    weights = {name: tensor.cpu().contiguous() for name, tensor in assembly.network.state_dict().items()}
+    # before scoring: what is calibrated and evaluated is what is kept
+    halved = round_to_half(assembly.network) if plan.settings.save_dtype == "float16" else frozenset()
+    weights = {
+        name: (tensor.half() if name in halved else tensor).cpu().contiguous()
+        for name, tensor in assembly.network.state_dict().items()
+    }
     more: tuple[str, ...] = ()
     if plan.settings.head == "arcface":
         rows = plan.run.part("train", plan.nodes, plan.carry).rows  # those that it remembers
