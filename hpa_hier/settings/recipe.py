@@ -97,6 +97,7 @@ class SimulateSettings(Settings):
     )
     supersample: int = setting(1, "how much larger fields are simulated, then shrunk", "times the side", ge=1, le=8)
     variety: Share = setting(0.0, "up to 1: contrast, sharpness, weak channels and compression vary more than nature's")
+    realism: Share = setting(0.0, "share of the fields as real whole ones: patchy, granular, weak, with debris")
     seed: Seed = setting(0, "seed of the simulation")
 
     @field_validator("radius")

@@ -11,17 +11,20 @@ from numpy.typing import NDArray
 
 from hpa_hier.errors import UserError
 from hpa_hier.simulate.cells import INTERPHASE, METAPHASE, Needs, directions, draw_cells
+from hpa_hier.simulate.clutter import add_clutter, draw_clutter
 from hpa_hier.simulate.geometry import Scene, make_scene
 from hpa_hier.simulate.labelsets import LEAVES
-from hpa_hier.simulate.optics import draw_optics, expose
+from hpa_hier.simulate.optics import draw_optics, draw_real_optics, expose
 from hpa_hier.simulate.patterns import PATTERNS
 from hpa_hier.simulate.patterns.cytoskeleton import bridges, filaments, spindles
 from hpa_hier.simulate.patterns.secretory import reticulum
 from hpa_hier.simulate.processing import draw_processing, process_image
 from hpa_hier.simulate.splat import Map, dots, lines, noise
+from hpa_hier.simulate.staining import draw_real_places, draw_real_strengths, real_green, real_red, real_yellow
 
 SMALLEST, LARGEST = 32, 2048  # pixels, sides of a field
-_PROCESSING = 4  # the stream of random numbers that processings come from
+SMALLEST_CELL = 8.0  # pixels, mean radius of cells before they are shrunk
+_PROCESSING, _REALISM = 4, 5  # streams of random numbers: processings, and which fields are as real ones
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ def simulate_field(
     radius: float | None = None,
     supersample: int = 1,
     variety: float = 0.0,
+    realism: float = 0.0,
 ) -> SimulatedField:
     """Simulate the field number `index` of a seed; the same arguments give the same bits, wherever they are called.
 
@@ -56,11 +60,14 @@ def simulate_field(
         labels: places of the protein, "0".."27".
         antibody: number of the antibody; images of one antibody share their patterns' strengths.
         depth: bits per channel, 8 or 16.
-        radius: pixels, mean radius of the cells, 8 to the field's side; None chooses one that suits the field.
+        radius: pixels, mean radius of the cells, 8 over `supersample` to the field's side; None chooses one that suits
+            the field.
         supersample: the field is simulated at this many times the side, and then shrunk by area, as real images
             are: finer detail, at the cost of a larger field.
         variety: 0 for images as the microscope gives them, to 1 for contrast, sharpness and compression that vary
             more than nature's; only with 8 bits.
+        realism: share of the fields that are as whole fields of the competition: patchy, of round and spindly cells,
+            with granular, weak and unspecific stain, debris, and cells out of focus. The others are clean.
 
     Returns:
         The image and its masks.
@@ -72,12 +79,14 @@ def simulate_field(
     (4, 64, 64)
     """
     labels = _check_labels(labels)
-    _check_look(size, depth, radius, supersample, variety)
+    _check_look(size, depth, radius, supersample, variety, realism)
     rng = np.random.default_rng([seed, 1, index])
-    strengths = draw_strengths(np.random.default_rng([seed, 2, index if antibody is None else antibody]), labels)
+    real = realism > 0 and np.random.default_rng([seed, _REALISM, index]).random() < realism
+    of_antibody = np.random.default_rng([seed, 2, index if antibody is None else antibody])
+    strengths = (draw_real_strengths if real else draw_strengths)(of_antibody, labels)
     side = size * supersample
     # A spindle is seen in a dividing cell, a bridge between two, junctions where cells touch.
-    needs = Needs("17" in labels, "16" in labels, "22" in labels, radius and radius * supersample)
+    needs = Needs("17" in labels, "16" in labels, "22" in labels, radius and radius * supersample, real)
     field = _render(rng, side, strengths, depth, needs)
     if supersample > 1:
         field = _shrink(field, size)
@@ -91,13 +100,27 @@ def _render(
     rng: np.random.Generator, size: int, strengths: dict[str, float], depth: int, needs: Needs
 ) -> SimulatedField:
     scene = make_scene(rng, draw_cells(rng, size, needs), size)
-    light = {"red": red(scene, rng)}  # the order of the draws decides every bit
-    places = draw_places(scene, rng, strengths)
-    light |= {"green": green(scene, rng, places), "blue": blue(scene, rng), "yellow": yellow(scene, rng)}
-    image = expose(rng, light, draw_optics(rng, size), depth)
+    if needs.real:
+        light, places = _real_light(scene, rng, strengths)
+    else:
+        light = {"red": red(scene, rng)}  # the order of the draws decides every bit
+        places = draw_places(scene, rng, strengths)
+        light |= {"green": green(scene, rng, places), "blue": blue(scene, rng), "yellow": yellow(scene, rng)}
+    image = expose(rng, light, (draw_real_optics if needs.real else draw_optics)(rng, size), depth)
     cells = (scene.owner + 1).astype(np.uint16)
     nuclei = np.where(scene.beyond < 0, cells, 0).astype(np.uint16)
     return SimulatedField(image, tuple(strengths), cells, nuclei, places)
+
+
+def _real_light(
+    scene: Scene, rng: np.random.Generator, strengths: dict[str, float]
+) -> tuple[dict[str, Map], dict[str, Map]]:
+    """Draw channels and places as whole fields of the competition have them."""
+    light = {"red": real_red(scene, rng)}
+    places = draw_real_places(scene, rng, strengths)
+    light |= {"green": real_green(scene, rng, places), "blue": blue(scene, rng), "yellow": real_yellow(scene, rng)}
+    clutter = draw_clutter(scene, rng)
+    return {channel: add_clutter(scene, plane, channel, clutter) for channel, plane in light.items()}, places
 
 
 def _shrink(field: SimulatedField, size: int) -> SimulatedField:
@@ -204,18 +227,20 @@ def _check_labels(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(given, key=int))
 
 
-def _check_look(size: int, depth: int, radius: float | None, supersample: int, variety: float) -> None:
+def _check_look(size: int, depth: int, radius: float | None, supersample: int, variety: float, realism: float) -> None:
     if not SMALLEST <= size <= LARGEST:
         raise UserError(f"simulate: size must be {SMALLEST} to {LARGEST} pixels, got {size}")
-    if radius is not None and not 8 <= radius <= size:
-        raise UserError(f"simulate: radius must be from 8 pixels to the field's {size}, got {radius}")
     if depth not in (8, 16):
         raise UserError(f"simulate: depth must be 8 or 16 bits, got {depth}")
     if supersample < 1 or size * supersample > LARGEST:
         raise UserError(
             f"simulate: supersample must be at least 1 and {size} pixels times it at most {LARGEST}, got {supersample}"
         )
-    if not 0 <= variety <= 1:
-        raise UserError(f"simulate: variety must be from 0 to 1, got {variety}")
+    if radius is not None and not SMALLEST_CELL / supersample <= radius <= size:
+        least = SMALLEST_CELL / supersample
+        raise UserError(f"simulate: radius must be from {least:g} pixels to the field's {size}, got {radius}")
+    for name, share in (("variety", variety), ("realism", realism)):
+        if not 0 <= share <= 1:
+            raise UserError(f"simulate: {name} must be from 0 to 1, got {share}")
     if variety > 0 and depth != 8:
         raise UserError(f"simulate: variety is for 8 bits, got depth {depth}; leave one of them out")

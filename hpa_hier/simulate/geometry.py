@@ -91,6 +91,17 @@ class Scene:
         return self.paint_cells(self.cells.state == METAPHASE)
 
     @cached_property
+    def toward_organiser(self) -> Map:
+        """Cosine of the angle, seen from the nucleus, between a pixel and the organising centre; 0 outside cells."""
+        away = self.cells.organiser - self.cells.nucleus_centre
+        way = away / np.maximum(np.hypot(*away.T), 1e-6)[:, None]
+        columns = np.arange(self.size, dtype=np.float32)
+        x = columns[None] - self.paint_cells(self.cells.nucleus_centre[:, 0])
+        y = columns[:, None] - self.paint_cells(self.cells.nucleus_centre[:, 1])
+        along = x * self.paint_cells(way[:, 0]) + y * self.paint_cells(way[:, 1])
+        return np.asarray(along / np.maximum(np.sqrt(x * x + y * y), 1e-6), np.float32)
+
+    @cached_property
     def rim(self) -> Map:
         """Pixels from the nearest border of the cell, at least 0.5 inside it; 0 outside cells."""
         padded = np.pad(self.owner, 1, mode="edge")

@@ -26,7 +26,7 @@ from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, write_bytes, write_json
 from hpa_hier.files.tables import write_table
-from hpa_hier.simulate.field import SimulatedField, simulate_field
+from hpa_hier.simulate.field import SMALLEST_CELL, SimulatedField, simulate_field
 from hpa_hier.simulate.labelsets import LEAVES, SimulatedSample, draw_samples
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 NOTE = "simulated by hpa_hier.simulate: no real cells"
 _T = TypeVar("_T")
 _RADIUS = 3  # the stream of random numbers that radii come from
-_SMALLEST = 8.0  # pixels; smaller cells cannot be simulated
 _AHEAD = 64  # fields per worker that may wait in memory
 
 
@@ -172,6 +171,7 @@ def _fields(
             radius=_draw_radius(settings, index),
             supersample=settings.supersample,
             variety=settings.variety,
+            realism=settings.realism,
         )
         for index, sample in enumerate(samples)
     ]
@@ -183,7 +183,7 @@ def _draw_radius(settings: SimulateSettings, index: int) -> float | None:
         return None
     smallest, largest = np.log(settings.radius)
     radius = np.exp(np.random.default_rng([settings.seed, _RADIUS, index]).uniform(smallest, largest))
-    return float(min(max(_SMALLEST, settings.image_size * radius), settings.image_size))
+    return float(min(max(SMALLEST_CELL / settings.supersample, settings.image_size * radius), settings.image_size))
 
 
 def _in_order(tasks: Sequence[Callable[[], _T]], workers: int) -> Iterator[_T]:

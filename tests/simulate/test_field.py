@@ -236,6 +236,27 @@ def test_variety_changes_the_picture_and_not_what_is_in_it() -> None:
     assert (plain.places["0"] == varied.places["0"]).all()
 
 
+def test_realism_is_the_share_of_fields_that_look_as_real_ones() -> None:
+    indices = range(12)
+    clean, mixed, real = (
+        [simulate_field(1, i, 32, ["0"], radius=8.0, realism=share).image for i in indices] for share in (0.0, 0.5, 1.0)
+    )
+    as_clean = [(a == b).all() for a, b in zip(mixed, clean, strict=True)]
+    as_real = [(a == b).all() for a, b in zip(mixed, real, strict=True)]
+    assert 2 <= sum(as_clean) <= 10
+    assert [not same for same in as_clean] == as_real
+
+
+def test_nuclei_of_real_looking_fields_lie_in_their_own_cells_and_patches_stay_empty() -> None:
+    fields = [simulate_field(4, i, 96, ["0", "25"], radius=8.0, realism=1.0) for i in range(12)]
+    for field in fields:
+        inside = field.nucleus_mask > 0
+        assert (field.cell_mask[inside] == field.nucleus_mask[inside]).all()
+    covered = [(field.cell_mask > 0).mean() for field in fields]
+    assert min(covered) < 0.4
+    assert max(covered) > 0.6
+
+
 def test_without_variety_processing_leaves_a_picture_alone() -> None:
     image = np.random.default_rng(0).integers(0, 256, (4, 32, 32), dtype=np.uint8)
     assert (process_image(image, draw_processing(np.random.default_rng(1), 0.0)) == image).all()
@@ -256,6 +277,8 @@ def test_an_absent_channel_shows_a_faint_copy_of_the_others() -> None:
         ({"supersample": 0}, "supersample must be at least 1 and 64 pixels times it at most 2048, got 0"),
         ({"supersample": 33}, "64 pixels times it at most 2048, got 33"),
         ({"variety": 1.5}, "variety must be from 0 to 1, got 1.5"),
+        ({"realism": -0.1}, "realism must be from 0 to 1, got -0.1"),
+        ({"supersample": 2, "radius": 3.0}, "radius must be from 4 pixels to the field's 64, got 3.0"),
         ({"variety": 0.5, "depth": 16}, "variety is for 8 bits, got depth 16"),
     ],
 )

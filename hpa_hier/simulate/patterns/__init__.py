@@ -48,3 +48,15 @@ PATTERNS: Mapping[str, Pattern] = MappingProxyType(
         "Rods & rings": cytoplasm.rods_and_rings,
     }
 )
+
+# The same classes as whole fields of the competition show them; benchmarks/sim_probe.py measured what each is worth.
+REAL_PATTERNS: Mapping[str, Pattern] = MappingProxyType(
+    {
+        **PATTERNS,
+        "Nucleoplasm": nucleus.grainy_nucleoplasm,
+        "Nuclear bodies": nucleus.bodies_on_nucleoplasm,
+        "Golgi apparatus": secretory.golgi_variants,
+        "Mitochondria": cytoplasm.mitochondrial_network,
+        "Cytosol": cytoplasm.flat_cytosol,
+    }
+)

@@ -26,6 +26,20 @@ def cytosol(scene: Scene, rng: np.random.Generator) -> Map:
     return np.asarray(0.75 * scene.inside * inner * thick * texture * (1 - 0.4 * np.minimum(holes, 1)), np.float32)
 
 
+def flat_cytosol(scene: Scene, rng: np.random.Generator) -> Map:
+    """Fill the whole cell, the nucleus less or alike but for its nucleoli, grainy, with holes where organelles lie."""
+    fine = noise(rng, scene.size, max(1.0, rng.uniform(0.3, 1.0) * scene.micron))
+    coarse = noise(rng, scene.size, rng.uniform(2, 8) * scene.micron)
+    texture = np.clip(1 + rng.uniform(0.1, 0.45) * fine + rng.uniform(0.05, 0.3) * coarse, 0.1, 3)
+    number = round(rng.uniform(2, 40) * scene.whole_cells)
+    holes = dots(scatter(rng, scene.cytoplasm, number), np.ones(1), rng.uniform(0.4, 1.2) * scene.micron, scene.size)
+    texture *= 1 - rng.uniform(0.2, 0.8) * np.minimum(holes, 1)
+    edge = np.clip(scene.rim / (rng.uniform(0.02, 0.3) * scene.cells.line.radius), 0.3, 1)
+    thick = edge * scene.thickness ** rng.uniform(0.1, 0.8)
+    inner = 1 - rng.uniform(0.05, 0.85) * scene.nucleus - rng.uniform(0.0, 0.15) * scene.nucleoli
+    return np.asarray(0.75 * scene.inside * np.maximum(inner, 0.05) * thick * texture, np.float32)
+
+
 def mitochondria(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw a net of short worms, thick around the nucleus."""
     near = np.exp(-np.maximum(scene.beyond, 0) / (rng.uniform(0.25, 0.8) * scene.cells.line.radius))
@@ -42,6 +56,29 @@ def mitochondria(scene: Scene, rng: np.random.Generator) -> Map:
     drawn = lines(*Curves(points, alive, cell).flat(rng.uniform(0.6, 1.1, len(start))), width, scene.size)
     shaded = rng.uniform(0.4, 0.95)  # some lie above and below the nucleus
     return np.asarray((np.minimum(drawn, 1.5) + 0.03) * scene.inside * (1 - shaded * scene.nucleus), np.float32)
+
+
+def mitochondrial_network(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw worms that join to a net around the nucleus, often thickest on one side of it, over a faint cytosol."""
+    radius = scene.cells.line.radius
+    near = np.exp(-np.maximum(scene.beyond, 0) / (np.exp(rng.uniform(np.log(0.12), np.log(1.2))) * radius))
+    lopsided = np.exp(np.float32(rng.uniform(0, 2.5)) * (scene.toward_organiser - 1))
+    number = round(np.exp(rng.uniform(np.log(30), np.log(160))) * scene.whole_cells)
+    start = scatter(rng, scene.cytoplasm * near * lopsided * (scene.rim > 1), number)
+    column, row = np.clip(np.rint(start.T), 0, scene.size - 1).astype(np.intp)
+    cell = scene.owner[row, column].astype(np.intp)
+    steps = max(3, round(np.exp(rng.uniform(np.log(4), np.log(16))) * scene.micron / 0.7))
+    x, y = (start - scene.cells.nucleus_centre[cell]).T
+    around = np.where(rng.random(len(start)) < rng.uniform(0, 0.7), np.pi / 2, 0.0)  # along the envelope or outwards
+    heading = np.arctan2(y, x) + around + rng.normal(0, 0.6, len(start))
+    points = wander(rng, start, heading, steps, 0.7, rng.uniform(1.0, 4.0))
+    alive = clip_to_cell(points, cell, scene.owner)
+    alive &= np.arange(steps) < rng.uniform(0.3, 1, len(start))[:, None] * steps
+    width = rng.uniform(0.22, 0.45) * scene.micron
+    drawn = lines(*Curves(points, alive, cell).flat(rng.gamma(3.0, 0.28, len(start))), width, scene.size)
+    cloud = rng.uniform(0.0, 0.25) * near * lopsided * scene.cytoplasm
+    shaded = 1 - rng.uniform(0.6, 0.97) * scene.nucleus  # some lie above and below the nucleus
+    return np.asarray((np.minimum(drawn, 1.6) + cloud + rng.uniform(0, 0.06)) * scene.inside * shaded, np.float32)
 
 
 def aggresome(scene: Scene, rng: np.random.Generator) -> Map:

@@ -17,6 +17,16 @@ def nucleoplasm(scene: Scene, rng: np.random.Generator) -> Map:
     return np.asarray(0.8 * (scene.nucleus + diffuse) * np.clip(grain, 0, 2) * spared, np.float32)
 
 
+def grainy_nucleoplasm(scene: Scene, rng: np.random.Generator) -> Map:
+    """Fill the nucleus, fine or coarse in grain, its nucleoli dark or not."""
+    fine = noise(rng, scene.size, max(1.0, rng.uniform(0.3, 1.0) * scene.micron))
+    coarse = noise(rng, scene.size, max(2.0, 2.0 * scene.micron))
+    grain = 1 + rng.uniform(0.05, 0.5) * fine + rng.uniform(0.0, 0.25) * coarse
+    spared = 1 - rng.uniform(0.2, 0.95) * scene.nucleoli
+    diffuse = 0.35 * scene.dividing * scene.inside
+    return np.asarray(0.8 * (scene.nucleus + diffuse) * np.clip(grain, 0.05, 3) * spared, np.float32)
+
+
 def nuclear_membrane(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw the envelope as a bright closed line, with a few folds across, over a dim nucleus."""
     width = max(0.45 * scene.micron, 0.9)
@@ -68,6 +78,15 @@ def bodies(scene: Scene, rng: np.random.Generator) -> Map:
     points = _in_nuclei(scene, rng, int(rng.integers(2, 14)))
     spots = dots(points, rng.uniform(0.5, 1.1, len(points)), rng.uniform(0.3, 0.5) * scene.micron, scene.size)
     return np.asarray(spots + rng.uniform(0.01, 0.12) * scene.nucleus, np.float32)
+
+
+def bodies_on_nucleoplasm(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw a few to some twenty round spots per nucleus, on a nucleoplasm that is grainy and often not dim."""
+    points = _in_nuclei(scene, rng, int(np.exp(rng.uniform(np.log(2), np.log(24)))))
+    spots = dots(points, rng.gamma(4.0, 0.2, len(points)), rng.uniform(0.3, 0.7) * scene.micron, scene.size)
+    grain = scene.draw_grain(rng, rng.uniform(0.2, 0.7))
+    spared = 1 - rng.uniform(0.2, 0.9) * scene.nucleoli
+    return np.asarray(spots * scene.nucleus + rng.uniform(0.02, 0.4) * scene.nucleus * grain * spared, np.float32)
 
 
 def _in_nuclei(scene: Scene, rng: np.random.Generator, mean: int) -> Points:

@@ -40,6 +40,29 @@ def golgi(scene: Scene, rng: np.random.Generator) -> Map:
     return np.asarray((np.minimum(drawn, 1.4) + rng.uniform(0.01, 0.08)) * scene.inside, np.float32)
 
 
+def golgi_variants(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw the Golgi of whole fields: a ribbon along the nucleus, a compact ball, or a loose cluster of grains."""
+    resting = scene.resting
+    each = int(rng.integers(25, 80))
+    cell = np.repeat(resting, each)
+    side = (scene.cells.organiser - scene.cells.nucleus_centre)[cell]
+    facing = np.arctan2(side[:, 1], side[:, 0])
+    shape = rng.choice(["ribbon", "ball", "cluster"], p=[0.45, 0.25, 0.3])
+    wide, deep, gap = {"ribbon": (0.6, 0.5, 0.6), "ball": (0.15, 0.7, 1.0), "cluster": (0.45, 2.0, 0.5)}[str(shape)]
+    angle = facing + np.repeat(wide * rng.uniform(0.4, 1.4, len(resting)), each) * rng.normal(0, 1, len(cell))
+    beyond = scene.micron * (gap + deep * rng.uniform(0.6, 1.6) * np.abs(rng.normal(0, 1, len(cell))))
+    away = radius_at(scene.cells.nucleus_outline, cell, angle) + beyond
+    points = scene.cells.nucleus_centre[cell] + away[:, None] * directions(angle)
+    if shape == "ribbon":
+        along = np.stack([-np.sin(angle), np.cos(angle)], axis=1) * rng.uniform(0.3, 1.0, (len(cell), 1))
+        points = np.concatenate([points - along * scene.micron, points, points + along * scene.micron])
+    weight = rng.gamma(2.0, 0.18, len(points))
+    drawn = np.minimum(dots(points, weight, rng.uniform(0.3, 0.5) * scene.micron, scene.size), 1.6)
+    loose = _vesicles(scene, rng, rng.uniform(0, 60), rng.uniform(0.2, 1.0))  # what is on the way from or to it
+    drawn += dots(loose, rng.exponential(0.25, len(loose)), 0.3 * scene.micron, scene.size)
+    return np.asarray((drawn + rng.uniform(0.01, 0.15)) * scene.inside, np.float32)
+
+
 def peroxisomes(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw many small equal spots all over the cytoplasm."""
     points = _vesicles(scene, rng, rng.uniform(80, 260), float(np.exp(rng.uniform(np.log(0.35), np.log(3.0)))))
