@@ -11,7 +11,7 @@ from hpa_hier.ensemble.calibrate.isotonic import Isotonic
 from hpa_hier.ensemble.calibrate.platt import Platt
 from hpa_hier.ensemble.calibrate.temperature import Temperature
 from hpa_hier.ensemble.combine.aggregate import Aggregate
-from hpa_hier.ensemble.combine.blend import Blend
+from hpa_hier.ensemble.combine.blend import Blend, Selection
 from hpa_hier.ensemble.combine.evidence import Evidence
 from hpa_hier.ensemble.combine.logistic_stack import LogisticStack
 from hpa_hier.ensemble.combine.mean import Concat, Mean
@@ -29,7 +29,9 @@ _Rule = TypeVar("_Rule")
 CALIBRATIONS: dict[str, type[Calibration]] = {
     rule.name: rule for rule in (Beta, Temperature, Platt, Isotonic, Uncalibrated)
 }
-AGGREGATES: dict[str, type[Aggregate]] = {rule.name: rule for rule in (LogisticStack, Mean, Concat, Blend, Rnn)}
+AGGREGATES: dict[str, type[Aggregate]] = {
+    rule.name: rule for rule in (LogisticStack, Mean, Concat, Blend, Selection, Rnn)
+}
 RECONCILERS: dict[str, type[Reconciler]] = {rule.name: rule for rule in (Evidence, Lift, Softmax)}
 TABLES: dict[str, Mapping[str, object]] = {
     "calibrate": CALIBRATIONS,

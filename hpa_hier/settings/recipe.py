@@ -202,7 +202,8 @@ class EnsembleSettings(Settings):
     aggregate: str = setting(
         "logistic_stack",
         "how members are combined: logistic_stack, mean, concat (each node from the most specialised member), rnn (a "
-        "GRU down the levels) or blend (the mean of probabilities, one weight a member)",
+        "GRU down the levels), blend (the mean of probabilities, one weight a member) or selection (a blend of those "
+        "members that rank best together)",
     )
     refine: bool = setting(True, "for mean, concat and rnn: fit a slope and an offset for every node of the sum")
     reconcile: str = setting(
