@@ -15,7 +15,9 @@ from hpa_hier.data.pack.pack import ImagePack, Pack
 from hpa_hier.data.split.fingerprint import turn_images
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import text_digest
+from hpa_hier.members.load import load_member
 from hpa_hier.members.score import Member, score
+from hpa_hier.members.scorer import Scorer
 from hpa_hier.members.scores_file import HeldOutScores, fold_folder, merge_scores, read_scores, write_scores
 from hpa_hier.runs.manifest import SCORES, WEIGHTS, Manifest
 
@@ -130,10 +132,11 @@ def augmented_copies(images: np.ndarray, tta: Tta) -> Iterator[np.ndarray]:
                 yield _resized(_cropped(images, down, across), size)
 
 
-def load_with_tta(folder: Path, device: str, tta: Tta) -> Member | TtaMember:
+def load_with_tta(folder: Path, device: str, tta: Tta) -> Scorer:
     """Load a finished member that scores with test-time augmentation."""
-    member = Member.load(folder, device)
-    return member if tta.plain else TtaMember(member, tta)
+    if tta.plain:
+        return load_member(folder, device)
+    return TtaMember(Member.load(folder, device), tta)
 
 
 def score_held_out(folder: Path, manifest: Manifest, pack: Pack, tta: Tta, device: str = "auto") -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.score_table import describe_coverage, join_tables, read_scores
 from hpa_hier.ensemble.scores.scores import Scores, align, join_scores
 from hpa_hier.errors import UserError
+from hpa_hier.members.scorer import Scorer
 from hpa_hier.members.scores_file import load_scores
 from hpa_hier.predict.answers import Answers, join_answers
 from hpa_hier.predict.explanation.explained import Picture
@@ -43,17 +44,6 @@ if TYPE_CHECKING:
 
 _NEIGHBOURS = 5  # training images named
 _SEEN = "the networks learned from this image, so this answer is more certain than one for a new image"
-
-
-class Scorer(Protocol):
-    """A member that can score samples."""
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """What it answers for."""
-
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        """Return (B, n) logits of (B, C, S, S) images, or of (B, F) vectors, the same for one in any batch."""
 
 
 @dataclass(frozen=True)

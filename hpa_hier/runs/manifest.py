@@ -14,7 +14,18 @@ from hpa_hier.settings.training import TrainingSettings
 MANIFEST, WEIGHTS, CONFIG, TAXONOMY = "member.json", "model.safetensors", "config.yaml", "taxonomy.yaml"
 HISTORY, SCORES = "history.csv", "scores.npz"
 BANK = "bank.csv"  # of a member that lets training images vote
+ESTIMATORS = "model.skops"  # of a member of estimators, in place of WEIGHTS and HISTORY
 FORMAT = 1  # of member.json; raised when older readers could not read it
+
+
+class EstimatorFacts(BaseModel):
+    """Of a member of estimators: their class with all parameters, and what they were made and kept by."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str  # dotted, of the class
+    parameters: dict[str, object]
+    libraries: dict[str, str]  # name of a package → its version
 
 
 class Manifest(BaseModel):
@@ -54,6 +65,7 @@ class Manifest(BaseModel):
     stopped: str  # "early", or "all steps"
     device: str
     precision: str
+    estimator: EstimatorFacts | None = None  # None: it is made of networks
     files: dict[str, str]  # name → SHA-256
 
     @property
@@ -69,7 +81,8 @@ class Manifest(BaseModel):
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write member.json, which makes the member finished."""
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    absent = {"estimator"} if manifest.estimator is None else None  # versions that know no estimators can read it
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json", exclude=absent))
 
 
 def read_manifest(folder: Path) -> Manifest:

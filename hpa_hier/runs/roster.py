@@ -11,6 +11,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.settings.origins import DEFAULT
 from hpa_hier.settings.recipe import TOP, MemberSettings, Recipe
 from hpa_hier.settings.recipe_file import with_members
+from hpa_hier.settings.training import SKLEARN
 from hpa_hier.taxonomy.changes import renamed_nodes
 from hpa_hier.taxonomy.load import LEAVES
 from hpa_hier.taxonomy.tree import PARTITION, Taxonomy
@@ -163,22 +164,25 @@ def _expand(
     poor features, so they start from these in turn. The flat baseline has a network for each of them, with its start.
     """
     wanted, missing = _list_special(taxonomy, partition, counts)
+    networks = recipe.training.backbone != SKLEARN  # estimators start from none
     leaf, name_of = _leaf_level(taxonomy), _namer()
     for name in (*_FIRST, *(f"leaf-s{seed}" for seed in range(2, _LEAF_MEMBERS + len(wanted)))):
         name_of(name)
     special: list[MemberSettings] = []
     for place, (stem, selector) in enumerate(wanted):
-        training = {"start_from": _FIRST[place % 2], **({"balance": "repeat"} if stem == "minority" else {})}
+        training = {"start_from": _FIRST[place % 2]} if networks else {}
+        training |= {"balance": "repeat"} if stem == "minority" else {}
         special.append(MemberSettings.model_validate({"name": name_of(stem), **selector, "training": training}))
 
     def flat(seed: int, start: str | None) -> MemberSettings:
         name = f"leaf-s{seed}" if seed else "leaf"
-        return MemberSettings(name=name, level=leaf, seed=seed, training={"start_from": start} if start else {})
+        training: dict[str, object] = {"start_from": start} if start and networks else {}
+        return MemberSettings(name=name, level=leaf, seed=seed, training=training)
 
     first = [flat(0, None), flat(1, None)]
     last = [flat(seed, _FIRST[len(special) % 2]) for seed in range(2, _LEAF_MEMBERS)]
     paired = [one for one in special if one.partition is None] + [one for one in reversed(special) if one.partition]
-    peers = [flat(_LEAF_MEMBERS + place, str(one.training["start_from"])) for place, one in enumerate(paired)]
+    peers = [flat(_LEAF_MEMBERS + place, str(one.training.get("start_from", ""))) for place, one in enumerate(paired)]
     settings = recipe.ensemble
     own = [one.name for one in (*special, *first, *last)]
     flats = [one.name for one in (*first, *last, *peers)] if special else []

@@ -199,11 +199,11 @@ class Run:
             return ()
         training, remedies = self.recipe.training, []
         started = training.init == "pretrained" or training.weights or training.pretrained
-        if training.backbone != "mlp" and not started:
+        if not training.takes_vectors and not started:
             remedies.append("--config few_images (bundled weights, folds, few networks)")
         elif not self.split.fold_count:
             remedies.append(f"folds (--folds {FEW_FOLDS})")
-        if max(self.image_counts.learning.values()) < 2 and training.backbone != "mlp":
+        if max(self.image_counts.learning.values()) < 2 and not training.takes_vectors:
             remedies.insert(0, "the bundled ensemble untrained (ensemble predict --run pretrained)")
         return tuple(describe_scarcity(self.image_counts, remedies))
 

@@ -16,6 +16,7 @@ from pydantic import (
 
 from hpa_hier.settings.origins import Origins
 from hpa_hier.settings.training import (
+    SKLEARN,
     Channel,
     Folds,
     Fraction,
@@ -30,7 +31,11 @@ from hpa_hier.settings.training import (
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]  # what every library takes
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # names a folder
 AUTO = "auto"  # as `members`: those that the taxonomy and the images ask for
-_REPLACED = ("pretrained", "weights", "weights_sha256")  # by start_from: the other member had them
+_REPLACED = {  # by a member's own setting, where it is another one than the recipe's: these of the recipe's
+    "start_from": ("pretrained", "weights", "weights_sha256"),  # the other member had them
+    "estimator": ("estimator_parameters",),
+    "backbone": ("estimator", "estimator_parameters"),
+}
 TOP = "top"  # as a member's level: the first one above the leaves, whatever the taxonomy calls it
 
 
@@ -299,16 +304,19 @@ class Recipe(Settings):
     def member_training(self, member: MemberSettings) -> TrainingSettings:
         """Merge a member's overrides into the recipe's training settings, with all checks run again.
 
-        A member that starts from another one does without the recipe's own first weights, which that one had.
+        A member that starts from another one does without the recipe's own first weights, which that one had; one that
+        is an estimator, without the settings of networks.
 
         >>> member = MemberSettings(name="leaf", level="leaf", training={"epochs": 5})
         >>> Recipe(training=TrainingSettings(width=16)).member_training(member).model_dump(include={"epochs", "width"})
         {'width': 16, 'epochs': 5}
         """
         shared = self.training.model_dump()
-        if member.training.get("start_from"):
-            shared = {key: value for key, value in shared.items() if key not in _REPLACED}
-        return TrainingSettings.model_validate(_merge(shared, member.training))
+        for key, replaced in _REPLACED.items():
+            if member.training.get(key, shared[key]) != shared[key]:
+                shared = {name: value for name, value in shared.items() if name not in replaced}
+        settings = TrainingSettings.model_validate(_merge(shared, member.training))
+        return settings.of_estimator() if settings.backbone == SKLEARN else settings
 
 
 def _merge(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

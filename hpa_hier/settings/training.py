@@ -27,6 +27,11 @@ LOSS_OPTIONS: dict[str, tuple[str, ...]] = {  # numbers that a loss takes beside
 BELOW_ONE = {"class_balanced": "beta", "asymmetric": "clip"}  # numbers that end at 1
 FIRST_WEIGHTS = ("init", "pretrained", "weights", "start_from")  # of which one at most holds
 PACKAGE = "package:"  # how `weights` begins where an installed package has them
+MLP, SKLEARN = "mlp", "sklearn"  # backbones of vectors: a network, and an estimator of scikit-learn
+OF_ESTIMATORS = (  # settings that a member of an estimator has; all others are of networks
+    "backbone", "estimator", "estimator_parameters", "vectors", "folds", "balance", "balance_target", "balance_bound",
+    "balance_most",
+)  # fmt: skip
 WEIGHTED_LOSSES = ("weighted_bce", "class_weighted")  # those that take weights by hand
 
 
@@ -112,7 +117,16 @@ class TrainingSettings(Settings):
 
     backbone: str = setting(
         "small_cnn",
-        "small_cnn, two_conv_cnn, four_conv_cnn, or any timm model name, such as resnet34 on a GPU; mlp: for vectors",
+        "small_cnn, two_conv_cnn, four_conv_cnn, or any timm model name, such as resnet34 on a GPU; for "
+        "vectors mlp, or sklearn with an `estimator`",
+    )
+    estimator: str | None = setting(
+        None,
+        "sklearn: extra_trees, random_forest, logistic_regression, nearest_neighbours, hist_gradient_boosting, svm, or "
+        "the dotted path of a classifier's class, as sklearn.naive_bayes.GaussianNB",
+    )
+    estimator_parameters: dict[str, Any] = setting(
+        {}, "parameters of that class, as {n_estimators: 300}; those left out have its own defaults"
     )
     pretrained: bool = setting(False, "start from timm's weights; needs a network, or `weights`")
     init: Literal["none", "pretrained"] = setting(
@@ -141,8 +155,9 @@ class TrainingSettings(Settings):
     mlp: MlpSettings = MlpSettings()
     vectors: Literal["standardise", "normal_scores", "both"] = setting(
         "standardise",
-        "how features of vectors, or of a frozen backbone, reach the network; standardise: mean 0 and deviation 1; "
-        "normal_scores: by their ranks in the training part, for features of very unequal size; both: side by side",
+        "how features of vectors, or of a frozen backbone, reach the network or estimator; standardise: mean 0 and "
+        "deviation 1; normal_scores: by their ranks in the training part, for features of very unequal size; "
+        "both: side by side",
     )
     head: Literal["flat", "chain", "levels", "arcface"] = setting(
         "flat",
@@ -242,6 +257,30 @@ class TrainingSettings(Settings):
         if self.head == "arcface" and self.augment.mixing != "none":
             raise ValueError(f"head 'arcface' tells antibodies apart, which mixing '{self.augment.mixing}' blurs")
         return self
+
+    @model_validator(mode="after")
+    def _check_estimator(self) -> TrainingSettings:
+        if self.backbone == SKLEARN and not self.estimator:
+            raise ValueError("backbone 'sklearn' needs an estimator, as extra_trees")
+        if self.backbone != SKLEARN and (self.estimator or self.estimator_parameters):
+            given = "estimator" if self.estimator else "estimator_parameters"
+            raise ValueError(f"{given} goes with backbone sklearn, not '{self.backbone}'")
+        return self
+
+    @property
+    def takes_vectors(self) -> bool:
+        """Whether it is made for vectors, not for images."""
+        return self.backbone in (MLP, SKLEARN)
+
+    def of_estimator(self) -> TrainingSettings:
+        """Return the settings that an estimator has, all others with their defaults.
+
+        >>> shared = TrainingSettings(backbone="sklearn", estimator="svm", epochs=5, folds=5)
+        >>> settings = shared.of_estimator()
+        >>> settings.epochs, settings.folds
+        (30, 5)
+        """
+        return TrainingSettings.model_validate(self.model_dump(include=set(OF_ESTIMATORS)))
 
     @property
     def several_levels(self) -> bool:

@@ -12,7 +12,6 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 
-from hpa_hier.data.balance.cooccurrence import balance_factors
 from hpa_hier.data.balance.repeat import partner_weights
 from hpa_hier.data.pack.pack import ImagePack, VectorPack
 from hpa_hier.errors import UserError
@@ -24,8 +23,7 @@ from hpa_hier.models.heads.arcface import arcface
 from hpa_hier.models.heads.build import HeadData
 from hpa_hier.models.losses.loss import Loss, LossData, with_auxiliary
 from hpa_hier.models.losses.table import LOSSES
-from hpa_hier.models.network import Network, Normalise, Standardise
-from hpa_hier.models.normal_scores import normalise_vectors
+from hpa_hier.models.network import Network, Normalise
 from hpa_hier.models.precision import round_to_half
 from hpa_hier.runs.manifest import HISTORY
 from hpa_hier.runs.run import Part
@@ -33,7 +31,7 @@ from hpa_hier.settings.training import ArcfaceSettings, AugmentSettings, Trainin
 from hpa_hier.training.batches.frozen import cached_features
 from hpa_hier.training.batches.images import Augmentation, AugmentedImages
 from hpa_hier.training.batches.order import PartBatches, PartReader, Read, TrainingBatches
-from hpa_hier.training.batches.statistics import channel_statistics, feature_statistics, rank_table
+from hpa_hier.training.batches.statistics import channel_statistics, vector_normalisation
 from hpa_hier.training.batches.styles import describe_styles, read_styles
 from hpa_hier.training.loop.arcface import Bank, antibody_part
 from hpa_hier.training.loop.averaging import MovingAverage
@@ -72,12 +70,8 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
         UserError: no images to watch, or too few to train on, to vary, or to tell antibodies by.
     """
     settings, pack, seed = plan.settings, plan.run.pack, plan.member.seed
-    train, calibration = (plan.run.part(name, plan.nodes, plan.carry) for name in ("train", "calibration"))
-    if not len(calibration):
-        why = "holds none of the member's images" if plan.carry else "is empty"
-        raise UserError(f"{plan.run.folder / 'split.csv'}: the calibration part {why}; split with other fractions")
-    balance = (settings.balance, settings.balance_target, settings.balance_bound, settings.balance_most)
-    factors = balance_factors(train.present, *balance)
+    train, calibration = plan.learned_parts()
+    factors = plan.factors(train)
     ancestry = Ancestry.from_names(plan.nodes, plan.parents)
     rule, data = LOSSES[settings.loss], _loss_data(settings, plan.nodes, train, factors, ancestry)
     training_loss = watched_loss = rule.make(data)
@@ -179,7 +173,7 @@ def _networks(
     torch.manual_seed(plan.member.seed)
     if isinstance(pack, VectorPack):
         backbone = build_backbone(settings, pack.features, pack.facts.size, start=first)
-        network = add_head(settings, backbone, data, _vector_normalisation(settings, pack.vectors, train.rows))
+        network = add_head(settings, backbone, data, vector_normalisation(settings.vectors, pack.vectors, train.rows))
         return network, network, pack.vectors
     normalise = Normalise(*channel_statistics(pack, train.rows))
     backbone = build_backbone(settings, pack.channels, pack.size, start=first or settings.frozen)
@@ -191,13 +185,6 @@ def _networks(
     if settings.save_dtype == "float16":
         round_to_half(backbone.module)  # features as the kept backbone will make them
     features = cached_features(plan.run.folder / "features", pack, normalise, backbone, device)
-    on_features = _vector_normalisation(settings, features.__getitem__, train.rows)
+    on_features = vector_normalisation(settings.vectors, features.__getitem__, train.rows)
     trained = build_on_features(settings, backbone.features, data, on_features)
     return Network(backbone.module, trained, normalise), trained, features.__getitem__
-
-
-def _vector_normalisation(settings: TrainingSettings, read: Read, rows: np.ndarray) -> Standardise:
-    """Measure the features of the training part, and return how they reach the network."""
-    found = feature_statistics(read, rows)
-    ranks = None if settings.vectors == "standardise" else rank_table(read, rows, found)
-    return normalise_vectors(settings.vectors, found.mean, found.std, ranks, found.low, found.high)

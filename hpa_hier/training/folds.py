@@ -9,16 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from tqdm import tqdm
 
 from hpa_hier.data.split.split import Split
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import sha256
+from hpa_hier.files.atomic import sha256, write_bytes
 from hpa_hier.files.tables import read_table
+from hpa_hier.members.estimators.member import list_files
 from hpa_hier.members.scores_file import fold_folder, merge_scores, read_scores
 from hpa_hier.runs import manifest as files
 from hpa_hier.runs.manifest import Manifest, check_files, read_manifest
+from hpa_hier.settings.training import SKLEARN
 from hpa_hier.training.loop.history import write_history
 from hpa_hier.training.plan import Plan
 from hpa_hier.training.save_member import write_member
@@ -71,20 +73,33 @@ def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool) -> str:
     manifests = [read_manifest(folder) for folder in folders]
     for fold, (folder, manifest) in enumerate(zip(folders, manifests, strict=True)):
         _check_fold(plan, fold, folder, manifest)
-    weights = {
-        f"networks.{fold}.{name}": tensor
-        for fold, folder in enumerate(folders)
-        for name, tensor in load_file(folder / files.WEIGHTS).items()
-    }
     scores = merge_scores([read_scores(folder / files.SCORES) for folder in folders])
-    epochs = _write_history(plan.folder / files.HISTORY, [folder / files.HISTORY for folder in folders])
-    write_member(plan, weights, scores, _manifest(plan, manifests, epochs))
+    manifest = _manifest(plan, manifests)
+    if plan.settings.backbone == SKLEARN:  # of estimators, which may be large, the folds' own files are the member's
+        written = list_files(manifest)
+    else:
+        written = _join_networks(plan.folder, folders)
+        epochs = _write_history(plan.folder / files.HISTORY, [folder / files.HISTORY for folder in folders])
+        best = min(epochs, manifest.best_epoch)
+        manifest = manifest.model_copy(update={"epochs": epochs, "best_epoch": best})
+    write_member(plan, scores, manifest, written)
     held_out = sum(part == "calibration" for part in scores.parts)
     return (
         f"{plan.member.name}: {len(plan.nodes)} nodes, {len(folders)} folds in "
         f"{sum(manifest.seconds for manifest in manifests):.0f} s, {held_out:,} samples scored by the network that "
         f"has not seen them; written to {plan.folder}"
     )
+
+
+def _join_networks(folder: Path, folders: Sequence[Path]) -> tuple[str, ...]:
+    """Write the weights of the folds' networks as those of one, and return the files that a network has."""
+    weights = {
+        f"networks.{fold}.{name}": tensor
+        for fold, one in enumerate(folders)
+        for name, tensor in load_file(one / files.WEIGHTS).items()
+    }
+    write_bytes(folder / files.WEIGHTS, save(weights))
+    return files.WEIGHTS, files.HISTORY
 
 
 def check_folds(plan: Plan) -> None:
@@ -103,7 +118,7 @@ def check_folds(plan: Plan) -> None:
 
 
 def _check_fold(plan: Plan, fold: int, folder: Path, manifest: Manifest) -> None:
-    check_files(folder, manifest, (files.WEIGHTS, files.SCORES, files.HISTORY))
+    check_files(folder, manifest, tuple(manifest.files))
     wanted = fold_plan(plan, fold)
     settings = wanted.settings.model_dump(mode="json")
     now = (settings, plan.member.seed, wanted.run.split.digest, plan.run.pack.digest, wanted.weights_sha256)
@@ -124,8 +139,8 @@ def _write_history(path: Path, paths: Sequence[Path]) -> int:
     return epochs
 
 
-def _manifest(plan: Plan, manifests: Sequence[Manifest], epochs: int) -> Manifest:
-    """Return the manifest of the folds as one member: costs are summed, epochs are those that all folds have."""
+def _manifest(plan: Plan, manifests: Sequence[Manifest]) -> Manifest:
+    """Return the manifest of the folds as one member, with the sum of their costs."""
     best = round(sum(manifest.best_epoch for manifest in manifests) / len(manifests))
     return manifests[0].model_copy(
         update={
@@ -137,8 +152,7 @@ def _manifest(plan: Plan, manifests: Sequence[Manifest], epochs: int) -> Manifes
             "images_seen": sum(manifest.images_seen for manifest in manifests),
             "steps": sum(manifest.steps for manifest in manifests),
             "seconds": round(sum(manifest.seconds for manifest in manifests), 3),
-            "epochs": epochs,
-            "best_epoch": min(best, epochs),
+            "best_epoch": best,
             "stopped": "early" if any(manifest.stopped == "early" for manifest in manifests) else "all steps",
         }
     )

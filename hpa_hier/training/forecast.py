@@ -10,14 +10,17 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from hpa_hier.models.backbones.create import MLP, build_backbone
+from hpa_hier.members.estimators.create import create_estimator
+from hpa_hier.members.estimators.fitted import Lesson, fit_nodes
+from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.models.heads.head import Flat
 from hpa_hier.models.network import Network, Normalise
 from hpa_hier.models.normal_scores import normalise_vectors
-from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.settings.training import MLP, SKLEARN, TrainingSettings
 
 _MOST, _ENOUGH = 16, 2.0  # steps and seconds in which a network is timed; the first step allocates
 _NODES = 28  # of the timed head, whose size hardly matters
+_FIRST, _LONG, _SHARE = 64, 0.5, 0.1  # samples of the first timed fit, seconds of the last one, and share of positives
 _START = 3.3  # seconds of a member's process beside its steps: ten members of three steps take 17 s, two at a time
 
 
@@ -33,7 +36,8 @@ class Samples:
 def forecast_training(members: Sequence[TrainingSettings], samples: Samples, device: torch.device, slots: int) -> float:
     """Return the seconds that members take, at most: training may stop early.
 
-    Each kind of network (backbone, width, batch size, frozen or not) is built and trained for a few steps on noise.
+    Each kind of network (backbone, width, batch size, frozen or not) is built and trained for a few steps on noise, and
+    each kind of estimator is fitted to some of it.
     What reading, varying and watching samples takes is left out; benchmarks/forecast.py compares with trainings.
 
     Args:
@@ -47,6 +51,12 @@ def forecast_training(members: Sequence[TrainingSettings], samples: Samples, dev
     for settings in members:
         folds = settings.folds or 0
         count = samples.count * (folds - 1) // folds if folds else samples.count
+        if settings.backbone == SKLEARN:
+            fit: tuple[object, ...] = (settings.estimator, str(settings.estimator_parameters), count)
+            if fit not in paces:
+                paces[fit] = forecast_fit(settings, samples, count)
+            total += paces[fit] * max(1, folds) + _START
+            continue
         batch = min(settings.batch_size, count)
         steps_per_epoch = max(1, count // batch // settings.accumulate)
         steps = settings.max_steps or settings.epochs * steps_per_epoch
@@ -58,6 +68,30 @@ def forecast_training(members: Sequence[TrainingSettings], samples: Samples, dev
             total += (part * settings.accumulate * paces[kind] if part else 0.0) * max(1, folds)
         total += _START
     return total / max(1, min(slots, len(members)))
+
+
+def forecast_fit(settings: TrainingSettings, samples: Samples, count: int) -> float:
+    """Return the seconds that estimators take to fit on `count` samples, from fits on fewer of noise.
+
+    Samples are doubled until a fit takes a while; from the last two times follows by which power they grow.
+    """
+    estimator = create_estimator(settings.estimator or "", settings.estimator_parameters, 0, "forecast")
+    noise = np.random.default_rng(0)
+    times: list[tuple[int, float]] = []
+    tried = min(_FIRST, count)
+    while True:
+        values = noise.standard_normal((tried, len(samples.channels))).astype(np.float32)
+        present = noise.random((tried, _NODES)) < _SHARE
+        present[:2] = [[True], [False]]
+        began = time.perf_counter()
+        fit_nodes(estimator, Lesson(values, present, np.ones_like(present), np.ones(tried)), seed=0)
+        times.append((tried, time.perf_counter() - began))
+        if tried == count or times[-1][1] > _LONG:
+            break
+        tried = min(2 * tried, count)
+    (fewer, less), (most, longest) = times[-2:] if len(times) > 1 else (times[0], times[0])
+    power = np.log(longest / less) / np.log(most / fewer) if most > fewer else 1.0
+    return float(longest * (count / most) ** max(1.0, power))
 
 
 def measure_step(

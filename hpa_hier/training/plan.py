@@ -11,19 +11,20 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from hpa_hier.data.balance.cooccurrence import balance_factors
 from hpa_hier.data.pack.pack import Pack, VectorPack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, text_digest
 from hpa_hier.files.shell import command
 from hpa_hier.files.spelling import did_you_mean
+from hpa_hier.members.estimators.create import create_estimator
 from hpa_hier.members.nodes import Selector, train_flags
-from hpa_hier.models.backbones.create import MLP
 from hpa_hier.models.backbones.imagenet import find_package
 from hpa_hier.runs.manifest import MANIFEST, Manifest, read_manifest, training_settings
-from hpa_hier.runs.run import Run
+from hpa_hier.runs.run import Part, Run
 from hpa_hier.settings.origins import DEFAULT
 from hpa_hier.settings.recipe import MemberSettings, Recipe
-from hpa_hier.settings.training import PACKAGE, TrainingSettings
+from hpa_hier.settings.training import OF_ESTIMATORS, PACKAGE, SKLEARN, TrainingSettings
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.training.batches.styles import folder_digest
 from hpa_hier.training.shipped_start import start_from_shipped
@@ -90,6 +91,24 @@ class Plan:
             *(["own images"] if self.carry else []),
             *([run.recipe.data.below_annotation] if run.recipe.data.below_annotation != "unknown" else []),
         )
+
+    def learned_parts(self) -> tuple[Part, Part]:
+        """Return the samples of the train and of the calibration part.
+
+        Raises:
+            UserError: the calibration part has none.
+        """
+        train, calibration = (self.run.part(name, self.nodes, self.carry) for name in ("train", "calibration"))
+        if not len(calibration):
+            why = "holds none of the member's images" if self.carry else "is empty"
+            raise UserError(f"{self.run.folder / 'split.csv'}: the calibration part {why}; split with other fractions")
+        return train, calibration
+
+    def factors(self, train: Part) -> np.ndarray:
+        """Return how often each sample of the train part is met in an epoch, (B,)."""
+        chosen = self.settings
+        balance = (chosen.balance, chosen.balance_target, chosen.balance_bound, chosen.balance_most)
+        return balance_factors(train.present, *balance)
 
     @property
     def command(self) -> str:
@@ -186,19 +205,20 @@ def _name_weights(recipe: Recipe, member: MemberSettings, settings: TrainingSett
 def _check_kind(settings: TrainingSettings, pack: Pack) -> None:
     """Refuse a backbone that does not fit the pack, and settings without effect on what it holds."""
     if not isinstance(pack, VectorPack):
-        if settings.backbone == MLP:
+        if settings.takes_vectors:
             raise UserError(
-                f"training.backbone: mlp takes vectors, and {pack.path} holds images; name small_cnn or a timm model"
+                f"training.backbone: {settings.backbone} takes vectors, and {pack.path} holds images; name "
+                "small_cnn or a timm model"
             )
         if settings.frozen:
             _refuse(settings, _OF_TRAINED_BACKBONES, "has no effect on a frozen backbone")
         else:
             _refuse(settings, ("vectors",), f"has no effect on images, which {pack.path} holds")
         return
-    if settings.backbone != MLP:
+    if not settings.takes_vectors:
         raise UserError(
             f"training.backbone: {settings.backbone!r} takes images, and {pack.path} holds vectors; "
-            "set it to mlp (--set training.backbone=mlp)"
+            "set it to mlp (--set training.backbone=mlp), or to sklearn"
         )
     _refuse(settings, (*_OF_IMAGES, *_OF_TRAINED_BACKBONES), f"has no effect on vectors, which {pack.path} holds")
 
@@ -224,6 +244,8 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
         first = error.errors()[0]
         where = ".".join(("members", member.name, "training", *map(str, first["loc"])))
         raise UserError(f"{where}: {first['msg']}, got {first['input']!r}") from None
+    if settings.backbone == SKLEARN:
+        _check_estimator(recipe, member, settings)
     if member.images == "own" and settings.several_levels:
         raise UserError(
             f"members.{member.name}: images: own needs head flat and a loss that ignores the nodes above, since those "
@@ -242,12 +264,30 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
             near = did_you_mean(node, taxonomy.nodes)
             raise UserError(f"training.class_weights: {taxonomy.source} has no node '{node}'{near}")
     starts = settings.weights or settings.pretrained or settings.start_from or settings.init == "pretrained"
-    if settings.frozen and settings.backbone != MLP and not starts:
+    if settings.frozen and not settings.takes_vectors and not starts:
         raise UserError(
             f"training.frozen: the backbone of '{member.name}' would stay untrained; set training.pretrained, "
             "training.weights or training.start_from"
         )
     return settings
+
+
+def _check_estimator(recipe: Recipe, member: MemberSettings, settings: TrainingSettings) -> None:
+    """Refuse an estimator that cannot be made, and settings of networks that are set for it.
+
+    Those of the recipe's block `training` are meant for the networks beside it, unless that asks for estimators itself.
+    """
+    shared, default = recipe.training, TrainingSettings()
+    of_networks = [name for name in TrainingSettings.model_fields if name not in OF_ESTIMATORS]
+    idle = [(f"members.{member.name}.training", name) for name in of_networks if name in member.training]
+    if shared.backbone == SKLEARN:
+        idle += [("training", name) for name in of_networks if getattr(shared, name) != getattr(default, name)]
+    for block, name in idle:
+        raise UserError(
+            f"{block}.{name}: has no effect on an estimator, which '{member.name}' is; leave it out, or set what is "
+            "the estimator's own in estimator_parameters"
+        )
+    create_estimator(settings.estimator or "", settings.estimator_parameters, member.seed, member.name)
 
 
 def read_finished(plan: Plan) -> Manifest | None:

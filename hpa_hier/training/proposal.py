@@ -20,7 +20,7 @@ from hpa_hier.data.split.split import PARTS, Split, annotation_matrix, make_spli
 from hpa_hier.members.nodes import Selector
 from hpa_hier.runs.roster import Roster
 from hpa_hier.settings.recipe import FEW_IMAGES, MemberSettings, Recipe
-from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.settings.training import SKLEARN, TrainingSettings
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.training.forecast import Samples, forecast_training
 from hpa_hier.training.shipped_start import start_from_shipped
@@ -181,7 +181,9 @@ def fit_into(seconds: float, limit: float, recipe: Recipe) -> tuple[str, ...]:
     ('training.epochs=10',)
     """
     share = limit / seconds
-    if share >= 1:
+    if (
+        share >= 1 or recipe.training.backbone == SKLEARN
+    ):  # estimators cannot be cut short; those left over are left out
         return ()
     name = "max_steps" if recipe.training.max_steps else "epochs"
     return (f"training.{name}={max(1, int(getattr(recipe.training, name) * share))}",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,12 +43,13 @@ def save_member(plan: Plan, device: torch.device, assembly: Assembly) -> str:
         name: (tensor.half() if name in halved else tensor).cpu().contiguous()
         for name, tensor in assembly.network.state_dict().items()
     }
-    more: tuple[str, ...] = ()
+    write_bytes(folder / files.WEIGHTS, save(weights))
+    written: tuple[str, ...] = (files.WEIGHTS, files.HISTORY)
     if plan.settings.head == "arcface":
         rows = plan.run.part("train", plan.nodes, plan.carry).rows  # those that it remembers
         write_bank(folder / files.BANK, tuple(pack.ids[row] for row in rows), tuple(pack.nodes[row] for row in rows))
-        more = (files.BANK,)
-    write_member(plan, weights, _score_held_out(plan, device, assembly), _manifest(plan, device, assembly), more)
+        written += (files.BANK,)
+    write_member(plan, _score_held_out(plan, device, assembly), _manifest(plan, device, assembly), written)
     plan.checkpoint.unlink(missing_ok=True)
     train, calibration = (plan.run.part(name, plan.nodes, plan.carry) for name in ("train", "calibration"))
     from_shares = prevalence_log_loss(calibration.present, calibration.known, Targets(train.present, train.known))
@@ -62,29 +63,33 @@ def save_member(plan: Plan, device: torch.device, assembly: Assembly) -> str:
 
 def write_member(
     plan: Plan,
-    weights: Mapping[str, torch.Tensor],
     scores: HeldOutScores,
     manifest: Manifest,
-    more: tuple[str, ...] = (),
+    written: tuple[str, ...],
 ) -> None:
-    """Write a member's files beside its history, and last the manifest with the checksums of them all.
+    """Write a member's settings and scores, and last the manifest with the checksums of all its files.
 
-    The weights are on the CPU; `more` names further files, which have been written already.
+    `written` names those that have been written already: weights and what else the member needs.
     """
     folder = plan.folder
-    write_bytes(folder / files.WEIGHTS, save(dict(weights)))
     write_text(folder / files.CONFIG, recipe_yaml(plan.run.recipe))
     write_text(folder / files.TAXONOMY, plan.run.taxonomy.text)
     write_scores(folder / files.SCORES, scores)
-    names = (files.WEIGHTS, files.CONFIG, files.TAXONOMY, files.HISTORY, files.SCORES, *more)
+    names = (*written, files.CONFIG, files.TAXONOMY, files.SCORES)
     write_manifest(folder, manifest.model_copy(update={"files": {name: sha256(folder / name) for name in names}}))
+
+
+def list_held_out(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the ids of the samples that training does not see, and the part of each."""
+    split = plan.run.split
+    samples = [(sample, part) for part in _SCORED_PARTS for sample in split.part_ids(part)]
+    ids, parts = zip(*samples, strict=True)
+    return ids, parts
 
 
 def _score_held_out(plan: Plan, device: torch.device, assembly: Assembly) -> HeldOutScores:
     """Score the parts that training did not see."""
-    split = plan.run.split
-    samples = [(sample, part) for part in _SCORED_PARTS for sample in split.part_ids(part)]
-    ids, parts = zip(*samples, strict=True)
+    ids, parts = list_held_out(plan)
     network = prepare_for_scoring(assembly.module.network, device)
     logits = np.empty((len(ids), len(plan.nodes)), np.float32)
     score_rows(network, assembly.read, plan.run.pack.find_rows(ids), logits, device)
@@ -92,33 +97,12 @@ def _score_held_out(plan: Plan, device: torch.device, assembly: Assembly) -> Hel
 
 
 def _manifest(plan: Plan, device: torch.device, assembly: Assembly) -> Manifest:
-    settings, run, history, network = plan.settings, plan.run, assembly.history, assembly.network
-    selector = Selector.from_settings(plan.member)
+    settings, history, network = plan.settings, assembly.history, assembly.network
     steps = min(assembly.length.steps, len(history.rows) * assembly.length.steps_per_epoch)
     return Manifest(
-        format=files.FORMAT,
-        version=__version__,
-        name=plan.member.name,
-        selector={selector.kind: selector.value},
-        images=plan.member.images,
-        nodes=plan.nodes,
-        meanings={node: plan.meanings[node] for node in plan.nodes},
-        parents=plan.parents,
-        taxonomy=run.taxonomy.name,
-        seed=plan.member.seed,
-        head=settings.head,
-        backbone=settings.backbone,
-        width=settings.width,
-        kind=run.pack.kind,
-        channels=run.pack.facts.channels,
-        image_size=run.pack.facts.size,
-        intensity=run.pack.facts.intensity,
+        **describe_plan(plan),
         mean=tuple(network.normalise.mean.flatten().tolist()),
         std=tuple(network.normalise.std.flatten().tolist()),
-        pack_digest=run.pack.digest,
-        split_digest=run.split.digest,
-        settings=settings.model_dump(mode="json"),
-        weights_sha256=plan.weights_sha256,
         parameters=sum(weights.numel() for weights in network.parameters()),
         images_seen=steps * settings.accumulate * assembly.batches.batch_size * settings.devices * settings.nodes,
         steps=steps,
@@ -130,3 +114,31 @@ def _manifest(plan: Plan, device: torch.device, assembly: Assembly) -> Manifest:
         precision=training_precision(settings, device),
         files={},
     )
+
+
+def describe_plan(plan: Plan) -> dict[str, Any]:
+    """Return what a manifest says of a member before it is trained."""
+    settings, run, selector = plan.settings, plan.run, Selector.from_settings(plan.member)
+    return {
+        "format": files.FORMAT,
+        "version": __version__,
+        "name": plan.member.name,
+        "selector": {selector.kind: selector.value},
+        "images": plan.member.images,
+        "nodes": plan.nodes,
+        "meanings": {node: plan.meanings[node] for node in plan.nodes},
+        "parents": plan.parents,
+        "taxonomy": run.taxonomy.name,
+        "seed": plan.member.seed,
+        "head": settings.head,
+        "backbone": settings.backbone,
+        "width": settings.width,
+        "kind": run.pack.kind,
+        "channels": run.pack.facts.channels,
+        "image_size": run.pack.facts.size,
+        "intensity": run.pack.facts.intensity,
+        "pack_digest": run.pack.digest,
+        "split_digest": run.split.digest,
+        "settings": settings.model_dump(mode="json"),
+        "weights_sha256": plan.weights_sha256,
+    }

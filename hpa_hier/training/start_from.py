@@ -8,11 +8,11 @@ from pathlib import Path
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.shell import command
-from hpa_hier.models.backbones.create import MLP, SMALL_CNN
+from hpa_hier.models.backbones.create import SMALL_CNN
 from hpa_hier.runs.manifest import MANIFEST, WEIGHTS, check_files, read_manifest, training_settings
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import MemberSettings, Recipe
-from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.settings.training import MLP, TrainingSettings
 
 _SHAPE = {SMALL_CNN: ("backbone", "pooling", "width"), MLP: ("backbone", "mlp")}  # settings that the weights fit
 
@@ -36,7 +36,6 @@ def find_start(run: Run, member: str, settings: TrainingSettings) -> Path:
     if not (folder / MANIFEST).is_file():
         raise UserError(f"{where}: '{name}' is not trained in {run.folder}; train it first: {train}")
     manifest = read_manifest(folder)
-    check_files(folder, manifest, (WEIGHTS,))
     if (manifest.pack_digest, manifest.split_digest) != (run.pack.digest, run.split.digest):
         raise UserError(f"{where}: '{name}' was trained on another pack or split; train it again: {train} --restart")
     theirs = training_settings(manifest)
@@ -44,6 +43,7 @@ def find_start(run: Run, member: str, settings: TrainingSettings) -> Path:
         own, other = getattr(settings, key), getattr(theirs, key)
         if own != other:
             raise UserError(f"{where}: '{name}' has {key} {other}, and '{member}' {own}; give both the same")
+    check_files(folder, manifest, (WEIGHTS,))
     return folder / WEIGHTS
 
 

@@ -13,7 +13,9 @@ from filelock import FileLock, Timeout
 from hpa_hier.errors import UserError
 from hpa_hier.members.devices import find_device
 from hpa_hier.runs import manifest as files
+from hpa_hier.settings.training import SKLEARN
 from hpa_hier.training.assemble import assemble
+from hpa_hier.training.fit_estimator import fit_estimator
 from hpa_hier.training.folds import check_folds, train_folds
 from hpa_hier.training.loop.checkpoint import FORMAT, OURS, ResumeCheckpoint, read_checkpoint
 from hpa_hier.training.loop.progress import Progress, Report, narrow
@@ -21,6 +23,8 @@ from hpa_hier.training.loop.stopping import SignalCounter
 from hpa_hier.training.loop.trainer import is_worker_process, make_trainer, silence_lightning
 from hpa_hier.training.plan import CHECKPOINT, Plan, describe_differences, read_finished
 from hpa_hier.training.save_member import save_member
+
+_TEXTS = (files.HISTORY, files.CONFIG, files.TAXONOMY)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
                 return finished[-1]
 
             return train_folds(plan, train_fold, options.lines)
+        if plan.settings.backbone == SKLEARN:
+            return fit_estimator(plan, options.threads, options.report)
         try:
             return _train(plan, options, device, restart)
         except RuntimeError as error:
@@ -131,5 +137,5 @@ def _only_writer(plan: Plan) -> Iterator[None]:
 
 def _discard(plan: Plan) -> None:
     # The manifest first: without it, whatever is left over does not count as a member.
-    for name in (files.MANIFEST, CHECKPOINT, files.WEIGHTS, files.SCORES, files.HISTORY, files.CONFIG, files.TAXONOMY):
+    for name in (files.MANIFEST, CHECKPOINT, files.WEIGHTS, files.ESTIMATORS, files.SCORES, *_TEXTS):
         (plan.folder / name).unlink(missing_ok=True)

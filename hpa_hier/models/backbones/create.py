@@ -19,10 +19,9 @@ from hpa_hier.models.backbones.pretrained import fill_from_file, fill_from_hub
 from hpa_hier.models.backbones.report_networks import REPORT_NETWORKS
 from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.models.normal_scores import WIDTHS
-from hpa_hier.settings.training import PACKAGE, TrainingSettings
+from hpa_hier.settings.training import MLP, PACKAGE, TrainingSettings
 
 SMALL_CNN = "small_cnn"
-MLP = "mlp"  # the one backbone for vectors
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember, Prediction
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, write_json, write_text
+from hpa_hier.members.estimators.member import EstimatorMember
+from hpa_hier.members.load import load_member
 from hpa_hier.members.score import Member
 from hpa_hier.members.tta import Tta
 from hpa_hier.predict.held_out import fitted_settings
@@ -69,7 +71,7 @@ class Adapted:
 class _Plan:
     """A member, and what becomes of its rows."""
 
-    member: Member
+    member: Member | EstimatorMember
     folder: Path
     rows: Mapping[str, str | None]  # node of the tree → node of the member's manifest; None: new to it
     same: bool  # its rows stay as they are
@@ -176,13 +178,14 @@ def _plan_members(
         renamed = record.renamed(own)
         row = {renamed.get(node, node): node for node in record.manifest.nodes}
         rows = {node: row[match[node]] for node in tree.nodes if node in match and match[node] in row}
-        member, given = Member.load(record.folder, predictor.device), record.given(own)
+        member, given = load_member(record.folder, predictor.device), record.given(own)
         carried = next((node for node, other in match.items() if other == given), "") if given else ""
         same = tree is own
         if not rows or (given and not carried):
             left_out.append(f"'{record.name}' answers for nothing in '{tree.name}'")
-        elif not same and find_heads(member.network) is None:
-            left_out.append(f"'{record.name}' has a head ({record.manifest.head}) that stays with its own tree")
+        elif not same and find_heads(member) is None:
+            what = "is an estimator" if record.manifest.estimator else f"has a head ({record.manifest.head})"
+            left_out.append(f"'{record.name}' {what} that stays with its own tree")
         else:
             ordered = dict.fromkeys(row if same else rows)
             named = {node: row[node] for node in ordered} if same else rows
@@ -197,7 +200,7 @@ def _add_leaves(plans: list[_Plan], new: list[str], tree: Taxonomy) -> list[_Pla
     Raises:
         UserError: no member can answer for them.
     """
-    able = [plan for plan in plans if find_heads(plan.member.network) is not None and not plan.given]
+    able = [plan for plan in plans if find_heads(plan.member) is not None and not plan.given]
     if not able:
         raise UserError(f"{tree.source}: no member can learn '{new[0]}'; name it as the ensemble's tree does")
     leaves = [sum(map(tree.is_leaf, plan.rows)) for plan in able]
@@ -263,6 +266,7 @@ def _write_members(home: Path, plans: list[_Plan], adaptation: Adaptation, tree:
         if plan.same and (change is None or change.weights is None):
             copy_member(plan.folder, target)
         else:
+            assert isinstance(plan.member, Member)  # with flat heads, or its rows would stay
             write_member(plan.member, plan.folder, target, plan.rows, change.weights if change else None, tree)
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import save
 
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.files.atomic import sha256, write_bytes, write_text
+from hpa_hier.members.estimators.member import EstimatorMember
 from hpa_hier.members.score import Member, score
 from hpa_hier.members.tta import Tta, TtaMember, augmented_copies
 from hpa_hier.metrics.arrays import Floats
@@ -24,9 +25,11 @@ from hpa_hier.taxonomy import Taxonomy
 _AT_ONCE = 256  # samples in memory
 
 
-def find_heads(network: Head) -> list[Flat] | None:
-    """Return the flat heads of a network, one of each that is averaged; None: it has a head of another kind."""
-    found = []
+def find_heads(member: Member | EstimatorMember) -> list[Flat] | None:
+    """Return the flat heads of a member's network, one of each that is averaged; None: it has none."""
+    if isinstance(member, EstimatorMember):
+        return None
+    network, found = member.network, []
     for one in network.networks if isinstance(network, Averaged) else [network]:
         last: object = one
         while isinstance(last, Network):
@@ -37,7 +40,7 @@ def find_heads(network: Head) -> list[Flat] | None:
     return found
 
 
-def read_features(member: Member, pack: Pack, columns: np.ndarray | None, tta: Tta) -> Floats | None:
+def read_features(member: Member | EstimatorMember, pack: Pack, columns: np.ndarray | None, tta: Tta) -> Floats | None:
     """Return what the heads of a member see of a pack's samples, (B, F); None: it has no flat head.
 
     Of networks that are averaged the features stand side by side, each divided by their number, so that one weight for
@@ -49,9 +52,10 @@ def read_features(member: Member, pack: Pack, columns: np.ndarray | None, tta: T
         columns: of vectors, in the order of the member; None: as they are.
         tta: test-time augmentation; its merge is the mean.
     """
-    heads, network = find_heads(member.network), member.network
-    if heads is None:
+    heads = find_heads(member)
+    if heads is None or isinstance(member, EstimatorMember):
         return None
+    network = member.network
     networks: list[Head] = [*network.networks] if isinstance(network, Averaged) else [network]
     width = sum(head.linear.in_features for head in heads)
 
@@ -67,9 +71,9 @@ def read_features(member: Member, pack: Pack, columns: np.ndarray | None, tta: T
     return np.concatenate(found)
 
 
-def score_samples(member: Member, pack: Pack, columns: np.ndarray | None, tta: Tta) -> Floats:
+def score_samples(member: Member | EstimatorMember, pack: Pack, columns: np.ndarray | None, tta: Tta) -> Floats:
     """Return a member's logits (B, n) of a pack's samples; arguments as for `read_features`."""
-    scorer = member if tta.plain else TtaMember(member, tta)
+    scorer = member if tta.plain or isinstance(member, EstimatorMember) else TtaMember(member, tta)
     found = []
     for first in range(0, len(pack), _AT_ONCE):
         values = pack.read(np.arange(first, min(first + _AT_ONCE, len(pack))))
@@ -103,7 +107,7 @@ def write_member(
         weights: (n, F) that are added to the rows, features as of `read_features`; None: nothing.
         tree: that the new member answers for.
     """
-    heads = find_heads(member.network)
+    heads = find_heads(member)
     assert heads is not None
     place = [-1 if own is None else member.nodes.index(own) for own in rows.values()]
     for head, added in zip(heads, _split(weights, heads, len(rows)), strict=True):

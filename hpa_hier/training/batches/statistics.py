@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hpa_hier.data.pack.pack import ImagePack
-from hpa_hier.models.normal_scores import RankTable
+from hpa_hier.models.network import Standardise
+from hpa_hier.models.normal_scores import RankTable, normalise_vectors
 from hpa_hier.training.batches.order import Read
 
 _SAMPLED = 1024  # images; the statistics are steady long before that
@@ -137,3 +138,16 @@ def _rank_column(column: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         kept = np.unique(np.searchsorted(ranks, np.linspace(ranks[0], ranks[-1], _KNOTS)).clip(0, len(ranks) - 1))
         different, scores = different[kept], scores[kept]
     return different, scores
+
+
+def vector_normalisation(rule: str, read: Read, rows: np.ndarray) -> Standardise:
+    """Measure the features of the training part, and return how they reach a network or an estimator.
+
+    Args:
+        rule: as `training.vectors`.
+        read: rows → (B, F) values.
+        rows: of the training part.
+    """
+    found = feature_statistics(read, rows)
+    ranks = None if rule == "standardise" else rank_table(read, rows, found)
+    return normalise_vectors(rule, found.mean, found.std, ranks, found.low, found.high)

@@ -14,9 +14,8 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from hpa_hier.errors import UserError
-from hpa_hier.models.backbones.create import MLP
 from hpa_hier.models.precision import Precision, precision_for
-from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.settings.training import MLP, TrainingSettings
 from hpa_hier.training.loop.checkpoint import WholeFiles
 from hpa_hier.training.loop.history import Watch
 

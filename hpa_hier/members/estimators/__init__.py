@@ -1,0 +1,1 @@
+"""Estimators: members that are classifiers of scikit-learn, on feature vectors."""

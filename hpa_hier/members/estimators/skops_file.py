@@ -1,0 +1,134 @@
+"""model.skops: a member's fitted estimators without pickle; its one reader and its one writer.
+
+A file that comes from elsewhere must not run code. skops builds objects of types that it trusts, and names the others.
+Here classes of scikit-learn, numpy and scipy are trusted too, and their trees are checked, since scikit-learn follows
+the node numbers in them wherever they lead. Any other class runs its author's code, so who loads it has to name it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import zipfile
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import write_with
+
+TRUST = "HPA_HIER_TRUST"  # environment variable: dotted paths of classes, separated by commas
+_LIBRARIES = ("sklearn", "numpy", "scipy")
+_TREES = (  # what skops leaves to its user to trust, and `check_trees` looks at
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+
+
+def write_skops(path: Path, content: Mapping[str, object]) -> None:
+    """Write names with arrays, numbers, texts, lists of these, and estimators."""
+    from skops.io import dump  # imports scikit-learn, a second
+
+    write_with(path, lambda handle: dump(dict(content), handle, compression=zipfile.ZIP_DEFLATED))
+
+
+def read_skops(path: Path, features: int) -> dict[str, Any]:
+    """Read what `write_skops` wrote, estimators of (B, features) vectors among it.
+
+    Raises:
+        UserError: the file is damaged, holds a type that is not trusted, or a tree that leads out of itself.
+    """
+    from skops.io import get_untrusted_types, load
+
+    try:
+        trusted = list(_TREES)
+        unknown = [name for name in get_untrusted_types(file=path) if name not in trusted]
+        refused = [name for name in unknown if not is_trusted(name)]
+        if refused:
+            raise UserError(_describe_refused(path, refused))
+        content = load(path, trusted=[*trusted, *unknown])
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]}); train the member again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds no member; train it again")
+    check_trees(path, content, features)
+    return content
+
+
+def is_trusted(name: str) -> bool:
+    """Say whether a type may be made from a file: a class of the three libraries, or one that the user named.
+
+    >>> is_trusted("sklearn.calibration._CalibratedClassifier"), is_trusted("posix.system"), is_trusted("numpy.load")
+    (True, False, False)
+    """
+    if name in (word.strip() for word in os.environ.get(TRUST, "").split(",")):
+        return True
+    module, _, word = name.rpartition(".")
+    if module.split(".")[0] not in _LIBRARIES:
+        return False
+    try:
+        return isinstance(getattr(import_module(module), word, None), type)
+    except ImportError:
+        return False
+
+
+def _describe_refused(path: Path, refused: list[str]) -> str:
+    named = f"export {TRUST}={shlex.quote(','.join(refused))}"
+    return (
+        f"{path}: holds {', '.join(refused)}, which is not of {', '.join(_LIBRARIES)}, so loading it would run code of "
+        f"whoever wrote it; where you trust that code, name it before the command: {named}"
+    )
+
+
+def check_trees(path: Path, content: object, features: int) -> None:
+    """Refuse trees whose nodes lead to nodes or features that are not there, or back.
+
+    Raises:
+        UserError: there is one.
+    """
+    for tree in _walk(content, set()):
+        if type(tree).__name__ == "Tree" and type(tree).__module__.startswith("sklearn."):
+            inner = tree.children_left >= 0
+            below, feature = (tree.children_left[inner], tree.children_right[inner]), tree.feature[inner]
+            count, places = tree.node_count, np.flatnonzero(inner)
+        elif type(tree).__name__ == "TreePredictor":
+            inner = tree.nodes["is_leaf"] == 0
+            nodes = tree.nodes[inner]
+            below, feature = (nodes["left"], nodes["right"]), nodes["feature_idx"]
+            count, places = len(tree.nodes), np.flatnonzero(inner)
+        else:
+            continue
+        forward = all(((child.astype(np.int64) > places) & (child < count)).all() for child in below)
+        if not (forward and ((feature >= 0) & (feature < features)).all()):
+            raise UserError(f"{path}: holds a tree whose nodes lead out of it; the file is damaged or was made to harm")
+
+
+def count_numbers(content: object) -> int:
+    """Return how many numbers the arrays and trees of fitted estimators hold."""
+    total = 0
+    for one in _walk(content, set()):
+        if isinstance(one, np.ndarray) and one.dtype != object:
+            total += one.size
+        elif type(one).__name__ == "Tree":
+            total += one.node_count + one.value.size
+    return total
+
+
+def _walk(thing: object, seen: set[int]) -> Iterator[Any]:
+    """Yield everything that an object is made of."""
+    if id(thing) in seen or isinstance(thing, (str, bytes, int, float)):
+        return
+    seen.add(id(thing))
+    yield thing
+    inside: object = ()
+    if isinstance(thing, dict):
+        inside = thing.values()
+    elif isinstance(thing, (list, tuple, set)) or (isinstance(thing, np.ndarray) and thing.dtype == object):
+        inside = thing.ravel() if isinstance(thing, np.ndarray) else thing
+    elif hasattr(thing, "__dict__"):
+        inside = vars(thing).values()
+    for one in inside:  # type: ignore[attr-defined]
+        yield from _walk(one, seen)

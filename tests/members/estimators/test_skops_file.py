@@ -1,0 +1,77 @@
+"""model.skops: what may be read from it, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+
+from hpa_hier.errors import UserError
+from hpa_hier.members.estimators.skops_file import TRUST, count_numbers, is_trusted, read_skops, write_skops
+
+VALUES = np.random.default_rng(0).standard_normal((60, 3))
+LABELS = VALUES[:, 0] > 0
+
+
+class Guess(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A user's own classifier."""
+
+    def fit(self, values: np.ndarray, labels: np.ndarray) -> Guess:
+        self.classes_, self.share_ = np.unique(labels), labels.mean()
+        return self
+
+    def predict_proba(self, values: np.ndarray) -> np.ndarray:
+        return np.full((len(values), 2), [1 - self.share_, self.share_])
+
+
+def test_a_class_of_elsewhere_is_refused_until_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_skops(tmp_path / "m.skops", {"fit": Guess().fit(VALUES, LABELS)})
+    name = f"{Guess.__module__}.Guess"
+    with pytest.raises(UserError, match=rf"m.skops: holds {name}, which is not of sklearn.*: export {TRUST}={name}$"):
+        read_skops(tmp_path / "m.skops", 3)
+    monkeypatch.setenv(TRUST, f"other.Thing, {name}")
+    assert read_skops(tmp_path / "m.skops", 3)["fit"].share_ == LABELS.mean()
+
+
+def test_functions_are_never_trusted_by_their_library() -> None:
+    assert [is_trusted(name) for name in ("numpy.fromfile", "scipy.io.loadmat", "sklearn.datasets.load_files")] == [
+        False
+    ] * 3
+    assert not is_trusted("sklearn_elsewhere.Thing")
+    assert not is_trusted("numpy.no_such_module.Thing")
+
+
+@pytest.mark.parametrize("estimator", [ExtraTreesClassifier(3), HistGradientBoostingClassifier(max_iter=2)])
+@pytest.mark.parametrize("harm", ["child", "feature", "circle"])
+def test_trees_that_lead_out_of_themselves_are_refused(
+    tmp_path: Path, estimator: ExtraTreesClassifier | HistGradientBoostingClassifier, harm: str
+) -> None:
+    estimator.fit(VALUES, LABELS)
+    write_skops(tmp_path / "good.skops", {"fit": estimator})
+    read_skops(tmp_path / "good.skops", 3)
+    value = {"child": 10_000, "feature": 3, "circle": 0}[harm]
+    if isinstance(estimator, ExtraTreesClassifier):
+        tree = estimator.estimators_[1].tree_
+        state = tree.__getstate__()
+        state["nodes"][{"feature": "feature"}.get(harm, "left_child")][0] = value
+        tree.__setstate__(state)
+    else:
+        estimator._predictors[1][0].nodes[{"feature": "feature_idx"}.get(harm, "left")][0] = value
+    write_skops(tmp_path / "bad.skops", {"fit": estimator})
+    with pytest.raises(UserError, match=r"bad.skops: holds a tree whose nodes lead out of it"):
+        read_skops(tmp_path / "bad.skops", 3)
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "m.skops").write_bytes(b"PK nothing")
+    with pytest.raises(UserError, match=r"m.skops: cannot be read \(File is not a zip file\); train the member again"):
+        read_skops(tmp_path / "m.skops", 3)
+
+
+def test_numbers_are_those_of_arrays_and_trees() -> None:
+    fitted = ExtraTreesClassifier(2, random_state=0).fit(VALUES, LABELS)
+    nodes = sum(one.tree_.node_count for one in fitted.estimators_)
+    assert nodes * 3 <= count_numbers([fitted]) < nodes * 3 + 20  # a node and its two classes, and some class names
