@@ -1,14 +1,15 @@
 """Measure how well a classifier separates simulated channels from real ones: AUC per channel, 0.5 where it cannot.
 
-    python benchmarks/detector.py --real DIR [--dictionary DIR] [--size 256] [--crop 64]
+    python benchmarks/detector.py --real DIR [DIR ...] [--realism 0 1] [--dictionary DIR] [--size 128] [--crop 64]
 
 DIR holds real single-channel PNGs named `<id>_<channel>.png`, as the 2018 competition's, 512 pixels wide; DIR of
---dictionary holds RGB pictures, as the atlas's cell dictionary (their lower 8 % with the scale bar is cut off). As many
-fields are simulated as there are real images, with the real table's labels, at 512 pixels as the competition's. Both
-are shrunk to `size`, cut into crops of `crop` pixels, and separated by logistic regression (ridge, by Newton's method)
-on fixed features of each crop: quantiles of intensity, of gradients and of two scales of detail, and the
-spectrum in rings. AUC is that of five folds over images, never over crops, so that no image is on both sides. A
-classifier of another kind may do better. Costs half a minute on one core.
+--dictionary holds RGB pictures, as the atlas's cell dictionary (their lower 8 % with the scale bar is cut off). Both
+sides are brought to `size` as prediction does, by area and with the percentile rule; fields are simulated at twice the
+side, with the real table's labels. Crops of `crop` pixels are separated by logistic regression (ridge, by Newton's
+method) on fixed features of each: quantiles of intensity, of gradients and of two scales of detail, and the spectrum in
+rings. AUC is that of five folds over images, never over crops, so that no image is on both sides; the mean of five
+divisions into folds, with the least and the largest. A classifier of another kind may do better. Costs a quarter of a
+minute on one core for each --realism.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from scipy.stats import rankdata
 
 from hpa_hier.cli.command import run
 from hpa_hier.data.images.channels import CHANNELS
+from hpa_hier.data.images.read import to_uint8
 from hpa_hier.errors import UserError
 from hpa_hier.simulate.field import simulate_field
 from hpa_hier.simulate.labelsets import draw_samples
 
 QUANTILES = (1, 10, 25, 50, 75, 90, 99, 99.9)  # per cent
-FOLDS, RINGS = 5, 10
+FOLDS, DIVISIONS, RINGS = 5, 5, 10
 
 
 def features(crop: np.ndarray) -> np.ndarray:
@@ -65,8 +67,8 @@ def fit_ridge(x: np.ndarray, y: np.ndarray, ridge: float = 1.0) -> np.ndarray:
     return weights
 
 
-def separation(real: list[np.ndarray], simulated: list[np.ndarray], crop: int, rng: np.random.Generator) -> float:
-    """Return the cross-validated AUC over crops of images (S, S)."""
+def separation(real: list[np.ndarray], simulated: list[np.ndarray], crop: int, seed: int) -> np.ndarray:
+    """Return the cross-validated AUC over crops of images (S, S), for each of DIVISIONS into folds."""
     rows, image, positive = [], [], []
     for number, plane in enumerate([*real, *simulated]):
         for top in range(0, plane.shape[0] - crop + 1, crop):
@@ -75,27 +77,28 @@ def separation(real: list[np.ndarray], simulated: list[np.ndarray], crop: int, r
                 image.append(number)
                 positive.append(number < len(real))
     x, owner, y = np.array(rows), np.array(image), np.array(positive)
-    fold = rng.permutation(len(real) + len(simulated))[owner] % FOLDS
-    scores = np.zeros(len(x))
-    for held in range(FOLDS):
-        train, test = fold != held, fold == held
-        mean, std = x[train].mean(axis=0), x[train].std(axis=0) + 1e-6
-        scaled = np.concatenate([(x - mean) / std, np.ones((len(x), 1))], axis=1)
-        scores[test] = scaled[test] @ fit_ridge(scaled[train], y[train].astype(float))
-    return auc(scores, y)
+    areas = []
+    for division in range(DIVISIONS):
+        shuffled = np.random.default_rng([seed, division]).permutation(len(real) + len(simulated))
+        fold, scores = shuffled[owner] % FOLDS, np.zeros(len(x))
+        for held in range(FOLDS):
+            train, test = fold != held, fold == held
+            mean, std = x[train].mean(axis=0), x[train].std(axis=0) + 1e-6
+            scaled = np.concatenate([(x - mean) / std, np.ones((len(x), 1))], axis=1)
+            scores[test] = scaled[test] @ fit_ridge(scaled[train], y[train].astype(float))
+        areas.append(auc(scores, y))
+    return np.array(areas)
 
 
-def shrink(plane: np.ndarray, size: int) -> np.ndarray:
-    """Shrink to (size, size) by area."""
-    return np.asarray(cv2.resize(plane, (size, size), interpolation=cv2.INTER_AREA))
+def convert(plane: np.ndarray, size: int) -> np.ndarray:
+    """Shrink to (size, size) by area and stretch the intensities, as prediction does."""
+    return to_uint8(np.asarray(cv2.resize(plane, (size, size), interpolation=cv2.INTER_AREA)), "percentile")
 
 
-def real_channels(folder: Path, size: int) -> dict[str, list[np.ndarray]]:
-    """Read channel → images of a folder of single-channel PNGs."""
-    return {
-        c: [shrink(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), size) for path in sorted(folder.glob(f"*_{c}.png"))]
-        for c in CHANNELS
-    }
+def real_channels(folders: list[Path], size: int) -> dict[str, list[np.ndarray]]:
+    """Read channel → images of folders of single-channel PNGs."""
+    files = {c: [path for folder in folders for path in sorted(folder.glob(f"*_{c}.png"))] for c in CHANNELS}
+    return {c: [convert(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), size) for path in files[c]] for c in CHANNELS}
 
 
 def dictionary_channels(folder: Path, size: int) -> dict[str, list[np.ndarray]]:
@@ -105,54 +108,57 @@ def dictionary_channels(folder: Path, size: int) -> dict[str, list[np.ndarray]]:
         picture = cv2.imread(str(path))
         side = round(0.92 * min(picture.shape[:2]))
         for c, index in zip(CHANNELS[:3], (2, 1, 0), strict=True):
-            found[c].append(shrink(np.ascontiguousarray(picture[:side, :side, index]), size))
+            found[c].append(convert(np.ascontiguousarray(picture[:side, :side, index]), size))
     return found
 
 
 def simulated_channels(
-    count: int, sizes: tuple[int, int], radius: tuple[float, float] | None, seed: int
+    count: int, size: int, radius: tuple[float, float], look: dict[str, float], seed: int
 ) -> dict[str, list[np.ndarray]]:
     """Simulate channel → `count` images, cells' radius log-uniform between shares of the side.
 
     Args:
         count: images.
-        sizes: pixels that they are simulated at, and that they are shrunk to.
+        size: pixels.
         radius: shares of the side.
+        look: `realism` and `variety` of `simulate_field`.
         seed: of the draw.
     """
-    side, size = sizes
     rng = np.random.default_rng(seed)
     fields = []
     for index, sample in enumerate(draw_samples(count, seed)):
-        pixels = float(np.exp(rng.uniform(*np.log(radius)))) * side if radius else None
-        fields.append(simulate_field(seed, index, side, sample.labels, radius=pixels).image)
-    return {c: [shrink(np.ascontiguousarray(field[k]), size) for field in fields] for k, c in enumerate(CHANNELS)}
+        pixels = float(np.exp(rng.uniform(*np.log(radius)))) * size
+        field = simulate_field(seed, index, size, sample.labels, radius=pixels, supersample=2, **look)  # type: ignore[arg-type]
+        fields.append([to_uint8(plane, "percentile") for plane in field.image])
+    return {c: [planes[k] for planes in fields] for k, c in enumerate(CHANNELS)}
 
 
 def main(arguments: list[str]) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--real", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument("--dictionary", type=Path, metavar="DIR")
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument(
-        "--simulated-size", type=int, default=512, help="pixels that fields are simulated at, then shrunk"
-    )
-    parser.add_argument("--crop", type=int, default=64)
+    parser.add_argument("--size", type=int, default=128, help="pixels")
+    parser.add_argument("--crop", type=int, default=64, help="pixels")
+    parser.add_argument("--realism", type=float, nargs="+", default=[0.0, 1.0], help="a table row for each")
+    parser.add_argument("--variety", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    sets = [("competition", real_channels(options.real, options.size), None)]
+    sets = [("competition", real_channels(options.real, options.size), (0.0625, 0.15))]
     if options.dictionary:
         sets.append(("dictionary", dictionary_channels(options.dictionary, options.size), (0.2, 0.42)))
-    print("| real images | channel | real, simulated | AUC |\n| --- | --- | --- | --- |")
+    print("| real images | realism | channel | real, simulated | AUC |\n| --- | --- | --- | --- | --- |")
     for name, real, radius in sets:
         many = max(map(len, real.values()))
         if not many:
-            raise UserError(f"{options.real}: no file called <id>_red.png, _green.png, _blue.png or _yellow.png")
-        simulated = simulated_channels(many, (options.simulated_size, options.size), radius, options.seed)
-        for c, planes in real.items():
-            value = separation(planes, simulated[c][: len(planes)], options.crop, np.random.default_rng(options.seed))
-            print(f"| {name} | {c} | {len(planes)}, {len(planes)} | {value:.2f} |", flush=True)
+            raise UserError(f"{options.real[0]}: no file called <id>_red.png, _green.png, _blue.png or _yellow.png")
+        for realism in options.realism:
+            look = {"realism": realism, "variety": options.variety}
+            simulated = simulated_channels(many, options.size, radius, look, options.seed)
+            for c, planes in real.items():
+                areas = separation(planes, simulated[c], options.crop, options.seed)
+                spread = f"{areas.mean():.2f} [{areas.min():.2f}, {areas.max():.2f}]"
+                print(f"| {name} | {realism:g} | {c} | {len(planes)}, {many} | {spread} |", flush=True)
     return 0
 
 

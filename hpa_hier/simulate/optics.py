@@ -15,7 +15,7 @@ from hpa_hier.simulate.splat import Map, blur, noise
 # so that simulated fields have the quantiles of real competition images (benchmarks/simulate_statistics.py).
 HIGHLIGHT = {"red": (1.05, 0.40), "green": (0.62, 0.45), "blue": (0.85, 0.40), "yellow": (0.78, 0.45)}
 FEWEST = {"red": 20, "green": 15, "blue": 50, "yellow": 20}  # photons at full scale in the noisiest images
-_FEWEST_REAL = {"red": 20, "green": 4, "blue": 30, "yellow": 15}  # the same of images as the competition's
+_FEWEST_REAL = {"red": 8, "green": 8, "blue": 20, "yellow": 10}  # the same of images as the competition's
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ def draw_real_optics(rng: np.random.Generator, size: int) -> Optics:
     return replace(
         usual,
         highlight={
-            c: h * float(np.exp(rng.uniform(0.0, 0.0 if c == "blue" else 0.6))) for c, h in usual.highlight.items()
+            c: h * float(np.exp(rng.uniform(0.0, 0.0 if c == "blue" else 0.35))) for c, h in usual.highlight.items()
         },
         haze={c: float(rng.beta(1.2, 20 if c != "blue" else 60)) for c in CHANNELS},
-        offset={c: float(rng.uniform(0.0, 2.0) * noise[c] + (0.03 if c == "blue" else 0.004)) for c in CHANNELS},
+        offset={c: float(rng.uniform(0.0, 2.0) * noise[c] + (0.04 if c == "blue" else 0.01)) for c in CHANNELS},
         read_noise=float(np.mean(list(noise.values()))),
-        psf={c: float(rng.uniform(0.05, 0.45) * max(1.0, size / 256)) for c in CHANNELS},
+        psf={c: float(rng.uniform(0.0, 0.4) * max(1.0, size / 256)) for c in CHANNELS},
         photons={c: float(np.exp(rng.uniform(np.log(_FEWEST_REAL[c]), np.log(800)))) for c in CHANNELS},
     )
 

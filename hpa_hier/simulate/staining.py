@@ -28,7 +28,7 @@ def draw_real_strengths(rng: np.random.Generator, labels: tuple[str, ...]) -> di
 
 def draw_real_places(scene: Scene, rng: np.random.Generator, strengths: Mapping[str, float]) -> dict[str, Map]:
     """Draw the protein at each of its places: label → (S, S); cells that hold much of it have much at all places."""
-    expression = _brightness(scene, rng, rng.uniform(0.1, 1.0))
+    expression = _brightness(scene, rng, rng.uniform(0.1, 0.8))
     places = {}
     for label, strength in strengths.items():
         cells = scene.paint_cells(expression * _brightness(scene, rng, rng.uniform(0.0, 0.4)), outside=1.0)
@@ -39,7 +39,7 @@ def draw_real_places(scene: Scene, rng: np.random.Generator, strengths: Mapping[
 def real_green(scene: Scene, rng: np.random.Generator, places: Mapping[str, Map]) -> Map:
     """Draw the protein over what the antibody binds besides: cytosol, nuclei, specks anywhere; all of it grainy."""
     light = sum(places.values(), np.float32(0)) + _unspecific(scene, rng) + _specks(scene, rng)
-    return np.asarray(light * _grain(scene, rng, 0.9), np.float32)
+    return np.asarray(light * _grain(scene, rng, 0.7), np.float32)
 
 
 def real_red(scene: Scene, rng: np.random.Generator) -> Map:
@@ -92,7 +92,7 @@ def _grain(scene: Scene, rng: np.random.Generator, most: float) -> Map:
 def _unspecific(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw light of the whole cell and of nuclei that no label speaks of."""
     bright = scene.paint_cells(_brightness(scene, rng, rng.uniform(0.0, 0.5)))
-    cell = 0.6 * rng.beta(1.1, 4) * _body(scene, rng) * (1 - rng.uniform(0, 0.9) * scene.nucleus)
+    cell = 0.5 * rng.beta(1.1, 4) * _body(scene, rng) * (1 - rng.uniform(0, 0.9) * scene.nucleus)
     return np.asarray((cell + 0.4 * rng.beta(1, 5) * scene.nucleus) * bright + rng.beta(1, 200), np.float32)
 
 
@@ -100,7 +100,7 @@ def _specks(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw specks of the antibody in cytoplasm, nuclei and between cells, in numbers from few to many."""
     ground = (scene.owner < 0) * np.float32(rng.choice([0.0, 0.03, 0.15]))
     where = scene.cytoplasm + np.float32(rng.uniform(0, 1.2)) * scene.nucleus + ground
-    number = round(np.exp(rng.uniform(np.log(3), np.log(200))) * scene.whole_cells)
+    number = round(np.exp(rng.uniform(np.log(3), np.log(150))) * scene.whole_cells)
     points = scatter(rng, where, number)
     weight = rng.exponential(np.exp(rng.uniform(np.log(0.03), np.log(0.3))), len(points))
     return dots(points, np.minimum(weight, 0.9), rng.uniform(0.2, 0.4) * scene.micron, scene.size)

@@ -55,7 +55,9 @@ REAL_PATTERNS: Mapping[str, Pattern] = MappingProxyType(
         **PATTERNS,
         "Nucleoplasm": nucleus.grainy_nucleoplasm,
         "Nuclear bodies": nucleus.bodies_on_nucleoplasm,
+        "Nucleoli fibrillar center": nucleus.fibrillar_spots,
         "Golgi apparatus": secretory.golgi_variants,
+        "Plasma membrane": secretory.membrane_on_cell,
         "Mitochondria": cytoplasm.mitochondrial_network,
         "Cytosol": cytoplasm.flat_cytosol,
     }

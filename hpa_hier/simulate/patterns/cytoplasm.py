@@ -61,8 +61,8 @@ def mitochondria(scene: Scene, rng: np.random.Generator) -> Map:
 def mitochondrial_network(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw worms that join to a net around the nucleus, often thickest on one side of it, over a faint cytosol."""
     radius = scene.cells.line.radius
-    near = np.exp(-np.maximum(scene.beyond, 0) / (np.exp(rng.uniform(np.log(0.12), np.log(1.2))) * radius))
-    lopsided = np.exp(np.float32(rng.uniform(0, 2.5)) * (scene.toward_organiser - 1))
+    near = np.exp(-np.maximum(scene.beyond, 0) / (np.exp(rng.uniform(np.log(0.25), np.log(1.5))) * radius))
+    lopsided = np.exp(np.float32(rng.uniform(0, 1.6)) * (scene.toward_organiser - 1))
     number = round(np.exp(rng.uniform(np.log(30), np.log(160))) * scene.whole_cells)
     start = scatter(rng, scene.cytoplasm * near * lopsided * (scene.rim > 1), number)
     column, row = np.clip(np.rint(start.T), 0, scene.size - 1).astype(np.intp)

@@ -62,6 +62,17 @@ def fibrillar_centres(scene: Scene, rng: np.random.Generator) -> Map:
     return np.asarray(spots * scene.nucleus + rng.uniform(0.0, 0.08) * scene.nucleus, np.float32)
 
 
+def fibrillar_spots(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw one to eight spots in each nucleolus, distinct or run together, as whole fields resolve them."""
+    number = rng.integers(1, rng.integers(3, 9), len(scene.nucleolus_centre))
+    which = np.repeat(np.arange(len(number)), number)
+    spread = scene.nucleolus_radius[which, None] * rng.uniform(0.5, 0.9) * disc(rng, len(which))
+    sigma = rng.uniform(0.25, 0.5) * scene.micron
+    points = scene.nucleolus_centre[which] + spread
+    spots = np.minimum(dots(points, rng.uniform(0.6, 1.3, len(points)), sigma, scene.size), 2.0)
+    return np.asarray(spots * scene.nucleus + rng.uniform(0.0, 0.15) * scene.nucleus, np.float32)
+
+
 def speckles(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw twenty to forty irregular spots over the nucleus, none in nucleoli, on a dim nucleoplasm."""
     points = _in_nuclei(scene, rng, int(rng.integers(16, 55)))

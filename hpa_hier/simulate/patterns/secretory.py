@@ -56,7 +56,7 @@ def golgi_variants(scene: Scene, rng: np.random.Generator) -> Map:
     if shape == "ribbon":
         along = np.stack([-np.sin(angle), np.cos(angle)], axis=1) * rng.uniform(0.3, 1.0, (len(cell), 1))
         points = np.concatenate([points - along * scene.micron, points, points + along * scene.micron])
-    weight = rng.gamma(2.0, 0.18, len(points))
+    weight = rng.gamma(2.0, 0.25, len(points))
     drawn = np.minimum(dots(points, weight, rng.uniform(0.3, 0.5) * scene.micron, scene.size), 1.6)
     loose = _vesicles(scene, rng, rng.uniform(0, 60), rng.uniform(0.2, 1.0))  # what is on the way from or to it
     drawn += dots(loose, rng.exponential(0.25, len(loose)), 0.3 * scene.micron, scene.size)
@@ -111,6 +111,20 @@ def plasma_membrane(scene: Scene, rng: np.random.Generator) -> Map:
     drawn = rim * uneven + body
     if rng.random() < 0.6:
         drawn = drawn + _spikes(scene, rng)
+    return np.asarray(drawn, np.float32)
+
+
+def membrane_on_cell(scene: Scene, rng: np.random.Generator) -> Map:
+    """Draw the plasma membrane of a flat cell seen from above: a grainy veil with folds, a rim that is often faint."""
+    width = max(rng.uniform(0.3, 0.9) * scene.micron, 0.75)
+    rim = np.exp(-(((scene.rim - 0.3 * width) / width) ** 2)) * scene.inside
+    uneven = np.clip(1 + 0.5 * noise(rng, scene.size, max(2, 3 * scene.micron)), 0.1, 2.5)
+    folds = np.clip(noise(rng, scene.size, max(1.2, rng.uniform(0.6, 1.8) * scene.micron)) - 0.8, 0, 1.5)
+    veil = scene.inside * scene.draw_grain(rng, rng.uniform(0.2, 0.6)) * (1 + rng.uniform(0.0, 1.2) * folds)
+    veil *= 1 - rng.uniform(0.0, 0.6) * scene.nucleus
+    drawn = rng.uniform(0.4, 1.2) * rim * uneven + rng.uniform(0.1, 0.5) * veil
+    if rng.random() < 0.4:
+        drawn = drawn + rng.uniform(0.3, 1.0) * _spikes(scene, rng)
     return np.asarray(drawn, np.float32)
 
 
