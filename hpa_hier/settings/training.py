@@ -122,8 +122,9 @@ class TrainingSettings(Settings):
     )
     estimator: str | None = setting(
         None,
-        "sklearn: extra_trees, random_forest, logistic_regression, nearest_neighbours, hist_gradient_boosting, svm, or "
-        "the dotted path of a classifier's class, as sklearn.naive_bayes.GaussianNB",
+        "sklearn: extra_trees, label_trees (for thousands of nodes), random_forest, logistic_regression, "
+        "nearest_neighbours, hist_gradient_boosting, svm, or the dotted path of a classifier's class, as "
+        "sklearn.naive_bayes.GaussianNB",
     )
     estimator_parameters: dict[str, Any] = setting(
         {}, "parameters of that class, as {n_estimators: 300}; those left out have its own defaults"

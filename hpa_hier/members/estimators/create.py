@@ -11,6 +11,7 @@ from hpa_hier.files.spelling import did_you_mean
 
 NAMED = {
     "extra_trees": "sklearn.ensemble.ExtraTreesClassifier",
+    "label_trees": "hpa_hier.members.estimators.label_trees.LabelTrees",
     "random_forest": "sklearn.ensemble.RandomForestClassifier",
     "logistic_regression": "sklearn.linear_model.LogisticRegression",
     "nearest_neighbours": "sklearn.neighbors.KNeighborsClassifier",

@@ -1,8 +1,9 @@
 """model.skops: a member's fitted estimators without pickle; its one reader and its one writer.
 
 A file that comes from elsewhere must not run code. skops builds objects of types that it trusts, and names the others.
-Here classes of scikit-learn, numpy and scipy are trusted too, and their trees are checked, since scikit-learn follows
-the node numbers in them wherever they lead. Any other class runs its author's code, so who loads it has to name it.
+Here classes of scikit-learn, numpy and scipy, and estimators that have a name here, are trusted too, and their trees
+are checked, since scikit-learn follows the node numbers in them wherever they lead. Any other class runs its author's
+code, so who loads it has to name it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_with
+from hpa_hier.members.estimators.create import NAMED
 
 TRUST = "HPA_HIER_TRUST"  # environment variable: dotted paths of classes, separated by commas
 _LIBRARIES = ("sklearn", "numpy", "scipy")
@@ -64,7 +66,7 @@ def is_trusted(name: str) -> bool:
     >>> is_trusted("sklearn.calibration._CalibratedClassifier"), is_trusted("posix.system"), is_trusted("numpy.load")
     (True, False, False)
     """
-    if name in (word.strip() for word in os.environ.get(TRUST, "").split(",")):
+    if name in NAMED.values() or name in (word.strip() for word in os.environ.get(TRUST, "").split(",")):
         return True
     module, _, word = name.rpartition(".")
     if module.split(".")[0] not in _LIBRARIES:
