@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpa_hier.data.labels.ids import find_id
+from hpa_hier.data.vectors.source import VectorSource
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.score_table import describe_coverage, join_tables, read_scores
 from hpa_hier.ensemble.scores.scores import Scores, align, join_scores
@@ -96,7 +97,7 @@ class Predictor:
 
     def predict(
         self,
-        samples: Path | str | Sequence[Path | str] | np.ndarray | pd.DataFrame | Mapping[str, Path],
+        samples: Path | str | Sequence[Path | str] | np.ndarray | VectorSource | pd.DataFrame | Mapping[str, Path],
         *,
         ids: Sequence[str] | None = None,
         channels: str | None = None,
@@ -109,8 +110,8 @@ class Predictor:
 
         Args:
             samples: a folder of images, a list of image files, an array (B, C, H, W) of uint8 or uint16; for an
-                ensemble on vectors, a file of vectors, or a data frame with ids as index; for one on score tables, a
-                file for each model.
+                ensemble on vectors, a file of them, what names one and how it is read, or a data frame with ids as
+                index; for one on score tables, a file for each model.
             ids: of an array's images; None: 0, 1, 2 and so on.
             channels: which channel is where, if names do not say: an order such as ``red,green,blue`` or names such as
                 ``red=tubulin,green=gfp``; for an array, the names along axis C.
@@ -131,8 +132,8 @@ class Predictor:
         def open_samples() -> Samples:
             if isinstance(samples, np.ndarray):
                 return self.open_array(samples, ids, channels, may_be_missing, batch_size)
-            if isinstance(samples, (str, Path)) and self.spec and self.spec.kind == "vectors":
-                return self.open_vectors(self._read_vectors(Path(samples)), batch_size)
+            if isinstance(samples, VectorSource) or (not self._takes_images and isinstance(samples, (str, Path))):
+                return self.open_vector_file(samples, batch_size)
             if isinstance(samples, (str, Path, Sequence)):
                 return self.open_images(
                     samples, channels, may_be_missing, batch_size=batch_size, threads=threads, frame=frame
@@ -216,11 +217,17 @@ class Predictor:
         batches = read_vectors(table, order, spec, batch_size)
         return Samples(table.source, len(table.ids), batches, notes=(*table.notes, *order.notes))
 
-    def _read_vectors(self, path: Path) -> VectorTable:
-        from hpa_hier.data.vectors.read import read_vectors as read_file
-        from hpa_hier.data.vectors.source import VectorSource
+    def open_vector_file(self, source: VectorSource | Path | str, batch_size: int = 64) -> Samples:
+        """Read a file of vectors for `stream`; where it says nothing of how, what members know are its features.
 
-        return read_file(VectorSource(path), self.check_kind("vectors", str(path)).channels)
+        Raises:
+            UserError: it cannot be read, or lacks a feature.
+        """
+        from hpa_hier.data.vectors.read import read_vectors as read_file
+
+        source = source if isinstance(source, VectorSource) else VectorSource(Path(source))
+        known = self.check_kind("vectors", str(source.path)).channels
+        return self.open_vectors(read_file(source, known), batch_size)
 
     def open_own(self, batch_size: int = 64) -> Samples:
         """Take the samples of the run's own pack for `stream`.

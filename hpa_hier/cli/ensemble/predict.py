@@ -146,13 +146,10 @@ def _open(
     options: argparse.Namespace, predictor: Predictor, images: Sequence[Path], kept: Partial | None = None
 ) -> Samples:
     """Open the samples; of images those alone of which no answer is kept."""
-    from hpa_hier.data.vectors.read import read_vectors
-
     if options.own:
         return predictor.open_own(options.batch_size)
     if vectors := read_vector_source(options):
-        known = predictor.check_kind("vectors", str(vectors.path)).channels
-        samples = predictor.open_vectors(read_vectors(vectors, known), options.batch_size)
+        samples = predictor.open_vector_file(vectors, options.batch_size)
         print_notes((), (), samples.notes, "vectors")
         return samples
     return open_images(options, predictor, images=images[0] if len(images) == 1 else images, kept=kept)
