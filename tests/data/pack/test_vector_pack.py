@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from tiny_run import one_thread
 from torch import Tensor
@@ -25,6 +26,8 @@ from hpa_hier.data.vectors.read import read_vectors
 from hpa_hier.data.vectors.source import VectorSource
 from hpa_hier.errors import UserError
 from hpa_hier.members.score import Member
+from hpa_hier.predict.predictor import Predictor
+from hpa_hier.runs.run import Run
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import recipe_yaml
@@ -188,6 +191,23 @@ def test_a_member_answers_from_its_files_as_it_did_in_training(home: Path, fitte
         kept = np.load(folder / "scores.npz", allow_pickle=False)
         vectors = pack.vectors(pack.find_rows(kept["ids"].tolist()))
         np.testing.assert_array_equal(Member.load(folder, "cpu").logits(vectors), kept["logits"])
+
+
+def test_what_members_know_is_found_by_name_in_a_table_of_any_format(home: Path, fitted: Path, tmp_path: Path) -> None:
+    predictor = Predictor.load(Run.open(fitted), "cpu")
+    wanted = predictor.predict(home / "vectors.csv")
+    frame = pd.read_csv(home / "vectors.csv")
+    other = frame[["mass", "age", "id", "width", "charge", "length"]].assign(gene="TP53", dose=3.5)
+    other.to_parquet(tmp_path / "v.parquet")
+    found = predictor.predict(tmp_path / "v.parquet")
+    assert found.ids == wanted.ids
+    np.testing.assert_array_equal(found.probs, wanted.probs)
+    pd.concat([other, other]).to_csv(tmp_path / "cells.csv", index=False)
+    means = predictor.predict(VectorSource(tmp_path / "cells.csv", per="id"))
+    np.testing.assert_allclose(means.probs, wanted.probs, atol=1e-6)
+    assert ensemble(["predict", "--run", str(fitted), "--vectors", str(tmp_path / "cells.csv"), "--per", "id"]) == 0
+    with pytest.raises(UserError, match=r"cells\.csv: id 's000' appears twice, and 239 more ids do; .* --per id makes"):
+        ensemble(["predict", "--run", str(fitted), "--vectors", str(tmp_path / "cells.csv")])
 
 
 def test_members_of_vectors_refuse_images_and_tables_of_other_features(fitted: Path, tmp_path: Path) -> None:
