@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 ANGLES = 360  # directions in which an outline's radius is known
 INTERPHASE, METAPHASE, PARTING = 0, 1, 2  # a cell between divisions, with a spindle, at the end of a division
 MICRONS = 20.0  # micrometres, radius of the typical cell; sizes of organelles are measured against it
+_TYPICAL, _FEWEST_PIXELS = 15.0, 8.0  # of real cell lines: micrometres, the usual radius; pixels, the least
 _DIRECTIONS = np.linspace(0, 2 * np.pi, ANGLES, endpoint=False)
 
 
@@ -104,22 +105,27 @@ def draw_cell_line(rng: np.random.Generator, size: int, needs: Needs) -> CellLin
 def draw_real_cell_line(rng: np.random.Generator, size: int, needs: Needs) -> CellLine:
     """Draw a cell line as they are in the competition's fields: round and spindly ones, loose, in patches or crowded.
 
+    All lines are seen at one magnification, at which `needs.radius` is that of a cell of 15 micrometres.
+
     Measured on 48 real fields: nuclei of 2 to 6 % of the side in radius, 8 to 46 of them, cells on 9 to 80 % of the
     field.
     """
     line = draw_cell_line(rng, size, needs)
     round_cells = rng.random() < 0.25  # lines that grow in suspension or in clumps: small, round, all nucleus
     crowded = rng.random() < 0.3 and not round_cells
+    microns = float(rng.uniform(8.0, 12.0) if round_cells else rng.uniform(12.0, 22.0))
+    radius = np.clip(line.radius * microns / _TYPICAL, _FEWEST_PIXELS, max(line.radius, 0.4 * size))
     return replace(
         line,
-        elongation=float(rng.uniform(1.0, 1.2) if round_cells else rng.choice([1.3, 1.8, 2.6]) * rng.uniform(0.8, 1.3)),
+        radius=float(radius),
+        elongation=float(rng.uniform(1.0, 1.2) if round_cells else rng.choice([1.2, 1.6, 2.3]) * rng.uniform(0.8, 1.3)),
         aligned=float(rng.uniform(0.3, 1.0) if rng.random() < 0.35 else 0.0),
         roughness=float(rng.uniform(0.02, 0.08) if round_cells else rng.uniform(0.04, 0.2)),
         pointed=0.0 if round_cells else float(rng.uniform(0.0, 1.8)),
         nucleus=float(rng.uniform(0.6, 0.82) if round_cells else rng.uniform(0.42, 0.68)),
         spacing=float(rng.uniform(0.5, 0.75) if crowded or needs.touching else rng.uniform(0.75, 1.25)),
         size_spread=float(rng.uniform(0.1, 0.4)),
-        microns=float(rng.uniform(8.0, 12.0) if round_cells else rng.uniform(12.0, 22.0)),
+        microns=microns,
         thin=float(rng.uniform(1.0, 4.0)),
         occupied=float(rng.choice([1.0, rng.uniform(0.35, 0.95)], p=[0.4, 0.6])),
     )

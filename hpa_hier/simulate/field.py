@@ -67,7 +67,8 @@ def simulate_field(
         variety: 0 for images as the microscope gives them, to 1 for contrast, sharpness and compression that vary
             more than nature's; only with 8 bits.
         realism: share of the fields that are as whole fields of the competition: patchy, of round and spindly cells,
-            with granular, weak and unspecific stain, debris, and cells out of focus. The others are clean.
+            with granular, weak and unspecific stain, debris, and cells out of focus. The others are clean. In
+            real-looking fields `radius` is that of a cell of 15 micrometres; small lines have half of it.
 
     Returns:
         The image and its masks.

@@ -15,7 +15,7 @@ from hpa_hier.simulate.splat import Map, blur, noise
 # so that simulated fields have the quantiles of real competition images (benchmarks/simulate_statistics.py).
 HIGHLIGHT = {"red": (1.05, 0.40), "green": (0.62, 0.45), "blue": (0.85, 0.40), "yellow": (0.78, 0.45)}
 FEWEST = {"red": 20, "green": 15, "blue": 50, "yellow": 20}  # photons at full scale in the noisiest images
-_FEWEST_REAL = {"red": 8, "green": 8, "blue": 20, "yellow": 10}  # the same of images as the competition's
+_FEWEST_REAL = {"red": 6, "green": 8, "blue": 60, "yellow": 25}  # the same of images as the competition's
 
 
 @dataclass(frozen=True)

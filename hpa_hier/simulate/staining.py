@@ -45,7 +45,7 @@ def real_green(scene: Scene, rng: np.random.Generator, places: Mapping[str, Map]
 def real_red(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw microtubules that merge into a textured cytoplasm, with a bright rim in some lines; spindles and bridges."""
     bright = scene.paint_cells(_brightness(scene, rng, rng.uniform(0.1, 0.5)))
-    threads = filaments(scene) * scene.thickness ** rng.uniform(0.0, 0.7) * _grain(scene, rng, 0.3)
+    threads = filaments(scene) * scene.thickness ** rng.uniform(0.0, 0.7) * _grain(scene, rng, 0.45)
     body = rng.uniform(0.05, 0.6) * _body(scene, rng) * (1 - rng.uniform(0.5, 0.95) * scene.nucleus)
     cortex = rng.beta(1, 3) * np.exp(-(((scene.rim - 1) / max(rng.uniform(0.4, 1.6) * scene.micron, 1.0)) ** 2))
     resting = (threads + body + cortex * scene.inside) * bright
