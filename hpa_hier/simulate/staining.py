@@ -16,13 +16,13 @@ from hpa_hier.simulate.splat import Map, dots, noise, scatter
 
 
 def draw_real_strengths(rng: np.random.Generator, labels: tuple[str, ...]) -> dict[str, float]:
-    """Draw how bright each place is: label → 0.25 to 1, the brightest 1; a protein's second place is often weak.
+    """Draw how bright each place is: label → 0.3 to 1, the brightest 1; a protein's second place is often weak.
 
     >>> strengths = draw_real_strengths(np.random.default_rng(0), ("0", "25"))
     >>> list(strengths), max(strengths.values())
     (['0', '25'], 1.0)
     """
-    strengths = np.exp(rng.uniform(np.log(0.25), 0, len(labels)))
+    strengths = np.exp(rng.uniform(np.log(0.3), 0, len(labels)))
     return {label: float(s) for label, s in zip(labels, strengths / strengths.max(), strict=True)}
 
 
@@ -92,8 +92,8 @@ def _grain(scene: Scene, rng: np.random.Generator, most: float) -> Map:
 def _unspecific(scene: Scene, rng: np.random.Generator) -> Map:
     """Draw light of the whole cell and of nuclei that no label speaks of."""
     bright = scene.paint_cells(_brightness(scene, rng, rng.uniform(0.0, 0.5)))
-    cell = 0.5 * rng.beta(1.1, 4) * _body(scene, rng) * (1 - rng.uniform(0, 0.9) * scene.nucleus)
-    return np.asarray((cell + 0.4 * rng.beta(1, 5) * scene.nucleus) * bright + rng.beta(1, 200), np.float32)
+    cell = 0.4 * rng.beta(1.1, 4) * _body(scene, rng) * (1 - rng.uniform(0, 0.9) * scene.nucleus)
+    return np.asarray((cell + 0.3 * rng.beta(1, 5) * scene.nucleus) * bright + rng.beta(1, 200), np.float32)
 
 
 def _specks(scene: Scene, rng: np.random.Generator) -> Map:
