@@ -117,7 +117,7 @@ class TrainingSettings(Settings):
 
     backbone: str = setting(
         "small_cnn",
-        "small_cnn, two_conv_cnn, four_conv_cnn, or any timm model name, such as resnet34 on a GPU; for "
+        "small_cnn, two_conv_cnn, four_conv_cnn, subcell, or any timm model name, such as resnet34 on a GPU; for "
         "vectors mlp, or sklearn with an `estimator`",
     )
     estimator: str | None = setting(

@@ -175,8 +175,9 @@ def _networks(
         backbone = build_backbone(settings, pack.features, pack.facts.size, start=first)
         network = add_head(settings, backbone, data, vector_normalisation(settings.vectors, pack.vectors, train.rows))
         return network, network, pack.vectors
-    normalise = Normalise(*channel_statistics(pack, train.rows))
     backbone = build_backbone(settings, pack.channels, pack.size, start=first or settings.frozen)
+    plain = np.zeros(len(pack.channels)), np.ones(len(pack.channels))
+    normalise = Normalise(*(plain if backbone.normalises else channel_statistics(pack, train.rows)))
     if not settings.frozen:
         network = add_head(settings, backbone, data, normalise).to(memory_format=torch.channels_last)
         if first and settings.init == "pretrained" and not (settings.dense or settings.start_from):

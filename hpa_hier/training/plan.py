@@ -20,6 +20,7 @@ from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.members.estimators.create import create_estimator
 from hpa_hier.members.nodes import Selector, train_flags
 from hpa_hier.models.backbones.imagenet import find_package
+from hpa_hier.models.backbones.subcell import SUBCELL, where_to_get
 from hpa_hier.runs.manifest import MANIFEST, Manifest, read_manifest, training_settings
 from hpa_hier.runs.run import Part, Run
 from hpa_hier.settings.origins import DEFAULT
@@ -263,6 +264,9 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
         if node not in taxonomy.column:
             near = did_you_mean(node, taxonomy.nodes)
             raise UserError(f"training.class_weights: {taxonomy.source} has no node '{node}'{near}")
+    if settings.backbone == SUBCELL and not (settings.weights or settings.start_from):
+        get = where_to_get(recipe.data.channels)
+        raise UserError(f"training.weights of '{member.name}': subcell starts from its published weights; {get}")
     starts = settings.weights or settings.pretrained or settings.start_from or settings.init == "pretrained"
     if settings.frozen and not settings.takes_vectors and not starts:
         raise UserError(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
-from tiny_run import TAXONOMY, write_tiny
+from safetensors.torch import load_file, save_file
+from tiny_run import CHANNELS, SIZE, TAXONOMY, write_tiny
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import sha256
 from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import Member
 from hpa_hier.members.scores_file import read_scores
 from hpa_hier.models.backbones.imagenet import PACKAGES
+from hpa_hier.models.backbones.subcell import Shape, SubCell
 from hpa_hier.models.losses.balanced import class_balanced_weight
 from hpa_hier.models.losses.elementwise import class_weighted
 from hpa_hier.runs.manifest import read_manifest
@@ -137,6 +140,34 @@ def test_a_member_that_started_from_a_package_keeps_its_checksum_and_answers_wit
     with torch.no_grad():
         logits = member.network(torch.from_numpy(plan.run.pack.images(rows[:32])))
     np.testing.assert_allclose(logits.numpy(), scores.logits[:32], atol=1e-5)
+
+
+def test_a_member_on_subcells_features_takes_intensities_as_they_are_and_answers_as_it_was_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Shape(width=24, depth=2, heads=3, gate=16)
+    monkeypatch.setattr("hpa_hier.models.backbones.create.SubCell", partial(SubCell, shape=small))
+    weights = tmp_path / "w.safetensors"
+    network = SubCell(CHANNELS, SIZE, small)
+    save_file({name: torch.randn_like(tensor) / 8 for name, tensor in network.state_dict().items()}, weights)
+    sets = ["training.backbone=subcell", f"training.weights={weights}", "training.frozen=true"]
+    plan = plan_group(tmp_path, *sets, auxiliary=0)
+    train_member(plan, QUIET)
+    manifest = read_manifest(plan.folder)
+    assert manifest.weights_sha256 == sha256(weights)
+    assert (set(manifest.mean), set(manifest.std)) == ({0.0}, {1.0})
+    scores = read_scores(plan.folder / "scores.npz")
+    member, rows = Member.load(plan.folder, "cpu"), plan.run.pack.find_rows(scores.ids)
+    with torch.no_grad():
+        logits = member.network(torch.from_numpy(plan.run.pack.images(rows[:32])))
+    np.testing.assert_allclose(logits.numpy(), scores.logits[:32], atol=1e-4)
+
+
+def test_subcell_without_its_weights_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"of 'group-Inside': subcell starts from its published weights; fetch https://"
+    ):
+        plan_group(tmp_path, "training.backbone=subcell", "training.frozen=true")
 
 
 def test_a_package_of_another_checksum_than_the_recipe_asks_for_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hpa_hier.models.backbones.pooling import Pooled, probe_shape
 from hpa_hier.models.backbones.pretrained import fill_from_file, fill_from_hub
 from hpa_hier.models.backbones.report_networks import REPORT_NETWORKS
 from hpa_hier.models.backbones.small_cnn import SmallCnn
+from hpa_hier.models.backbones.subcell import SUBCELL, SubCell, fill_from_download, where_to_get
 from hpa_hier.models.normal_scores import WIDTHS
 from hpa_hier.settings.training import MLP, PACKAGE, TrainingSettings
 
@@ -30,6 +31,7 @@ class Backbone:
 
     module: nn.Module  # (B, C, H, W) normalised, or (B, F) standardised → (B, features)
     features: int
+    normalises: bool = False  # whether it takes intensities as they are, in 0..255, and normalises them itself
 
 
 def build_backbone(
@@ -56,6 +58,8 @@ def build_backbone(
         if start and settings.weights:  # another member's
             fill_from_file(mlp, Path(settings.weights), channels)
         return Backbone(mlp, mlp.num_features)
+    if name == SUBCELL:
+        return _build_subcell(settings, channels, image_size, start)
     own = name == SMALL_CNN or name in REPORT_NETWORKS
     if own and start and settings.pretrained and not settings.weights:
         raise UserError(f"training.pretrained: {name} has no pretrained weights on the hub; name --weights FILE")
@@ -79,6 +83,18 @@ def build_backbone(
             fill_from_hub(model, name, channels)
         _check_sizes(built, settings, len(channels))
     return Backbone(built, features)
+
+
+def _build_subcell(settings: TrainingSettings, channels: Sequence[str], image_size: int, start: bool) -> Backbone:
+    if settings.pooling != "own":
+        raise UserError(f"training.pooling: subcell pools its tokens itself, got {settings.pooling!r}; leave it out")
+    if start and not settings.weights:
+        raise UserError(f"training.weights: subcell starts from its published weights; {where_to_get(channels)}")
+    model = SubCell(channels, image_size)
+    if start:
+        fill_from_download(model, Path(str(settings.weights)), channels)
+        _check_sizes(model, settings, len(channels))
+    return Backbone(model, model.num_features, normalises=True)
 
 
 def _check_sizes(backbone: nn.Module, settings: TrainingSettings, channels: int) -> None:
