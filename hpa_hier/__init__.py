@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hpa_hier.classifier.classifier import HierarchicalClassifier
     from hpa_hier.errors import UserError
     from hpa_hier.predict.answers import Answers
     from hpa_hier.predict.predictor import Predictor
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
     from hpa_hier.taxonomy import Taxonomy
 
 __version__ = "0.1.0"
-__all__ = ["Answers", "Predictor", "Run", "Taxonomy", "UserError", "__version__"]
+__all__ = ["Answers", "HierarchicalClassifier", "Predictor", "Run", "Taxonomy", "UserError", "__version__"]
 
 _HOMES = {  # imported when they are first asked for, so that `import hpa_hier` costs nothing
     "Answers": "hpa_hier.predict.answers",
+    "HierarchicalClassifier": "hpa_hier.classifier.classifier",
     "Predictor": "hpa_hier.predict.predictor",
     "Run": "hpa_hier.runs.run",
     "Taxonomy": "hpa_hier.taxonomy",

@@ -27,6 +27,7 @@ FLOORS = [
     {"members"},
     {"training", "predict"},
     {"evaluate"},
+    {"classifier"},
     {"cli"},
 ]
 FRONTS = {"hpa_hier.train", "hpa_hier.report", "hpa_hier.demo"}  # and every __main__: three lines each, for `python -m`

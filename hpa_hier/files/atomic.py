@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -16,6 +17,20 @@ from pydantic import BaseModel, ValidationError
 from hpa_hier.errors import UserError
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_synced: ContextVar[bool] = ContextVar("synced", default=True)
+
+
+@contextmanager
+def without_sync() -> Iterator[None]:
+    """Write files without waiting for the disk, for a folder that does not outlive the process anyway.
+
+    They are still whole or absent for whoever reads them, but may not be after a power failure.
+    """
+    token = _synced.set(False)
+    try:
+        yield
+    finally:
+        _synced.reset(token)
 
 
 @contextmanager
@@ -29,10 +44,12 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
+        if _synced.get():
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if _synced.get():
+            _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
