@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from hpa_hier.ensemble.calibrate.prior import Prior, PriorShift
 from hpa_hier.ensemble.combiner import Combiner
 from hpa_hier.ensemble.decide.safe import SafeAnswers
 from hpa_hier.ensemble.decide.thresholds import Thresholds
 from hpa_hier.ensemble.decision import Decision
 from hpa_hier.ensemble.novelty.novelty import Novelty
 from hpa_hier.ensemble.scores.scores import Scores
+from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.taxonomy import Taxonomy
 
@@ -70,6 +72,9 @@ class Ensemble:
     decision: Decision  # from probabilities to labels
     about: dict[str, Any] = field(default_factory=dict)  # where it was fitted and how, as kept in its file
     novelty: Novelty | None = None  # how far a sample is from what its members learned from; None: not known
+    prior: PriorShift | None = (
+        None  # nodes are as frequent as elsewhere; None: as where it was fitted. No file keeps it
+    )
 
     @property
     def aggregate(self) -> str:
@@ -86,6 +91,23 @@ class Ensemble:
         """One for every node."""
         return self.decision.thresholds
 
+    def with_prior(self, prior: Prior) -> Ensemble:
+        """Return the ensemble for samples among which nodes are as frequent as `prior` says.
+
+        Probabilities follow from the new shares. Fitted thresholds move with them, so that a node's calls change only
+        where a group is raised to its children; those of safe answers stay, as they ask for a share of right answers.
+
+        Raises:
+            UserError: it is not known how many samples it was fitted on.
+        """
+        samples, thresholds = int(self.about.get("samples") or 0), self.thresholds
+        if not samples:
+            raise UserError("--prior: the ensemble does not say how many samples it was fitted on; fit it again")
+        fitted = Prior.from_counts("the samples that it was fitted on", thresholds.positives, samples)
+        shift = PriorShift(self.taxonomy, fitted, prior.fill_groups(fitted, self.taxonomy))
+        moved = replace(self.decision, thresholds=thresholds.move(shift.log_odds))
+        return replace(self, decision=moved, prior=shift)
+
     def predict(self, members: Sequence[Scores], available: Bools | None = None) -> Prediction:
         """Predict samples, each on its own: a row's answer does not depend on the others.
 
@@ -98,5 +120,7 @@ class Ensemble:
             UserError: a member is missing, or scores other nodes than those it was fitted with.
         """
         raw, probs = self.combiner.probs(members, available)
+        if self.prior is not None:
+            probs = self.prior.apply(probs)
         present, safe = self.decision.decide(probs)
         return Prediction(members[0].ids, self.taxonomy.nodes, raw, probs, self.thresholds.values, present, safe)

@@ -12,6 +12,7 @@ import numpy as np
 
 from hpa_hier.data.labels.ids import find_id
 from hpa_hier.data.vectors.source import VectorSource
+from hpa_hier.ensemble.calibrate.prior import Prior
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.score_table import describe_coverage, join_tables, read_scores
 from hpa_hier.ensemble.scores.scores import Scores, align, join_scores
@@ -32,6 +33,7 @@ from hpa_hier.predict.inputs import (
     scan_images,
 )
 from hpa_hier.predict.partial import Partial
+from hpa_hier.predict.prior_file import read_prior
 from hpa_hier.predict.tables import Rejected
 from hpa_hier.predict.unlike import find_unlike
 from hpa_hier.runs.members import MemberRecord
@@ -55,14 +57,18 @@ class Predictor:
         run: the run.
         device: where members are put: auto, cpu, cuda, cuda:N or mps.
         intensity: rule by which images become 8 bits, depth or percentile; None: as training images did.
+        prior: how often nodes occur among the samples; None: as often as where the ensemble was fitted.
     """
 
     run: Run
     device: str = "cpu"
     intensity: str | None = None
+    prior: Prior | None = None
 
     @classmethod
-    def load(cls, run: Run | str | Path, device: str = "cpu", intensity: str | None = None) -> Predictor:
+    def load(
+        cls, run: Run | str | Path, device: str = "cpu", intensity: str | None = None, prior: str | Path | None = None
+    ) -> Predictor:
         """Load the ensemble of a run.
 
         Args:
@@ -70,19 +76,24 @@ class Predictor:
             device: auto, cpu, cuda, cuda:N or mps.
             intensity: rule by which images become 8 bits, depth or percentile, where new images need another one than
                 training images had; None: theirs.
+            prior: how often classes occur among the samples, as `read_prior` takes it: a label table, a table of
+                shares, or ``hpa28``; None: as often as where the ensemble was fitted.
 
         Raises:
-            UserError: there is no such run, it has no fitted ensemble, or a member was trained again since.
+            UserError: there is no such run, it has no fitted ensemble, a member was trained again since, or the prior
+                cannot be read.
         """
-        predictor = cls(run if isinstance(run, Run) else Run.open(run), device, intensity)
+        opened = run if isinstance(run, Run) else Run.open(run)
+        shares = None if prior is None else read_prior(str(prior), opened.ensemble.taxonomy)
+        predictor = cls(opened, device, intensity, shares)
         if predictor.spec is not None:
             predictor.run.check_unchanged(predictor.ensemble)
         return predictor
 
-    @property
+    @cached_property
     def ensemble(self) -> Ensemble:
-        """The fitted ensemble."""
-        return self.run.ensemble
+        """The fitted ensemble, for samples with the prior."""
+        return self.run.ensemble if self.prior is None else self.run.ensemble.with_prior(self.prior)
 
     @cached_property
     def spec(self) -> InputSpec | None:
@@ -357,7 +368,7 @@ class Predictor:
             batch.filled,
             source=str(self.run.folder),
             place=source,
-            notes=(origin.warning,) if origin.warning else (),
+            notes=tuple(filter(None, (origin.warning, ensemble.prior.note if ensemble.prior else ""))),
             unsafe=origin.why_unsafe(simulated),
             neighbours=partial(self._describe_neighbours, batch) if self._voters else None,
             picture=partial(self._find_picture, batch) if self._takes_images else None,
@@ -463,7 +474,10 @@ def answer_tables(ensemble: Ensemble, files: Mapping[str, Path], source: str) ->
         ((),) * len(joined.ids),
         tuple(Rejected(sample, "", f"no table answers for the leaf '{leaf}'") for sample, leaf in joined.unanswered),
         f"{source}: score tables of {', '.join(wanted)}",
-        tuple(describe_coverage(tables, len(joined.ids), ensemble.taxonomy, joined.available)),
+        (
+            *describe_coverage(tables, len(joined.ids), ensemble.taxonomy, joined.available),
+            *([ensemble.prior.note] if ensemble.prior else []),
+        ),
         joined.available,
     )
 

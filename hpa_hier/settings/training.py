@@ -74,9 +74,8 @@ class AugmentSettings(Settings):
         None, "folder of unlabelled pictures, of all channels or of one each, whose look training images take on"
     )
     style_share: Share = setting(0.5, "how often an image takes on a style", "probability")
-    style_amplitude: Share = setting(1.0, "largest share of a picture's amplitudes, in the frequencies of style_band")
-    style_band: Share = setting(0.06, "frequencies, from the lowest, that style_amplitude mixes", "share of all")
-    style_histogram: Share = setting(1.0, "largest share of a picture's brightness levels")
+    style_spectrum: Share = setting(1.0, "largest share of a picture's softness and grain, its spectrum")
+    style_histogram: Share = setting(0.5, "largest share of a picture's levels of brightness")
     only_minority: bool = setting(False, "vary only the images that carry a minority leaf")
 
 

@@ -153,7 +153,7 @@ def plan_augmentation(plan: Plan, factors: np.ndarray, on_device: bool) -> Augme
 def _read_styles(pack: ImagePack, settings: AugmentSettings, lines: str) -> Styles:
     """Read the pictures whose look training images take on, and say how many there are."""
     folder = Path(str(settings.styles))
-    styles = read_styles(folder, pack.channels, pack.size, pack.facts.intensity, settings.style_band)
+    styles = read_styles(folder, pack.channels, pack.size, pack.facts.intensity)
     if lines:
         print(f"{lines}: {describe_styles(styles, folder, pack.channels)}", file=sys.stderr)
     return styles

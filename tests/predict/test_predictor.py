@@ -198,3 +198,18 @@ def test_what_looks_wrong_with_an_image_stands_in_its_row(predictor: Predictor, 
     answers.to_csv(tmp_path)
     table = pd.read_csv(tmp_path / "predictions.csv", index_col="id", keep_default_na=False)
     assert list(table["warning"]) == list(answers.warning)
+
+
+def test_a_prior_moves_probabilities_and_not_the_calls_and_says_so(
+    predictor: Predictor, small: SmallRun, tmp_path: Path
+) -> None:
+    rarer = predictor.run.taxonomy.leaves[0]
+    table = "".join(f"{leaf},{0.001 if leaf == rarer else 0.2}\n" for leaf in predictor.run.taxonomy.leaves)
+    (tmp_path / "shares.csv").write_text("class,share\n" + table)
+    write_images(tmp_path / "images", 3)
+    with_prior = Predictor.load(small.run, prior=tmp_path / "shares.csv")
+    plain, moved = predictor.predict(tmp_path / "images"), with_prior.predict(tmp_path / "images")
+    column = plain.nodes.index(rarer)
+    assert (moved.probs[:, column] < plain.probs[:, column]).all()
+    assert plain.labels == moved.labels
+    assert f"classes are taken to be as frequent as among {tmp_path / 'shares.csv'}" in moved.warning[0]

@@ -45,6 +45,19 @@ def named_file(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
+def add_prior_argument(one: Parser) -> None:
+    """Add --prior, for commands that answer for samples."""
+    text = """how often classes occur among your samples, so that probabilities follow: a label table, a table
+    class,share, or hpa28: the 31,072 images of the atlas's competition (default: as where it was fitted)"""
+    one.add_argument("--prior", metavar="CSV|hpa28", help=text)
+
+
+def print_prior(predictor: Predictor) -> None:
+    """Say which prior holds, where one was given."""
+    if predictor.ensemble.prior is not None:
+        print(predictor.ensemble.prior.describe())
+
+
 def add_score_argument(one: Parser) -> Callable[..., argparse.Action]:
     """Add --scores, and return what adds further flags beside it."""
     add = one.add_argument_group("other models' scores, instead of a run's own members").add_argument

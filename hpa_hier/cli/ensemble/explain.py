@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpa_hier.cli.command import Parser, path, print_notes
-from hpa_hier.cli.ensemble.arguments import add_image_arguments, add_run_argument, are_simulated, open_images, open_run
+from hpa_hier.cli.ensemble.arguments import (
+    add_image_arguments,
+    add_prior_argument,
+    add_run_argument,
+    are_simulated,
+    open_images,
+    open_run,
+)
 from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ def add_flags(one: Parser) -> None:
     one.add_argument("id", metavar="ID", nargs="?", help=text)
     add_run_argument(one, "the run whose ensemble was fitted last")
     add_image_arguments(one)
+    add_prior_argument(one)
     text = "also write a page <id>.html with the picture into this folder"
     one.add_argument("--out", metavar="DIR", type=path, help=text)
     text = "tables instead of words: members, calibration, reconciliation, thresholds"
@@ -40,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
     if options.images is None and not options.id:
         raise UserError("explain needs the id of an image, or its file, as in: hpa-hier explain my_images/a.png")
     simulated = options.images is None or are_simulated([options.images])
-    predictor = Predictor.load(open_run(options, fitted=True, simulated=simulated), options.device, options.intensity)
+    opened = open_run(options, fitted=True, simulated=simulated)
+    predictor = Predictor.load(opened, options.device, options.intensity, options.prior)
     images = _open_image(options, predictor) if options.images else None
     answers = predictor.answer_one(options.id, images)
     print(answers.explain(answers.ids[0], options.every_node, numbers=options.numbers))

@@ -23,12 +23,14 @@ from hpa_hier.cli.command import (
 )
 from hpa_hier.cli.ensemble.arguments import (
     add_image_arguments,
+    add_prior_argument,
     add_run_argument,
     add_score_argument,
     are_simulated,
     list_tables,
     open_images,
     open_run,
+    print_prior,
 )
 from hpa_hier.errors import UserError
 from hpa_hier.files.shell import command
@@ -84,6 +86,7 @@ def add_flags(one: Parser) -> None:
     add_score_argument(one)
     add_image_arguments(one)
     add, threads = one.add_argument, min(8, os.cpu_count() or 1)
+    add_prior_argument(one)
     add("--vectors", metavar="FILE", type=path, help="feature vectors, as `data pack --vectors` takes them")
     add_vector_flags(one)
     text = "the run's own samples, by networks that have not learned from them where there are such"
@@ -115,7 +118,8 @@ def run(options: argparse.Namespace) -> int:
         check_format(options.format or "csv")
     wanted = read_wanted(options.sample_submission) if options.sample_submission else None
     opened = open_run(options, fitted=True, simulated=are_simulated(images))
-    predictor = Predictor.load(opened, options.device, options.intensity)
+    predictor = Predictor.load(opened, options.device, options.intensity, options.prior)
+    print_prior(predictor)
     if options.scores:
         return _answer_scores(options, predictor, wanted)
     if options.out:
@@ -259,8 +263,10 @@ def _describe_settings(options: argparse.Namespace, predictor: Predictor, images
     from hpa_hier.files.atomic import sha256
 
     settings = {name: value for name, value in vars(options).items() if name not in _WITHOUT_EFFECT}
+    prior = Path(options.prior or "")
     return {
         "ensemble": sha256(predictor.run.ensemble_folder / FILE),
+        **({"table of --prior": sha256(prior)} if prior.is_file() else {}),
         "version of this program": __version__,
         "kind of images (simulated or not)": str(are_simulated(images)),
         "setting (" + ", ".join(f"--{name.replace('_', '-')}" for name in sorted(settings)) + ")": json.dumps(

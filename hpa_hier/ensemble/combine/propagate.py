@@ -62,9 +62,7 @@ class Propagated:
 
     def leaves(self, probs: Floats) -> Floats:
         """Return leaf probabilities, `probs` moved by the shift; bit-identical where it is 0, and so are 0 and 1."""
-        with np.errstate(divide="ignore"):  # the logit of 0 or 1 is infinite, and stays where it is
-            moved = expit(logit(probs) + self.shift)
-        return np.asarray(np.where(self.shift == 0, probs, moved))
+        return move_odds(probs, self.shift)
 
 
 def propagate(probs: Floats, evidence: Floats, heard: Bools, graph: Graph) -> Propagated:
@@ -147,6 +145,19 @@ def _add_up(rows: Floats, chosen: Sequence[int]) -> Floats:
     for row in chosen:
         total += rows[row]
     return total
+
+
+def move_odds(probs: Floats, log_odds: Floats) -> Floats:
+    """Return probabilities whose log-odds have gained something; bit-identical where that is 0, and so are 0 and 1.
+
+    `probs` and `log_odds` are of shapes that go together.
+
+    >>> move_odds(np.array([0.5, 0.2, 1.0]), np.array([np.log(3), 0.0, 1.0])).tolist()
+    [0.75, 0.2, 1.0]
+    """
+    with np.errstate(divide="ignore"):  # the logit of 0 or 1 is infinite, and stays where it is
+        moved = expit(logit(probs) + log_odds)
+    return np.asarray(np.where(log_odds == 0, probs, moved))
 
 
 def bounded_logit(probs: Floats) -> Floats:

@@ -47,14 +47,14 @@ class Softmax(Reconciler):
 
     def fill(self, probs: Floats, answered: Bools) -> Floats:
         """Return probabilities with the sum of its leaves, at most 1, for groups that nobody answers for."""
-        return np.where(answered, probs, _with_groups(probs, self.taxonomy))
+        return np.where(answered, probs, with_groups(probs, self.taxonomy))
 
     def apply(self, raw: Floats, answered: Bools) -> Floats:
         """Return leaves' shares, and of every group the sum of its leaves, each counted once."""
         leaves = [self.taxonomy.column[leaf] for leaf in self.taxonomy.leaves]
         probs = raw.copy()
         probs[:, leaves] = share_out(raw[:, leaves], self.power)
-        return _with_groups(probs, self.taxonomy)
+        return with_groups(probs, self.taxonomy)
 
     def to_json(self, taxonomy: Taxonomy) -> dict[str, Any]:
         """Return the power."""
@@ -83,7 +83,8 @@ def share_out(probs: Floats, power: float) -> Floats:
     return np.asarray(shares / _total(shares, range(probs.shape[1]))[:, None])
 
 
-def _with_groups(probs: Floats, taxonomy: Taxonomy) -> Floats:
+def with_groups(probs: Floats, taxonomy: Taxonomy) -> Floats:
+    """Return probabilities (B, N) in which every group has the sum of its leaves, each counted once, at most 1."""
     summed = probs.copy()
     for group, _ in taxonomy.bottom_up:
         below = [taxonomy.column[leaf] for leaf in taxonomy.leaves_below(taxonomy.nodes[group])]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpa_hier.data.labels.table import Targets
+from hpa_hier.ensemble.combine.propagate import move_odds
 from hpa_hier.ensemble.decide.rule import Resamples, ThresholdOptions, ThresholdRule
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
@@ -82,6 +83,17 @@ class Thresholds:
         rules = np.where(never, NEVER, np.where(half, HALF, self.rules)).tolist()
         low, high = (np.where(never | half, np.nan, bound) for bound in (self.low, self.high))
         return replace(self, values=values, rules=tuple(rules), low=low, high=high)
+
+    def move(self, log_odds: Floats) -> Self:
+        """Move thresholds and their intervals as probabilities are moved, (N,) log-odds, so that calls stay the same.
+
+        Those set by hand, `fixed` ones and the 0.5 of nodes that are not told apart are asked of probabilities as such,
+        and stay.
+        """
+        moves = np.array([rule not in ("hand", "fixed", HALF, NEVER) for rule in self.rules])
+        gain = np.where(moves, log_odds, 0.0)
+        values, low, high = (move_odds(bound, gain) for bound in (self.values, self.low, self.high))
+        return replace(self, values=values, low=low, high=high)
 
     def never_call(self, nodes: Bools) -> Self:
         """Put the thresholds of some nodes, (N,), where nothing reaches them."""

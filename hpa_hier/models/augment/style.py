@@ -1,100 +1,93 @@
 """Style: an image takes on how light is spread in other pictures, whose labels nobody needs to know.
 
-Two changes, each mixed in by a strength between 0 and 1, in one channel at a time: the amplitudes of low frequencies
-become those of a picture, phases stay; and brightness levels become those of a picture, the order of pixels stays.
+Two changes, each of one channel and mixed in by a strength between 0 and 1. Its spectrum becomes that of a picture:
+amplitudes are multiplied by one factor for all frequencies of one length, phases stay, so that an image gets as soft or
+as grainy as the picture is, and no structure of it. Its levels of brightness become those of a picture: the order of
+pixels stays. The picture is one of those that are nearest in this respect, since not every look goes with every place.
 
-Sources: Yang & Soatto, FDA, CVPR 2020; Xu et al., A Fourier-based framework for domain generalization, CVPR 2021.
+Sources: Yang & Soatto, FDA, CVPR 2020, and Xu et al., A Fourier-based framework for domain generalization, CVPR 2021,
+who mix the amplitude of each frequency; benchmarks/styles.py compares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.random import Generator
+from scipy import fft
 
 from hpa_hier.settings.training import AugmentSettings
 
-_LEVELS = 256
-_UNCHANGED = -1  # the picture of a channel that is left as it is
-_TINY = 1e-6  # an amplitude that is none
+_BITS = 4096  # whole numbers that pixels are counted by
+_STEPS = 2048  # of levels of brightness, from the darkest to the brightest pixel
+_UNCHANGED = -1.0  # where a channel is left as it is
+_NEAREST = 0.25  # share of the pictures that a style is drawn from
+_LEAST = 1e-3  # power that is none
 
 
 @dataclass(frozen=True)
-class Band:
-    """The Fourier transform of planes of one side, at its low frequencies alone; exact, by two small products."""
+class Rings:
+    """Frequencies of planes of one side by their length: ring k has those of about k periods a side."""
 
     side: int  # S, pixels
-    highest: int  # K, the highest frequency along either axis, in periods a side; below S / 2
-
-    @classmethod
-    def from_share(cls, side: int, share: float) -> Self:
-        """Return the band below a share of the highest frequency that the side can have."""
-        return cls(side, min(round(share * side / 2), (side - 1) // 2))
 
     @cached_property
-    def _waves(self) -> np.ndarray:
-        """(K + 1, S) complex64, the half of the frequencies that real planes have."""
-        turns = np.outer(np.arange(self.highest + 1), np.arange(self.side)) / self.side
-        return np.asarray(np.exp(-2j * np.pi * turns), np.complex64)
+    def number(self) -> np.ndarray:
+        """(S, S // 2 + 1) the ring of each frequency, 0 to S // 2; the corners are in the last."""
+        down, across = fft.fftfreq(self.side, 1 / self.side), fft.rfftfreq(self.side, 1 / self.side)
+        return np.asarray(np.minimum(np.rint(np.hypot(down[:, None], across)), self.side // 2), np.intp)
 
     @cached_property
-    def _both_ways(self) -> np.ndarray:
-        """(2 K + 1, S) complex64, frequencies 0 to K and -K to -1."""
-        return np.concatenate([self._waves, self._waves[:0:-1].conj()])
+    def _order(self) -> tuple[np.ndarray, np.ndarray]:
+        """Frequencies ring by ring, and where each ring begins."""
+        order = np.argsort(self.number, axis=None, kind="stable")
+        return order, np.searchsorted(self.number.ravel()[order], np.arange(self.side // 2 + 1))
 
-    @cached_property
-    def _back(self) -> np.ndarray:
-        """(2 (K + 1), S) float32, from real and imaginary parts to pixels; other halves are counted here."""
-        twice = np.where(np.arange(self.highest + 1) == 0, 1, 2)[:, None] / self.side**2
-        return np.concatenate([self._waves.real * twice, self._waves.imag * twice]).astype(np.float32)
+    def measure(self, transforms: np.ndarray) -> np.ndarray:
+        """Return the logarithm of the mean amplitude in each ring, (n, S // 2 + 1) float32.
 
-    def transform(self, planes: np.ndarray) -> np.ndarray:
-        """Return the transforms, (n, 2 K + 1, K + 1) complex64, of planes (n, S, S) float32.
-
-        >>> planes = np.random.default_rng(0).random((1, 8, 8), np.float32)
-        >>> bool(np.allclose(Band(8, 2).transform(planes)[0, :3], np.fft.rfft2(planes)[0, :3, :3], atol=1e-4))
-        True
+        `transforms` are (n, S, S // 2 + 1) of planes.
         """
-        across = planes @ np.concatenate([self._waves.real, self._waves.imag]).T
-        half = self.highest + 1
-        return np.asarray(self._both_ways @ (across[..., :half] + 1j * across[..., half:]))
-
-    def invert(self, transforms: np.ndarray) -> np.ndarray:
-        """Return planes (n, S, S) float32 that have these transforms, and nothing outside of the band.
-
-        >>> planes = np.full((1, 4, 4), 3, np.float32)
-        >>> Band(4, 1).invert(Band(4, 1).transform(planes))[0, 0].round(3).tolist()
-        [3.0, 3.0, 3.0, 3.0]
-        """
-        along = self._both_ways.conj().T @ transforms
-        return np.asarray(np.concatenate([along.real, along.imag], axis=-1) @ self._back)
+        order, starts = self._order
+        power = (transforms.real**2 + transforms.imag**2).reshape(len(transforms), len(order))[:, order]
+        mean = np.add.reduceat(power, starts, axis=1) / np.diff(starts, append=len(order))
+        return np.asarray(np.log(mean + _LEAST) / 2, np.float32)
 
 
 class Look(NamedTuple):
     """What P pictures of one channel look like."""
 
-    amplitudes: np.ndarray  # (P, 2 K + 1, K + 1) float32, of the band's frequencies
-    levels: np.ndarray  # (P, 256) float32 in 0..255, brightness at equally many pixels, rising
+    spectra: np.ndarray  # (P, S // 2 + 1) float32, as `Rings.measure` returns them
+    levels: np.ndarray  # (P, 2049) float32 in 0..255, brightness from the darkest to the brightest pixel, evenly spaced
 
 
-def look_of(planes: np.ndarray, band: Band) -> Look:
+def look_of(planes: np.ndarray, rings: Rings) -> Look:
     """Return what planes (P, S, S) uint8 of one channel look like."""
-    amplitudes = np.abs(band.transform(planes.astype(np.float32)))
-    shares = (np.arange(_LEVELS) + 0.5) / _LEVELS
-    levels = np.quantile(planes.reshape(len(planes), planes.shape[1] ** 2), shares, axis=1).T if len(planes) else ()
-    return Look(amplitudes, np.asarray(levels, np.float32).reshape(len(planes), _LEVELS))
+    levels = [levels_of(plane) for plane in planes]
+    shape = (len(planes), _STEPS + 1)
+    return Look(rings.measure(_transform(planes)), np.asarray(levels, np.float32).reshape(shape))
+
+
+def levels_of(plane: np.ndarray) -> np.ndarray:
+    """Return the levels of brightness of a plane (S, S) uint8, (2049,) float32, rising.
+
+    >>> levels_of(np.array([[0, 0], [10, 200]], np.uint8))[[0, 1024, 2048]].tolist()
+    [0.0, 10.0, 200.0]
+    """
+    reached = np.cumsum(cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel())
+    places = np.arange(_STEPS + 1) * ((plane.size - 1) / _STEPS)
+    return np.asarray(np.searchsorted(reached, np.rint(places), side="right"), np.float32)
 
 
 @dataclass(frozen=True)
 class Styles:
     """What pictures look like, channel by channel."""
 
-    band: Band
+    rings: Rings
     looks: tuple[Look, ...]  # of the C channels of the images that are to change
 
     @property
@@ -106,9 +99,9 @@ class Styles:
 class StyleDraws(NamedTuple):
     """What was drawn for B images."""
 
-    pictures: np.ndarray  # (B, C) int64, whose look each channel takes on; -1 where it stays as it is
-    amplitude: np.ndarray  # (B, C) float32 in [0, 1], the share of that picture's amplitudes
-    histogram: np.ndarray  # (B, C) float32 in [0, 1], the share of its brightness levels
+    picture: np.ndarray  # (B, C) float64 in [0, 1), which of the nearest pictures; -1 where a channel stays as it is
+    spectrum: np.ndarray  # (B, C) float32 in [0, 1], the share of that picture's spectrum
+    histogram: np.ndarray  # (B, C) float32 in [0, 1], the share of its levels of brightness
 
     def rows(self, which: slice) -> StyleDraws:
         """Return the draws of some of the images."""
@@ -116,82 +109,90 @@ class StyleDraws(NamedTuple):
 
 
 def draw_styles(
-    settings: AugmentSettings,
-    count: int,
-    pictures: Sequence[int],
-    generator: Generator,
-    varied: np.ndarray | None = None,
+    settings: AugmentSettings, count: int, channels: int, generator: Generator, varied: np.ndarray | None = None
 ) -> StyleDraws:
-    """Draw which images take on a style, which pictures' and how much of it.
+    """Draw which images take on a style, and how much of it.
 
     Args:
         settings: the share of images, and the largest strengths.
         count: B.
-        pictures: C numbers of pictures of each channel; a channel without any is never changed.
+        channels: C.
         generator: numpy's.
         varied: (B,) bool, images that may be changed; None: all.
     """
-    shape, most = (count, len(pictures)), np.asarray(pictures)
     chosen = generator.random(count) < settings.style_share
     if varied is not None:
         chosen &= varied
-    picture = np.floor(generator.random(shape) * most).astype(np.int64)
-    strengths = generator.random((2, *shape), np.float32)
+    picture = generator.random((count, channels))
+    strengths = generator.random((2, count, channels), np.float32)
     return StyleDraws(
-        np.where(chosen[:, None] & (most > 0), picture, _UNCHANGED),
-        strengths[0] * np.float32(settings.style_amplitude),
+        np.where(chosen[:, None], picture, _UNCHANGED),
+        strengths[0] * np.float32(settings.style_spectrum),
         strengths[1] * np.float32(settings.style_histogram),
     )
 
 
 def apply_styles(images: np.ndarray, draws: StyleDraws, styles: Styles) -> None:
-    """Change images (B, C, S, S) uint8 in place, as was drawn; a channel of zeros, as a missing one, stays that.
+    """Change images (B, C, S, S) uint8 in place, as was drawn.
 
-    >>> planes = np.array([[[0, 0], [0, 200]]], np.uint8)
-    >>> styles = Styles(Band(2, 0), (look_of(np.array([[[10, 20], [30, 40]]], np.uint8), Band(2, 0)),))
-    >>> image = planes[None].copy()
-    >>> apply_styles(image, StyleDraws(np.zeros((1, 1), int), np.zeros((1, 1)), np.ones((1, 1))), styles)
+    A channel that is all zeros, as a missing one, stays that, and one that no picture has stays as it is.
+
+    >>> rings = Rings(2)
+    >>> styles = Styles(rings, (look_of(np.array([[[10, 20], [30, 40]]], np.uint8), rings),))
+    >>> image = np.array([[[[0, 3], [9, 200]]]], np.uint8)
+    >>> apply_styles(image, StyleDraws(np.zeros((1, 1)), np.zeros((1, 1)), np.ones((1, 1))), styles)
     >>> image.ravel().tolist()
-    [21, 21, 21, 39]
+    [10, 20, 30, 40]
     """
     for channel, look in enumerate(styles.looks):
-        rows = np.flatnonzero(draws.pictures[:, channel] != _UNCHANGED)
+        rows = np.flatnonzero(draws.picture[:, channel] != _UNCHANGED)
         rows = rows[images[rows, channel].any(axis=(1, 2))]
-        if not len(rows):
+        if not (len(rows) and len(look.levels)):
             continue
-        picture = draws.pictures[rows, channel]
-        amplitude, histogram = draws.amplitude[rows, channel], draws.histogram[rows, channel]
-        if amplitude.any():
-            images[rows, channel] = mix_amplitudes(
-                images[rows, channel], look.amplitudes[picture], amplitude, styles.band
-            )
+        planes, drawn = images[rows, channel], draws.picture[rows, channel]
+        spectrum, histogram = draws.spectrum[rows, channel], draws.histogram[rows, channel]
+        own = np.array([levels_of(plane) for plane in planes])
+        wanted = own
         if histogram.any():
-            for row, levels, strength in zip(rows, look.levels[picture], histogram, strict=True):
-                cv2.LUT(
-                    images[row, channel], match_levels(images[row, channel], levels, strength), images[row, channel]
-                )
+            picture = _choose_near(own[:, :: _STEPS // 64], look.levels[:, :: _STEPS // 64], drawn)
+            wanted = own + histogram[:, None] * (look.levels[picture] - own)
+        spread = mix_spectra(planes, look.spectra, drawn, spectrum, styles.rings) if spectrum.any() else planes
+        for row, plane, levels in zip(rows, spread, wanted, strict=True):
+            images[row, channel] = match_levels(plane, levels)
 
 
-def mix_amplitudes(planes: np.ndarray, amplitudes: np.ndarray, strength: np.ndarray, band: Band) -> np.ndarray:
-    """Mix pictures' amplitudes into planes (n, S, S) uint8, and keep their phases and all above the band.
+def _choose_near(own: np.ndarray, pictures: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Return for each of n planes a picture among those nearest to it, (n,): `own` (n, F), `pictures` (P, F)."""
+    distance = np.abs(own[:, None] - pictures).mean(axis=2)
+    rank = np.floor(drawn * max(1.0, _NEAREST * len(pictures))).astype(np.intp)
+    return np.asarray(np.take_along_axis(np.argsort(distance, axis=1), rank[:, None], axis=1)[:, 0])
 
-    `amplitudes` are (n, 2 K + 1, K + 1), `strength` (n,) in [0, 1]; the result is uint8.
+
+def mix_spectra(
+    planes: np.ndarray, spectra: np.ndarray, drawn: np.ndarray, strength: np.ndarray, rings: Rings
+) -> np.ndarray:
+    """Mix pictures' spectra into planes (n, S, S) uint8, and keep their phases; the result is float32, of any range.
+
+    `spectra` are those of a `Look`, `drawn` (n,) in [0, 1) says which of the nearest, `strength` is (n,) in [0, 1].
     """
-    pixels = planes.astype(np.float32)
-    found = band.transform(pixels)
-    own = np.abs(found)
-    change = strength[:, None, None] * (amplitudes - own) / np.maximum(own, _TINY)
-    pixels += band.invert(found * change)
-    return np.asarray(np.clip(np.rint(pixels), 0, _LEVELS - 1), np.uint8)
+    found = _transform(planes)
+    own = rings.measure(found)
+    change = strength[:, None] * (spectra[_choose_near(own[:, 1:], spectra[:, 1:], drawn)] - own)
+    change[:, 0] = 0  # the mean is a matter of levels
+    return np.asarray(fft.irfft2(found * np.exp(change)[:, rings.number], s=planes.shape[1:]), np.float32)
 
 
-def match_levels(plane: np.ndarray, levels: np.ndarray, strength: float) -> np.ndarray:
-    """Return what each brightness of a plane (S, S) uint8 becomes, (256,) uint8, rising: histogram matching.
+def match_levels(plane: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Give a plane (S, S) of any range these levels of brightness (2049,): histogram matching, to uint8."""
+    low, high = float(plane.min()), float(plane.max())
+    if high <= low:
+        return np.full(plane.shape, np.rint(levels[_STEPS // 2]), np.uint8)
+    steps = ((plane.astype(np.float32) - low) * ((_BITS - 1) / (high - low)) + 0.5).astype(np.uint16)
+    counts = cv2.calcHist([steps], [0], None, [_BITS], [0, _BITS]).ravel()
+    rank = np.cumsum(counts) - (counts + 1) / 2  # of the middle one of equally bright pixels
+    table = np.interp(rank * (_STEPS / (plane.size - 1)), np.arange(_STEPS + 1), levels)
+    return np.asarray(np.rint(table).astype(np.uint8)[steps])
 
-    `levels` are those of a `Look`; a strength of 0 changes nothing, one of 1 gives the plane the picture's histogram.
-    """
-    own = np.arange(_LEVELS, dtype=np.float32)
-    counts = cv2.calcHist([plane], [0], None, [_LEVELS], [0, _LEVELS]).ravel()
-    rank = (np.cumsum(counts) - counts / 2) / plane.size  # of the middle one of equally bright pixels
-    matched = np.interp(rank * _LEVELS - 0.5, own, levels)
-    return np.asarray(np.rint(own + strength * (matched - own)), np.uint8)
+
+def _transform(planes: np.ndarray) -> np.ndarray:
+    return np.asarray(fft.rfft2(planes.astype(np.float32)))

@@ -32,6 +32,7 @@ def explain_in_numbers(one: Explained, every_node: bool = False) -> str:
     """
     ensemble, prediction = one.ensemble, one.prediction
     about = f"{one.source}: {len(one.members)} members, {ensemble.aggregate}, {ensemble.reconcile}"
+    about += f", the odds of {ensemble.prior.new.source}" if ensemble.prior else ""
     source = "; ".join(filter(None, (about, one.place)))
     answer = [f"image      {prediction.ids[0]}", f"from       {source}", _describe_answer(ensemble, prediction)]
     if one.annotated is not None:

@@ -56,7 +56,7 @@ class AugmentedImages(PartReader):
         if augmentation.styles is not None:
             generator = np.random.default_rng([augmentation.seed, epoch, STYLE])
             varied = None if augmentation.varied is None else augmentation.varied[order]
-            looks = draw_styles(settings, len(order), augmentation.styles.counts, generator, varied)
+            looks = draw_styles(settings, len(order), len(augmentation.styles.looks), generator, varied)
 
         return lambda which, number: self._make(
             order[which],

@@ -12,12 +12,12 @@ from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.scan import scan
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import text_digest
-from hpa_hier.models.augment.style import Band, Styles, look_of
+from hpa_hier.models.augment.style import Rings, Styles, look_of
 
 _MOST = 512  # pictures that are read; of more, evenly spaced ones
 
 
-def read_styles(folder: Path, channels: Sequence[str], size: int, intensity: str, band: float) -> Styles:
+def read_styles(folder: Path, channels: Sequence[str], size: int, intensity: str) -> Styles:
     """Read what pictures look like in each channel.
 
     Args:
@@ -25,7 +25,6 @@ def read_styles(folder: Path, channels: Sequence[str], size: int, intensity: str
         channels: C names, of the images that are to change.
         size: S, pixels, side of these images.
         intensity: rule by which they became 8 bits.
-        band: share of the frequencies whose amplitudes are taken.
 
     Raises:
         UserError: there is no picture of any of the channels that can be read.
@@ -49,21 +48,15 @@ def read_styles(folder: Path, channels: Sequence[str], size: int, intensity: str
     if not any(planes):
         why = reason or "all are black"
         raise UserError(f"training.augment.styles: {folder}: no picture of {', '.join(channels)} can be used; {why}")
-    frequencies = Band.from_share(size, band)
-    square = (0, size, size)
-    return Styles(
-        frequencies,
-        tuple(
-            look_of(np.array(some, np.uint8) if some else np.empty(square, np.uint8), frequencies) for some in planes
-        ),
-    )
+    rings, none = Rings(size), np.empty((0, size, size), np.uint8)
+    return Styles(rings, tuple(look_of(np.array(some) if some else none, rings) for some in planes))
 
 
 def describe_styles(styles: Styles, folder: Path | str, channels: Sequence[str]) -> str:
     """Say how many pictures of each channel there are.
 
-    >>> band = Band(8, 1)
-    >>> describe_styles(Styles(band, (look_of(np.ones((3, 8, 8), np.uint8), band),)), "real", ("green",))
+    >>> rings = Rings(8)
+    >>> describe_styles(Styles(rings, (look_of(np.ones((3, 8, 8), np.uint8), rings),)), "real", ("green",))
     'styles of real: pictures with green 3'
     """
     counts = [f"{name} {count:,}" for name, count in zip(channels, styles.counts, strict=True)]

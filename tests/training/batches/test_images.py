@@ -14,7 +14,7 @@ from lightning.pytorch.loops.fetchers import _PrefetchDataFetcher
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 
 from hpa_hier.errors import UserError
-from hpa_hier.models.augment.style import Band, Styles, look_of
+from hpa_hier.models.augment.style import Rings, Styles, look_of
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import AugmentSettings, TrainingSettings
 from hpa_hier.training.batches.images import Augmentation, AugmentedImages
@@ -276,9 +276,9 @@ def test_lightning_takes_no_batch_before_the_one_before_has_been_trained_on() ->
 
 
 def test_styles_change_pixels_alike_at_any_start_and_leave_the_other_draws_as_they_were() -> None:
-    band = Band(8, 2)
+    rings = Rings(8)
     pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8), dtype=np.uint8)
-    styles = Styles(band, tuple(look_of(channel, band) for channel in pictures))
+    styles = Styles(rings, tuple(look_of(channel, rings) for channel in pictures))
     plain = [copied(batch) for batch in batches(6, 2, ALL)]
     styled = [copied(batch) for batch in batches(6, 2, ALL, styles=styles)]
     again = batches(6, 2, ALL, styles=styles)

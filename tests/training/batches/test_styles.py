@@ -25,18 +25,21 @@ def test_single_channels_whole_fields_and_coloured_pictures_give_styles(tmp_path
     for channel in CHANNELS:
         draw_picture(tmp_path / "whole" / f"c_{channel}.png", 32, 32)
     draw_picture(tmp_path / "d.png", 24, 36, 3)
-    styles = read_styles(tmp_path, CHANNELS, 32, "depth", 0.25)
+    styles = read_styles(tmp_path, CHANNELS, 32, "depth")
     assert styles.counts == (2, 3, 3, 1)
-    assert styles.looks[1].amplitudes.shape == (3, 2 * 4 + 1, 4 + 1)
+    assert styles.looks[1].spectra.shape == (3, 17)
+    without = read_styles(tmp_path, ("red", "green"), 32, "depth")
+    assert without.counts == (2, 3)
     assert describe_styles(styles, "x", CHANNELS).endswith("pictures with red 2, green 3, blue 3, yellow 1")
 
 
 def test_a_folder_without_a_picture_of_the_channels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"training\.augment\.styles: .*no image"):
-        read_styles(tmp_path, CHANNELS, 32, "depth", 0.25)
+        read_styles(tmp_path, CHANNELS, 32, "depth")
     draw_picture(tmp_path / "a_yellow.png", 40, 40)
+    assert read_styles(tmp_path, CHANNELS, 32, "depth").counts == (0, 0, 0, 1)
     with pytest.raises(UserError, match=r"no picture of red, green can be used; .*a_yellow\.png: none of red, green"):
-        read_styles(tmp_path, ("red", "green"), 32, "depth", 0.25)
+        read_styles(tmp_path, ("red", "green"), 32, "depth")
 
 
 def test_a_folders_digest_changes_with_its_files(tmp_path: Path) -> None:
