@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.data.pack.pack import VectorPack
 from hpa_hier.errors import UserError
@@ -48,7 +50,7 @@ def fit_estimator(plan: Plan, threads: int = 1, report: Callable[[float], object
         warnings.simplefilter("always")
         try:
             values = see_vectors(normalise, pack.vectors(train.rows))
-            lesson = Lesson(values, train.present, train.known, plan.factors(train))
+            lesson = Lesson(values, train.present, train.known, plan.factors(train), _is_one_of(plan))
             fitted = fit_nodes(estimator, lesson, member.seed, threads, report or (lambda share: None))
             trained = Trained(normalise, fitted)
             logits = trained.logits(pack.vectors(pack.find_rows(ids)))
@@ -88,6 +90,13 @@ def fit_estimator(plan: Plan, threads: int = 1, report: Callable[[float], object
         f"to {plan.folder}"
     )
     return "\n".join([*_describe_warnings(member.name, caught), line])
+
+
+def _is_one_of(plan: Plan) -> bool:
+    """Say whether a sample has one of the member's nodes at most: the tree is exclusive, and none is above another."""
+    taxonomy = plan.run.taxonomy
+    columns = [taxonomy.column[node] for node in plan.nodes]
+    return taxonomy.exclusive and int(taxonomy.closure[np.ix_(columns, columns)].sum()) == len(columns)
 
 
 def _describe_estimator(estimator: Any) -> EstimatorFacts:  # noqa: ANN401 - any estimator

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import logit
+from scipy.special import log_softmax, logit, logsumexp
 
 from hpa_hier.data.balance.repeat import epoch_copies
 
@@ -24,17 +24,54 @@ class NodeFit:
     columns: tuple[int, ...]  # of the member's nodes
     shares: np.ndarray  # (m,) of the samples that have each node, between 0 and 1
     samples: int  # that it learned from
+    one_of: bool = (
+        False  # its classes are the nodes, and last "none of them" where that was met; else yes and no of each
+    )
 
     def logits(self, values: np.ndarray) -> np.ndarray:
-        """Return (B, m) logits of (B, F) standardised vectors."""
+        """Return (B, m) logits of (B, F) standardised vectors.
+
+        Raises:
+            ValueError: the estimator answers with an array of another shape.
+        """
+        m = len(self.columns)
         if not hasattr(self.estimator, "predict_proba"):
-            return np.asarray(self.estimator.decision_function(values), np.float64).reshape(len(values), -1)
+            found = np.asarray(self.estimator.decision_function(values), np.float64)
+            found = found if found.ndim == 2 else found[:, None]
+            return self._check(log_odds(found)[:, :m] if self.one_of else found, len(values))
         found = self.estimator.predict_proba(values)
         if isinstance(found, list):  # one (B, 2) array a node
             found = np.stack([probs[:, 1] for probs in found], axis=1)
-        elif len(self.columns) == 1:
+        elif self.one_of:
+            found = found[:, :m]
+        elif m == 1:
             found = found[:, 1:]
-        return smoothed_logits(found, self.shares, count_votes(self.estimator, self.samples))
+        votes = count_votes(self.estimator, self.samples)
+        return self._check(smoothed_logits(np.asarray(found), self.shares, votes), len(values))
+
+    def _check(self, logits: np.ndarray, samples: int) -> np.ndarray:
+        if logits.shape != (samples, len(self.columns)):
+            raise ValueError(f"it answers with {logits.shape[1:]} numbers for {len(self.columns)} nodes")
+        return logits
+
+
+def log_odds(scores: np.ndarray) -> np.ndarray:
+    """Return each class's log-odds against all others under a softmax of (B, K) scores; (B, 1) are two classes'.
+
+    >>> log_odds(np.array([[2.0, 0.0], [800.0, 0.0]])), log_odds(np.array([[3.0]]))
+    (array([[   2.,   -2.],
+           [ 800., -800.]]), array([[-3.,  3.]]))
+    """
+    if scores.shape[1] == 1:
+        return np.concatenate([-scores, scores], axis=1)
+    logs = log_softmax(scores, axis=1)
+    best = logs.argmax(axis=1)[:, None]
+    rest = logs.copy()
+    np.put_along_axis(rest, best, -np.inf, axis=1)
+    odds = rest - np.log1p(-np.exp(np.minimum(rest, -np.log(2))))  # of all but the best at most a half
+    largest = np.take_along_axis(logs, best, axis=1) - logsumexp(rest, axis=1, keepdims=True)
+    np.put_along_axis(odds, best, largest, axis=1)
+    return np.asarray(odds)
 
 
 @dataclass(frozen=True)
@@ -90,6 +127,7 @@ class Lesson:
     present: np.ndarray  # (B, n) bool
     known: np.ndarray  # (B, n) bool
     factors: np.ndarray  # (B,) how much each sample counts
+    one_of: bool = False  # a sample has one of the nodes at most
 
 
 def fit_nodes(
@@ -103,8 +141,9 @@ def fit_nodes(
 
     An estimator that takes several labels (trees, neighbours) is fitted once for all nodes that are known of the same
     samples; any other one for each node. Both see the samples whose annotation says whether the node is there, and no
-    others. A node that all of these have, or none, gets the log-odds of its share by the rule of succession,
-    (positives + 1) / (samples + 2), for any vector.
+    others. Where a sample has one of the nodes at most, they are the classes of a single fit, on the samples of which
+    all nodes are known. A node that all of these have, or none, gets the log-odds of its share by the rule of
+    succession, (positives + 1) / (samples + 2), for any vector.
 
     Args:
         estimator: untrained.
@@ -117,13 +156,18 @@ def fit_nodes(
     from sklearn.base import clone
     from sklearn.utils import get_tags
 
+    if lesson.one_of:
+        whole = np.all(lesson.known, axis=1, keepdims=True)
+        lesson = replace(lesson, known=np.broadcast_to(whole, lesson.known.shape))
     present, known = lesson.present, lesson.known
     samples, positives = known.sum(axis=0), (present & known).sum(axis=0)
     constant = np.where((positives == 0) | (positives == samples), logit((positives + 1) / (samples + 2)), np.nan)
     open_columns = np.flatnonzero(np.isnan(constant))
     tags = get_tags(estimator).classifier_tags
     groups = [np.array([column]) for column in open_columns]
-    if tags is not None and tags.multi_label and len(open_columns):
+    if lesson.one_of and len(open_columns):
+        groups = [open_columns]
+    elif tags is not None and tags.multi_label and len(open_columns):
         _, pattern = np.unique(known[:, open_columns], axis=1, return_inverse=True)
         groups = [open_columns[pattern.ravel() == number] for number in range(int(pattern.max()) + 1)]
     weights = _weights(lesson.factors)
@@ -141,8 +185,14 @@ def _weights(factors: np.ndarray) -> np.ndarray | None:
     return None if (factors == 1).all() else factors.astype(np.float64)
 
 
-def _fit(estimator: Any, lesson: Lesson, columns: np.ndarray, weights: np.ndarray | None, seed: int) -> NodeFit:  # noqa: ANN401
-    """Fit one estimator for nodes that are known of the same samples."""
+def _fit(
+    estimator: Any,  # noqa: ANN401 - any estimator
+    lesson: Lesson,
+    columns: np.ndarray,
+    weights: np.ndarray | None,
+    seed: int,
+) -> NodeFit:
+    """Fit one estimator for nodes that are known of the same samples, or of which a sample has one at most."""
     from sklearn.utils.validation import has_fit_parameter
 
     rows = np.flatnonzero(lesson.known[:, columns[0]])
@@ -152,6 +202,9 @@ def _fit(estimator: Any, lesson: Lesson, columns: np.ndarray, weights: np.ndarra
     elif weights is not None:
         rows = np.repeat(rows, epoch_copies(weights[rows], np.random.default_rng(seed)))
     present = lesson.present[np.ix_(rows, columns)].astype(np.int64)
-    estimator.fit(lesson.values[rows], present[:, 0] if len(columns) == 1 else present, **more)
+    labels = present[:, 0] if len(columns) == 1 else present
+    if lesson.one_of:
+        labels = np.where(present.any(axis=1), present.argmax(axis=1), len(columns))
+    estimator.fit(lesson.values[rows], labels, **more)
     shares = np.average(present, axis=0, weights=more.get("sample_weight"))
-    return NodeFit(estimator, tuple(map(int, columns)), shares, len(rows))
+    return NodeFit(estimator, tuple(map(int, columns)), shares, len(rows), lesson.one_of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def write_trained(path: Path, trained: Trained) -> None:
         "normalise": {name: tensor.numpy() for name, tensor in state.items()},
         "constant": fitted.constant,
         "fits": [
-            {"estimator": fit.estimator, "columns": list(fit.columns), "shares": fit.shares, "samples": fit.samples}
+            {field.name: getattr(fit, field.name) for field in fields(fit)} | {"columns": list(fit.columns)}
             for fit in fitted.fits
         ],
         "probes": probes,
@@ -142,7 +142,7 @@ def _assemble(content: dict[str, Any], rule: str, features: int) -> Trained:
     normalise = normalise_vectors(rule, np.zeros(features), np.ones(features))
     normalise.load_state_dict({name: torch.from_numpy(values) for name, values in content["normalise"].items()})
     fits = tuple(
-        NodeFit(one["estimator"], tuple(one["columns"]), np.asarray(one["shares"]), int(one["samples"]))
+        NodeFit(one["estimator"], tuple(one["columns"]), one["shares"], int(one["samples"]), bool(one.get("one_of")))
         for one in content["fits"]
     )
     return Trained(normalise, Fitted(np.asarray(content["constant"]), fits))

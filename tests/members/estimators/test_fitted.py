@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from hpa_hier.members.estimators.create import create_estimator
-from hpa_hier.members.estimators.fitted import Lesson, count_votes, fit_nodes, smoothed_logits
+from hpa_hier.members.estimators.fitted import Lesson, count_votes, fit_nodes, log_odds, smoothed_logits
 
 GENERATOR = np.random.default_rng(0)
 VALUES = GENERATOR.standard_normal((90, 4)).astype(np.float32)
@@ -97,3 +97,27 @@ def test_votes_are_trees_or_neighbours_or_samples() -> None:
     made = {name: create_estimator(name, {}, 0, "a") for name in ("extra_trees", "nearest_neighbours", "svm")}
     assert [count_votes(one, 60) for one in made.values()] == [60, 5, 60]
     assert count_votes(made["extra_trees"], 1000) == 100
+
+
+@pytest.mark.parametrize(("name", "parameters"), [SEVERAL, SINGLE, ("svm", {"C": 10.0})])
+@pytest.mark.parametrize("least", [-9.0, 0.0])  # all samples show a node; half show none
+def test_exclusive_nodes_are_the_classes_of_one_fit(name: str, parameters: dict[str, object], least: float) -> None:
+    best = VALUES[:, :3].argmax(axis=1)
+    present = (best[:, None] == np.arange(3)) & (VALUES[:, 3] > least)[:, None]
+    known = KNOWN.copy()
+    known[:5, 1] = False
+    estimator = create_estimator(name, parameters, 0, "a")
+    fitted = fit_nodes(estimator, Lesson(VALUES, present, known, ONCE, one_of=True), seed=0)
+    assert [(fit.columns, fit.samples) for fit in fitted.fits] == [((0, 1, 2), 85)]
+    kinds = np.where(present.any(axis=1), best, 3)[5:]
+    expected = estimator.fit(VALUES[5:], kinds).predict(VALUES)
+    logits = fitted.logits(VALUES)
+    assert (logits.argmax(axis=1) == expected)[expected < 3].mean() > 0.95  # votes of pairs are broken by margins
+    total = expit(logits.astype(np.float64)).sum(axis=1)
+    assert (np.abs(total - 1) < 1e-5).all() or (least == 0 and (total < 1).all())
+
+
+def test_log_odds_are_those_of_the_softmax() -> None:
+    scores = GENERATOR.standard_normal((20, 5)) * 3
+    probs = softmax(scores, axis=1)
+    np.testing.assert_allclose(log_odds(scores), np.log(probs / (1 - probs)), rtol=1e-9)
