@@ -1,6 +1,6 @@
 """Measure how well a classifier separates simulated channels from real ones: AUC per channel, 0.5 where it cannot.
 
-    python benchmarks/detector.py --real DIR [DIR ...] [--realism 0 1] [--dictionary DIR] [--size 128] [--crop 64]
+    python benchmarks/detector.py --real DIR [DIR ...] [--realism 0 1] [--without LEVER ...] [--dictionary DIR]
 
 DIR holds real single-channel PNGs named `<id>_<channel>.png`, as the 2018 competition's, 512 pixels wide; DIR of
 --dictionary holds RGB pictures, as the atlas's cell dictionary (their lower 8 % with the scale bar is cut off). Both
@@ -8,14 +8,19 @@ sides are brought to `size` as prediction does, by area and with the percentile 
 side, with the real table's labels. Crops of `crop` pixels are separated by logistic regression (ridge, by Newton's
 method) on fixed features of each: quantiles of intensity, of gradients and of two scales of detail, and the spectrum in
 rings. AUC is that of five folds over images, never over crops, so that no image is on both sides; the mean of five
-divisions into folds, with the least and the largest. A classifier of another kind may do better. Costs a quarter of a
-minute on one core for each --realism.
+divisions into folds, with the least and the largest. A classifier of another kind may do better. --without leaves one
+lever of `simulate.realism` out (each in a row of its own). Costs half a minute on one core for each row.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -25,11 +30,33 @@ from hpa_hier.cli.command import run
 from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.data.images.read import to_uint8
 from hpa_hier.errors import UserError
-from hpa_hier.simulate.field import simulate_field
+from hpa_hier.simulate import field, staining
+from hpa_hier.simulate.cells import draw_cells
+from hpa_hier.simulate.field import draw_places, draw_strengths, green, red, simulate_field, yellow
 from hpa_hier.simulate.labelsets import draw_samples
+from hpa_hier.simulate.optics import draw_optics
+from hpa_hier.simulate.patterns import PATTERNS
 
 QUANTILES = (1, 10, 25, 50, 75, 90, 99, 99.9)  # per cent
 FOLDS, DIVISIONS, RINGS = 5, 5, 10
+LEVERS: Mapping[str, tuple[tuple[object, str, Callable[..., Any] | Mapping[str, Any]], ...]] = {
+    "layout": ((field, "draw_cells", lambda rng, size, needs: draw_cells(rng, size, replace(needs, real=False))),),
+    "patterns": ((staining, "REAL_PATTERNS", PATTERNS),),
+    "strengths": ((field, "draw_real_strengths", draw_strengths), (field, "draw_real_places", draw_places)),
+    "green": ((field, "real_green", green),),
+    "stains": ((field, "real_red", red), (field, "real_yellow", yellow)),
+    "clutter": ((field, "add_clutter", lambda scene, light, channel, clutter: light),),
+    "light": ((field, "draw_real_optics", draw_optics),),
+}  # lever → what stands in for what, where it is left out
+
+
+@contextmanager
+def without(lever: str | None) -> Iterator[None]:
+    """Simulate real-looking fields without one lever of LEVERS; None leaves nothing out."""
+    with ExitStack() as stack:
+        for room, name, other in LEVERS[lever] if lever else ():
+            stack.enter_context(mock.patch.object(room, name, other))
+        yield
 
 
 def features(crop: np.ndarray) -> np.ndarray:
@@ -128,8 +155,8 @@ def simulated_channels(
     fields = []
     for index, sample in enumerate(draw_samples(count, seed)):
         pixels = float(np.exp(rng.uniform(*np.log(radius)))) * size
-        field = simulate_field(seed, index, size, sample.labels, radius=pixels, supersample=2, **look)  # type: ignore[arg-type]
-        fields.append([to_uint8(plane, "percentile") for plane in field.image])
+        drawn = simulate_field(seed, index, size, sample.labels, radius=pixels, supersample=2, **look)  # type: ignore[arg-type]
+        fields.append([to_uint8(plane, "percentile") for plane in drawn.image])
     return {c: [planes[k] for planes in fields] for k, c in enumerate(CHANNELS)}
 
 
@@ -142,23 +169,30 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--crop", type=int, default=64, help="pixels")
     parser.add_argument("--realism", type=float, nargs="+", default=[0.0, 1.0], help="a table row for each")
     parser.add_argument("--variety", type=float, default=0.0)
+    parser.add_argument("--without", nargs="*", default=[], choices=list(LEVERS), help="a table row for each too")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    sets = [("competition", real_channels(options.real, options.size), (0.0625, 0.15))]
+    sets = [("competition", real_channels(options.real, options.size), (0.05, 0.15))]
     if options.dictionary:
         sets.append(("dictionary", dictionary_channels(options.dictionary, options.size), (0.2, 0.42)))
-    print("| real images | realism | channel | real, simulated | AUC |\n| --- | --- | --- | --- | --- |")
+    rows = [(realism, None) for realism in options.realism] + [(1.0, lever) for lever in options.without]
+    print(
+        f"| real images | simulated | {' | '.join(CHANNELS)} |\n| --- | --- | {' | '.join('---' for _ in CHANNELS)} |"
+    )
     for name, real, radius in sets:
         many = max(map(len, real.values()))
         if not many:
             raise UserError(f"{options.real[0]}: no file called <id>_red.png, _green.png, _blue.png or _yellow.png")
-        for realism in options.realism:
-            look = {"realism": realism, "variety": options.variety}
-            simulated = simulated_channels(many, options.size, radius, look, options.seed)
-            for c, planes in real.items():
-                areas = separation(planes, simulated[c], options.crop, options.seed)
-                spread = f"{areas.mean():.2f} [{areas.min():.2f}, {areas.max():.2f}]"
-                print(f"| {name} | {realism:g} | {c} | {len(planes)}, {many} | {spread} |", flush=True)
+        for realism, lever in rows:
+            with without(lever):
+                look = {"realism": realism, "variety": options.variety}
+                simulated = simulated_channels(many, options.size, radius, look, options.seed)
+            cells = []
+            for c in CHANNELS:
+                areas = separation(real[c], simulated[c], options.crop, options.seed) if c in real else np.zeros(0)
+                cells.append(f"{areas.mean():.2f} [{areas.min():.2f}, {areas.max():.2f}]" if len(areas) else "")
+            what = f"realism {realism:g}" + (f" without {lever}" if lever else "")
+            print(f"| {name}, {many} | {what}, {many} | {' | '.join(cells)} |", flush=True)
     return 0
 
 

@@ -19,40 +19,23 @@ import argparse
 import csv
 import io
 import zipfile
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import cv2
 import numpy as np
 import timm
 import torch
+from detector import LEVERS, without
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from hpa_hier.cli.command import run
 from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.data.images.read import to_uint8
 from hpa_hier.errors import UserError
-from hpa_hier.simulate import field, staining
-from hpa_hier.simulate.cells import draw_cells
-from hpa_hier.simulate.field import draw_places, draw_strengths, green, red, simulate_field, yellow
+from hpa_hier.simulate.field import simulate_field
 from hpa_hier.simulate.labelsets import LEAVES, draw_samples
-from hpa_hier.simulate.optics import draw_optics
-from hpa_hier.simulate.patterns import PATTERNS
 
 RIDGES = (30.0, 300.0, 3000.0)  # penalties whose scores are averaged, for none of them is chosen on real images
-LEVERS: Mapping[str, tuple[tuple[object, str, Callable[..., Any] | Mapping[str, Any]], ...]] = {
-    "layout": ((field, "draw_cells", lambda rng, size, needs: draw_cells(rng, size, replace(needs, real=False))),),
-    "patterns": ((staining, "REAL_PATTERNS", PATTERNS),),
-    "strengths": ((field, "draw_real_strengths", draw_strengths), (field, "draw_real_places", draw_places)),
-    "green": ((field, "real_green", green),),
-    "red, yellow": ((field, "real_red", red), (field, "real_yellow", yellow)),
-    "clutter": ((field, "add_clutter", lambda scene, light, channel, clutter: light),),
-    "light": ((field, "draw_real_optics", draw_optics),),
-}  # lever → what stands in for what, where it is left out
 
 
 def load_network(path: Path) -> torch.nn.Module:
@@ -147,9 +130,7 @@ def main(arguments: list[str]) -> int:
     print(f"| simulated | mean AP | mean AUC | {' | '.join(names)} |")
     print(f"| --- | --- | --- | {' | '.join('---' for _ in names)} |")
     for lever in [None, *options.without]:
-        with ExitStack() as stack:
-            for room, name, other in LEVERS[lever] if lever else ():
-                stack.enter_context(mock.patch.object(room, name, other))
+        with without(lever):
             images, targets = simulate(options)
         scores = ridge_scores(embed(network, images), targets, seen)
         precision = np.mean([average_precision_score(present[:, c], scores[:, c]) for c in told])

@@ -1,6 +1,7 @@
 """Compare the brightness of simulated and real channels: a table of quantiles per channel, and a plot on request.
 
-    python benchmarks/simulate_statistics.py --real DIR [--count 120] [--size 256] [--plot FILE.png]
+    python benchmarks/simulate_statistics.py --real DIR [DIR ...] [--count 120] [--size 256] [--realism 0]
+                                            [--plot FILE.png]
 
 DIR holds real single-channel PNGs named `<id>_<channel>.png`, 8-bit, as the 2018 competition's. Each value is the
 median over images of that image's quantile, and in brackets the 10th and 90th percentile over images. Costs about ten
@@ -23,19 +24,20 @@ from hpa_hier.simulate.labelsets import draw_samples
 QUANTILES = (25, 50, 75, 90, 95, 99, 99.9)  # per cent
 
 
-def real_quantiles(folder: Path, channel: str, size: int) -> np.ndarray:
+def real_quantiles(folders: list[Path], channel: str, size: int) -> np.ndarray:
     """Return (images, quantiles) of the real files of one channel, shrunk to `size` pixels."""
     rows = []
-    for path in sorted(folder.glob(f"*_{channel}.png")):
+    for path in [path for folder in folders for path in sorted(folder.glob(f"*_{channel}.png"))]:
         plane = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         plane = cv2.resize(plane, (size, size), interpolation=cv2.INTER_AREA)
         rows.append(np.percentile(plane, QUANTILES))
     return np.array(rows)
 
 
-def simulated_quantiles(count: int, size: int, seed: int) -> dict[str, np.ndarray]:
+def simulated_quantiles(count: int, size: int, realism: float, seed: int) -> dict[str, np.ndarray]:
     """Return channel → (images, quantiles) of `count` simulated fields with the real table's labels."""
-    fields = [simulate_field(seed, i, size, s.labels).image for i, s in enumerate(draw_samples(count, seed))]
+    samples = draw_samples(count, seed)
+    fields = [simulate_field(seed, i, size, s.labels, realism=realism).image for i, s in enumerate(samples)]
     return {c: np.array([np.percentile(f[k], QUANTILES) for f in fields]) for k, c in enumerate(CHANNELS)}
 
 
@@ -70,18 +72,19 @@ def plot(path: Path, real: dict[str, np.ndarray], simulated: dict[str, np.ndarra
 def main(arguments: list[str]) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--real", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument("--count", type=int, default=120, help="simulated fields")
     parser.add_argument("--size", type=int, default=256, help="pixels, of real and simulated fields")
+    parser.add_argument("--realism", type=float, default=0.0, help="share of the fields that look as real ones")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plot", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
     real = {c: real_quantiles(options.real, c, options.size) for c in CHANNELS}
     empty = [c for c in CHANNELS if len(real[c]) == 0]
     if empty:
-        print(f"error: {options.real}: no file *_{empty[0]}.png; name a folder of real channels", file=sys.stderr)
+        print(f"error: {options.real[0]}: no file *_{empty[0]}.png; name a folder of real channels", file=sys.stderr)
         return 2
-    simulated = simulated_quantiles(options.count, options.size, options.seed)
+    simulated = simulated_quantiles(options.count, options.size, options.realism, options.seed)
     print(f"| channel | images | {' | '.join(f'{q:g} %' for q in QUANTILES)} |")
     print(f"| --- | --- | {' | '.join('---' for _ in QUANTILES)} |")
     for channel in CHANNELS:
