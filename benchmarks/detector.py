@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import cv2
@@ -94,8 +94,16 @@ def fit_ridge(x: np.ndarray, y: np.ndarray, ridge: float = 1.0) -> np.ndarray:
     return weights
 
 
-def separation(real: list[np.ndarray], simulated: list[np.ndarray], crop: int, seed: int) -> np.ndarray:
-    """Return the cross-validated AUC over crops of images (S, S), for each of DIVISIONS into folds."""
+class Crops(NamedTuple):
+    """Features of crops of real and simulated images."""
+
+    features: np.ndarray  # (K, F)
+    image: np.ndarray  # (K,) number of the image that a crop is of
+    real: np.ndarray  # (K,) bool
+
+
+def cut(real: list[np.ndarray], simulated: list[np.ndarray], crop: int) -> Crops:
+    """Measure crops of `crop` pixels of images (S, S)."""
     rows, image, positive = [], [], []
     for number, plane in enumerate([*real, *simulated]):
         for top in range(0, plane.shape[0] - crop + 1, crop):
@@ -103,18 +111,24 @@ def separation(real: list[np.ndarray], simulated: list[np.ndarray], crop: int, s
                 rows.append(features(plane[top : top + crop, left : left + crop]))
                 image.append(number)
                 positive.append(number < len(real))
-    x, owner, y = np.array(rows), np.array(image), np.array(positive)
-    areas = []
-    for division in range(DIVISIONS):
-        shuffled = np.random.default_rng([seed, division]).permutation(len(real) + len(simulated))
-        fold, scores = shuffled[owner] % FOLDS, np.zeros(len(x))
-        for held in range(FOLDS):
-            train, test = fold != held, fold == held
-            mean, std = x[train].mean(axis=0), x[train].std(axis=0) + 1e-6
-            scaled = np.concatenate([(x - mean) / std, np.ones((len(x), 1))], axis=1)
-            scores[test] = scaled[test] @ fit_ridge(scaled[train], y[train].astype(float))
-        areas.append(auc(scores, y))
-    return np.array(areas)
+    return Crops(np.array(rows), np.array(image), np.array(positive))
+
+
+def separate(crops: Crops, rng: np.random.Generator) -> float:
+    """Return the AUC over crops, cross-validated over images in one division into folds."""
+    x, y, scores = crops.features, crops.real, np.zeros(len(crops.real))
+    fold = rng.permutation(crops.image.max() + 1)[crops.image] % FOLDS
+    for held in range(FOLDS):
+        train, test = fold != held, fold == held
+        mean, std = x[train].mean(axis=0), x[train].std(axis=0) + 1e-6
+        scaled = np.concatenate([(x - mean) / std, np.ones((len(x), 1))], axis=1)
+        scores[test] = scaled[test] @ fit_ridge(scaled[train], y[train].astype(float))
+    return auc(scores, y)
+
+
+def separation(real: list[np.ndarray], simulated: list[np.ndarray], crop: int, rng: np.random.Generator) -> float:
+    """Return the cross-validated AUC over crops of images (S, S)."""
+    return separate(cut(real, simulated, crop), rng)
 
 
 def convert(plane: np.ndarray, size: int) -> np.ndarray:
@@ -189,8 +203,12 @@ def main(arguments: list[str]) -> int:
                 simulated = simulated_channels(many, options.size, radius, look, options.seed)
             cells = []
             for c in CHANNELS:
-                areas = separation(real[c], simulated[c], options.crop, options.seed) if c in real else np.zeros(0)
-                cells.append(f"{areas.mean():.2f} [{areas.min():.2f}, {areas.max():.2f}]" if len(areas) else "")
+                if c not in real:
+                    cells.append("")
+                    continue
+                crops = cut(real[c], simulated[c], options.crop)
+                areas = [separate(crops, np.random.default_rng([options.seed, k])) for k in range(DIVISIONS)]
+                cells.append(f"{np.mean(areas):.2f} [{min(areas):.2f}, {max(areas):.2f}]")
             what = f"realism {realism:g}" + (f" without {lever}" if lever else "")
             print(f"| {name}, {many} | {what}, {many} | {' | '.join(cells)} |", flush=True)
     return 0
