@@ -13,7 +13,7 @@ from hpa_hier.data.vectors.source import VectorSource, list_names
 from hpa_hier.errors import UserError
 
 GAPS = frozenset({"", "na", "nan", "?", "null", "none"})  # how tables write a missing value, in any case
-HEAD = 256  # rows that show what a column holds
+HEAD = 50  # rows that show what a column holds
 _NO_NUMBER = "the first column is the id, the others are numbers; convert words to 0/1 columns"
 _SERIES = 32  # columns, numbered one after the other, that are taken for the parts of one vector
 _COUNTED = 16  # rows from which a column that counts them is no accident

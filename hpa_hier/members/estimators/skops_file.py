@@ -1,9 +1,10 @@
 """model.skops: a member's fitted estimators without pickle; its one reader and its one writer.
 
 A file that comes from elsewhere must not run code. skops builds objects of types that it trusts, and names the others.
-Here classes of scikit-learn, numpy and scipy, and estimators that have a name here, are trusted too, and their trees
-are checked, since scikit-learn follows the node numbers in them wherever they lead. Any other class runs its author's
-code, so who loads it has to name it.
+Here scikit-learn's own classes are trusted too, and their trees and sparse arrays are checked, since scikit-learn
+follows the numbers in them wherever they lead. What a module of it has only imported is not trusted, nor are other
+libraries: numpy's DataSource removes a folder when it is gone. Any other class runs its author's code, so who loads it
+has to name it.
 """
 
 from __future__ import annotations
@@ -17,17 +18,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_with
 from hpa_hier.members.estimators.create import NAMED
 
 TRUST = "HPA_HIER_TRUST"  # environment variable: dotted paths of classes, separated by commas
-_LIBRARIES = ("sklearn", "numpy", "scipy")
+_LIBRARY = "sklearn"
+_OTHERS = (
+    "scipy.interpolate._bsplines.BSpline",
+    "scipy.sparse._csr.csr_matrix",
+)  # what scikit-learn's own hold of other libraries
 _TREES = (  # what skops leaves to its user to trust, and `check_trees` looks at
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
+_SEARCH_TREES = ("sklearn.neighbors._kd_tree", "sklearn.neighbors._ball_tree")
+_HARM = "holds a tree, or an array, whose numbers lead out of it; the file is damaged or was made to harm"
 
 
 def write_skops(path: Path, content: Mapping[str, object]) -> None:
@@ -61,32 +69,34 @@ def read_skops(path: Path, features: int) -> dict[str, Any]:
 
 
 def is_trusted(name: str) -> bool:
-    """Say whether a type may be made from a file: a class of the three libraries, or one that the user named.
+    """Say whether a type may be made from a file: a class that scikit-learn defines, or one that the user named.
 
     >>> is_trusted("sklearn.calibration._CalibratedClassifier"), is_trusted("posix.system"), is_trusted("numpy.load")
     (True, False, False)
     """
-    if name in NAMED.values() or name in (word.strip() for word in os.environ.get(TRUST, "").split(",")):
+    if name in (*NAMED.values(), *_OTHERS) or name in (word.strip() for word in os.environ.get(TRUST, "").split(",")):
         return True
     module, _, word = name.rpartition(".")
-    if module.split(".")[0] not in _LIBRARIES:
+    if module.split(".")[0] != _LIBRARY or "__" in module:
         return False
     try:
-        return isinstance(getattr(import_module(module), word, None), type)
+        found = getattr(import_module(module), word, None)
     except ImportError:
         return False
+    own = isinstance(found, type) and found.__module__.split(".")[0] == _LIBRARY
+    return own and not hasattr(found, "__del__")
 
 
 def _describe_refused(path: Path, refused: list[str]) -> str:
     named = f"export {TRUST}={shlex.quote(','.join(refused))}"
     return (
-        f"{path}: holds {', '.join(refused)}, which is not of {', '.join(_LIBRARIES)}, so loading it would run code of "
-        f"whoever wrote it; where you trust that code, name it before the command: {named}"
+        f"{path}: holds {', '.join(refused)}, which is not of {_LIBRARY}, so loading it would run code of whoever "
+        f"wrote it; where you trust that code, name it before the command: {named}"
     )
 
 
 def check_trees(path: Path, content: object, features: int) -> None:
-    """Refuse trees whose nodes lead to nodes or features that are not there, or back.
+    """Refuse trees whose nodes lead to nodes, features or samples that are not there, or back.
 
     Raises:
         UserError: there is one.
@@ -101,11 +111,38 @@ def check_trees(path: Path, content: object, features: int) -> None:
             nodes = tree.nodes[inner]
             below, feature = (nodes["left"], nodes["right"]), nodes["feature_idx"]
             count, places = len(tree.nodes), np.flatnonzero(inner)
+            if (tree.nodes["bitset_idx"][tree.nodes["is_categorical"] > 0] >= len(tree.raw_left_cat_bitsets)).any():
+                raise UserError(f"{path}: {_HARM}")
+        elif type(tree).__module__ in _SEARCH_TREES or issparse(tree):
+            if not _stays_inside(tree):
+                raise UserError(f"{path}: {_HARM}")
+            continue
         else:
             continue
         forward = all(((child.astype(np.int64) > places) & (child < count)).all() for child in below)
         if not (forward and ((feature >= 0) & (feature < features)).all()):
-            raise UserError(f"{path}: holds a tree whose nodes lead out of it; the file is damaged or was made to harm")
+            raise UserError(f"{path}: {_HARM}")
+
+
+def _stays_inside(tree: Any) -> bool:  # noqa: ANN401 - a KDTree, a BallTree or a sparse array
+    """Tell whether the numbers of a search tree lead to what is there, or those of a sparse array to its places."""
+    if issparse(tree):
+        try:
+            tree.tocsr().check_format(full_check=True)
+        except ValueError:
+            return False
+        return True
+    data, order, nodes, bounds = (np.asarray(one) for one in tree.get_arrays())
+    samples, count = len(data), len(nodes)
+    inner = np.flatnonzero(nodes["is_leaf"] == 0)
+    starts, ends = nodes["idx_start"], nodes["idx_end"]
+    return bool(
+        np.array_equal(np.sort(order), np.arange(samples))
+        and ((starts >= 0) & (starts <= ends) & (ends <= samples)).all()
+        and (2 * inner + 2 < count).all()
+        and bounds.shape[1] == count
+        and bounds.shape[2] == data.shape[1]
+    )
 
 
 def count_numbers(content: object) -> int:

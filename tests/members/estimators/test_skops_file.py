@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.lib.npyio import DataSource
+from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+from sklearn.neighbors import KNeighborsClassifier
 
 from hpa_hier.errors import UserError
 from hpa_hier.members.estimators.skops_file import TRUST, count_numbers, is_trusted, read_skops, write_skops
@@ -41,7 +45,47 @@ def test_functions_are_never_trusted_by_their_library() -> None:
         False
     ] * 3
     assert not is_trusted("sklearn_elsewhere.Thing")
+    assert not is_trusted("sklearn.datasets._base.Path")  # imported there, and not scikit-learn's
     assert not is_trusted("numpy.no_such_module.Thing")
+
+
+def test_a_file_cannot_remove_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    trap = DataSource.__new__(DataSource)
+    trap.__dict__.update(_istmpdest=True, _destpath=str(tmp_path / "results"))  # which numpy removes with the object
+    write_skops(tmp_path / "m.skops", {"fit": trap})
+    trap._istmpdest = False
+    with pytest.raises(UserError, match=r"m.skops: holds numpy\.lib\.npyio\.DataSource, which is not of sklearn"):
+        read_skops(tmp_path / "m.skops", 3)
+    gc.collect()
+    assert (tmp_path / "results").is_dir()
+
+
+def test_a_sparse_array_that_leads_out_of_itself_is_refused(tmp_path: Path) -> None:
+    array = csr_matrix(np.eye(4))
+    array.indices[2] = 10_000
+    write_skops(tmp_path / "bad.skops", {"fit": array})
+    with pytest.raises(UserError, match=r"bad.skops: (holds a tree, or an array, whose|cannot be read)"):
+        read_skops(tmp_path / "bad.skops", 3)
+
+
+@pytest.mark.parametrize("algorithm", ["kd_tree", "ball_tree"])
+@pytest.mark.parametrize("harm", ["order", "end", "leaf"])
+def test_search_trees_that_lead_out_of_themselves_are_refused(tmp_path: Path, algorithm: str, harm: str) -> None:
+    fitted = KNeighborsClassifier(3, algorithm=algorithm, leaf_size=5).fit(VALUES, LABELS)
+    write_skops(tmp_path / "good.skops", {"fit": fitted})
+    read_skops(tmp_path / "good.skops", 3)
+    state = list(fitted._tree.__getstate__())
+    order, nodes = np.array(state[1]), np.array(state[2])
+    if harm == "order":
+        order[0] = 10_000
+    else:
+        nodes[{"end": "idx_end", "leaf": "is_leaf"}[harm]][-1] = {"end": 10_000, "leaf": 0}[harm]
+    state[1], state[2] = order, nodes
+    fitted._tree.__setstate__(tuple(state))
+    write_skops(tmp_path / "bad.skops", {"fit": fitted})
+    with pytest.raises(UserError, match=r"bad.skops: holds a tree, or an array, whose numbers lead out of it"):
+        read_skops(tmp_path / "bad.skops", 3)
 
 
 @pytest.mark.parametrize("estimator", [ExtraTreesClassifier(3), HistGradientBoostingClassifier(max_iter=2)])
@@ -61,7 +105,7 @@ def test_trees_that_lead_out_of_themselves_are_refused(
     else:
         estimator._predictors[1][0].nodes[{"feature": "feature_idx"}.get(harm, "left")][0] = value
     write_skops(tmp_path / "bad.skops", {"fit": estimator})
-    with pytest.raises(UserError, match=r"bad.skops: holds a tree whose nodes lead out of it"):
+    with pytest.raises(UserError, match=r"bad.skops: holds a tree, or an array, whose numbers lead out of it"):
         read_skops(tmp_path / "bad.skops", 3)
 
 
