@@ -1,4 +1,4 @@
-"""The page for those who come from HiClass is true: its blocks run in their order, and its table names what there is."""
+"""The page for those who come from HiClass is true: its blocks run in order, and its table names what there is."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from sklearn.base import BaseEstimator
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
-from hpa_hier.members.estimators.create import find_class
+from hpa_hier.members.estimators.create import NAMED, find_class
 from hpa_hier.members.estimators.skops_file import TRUST, is_trusted
 from hpa_hier.settings.training import SKLEARN
 from hpa_hier.taxonomy.load import ALL, LEAVES
 from hpa_hier.taxonomy.tree import Taxonomy
 
 _SIDES = ("majority", "minority")  # of the partition
+_ABSENT = object()  # no default
 _TOP = "top"  # the first level above the leaves
 
 
@@ -91,12 +93,11 @@ def describe_parameters(estimator: Any, where: str) -> dict[str, Any]:  # noqa: 
     >>> describe_parameters(LogisticRegression(C=np.float64(0.5), n_jobs=2), "x")
     {'C': 0.5}
     """
-    given, default = estimator.get_params(deep=False), type(estimator)().get_params(deep=False)
-    del_threads = {key: value for key, value in given.items() if key != "n_jobs"}
+    default = {name: one.default for name, one in signature(type(estimator)).parameters.items()}
     return {
         key: _to_plain(value, f"{where}: its parameter '{key}'")
-        for key, value in del_threads.items()
-        if key not in default or not _same(value, default[key])
+        for key, value in estimator.get_params(deep=False).items()
+        if key != "n_jobs" and not _same(value, default.get(key, _ABSENT))
     }
 
 
@@ -124,6 +125,8 @@ def _to_plain(value: Any, where: str) -> Any:  # noqa: ANN401 - of any depth
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return {"estimator": find_path(type(value)), "parameters": describe_parameters(value, where)}
     if isinstance(value, list | tuple):
         return [_to_plain(one, where) for one in value]
     if isinstance(value, Mapping):
@@ -139,10 +142,20 @@ def restore(training: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - wh
     """
     if training.get("backbone") != SKLEARN:
         return dict(training)
-    path = str(training["estimator"])
+    return _make(str(training["estimator"]), training.get("estimator_parameters") or {}, name)
+
+
+def _make(path: str, parameters: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any estimator
+    path = NAMED.get(path, path)
     if not is_trusted(path):
         raise UserError(f"estimators: '{name}' is a {path}; where you trust its author, name it: export {TRUST}={path}")
     kind = find_class(path, name)
     if not issubclass(kind, BaseEstimator):
         raise UserError(f"estimators: '{name}' is a {path}, which is no estimator")
-    return kind(**training["estimator_parameters"])
+    return kind(**{key: _make_inner(value, name) for key, value in parameters.items()})
+
+
+def _make_inner(value: Any, name: str) -> Any:  # noqa: ANN401 - a parameter of any type
+    if isinstance(value, Mapping) and isinstance(value.get("estimator"), str):
+        return _make(value["estimator"], value.get("parameters") or {}, name)
+    return [_make_inner(one, name) for one in value] if isinstance(value, list) else value

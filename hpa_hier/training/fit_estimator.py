@@ -108,8 +108,12 @@ def _describe_estimator(estimator: Any) -> EstimatorFacts:  # noqa: ANN401 - any
 
 
 def _plain(value: object) -> object:
-    """Return a parameter as JSON holds it."""
-    return value if value is None or isinstance(value, (bool, int, float, str, list, dict)) else repr(value)
+    """Return a parameter as JSON holds it; estimators, and whatever else it does not know, as they are printed."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return value if value is None or isinstance(value, (bool, int, float, str)) else repr(value)
 
 
 def _describe_warnings(name: str, caught: Sequence[warnings.WarningMessage]) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
@@ -162,6 +163,19 @@ def test_estimators_are_set_and_cloned_by_their_names() -> None:
     assert copied.estimators == [("near", copied.get_params()["near"], "leaves")]
     assert (copied.get_params()["near__n_neighbors"], classifier.get_params()["near__n_neighbors"]) == (3, 5)
     assert copied.set_params(near=LogisticRegression()).estimators[0][2] == "leaves"
+
+
+def test_a_member_may_be_made_of_other_estimators(drawn, tmp_path: Path) -> None:
+    X, hot = drawn
+    piped = make_pipeline(StandardScaler(), KNeighborsClassifier(3))
+    fitted = _light(("piped", piped), ("platt", CalibratedClassifierCV(NEAR[1], cv=2), "leaves")).fit(
+        X, hot, taxonomy=TREE
+    )
+    fitted.save(tmp_path / "model")
+    loaded = HierarchicalClassifier.load(tmp_path / "model")
+    assert loaded.get_params()["piped__kneighborsclassifier__n_neighbors"] == 3
+    assert loaded.get_params()["platt__estimator__n_neighbors"] == 5
+    assert np.array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
 
 
 def test_random_state_moves_members_and_folds(drawn) -> None:

@@ -25,7 +25,8 @@ def create_estimator(name: str, parameters: Mapping[str, object], seed: int, mem
 
     Args:
         name: a word of NAMED, or the dotted path of a class, as ``sklearn.naive_bayes.GaussianNB``.
-        parameters: of the class; those left out have its own defaults.
+        parameters: of the class; those left out have its own defaults. Where one is an estimator itself, or a list with
+            some, each is written as {estimator: name, parameters: {...}}.
         seed: what it draws at random follows from, where the parameters do not say.
         member: whose estimator it is, for messages.
 
@@ -36,6 +37,9 @@ def create_estimator(name: str, parameters: Mapping[str, object], seed: int, mem
     KNeighborsClassifier(n_neighbors=3)
     >>> create_estimator("extra_trees", {}, seed=7, member="trees").random_state
     7
+    >>> steps = [["pca", {"estimator": "sklearn.decomposition.PCA"}], ["svm", {"estimator": "svm"}]]
+    >>> create_estimator("sklearn.pipeline.Pipeline", {"steps": steps}, seed=0, member="piped")[-1]
+    SVC(random_state=0)
     """
     from sklearn.base import is_classifier  # takes a second to import
 
@@ -44,7 +48,7 @@ def create_estimator(name: str, parameters: Mapping[str, object], seed: int, mem
     if "n_jobs" in parameters:
         raise UserError(f"{where}: n_jobs: how many threads there are is no part of a member; give --threads N")
     try:
-        estimator = kind(**parameters)
+        estimator = kind(**{key: _make_inner(value, member) for key, value in parameters.items()})
         is_one = is_classifier(estimator)
         known = sorted(estimator.get_params(deep=False))
     except (TypeError, AttributeError) as error:
@@ -61,11 +65,23 @@ def create_estimator(name: str, parameters: Mapping[str, object], seed: int, mem
         )
     if "random_state" in known and "random_state" not in parameters:
         estimator.set_params(random_state=seed)
+    inner = {key: value for key, value in estimator.get_params().items() if key.endswith("__random_state")}
+    estimator.set_params(**{key: seed for key, value in inner.items() if value is None})
     try:
         getattr(estimator, "_validate_params", lambda: None)()
     except ValueError as error:
         raise UserError(f"{where}: {error}") from None
     return estimator
+
+
+def _make_inner(value: Any, member: str) -> Any:  # noqa: ANN401 - a parameter of any type
+    """Return a parameter with the estimators that it names, at any depth, made."""
+    if isinstance(value, Mapping):
+        inner = value.get("parameters") or {}
+        if isinstance(value.get("estimator"), str) and value.keys() <= {"estimator", "parameters"}:
+            return find_class(value["estimator"], member)(**{k: _make_inner(v, member) for k, v in inner.items()})
+        return {key: _make_inner(one, member) for key, one in value.items()}
+    return [_make_inner(one, member) for one in value] if isinstance(value, list | tuple) else value
 
 
 def find_class(name: str, member: str) -> Any:  # noqa: ANN401 - a class of another library

@@ -48,3 +48,13 @@ def test_every_word_is_told_of_and_used_by_a_recipe() -> None:
     recipes = [load_recipe(name) for name in shipped_names() if name.startswith("configs/")]
     used = {recipe.member_training(member).estimator for recipe in recipes for member in recipe.listed}
     assert [word for word in NAMED if word not in meaning or word not in used] == []
+
+
+def test_estimators_inside_an_estimator_are_made_too_and_draw_by_its_seed() -> None:
+    trees = {"estimator": "extra_trees", "parameters": {"n_estimators": 3}}
+    made = create_estimator("sklearn.ensemble.BaggingClassifier", {"estimator": trees}, 5, "a")
+    assert (made.estimator.n_estimators, made.random_state, made.estimator.random_state) == (3, 5, 5)
+    steps = [["scale", {"estimator": "sklearn.preprocessing.StandardScaler"}], ["trees", trees]]
+    assert create_estimator("sklearn.pipeline.Pipeline", {"steps": steps}, 5, "a")[-1].random_state == 5
+    with pytest.raises(UserError, match="no estimator is called 'extra_tree'"):
+        create_estimator("sklearn.ensemble.BaggingClassifier", {"estimator": {"estimator": "extra_tree"}}, 5, "a")
