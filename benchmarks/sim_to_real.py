@@ -1,7 +1,7 @@
 """Measure on real images an ensemble trained on simulated cells: groups, organelles and leaves, beside chance.
 
     python benchmarks/sim_to_real.py --images DIR --labels CSV [--crop-lower 0.08] [--run NAME|DIR] [--markdown FILE]
-                                     [--missing yellow] [--prior CSV|hpa28] [--each] [--each-class]
+                                     [--missing yellow] [--prior CSV|hpa28] [--scales 1,2] [--each] [--each-class]
 
 Without --run it is the bundled ensemble. Images may lack their yellow channel, or those that
 --missing names. Pictures with a scale bar burnt in, as the cell dictionary has, need `--crop-lower 0.08`: that share
@@ -28,6 +28,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from hpa_hier.cli.command import run
+from hpa_hier.cli.ensemble.arguments import numbers
 from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.errors import UserError
@@ -143,6 +144,7 @@ def main(arguments: list[str]) -> int:
         "--missing", default="yellow", metavar="CHANNELS", help="that images may lack, as red,blue,yellow"
     )
     parser.add_argument("--prior", metavar="CSV|hpa28", help="class frequencies, as `hpa-hier predict` takes them")
+    parser.add_argument("--scales", type=numbers, default=(1,), metavar="NUMBERS", help="magnifications, likewise")
     parser.add_argument("--each", action="store_true", help="print each image's most probable leaves too")
     parser.add_argument("--each-class", action="store_true", help="add a table of every leaf that occurs")
     options = parser.parse_args(arguments)
@@ -158,7 +160,7 @@ def main(arguments: list[str]) -> int:
         cropped = Path(temporary) / "cropped"
         cropped.mkdir()
         images = crop_lower(options.images, options.crop_lower, cropped) if options.crop_lower else options.images
-        found = Predictor.load(run, prior=options.prior).predict(images, may_be_missing=missing)
+        found = Predictor.load(run, prior=options.prior, scales=options.scales).predict(images, may_be_missing=missing)
     answers = {sample: (found.probs[row], found.present[row]) for row, sample in enumerate(found.ids)}
     rows = [(i, sample) for i, sample in enumerate(labels.ids) if sample in answers]
     if not rows:

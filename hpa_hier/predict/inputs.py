@@ -8,12 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.errors import UserError
+from hpa_hier.predict.magnify import WHOLE, Tiles, cut_tiles, magnified_side, stack_tiles
 from hpa_hier.predict.tables import Rejected
 
 if TYPE_CHECKING:  # reading images imports an image library, which other uses of the ensemble do without
@@ -113,6 +114,7 @@ class Batch:
     files: tuple[str, ...] = ()  # for each sample, the picture of the protein, or the file that has it; (): no files
     bits: tuple[str, ...] = ()  # as "12 of 16", of each sample that uses little of its file's range
     stacks: tuple[tuple[int, int], ...] = ()  # for each sample, (sections, frames) of its files; (): no files
+    tiles: tuple[Tiles, ...] = ()  # at each magnification that is not that of `values`
     held: tuple[Scores, ...] = ()  # each member's scores of those samples that it has not learned from; (): of none
 
 
@@ -157,7 +159,14 @@ class Samples:
             )
 
 
-def read_files(scan: Scan, spec: InputSpec, allowed: Sequence[str], batch_size: int, threads: int) -> Iterator[Batch]:
+def read_files(
+    scan: Scan,
+    spec: InputSpec,
+    allowed: Sequence[str],
+    batch_size: int,
+    threads: int,
+    scales: Sequence[float] = WHOLE,
+) -> Iterator[Batch]:
     """Read images in threads, one batch ahead of the one that is handed out.
 
     Args:
@@ -166,18 +175,24 @@ def read_files(scan: Scan, spec: InputSpec, allowed: Sequence[str], batch_size: 
         allowed: channels that may be missing.
         batch_size: samples a batch.
         threads: that read and decode at the same time.
+        scales: magnifications at which images are read too.
     """
     from hpa_hier.data.images.read import read_image
 
-    read: Callable[[ImageSource], Reading] = partial(
+    read_at: Callable[..., Reading] = partial(
         read_image,
-        size=spec.size,
         channels=spec.channels,
         intensity=spec.intensity,
         may_be_missing=allowed,
         stacks=spec.stacks,
     )
-    waiting: deque[tuple[Sequence[ImageSource], list[Future[Reading]]]] = deque()
+    sides = [magnified_side(spec.size, scale) for scale in scales if scale != 1]
+
+    def read(source: ImageSource) -> _Magnified:
+        whole = read_at(source, size=spec.size)
+        return _Magnified(whole, tuple(cut_tiles(read_at(source, size=side).image, spec.size) for side in sides))
+
+    waiting: deque[tuple[Sequence[ImageSource], list[Future[_Magnified]]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(scan.sources), batch_size):
             chunk = scan.sources[start : start + batch_size]
@@ -188,8 +203,21 @@ def read_files(scan: Scan, spec: InputSpec, allowed: Sequence[str], batch_size: 
             yield _collect(*waiting.popleft(), spec)
 
 
+class _Magnified(NamedTuple):
+    """One sample, read."""
+
+    whole: Reading
+    tiles: tuple[np.ndarray, ...]  # at each further magnification, (n, C, S, S)
+
+
 def read_array(
-    images: np.ndarray, ids: Sequence[str], channels: str | None, spec: InputSpec, allowed: Sequence[str], rows: int
+    images: np.ndarray,
+    ids: Sequence[str],
+    channels: str | None,
+    spec: InputSpec,
+    allowed: Sequence[str],
+    rows: int,
+    scales: Sequence[float] = WHOLE,
 ) -> Iterator[Batch]:
     """Convert an array of images as files are: each channel resized, padded to a square, and brought to 8 bits.
 
@@ -200,6 +228,7 @@ def read_array(
         spec: what images must be like.
         allowed: channels that may be missing.
         rows: images a batch.
+        scales: magnifications at which images are taken too.
 
     Raises:
         UserError: another shape or type, channels that do not fit, or a channel lacks that may not.
@@ -229,17 +258,31 @@ def read_array(
         cure = f"{PROTEIN} is the protein and is never zeros; name it in channels=" if PROTEIN in refused else cure
         raise UserError(f"an array without {', '.join(refused)}; {cure}")
     plane = {channel: order.index(channel) for channel in spec.channels if channel in order}
+
+    def convert(image: np.ndarray, side: int) -> np.ndarray:
+        values = np.zeros((len(spec.channels), side, side), np.uint8)
+        for c, channel in enumerate(spec.channels):
+            if channel in plane:
+                values[c] = convert_plane(image[plane[channel]], side, spec.intensity)
+        return values
+
     for first in range(0, len(images), rows):
         some = images[first : first + rows]
         values = np.zeros((len(some), len(spec.channels), spec.size, spec.size), np.uint8)
-        looks = []
+        looks, tiles = [], []
         for row, image in enumerate(some):
-            for c, channel in enumerate(spec.channels):
-                if channel in plane:
-                    values[row, c] = convert_plane(image[plane[channel]], spec.size, spec.intensity)
+            values[row] = convert(image, spec.size)
+            sides = [magnified_side(spec.size, scale) for scale in scales if scale != 1]
+            tiles.append([cut_tiles(convert(image, side), spec.size) for side in sides])
             planes = {channel: image[number] for channel, number in plane.items()}
             looks.append(look_at(planes))
-        yield Batch(tuple(ids[first : first + rows]), values, (missing,) * len(some), **_describe_looks(looks, spec))
+        yield Batch(
+            tuple(ids[first : first + rows]),
+            values,
+            (missing,) * len(some),
+            tiles=tuple(stack_tiles(tiles, spec.channels.index(PROTEIN))),
+            **_describe_looks(looks, spec),
+        )
 
 
 def convert_frame(frame: pd.DataFrame) -> VectorTable:
@@ -310,25 +353,36 @@ def scan_images(
     return found._replace(sources=wanted, rejects=())
 
 
-def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[Reading]], spec: InputSpec) -> Batch:
+def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[_Magnified]], spec: InputSpec) -> Batch:
+    from hpa_hier.data.images.channels import PROTEIN
     from hpa_hier.data.images.reader import UnreadableImage
 
-    ids, images, filled, rejected, looks, files, stacks = [], [], [], [], [], [], []
+    ids, images, filled, rejected, looks, files, stacks, tiles = [], [], [], [], [], [], [], []
     for source, reading in zip(chunk, readings, strict=True):
         try:
-            one = reading.result()
+            one, magnified = reading.result()
         except UnreadableImage as error:
             rejected.append(Rejected(source.id, error.shown, error.reason))
             continue
         ids.append(source.id)
         images.append(one.image)
+        tiles.append(magnified)
         filled.append(one.missing)
         looks.append(one.look)
         stacks.append((one.sections, one.frames))
         files.append(str(source.planes.get("green", next(iter(source.planes.values()))).file))
     stacked = np.stack(images) if images else np.empty((0, 0, 0, 0), np.uint8)
     told = _describe_looks(looks, spec)
-    return Batch(tuple(ids), stacked, tuple(filled), tuple(rejected), files=tuple(files), stacks=tuple(stacks), **told)
+    return Batch(
+        tuple(ids),
+        stacked,
+        tuple(filled),
+        tuple(rejected),
+        files=tuple(files),
+        stacks=tuple(stacks),
+        tiles=tuple(stack_tiles(tiles, spec.channels.index(PROTEIN))),
+        **told,
+    )
 
 
 def _describe_looks(looks: Sequence[Look], spec: InputSpec) -> _Described:

@@ -32,6 +32,7 @@ from hpa_hier.predict.inputs import (
     read_vectors,
     scan_images,
 )
+from hpa_hier.predict.magnify import WHOLE, check_scales, merge_tiles
 from hpa_hier.predict.partial import Partial
 from hpa_hier.predict.prior_file import read_prior
 from hpa_hier.predict.tables import Rejected
@@ -58,16 +59,23 @@ class Predictor:
         device: where members are put: auto, cpu, cuda, cuda:N or mps.
         intensity: rule by which images become 8 bits, depth or percentile; None: as training images did.
         prior: how often nodes occur among the samples; None: as often as where the ensemble was fitted.
+        scales: magnifications at which images are scored, in order; 1 is the whole image.
     """
 
     run: Run
     device: str = "cpu"
     intensity: str | None = None
     prior: Prior | None = None
+    scales: tuple[float, ...] = WHOLE
 
     @classmethod
     def load(
-        cls, run: Run | str | Path, device: str = "cpu", intensity: str | None = None, prior: str | Path | None = None
+        cls,
+        run: Run | str | Path,
+        device: str = "cpu",
+        intensity: str | None = None,
+        prior: str | Path | None = None,
+        scales: Sequence[float] = WHOLE,
     ) -> Predictor:
         """Load the ensemble of a run.
 
@@ -78,6 +86,8 @@ class Predictor:
                 training images had; None: theirs.
             prior: how often classes occur among the samples, as `read_prior` takes it: a label table, a table of
                 shares, or ``hpa28``; None: as often as where the ensemble was fitted.
+            scales: magnifications from 1 to 8 at which images are scored; 1 is the whole image, 2 its tiles of half
+                the side.
 
         Raises:
             UserError: there is no such run, it has no fitted ensemble, a member was trained again since, or the prior
@@ -85,7 +95,7 @@ class Predictor:
         """
         opened = run if isinstance(run, Run) else Run.open(run)
         shares = None if prior is None else read_prior(str(prior), opened.ensemble.taxonomy)
-        predictor = cls(opened, device, intensity, shares)
+        predictor = cls(opened, device, intensity, shares, check_scales(scales))
         if predictor.spec is not None:
             predictor.run.check_unchanged(predictor.ensemble)
         return predictor
@@ -198,7 +208,8 @@ class Predictor:
         simulated = bool(find_marks(scan.sources))
         if kept is not None:
             scan = scan._replace(sources=kept.find_missing(scan.sources))
-        batches, answered = read_files(scan, spec, allowed, batch_size, threads), kept.done if kept else 0
+        batches = read_files(scan, spec, allowed, batch_size, threads, self.scales)
+        answered = kept.done if kept else 0
         total = len(scan.sources)
         return Samples(source, total, batches, rejected, simulated, notes=scan.notes, spec=spec, answered=answered)
 
@@ -217,7 +228,7 @@ class Predictor:
         if len(names) != len(images) or len(set(names)) != len(names):
             raise UserError(f"ids: {len(names)}, {len(set(names))} of them different, for {len(images)} images")
         allowed = spec.allowed(may_be_missing)
-        return Samples(source, len(images), read_array(images, names, channels, spec, allowed, batch_size))
+        return Samples(source, len(images), read_array(images, names, channels, spec, allowed, batch_size, self.scales))
 
     def open_vectors(self, table: VectorTable, batch_size: int = 64) -> Samples:
         """Take a table of vectors for `stream`."""
@@ -352,12 +363,21 @@ class Predictor:
             known, parts = held.get(member.name), []
             if len(rest):
                 scorer, ids = self.scorers[member.name], tuple(batch.ids[row] for row in rest)
-                logits = scorer.logits(batch.values[rest] if known else batch.values).astype(np.float64)
+                logits = scorer.logits(batch.values[rest]) if known else self._score(scorer, batch)
+                logits = logits.astype(np.float64)
                 parts.append(Scores(member.name, ids, tuple(scorer.nodes), logits).renamed(member.renamed))
             if known:
                 parts.append(known)
             scores.append(join_scores(parts).take(batch.ids))
         return self._combine(scores, batch, source, simulated)
+
+    def _score(self, scorer: Scorer, batch: Batch) -> np.ndarray:
+        """Return a member's logits: the mean over magnifications, of each the tiles merged."""
+        found = [scorer.logits(batch.values)] if not batch.tiles or WHOLE[0] in self.scales else []
+        for images, seen in batch.tiles:
+            logits = scorer.logits(images.reshape(-1, *images.shape[2:])).astype(np.float64)
+            found.append(merge_tiles(logits.reshape(*seen.shape, -1), seen))
+        return found[0] if len(found) == 1 else np.asarray(sum(found[1:], found[0]) / len(found))
 
     def _combine(self, scores: Sequence[Scores], batch: Batch, source: str, simulated: bool) -> Answers:
         ensemble, origin = self.ensemble, self.run.origin

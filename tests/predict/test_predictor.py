@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -213,3 +214,18 @@ def test_a_prior_moves_probabilities_and_not_the_calls_and_says_so(
     assert (moved.probs[:, column] < plain.probs[:, column]).all()
     assert plain.labels == moved.labels
     assert f"classes are taken to be as frequent as among {tmp_path / 'shares.csv'}" in moved.warning[0]
+
+
+@pytest.mark.parametrize("scales", [(1.0, 2.0), (1.5,)])
+def test_at_magnifications_files_and_arrays_answer_alike_in_any_batch(
+    predictor: Predictor, tmp_path: Path, scales: tuple[float, ...]
+) -> None:
+    write_images(tmp_path, 5)
+    magnified = replace(predictor, scales=scales)
+    together = magnified.predict(tmp_path)
+    assert (together.probs != predictor.predict(tmp_path).probs).any()
+    assert_equal(together, magnified.predict(tmp_path, batch_size=2))
+    files = [cv2.imread(str(tmp_path / f"image-00_{channel}.png"), cv2.IMREAD_UNCHANGED) for channel in CHANNELS]
+    assert_equal(together.take(together.ids[:1]), magnified.predict(np.stack(files)[None], ids=together.ids[:1]))
+    with pytest.raises(UserError, match=r"^--scales: must be from 1, the whole image, to 8, got 0\.5$"):
+        Predictor.load(predictor.run, scales=(1, 0.5))

@@ -52,6 +52,21 @@ def add_prior_argument(one: Parser) -> None:
     one.add_argument("--prior", metavar="CSV|hpa28", help=text)
 
 
+def add_scales_argument(one: Parser) -> None:
+    """Add --scales, for commands that answer for images."""
+    text = """magnifications at which images are scored, as 1,2: 1 is the whole image, 2 its tiles of half the side
+    (default: 1)"""
+    one.add_argument("--scales", metavar="NUMBERS", type=numbers, help=text)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Read a flag's numbers, separated by commas."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers, as 1,2, got {text!r}") from None
+
+
 def print_prior(predictor: Predictor) -> None:
     """Say which prior holds, where one was given."""
     if predictor.ensemble.prior is not None:

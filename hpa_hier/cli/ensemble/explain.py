@@ -11,6 +11,7 @@ from hpa_hier.cli.ensemble.arguments import (
     add_image_arguments,
     add_prior_argument,
     add_run_argument,
+    add_scales_argument,
     are_simulated,
     open_images,
     open_run,
@@ -30,6 +31,7 @@ def add_flags(one: Parser) -> None:
     one.add_argument("id", metavar="ID", nargs="?", help=text)
     add_run_argument(one, "the run whose ensemble was fitted last")
     add_image_arguments(one)
+    add_scales_argument(one)
     add_prior_argument(one)
     text = "also write a page <id>.html with the picture into this folder"
     one.add_argument("--out", metavar="DIR", type=path, help=text)
@@ -41,6 +43,7 @@ def add_flags(one: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print how the image's labels came about."""
+    from hpa_hier.predict.magnify import WHOLE
     from hpa_hier.predict.predictor import Predictor
 
     if options.images is None and options.id and Path(options.id).is_file():
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("explain needs the id of an image, or its file, as in: hpa-hier explain my_images/a.png")
     simulated = options.images is None or are_simulated([options.images])
     opened = open_run(options, fitted=True, simulated=simulated)
-    predictor = Predictor.load(opened, options.device, options.intensity, options.prior)
+    predictor = Predictor.load(opened, options.device, options.intensity, options.prior, options.scales or WHOLE)
     images = _open_image(options, predictor) if options.images else None
     answers = predictor.answer_one(options.id, images)
     print(answers.explain(answers.ids[0], options.every_node, numbers=options.numbers))

@@ -25,6 +25,7 @@ from hpa_hier.cli.ensemble.arguments import (
     add_image_arguments,
     add_prior_argument,
     add_run_argument,
+    add_scales_argument,
     add_score_argument,
     are_simulated,
     list_tables,
@@ -86,6 +87,7 @@ def add_flags(one: Parser) -> None:
     add_score_argument(one)
     add_image_arguments(one)
     add, threads = one.add_argument, min(8, os.cpu_count() or 1)
+    add_scales_argument(one)
     add_prior_argument(one)
     add("--vectors", metavar="FILE", type=path, help="feature vectors, as `data pack --vectors` takes them")
     add_vector_flags(one)
@@ -107,6 +109,7 @@ def add_flags(one: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Predict, and write the tables or print the answers."""
     from hpa_hier.predict.formats.probabilities import check_format
+    from hpa_hier.predict.magnify import WHOLE
     from hpa_hier.predict.partial import is_finishing
     from hpa_hier.predict.predictor import Predictor
     from hpa_hier.predict.tables import check_free, read_wanted
@@ -118,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
         check_format(options.format or "csv")
     wanted = read_wanted(options.sample_submission) if options.sample_submission else None
     opened = open_run(options, fitted=True, simulated=are_simulated(images))
-    predictor = Predictor.load(opened, options.device, options.intensity, options.prior)
+    predictor = Predictor.load(opened, options.device, options.intensity, options.prior, options.scales or WHOLE)
     print_prior(predictor)
     if options.scores:
         return _answer_scores(options, predictor, wanted)
@@ -133,9 +136,8 @@ def _check_flags(options: argparse.Namespace, images: Sequence[Path]) -> None:
             "predict needs images (a folder or files), --vectors FILE, --scores NAME=FILE.csv … or --own; give one"
         )
     read_vector_source(options)
-    given = [
-        name for name in ("channels", "may_be_missing", "intensity", "follow_links", "frame") if getattr(options, name)
-    ]
+    of_images = ("channels", "may_be_missing", "intensity", "follow_links", "frame", "scales")
+    given = [name for name in of_images if getattr(options, name)]
     if given and options.own:
         raise UserError(f"--{given[0].replace('_', '-')}: goes with images; the run's own are packed, leave it out")
     if options.vectors and given:
