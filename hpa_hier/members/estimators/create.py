@@ -88,7 +88,7 @@ def find_class(name: str, member: str) -> Any:  # noqa: ANN401 - a class of anot
     """Return the class that a word of NAMED or a dotted path means; `member` is for messages.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is no estimator.
     """
     where = f"training.estimator of '{member}'"
     module, _, word = NAMED.get(name, name).rpartition(".")
@@ -101,8 +101,11 @@ def find_class(name: str, member: str) -> Any:  # noqa: ANN401 - a class of anot
     except (ImportError, ValueError) as error:
         raise UserError(f"{where}: {name}: cannot be imported ({error}); install it, or correct the path") from None
     if not isinstance(found, type):
-        near = did_you_mean(word, dir(import_module(module))) or "; correct the path"
+        classes = [key for key, value in vars(import_module(module)).items() if isinstance(value, type)]
+        near = did_you_mean(word, classes) or "; correct the path"
         raise UserError(f"{where}: {name}: {module} has no class '{word}'{near}")
+    if not hasattr(found, "get_params"):  # making it could do anything, as subprocess.Popen does
+        raise UserError(f"{where}: {name} is no estimator, having no get_params; name one, such as {', '.join(NAMED)}")
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hpa_hier.errors import UserError
@@ -30,8 +32,8 @@ def test_a_seed_in_the_parameters_is_kept() -> None:
         ("no_such_package.Thing", {}, r"no_such_package.Thing: cannot be imported \(No module named 'no_such_pack"),
         ("sklearn.naive_bayes.GausianNB", {}, r"has no class 'GausianNB'; did you mean 'GaussianNB'\?$"),
         ("sklearn.linear_model.Ridge", {}, r"sklearn.linear_model.Ridge is no classifier with predict_proba or"),
-        ("os.system", {}, r"os.system: os has no class 'system'"),
-        ("pathlib.Path", {}, r"pathlib.Path (is no classifier|cannot be made)"),
+        ("os.system", {}, r"os.system: os has no class 'system'; correct the path"),
+        ("pathlib.Path", {}, r"pathlib.Path is no estimator, having no get_params; name one, such as extra_trees"),
         ("extra_trees", {"n_estimator": 3}, r"^training.estimator_parameters of 'a': extra_trees has no 'n_estimator'"),
         ("extra_trees", {"n_estimators": -3}, r"estimator_parameters of 'a': The 'n_estimators' .* Got -3"),
         ("extra_trees", {"n_jobs": 2}, r"n_jobs: how many threads there are is no part of a member; give --threads N"),
@@ -41,6 +43,16 @@ def test_a_seed_in_the_parameters_is_kept() -> None:
 def test_what_cannot_be_made_is_told(name: str, parameters: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         create_estimator(name, parameters, 0, "a")
+
+
+def test_a_recipe_runs_no_program(tmp_path: Path) -> None:
+    run = {"args": ["touch", str(tmp_path / "made")]}
+    with pytest.raises(UserError, match=r"subprocess\.Popen is no estimator"):
+        create_estimator("subprocess.Popen", run, 0, "a")
+    inner = {"estimator": {"estimator": "subprocess.Popen", "parameters": run}}
+    with pytest.raises(UserError, match=r"subprocess\.Popen is no estimator"):
+        create_estimator("sklearn.ensemble.BaggingClassifier", inner, 0, "a")
+    assert not (tmp_path / "made").exists()
 
 
 def test_every_word_is_told_of_and_used_by_a_recipe() -> None:
