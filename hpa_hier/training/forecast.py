@@ -75,7 +75,7 @@ def forecast_fit(settings: TrainingSettings, samples: Samples, count: int) -> fl
 
     Samples are doubled until a fit takes a while; from the last two times follows by which power they grow.
     """
-    estimator = create_estimator(settings.estimator or "", settings.estimator_parameters, 0, "forecast")
+    estimator = create_estimator(settings.estimator or "", settings.estimator_parameters, 0)
     noise = np.random.default_rng(0)
     times: list[tuple[int, float]] = []
     tried = min(_FIRST, count)
@@ -84,7 +84,13 @@ def forecast_fit(settings: TrainingSettings, samples: Samples, count: int) -> fl
         present = noise.random((tried, _NODES)) < _SHARE
         present[:2] = [[True], [False]]
         began = time.perf_counter()
-        fit_nodes(estimator, Lesson(values, present, np.ones_like(present), np.ones(tried)), seed=0)
+        try:
+            fit_nodes(estimator, Lesson(values, present, np.ones_like(present), np.ones(tried)), seed=0)
+        except ValueError:  # it needs more samples; if it refuses all of them, the training says so
+            if tried == count:
+                return 0.0
+            tried = min(2 * tried, count)
+            continue
         times.append((tried, time.perf_counter() - began))
         if tried == count or times[-1][1] > _LONG:
             break

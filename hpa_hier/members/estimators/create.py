@@ -20,7 +20,7 @@ NAMED = {
 }
 
 
-def create_estimator(name: str, parameters: Mapping[str, object], seed: int, member: str) -> Any:  # noqa: ANN401
+def create_estimator(name: str, parameters: Mapping[str, object], seed: int, member: str = "") -> Any:  # noqa: ANN401
     """Create an untrained classifier.
 
     Args:
@@ -28,7 +28,7 @@ def create_estimator(name: str, parameters: Mapping[str, object], seed: int, mem
         parameters: of the class; those left out have its own defaults. Where one is an estimator itself, or a list with
             some, each is written as {estimator: name, parameters: {...}}.
         seed: what it draws at random follows from, where the parameters do not say.
-        member: whose estimator it is, for messages.
+        member: whose estimator it is, for messages; "" for none.
 
     Raises:
         UserError: there is no such class, it is no classifier, or the parameters are not its own.
@@ -44,7 +44,7 @@ def create_estimator(name: str, parameters: Mapping[str, object], seed: int, mem
     from sklearn.base import is_classifier  # takes a second to import
 
     kind = find_class(name, member)
-    where = f"training.estimator_parameters of '{member}'"
+    where = f"training.estimator_parameters{_of(member)}"
     if "n_jobs" in parameters:
         raise UserError(f"{where}: n_jobs: how many threads there are is no part of a member; give --threads N")
     try:
@@ -60,7 +60,7 @@ def create_estimator(name: str, parameters: Mapping[str, object], seed: int, mem
         raise UserError(f"{where}: {name} cannot be made with them ({error})") from None
     if not (is_one and (hasattr(kind, "predict_proba") or hasattr(kind, "decision_function"))):
         raise UserError(
-            f"training.estimator of '{member}': {name} is no classifier with predict_proba or decision_function; name "
+            f"training.estimator{_of(member)}: {name} is no classifier with predict_proba or decision_function; name "
             f"one, such as {', '.join(NAMED)}"
         )
     if "random_state" in known and "random_state" not in parameters:
@@ -90,7 +90,7 @@ def find_class(name: str, member: str) -> Any:  # noqa: ANN401 - a class of anot
     Raises:
         UserError: there is none, or it is no estimator.
     """
-    where = f"training.estimator of '{member}'"
+    where = f"training.estimator{_of(member)}"
     module, _, word = NAMED.get(name, name).rpartition(".")
     if not module:
         near = did_you_mean(name, NAMED)
@@ -107,6 +107,10 @@ def find_class(name: str, member: str) -> Any:  # noqa: ANN401 - a class of anot
     if not hasattr(found, "get_params"):  # making it could do anything, as subprocess.Popen does
         raise UserError(f"{where}: {name} is no estimator, having no get_params; name one, such as {', '.join(NAMED)}")
     return found
+
+
+def _of(member: str) -> str:
+    return f" of '{member}'" if member else ""
 
 
 def _list_parameters(kind: Any) -> list[str]:  # noqa: ANN401 - as find_class

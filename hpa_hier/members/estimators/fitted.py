@@ -45,7 +45,7 @@ class NodeFit:
         elif self.one_of:
             found = found[:, :m]
         elif m == 1:
-            found = found[:, 1:]
+            found = found[:, -1:]  # of no and yes, or yes alone
         votes = count_votes(self.estimator, self.samples)
         return self._check(smoothed_logits(np.asarray(found), self.shares, votes), len(values))
 
@@ -156,6 +156,8 @@ def fit_nodes(
     from sklearn.base import clone
     from sklearn.utils import get_tags
 
+    tags = get_tags(estimator).classifier_tags
+    lesson = replace(lesson, one_of=lesson.one_of and (tags is None or tags.multi_class))
     if lesson.one_of:
         whole = np.all(lesson.known, axis=1, keepdims=True)
         lesson = replace(lesson, known=np.broadcast_to(whole, lesson.known.shape))
@@ -163,7 +165,6 @@ def fit_nodes(
     samples, positives = known.sum(axis=0), (present & known).sum(axis=0)
     constant = np.where((positives == 0) | (positives == samples), logit((positives + 1) / (samples + 2)), np.nan)
     open_columns = np.flatnonzero(np.isnan(constant))
-    tags = get_tags(estimator).classifier_tags
     groups = [np.array([column]) for column in open_columns]
     if lesson.one_of and len(open_columns):
         groups = [open_columns]

@@ -58,7 +58,7 @@ class LabelTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_label, tags.classifier_tags.multi_class = True, False
         return tags
 
     def fit(self, X: Floats, y: NDArray[np.generic]) -> Self:

@@ -121,3 +121,14 @@ def test_log_odds_are_those_of_the_softmax() -> None:
     scores = GENERATOR.standard_normal((20, 5)) * 3
     probs = softmax(scores, axis=1)
     np.testing.assert_allclose(log_odds(scores), np.log(probs / (1 - probs)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("one_of", [False, True])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_an_estimator_of_labels_alone_is_fitted_to_labels(one_of: bool, columns: int) -> None:
+    present = VALUES[:, :3].argmax(axis=1)[:, None] == np.arange(columns)
+    estimator = create_estimator("label_trees", {"n_estimators": 5, "min_samples_leaf": 2}, 0, "a")
+    fitted = fit_nodes(estimator, Lesson(VALUES, present, np.ones_like(present), ONCE, one_of), seed=0)
+    assert [(fit.columns, fit.one_of) for fit in fitted.fits] == [(tuple(range(columns)), False)]
+    logits = fitted.logits(VALUES)
+    assert all(logits[present[:, j], j].mean() > logits[~present[:, j], j].mean() + 1 for j in range(columns))
