@@ -117,7 +117,7 @@ def main(arguments: list[str]) -> int:
             gap = found - plain
             low, high = interval(gap[1:], np.asarray(gap[0]), LEVEL)
             cells = (name, f"{strength:g}", f"{found[0]:.3f}", f"{gap[0]:+.3f} [{low:+.3f}, {high:+.3f}]")
-            print(f"| {' | '.join(cells)} | {told(changed, real):.2f} | {took:.1f} |", flush=True)
+            print(f"| {' | '.join(cells)} | {told(changed, real):.2f} | {took:.1f} |".replace("nan", "–"), flush=True)
     return 0
 
 
