@@ -1,11 +1,11 @@
 """How fast tables of vectors are read, and in how much memory: beside pandas, pyarrow and h5py alone.
 
-    python benchmarks/vectors_read.py [--rows N] [--features N] [--cells N] [--formats FORMAT ...]
+    python benchmarks/vectors_read.py [--rows N] [--features N] [--cells N] [--formats FORMAT ...] [--repeats N]
 
 Writes noise (seed 0) in each format to a temporary folder, then reads it back in a process of its own, once by this
 package and once by the library alone into one array of float32. Prints the seconds of processor time, the best of
-three, and the most memory that the process held for itself beyond what it held before: anonymous pages, without those
-mapped from files. `means` are read with --per, at --cells rows a sample.
+--repeats, and the most memory that the process held for itself beyond what it held before: anonymous pages, without
+those mapped from files. `means` are read with --per, at --cells rows a sample.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from hpa_hier.data.vectors.read import read_vectors
 from hpa_hier.data.vectors.source import VectorSource
 
 BLOCK = 1000  # rows that are written at a time
-FORMATS = ("csv", "parquet", "h5ad", "h5ad, gzip", "h5ad, csr", "npy", "means")
+FORMATS = ("csv", "parquet", "h5ad", "h5ad, gzip", "h5ad, csr", "npy", "means")  # means: of X in h5ad
 
 
 def name_file(kind: str) -> str:
     """Return the file that a format is written to."""
-    known = {"means": "v.parquet", "h5ad, gzip": "gzip.h5ad", "h5ad, csr": "csr.h5ad"}
+    known = {"means": "v.h5ad", "h5ad, gzip": "gzip.h5ad", "h5ad, csr": "csr.h5ad"}
     return known.get(kind, f"v.{kind}")
 
 
@@ -50,7 +50,7 @@ def write_files(folder: Path, rows: int, features: int, cells: int, kinds: list[
     ids = [f"s{i:07d}" for i in range(rows)]
     (folder / "ids.txt").write_text("\n".join(ids))
     values = np.lib.format.open_memmap(folder / "v.npy", "w+", np.float32, (rows, features))
-    columns = [("id", pyarrow.string()), ("image", pyarrow.string())] + [(name, pyarrow.float32()) for name in names]
+    columns = [("id", pyarrow.string())] + [(name, pyarrow.float32()) for name in names]
     schema = pyarrow.schema(columns)
     with (
         h5py.File(folder / "v.h5ad", "w") as plain,
@@ -63,16 +63,18 @@ def write_files(folder: Path, rows: int, features: int, cells: int, kinds: list[
             into.append(packed.create_dataset("X", (rows, features), np.float32, **settings))
         for file in (plain, packed):
             file["obs/_index"] = ids
+            file["obs/image"] = [f"i{i // cells}" for i in range(rows)]
         for first in range(0, rows, BLOCK):
             part = slice(first, min(first + BLOCK, rows))
             values[part] = generator.normal(size=(part.stop - part.start, features))
             for dataset in into:
                 dataset[part] = values[part]
+            if not {"csv", "parquet"} & {*kinds}:
+                continue
             frame = pd.DataFrame(values[part], columns=names)
             frame.insert(0, "id", ids[part])
             if "csv" in kinds:
                 frame.to_csv(folder / "v.csv", index=False, mode="a", header=first == 0)
-            frame.insert(1, "image", [f"i{i // cells}" for i in range(part.start, part.stop)])
             writer.write_table(pyarrow.Table.from_pandas(frame, schema, preserve_index=False))
     if "h5ad, csr" not in kinds:
         return
@@ -97,12 +99,14 @@ def read_alone(folder: Path, kind: str) -> np.ndarray:
     path = folder / name_file(kind)
     if kind == "csv":
         return pd.read_csv(path, index_col=0).to_numpy(np.float32)
-    if kind in ("parquet", "means"):
-        frame = pd.read_parquet(path).drop(columns="id")
-        return (frame.groupby("image").mean() if kind == "means" else frame.drop(columns="image")).to_numpy(np.float32)
+    if kind == "parquet":
+        return pd.read_parquet(path).drop(columns="id").to_numpy(np.float32)
     if kind == "npy":
         return np.load(path)
     with h5py.File(path) as file:
+        if kind == "means":
+            frame = pd.DataFrame(file["X"][:])
+            return frame.groupby(file["obs/image"].asstr()[:]).mean().to_numpy(np.float32)
         if kind == "h5ad, csr":
             group = file["X"]
             parts = tuple(group[name][:] for name in ("data", "indices", "indptr"))
@@ -135,10 +139,12 @@ def measure(read: Callable[[], np.ndarray]) -> dict[str, float]:
     return {"seconds": seconds, "bytes": most[0], "sum": float(np.sum(values, dtype=np.float64))}
 
 
-def run(folder: Path, kind: str, way: str) -> dict[str, float]:
-    """Measure one way in three processes: the best time, the most memory."""
+def run(folder: Path, kind: str, way: str, repeats: int) -> dict[str, float]:
+    """Measure one way in several processes: the best time, the most memory."""
     line = [sys.executable, __file__, "--one", str(folder), kind, way]
-    found = [json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout) for _ in range(3)]
+    found = [
+        json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout) for _ in range(repeats)
+    ]
     return {
         **found[0],
         "seconds": min(one["seconds"] for one in found),
@@ -152,6 +158,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--features", type=int, default=1536)
     parser.add_argument("--cells", type=int, default=20, help="rows a sample")
+    parser.add_argument("--repeats", type=int, default=3, help="processes each")
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--one", nargs=3, metavar=("FOLDER", "FORMAT", "WAY"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -168,7 +175,7 @@ def main() -> None:
         print("| format | file, MiB | ours, s | alone, s | ratio | ours, MiB held | alone, MiB held |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
         for kind in options.formats:
-            ours, alone = (run(folder, kind, way) for way in ("ours", "alone"))
+            ours, alone = (run(folder, kind, way, options.repeats) for way in ("ours", "alone"))
             np.testing.assert_allclose(ours["sum"], alone["sum"], rtol=1e-3, atol=1.0)
             size = (folder / name_file(kind)).stat().st_size / 2**20
             held = " | ".join(f"{one['bytes'] / 2**20:,.0f}" for one in (ours, alone))
