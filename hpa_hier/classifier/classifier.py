@@ -24,7 +24,6 @@ from hpa_hier.classifier.trees import GivenTree
 from hpa_hier.data.labels.table import targets
 from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import write_bytes
 from hpa_hier.files.yaml_file import write_line
 from hpa_hier.metrics.arrays import Floats
 from hpa_hier.metrics.scores import count, micro_f1
@@ -41,7 +40,7 @@ _BATCH = 1024  # samples answered for at a time
 _RECIPE = "vectors"  # whose settings count where none is named
 _DEFAULT = (
     ("linear", {"backbone": SKLEARN, "estimator": "logistic_regression", "estimator_parameters": {"max_iter": 1000}}),
-    ("trees", {"backbone": SKLEARN, "estimator": "extra_trees", "estimator_parameters": {"n_estimators": 200}}),
+    ("trees", {"backbone": SKLEARN, "estimator": "extra_trees"}),
 )
 _PLAIN = ("form", "recipe", "settings", "folds", "safe_precision", "random_state", "device", "n_jobs", "verbose")
 
@@ -156,6 +155,8 @@ class HierarchicalClassifier(ClassifierMixin, _BaseComposition):  # type: ignore
         form = learn_form(written, given)
         nodes, keys = form.read(written.rows), [""] * len(vectors) if groups is None else [str(one) for one in groups]
         check_consistent_length(vectors, keys)
+        if len({*keys}) == 1 and keys[0]:
+            raise UserError(f"groups: all samples are of the group '{keys[0]}', and folds need two; leave groups out")
         taxonomy = form.tree.taxonomy
         samples = Samples(vectors, self._name_features(vectors.shape[1]), nodes, tuple(keys), taxonomy)
         kept = KeptRun()
@@ -293,7 +294,8 @@ class HierarchicalClassifier(ClassifierMixin, _BaseComposition):  # type: ignore
     def save(self, folder: Path | str) -> None:
         """Write the fitted classifier as a run's folder, which `load` and `hpa-hier predict --run FOLDER` read.
 
-        Members are kept without pickle, and the samples that it learned from are not kept at all.
+        Members are kept without pickle. The samples that they learned from are not kept, unless a member is made of
+        them, as nearest neighbours are.
 
         Args:
             folder: absent, or empty.
@@ -315,8 +317,7 @@ class HierarchicalClassifier(ClassifierMixin, _BaseComposition):  # type: ignore
             estimators=entries and [(name, describe(what, name), nodes) for name, what, nodes in entries],
             parameters={**given, "random_state": given["random_state"] if _is_whole(given["random_state"]) else None},
         )
-        for name, content in self._kept.files().items():
-            write_bytes(folder / name, content)
+        self._kept.write(folder)
         facts.write(folder)
 
     @classmethod

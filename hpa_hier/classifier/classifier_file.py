@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from hpa_hier import __version__
 from hpa_hier.classifier.labels import Form, Kind
 from hpa_hier.classifier.trees import Tree
+from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_model, write_json
 from hpa_hier.taxonomy.tree import Taxonomy
 
@@ -72,4 +73,7 @@ class ClassifierFile(BaseModel):
         Raises:
             UserError: it is not there, or was edited.
         """
-        return read_model(folder / FILE, cls, "load a folder that HierarchicalClassifier.save wrote")
+        cure = "load a folder that HierarchicalClassifier.save wrote"
+        if not (folder / FILE).is_file():
+            raise UserError(f"{folder}: no saved classifier ({FILE} is missing); {cure}")
+        return read_model(folder / FILE, cls, cure)

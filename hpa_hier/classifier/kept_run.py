@@ -9,6 +9,11 @@ import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from hpa_hier.files.atomic import read_json, write_bytes, write_json, write_text
+from hpa_hier.runs.run import CONFIG, RUN_FILE, TAXONOMY
+from hpa_hier.settings.recipe_file import load_recipe
+from hpa_hier.settings.saved import saved_yaml
+
 _NOT_KEPT = (".lock", "lock", "train.log")  # of the training
 
 
@@ -48,6 +53,16 @@ class KeptRun:
         """Return all files of the run, by their paths in its folder."""
         paths = sorted(path for path in self.folder.rglob("*") if path.is_file() and path.name not in _NOT_KEPT)
         return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in paths}
+
+    def write(self, folder: Path) -> None:
+        """Write the run into another folder, as one that names no pack: its samples were in memory."""
+        for name, content in self.files().items():
+            write_bytes(folder / name, content)
+        begun = read_json(folder / RUN_FILE)
+        write_json(folder / RUN_FILE, {**begun, "pack": ""})
+        recipe = load_recipe(str(folder / CONFIG))
+        changed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"pack": None})})
+        write_text(folder / CONFIG, saved_yaml(changed.model_copy(update={"taxonomy": TAXONOMY}), folder))
 
     def __reduce__(self) -> tuple[Callable[[Mapping[str, bytes]], KeptRun], tuple[dict[str, bytes]]]:
         return KeptRun.from_files, (self.files(),)

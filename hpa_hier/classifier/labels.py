@@ -247,7 +247,7 @@ def _sort_nested(rows: list[list[Any]], form: str, tree: GivenTree | None) -> Wr
         form = "paths" if paths else "sets"
         if why:
             other = "sets" if paths else "paths"
-            message = f"Y, a list of lists, is read as {form}: {why}; form='{form}' says so, form='{other}' the other"
+            message = f"Y, a list of lists, is read as {form}, since {why}; say form='{form}', or form='{other}'"
             warnings.warn(message, UserWarning, stacklevel=4)
     return Written(PATHS if form == "paths" else SETS, rows, "object")
 

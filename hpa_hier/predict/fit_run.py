@@ -166,6 +166,11 @@ def _read_calibration(run: Run, names: tuple[str, ...]) -> HeldOut:
 
 
 def _read_test(run: Run, ensemble: Ensemble) -> HeldOut:
+    if (run.folder / SPLIT_FILE).is_file() and not run.split.part_ids("test"):
+        spec = InputSpec.from_ensemble(ensemble)
+        flag = {spec.kind if spec else "vectors": "new_samples"}
+        again = command("ensemble", "evaluate", run=run.folder, **flag, labels="new_labels.csv", out="evaluated")
+        raise UserError(f"{run.folder}: none of its samples was set aside for testing; evaluate it on others: {again}")
     run.check_unchanged(ensemble)
     names = [member.name for member in ensemble.members]
     return read_held_out(run, names, ensemble.taxonomy, "test", fitted_settings(ensemble))

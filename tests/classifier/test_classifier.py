@@ -149,6 +149,17 @@ def test_groups_are_not_divided_between_folds(drawn) -> None:
     assert split.fold_count == 2
 
 
+def test_one_group_alone_has_no_folds(drawn) -> None:
+    X, hot = drawn
+    with pytest.raises(ValueError, match="groups: all samples are of the group 'x', and folds need two"):
+        _light().fit(X, hot, groups=["x"] * len(X))
+
+
+def test_a_folder_without_a_classifier_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no saved classifier \(classifier.json is missing\); load a folder that"):
+        HierarchicalClassifier.load(tmp_path)
+
+
 def test_it_works_in_a_pipeline_in_a_grid_search_and_in_cross_validation(drawn) -> None:
     X, hot = drawn
     piped = make_pipeline(StandardScaler(), _light(NEAR, taxonomy=TREE))
@@ -220,6 +231,14 @@ def test_a_saved_classifier_is_a_run_that_answers_the_same(drawn, tmp_path: Path
     probs = read_table(tmp_path / "answers" / "probabilities.csv", ("id",)).set_index("id").astype(float)
     assert np.allclose(probs[list(fitted.nodes_)], fitted.answer(frame).probs, atol=1e-6)
     capsys.readouterr()
+    assert "hpa-hier-" not in "".join(path.read_text() for path in (tmp_path / "model").glob("*.*"))
+    with pytest.raises(UserError, match="none of its samples was set aside for testing; evaluate it on others: python"):
+        dispatch(["ensemble", "evaluate", "--run", "model"])
+    pd.DataFrame({"id": frame.index, **{name: hot[:, j] for j, name in enumerate(NAMES)}}).to_csv(
+        "labels.csv", index=False
+    )
+    labelled = ["--vectors", "vectors.csv", "--labels", "labels.csv", "--out", "evaluated"]
+    assert dispatch(["ensemble", "evaluate", "--run", "model", *labelled]) == 0
 
 
 def test_nothing_of_the_samples_is_kept_but_scores(reference, tmp_path: Path) -> None:

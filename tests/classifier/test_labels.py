@@ -177,7 +177,7 @@ def test_several_paths_a_sample(Y) -> None:
     ],
 )
 def test_lists_of_lists_are_told_apart_aloud(Y, kind: str) -> None:
-    with pytest.warns(UserWarning, match=f"is read as {kind}: "):
+    with pytest.warns(UserWarning, match=f"is read as {kind}, since "):
         assert sort_labels(Y).kind == kind
     with warnings.catch_warnings():
         warnings.simplefilter("error")
