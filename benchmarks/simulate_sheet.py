@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> int:
         rows.append(np.zeros_like(rows[0]))
     columns = [np.vstack(rows[start : start + ROWS]) for start in range(0, len(rows), ROWS)]
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(options.out), np.hstack(columns), [cv2.IMWRITE_JPEG_QUALITY, 82])
+    cv2.imwrite(str(options.out), np.hstack(columns), [cv2.IMWRITE_JPEG_QUALITY, 70])
     print(f"wrote {options.out}: 28 classes")
     return 0
 
