@@ -7,7 +7,7 @@ nine alone. The ensemble's members are trained in five folds inside of these, an
 and safe answers are fitted on the scores that they give to cells which they have not seen. The SVM (C = 10) and the
 300 extra trees have scikit-learn's other defaults, on standardised features. Intervals are Wilson's, at 95 %, over the
 cells of a seed; that of a difference is Student's over cells, paired, each cell's mean over the seeds. One seed takes
-about six minutes of a core. A run that was stopped goes on.
+about a minute of a core. A run that was stopped goes on.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from hpa_hier.members.estimators.fitted import Lesson
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.forecast import Samples, forecast_fit, forecast_training
@@ -13,9 +14,16 @@ from hpa_hier.training.proposal import fit_into
 LINEAR = TrainingSettings(backbone="sklearn", estimator="logistic_regression")
 
 
-def test_estimators_take_at_least_as_much_longer_as_there_are_more_samples() -> None:
-    few, many = (forecast_fit(LINEAR, Samples(count, ("a", "b"), 1), count) for count in (64, 6_400_000))
-    assert many > 1_000 * few > 0
+def test_estimators_take_longer_by_the_power_that_fits_on_fewer_samples_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def fit(estimator: object, lesson: Lesson, seed: int) -> None:
+        clock[0] += 1e-6 * len(lesson.values) ** 2
+
+    monkeypatch.setattr("hpa_hier.training.forecast.fit_nodes", fit)
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    for count in (50, 64_000):
+        assert forecast_fit(LINEAR, Samples(count, ("a", "b"), 1), count) == pytest.approx(1e-6 * count**2)
 
 
 def test_an_estimator_that_refuses_noise_stops_no_forecast() -> None:
