@@ -211,7 +211,7 @@ def _describe_left_out(
 ) -> list[str]:
     notes = []
     words = [c.name for j, c in enumerate(columns) if c.kind == "words" and j not in chosen and j != key]
-    labels = [column.name for column in columns if column.name in never]
+    labels = [column.name for j, column in enumerate(columns) if column.name in never and j != key]
     if words := [name for name in words if name not in labels]:
         notes.append(f"left out, as words and no numbers: {list_names(words)}")
     if numbers:

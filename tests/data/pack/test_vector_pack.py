@@ -349,6 +349,19 @@ def test_a_bad_array_of_vectors_is_named_with_what_is_wrong(
         read_vectors(VectorSource(tmp_path / "v.npy"))
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("hot", [False, True])
+def test_labels_in_the_table_of_vectors_are_no_features(home: Path, tmp_path: Path, suffix: str, hot: bool) -> None:
+    frame = pd.read_csv(home / "vectors.csv").merge(pd.read_csv(home / "labels.csv"), left_on="id", right_on="Id")
+    labels = frame["Target"].str.get_dummies("|") if hot else frame[["Target"]]
+    frame, path = pd.concat([frame[["id", *FEATURES]], labels], axis=1), tmp_path / f"both{suffix}"
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
+    report = build_vectors(request(home, vectors=path, labels=path, out=tmp_path / "pack"))
+    assert report.pack.shards == Pack.open(home / "pack").shards
+    assert report.pack.nodes == Pack.open(home / "pack").nodes
+    assert f"left out, as labels: {', '.join(map(repr, labels))}" in report.sample_notes
+
+
 def test_vectors_and_rows_that_do_not_match_stop_or_are_left_out(home: Path, tmp_path: Path) -> None:
     lines = (home / "labels.csv").read_text().splitlines()
     (tmp_path / "labels.csv").write_text("\n".join([lines[0], *lines[2:], "extra,Dots"]))
