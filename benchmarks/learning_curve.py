@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,38 +46,35 @@ def macro_f1(answered: np.ndarray, present: np.ndarray) -> float:
     return float(metrics.macro_f1(metrics.count(answered, present, np.ones_like(present))))
 
 
-def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start: Path | None = None):
-    """Train the demo's network on (B, C, S, S) uint8 images for `steps` steps; return it ready to score.
+def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, batch_size: int = 64, **settings: Any):
+    """Train a network on (B, C, S, S) uint8 images for `steps` steps; return it ready to score.
 
-    `start` is a member's safetensors file whose backbone to start from.
+    `settings` are those of its backbone and first weights, as `weights`; without any it is the demo's.
     """
     import torch
 
     from hpa_hier.data.images.channels import CHANNELS
     from hpa_hier.models.augment.warp import draw, to_tensor, warp
-    from hpa_hier.models.backbones.pretrained import fill_from_file
-    from hpa_hier.models.backbones.small_cnn import SmallCnn
+    from hpa_hier.models.backbones.create import SMALL_CNN, build_backbone
     from hpa_hier.models.heads.head import Flat
     from hpa_hier.models.losses.elementwise import bce
     from hpa_hier.models.network import Network, Normalise
-    from hpa_hier.settings.training import AugmentSettings
+    from hpa_hier.settings.training import AugmentSettings, TrainingSettings
     from hpa_hier.training.loop.schedule import lr_schedule
 
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    backbone = SmallCnn(images.shape[1], 16)
-    if start is not None:
-        fill_from_file(backbone, start, CHANNELS)
+    given, side = TrainingSettings(**{"width": 16, **settings}), images.shape[-1]
+    backbone = build_backbone(given, CHANNELS, side)
     mean, std = images.mean(axis=(0, 2, 3)), images.std(axis=(0, 2, 3))
-    network = Network(backbone, Flat(backbone.num_features, present.mean(axis=0), 0.1), Normalise(mean, std))
+    network = Network(backbone.module, Flat(backbone.features, present.mean(axis=0), 0.1), Normalise(mean, std))
     network = network.to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.003, weight_decay=0.01)
     schedule = lr_schedule(optimiser, "one_cycle", steps)
     assert schedule is not None
-    side = images.shape[-1]
-    order = np.concatenate([rng.permutation(len(images)) for _ in range(-(-steps * 64 // len(images)))])
+    order = np.concatenate([rng.permutation(len(images)) for _ in range(-(-steps * batch_size // len(images)))])
     for step in range(steps):
-        rows = order[step * 64 : (step + 1) * 64]
+        rows = order[step * batch_size : (step + 1) * batch_size]
         draws, warped = (
             draw(AugmentSettings(), len(rows), CHANNELS, rng),
             np.empty((len(rows), side, side, 4), np.uint8),
@@ -84,7 +82,7 @@ def train(images: np.ndarray, present: np.ndarray, steps: int, seed: int, start:
         warp(images[rows], draws, warped)
         batch = to_tensor(warped)
         targets = torch.from_numpy(present[rows].astype(np.float32))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=given.backbone == SMALL_CNN):
             logits = network.training_logits(batch, draws.gain)
         loss = bce(logits.float(), targets, torch.ones_like(targets))
         optimiser.zero_grad()

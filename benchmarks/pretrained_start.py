@@ -67,9 +67,9 @@ def main(arguments: list[str]) -> int:
     for repeat in range(options.repeats):
         pool, present = simulate(max(counts) + TESTED, options.size, 1000 + repeat)
         for row, count in enumerate(counts):
-            for column, start in enumerate((None, shipped)):
+            for column, start in enumerate((None, str(shipped))):
                 rows = slice(TESTED, TESTED + count)
-                network = train(pool[rows], present[rows][:, leaves], options.steps, repeat, start)
+                network = train(pool[rows], present[rows][:, leaves], options.steps, repeat, weights=start)
                 found[row, repeat, column] = mean_precision(score(network, pool[:TESTED]), present[:TESTED][:, leaves])
             print(f"repeat {repeat}, {count} images: {found[row, repeat].round(3).tolist()}", flush=True)
     lines = [
