@@ -18,9 +18,7 @@ class RankTable:
     """The normal score of some values of each feature; between them it is a straight line."""
 
     values: np.ndarray  # (F, K) ascending along K; the last one may stand several times
-    scores: (
-        np.ndarray
-    )  # (F, K) mean 0 and standard deviation 1 over the training part; 0 for a feature that tells nothing
+    scores: np.ndarray  # (F, K) mean 0 over the training part; 0 for a feature that tells nothing
 
     @classmethod
     def untrained(cls, features: int) -> RankTable:

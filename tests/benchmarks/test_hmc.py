@@ -13,24 +13,27 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from hpa_hier.errors import UserError
+from hpa_hier.settings.recipe import MemberSettings, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = """
 data: {below_annotation: absent}
-training: {backbone: mlp, mlp: {hidden: 8, layers: 1}, levels: {hidden: 4}, stop_on: none, batch_size: 16, max_steps: 8}
+training: {backbone: mlp, mlp: {hidden: 8, layers: 1}, stop_on: none, batch_size: 16, max_steps: 8}
 members:
   - {name: trunk-one, level: all, training: {mlp: {dropout: 0.1}}}
-  - {name: trunk-two, level: all, training: {mlp: {dropout: 0.5, input_dropout: 0.2}}}
+  - {name: trunk-two, level: all, training: {mlp: {dropout: 0.5, input_dropout: 0.2}, learning_rate: 0.01}}
   - {name: flat-0, level: all}
   - {name: flat-1, level: all, seed: 1}
+  - {name: flat-scores-0, level: all, training: {vectors: normal_scores}}
   - {name: constraint-0, level: all, training: {loss: max_constraint}}
-  - {name: chain-0, level: all, training: {head: chain}}
-  - {name: levels-0, level: all, training: {head: levels}}
+  - name: trees-0
+    level: all
+    training: {backbone: sklearn, estimator: label_trees, estimator_parameters: {n_estimators: 5}}
 ensemble:
-  members: [flat-0, chain-0]
+  members: [flat-0, flat-scores-0, constraint-0, trees-0]
   baseline: [flat-0, flat-1]
   calibrate: none
-  aggregate: blend
+  aggregate: selection
   bootstrap: 0
   folds: 0
 """
@@ -77,14 +80,30 @@ def test_every_system_is_measured_and_answers_without_violations(
 ) -> None:
     assert hmc.main([*arguments(tmp_path), "--seeds", "0", "1"]) == 0
     told = capsys.readouterr()
-    assert "train: a.arff, 60 samples, sha256 " in told.out
+    assert "- train: a.arff, 60 samples, sha256 " in told.out
     assert "5 nodes, 5 with positives in the test part" in told.out  # without the root and the namespace
     with (tmp_path / "out" / "table.csv").open(encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
-    assert [row["system"] for row in rows] == [*hmc.ROWS, *hmc.ROWS]
+    systems = [row["system"] for row in rows if row["seed"] == "0"]
+    assert systems == [row["system"] for row in rows if row["seed"] == "1"]
+    assert {*systems} <= {
+        "flat",
+        "flat-scores",
+        "constraint",
+        "trees",
+        "trunk-one",
+        "trunk-two",
+        "flat ensemble",
+        "full ensemble",
+    }
+    assert systems[-2:] == ["flat ensemble", "full ensemble"]
+    assert "validation part: flat 0." in told.err
+    assert "; full ensemble: " in told.err
     assert {row["violations"] for row in rows} == {"0.0"}
     assert all(0 < float(row["AU(PRC)"]) <= 1 for row in rows)
-    assert f"| full ensemble | 2 | {np.mean([float(row['AU(PRC)']) for row in rows[5::6]]):.4f} ± " in told.out
+    full = [row for row in rows if row["system"] == "full ensemble"]
+    mean = np.mean([float(row["AU(PRC)"]) for row in full])
+    assert f"| full ensemble | {full[0]['members']} | {mean:.4f} ± " in told.out
     again = arguments(tmp_path)
     draw(tmp_path / "c.arff", 30, 3)
     with pytest.raises(UserError, match=r"out: holds what was made of other files; name another folder with --out"):
@@ -97,14 +116,41 @@ def test_without_a_validation_part_a_quarter_of_the_training_part_is_held_out(tm
     assert not set(data.part("train")) & set(data.part("valid"))
 
 
-def test_attributes_become_normal_scores_that_the_test_part_has_no_say_in(tmp_path: Path) -> None:
+def test_attributes_are_as_they_were_written_and_gaps_stay_gaps(tmp_path: Path) -> None:
     train, test = draw(tmp_path / "a.arff", 60, 0), draw(tmp_path / "c.arff", 30, 2)
     data = hmc.read_set({"train": train, "test": test})
     assert data.features == ("a b", "wide", "kind=x", "kind=y")
-    other = hmc.read_set({"train": train, "test": draw(tmp_path / "d.arff", 30, 3)})
-    np.testing.assert_array_equal(data.values[:60], other.values[:60])
-    assert np.nanmax(np.abs(data.values)) <= 3
+    first = next(line for line in train.read_text().splitlines() if line[0] in "-0123456789").split(",")
+    np.testing.assert_allclose(data.values[0, :2], [float(first[0]), float(first[1])], rtol=1e-6)
     assert np.isnan(data.values[:, 0]).any()
+
+
+def test_the_search_for_a_trunk_climbs_from_the_middle_and_stops_at_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"trunk-a": 0.1, "trunk-b": 0.3, "trunk-c": 0.2, "trunk-d": 0.9}
+    members = [{"name": name, "level": "all"} for name in values]
+    bench, tried = hmc.Bench.__new__(hmc.Bench), []
+    bench.recipe, bench.parts, bench.notes = Recipe.model_validate({"members": members}), {}, []
+    monkeypatch.setattr(bench, "train", lambda run, parts, listed: tried.append(listed[0].name))
+    monkeypatch.setattr(bench, "scores", lambda run, name: name)
+    monkeypatch.setattr(bench, "au_prc", values.get)
+    assert [one.name for one in bench.choose_trunks()] == ["trunk-b", "trunk-c", "trunk-a"]
+    assert tried == ["trunk-b", "trunk-c", "trunk-a"]
+    values["trunk-c"] = 0.5
+    assert bench.choose_trunks()[0].name == "trunk-d"
+
+
+def test_a_network_sees_as_many_passes_when_there_are_more_samples() -> None:
+    member = MemberSettings(name="a", level="all", training={"max_steps": 400, "batch_size": 16})
+    assert hmc._lengthen(member, 1.5).training == {"max_steps": 600, "batch_size": 16}
+    passes = MemberSettings(name="a", level="all", training={"epochs": 60})
+    assert hmc._lengthen(passes, 1.5) == passes
+
+
+def test_members_are_shared_out_by_weight_and_never_more_than_there_are() -> None:
+    weights = {"flat": 0.5, "both": 0.3, "trees": 0.2, "chain": 0.0}
+    assert hmc.share_members(weights, 6, ["flat", "both", "chain"]) == {"flat": 3, "both": 2, "trees": 1}
+    assert hmc.share_members(weights, 2, ["flat", "both", "chain"]) == {"flat": 1, "both": 1}
+    assert hmc.share_members({"trees": 1.0}, 4, []) == {"trees": 1}
 
 
 def test_the_metric_is_micro_average_precision_over_all_nodes_but_the_root(tmp_path: Path) -> None:

@@ -95,8 +95,8 @@ def feature_statistics(read: Read, rows: np.ndarray) -> FeatureStatistics:
 def rank_table(read: Read, rows: np.ndarray, found: FeatureStatistics) -> RankTable:
     """Return the normal scores of each feature's values: where its rank lies in a normal distribution.
 
-    Values that are equal share the middle of their ranks, and scores get mean 0 and standard deviation 1. So a feature
-    of two values comes out as if it were standardised, and a sparse one keeps its zeros together. A feature that tells
+    Values that are equal share the middle of their ranks, and scores get mean 0. So a feature of two values keeps two,
+    and a rare one, whose few ones would be dozens of standard deviations away, stays small. A feature that tells
     nothing has the score 0 everywhere.
 
     Args:
@@ -109,8 +109,8 @@ def rank_table(read: Read, rows: np.ndarray, found: FeatureStatistics) -> RankTa
     >>> table = np.array([[1.0, 0.0], [10.0, 0.0], [1000.0, 1.0], [np.nan, 1.0]])
     >>> statistics = feature_statistics(table.__getitem__, np.arange(4))
     >>> rank_table(table.__getitem__, np.arange(4), statistics).scores.round(2)
-    array([[-1.22,  0.  ,  1.22],
-           [-1.  ,  1.  ,  1.  ]])
+    array([[-0.97,  0.  ,  0.97],
+           [-0.67,  0.67,  0.67]], dtype=float32)
     """
     values = read(_spaced(rows, _RANKED)).astype(np.float32)
     columns = [_rank_column(column) if std < IDLE else None for column, std in zip(values.T, found.std, strict=True)]
@@ -132,8 +132,7 @@ def _rank_column(column: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     ranks = (np.cumsum(counts) - counts / 2) / counts.sum()
     scores = ndtri(ranks)
-    mean = np.average(scores, weights=counts)
-    scores = (scores - mean) / np.sqrt(np.average((scores - mean) ** 2, weights=counts))
+    scores -= np.average(scores, weights=counts)
     if len(different) > _KNOTS:
         kept = np.unique(np.searchsorted(ranks, np.linspace(ranks[0], ranks[-1], _KNOTS)).clip(0, len(ranks) - 1))
         different, scores = different[kept], scores[kept]
