@@ -71,5 +71,5 @@ def start_head(head: Head, meanings: Mapping[str, str], weights: Path) -> int:
     mine, others = (torch.tensor(rows) for rows in zip(*pairs, strict=True))
     with torch.no_grad():
         for name, parameter in head.linear.named_parameters():
-            parameter[mine] = kept[f"{_HEAD}{name}"][others]
+            parameter[mine] = kept[f"{_HEAD}{name}"][others].to(parameter)  # it may be kept in half precision
     return len(pairs)
