@@ -32,7 +32,7 @@ from hpa_hier.ensemble.novelty.novelty import MOST, Novelty
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.describe import results_table
-from hpa_hier.files.atomic import read_json, write_json, write_text
+from hpa_hier.files.atomic import read_json, sha256, write_json, write_text
 from hpa_hier.files.tables import read_table
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
 from hpa_hier.predict.inputs import InputSpec
@@ -121,10 +121,19 @@ def copy_run(run_folder: Path, out: Path, members: tuple[str, ...]) -> None:
         (out / "members" / name).mkdir(parents=True)
         for file in MEMBER_FILES:
             shutil.copy(run_folder / "members" / name / file, out / "members" / name / file)
+        forget_folder(out / "members" / name)
     (out / "ensemble").mkdir()
     for file in ("ensemble.json", "taxonomy.yaml", NOVELTY_FILE):
         shutil.copy(run_folder / "ensemble" / file, out / "ensemble" / file)
     check_sizes(out)
+
+
+def forget_folder(member: Path) -> None:
+    """Take this machine's working folder out of a member's recipe, and keep the checksum of what is left."""
+    config, manifest = member / "config.yaml", member / "member.json"
+    before = sha256(config)
+    write_text(config, config.read_text(encoding="utf-8").replace(f"{Path.cwd()}/", ""))
+    write_text(manifest, manifest.read_text(encoding="utf-8").replace(before, sha256(config)))
 
 
 def fit_distances(folder: Path) -> None:
