@@ -121,7 +121,6 @@ def copy_run(run_folder: Path, out: Path, members: tuple[str, ...]) -> None:
         (out / "members" / name).mkdir(parents=True)
         for file in MEMBER_FILES:
             shutil.copy(run_folder / "members" / name / file, out / "members" / name / file)
-        forget_folder(out / "members" / name)
     (out / "ensemble").mkdir()
     for file in ("ensemble.json", "taxonomy.yaml", NOVELTY_FILE):
         shutil.copy(run_folder / "ensemble" / file, out / "ensemble" / file)
@@ -203,6 +202,8 @@ def main(arguments: list[str]) -> int:
     flags = ["--all", "--config", CONFIG, "--jobs", str(options.jobs), "--device", options.device]
     subprocess.run([sys.executable, "-m", "hpa_hier.train", *flags], check=True)
     folder = Path(recipe.artifacts) / recipe.run
+    for member in (folder / "members").iterdir():
+        forget_folder(member)
     trained = Run(folder, recipe)
     ensemble, _ = fit_run(trained)
     evaluate_run(trained)
