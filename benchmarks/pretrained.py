@@ -60,7 +60,7 @@ CARD = """# The bundled ensemble
 
 {members} networks ({megabytes:.1f} MB in all) for images of {size}² pixels, with the calibration and thresholds that
 make one ensemble of them. `python -m hpa_hier.ensemble predict --images DIR --out DIR` uses it when no run is named and
-none is finished; `python -m hpa_hier.train --init pretrained` initialises a network from its leaf member.
+none is finished; `python -m hpa_hier.train --init pretrained` initialises a network from one of its members.
 
 {networks}
 

@@ -38,9 +38,10 @@ def start_from_shipped(settings: TrainingSettings, meanings: Mapping[str, str]) 
         if getattr(settings, name):
             raise UserError(f"training.init: pretrained and training.{name} both initialise the backbone; give one")
     known = {path.parent: read_manifest(path.parent) for path in sorted((home / "members").glob("*/member.json"))}
-    # the leaf member where none has any: it has seen all 28 classes, so its features serve every member
+    # A leaf member where none has any: it has seen all 28 classes, so its features serve every member. Of two alike the
+    # smaller network, which a few images train further sooner.
     shared = {at: len({*one.meanings.values()} & {*meanings.values()}) for at, one in known.items()}
-    folder = max(known, key=lambda at: (shared[at], at.name == "leaf"))
+    folder = max(known, key=lambda at: (shared[at], len(known[at].nodes), -known[at].parameters))
     manifest = known[folder]
     check_files(folder, manifest, (WEIGHTS,))
     default = TrainingSettings()
