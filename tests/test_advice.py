@@ -15,7 +15,12 @@ from hpa_hier.cli.main import COMMANDS
 from hpa_hier.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parents[1] / "hpa_hier"
-NO_FLAGS = {"--ramp", "--help"}  # a style sheet's variable; what every parser has
+NO_FLAGS = {
+    "--ramp",
+    "--help",
+    "--force-reinstall",
+    "--no-deps",
+}  # a style sheet's variable; every parser has it; pip's
 
 
 def flags_of(parser: argparse.ArgumentParser, name: str) -> dict[str, set[str]]:

@@ -45,7 +45,7 @@ def test_a_pack_keeps_how_z_stacks_were_projected(tmp_path, projection):
     named = "Tubulin was taken for red (microtubules), GFP for green (the protein), DAPI for blue (the nucleus)"
     assert facts.image_notes[0] == named
     assert facts.image_notes[-1].startswith("2 of 2 are z stacks of 3 sections: ")
-    assert build_pack(request).image_notes == report.image_notes == facts.image_notes  # said again by a finished pack
+    assert build_pack(request).sample_notes == report.sample_notes == facts.image_notes  # said again by a finished pack
 
 
 def test_another_projection_is_another_pack(tmp_path):
