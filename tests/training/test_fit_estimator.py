@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_run import TAXONOMY
 
 from hpa_hier.cli.ensemble.commands import main as ensemble
 from hpa_hier.data.pack.vector_pack import write_vector_pack
@@ -25,16 +26,6 @@ from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.training.plan import Plan, plan_training
 from hpa_hier.training.train_member import TrainOptions, train_member
 
-TREE = """taxonomy: toy
-levels: {coarse: 1, leaf: leaves}
-tree:
-  Inside:
-    Dots: {label: 0}
-    Rings: {label: 1}
-  Outside:
-    Blobs: {label: 2}
-    Smears: {label: 3}
-"""
 FEATURES = ("length", "width", "mass")
 TREES = {"backbone": "sklearn", "estimator": "extra_trees", "estimator_parameters": {"n_estimators": 5}}
 QUIET = TrainOptions(device="cpu", lines=False)
@@ -63,7 +54,7 @@ def plan_of(folder: Path, *members: dict[str, object], **changes: object) -> Pla
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a pack of vectors with gaps, some annotated with a group alone."""
     folder = tmp_path_factory.mktemp("estimators")
-    (folder / "toy.yaml").write_text(TREE)
+    (folder / "toy.yaml").write_text(TAXONOMY)
     generator = np.random.default_rng(0)
     leaves = np.array(["Dots", "Rings", "Blobs", "Smears"])
     which = generator.integers(4, size=120)
@@ -71,7 +62,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vectors[generator.random(vectors.shape) < 0.05] = np.nan
     names = [("Inside",) if place < 2 and row % 5 == 0 else (leaves[place],) for row, place in enumerate(which)]
     ids = [f"s{row:03d}" for row in range(120)]
-    tree = Taxonomy.from_text(TREE)
+    tree = Taxonomy.from_text(TAXONOMY)
     write_vector_pack(folder / "pack", vectors, ids, names, [""] * 120, FEATURES, tree, "made for a test", fill=True)
     return folder
 

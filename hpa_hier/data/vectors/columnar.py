@@ -10,11 +10,9 @@ import numpy as np
 from hpa_hier.data.vectors.arrays import number_features
 from hpa_hier.data.vectors.columns import HEAD, Column, choose_columns
 from hpa_hier.data.vectors.growing import GrowingRows
-from hpa_hier.data.vectors.source import Rows, VectorSource
+from hpa_hier.data.vectors.source import Rows, VectorSource, count_block_rows
 from hpa_hier.errors import UserError
 from hpa_hier.files.columnar import describe_cells, open_columnar
-
-_BLOCK = 32 << 20  # bytes of float64 that are read at a time
 
 
 def read_columnar(source: VectorSource, wanted: Collection[str] = (), never: Collection[str] = ()) -> Rows:
@@ -38,7 +36,7 @@ def read_columnar(source: VectorSource, wanted: Collection[str] = (), never: Col
     keys: list[str] = []
     rows = GrowingRows(width)
     for batch in opened.to_batches(
-        columns=list({key: 0, **dict.fromkeys(kept)}), batch_size=_BLOCK // (8 * max(1, width)) + 1
+        columns=list({key: 0, **dict.fromkeys(kept)}), batch_size=count_block_rows(width, item=8)
     ):
         if batch.num_rows:
             rows.add(_read_lists(source, batch[kept[0]], width, len(keys)) if lists else _read_numbers(batch, kept))

@@ -12,7 +12,7 @@ import numpy as np
 
 from hpa_hier.data.vectors.columns import GAPS, HEAD, Chosen, Column, choose_columns, find_kind, is_number, refuse_cell
 from hpa_hier.data.vectors.growing import GrowingRows
-from hpa_hier.data.vectors.source import Rows, VectorSource
+from hpa_hier.data.vectors.source import Rows, VectorSource, count_block_rows
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import MAX_BYTES, find_delimiter, read_csv
 from hpa_hier.files.text_file import is_gzip
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MISSING = [form for word in GAPS for form in {word, word.upper(), word.title(), "NaN"}]
-_BLOCK = 32 << 20  # bytes of float64 that are read at a time
 
 
 def read_delimited(source: VectorSource, wanted: Collection[str] = (), never: Collection[str] = ()) -> Rows:
@@ -70,7 +69,7 @@ def _read_plain(source: VectorSource, wanted: Collection[str], never: Collection
         columns = [_describe_column(name, tuple(head[name].str.strip())) for name in header]
         chosen = choose_columns(source, columns, range(2, len(head) + 2), wanted, never)
         text = {name: str for j, name in enumerate(header) if j == chosen.key or columns[j].kind == "words"}
-        step = max(1, _BLOCK // (8 * len(header)))
+        step = count_block_rows(len(header), item=8)
         reader = pd.read_csv(source.path, dtype=text, na_values=_MISSING, chunksize=step, **settings)
         with reader:
             return _collect(source, header, chosen, reader)

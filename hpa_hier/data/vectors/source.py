@@ -119,12 +119,21 @@ def list_names(names: Sequence[str]) -> str:
     return shown + (f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else "")
 
 
+def count_block_rows(width: int, item: int = 4, most_bytes: int = 32 << 20) -> int:
+    """Return how many rows of `width` numbers of `item` bytes are read at a time: at least one.
+
+    >>> count_block_rows(256, 8, 4096), count_block_rows(256, 8, 1)
+    (2, 1)
+    """
+    return max(1, most_bytes // (item * max(1, width)))
+
+
 def blocks(rows: int, width: int, most_bytes: int = 32 << 20) -> Iterator[slice]:
     """Cut the rows of an array of float32 into blocks of at most so many bytes.
 
     >>> list(blocks(5, 256, 2048))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    step = max(1, most_bytes // (4 * max(1, width)))
+    step = count_block_rows(width, most_bytes=most_bytes)
     for first in range(0, rows, step):
         yield slice(first, min(first + step, rows))

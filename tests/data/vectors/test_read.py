@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -12,7 +13,7 @@ import pytest
 from scipy import sparse
 
 from hpa_hier.data.vectors.read import read_vectors
-from hpa_hier.data.vectors.source import VectorSource
+from hpa_hier.data.vectors.source import VectorSource, count_block_rows
 from hpa_hier.data.vectors.table import VectorTable
 from hpa_hier.errors import UserError
 
@@ -289,7 +290,7 @@ def test_a_large_table_is_mapped_from_a_file_and_has_the_same_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hpa_hier.data.vectors.growing.GrowingRows.__init__.__defaults__", (1000,))
-    monkeypatch.setattr("hpa_hier.data.vectors.delimited._BLOCK", 1000)
+    monkeypatch.setattr("hpa_hier.data.vectors.delimited.count_block_rows", partial(count_block_rows, most_bytes=1000))
     subcell_table().to_csv(tmp_path / "v.csv", index=False)
     table = read(tmp_path / "v.csv")
     assert isinstance(table.values.base, np.memmap)
