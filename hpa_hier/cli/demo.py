@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     stop_after_print(options, recipe)
     began = time.monotonic()
     run_steps(list_steps(recipe, config, sets))
-    from hpa_hier.evaluate.opening import describe_opening
+    from hpa_hier.evaluate.report.opening import describe_opening
     from hpa_hier.evaluate.results import read_results
 
     home = Path(recipe.artifacts) / recipe.run

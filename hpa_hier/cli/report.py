@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     one_thread_a_process()
 
-    from hpa_hier.evaluate.report import write_report
+    from hpa_hier.evaluate.report.write import write_report
     from hpa_hier.runs.run import Run
 
     run = Run.open(options.run or "", options.config, options.sets)

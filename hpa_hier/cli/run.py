@@ -294,7 +294,7 @@ def _choose_finished(home: Path) -> tuple[str, ...]:
 
 def _print_end(way: Way, seconds: float) -> None:
     """Say what the answers are worth, where they are, and what to type for new images."""
-    from hpa_hier.evaluate.opening import describe_opening
+    from hpa_hier.evaluate.report.opening import describe_opening
     from hpa_hier.evaluate.results import read_results
 
     flag = next(name for name in ("images", "vectors") if name in way.source)

@@ -14,7 +14,7 @@ from hpa_hier.cli.ensemble import main as ensemble
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.split.split import Split, write_split
 from hpa_hier.errors import UserError
-from hpa_hier.evaluate.report import write_report
+from hpa_hier.evaluate.report.write import write_report
 from hpa_hier.files.atomic import write_text
 from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.predict.fit_run import fit_run

@@ -84,7 +84,7 @@ def _evaluate_samples(options: argparse.Namespace) -> int:
     request = None if options.scores else open_request(options)
     opened = open_run(options, fitted=True)
     from hpa_hier.evaluate.compute import compute_results
-    from hpa_hier.evaluate.report import write_report
+    from hpa_hier.evaluate.report.write import write_report
     from hpa_hier.evaluate.results import write_results
     from hpa_hier.predict.labelled.evaluate import evaluate_samples, evaluate_tables
     from hpa_hier.predict.predictor import Predictor
@@ -128,7 +128,7 @@ def _print_notes(new: NewEvaluation) -> None:
 
 def _print_results(results: Results) -> None:
     from hpa_hier.evaluate.describe import results_table
-    from hpa_hier.evaluate.opening import describe_comparison, describe_opening
+    from hpa_hier.evaluate.report.opening import describe_comparison, describe_opening
 
     parts = (describe_opening(results), results_table(results), describe_comparison(results))
     print("\n\n".join(part for part in parts if part), end="\n\n")

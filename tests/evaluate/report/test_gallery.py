@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpa_hier.evaluate import gallery
+from hpa_hier.evaluate.report import gallery
 
 
 def test_the_best_images_show_every_label_set_before_any_twice():

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpa_hier.evaluate.describe import format_estimate, list_some
+from hpa_hier.evaluate.describe import describe_scope, format_estimate, list_some
+from hpa_hier.evaluate.report.tree import Branch, grow_tree
 from hpa_hier.evaluate.results import NodeRow, Results, Row
+from hpa_hier.taxonomy import Taxonomy
 
 # What "better than always the same labels" is asked of: of labels by class and by sample, and of probabilities.
 JUDGED = ("macro_f1", "sample_f1", "log_loss")
@@ -20,6 +22,39 @@ class Right:
     title: str  # a level's name, or "all labels"
     detail: str  # what it counts
     row: Row  # the share of samples
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What the first screen shows."""
+
+    results: Results
+    notes: tuple[str, ...]  # what to know before reading
+    right: tuple[Right, ...]
+    trust: tuple[str, ...]  # sentences
+    tree: list[Branch]
+    context: str  # what was measured on
+    percent: str  # of the intervals
+
+
+def open_report(results: Results, taxonomy: Taxonomy, origin: str = "") -> Opening:
+    """Collect the first screen; `origin` warns of simulated cells behind the networks."""
+    return Opening(
+        results=results,
+        notes=describe_notes(results, origin),
+        right=right_shares(results),
+        trust=describe_trust(results),
+        tree=grow_tree(taxonomy, {row.node: row for row in results.nodes}),
+        context=describe_scope(results.scope),
+        percent=f"{100 * results.scope.interval:g}",
+    )
+
+
+def describe_notes(results: Results, origin: str) -> tuple[str, ...]:
+    """Say what to know before reading: what the cells are, what the networks are, and where nothing is shown."""
+    simulated = "Simulated cells: none of this is evidence about real ones." if results.scope.simulated else ""
+    behind = f"Bear in mind: {origin}." if origin and not simulated else ""
+    return tuple(note for note in (simulated, behind, describe_caution(results)) if note)
 
 
 def right_shares(results: Results) -> tuple[Right, ...]:
@@ -160,6 +195,4 @@ def _value(row: Row, system: str) -> str:
 
 def describe_opening(results: Results) -> str:
     """Write the opening as lines for a terminal."""
-    simulated = "Simulated cells: none of this is evidence about real ones." if results.scope.simulated else ""
-    lines = (simulated, describe_caution(results), describe_right(results), *describe_trust(results))
-    return "\n".join(line for line in lines if line)
+    return "\n".join((*describe_notes(results, ""), describe_right(results), *describe_trust(results)))

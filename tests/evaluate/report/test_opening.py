@@ -8,7 +8,7 @@ import pytest
 from evaluated_run import make_run
 
 from hpa_hier.evaluate.compute import compute_results
-from hpa_hier.evaluate.opening import (
+from hpa_hier.evaluate.report.opening import (
     describe_caution,
     describe_comparison,
     describe_opening,

@@ -1,0 +1,90 @@
+"""Frame: what every page has around its sections: style, script, navigation, and a rule that forbids all requests."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+
+import jinja2
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from hpa_hier import __version__
+from hpa_hier.data.images.channels import STAINS
+from hpa_hier.evaluate import describe
+from hpa_hier.evaluate.figures import palette
+from hpa_hier.evaluate.figures.figure import ReportFigure, inline_svg
+from hpa_hier.evaluate.report.opening import of_hundred
+from hpa_hier.evaluate.report.section import Page
+
+_TEMPLATES = "templates"
+
+
+def render_page(page: Page, figures: Mapping[ReportFigure, Figure] | None = None) -> str:
+    """Write a page as HTML; all text from files is escaped.
+
+    Args:
+        page: its sections, in order.
+        figures: drawn; each appears in the section that it names.
+    """
+    texts = _texts()
+    style, script = ("".join(texts[name] for name in sorted(texts) if name.endswith(end)) for end in (".css", ".js"))
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            page=page,
+            figures=figures or {},
+            style=Markup(style),  # ours, not from a file of the user's
+            script=Markup(script),
+            script_hash=script_hash(script),
+        )
+    )
+
+
+def script_hash(script: str) -> str:
+    """Return what a content security policy names a script by, so that no other one runs.
+
+    >>> script_hash("")
+    'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
+    """
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+@cache
+def _texts() -> dict[str, str]:
+    folder = resources.files("hpa_hier.evaluate.report") / _TEMPLATES
+    return {one.name: one.read_text(encoding="utf-8") for one in folder.iterdir() if one.is_file()}
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.DictLoader(_texts()),
+        autoescape=True,
+    )
+    environment.filters |= {
+        "estimate": describe.format_estimate,
+        "interval": describe.format_interval,
+        "share": lambda row: describe.format_estimate(row.estimate),
+        "of_hundred": of_hundred,
+        "list_some": describe.list_some,
+        "duration": describe.format_duration,
+    }
+    environment.globals |= {
+        "version": __version__,
+        "stains": STAINS,
+        "themes": {
+            theme: colours | {f"ramp{step}": fill for step, fill in enumerate(palette.ramp(theme))}
+            for theme, colours in (("light", palette.LIGHT), ("dark", palette.DARK))
+        },
+        "steps": range(palette.STEPS),
+        "readable_ink": palette.readable_ink,
+        "inline_svg": inline_svg,
+    }
+    return environment

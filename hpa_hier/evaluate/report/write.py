@@ -1,0 +1,156 @@
+"""Write: the report of a run, from what its folder holds to one HTML file that asks nothing of any network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from hpa_hier.data.pack.pack import ImagePack, Pack
+from hpa_hier.ensemble.ensemble_file import FILE as ENSEMBLE
+from hpa_hier.errors import UserError
+from hpa_hier.evaluate import describe
+from hpa_hier.evaluate.compute import compute_results
+from hpa_hier.evaluate.figures.cooccurrence import Pair, leaf_cooccurrence
+from hpa_hier.evaluate.figures.figure import ReportData, ReportFigure, draw_figures, save_figures
+from hpa_hier.evaluate.figures.precision_recall import leaves_by_support
+from hpa_hier.evaluate.figures.table import FIGURES
+from hpa_hier.evaluate.report.frame import render_page
+from hpa_hier.evaluate.report.gallery import Shelf, choose_shelves
+from hpa_hier.evaluate.report.leaderboard import compare_systems
+from hpa_hier.evaluate.report.opening import open_report
+from hpa_hier.evaluate.report.section import Page, Section
+from hpa_hier.evaluate.results import NodeRow, Results, write_results
+from hpa_hier.evaluate.training_record import ClassCount, TrainingRecord, class_counts, read_records
+from hpa_hier.files.atomic import write_text
+from hpa_hier.predict.labelled.evaluate import NewEvaluation
+from hpa_hier.runs.run import SPLIT_FILE, Run
+
+
+@dataclass(frozen=True)
+class FromPack:
+    """Sections that need the images: empty, with the reason, where the pack is absent; no channels: vectors."""
+
+    counts: Sequence[ClassCount] = ()
+    shelves: Sequence[Shelf] = ()
+    channels: Sequence[str] = ()
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the sections behind the first screen show."""
+
+    results: Results
+    systems: Mapping[str, str]  # those shown beside each other, with their headings
+    ours: str  # the two compared, in a word
+    other: str
+    part: str  # which samples were measured on
+    percent: str  # of the intervals
+    classes: Sequence[NodeRow]
+    pairs: Sequence[Pair]
+    records: Sequence[TrainingRecord]
+    balanced: Sequence[str]  # members trained with balancing, and how
+    from_pack: FromPack
+
+
+def write_report(run: Run, figures: str | None = None, new: NewEvaluation | None = None) -> list[Path]:
+    """Write report/index.html and ensemble/results.json of a run.
+
+    Args:
+        run: evaluated; its recipe's `report` has the intervals' level and the gallery's size.
+        figures: "pdf", "png" or "svg" writes the figures as files of this form too, into report/figures.
+        new: an evaluation on other samples, which is reported in its own folder; None: the run's own.
+
+    Returns:
+        The path of the page, then those of the figures.
+    """
+    if new:
+        run = run.with_evaluation(new.evaluation, new.pack)
+    results = compute_results(run.evaluation, run.recipe.report)
+    write_results(new.folder if new else run.ensemble_folder, results)
+    from_pack = _from_new(run, new) if new else _from_pack(run)
+    members = dict.fromkeys([*results.scope.members, *results.scope.baseline_members])
+    data = ReportData(run.evaluation, results, read_records(run, members), from_pack.counts)
+    drawn = draw_figures(FIGURES, data)
+    page = (new.folder if new else run.folder) / "report" / "index.html"
+    origin = run.origin.warning if (run.ensemble_folder / ENSEMBLE).is_file() else ""
+    write_text(page, render(run.folder.resolve().name, data, drawn, from_pack, origin))
+    return [page, *(save_figures(drawn, page.parent / "figures", figures) if figures else ())]
+
+
+def render(
+    name: str, data: ReportData, figures: Mapping[ReportFigure, Figure], from_pack: FromPack, origin: str = ""
+) -> str:
+    """Write the page of a run; `origin` warns of simulated cells behind the networks."""
+    opening = open_report(data.results, data.evaluation.taxonomy, origin)
+    page = Page(
+        heading="Where in the cell: run",
+        name=name,
+        sections=list_sections(data, from_pack, origin),
+        notes=opening.notes,
+        channels=tuple(from_pack.channels),
+        footer=describe.describe_scope(data.results.scope),
+    )
+    return render_page(page, figures)
+
+
+def list_sections(data: ReportData, from_pack: FromPack, origin: str = "") -> tuple[Section, ...]:
+    """List the sections of a run's page, in the order in which they are read."""
+    results = data.results
+    scope = results.scope
+    balance = {one.manifest.name: one.manifest.settings.get("balance", "none") for one in data.records}
+    evidence = Evidence(
+        results=results,
+        systems=describe.system_columns(results),
+        ours="adapted" if scope.compared_with else "hierarchical",
+        other="before" if scope.compared_with else "flat",
+        part=describe.describe_part(scope),
+        percent=f"{100 * scope.interval:g}",
+        classes=leaves_by_support(results.nodes),
+        pairs=leaf_cooccurrence(data.evaluation).frequent_pairs(),
+        records=data.records,
+        balanced=[f"{member} ({way})" for member, way in balance.items() if way != "none"],
+        from_pack=from_pack,
+    )
+    opening = open_report(results, data.evaluation.taxonomy, origin)
+    return (
+        Section("answer", "Of 100 images like these", "opening.html.j2", opening, "In short"),
+        Section("classes", "Precision and recall by class", "classes.html.j2", evidence, "Classes"),
+        Section("gallery", "Best, worst and most uncertain images", "gallery.html.j2", evidence, "Gallery"),
+        Section("safe", "Safe answers", "safe.html.j2", evidence),
+        Section("calibration", "Calibration", "calibration.html.j2", evidence),
+        Section("leaderboard", "Leaderboard", "leaderboard.html.j2", compare_systems(results)),
+        Section("together", "Labels that occur together", "together.html.j2", evidence, "Labels together"),
+        Section("coherence", "Coherence", "coherence.html.j2", evidence),
+        Section("data", "Training data before and after balancing", "data.html.j2", evidence, "Training data"),
+        Section("training", "Members and their training", "training.html.j2", evidence, "Training"),
+        Section("counts", "All nodes", "counts.html.j2", evidence),
+        Section("reading", "How to read this", "reading.html.j2", evidence),
+    )
+
+
+def _from_pack(run: Run) -> FromPack:
+    """Collect what needs images; where the pack was moved away, its sections are left out and the page says why."""
+    try:
+        pack, facts = run.pack, run.facts
+    except UserError as error:
+        return FromPack(missing=f"{error}; name the pack with --set data.pack=DIR")
+    if facts and pack.digest != facts.pack_digest:
+        other = f"{pack.path} is another pack ({pack.digest}) than the run's ({facts.pack_digest})"
+        return FromPack(missing=f"{other}; name the run's own with --set data.pack=DIR")
+    counts = class_counts(run, run.evaluation.taxonomy) if (run.folder / SPLIT_FILE).is_file() else ()
+    return replace(_show(run, pack), counts=counts)
+
+
+def _from_new(run: Run, new: NewEvaluation) -> FromPack:
+    """Collect what needs the images of a new evaluation, of which none was trained on."""
+    return FromPack(missing="other models scored these samples") if new.pack is None else _show(run, new.pack)
+
+
+def _show(run: Run, pack: Pack) -> FromPack:
+    if not isinstance(pack, ImagePack):
+        return FromPack()
+    return FromPack((), choose_shelves(run.evaluation, pack, run.recipe.report.gallery), pack.channels)
