@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint format types pytest test-slow test-gpu wheel clean
+.PHONY: help demo test docs lint format types pytest test-slow test-gpu wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -19,6 +19,10 @@ test: $(VENV)/.installed-dev  ## set up, then lint, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/.installed-docs  ## build the documentation, links checked: build/docs/index.html
+	$(BIN)/python -m sphinx -c docs -W -n --keep-going -q . build/docs
+	@echo build/docs/index.html
 
 format: $(VENV)/.installed-dev  ## format the code
 	$(BIN)/ruff format .
@@ -44,4 +48,8 @@ $(VENV)/.installed: pyproject.toml $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $@ $(VENV)/.installed

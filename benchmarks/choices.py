@@ -140,7 +140,7 @@ def render_page(rows: Sequence[dict[str, str]], first: Evaluation, steps: int) -
         "# What each choice gives, on simulated cells",
         "",
         "Every choice of a setting that the default recipe does not make has a recipe under",
-        "[configs/choices](../configs/choices), and a row here. These networks are small and trained briefly, from",
+        "`configs/choices`, and a row here. These networks are small and trained briefly, from",
         "random weights on simulated cells (`small_cnn`, 48 pixels), so a row tells whether a choice works and what it",
         "costs, not what it gives on your images. Measure that with the same recipe and `--set data.pack=my_pack`.",
         "",

@@ -89,7 +89,11 @@ def test_a_room_has_at_most_a_dozen_files() -> None:
 def test_tests_mirror_the_package() -> None:
     files = {path.relative_to(PACKAGE).with_suffix("").as_posix() for path in _modules()}
     tests = {path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
-    rooms = {path for path in tests if path.parent != Path() and path.parts[0] not in ("benchmarks", "faults", "cases")}
+    rooms = {
+        path
+        for path in tests
+        if path.parent != Path() and path.parts[0] not in ("benchmarks", "cases", "docs", "faults")
+    }
     named = {(path.parent / path.stem.removeprefix("test_")).as_posix(): path for path in rooms}
     assert sorted(str(path) for name, path in named.items() if name not in files) == []
 
