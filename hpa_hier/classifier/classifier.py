@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from hpa_hier.classifier.classifier_file import ClassifierFile, FormFile
 from hpa_hier.classifier.fitting import HowToFit, Samples, fit_folder, name_samples
 from hpa_hier.classifier.kept_run import KeptRun
-from hpa_hier.classifier.labels import PATHS, SETS, SINGLE, GivenLabels, learn_form, sort_labels
+from hpa_hier.classifier.labels import NO_LABELS, PATHS, SETS, SINGLE, GivenLabels, learn_form, sort_labels
 from hpa_hier.classifier.members import describe, list_members, read_entry, restore
 from hpa_hier.classifier.trees import GivenTree
 from hpa_hier.data.labels.table import targets
@@ -155,6 +155,8 @@ class HierarchicalClassifier(ClassifierMixin, _BaseComposition):  # type: ignore
         form = learn_form(written, given)
         nodes, keys = form.read(written.rows), [""] * len(vectors) if groups is None else [str(one) for one in groups]
         check_consistent_length(vectors, keys)
+        if not any(nodes):
+            raise UserError(NO_LABELS)
         if len({*keys}) == 1 and keys[0]:
             raise UserError(f"groups: all samples are of the group '{keys[0]}', and folds need two; leave groups out")
         taxonomy = form.tree.taxonomy

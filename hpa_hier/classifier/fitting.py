@@ -22,6 +22,7 @@ from hpa_hier.runs.start import prepare_run, start_run
 from hpa_hier.settings.recipe import Recipe, SplitSettings
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy.tree import Taxonomy
+from hpa_hier.training.loop.stopping import Interrupted
 from hpa_hier.training.plan import plan_training
 from hpa_hier.training.start_from import training_order
 from hpa_hier.training.train_member import TrainOptions, train_member
@@ -66,13 +67,17 @@ def fit_folder(folder: Path, samples: Samples, how: HowToFit) -> Run:
 
     Raises:
         UserError: a setting, or what the members cannot learn from.
+        KeyboardInterrupt: Ctrl-C; nothing of what was trained is kept.
     """
     with _quiet():
         run = _start(folder, samples, how)
         options = TrainOptions(device=how.device, lines=how.lines, threads=how.threads)
         for name in training_order(run.recipe):
             if name in run.roster.trained:
-                train_member(plan_training(run, find_member(run.recipe, name)), options)
+                try:
+                    train_member(plan_training(run, find_member(run.recipe, name)), options)
+                except Interrupted:  # which a command ends with, its checkpoint kept
+                    raise KeyboardInterrupt from None
         fit_run(run)
         shutil.rmtree(folder / PACK)
     return Run(folder, run.recipe)

@@ -25,6 +25,7 @@ Kind: TypeAlias = Literal["single", "hot", "sets", "paths", "many_paths"]
 SINGLE, HOT, SETS, PATHS, MANY_PATHS = get_args(Kind)
 GivenLabels: TypeAlias = "np.ndarray | pd.DataFrame | pd.Series | csr_array | Sequence[Any] | None"
 Rows: TypeAlias = "Sequence[Any] | np.ndarray"
+NO_LABELS = "Y: no sample has a label, so that there is nothing to learn"
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def learn_form(written: Written, given: GivenTree | None) -> Form:
         return replace(form, nodes=_name_columns(written, tree))
     if written.kind in (PATHS, MANY_PATHS):
         longest = max(len(tree.path(node)) for node in taxonomy.nodes)
-        return replace(form, levels=max(longest, *(len(path) for row in _paths(written) for path in row)))
+        return replace(form, levels=max([longest, *(len(path) for row in _paths(written) for path in row)]))
     return form
 
 
@@ -339,7 +340,7 @@ def _read_own_tree(written: Written) -> Tree:
         distinct = list(dict.fromkeys(found))
         words = [distinct[j] for j in _sort(distinct)]
     if not words:
-        raise UserError("Y: no sample has a label, so that there is nothing to learn")
+        raise UserError(NO_LABELS)
     return build_tree(dict.fromkeys(words, ()))
 
 
@@ -347,7 +348,7 @@ def _read_paths_tree(paths: Sequence[tuple[Any, ...]], levels: Sequence[str]) ->
     """Return the tree of paths, in which a label below two others is two nodes."""
     ends = dict.fromkeys(path[: depth + 1] for path in paths for depth in range(len(path)))
     if not ends:
-        raise UserError("Y: no sample has a label, so that there is nothing to learn")
+        raise UserError(NO_LABELS)
     order = [list(ends)[j] for j in _sort([tuple(map(str, end)) for end in ends])]
     last = Counter(str(end[-1]).casefold() for end in order)
     names = {end: str(end[-1]) if last[str(end[-1]).casefold()] == 1 else " > ".join(map(str, end)) for end in order}

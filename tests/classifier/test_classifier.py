@@ -25,6 +25,7 @@ from hpa_hier import HierarchicalClassifier
 from hpa_hier.cli.main import dispatch
 from hpa_hier.errors import UserError
 from hpa_hier.files.tables import read_table
+from hpa_hier.training.loop.stopping import Interrupted
 
 TREE = {"Animal": ["Cat", "Owl"], "Plant": ["Oak", "Fern"]}
 LINEAR = ("linear", LogisticRegression())
@@ -152,6 +153,25 @@ def test_one_group_alone_has_no_folds(drawn) -> None:
     X, hot = drawn
     with pytest.raises(ValueError, match="groups: all samples are of the group 'x', and folds need two"):
         _light().fit(X, hot, groups=["x"] * len(X))
+
+
+@pytest.mark.parametrize("tree", [TREE, None])
+@pytest.mark.parametrize("nothing", [[[]] * 6, np.zeros((6, 6), int), [[["", ""]]] * 6], ids=["lists", "hot", "paths"])
+def test_samples_without_any_label_are_told(nothing: object, tree: object) -> None:
+    with pytest.raises(ValueError, match="Y: no sample has a label, so that there is nothing to learn"):
+        _light(NEAR).fit(np.eye(6), nothing, taxonomy=tree)
+
+
+def test_ctrl_c_ends_a_fit_at_once_and_leaves_nothing(drawn, monkeypatch, tmp_path: Path) -> None:
+    def stop(*_: object) -> str:
+        raise Interrupted
+
+    monkeypatch.setattr("hpa_hier.classifier.fitting.train_member", stop)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        _light(NEAR).fit(*drawn)
+    gc.collect()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_without_a_classifier_is_told(tmp_path: Path) -> None:
