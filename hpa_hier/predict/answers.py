@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,11 @@ from hpa_hier.ensemble.scores.scores import Scores, join_scores
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.predict.explanation.explained import Explained, Picture
+from hpa_hier.predict.explanation.explainer import Evidence
+from hpa_hier.predict.explanation.heat_maps import Absent, HeatMap, HeatMaps, Method, check_method
+from hpa_hier.predict.explanation.neighbours import Neighbours
 from hpa_hier.predict.explanation.numbers import explain_in_numbers
+from hpa_hier.predict.explanation.reasons import Reasons, find_reasons
 from hpa_hier.predict.explanation.words import explain_in_words
 from hpa_hier.predict.formats.probabilities import check_format
 from hpa_hier.predict.formats.rows import PLACES, Rows
@@ -44,9 +48,8 @@ class Answers:
         notes: what to bear in mind.
         available: (E, B) which member knows which sample; None: all know all.
         annotated: annotated nodes of samples by id, where they are known.
-        neighbours: describes the training images nearest to a sample, where members vote; None: no member does.
+        evidence: what the answers can be traced back to: pictures, members, training samples; None: it is not there.
         doubts: for each sample, short texts on what is doubtful about it; (): nothing about any.
-        picture: returns a sample's image, (C, S, S) uint8 as members take it; None: samples are no images.
         unsafe: why there is no safe answer for any of these samples; "": there may be one.
         files: for each sample, the picture of the protein, or the one file that has it; (): from no files.
     """
@@ -60,11 +63,10 @@ class Answers:
     notes: tuple[str, ...] = ()
     available: Bools | None = None
     annotated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    neighbours: Callable[[str], str] | None = None
+    evidence: Evidence | None = None
     doubts: tuple[tuple[str, ...], ...] = ()
     unsafe: str = ""
     files: tuple[str, ...] = ()
-    picture: Callable[[str], Picture] | None = None
     place: str = ""
 
     def __len__(self) -> int:
@@ -292,8 +294,68 @@ class Answers:
             UserError: there is no answer for this id.
         """
         one = self._find_explained(sample)
-        text = explain_in_numbers(one, every_node) if numbers or every_node else explain_in_words(one)
-        return text + (self.neighbours(sample) if self.neighbours else "")
+        in_numbers = numbers or every_node
+        text = explain_in_numbers(one, every_node) if in_numbers else explain_in_words(find_reasons(one))
+        return text + (self.evidence.describe_votes(sample) if self.evidence else "")
+
+    def reasons(self, sample: str) -> Reasons:
+        """Return why a sample has its labels, as values and short sentences.
+
+        Raises:
+            UserError: there is no answer for this id.
+        """
+        return find_reasons(self._find_explained(sample))
+
+    def picture(self, sample: str) -> Picture | None:
+        """Return a sample's image as members take it; None: samples are no images, or their pixels are not kept."""
+        self._find_row(sample)
+        return self.evidence.picture(sample) if self.evidence else None
+
+    def heat_maps(
+        self, sample: str, node: str, method: Method = "grad_cam", members: Sequence[str] | None = None
+    ) -> HeatMaps:
+        """Draw where a sample's image raised the log-odds of a node, in each member and in all together.
+
+        Args:
+            sample: its id.
+            node: of the tree; also its label, an alias, or another case.
+            method: grad_cam (gradient-weighted activations) or integrated_gradients.
+            members: names of those that are asked; None: all.
+
+        Raises:
+            UserError: there is no answer for this id, no such node, method or member, or captum is not there.
+        """
+        self._find_row(sample)
+        if self.evidence is None:
+            absent = tuple(Absent(one.name, "is known by its scores alone") for one in self.ensemble.members)
+            return HeatMaps(self.taxonomy.node(node).name, check_method(method), (), None, absent)
+        return self.evidence.heat_maps(sample, node, method, members)
+
+    def heat_map(self, sample: str, node: str, method: Method = "grad_cam", member: str | None = None) -> HeatMap:
+        """Draw one heat map, that of a member, or of all together; arguments and errors as for `heat_maps`.
+
+        Raises:
+            UserError: also where there is none; the message says why.
+        """
+        return self.heat_maps(sample, node, method, None if member is None else [member]).find(member)
+
+    def neighbours(self, sample: str, count: int = 5) -> Neighbours:
+        """Find the training samples most like a sample to a member, with their labels.
+
+        Args:
+            sample: its id.
+            count: how many.
+
+        Returns:
+            The nearest first; or a sentence on why there are none.
+
+        Raises:
+            UserError: there is no answer for this id.
+        """
+        self._find_row(sample)
+        if self.evidence is None:
+            return Neighbours("", (), "The samples that these scores' models learned from are not known.")
+        return self.evidence.neighbours(sample, count)
 
     def write_explanation(self, sample: str, folder: Path | str) -> Path:
         """Write a page `<sample>.html` with the explanation in words and the picture, and return its path.
@@ -303,15 +365,16 @@ class Answers:
         """
         from hpa_hier.predict.explanation.page import write_page  # imports an image library
 
-        text = self.explain(sample)
-        picture = self.picture(sample) if self.picture else None
-        return write_page(Path(folder), sample, text, picture)
+        return write_page(Path(folder), sample, self.explain(sample), self.picture(sample))
 
-    def _find_explained(self, sample: str) -> Explained:
+    def _find_row(self, sample: str) -> int:
         if sample not in self.ids:
             reason = next((f": {one.file}: {one.reason}" for one in self.rejected if one.id == sample), "")
             raise UserError(f"'{sample}': no answer for it{reason}; the first ids are {', '.join(self.ids[:3])}")
-        row = self.ids.index(sample)
+        return self.ids.index(sample)
+
+    def _find_explained(self, sample: str) -> Explained:
+        row = self._find_row(sample)
         return Explained(
             self.ensemble,
             tuple(one.take([sample]) for one in self.scores),

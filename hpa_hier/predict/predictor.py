@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,9 @@ from hpa_hier.errors import UserError
 from hpa_hier.members.scorer import Scorer
 from hpa_hier.members.scores_file import load_scores
 from hpa_hier.predict.answers import Answers, join_answers
-from hpa_hier.predict.explanation.explained import Picture
+from hpa_hier.predict.explanation.explainer import Evidence, Explainer
+from hpa_hier.predict.explanation.heat_maps import HeatMaps, Method
+from hpa_hier.predict.explanation.neighbours import Neighbours
 from hpa_hier.predict.held_out import fitted_settings, scores_path
 from hpa_hier.predict.inputs import (
     Batch,
@@ -37,7 +39,6 @@ from hpa_hier.predict.partial import Partial
 from hpa_hier.predict.prior_file import read_prior
 from hpa_hier.predict.tables import Rejected
 from hpa_hier.predict.unlike import find_unlike
-from hpa_hier.runs.members import MemberRecord
 from hpa_hier.runs.run import Run
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ if TYPE_CHECKING:
     from hpa_hier.data.images.scan import ImageSource
     from hpa_hier.data.vectors.table import VectorTable
 
-_NEIGHBOURS = 5  # training images named
-_SEEN = "the networks learned from this image, so this answer is more certain than one for a new image"
+_SEEN = "the members learned from this image, so this answer is more certain than one for a new image"
 
 
 @dataclass(frozen=True)
@@ -168,13 +168,8 @@ class Predictor:
             return batch
 
         opened = open_samples()
-        parts = [replace(part, neighbours=None, picture=None) for part in self.stream(opened)]
-        answers = join_answers(parts, opened.rejected)
-        return replace(
-            answers,
-            neighbours=(lambda sample: self._describe_neighbours(read_again(sample), sample)) if self._voters else None,
-            picture=(lambda sample: self._find_picture(read_again(sample), sample)) if self._takes_images else None,
-        )
+        answers = join_answers([replace(part, evidence=None) for part in self.stream(opened)], opened.rejected)
+        return replace(answers, evidence=self._find_evidence(read_again))
 
     def open_images(
         self,
@@ -338,6 +333,31 @@ class Predictor:
         """
         return self._answer_own(sample) if images is None else next(self.stream(images, stop=True))
 
+    def heat_maps(
+        self, image: np.ndarray, node: str, method: Method = "grad_cam", members: Sequence[str] | None = None
+    ) -> HeatMaps:
+        """Draw where an image, (C, S, S) uint8 as members take it, raised the log-odds of a node.
+
+        The other arguments, and errors, are those of `Answers.heat_maps`.
+        """
+        return self._explainer.heat_maps(image, node, method, members)
+
+    def neighbours(self, samples: np.ndarray, count: int = 5) -> tuple[Neighbours, ...]:
+        """Find the training samples most like each of some samples, as members take them.
+
+        Args:
+            samples: (B, C, S, S) uint8 images or (B, F) float32 vectors.
+            count: how many for each.
+
+        Returns:
+            For each sample, those nearest to it by a member's features; or a sentence on why there are none.
+        """
+        return self._explainer.neighbours(samples, count)
+
+    def prepare_neighbours(self) -> str:
+        """Look at all training samples now, once and for all, so that `neighbours` need not; return why it cannot."""
+        return self._explainer.prepare_neighbours()
+
     def load_members(self, names: Sequence[str]) -> dict[str, Scorer]:
         """Load members of the run, also such as the ensemble does not combine, as it does its own."""
         return _load(self.run, self.ensemble, names, self.device)
@@ -390,8 +410,7 @@ class Predictor:
             place=source,
             notes=tuple(filter(None, (origin.warning, ensemble.prior.note if ensemble.prior else ""))),
             unsafe=origin.why_unsafe(simulated),
-            neighbours=partial(self._describe_neighbours, batch) if self._voters else None,
-            picture=partial(self._find_picture, batch) if self._takes_images else None,
+            evidence=self._find_evidence(lambda _: batch),
             doubts=self._find_doubts(batch),
             files=batch.files,
         )
@@ -421,32 +440,17 @@ class Predictor:
             known = "image that the members were trained on, so more certain than a new one"
         return replace(self._answer(batch, known, pack.simulated), annotated={sample: pack.nodes[row]})
 
-    @cached_property
-    def _voters(self) -> tuple[MemberRecord, ...]:
-        """The members that vote by their nearest training images."""
-        return tuple(one for one in self.run.check_unchanged(self.ensemble) if one.manifest.votes)
-
     @property
     def _takes_images(self) -> bool:
         return self.spec is not None and self.spec.kind == "images"
 
-    def _find_picture(self, batch: Batch, sample: str) -> Picture:
-        assert self.spec is not None
-        row = batch.ids.index(sample)
-        return Picture(batch.values[row], self.spec.channels, batch.filled[row])
+    @cached_property
+    def _explainer(self) -> Explainer:
+        return Explainer(self.run, self.ensemble, lambda: self.scorers)
 
-    def _describe_neighbours(self, batch: Batch, sample: str) -> str:
-        """Name the training images that each member which votes found nearest to a sample."""
-        from hpa_hier.members.neighbours import find_neighbours  # imports torch
-        from hpa_hier.members.score import Member
-
-        text, values = "", batch.values[[batch.ids.index(sample)]]
-        for record in self._voters:
-            (found,) = find_neighbours(record.folder, Member.load(record.folder, self.device), values)
-            text += f"\n\nnearest    training images, as '{record.name}' sees them"
-            for one in found[:_NEIGHBOURS]:
-                text += f"\n  {one.similarity:6.3f}  {one.id}  {', '.join(one.annotated)}"
-        return text
+    def _find_evidence(self, read: Callable[[str], Batch]) -> Evidence | None:
+        """Return what answers can be traced back to, given what reads a sample's batch."""
+        return Evidence(self._explainer, self.spec, read) if self.spec else None
 
 
 def _name_files(source: ImageSource) -> str:

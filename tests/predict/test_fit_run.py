@@ -79,7 +79,7 @@ def test_a_runs_own_samples_are_answered_by_what_has_not_seen_them_where_there_i
         pd.read_csv(home / "own" / f"{name}.csv", index_col="id") for name in ("predictions", "probabilities")
     )
     assert set(people.index) == set(split.index)
-    seen = people["warning"].fillna("").str.contains("the networks learned from this image")
+    seen = people["warning"].fillna("").str.contains("the members learned from this image")
     assert (seen == (split.loc[people.index] == "train")).all()
     with np.load(run / "ensemble" / "evaluation.npz") as kept:
         nodes, ids, said = kept["nodes"].tolist(), kept["ids"].tolist(), kept["probs"]

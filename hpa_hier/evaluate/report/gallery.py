@@ -16,7 +16,7 @@ from PIL import Image
 from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.scores import Bools, Floats
-from hpa_hier.predict.explanation.page import COLOURS
+from hpa_hier.predict.explanation.draw import COLOURS
 from hpa_hier.runs.evaluation import Evaluation
 
 Rows = npt.NDArray[np.integer]

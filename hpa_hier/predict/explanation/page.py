@@ -6,15 +6,14 @@ import base64
 import html
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from hpa_hier.data.images.channels import STAINS
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import refuse_foreign, write_text
+from hpa_hier.predict.explanation.draw import colour_channels, composite, encode_png
 from hpa_hier.predict.explanation.explained import Picture
 
-COLOURS = {"red": (255, 40, 40), "green": (40, 255, 60), "blue": (70, 110, 255), "yellow": (255, 210, 0)}
 _SIDE = 256  # pixels, of a picture on the page
 _BEGIN = "<!doctype html>\n<!-- hpa_hier explain -->\n"
 _STYLE = (
@@ -53,17 +52,12 @@ def write_page(folder: Path, sample: str, text: str, picture: Picture | None) ->
 
 def _views(picture: Picture) -> list[tuple[str, np.ndarray]]:
     """Return the channels together, and each alone, as (S, S, 3) uint8 with their titles."""
-    layers, views = [], []
-    for plane, channel in zip(picture.image, picture.channels, strict=True):
-        if channel in picture.missing:
-            continue
-        layers.append(plane[..., None] / 255 * np.array(COLOURS.get(channel, (255, 255, 255))))
-        views.append((f"{channel}: {STAINS.get(channel, channel)}", layers[-1].astype(np.uint8)))
-    together = np.sum(layers, axis=0).clip(0, 255).astype(np.uint8)
-    return [("all channels, as the networks see them", together), *views]
+    views = [("all channels, as the members see them", composite(picture))]
+    for channel, layer in colour_channels(picture):
+        views.append((f"{channel}: {STAINS.get(channel, channel)}", layer.astype(np.uint8)))
+    return views
 
 
 def _figure(title: str, pixels: np.ndarray) -> str:
-    _, encoded = cv2.imencode(".png", pixels[..., ::-1])
-    data, said = base64.b64encode(encoded.tobytes()).decode("ascii"), html.escape(title)
+    data, said = base64.b64encode(encode_png(pixels)).decode("ascii"), html.escape(title)
     return f'<figure><img src="data:image/png;base64,{data}" alt="{said}"><figcaption>{said}</figcaption></figure>'

@@ -13,6 +13,7 @@ from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.predict.explanation.explained import Explained
+from hpa_hier.predict.explanation.reasons import find_reasons
 from hpa_hier.predict.explanation.words import explain_in_words
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
@@ -59,7 +60,8 @@ def explained(ensemble: Ensemble, one: list[float], other: list[float] | None = 
         )
         for name, probs in (("leaf", one), ("leaf-s1", other or one))
     ]
-    return explain_in_words(Explained(ensemble, tuple(scores), "artifacts/mine", "images/a.png", **rest))
+    one = Explained(ensemble, tuple(scores), "artifacts/mine", "images/a.png", **rest)
+    return explain_in_words(find_reasons(one))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_a_sure_answer_is_told_with_its_way_and_its_thresholds(ensemble: Ensembl
     assert lines[:5] == [
         "image:        a",
         "from:         images/a.png",
-        "answered by:  2 networks of artifacts/mine",
+        "answered by:  2 members of artifacts/mine",
         "answer:       Nucleoli",
         "safe answer:  Nucleoli",
     ]
@@ -81,7 +83,7 @@ def test_a_sure_answer_is_told_with_its_way_and_its_thresholds(ensemble: Ensembl
     assert ["Nucleoli", "95", "%", "very", "likely,", "in", "the", "answer"] in words
     assert ["Nucleoplasm", "10", "%", "unlikely"] in words
     assert "  Most likely in Nucleus (95 %), there in Nucleoli (95 %). Step by step:" in lines
-    assert "      Nucleoli: 95 %, where 50 % is enough; both networks agree (95 % to 95 %)" in lines
+    assert "      Nucleoli: 95 %, where 50 % is enough; both members agree (95 % to 95 %)" in lines
     assert "      not Nucleoplasm: 10 % (needs 50 %)" in lines
     assert "    not Cytoplasm: 3 % (needs 50 %)" in lines
 
@@ -98,9 +100,9 @@ def test_where_nothing_reaches_its_threshold_the_nearest_is_named(ensemble: Ense
     assert "safe answer:  unsure: no place is certain enough" in text
 
 
-def test_networks_that_disagree_are_named_with_what_each_says(ensemble: Ensemble) -> None:
+def test_members_that_disagree_are_named_with_what_each_says(ensemble: Ensemble) -> None:
     text = explained(ensemble, [0.1, 0.3, 0.02, 0.03], [0.1, 0.9, 0.02, 0.03])
-    told = "the networks disagree: 'leaf' says 30 %, 'leaf-s1' 90 %"
+    told = "the members disagree: 'leaf' says 30 %, 'leaf-s1' 90 %"
     assert f"Nucleoli: 66 %, where 50 % is enough; {told}" in text
     assert f"  - Nucleoli: {told}" in text
 
@@ -110,7 +112,7 @@ def test_networks_that_disagree_are_named_with_what_each_says(ensemble: Ensemble
     [
         ({}, "  - Nucleoli is a close call: its threshold, 50 % could as well be 40 % to 60 %"),
         ({"positives": 7}, "  - the threshold of Nucleoli rests on 7 images of it"),
-        ({"rule": HALF}, "  - Nucleoli: the networks do not tell it apart from other places"),
+        ({"rule": HALF}, "  - Nucleoli: the members do not tell it apart from other places"),
         ({"rule": NEVER, "value": 1.1}, "  - Nucleoli is never in an answer: there was no image of it to fit on"),
     ],
 )
