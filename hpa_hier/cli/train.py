@@ -124,7 +124,7 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     from hpa_hier.runs.roster import Roster
     from hpa_hier.runs.start import choose_taxonomy, prepare_run, start_run
     from hpa_hier.taxonomy import Taxonomy
-    from hpa_hier.training.plan import check_training, plan_training, resolve_settings
+    from hpa_hier.training.loop.stopping import Interrupted, is_worker_process
 
     taxonomy = Taxonomy.load(choose_taxonomy(recipe).taxonomy)
 
@@ -135,6 +135,10 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
         return select_member(recipe, Selector(kind, getattr(flags, kind)).respell(taxonomy), flags.seed or 0)
 
     possible = Roster.choose(recipe, taxonomy).recipe
+    if not (flags.no_progress or flags.print_config or is_worker_process()):
+        _print_start(f"{pick(possible).name}: checking its settings and its data")
+    from hpa_hier.training.plan import check_training, plan_training, resolve_settings
+
     resolve_settings(possible, pick(possible), taxonomy)  # before simulating for a misspelt level
     if flags.print_config:
         shown = prepare_run(recipe).recipe if recipe.data.pack else possible
@@ -143,8 +147,6 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     member = pick(opened.recipe)
     _print_scarcity(opened)
     from hpa_hier.training.bars import Bars
-    from hpa_hier.training.loop.stopping import Interrupted
-    from hpa_hier.training.loop.trainer import is_worker_process
     from hpa_hier.training.start_from import missing_starts
     from hpa_hier.training.train_member import TrainOptions, train_member
 
@@ -184,6 +186,8 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
 
     if recipe.members == ():
         raise UserError("--all: the recipe lists no members; add some under `members`, or set it to auto")
+    if not (flags.no_progress or flags.print_config):
+        _print_start("checking the recipe's members and its data")
     from hpa_hier.training.plan import check_training
     from hpa_hier.training.start_from import training_order
 
@@ -216,6 +220,11 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     if finished == len(jobs):
         return 0
     return EXIT_USER if {*statuses} <= {0, EXIT_USER} else 1
+
+
+def _print_start(line: str) -> None:
+    """Say what is done before torch is imported, which takes seconds."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _print_scarcity(run: Run) -> None:

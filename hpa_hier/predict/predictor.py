@@ -198,7 +198,7 @@ class Predictor:
         rejected = [Rejected(one.id, one.file, one.reason) for one in scan.rejects]
         if only is not None:
             source = _name_files(scan.sources[0])
-        from hpa_hier.data.pack.build import find_marks  # imports an image library
+        from hpa_hier.data.images.scan import find_marks  # imports an image library
 
         simulated = bool(find_marks(scan.sources))
         if kept is not None:

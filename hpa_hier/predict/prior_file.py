@@ -13,7 +13,6 @@ from hpa_hier.ensemble.calibrate.prior import Prior
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, read_csv
 from hpa_hier.files.spelling import did_you_mean
-from hpa_hier.simulate.labelsets import LEAVES, set_counts
 from hpa_hier.taxonomy import Taxonomy
 
 SHIPPED = "hpa28"  # the label table of the Human Protein Atlas's competition of 2018, as counts
@@ -53,6 +52,8 @@ def read_prior(name: str, taxonomy: Taxonomy) -> Prior:
 
 
 def _read_shipped(taxonomy: Taxonomy) -> Prior:
+    from hpa_hier.simulate.labelsets import LEAVES, set_counts  # imports the simulation's patterns
+
     node = {label: taxonomy.find_node(leaf) for label, leaf in LEAVES.items()}
     if absent := [LEAVES[label] for label, found in node.items() if found is None]:
         raise UserError(

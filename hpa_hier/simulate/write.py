@@ -66,7 +66,7 @@ def write_folder(out: Path, settings: SimulateSettings, workers: int = 1, depth:
     """
     import pandas as pd
 
-    from hpa_hier.data.pack.build import SIMULATED
+    from hpa_hier.data.images.walk import SIMULATED
 
     table, about = out / "labels.csv", out / SIMULATED
     if table.exists():

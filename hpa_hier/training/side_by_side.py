@@ -20,16 +20,18 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import find_member
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.bars import Bars
-from hpa_hier.training.loop.progress import Report
 from hpa_hier.training.loop.stopping import Interrupted, SignalCounter, stop_with_parent
 from hpa_hier.training.plan import plan_training
-from hpa_hier.training.train_member import TrainOptions, train_member
+
+if TYPE_CHECKING:
+    from hpa_hier.training.loop.progress import Report
 
 _POLL = 0.1  # seconds between two looks at the processes
 _TELL = 0.5  # seconds between two words on how far a process is
@@ -103,7 +105,7 @@ def _context() -> BaseContext:
     """Return how processes are started: where possible, forked from a server that has imported everything once."""
     if "forkserver" in mp.get_all_start_methods():
         context = mp.get_context("forkserver")
-        context.set_forkserver_preload(["hpa_hier.training.side_by_side"])
+        context.set_forkserver_preload(["hpa_hier.training.side_by_side", "hpa_hier.training.train_member"])
         # The server imports for seconds, during which a Ctrl-C would end it; it inherits that it ignores SIGINT.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         forkserver.ensure_running()
@@ -182,6 +184,8 @@ def _work(job: Job, slot: str, sender: Connection) -> None:
 
 def _train(job: Job, device: str, report: Report) -> str:
     """Train a member as `train --member NAME` does; return the line that it ends with."""
+    from hpa_hier.training.train_member import TrainOptions, train_member  # Lightning: seconds that the parent saves
+
     recipe = load_recipe(job.config, job.sets)
     plan = plan_training(start_run(recipe, named=False), find_member(recipe, job.name))
     # Where Lightning starts further processes for this member, it repeats this command.

@@ -19,8 +19,8 @@ from hpa_hier.training.fit_estimator import fit_estimator
 from hpa_hier.training.folds import check_folds, train_folds
 from hpa_hier.training.loop.checkpoint import FORMAT, OURS, ResumeCheckpoint, read_checkpoint
 from hpa_hier.training.loop.progress import Progress, Report, narrow
-from hpa_hier.training.loop.stopping import SignalCounter
-from hpa_hier.training.loop.trainer import is_worker_process, make_trainer, silence_lightning
+from hpa_hier.training.loop.stopping import SignalCounter, is_worker_process
+from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
 from hpa_hier.training.plan import CHECKPOINT, Plan, describe_differences, read_finished
 from hpa_hier.training.save_member import save_member
 

@@ -95,7 +95,7 @@ def add_image_arguments(one: Parser) -> None:
 
 def are_simulated(images: Sequence[Path]) -> bool:
     """Tell whether folders, or the folders of files, hold simulated cells."""
-    from hpa_hier.data.pack.build import SIMULATED
+    from hpa_hier.data.images.walk import SIMULATED
 
     return bool(images) and all(((one if one.is_dir() else one.parent) / SIMULATED).is_file() for one in images)
 

@@ -108,19 +108,13 @@ def add_flags(one: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Predict, and write the tables or print the answers."""
-    from hpa_hier.predict.formats.probabilities import check_format
-    from hpa_hier.predict.magnify import WHOLE
-    from hpa_hier.predict.partial import is_finishing
-    from hpa_hier.predict.predictor import Predictor
-    from hpa_hier.predict.tables import check_free, read_wanted
-
     images = [*options.paths, *([options.images] if options.images else [])]
     _check_flags(options, images)
-    if options.out:
-        check_free(options.out, options.overwrite or is_finishing(options.out))
-        check_format(options.format or "csv")
-    wanted = read_wanted(options.sample_submission) if options.sample_submission else None
+    wanted = _check_tables(options)
     opened = open_run(options, fitted=True, simulated=are_simulated(images))
+    from hpa_hier.predict.magnify import WHOLE
+    from hpa_hier.predict.predictor import Predictor
+
     predictor = Predictor.load(opened, options.device, options.intensity, options.prior, options.scales or WHOLE)
     print_prior(predictor)
     if options.scores:
@@ -146,6 +140,22 @@ def _check_flags(options: argparse.Namespace, images: Sequence[Path]) -> None:
     for name in ("sample_submission", "format", "overwrite"):
         if getattr(options, name) and not options.out:
             raise UserError(f"--{name.replace('_', '-')} goes with --out DIR; add it, or leave this out")
+
+
+def _check_tables(options: argparse.Namespace) -> Sequence[str] | None:
+    """Check that --out can be written as asked; return the ids that --sample-submission wants, where it is given."""
+    if options.out:
+        from hpa_hier.predict.formats.probabilities import check_format
+        from hpa_hier.predict.partial import is_finishing
+        from hpa_hier.predict.tables import check_free
+
+        check_free(options.out, options.overwrite or is_finishing(options.out))
+        check_format(options.format or "csv")
+    if not options.sample_submission:
+        return None
+    from hpa_hier.predict.tables import read_wanted
+
+    return read_wanted(options.sample_submission)
 
 
 def _open(

@@ -17,7 +17,7 @@ from hpa_hier.data.images.names.assign import describe_names, find_given
 from hpa_hier.data.images.planes import Plane, find_planes
 from hpa_hier.data.images.reader import PartsReader, UnreadableImage
 from hpa_hier.data.images.readers import FORMATS, READERS, find_reader, is_image_folder, is_original, split_suffix
-from hpa_hier.data.images.walk import ImageFile, walk
+from hpa_hier.data.images.walk import SIMULATED, ImageFile, walk
 from hpa_hier.data.labels.ids import ID_RULE, is_valid_id
 from hpa_hier.data.labels.image_names import ImageName, ImageNames
 from hpa_hier.errors import UserError
@@ -96,6 +96,13 @@ def scan(images: Path | str | Sequence[Path | str], channels: str | None = None,
         shown = str(given[0]) if len(given) == 1 else f"{len(given):,} files"
         raise UserError(f"{shown}: {among if pile.entries != 1 else 'no image'}; {FORMATS} are read")
     return scanned
+
+
+def find_marks(sources: Sequence[ImageSource]) -> tuple[Path, ...]:
+    """Return the files that say that images are simulated cells; () where not all are."""
+    folders = sorted({plane.file.parent for source in sources for plane in source.planes.values()})
+    marks = tuple(folder / SIMULATED for folder in folders)
+    return marks if all(mark.is_file() for mark in marks) else ()
 
 
 @dataclass

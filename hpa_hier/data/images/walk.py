@@ -16,7 +16,8 @@ from hpa_hier.errors import UserError
 FOLLOW = "--follow-links reads it"
 # One of these marks a folder of this package's: a pack, finished or not, a run, its parts, and answers.
 _OWN = ("pack.json", "request.json", "run.json", "member.json", "ensemble.json", "predictions.csv")
-_SIMULATED = ("simulated.json", "masks")  # where the first is, the second is a folder of masks
+SIMULATED = "simulated.json"  # beside simulated images, so that nobody takes them for real ones
+_MASKS = "masks"  # beside simulated images, a folder of masks
 _JUNK_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information", "@eadir"})  # in lower case
 _SAID_AFTER = 2.0  # seconds; a walk that takes longer shows its progress
 
@@ -96,7 +97,7 @@ def walk(folder: Path, follow_links: bool = False) -> Walk:
                 found.files.append(ImageFile(path, folders[:-1]))
                 continue
             below = list(_sort_out(entries, folders, found, top, follow_links))
-            masks = _SIMULATED[1] if _SIMULATED[0] in names else None
+            masks = _MASKS if SIMULATED in names else None
             for entry in sorted(below, key=lambda entry: (entry.is_symlink(), entry.name), reverse=True):
                 if entry.name == masks:
                     found.ignored.append("/".join((*folders, entry.name)) + "/")

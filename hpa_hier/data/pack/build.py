@@ -10,7 +10,7 @@ from typing import NoReturn
 import numpy as np
 
 from hpa_hier.data.images.exposure import RULES, Look, count_bits
-from hpa_hier.data.images.scan import ImageSource, Reject
+from hpa_hier.data.images.scan import Reject, find_marks
 from hpa_hier.data.images.stacks import describe_stacks
 from hpa_hier.data.labels.class_folders import means_folders
 from hpa_hier.data.labels.problems import Doubts
@@ -24,7 +24,6 @@ from hpa_hier.files.atomic import read_json, sha256
 from hpa_hier.files.lock import lock_folder
 from hpa_hier.files.tables import read_table, write_table
 
-SIMULATED = "simulated.json"  # beside simulated images, so that nobody takes them for real ones
 _REJECT_COLUMNS = [field.name for field in fields(Reject)]
 
 
@@ -104,13 +103,6 @@ def _refuse_all(request: PackRequest, rejects: Sequence[Reject]) -> NoReturn:
     """Raise the UserError of a request of which no sample can be packed."""
     first = f"{rejects[0].file or rejects[0].id}: {rejects[0].reason}"
     raise UserError(f"{request.images}: none of {len(rejects)} samples could be packed; first: {first}")
-
-
-def find_marks(sources: Sequence[ImageSource]) -> tuple[Path, ...]:
-    """Return the files that say that images are simulated cells; () where not all are."""
-    folders = sorted({plane.file.parent for source in sources for plane in source.planes.values()})
-    marks = tuple(folder / SIMULATED for folder in folders)
-    return marks if all(mark.is_file() for mark in marks) else ()
 
 
 def _facts(

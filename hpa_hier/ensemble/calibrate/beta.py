@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from hpa_hier.data.labels.table import Targets
@@ -68,6 +67,8 @@ def _halves(logits: Floats) -> tuple[Floats, Floats]:
 
 def _fit(logits: Floats, present: Bools) -> tuple[float, float, float]:
     """Fit low, high and offset to logits (m,) and targets (m,)."""
+    from scipy.optimize import minimize  # a fifth of a second to import, and only fitting needs it
+
     design, goals = np.stack([*_halves(logits), np.ones_like(logits)]), present.astype(np.float64)
 
     def loss(parameters: Floats) -> tuple[float, Floats]:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 from scipy.special import logit
 
 from hpa_hier.data.labels.table import Targets
@@ -86,6 +85,8 @@ def fit_curves(logits: Floats, targets: Targets, shrink: float) -> tuple[Curve, 
 
 
 def _fit_curve(logits: Floats, goals: Floats, share: float) -> Curve:
+    from scipy.optimize import isotonic_regression  # a fifth of a second to import, and only fitting needs it
+
     places, which, counts = np.unique(logits, return_inverse=True, return_counts=True)
     means = np.bincount(which, weights=goals) / counts  # equal logits get equal probabilities
     fitted = isotonic_regression(means, weights=counts.astype(np.float64))

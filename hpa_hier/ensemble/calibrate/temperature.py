@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import ClassVar, Self
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import expit
 
 from hpa_hier.data.labels.table import Targets
@@ -46,6 +45,8 @@ def root_of_rising(function: Callable[[float], float], low: float, high: float, 
     >>> round(root_of_rising(lambda x: x**3 - 8, 0.1, 100.0, 1.0), 9)
     2.0
     """
+    from scipy.optimize import brentq  # a fifth of a second to import, and only fitting needs it
+
     below = above = min(max(guess, low), high)
     while below > low and function(below) > 0:
         above, below = below, max(low, below / 4)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 from hpa_hier.data.labels.table import Targets
@@ -129,6 +128,8 @@ def fit_share(probs: Floats, evidence: Floats, heard: Bools, targets: Targets, g
     """
     if not heard.any():
         return 0.0
+    from scipy.optimize import minimize_scalar  # a fifth of a second to import, and only fitting needs it
+
     leaves = list(graph.leaves)
     known, present = targets.known[:, leaves], targets.present[:, leaves]
 

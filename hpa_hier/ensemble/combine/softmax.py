@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.combine.reconcile import Reconciler
@@ -36,6 +35,8 @@ class Softmax(Reconciler):
         rows = np.flatnonzero(targets.known[:, leaves].all(axis=1) & (present.sum(axis=1) == 1))
         if not len(rows):
             return cls(taxonomy, 1.0)
+        from scipy.optimize import minimize_scalar  # a fifth of a second to import, and only fitting needs it
+
         given, leaf = probs[rows][:, leaves], np.argmax(present[rows], axis=1)
 
         def log_loss(log_power: float) -> float:

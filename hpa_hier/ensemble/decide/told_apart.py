@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.metrics.arrays import Bools, Floats
@@ -56,6 +55,8 @@ def ranking_p_values(probs: Floats, targets: Targets, folds: NDArray[np.intp] | 
     >>> ranking_p_values(both, Targets(carried, np.ones_like(carried))).round(3)
     array([0., 1.])
     """
+    from scipy import stats  # takes half a second to import, and answering needs none of it
+
     fold = np.zeros(len(probs), np.intp) if folds is None else folds
     excess, variance = np.zeros(probs.shape[1]), np.zeros(probs.shape[1])
     for one in np.unique(fold):

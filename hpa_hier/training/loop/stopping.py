@@ -75,3 +75,8 @@ def stop_with_parent() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def is_worker_process() -> bool:
+    """Return whether this process was started by another one of the same distributed training."""
+    return any(int(os.environ.get(name, "0")) > 0 for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))

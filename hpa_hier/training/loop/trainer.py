@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,11 +39,6 @@ def silence_lightning() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _CHATTER:
         warnings.filterwarnings("ignore", message=message)
-
-
-def is_worker_process() -> bool:
-    """Return whether this process was started by another one of the same distributed training."""
-    return any(int(os.environ.get(name, "0")) > 0 for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
 
 
 def training_precision(settings: TrainingSettings, device: torch.device) -> Precision:
