@@ -77,6 +77,16 @@ def list_some(names: Sequence[str], word: str = "", most: int = 3) -> str:
     return ", ".join(names)
 
 
+def number_in_words(number: int) -> str:
+    """Write a small number as a word, others in digits.
+
+    >>> number_in_words(6), number_in_words(28)
+    ('six', '28')
+    """
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    return words[number] if number < len(words) else f"{number:,}"
+
+
 def format_duration(seconds: float | None) -> str:
     """Write a time.
 

@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 from hpa_hier import __version__
 from hpa_hier.data.images.channels import STAINS
 from hpa_hier.evaluate import describe
+from hpa_hier.evaluate.describe import number_in_words
 from hpa_hier.evaluate.figures import palette
 from hpa_hier.evaluate.figures.figure import ReportFigure, inline_svg
+from hpa_hier.evaluate.report.needs import HANDFUL
 from hpa_hier.evaluate.report.opening import of_hundred
 from hpa_hier.evaluate.report.section import Page
 
@@ -86,5 +88,6 @@ def _environment() -> jinja2.Environment:
         "steps": range(palette.STEPS),
         "readable_ink": palette.readable_ink,
         "inline_svg": inline_svg,
+        "handful": number_in_words(HANDFUL),
     }
     return environment

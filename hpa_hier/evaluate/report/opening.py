@@ -1,27 +1,54 @@
-"""Opening: what a reader wants to know first, in sentences: how often answers are right, and what to trust."""
+"""Opening: what a reader wants to know first: how often answers are right, what to trust, and what to do next."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpa_hier.evaluate.describe import describe_scope, format_estimate, list_some
+from hpa_hier.evaluate.report.needs import Needs, bound, describe_absent, find_needs, is_found, is_founded
 from hpa_hier.evaluate.report.tree import Branch, grow_tree
-from hpa_hier.evaluate.results import NodeRow, Results, Row
+from hpa_hier.evaluate.results import LevelRows, NodeRow, Results, Row
 from hpa_hier.taxonomy import Taxonomy
 
 # What "better than always the same labels" is asked of: of labels by class and by sample, and of probabilities.
 JUDGED = ("macro_f1", "sample_f1", "log_loss")
+_LISTED = 4  # nodes of a level at most, where all are named
 _NAMED = 3  # classes at most, where the best and the worst are named
+_WORDS = {"coarse": "group", "compartment": "organelle", "leaf": "place"}  # of levels of the shipped trees
 
 
 @dataclass(frozen=True)
 class Right:
     """How many of 100 samples have the right answer of one kind."""
 
-    title: str  # a level's name, or "all labels"
+    title: str  # what is right, such as "the right group"
     detail: str  # what it counts
     row: Row  # the share of samples
+
+    @property
+    def between(self) -> str:
+        """The interval in words; "" where there is none."""
+        low, high = self.row.ensemble.low, self.row.ensemble.high
+        return "" if low is None or high is None else f"between {100 * low:.0f} and {100 * high:.0f}"
+
+    @property
+    def squares(self) -> tuple[int, int, int]:
+        """Of 100 squares: those surely right, those that are right here, those that may be, each with the ones before.
+
+        They are the interval's lower bound, the value and the upper bound.
+        """
+        estimate = self.row.ensemble
+        low, value, high = (round(100 * (one or 0.0)) for one in (estimate.low, estimate.value, estimate.high))
+        return (min(low, value), value, max(high, value))
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do, with the command that does it."""
+
+    words: str
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,20 +57,42 @@ class Opening:
 
     results: Results
     notes: tuple[str, ...]  # what to know before reading
+    sentence: str
     right: tuple[Right, ...]
     trust: tuple[str, ...]  # sentences
+    needs: Needs
+    absent: str
+    steps: tuple[Step, ...]
     tree: list[Branch]
     context: str  # what was measured on
     percent: str  # of the intervals
 
 
-def open_report(results: Results, taxonomy: Taxonomy, origin: str = "") -> Opening:
-    """Collect the first screen; `origin` warns of simulated cells behind the networks."""
+def open_report(
+    results: Results,
+    taxonomy: Taxonomy,
+    origin: str = "",
+    learned: Mapping[str, int] | None = None,
+    steps: Sequence[Step] = (),
+) -> Opening:
+    """Collect the first screen.
+
+    Args:
+        results: of the evaluation.
+        taxonomy: the label tree.
+        origin: warns of simulated cells behind the networks.
+        learned: leaf → images that networks learned from; None: not known.
+        steps: what to do next, beside what the results say.
+    """
     return Opening(
         results=results,
         notes=describe_notes(results, origin),
+        sentence=describe_right(results),
         right=right_shares(results),
         trust=describe_trust(results),
+        needs=find_needs(results, learned),
+        absent=describe_absent(results.scope.left_out),
+        steps=tuple(steps),
         tree=grow_tree(taxonomy, {row.node: row for row in results.nodes}),
         context=describe_scope(results.scope),
         percent=f"{100 * results.scope.interval:g}",
@@ -63,8 +112,17 @@ def right_shares(results: Results) -> tuple[Right, ...]:
     A sample is right at a level where the level's most likely node is among the annotated ones, and in all its labels
     where the leaves predicted are exactly those annotated.
     """
-    levels = [Right(level.name, list_some(level.nodes, most=2), level.top) for level in results.levels]
-    return (*levels, Right("all labels", "nothing missed, nothing added", results.row("subset_accuracy")))
+    levels = [Right(f"the right {name_level(level)}", _list_choice(level.nodes), level.top) for level in results.levels]
+    return (*levels, Right("all labels right", "none missed, none added", results.row("subset_accuracy")))
+
+
+def _list_choice(nodes: Sequence[str]) -> str:
+    return list_some(nodes, "or") if len(nodes) <= _LISTED else f"one of {len(nodes)}"
+
+
+def name_level(level: LevelRows) -> str:
+    """Call a level as a reader would: group, organelle or place for those of the shipped trees, else by its name."""
+    return _WORDS.get(level.name, level.name)
 
 
 def of_hundred(row: Row, system: str = "ensemble", *, bounds: bool = True) -> str:
@@ -75,10 +133,8 @@ def of_hundred(row: Row, system: str = "ensemble", *, bounds: bool = True) -> st
 
 def describe_right(results: Results) -> str:
     """Say of how many of 100 samples the answers are right."""
-    *levels, labels = right_shares(results)
-    parts = [f"{of_hundred(one.row)} at level {one.title}" for one in levels]
-    likeliest = f"the most likely place is right for {', '.join(parts)}"
-    return f"Of 100 images like these, {likeliest}; all labels are right for {of_hundred(labels.row)}."
+    parts = [f"{of_hundred(one.row)} have {one.title}" for one in right_shares(results)]
+    return f"Of 100 images like these, {list_some(parts, 'and', most=len(parts))}."
 
 
 def unbeaten(results: Results) -> list[Row]:
@@ -101,6 +157,10 @@ def describe_caution(results: Results) -> str:
     rows, always = unbeaten(results), list_some(results.scope.always, "and")
     if not rows:
         return ""
+    if any(row.others["trivial"].verdict == "too few to tell" for row in rows):
+        units = "" if results.scope.units == results.scope.samples else f" of {results.scope.units:,} antibodies"
+        few = f"{results.scope.samples:,} images{units} are too few for a verdict"
+        return f"{few}: whether these labels are better than always answering {always} is not known yet."
     if len(rows) < len(JUDGED):
         keys, names = {row.key for row in rows}, " and ".join(row.name for row in rows)
         what = "labels" if "sample_f1" in keys else "probabilities" if "log_loss" in keys else ""
@@ -113,50 +173,38 @@ def describe_caution(results: Results) -> str:
 
 
 def describe_trust(results: Results) -> tuple[str, ...]:
-    """Say in at most three sentences what to trust: classes, classes that nothing is known of, and safe answers."""
-    found = (_describe_classes(results.nodes), _describe_left_out(results), _describe_safe(results))
+    """Say in at most three sentences what to trust: classes to trust, classes not to, and safe answers."""
+    found = (*_describe_classes(results.nodes), _describe_safe(results))
     return tuple(sentence for sentence in found if sentence)
 
 
-def _describe_classes(nodes: Sequence[NodeRow]) -> str:
+def _describe_classes(nodes: Sequence[NodeRow]) -> tuple[str, str]:
     """Name the classes that are surely found, by the lower bounds of F1, and those that are surely not, by the upper.
 
-    Bounds rather than values, since a class of two images may have any F1. Found means more than always answering the
-    class would give.
+    Bounds rather than values, and no class of a handful of images. Found means more than always answering the class
+    would give.
     """
-    leaves = [row for row in nodes if row.leaf and row.f1.low is not None and row.f1.high is not None]
+    leaves = [row for row in nodes if row.leaf and is_founded(row)]
     if not leaves:
-        return ""
-    found = sorted((row for row in leaves if _low(row) > _f1_of_always(row)), key=_low, reverse=True)
-    rest = sorted((row for row in leaves if row not in found[:_NAMED]), key=lambda row: (_high(row), -row.positives))
-    best, worst = (
-        ", ".join(f"{row.node} {format_estimate(row.f1, digits=2, bounds=False)} ({row.positives:,})" for row in rows)
-        for rows in (found[:_NAMED], rest[:_NAMED])
+        return "No class has images enough here to say that it is found, or that it is not.", ""
+    found = sorted((row for row in leaves if is_found(row)), key=lambda row: bound(row.f1.low), reverse=True)
+    rest = sorted(
+        (row for row in leaves if row not in found[:_NAMED]), key=lambda row: (bound(row.f1.high), -row.positives)
     )
-    least = f" Trust least: {worst}." if worst else ""
+    best, worst = (
+        ", ".join(f"{row.node} ({_describe_found(row)})" for row in rows) for rows in (found[:_NAMED], rest[:_NAMED])
+    )
+    least = f"Trust least: {worst}." if worst else ""
     if not best:
-        return f"No class is shown to be found better than by always answering it.{least}"
-    return f"Trust most (F1 and number of images): {best}.{least}"
+        return "No class is shown to be found better than by always answering it.", least
+    return f"Trust most: {best}.", least
 
 
-def _low(row: NodeRow) -> float:
-    return row.f1.low or 0.0
-
-
-def _high(row: NodeRow) -> float:
-    return row.f1.high or 0.0
-
-
-def _f1_of_always(row: NodeRow) -> float:
-    """Return the F1 of answering the node for every sample: 2p / (1 + p) of its share p."""
-    return 2 * row.positives / (row.positives + row.tp + row.fp + row.fn + row.tn)
-
-
-def _describe_left_out(results: Results) -> str:
-    absent = results.scope.left_out
-    if not absent:
-        return ""
-    return f"Nothing is known of {list_some(absent, 'and')}: no image here has {'it' if len(absent) == 1 else 'them'}."
+def _describe_found(row: NodeRow) -> str:
+    """Say how many of a class's images are found, and how often it is right where it is called."""
+    if row.precision.value is None:
+        return "never called"
+    return f"{100 * bound(row.recall.value):.0f} % found, {100 * row.precision.value:.0f} % of calls right"
 
 
 def _describe_safe(results: Results) -> str:
@@ -195,4 +243,6 @@ def _value(row: Row, system: str) -> str:
 
 def describe_opening(results: Results) -> str:
     """Write the opening as lines for a terminal."""
-    return "\n".join((*describe_notes(results, ""), describe_right(results), *describe_trust(results)))
+    needs = (find_needs(results).sentence, describe_absent(results.scope.left_out))
+    lines = (*describe_notes(results, ""), describe_right(results), *describe_trust(results), *needs)
+    return "\n".join(line for line in lines if line)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpa_hier.evaluate.figures import palette
+from hpa_hier.evaluate.report.needs import HANDFUL
 from hpa_hier.evaluate.results import NodeRow
 from hpa_hier.taxonomy import Taxonomy
 
@@ -16,6 +17,7 @@ class Branch:
 
     row: NodeRow
     step: int | None  # of the colour ramp, by recall
+    few: bool  # too few samples to say anything
     also_under: tuple[str, ...]
     below: list[Branch]
 
@@ -30,4 +32,5 @@ def branch(taxonomy: Taxonomy, node: str, rows: Mapping[str, NodeRow]) -> Branch
     row, home = rows[node], taxonomy.node(node).home
     below = [branch(taxonomy, child, rows) for child in taxonomy.children(node) if taxonomy.node(child).home == node]
     also_under = tuple(parent for parent in taxonomy.parents(node) if parent != home)
-    return Branch(row, None if row.recall.value is None else palette.ramp_step(row.recall.value), also_under, below)
+    step = None if row.recall.value is None else palette.ramp_step(row.recall.value)
+    return Branch(row, step, 0 < row.positives < HANDFUL, also_under, below)

@@ -18,13 +18,14 @@ from hpa_hier.evaluate.figures.figure import ReportData, ReportFigure, draw_figu
 from hpa_hier.evaluate.figures.precision_recall import leaves_by_support
 from hpa_hier.evaluate.figures.table import FIGURES
 from hpa_hier.evaluate.report.frame import render_page
-from hpa_hier.evaluate.report.gallery import Shelf, choose_shelves
+from hpa_hier.evaluate.report.gallery import Shelf, choose_shelves, log_loss
 from hpa_hier.evaluate.report.leaderboard import compare_systems
-from hpa_hier.evaluate.report.opening import open_report
+from hpa_hier.evaluate.report.opening import Opening, Step, open_report
 from hpa_hier.evaluate.report.section import Page, Section
 from hpa_hier.evaluate.results import NodeRow, Results, write_results
 from hpa_hier.evaluate.training_record import ClassCount, TrainingRecord, class_counts, read_records
 from hpa_hier.files.atomic import write_text
+from hpa_hier.files.shell import command
 from hpa_hier.predict.labelled.evaluate import NewEvaluation
 from hpa_hier.runs.run import SPLIT_FILE, Run
 
@@ -75,21 +76,32 @@ def write_report(run: Run, figures: str | None = None, new: NewEvaluation | None
     members = dict.fromkeys([*results.scope.members, *results.scope.baseline_members])
     data = ReportData(run.evaluation, results, read_records(run, members), from_pack.counts)
     drawn = draw_figures(FIGURES, data)
+    opening = open_report(
+        results,
+        run.evaluation.taxonomy,
+        run.origin.warning if (run.ensemble_folder / ENSEMBLE).is_file() else "",
+        run.image_counts.learning if run.image_counts and not new else None,
+        () if new else _list_steps(run, from_pack),
+    )
     page = (new.folder if new else run.folder) / "report" / "index.html"
-    origin = run.origin.warning if (run.ensemble_folder / ENSEMBLE).is_file() else ""
-    write_text(page, render(run.folder.resolve().name, data, drawn, from_pack, origin))
+    write_text(page, render(_name(run, results), data, drawn, from_pack, opening))
     return [page, *(save_figures(drawn, page.parent / "figures", figures) if figures else ())]
 
 
+def _name(run: Run, results: Results) -> str:
+    """Return what a page is about: the run, and the samples where they are not its own."""
+    name = run.folder.resolve().name
+    return f"{name} on {results.scope.source}" if results.scope.part == "new" else name
+
+
 def render(
-    name: str, data: ReportData, figures: Mapping[ReportFigure, Figure], from_pack: FromPack, origin: str = ""
+    name: str, data: ReportData, figures: Mapping[ReportFigure, Figure], from_pack: FromPack, opening: Opening
 ) -> str:
-    """Write the page of a run; `origin` warns of simulated cells behind the networks."""
-    opening = open_report(data.results, data.evaluation.taxonomy, origin)
+    """Write the page of a run."""
     page = Page(
         heading="Where in the cell: run",
         name=name,
-        sections=list_sections(data, from_pack, origin),
+        sections=list_sections(data, from_pack, opening),
         notes=opening.notes,
         channels=tuple(from_pack.channels),
         footer=describe.describe_scope(data.results.scope),
@@ -97,7 +109,7 @@ def render(
     return render_page(page, figures)
 
 
-def list_sections(data: ReportData, from_pack: FromPack, origin: str = "") -> tuple[Section, ...]:
+def list_sections(data: ReportData, from_pack: FromPack, opening: Opening) -> tuple[Section, ...]:
     """List the sections of a run's page, in the order in which they are read."""
     results = data.results
     scope = results.scope
@@ -115,7 +127,6 @@ def list_sections(data: ReportData, from_pack: FromPack, origin: str = "") -> tu
         balanced=[f"{member} ({way})" for member, way in balance.items() if way != "none"],
         from_pack=from_pack,
     )
-    opening = open_report(results, data.evaluation.taxonomy, origin)
     return (
         Section("answer", "Of 100 images like these", "opening.html.j2", opening, "In short"),
         Section("classes", "Precision and recall by class", "classes.html.j2", evidence, "Classes"),
@@ -130,6 +141,18 @@ def list_sections(data: ReportData, from_pack: FromPack, origin: str = "") -> tu
         Section("counts", "All nodes", "counts.html.j2", evidence),
         Section("reading", "How to read this", "reading.html.j2", evidence),
     )
+
+
+def _list_steps(run: Run, from_pack: FromPack) -> tuple[Step, ...]:
+    """List what a reader may do next, with commands that work where this one was typed."""
+    if from_pack.missing or not (run.ensemble_folder / ENSEMBLE).is_file():
+        return ()
+    evaluation = run.evaluation
+    leaves = evaluation.leaf_columns
+    loss = log_loss(evaluation.ensemble.probs[:, leaves], evaluation.targets[:, leaves], evaluation.known[:, leaves])
+    worst = evaluation.ids[int(loss.argmax())]
+    why = "Look at an image whose answer is far off, and why:"
+    return (Step(why, command("ensemble", "explain", worst, run=run.folder)),)
 
 
 def _from_pack(run: Run) -> FromPack:

@@ -25,6 +25,7 @@ from hpa_hier.evaluate.report import write as writing
 from hpa_hier.evaluate.report.frame import script_hash
 from hpa_hier.evaluate.report.gallery import choose_shelves
 from hpa_hier.evaluate.report.leaderboard import total_cost
+from hpa_hier.evaluate.report.needs import find_needs
 from hpa_hier.evaluate.report.opening import describe_comparison, describe_trust, of_hundred
 from hpa_hier.evaluate.report.tree import branch
 from hpa_hier.evaluate.report.write import write_report
@@ -155,10 +156,16 @@ def test_the_page_opens_with_cells_shares_that_are_right_and_what_to_trust_and_c
     in_order = [
         "Simulated cells: none of this is evidence about real ones.",
         "Of 100 images like these",
-        f"{of_hundred(results.levels[0].top)} right at level coarse Nucleus, Cytoplasm, Secretory",
-        f"{of_hundred(results.row('subset_accuracy'))} all labels right",
+        f"{of_hundred(results.levels[0].top, bounds=False)} between",
+        "have the right group Nucleus, Cytoplasm or Secretory",
+        "have the right organelle one of 13",
+        "have the right place one of 28",
+        f"{of_hundred(results.row('subset_accuracy'), bounds=False)} between",
+        "all labels right none missed, none added",
         first,
         *trust,
+        find_needs(results).sentence,
+        "The tree, coloured by how many of each place are found",
         "Precision and recall by class",
         describe_comparison(results),
         "Training data before and after balancing",
@@ -215,7 +222,7 @@ tree:
   Negative: {label: 2}
 """
     taxonomy = Taxonomy.from_text(text)
-    rows = {node: SimpleNamespace(node=node, recall=Estimate(0.5)) for node in taxonomy.nodes}
+    rows = {node: SimpleNamespace(node=node, recall=Estimate(0.5), positives=50) for node in taxonomy.nodes}
     tree = [branch(taxonomy, node, rows) for node in ("Nucleus", "Cytoplasm", "Negative")]
     assert [child.row.node for child in tree[0].below] == ["Nucleoli"]
     assert [(child.row.node, child.also_under) for child in tree[1].below] == [("Centrosome", ("Nucleus",))]
@@ -393,5 +400,5 @@ def test_a_new_figure_is_one_row_and_appears_in_its_section_and_as_a_file(small,
     page, file = write_report(Run.open(small, sets=["report.gallery=0"]), figures="svg")
     assert file == small / "report" / "figures" / "sizes.svg"
     text = page.read_text(encoding="utf-8")
-    part = text[text.index(f'<section id="{section}">') :]
+    part = text[text.index(f'<section id="{section}"') :]
     assert "<title>Positives of nodes</title>" in part[: part.index("</section>")]
