@@ -13,6 +13,7 @@ import torch
 from tiny_run import SIZE, write_tiny
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.members.devices import find_device
 from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import COMPUTE_BATCH, Member, score
@@ -127,8 +128,13 @@ def test_scoring_and_predicting_import_no_torchvision_which_may_not_load_beside_
         for file in sorted(room.rglob("*.py"))
         if file.stem != "__init__"
     ]
-    code = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\nprint(len(sys.modules))"
+    code = (
+        f"import importlib, sys, hpa_hier\nfor name in {names}: importlib.import_module(name)\nprint(len(sys.modules))"
+    )
+    members = sorted(map(str, (pretrained_folder() or Path()).glob("members/*")))
+    code += f"\nfrom pathlib import Path\nfor name in {members}: hpa_hier.members.score.Member.load(Path(name), 'cpu')"
     code += "\nassert not {name.split('.')[0] for name in sys.modules} & {'torchvision', 'timm', 'lightning'}"
+    code += "\nassert not {'torch._dynamo', 'sympy', 'matplotlib', 'captum'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(names) > 60

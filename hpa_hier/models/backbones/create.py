@@ -12,6 +12,7 @@ from torch import nn
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
+from hpa_hier.models.backbones.efficientnet_lite import EFFICIENTNET_LITE, EfficientNetLite
 from hpa_hier.models.backbones.imagenet import fill_from_package
 from hpa_hier.models.backbones.mlp import Mlp
 from hpa_hier.models.backbones.pooling import Pooled, probe_shape
@@ -68,6 +69,8 @@ def build_backbone(
         model = SmallCnn(len(channels), settings.width, settings.pooling)
     elif own:
         model = REPORT_NETWORKS[name](len(channels), image_size, settings.pooling)
+    elif name == EFFICIENTNET_LITE and settings.pooling == "own" and not start:
+        model = EfficientNetLite(len(channels))
     else:
         model = _timm_model(name, len(channels), image_size)
     built, features = model, int(getattr(model, "head_hidden_size", None) or model.num_features)
