@@ -28,6 +28,7 @@ FLOORS = [
     {"training", "predict"},
     {"evaluate"},
     {"classifier"},
+    {"serve"},
     {"cli"},
 ]
 FRONTS = {"hpa_hier.train", "hpa_hier.report", "hpa_hier.demo"}  # and every __main__: three lines each, for `python -m`

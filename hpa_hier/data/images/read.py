@@ -65,28 +65,52 @@ def read_image(
         file = next(iter(source.planes.values())).file
         lacking = f"channel {', '.join(refused)} of {source.id} is missing"
         raise UnreadableImage(file, f"{lacking}; {cure_missing(refused)}")
-    decoded: dict[Path, Stack] = {}
+    there = [channel for channel in channels if channel not in missing]
+    if not there:
+        raise UnreadableImage(next(iter(source.planes.values())).file, f"none of {', '.join(channels)} is there")
+    found = read_planes(source, there, replace(stacks, least_side=_FINER * size))
     image = np.zeros((len(channels), size, size), dtype=np.uint8)
+    for c, channel in enumerate(channels):
+        if channel in found.planes:
+            image[c] = convert_plane(found.planes[channel], size, intensity)
+    shape = found.planes[there[0]].shape
+    return Reading(image, missing, shape, look_at(found.planes), found.sections, found.frames)
+
+
+class Planes(NamedTuple):
+    """Channels of one sample as its files have them."""
+
+    planes: dict[str, np.ndarray]  # (H, W) uint8 or uint16 of one size, by channel
+    sections: int  # along z, of which one image was made
+    frames: int  # along t, of which one was chosen
+
+
+def read_planes(source: ImageSource, channels: Sequence[str], stacks: StackRules = NO_CHOICE) -> Planes:
+    """Read channels of one sample at the size and depth of its files.
+
+    Args:
+        source: from `scan`.
+        channels: that it has, at least one.
+        stacks: how z stacks and time series become one image.
+
+    Raises:
+        UnreadableImage: a file cannot be used, or the channels differ in size.
+    """
+    decoded: dict[Path, Stack] = {}
     planes: dict[str, np.ndarray] = {}
     shape: tuple[int, ...] | None = None
     wanted: dict[Path, set[int | None]] = {}
     for channel in channels:
-        if channel in source.planes:
-            wanted.setdefault(source.planes[channel].file, set()).add(source.planes[channel].index)
-    for c, channel in enumerate(channels):
-        if channel in missing:
-            continue
-        rules = replace(stacks, least_side=_FINER * size, wanted=_numbers(wanted[source.planes[channel].file]))
+        wanted.setdefault(source.planes[channel].file, set()).add(source.planes[channel].index)
+    for channel in channels:
+        rules = replace(stacks, wanted=_numbers(wanted[source.planes[channel].file]))
         plane = _plane(source.planes[channel], decoded, rules)
         if shape is not None and plane.shape != shape:
             reason = f"{plane.shape[1]} × {plane.shape[0]} pixels, another channel {shape[1]} × {shape[0]}"
             raise UnreadableImage(source.planes[channel].file, reason)
         shape = plane.shape
-        image[c] = convert_plane(plane, size, intensity)
         planes[channel] = plane
-    if shape is None:
-        raise UnreadableImage(next(iter(source.planes.values())).file, f"none of {', '.join(channels)} is there")
-    return Reading(image, missing, shape, look_at(planes), *_depth(decoded))
+    return Planes(planes, *_depth(decoded))
 
 
 def _numbers(planes: Collection[int | None]) -> frozenset[int] | None:

@@ -1,0 +1,119 @@
+"""Adapting: `ensemble adapt` as a process of its own, with what it prints, and a way to stop it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hpa_hier.serve.safety.refusal import Refusal, one_line
+
+_LINES = 200  # that are kept
+_GRACE = 5.0  # seconds between asking it to end and ending it
+
+
+class Adapting:
+    """At most one at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._about: dict[str, Any] = {"state": "none"}
+        self._lines: deque[str] = deque(maxlen=_LINES)
+        self._began = self._ended = 0.0
+
+    def start(self, ensemble: str, line: str, out: Path, done: Callable[[Path], None]) -> None:
+        """Start a command as it is printed for people.
+
+        Args:
+            ensemble: its name.
+            line: the command.
+            out: folder of the run that it makes.
+            done: is told this folder where it was made.
+
+        Raises:
+            Refusal: one is running.
+        """
+        with self._lock:
+            if self._about["state"] == "running":
+                raise Refusal("conflict", "an ensemble is being adapted already; wait for it, or cancel it")
+            self._lines.clear()
+            self._about = {
+                "state": "running",
+                "ensemble": ensemble,
+                "out": out.name,
+                "command": line,
+                "error": None,
+                "result": None,
+            }
+            self._began = time.monotonic()
+            python, *arguments = shlex.split(line)
+            assert python == "python"
+            one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+            self._process = subprocess.Popen(
+                [sys.executable, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env=one | os.environ | {"PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
+            )
+            threading.Thread(target=self._follow, args=(self._process, out, done), daemon=True).start()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return how far it is; see `GET /adapt`."""
+        with self._lock:
+            if self._about["state"] == "none":
+                return dict(self._about)
+            ends = time.monotonic() if self._about["state"] == "running" else self._ended
+            return {**self._about, "seconds": round(ends - self._began, 1), "lines": list(self._lines)}
+
+    def cancel(self) -> None:
+        """Stop the process, first as Ctrl-C does, so that it removes what it began."""
+        with self._lock:
+            process = self._process
+            if process is None or self._about["state"] != "running":
+                return
+            self._about["state"] = "cancelled"
+            self._ended = time.monotonic()
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            with suppress(OSError):
+                process.send_signal(sign)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
+                return
+        process.kill()
+        process.wait()
+
+    def _follow(self, process: subprocess.Popen[str], out: Path, done: Callable[[Path], None]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            told = one_line(line.rpartition("\r")[2])
+            if told:
+                with self._lock:
+                    self._lines.append(told)
+        status = process.wait()
+        process.stdout.close()
+        if status == 0 and out.is_dir():
+            done(out)
+        with self._lock:
+            if self._process is not process or self._about["state"] != "running":
+                return
+            self._ended = time.monotonic()
+            if status == 0:
+                self._about |= {"state": "done", "result": out.name}
+            else:
+                errors = [line for line in self._lines if line.startswith("error: ")]
+                told = (errors or list(self._lines) or [f"it ended with status {status}"])[-1]
+                self._about |= {"state": "failed", "error": told.removeprefix("error: ")}

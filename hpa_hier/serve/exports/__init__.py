@@ -1,0 +1,1 @@
+"""Exports: answers as tables and as figures."""

@@ -1,0 +1,92 @@
+"""Figures: cards as a PDF, a page each: the picture and its channels, the likeliest places, the tree."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+from hpa_hier.data.images.channels import STAINS
+from hpa_hier.predict.explanation.page import COLOURS
+from hpa_hier.serve.cards import make_card
+from hpa_hier.serve.jobs import Job, Ready
+from hpa_hier.serve.safety.refusal import one_line
+
+_LIT, _DIM = "#0b5c8a", "#6b7280"  # of nodes that are called, and of others
+_INCHES = (11.69, 8.27)  # A4 across
+_CHANNELS = 4
+
+
+def draw_cards(job: Job, chosen: Sequence[Ready]) -> bytes:
+    """Return a PDF with a page for each image."""
+    content = io.BytesIO()
+    with PdfPages(content, metadata={"Creator": "hpa_hier", "CreationDate": None}) as pages:
+        for one in chosen:
+            pages.savefig(_draw(job, one))
+    return content.getvalue()
+
+
+def _draw(job: Job, one: Ready) -> Figure:
+    card = make_card(job, one)
+    figure = Figure(figsize=_INCHES)
+    grid = figure.add_gridspec(2, 3, width_ratios=(1.2, 1, 1.1), left=0.04, right=0.98, top=0.87, bottom=0.1)
+    pixels = job.pixels(one)
+    _write(figure, 0.04, 0.95, card["id"], size=15, weight="bold")
+    called = ", ".join(card["labels"]) or "no place reaches its threshold"
+    safe = card["safe"] or card["safe_reason"] or "none"
+    _write(figure, 0.04, 0.915, f"called: {called}    safe answer: {safe}", size=10)
+    notes = "; ".join(dict.fromkeys(filter(None, [card["caution"], *card["doubtful"]])))
+    corrected = card["corrected"]
+    if corrected:
+        told = "unsure" if corrected["unsure"] else ", ".join(corrected["labels"])
+        notes = "; ".join(filter(None, [f"corrected to: {told}", notes]))
+    _write(figure, 0.04, 0.035, notes, size=8, color="#9a3412")
+    _show_picture(figure.add_subplot(grid[0, 0]), pixels, job.spec.channels, "all channels, as the networks see them")
+    inner = grid[1, 0].subgridspec(2, 2, wspace=0.05, hspace=0.25)
+    for k, channel in enumerate(job.spec.channels[:_CHANNELS]):
+        axes = figure.add_subplot(inner[k // 2, k % 2])
+        own = np.zeros_like(pixels)
+        own[k] = pixels[k]
+        lacking = " (absent)" if channel in card["filled"] else ""
+        _show_picture(axes, own, job.spec.channels, f"{STAINS.get(channel, channel)}{lacking}", 7)
+    _show_places(figure.add_subplot(grid[:, 1]), card["places"])
+    _show_tree(figure.add_subplot(grid[:, 2]), card["nodes"], one.answers.taxonomy)
+    return figure
+
+
+def _write(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:  # noqa: ANN401 - of matplotlib
+    figure.text(x, y, one_line(text, 220), parse_math=False, **style)
+
+
+def _show_picture(axes: Axes, pixels: np.ndarray, channels: Sequence[str], title: str, size: float = 8) -> None:
+    colours = np.array([COLOURS.get(channel, (255, 255, 255)) for channel in channels]) / 255
+    axes.imshow(np.einsum("chw,ck->hwk", pixels.astype(np.float32) / 255, colours).clip(0, 1))
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=size)
+
+
+def _show_places(axes: Axes, places: Sequence[dict[str, Any]]) -> None:
+    axes.barh(range(len(places)), [one["prob"] for one in places], color=_LIT, height=0.5)
+    for i, one in enumerate(places):
+        axes.text(0.0, i - 0.34, f"{one['node']}  {one['prob']:.2f}", fontsize=9, va="bottom", parse_math=False)
+    axes.set(xlim=(0, 1), ylim=(6, -0.8), yticks=[], xlabel="probability", title="likeliest places")
+    axes.title.set_fontsize(9)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _show_tree(axes: Axes, nodes: Sequence[dict[str, Any]], tree: Any) -> None:  # noqa: ANN401 - a Taxonomy
+    axes.set_axis_off()
+    axes.set_title("label tree: probability (needs)", fontsize=9)
+    step = 1.0 / max(len(nodes), 30)
+    for i, one in enumerate(nodes):
+        needs = "" if one["threshold"] is None else f" ({one['threshold']:.2f})"
+        indent = 0.05 * (tree.depth(one["node"]) - 1)
+        style = {"color": _LIT, "weight": "bold"} if one["present"] else {"color": _DIM}
+        size = min(8.0, 300 * step)
+        text = f"{one['node']}  {one['prob']:.2f}{needs}"
+        axes.text(indent, 1 - (i + 0.5) * step, text, fontsize=size, va="center", parse_math=False, **style)

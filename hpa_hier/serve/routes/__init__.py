@@ -1,0 +1,1 @@
+"""Routes: what can be asked over HTTP, a file a subject."""

@@ -1,0 +1,1 @@
+"""Safety: what the server refuses, and how it says so."""

@@ -1,0 +1,1 @@
+"""Uploads: files that strangers send, received, named and decoded."""
