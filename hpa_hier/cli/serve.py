@@ -23,8 +23,8 @@ def parser() -> Parser:
     """Build the command's parser."""
     whole = Parser("serve", _DESCRIPTION, prog="")
     add = whole.add_argument
-    add("--host", metavar="ADDRESS", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine)")
-    add("--port", metavar="N", type=whole_number(0, 65535), default=8000, help="port; 0: one that is free (default: 8000)")
+    add("--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen (default: 127.0.0.1, this machine)")
+    add("--port", metavar="N", type=whole_number(0, 65535), default=8000, help="0: a free one (default: 8000)")
     text = "ensembles to offer, the first is the default (default: all under artifacts/ and the bundled one)"
     add("--run", metavar="NAME|DIR", nargs="+", action="extend", default=[], help=text)
     add("--artifacts", metavar="DIR", type=path, default=None, help="where runs are (default: artifacts)")
@@ -32,12 +32,12 @@ def parser() -> Parser:
     add("--root", metavar="DIR", type=path, action="append", default=[], dest="roots", help=text)
     text = "folder for corrected labels and their images (default: corrections)"
     add("--corrections", metavar="DIR", type=path, default=None, help=text)
-    add("--token", metavar="TEXT", help="that requests must carry; other users of this machine may see it: better a file")
+    add("--token", metavar="TEXT", help="that requests must carry; others on this machine may see it, so better:")
     add("--token-file", metavar="FILE", type=path, help="file with the token in its first line")
     text = "further name that the server is called by, as behind a proxy; may be given several times"
     add("--allow-host", metavar="NAME", action="append", default=[], help=text)
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    add("--decoders", metavar="N", type=whole_number(1, 64), default=1, help="processes that decode images (default: 1)")
+    add("--decoders", metavar="N", type=whole_number(1, 64), default=1, help="processes that decode (default: 1)")
     text = "change a limit, as in --limit files=200 or file_bytes=1g; may be given several times; --limits lists them"
     add("--limit", metavar="NAME=N", action="append", default=[], dest="limit", help=text)
     add("--limits", action="store_true", help="list the limits with their defaults, and stop")

@@ -1,4 +1,4 @@
-"""Corrections: labels that people gave to images, kept on disk as a label table beside the images, for `ensemble adapt`."""
+"""Corrections: labels that people gave to images, kept on disk with the images, as `ensemble adapt` takes them."""
 
 from __future__ import annotations
 
@@ -137,8 +137,10 @@ def check_labels(tree: Taxonomy, names: Sequence[str]) -> list[str]:
         node = tree.find_node(name)
         if node not in able:
             near = did_you_mean(name, able)
-            below = f"; it is a group, name a place below it: {', '.join(tree.leaves_below(node)[:5])}" if node else near
-            raise Refusal("cannot", f"'{name[:80]}' is no label of '{tree.name}'{below or '; GET /ensembles/NAME lists them'}")
+            cure = near or "; GET /ensembles/NAME lists them"
+            if node:
+                cure = f"; it is a group, name a place below it: {', '.join(tree.leaves_below(node)[:5])}"
+            raise Refusal("cannot", f"'{name[:80]}' is no label of '{tree.name}'{cure}")
         found.add(node)
     if not found:
         raise Refusal("cannot", "no label; name one or more, or say unsure")
@@ -180,7 +182,8 @@ def missing_channels(listed: Listed, kept: Corrections) -> list[str]:
     spec, found = listed.spec, []
     ids = [row["id"] for row in kept.rows()]
     for channel in spec.channels:
-        if channel not in spec.may_be_missing and any(not (kept.images / f"{one}_{channel}.png").is_file() for one in ids):
+        lacking = any(not (kept.images / f"{one}_{channel}.png").is_file() for one in ids)
+        if channel not in spec.may_be_missing and lacking:
             found.append(channel)
     return found
 
@@ -195,7 +198,7 @@ def describe(listed: Listed, kept: Corrections, artifacts: Path) -> dict[str, An
         "count": len(rows),
         "classes": dict(kept.count()),
         "rows": [
-            {"id": row["id"], "labels": row["labels"].split(_BETWEEN), "note": row.get("note", ""), "when": row.get("when", "")}
+            {"labels": row["labels"].split(_BETWEEN), **{name: row.get(name, "") for name in ("id", "note", "when")}}
             for row in rows
         ],
         "command": line,

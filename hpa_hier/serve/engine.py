@@ -182,17 +182,11 @@ def _answer_together(predictor: Predictor, items: list[Item]) -> list[Answers]:
         files=tuple(part.files[0] for part in parts),
     )
     (answers,) = predictor.stream(Samples("images", len(items), iter([batch]), simulated=items[0].simulated))
-    return [
-        _rename(drop_pixels(answers.take([name])), item.batch.ids, item.place)
-        for name, item in zip(names, items, strict=True)
-    ]
+    return [_rename(answers.take([name]), item.batch.ids, item.place) for name, item in zip(names, items, strict=True)]
 
 
 def _rename(answers: Answers, ids: tuple[str, ...], place: str) -> Answers:
+    """Return answers under their own ids, without the pixels of all that were computed together."""
     prediction = replace(answers.prediction, ids=ids)
-    return replace(answers, prediction=prediction, scores=tuple(replace(one, ids=ids) for one in answers.scores), place=place)
-
-
-def drop_pixels(answers: Answers) -> Answers:
-    """Return answers that hold no images."""
-    return replace(answers, neighbours=None, picture=None)
+    scores = tuple(replace(one, ids=ids) for one in answers.scores)
+    return replace(answers, prediction=prediction, scores=scores, place=place, evidence=None)

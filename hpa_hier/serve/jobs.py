@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ LOG = logging.getLogger("hpa_hier.serve")
 _OPEN, _QUEUED, _READING, _ANSWERING = "open", "queued", "reading", "answering"
 _DONE, _FAILED, _CANCELLED = "done", "failed", "cancelled"
 _ENDED = (_DONE, _FAILED, _CANCELLED)
+_FAULT = "a fault of this program; the log has it"
 _SWEEP = 5.0  # seconds between two looks for jobs that nobody asks for
 _SPARED = 60.0  # seconds that a finished job is kept whatever others come
 
@@ -77,6 +79,7 @@ class Job:
     listed_files: int = 0
     began: float | None = None
     ended: float | None = None
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     asked: float = field(default_factory=time.monotonic)
     receiving: int = 0  # forms that are coming in
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -136,6 +139,10 @@ class Job:
         """Return a reason without the server's own folders."""
         return one_line(text.replace(f"{self.uploads.folder}/", "").replace(str(self.uploads.folder), "the upload"))
 
+    def reject(self, told: Mapping[str, Any]) -> Rejected:
+        """Return a sample that cannot be answered for, as the user calls its file."""
+        return Rejected(told["id"], self.show(told["file"]), self.clean(told["reason"]))
+
     def to_json(self, waiting: int, per_image: float) -> dict[str, Any]:
         """Return what is known of it; see `GET /jobs/{job}`."""
         with self.lock:
@@ -151,6 +158,8 @@ class Job:
                 "ensemble": self.listed.name,
                 "caution": self.listed.caution,
                 "state": self.state,
+                "created": self.created,
+                "title": self._title(),
                 "files": self.listed_files or self.uploads.files,
                 "total": total,
                 "ready": len(self.ready),
@@ -163,6 +172,13 @@ class Job:
                 "notes": self.notes,
                 "warnings": self._warnings(),
             }
+
+    def _title(self) -> str:
+        """Return what it is called in a list: its only folder or file, or how many files there are."""
+        if self.paths:
+            return self.paths[0].name if len(self.paths) == 1 else f"{len(self.paths)} folders and files"
+        tops = {name.replace("\\", "/").strip("/").split("/")[0] for name in self.uploads.shown.values()}
+        return next(iter(tops)) if len(tops) == 1 else f"{self.uploads.files:,} files"
 
     def _warnings(self) -> list[str]:
         """Say what to bear in mind about all images."""
@@ -228,7 +244,7 @@ class Jobs:
         """
         job = self._jobs.get(key)
         if job is None:
-            raise Refusal("not_found", "no such job; it was removed, or nobody asked for it for long: send the images again")
+            raise Refusal("not_found", "no such job, or no longer: send the images again")
         job.asked = time.monotonic()
         return job
 
@@ -305,6 +321,7 @@ class Jobs:
                 shutil.rmtree(job.folder, ignore_errors=True)
 
     def _work(self, decoder: Decoder) -> None:
+        decoder.prepare()
         while True:
             with self._wake:
                 while not self._queue and not self._stopped:
@@ -317,8 +334,8 @@ class Jobs:
             except Exception as error:
                 if not isinstance(error, (UserError, Refusal)):
                     LOG.exception("a job failed")
-                said = str(error) if isinstance(error, (UserError, Refusal)) else "a fault of this program; the log has it"
-                job.error = job.clean(said)
+                own = isinstance(error, (UserError, Refusal))
+                job.error = job.clean(str(error)) if own else _FAULT
                 self._end(job, _FAILED)
                 more = False
             if job.state == _CANCELLED:
@@ -353,7 +370,7 @@ class Jobs:
             if job.read == len(job.sources):
                 job.state = _ANSWERING
         if "rejected" in found:
-            self._reject(job, Rejected(**found["rejected"]))
+            self._reject(job, job.reject(found["rejected"]))
         else:
             self._submit(job, number, found)
         return job.read < len(job.sources)
@@ -376,7 +393,7 @@ class Jobs:
             job.sources, job.simulated, job.notes = found["sources"], found["simulated"], found["notes"]
             job.listed_files = sum(len({str(one["file"]) for one in s["planes"].values()}) for s in job.sources)
             job.aside += [job.show(name) for name in found["aside"] if not name.endswith("simulated.json")]
-            job.rejected += [Rejected(one["id"], job.show(one["file"]), job.clean(one["reason"])) for one in found["rejects"]]
+            job.rejected += [job.reject(one) for one in found["rejects"]]
             job.state = _READING
         if not job.sources:
             self._finish(job)
@@ -395,7 +412,7 @@ class Jobs:
         def take(answers: Answers | Exception) -> None:
             if isinstance(answers, Exception):
                 own = isinstance(answers, (UserError, Refusal))
-                job.error = one_line(str(answers)) if own else "a fault of this program; the log has it"
+                job.error = one_line(str(answers)) if own else _FAULT
                 self._end(job, _FAILED)
                 return
             with job.lock:
@@ -408,8 +425,7 @@ class Jobs:
 
     def _reject(self, job: Job, rejected: Rejected) -> None:
         with job.lock:
-            reason = job.clean(rejected.reason)
-            job.rejected.append(Rejected(rejected.id, job.show(rejected.file), reason))
+            job.rejected.append(rejected)
             job.answered += 1
         self._finish(job)
 

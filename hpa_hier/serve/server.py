@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
+import re
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ _GRACE = 2  # seconds for requests that are being answered when it stops
 _KEEP_ALIVE = 15  # seconds of a connection without a request
 _BACKLOG = 128  # connections that wait to be taken
 _SHORTEST = 16  # signs of a token
+_TOKEN = re.compile(rf"[A-Za-z0-9._~+/=-]{{{_SHORTEST},}}")  # what the header may hold, and an address
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Address:
         Raises:
             UserError: others can come and there is no token, or it is too short.
         """
-        if self.token is not None and (len(self.token) < _SHORTEST or not self.token.isascii() or not self.token.isprintable()):
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise UserError(
                 f"--token: {len(self.token)} signs; a token is {_SHORTEST} letters and digits or more, as "
                 "python -c 'import secrets; print(secrets.token_urlsafe())' prints"
@@ -100,7 +102,8 @@ class Address:
 
     def describe(self, port: int, secret: bool) -> str:
         """Return the address for a browser; with the token, as the page takes it, where it may be shown."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, f"[{self.host}]" if ":" in self.host else self.host)  # noqa: S104
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{port}/" + (f"#token={self.token}" if self.token and secret else "")
 
 
@@ -138,7 +141,20 @@ def serve(plan: Plan, address: Address, told: Callable[[str], None] = print) -> 
         listening.close()
         raise
     _set_up_log()
-    config = uvicorn.Config(
+    config = configure(service, doors)
+    server = _Server(config, lambda: told(f"listening at {address.describe(port, _is_shown())}; Ctrl-C stops it"))
+    try:
+        server.run(sockets=[listening])
+    except KeyboardInterrupt:  # uvicorn raises it once more when all is closed
+        pass
+    finally:
+        service.stop()
+        listening.close()
+
+
+def configure(service: Service, doors: Doors) -> uvicorn.Config:
+    """Return how uvicorn serves a service."""
+    return uvicorn.Config(
         make_app(service, doors),
         http=CarefulProtocol,
         ws="none",
@@ -149,16 +165,8 @@ def serve(plan: Plan, address: Address, told: Callable[[str], None] = print) -> 
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE,
-        h11_max_incomplete_event_size=plan.limits.header_bytes,
+        h11_max_incomplete_event_size=service.limits.header_bytes,
     )
-    server = _Server(config, lambda: told(f"listening at {address.describe(port, _is_shown())}; Ctrl-C stops it"))
-    try:
-        server.run(sockets=[listening])
-    except KeyboardInterrupt:  # uvicorn raises it once more when all is closed
-        pass
-    finally:
-        service.stop()
-        listening.close()
 
 
 def read_token(text: str | None, file: Path | None) -> str | None:
@@ -176,12 +184,6 @@ def read_token(text: str | None, file: Path | None) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--token-file {file}: cannot be read ({error}); name a file with the token in it") from None
     return lines[0].strip() if lines else ""
-
-
-def warn(lines: Sequence[str]) -> None:
-    """Print what to bear in mind, on standard error."""
-    for line in lines:
-        print(line, file=sys.stderr)
 
 
 def _is_shown() -> bool:

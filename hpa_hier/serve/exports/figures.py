@@ -6,13 +6,13 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from hpa_hier.data.images.channels import STAINS
-from hpa_hier.predict.explanation.page import COLOURS
+from hpa_hier.predict.explanation.draw import composite
+from hpa_hier.predict.explanation.explained import Picture
 from hpa_hier.serve.cards import make_card
 from hpa_hier.serve.jobs import Job, Ready
 from hpa_hier.serve.safety.refusal import one_line
@@ -46,14 +46,15 @@ def _draw(job: Job, one: Ready) -> Figure:
         told = "unsure" if corrected["unsure"] else ", ".join(corrected["labels"])
         notes = "; ".join(filter(None, [f"corrected to: {told}", notes]))
     _write(figure, 0.04, 0.035, notes, size=8, color="#9a3412")
-    _show_picture(figure.add_subplot(grid[0, 0]), pixels, job.spec.channels, "all channels, as the networks see them")
+    missing, channels = tuple(card["filled"]), job.spec.channels
+    whole = Picture(pixels, channels, missing)
+    _show_picture(figure.add_subplot(grid[0, 0]), whole, "all channels, as the networks see them")
     inner = grid[1, 0].subgridspec(2, 2, wspace=0.05, hspace=0.25)
-    for k, channel in enumerate(job.spec.channels[:_CHANNELS]):
+    for k, channel in enumerate(channels[:_CHANNELS]):
         axes = figure.add_subplot(inner[k // 2, k % 2])
-        own = np.zeros_like(pixels)
-        own[k] = pixels[k]
-        lacking = " (absent)" if channel in card["filled"] else ""
-        _show_picture(axes, own, job.spec.channels, f"{STAINS.get(channel, channel)}{lacking}", 7)
+        lacking = " (absent)" if channel in missing else ""
+        alone = Picture(pixels[k : k + 1], (channel,), missing)
+        _show_picture(axes, alone, f"{STAINS.get(channel, channel)}{lacking}", 7)
     _show_places(figure.add_subplot(grid[:, 1]), card["places"])
     _show_tree(figure.add_subplot(grid[:, 2]), card["nodes"], one.answers.taxonomy)
     return figure
@@ -63,9 +64,8 @@ def _write(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
     figure.text(x, y, one_line(text, 220), parse_math=False, **style)
 
 
-def _show_picture(axes: Axes, pixels: np.ndarray, channels: Sequence[str], title: str, size: float = 8) -> None:
-    colours = np.array([COLOURS.get(channel, (255, 255, 255)) for channel in channels]) / 255
-    axes.imshow(np.einsum("chw,ck->hwk", pixels.astype(np.float32) / 255, colours).clip(0, 1))
+def _show_picture(axes: Axes, picture: Picture, title: str, size: float = 8) -> None:
+    axes.imshow(composite(picture))
     axes.set_axis_off()
     axes.set_title(title, fontsize=size)
 
@@ -86,7 +86,7 @@ def _show_tree(axes: Axes, nodes: Sequence[dict[str, Any]], tree: Any) -> None: 
     for i, one in enumerate(nodes):
         needs = "" if one["threshold"] is None else f" ({one['threshold']:.2f})"
         indent = 0.05 * (tree.depth(one["node"]) - 1)
-        style = {"color": _LIT, "weight": "bold"} if one["present"] else {"color": _DIM}
+        style: dict[str, Any] = {"color": _LIT, "weight": "bold"} if one["present"] else {"color": _DIM}
         size = min(8.0, 300 * step)
         text = f"{one['node']}  {one['prob']:.2f}{needs}"
         axes.text(indent, 1 - (i + 0.5) * step, text, fontsize=size, va="center", parse_math=False, **style)

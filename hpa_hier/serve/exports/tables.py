@@ -57,7 +57,7 @@ def write_workbook(job: Job, answers: Answers) -> bytes:
 
 
 def write_json(job: Job, answers: Answers) -> bytes:
-    """Return the answers as JSON: samples with all probabilities and corrections, what was left out, what it is about."""
+    """Return the answers as JSON, with all probabilities and corrections, and what was left out."""
     found: dict[str, Any] = json.loads(answers.to_json())
     corrections = {one.id: one.correction for one in job.ready if one.correction}
     for sample, file in zip(found["samples"], answers.files, strict=True):
@@ -95,7 +95,7 @@ def _fill(book: Any, title: str, header: list[str], rows: list[list[Any]]) -> No
 
     def cell(value: object) -> object:
         if isinstance(value, float):
-            made = WriteOnlyCell(sheet, None if value != value else value)  # noqa: PLR0124 - NaN: nothing is there
+            made = WriteOnlyCell(sheet, None if value != value else value)
             made.number_format = _PROB
             return made
         made = WriteOnlyCell(sheet, one_line(str(value), 32_000))

@@ -28,9 +28,9 @@ class Correction(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    labels: list[str] = Field([], max_length=100, description="leaves or open groups of the label tree")
-    unsure: bool = Field(False, description="cannot tell: noted in the job, and in no table")
-    note: str = Field("", max_length=1000)
+    labels: list[str] = Field(default=[], max_length=100, description="leaves or open groups of the label tree")
+    unsure: bool = Field(default=False, description="cannot tell: noted in the job, and in no table")
+    note: str = Field(default="", max_length=1000)
 
 
 class Adaptation(BaseModel):
@@ -39,7 +39,7 @@ class Adaptation(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     ensemble: str = Field(max_length=200)
-    out: str | None = Field(None, max_length=64, description="name of the new run; null: one that is free")
+    out: str | None = Field(default=None, max_length=64, description="name of the new run; null: one that is free")
 
 
 @router.put("/jobs/{job}/samples/{key}/correction")

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from fastapi import APIRouter, Query, Response
 
+from hpa_hier.predict.explanation.explained import Picture
 from hpa_hier.predict.explanation.heat_maps import HEAT_MAP_NOTE, METHOD_NAMES, HeatMap, HeatMaps, Method
 from hpa_hier.predict.explanation.neighbours import Neighbours
 from hpa_hier.predict.predictor import Predictor
@@ -20,7 +21,7 @@ from hpa_hier.serve.safety.refusal import Refusal
 from hpa_hier.serve.service import Served, Service
 
 router = APIRouter(tags=["explain"])
-_PNG = {200: {"content": {"image/png": {}}}}
+_PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
 _SIDE = 256  # pixels, of a neighbour's picture
 _Found = TypeVar("_Found")
 
@@ -87,8 +88,8 @@ async def get_nearest(job: str, key: str, n: int, service: Served) -> Response:
     nearest = await _find_nearest(service, found, found.find(key))
     if not 0 <= n < len(nearest.found) or nearest.found[n].pixels is None:
         raise Refusal("not_found", "there is no such picture")
-    pixels = np.asarray(nearest.found[n].pixels)
-    return Response(encode_colours(pixels, found.spec.channels, _SIDE), media_type="image/png")
+    picture = Picture(np.asarray(nearest.found[n].pixels), found.spec.channels, ())
+    return Response(encode_colours(picture, _SIDE), media_type="image/png")
 
 
 async def _find_heat_maps(service: Service, job: Job, one: Ready, node: str, method: Method) -> HeatMaps:

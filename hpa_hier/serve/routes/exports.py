@@ -8,7 +8,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from hpa_hier.predict.answers import Answers
 from hpa_hier.serve.cards import make_row
 from hpa_hier.serve.exports.tables import CSV, write_csv, write_json, write_workbook
 from hpa_hier.serve.jobs import Job, Ready
@@ -29,7 +28,8 @@ def export(
     keys: Annotated[str, Query(max_length=4000, description="of figures.pdf: keys, separated by commas")] = "",
 ) -> Response:
     """Return answers as predictions.csv, probabilities.csv, submission.csv, rejected.csv, answers.xlsx or .json, or
-    figures.pdf."""
+    figures.pdf.
+    """
     found = service.jobs.get(job)
     if not found.is_over and not partial:
         raise Refusal("conflict", f"the job is {found.state}; wait until it is done, or add ?partial=1")

@@ -7,11 +7,11 @@ import json
 from typing import Annotated, Any
 
 import cv2
-import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hpa_hier.predict.explanation.page import COLOURS
+from hpa_hier.predict.explanation.draw import composite, encode_png
+from hpa_hier.predict.explanation.explained import Picture
 from hpa_hier.serve.cards import make_card, make_row
 from hpa_hier.serve.jobs import Job
 from hpa_hier.serve.safety.refusal import Refusal
@@ -23,7 +23,7 @@ router = APIRouter(tags=["jobs"])
 _LONGEST_WAIT = 120.0  # seconds
 _THUMBNAIL = 128  # pixels
 _LARGEST = 2048  # pixels, side of a picture
-_PNG = {200: {"content": {"image/png": {}}}}
+_PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
 _FORM = {
     "requestBody": {
         "required": True,
@@ -50,11 +50,17 @@ class Wanted(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ensemble: str | None = Field(None, max_length=200, description="name; null: the one that answers where none is named")
-    channels: str | None = Field(None, max_length=500, description="which channel is where, if names do not say")
-    may_be_missing: list[str] = Field([], max_length=8, description="channels that images may lack")
-    frame: str | None = Field(None, max_length=20, description="of a time series: first, middle, last or its number")
-    paths: list[str] = Field([], max_length=1000, description="folders and images of the server, below its roots")
+    ensemble: str | None = Field(default=None, max_length=200, description="name; null: the default one")
+    channels: str | None = Field(
+        default=None, max_length=500, description="which channel is where, if names do not say"
+    )
+    may_be_missing: list[str] = Field(default=[], max_length=8, description="channels that images may lack")
+    frame: str | None = Field(
+        default=None, max_length=20, description="of a time series: first, middle, last or its number"
+    )
+    paths: list[str] = Field(
+        default=[], max_length=1000, description="folders and images of the server, below its roots"
+    )
 
 
 @router.post("/jobs", status_code=201)
@@ -125,7 +131,8 @@ async def predict(
     if job.state != "done":
         raise Refusal("cannot", job.error or f"the job is {job.state}")
     response.status_code = 200
-    cards = await asyncio.to_thread(lambda: [make_card(job, one) for one in sorted(job.ready, key=lambda one: int(one.key))])
+    ready = sorted(job.ready, key=lambda one: int(one.key))
+    cards = await asyncio.to_thread(lambda: [make_card(job, one) for one in ready])
     return {"job": service.jobs.to_json(job), "samples": cards}
 
 
@@ -194,22 +201,20 @@ def get_channel(
 def get_thumbnail(job: str, key: str, service: Served) -> Response:
     """Return all channels together, in their colours, as the networks see them."""
     found = service.jobs.get(job)
-    pixels = found.pixels(found.find(key))
-    return Response(encode_colours(pixels, found.spec.channels, _THUMBNAIL), media_type="image/png")
+    one = found.find(key)
+    picture = Picture(found.pixels(one), found.spec.channels, one.answers.filled[0])
+    return Response(encode_colours(picture, _THUMBNAIL), media_type="image/png")
 
 
-def encode_colours(pixels: np.ndarray, channels: tuple[str, ...], side: int) -> bytes:
-    """Return channels together in their colours as a PNG.
+def encode_colours(picture: Picture, side: int) -> bytes:
+    """Return a picture's channels together in their colours as a PNG.
 
     Args:
-        pixels: (C, S, S) uint8.
-        channels: names along axis C.
+        picture: as members take it.
         side: pixels, of the PNG.
     """
-    colours = np.array([COLOURS.get(channel, (255, 255, 255)) for channel in channels]) / 255
-    together = np.einsum("chw,ck->hwk", pixels.astype(np.float32), colours).clip(0, 255).astype(np.uint8)
-    shown = cv2.resize(together[..., ::-1], (side, side), interpolation=cv2.INTER_AREA)
-    return bytes(cv2.imencode(".png", shown)[1].tobytes())
+    together = composite(picture)
+    return encode_png(cv2.resize(together, (side, side), interpolation=cv2.INTER_AREA))
 
 
 def _make(wanted: Wanted, request: Request, service: Service) -> Job:
@@ -239,7 +244,8 @@ async def _make_of_form(request: Request, service: Service) -> Job:
             raise Refusal("bad_request", f"no field is called '{unknown[0][:40]}'; files need a file name")
         if fields:
             missing = [part.strip() for part in fields.pop("may_be_missing", "").split(",") if part.strip()]
-            again = await asyncio.to_thread(_make, Wanted(may_be_missing=missing, **fields), request, service)
+            wanted = Wanted.model_validate({"may_be_missing": missing, **fields})
+            again = await asyncio.to_thread(_make, wanted, request, service)
             job = _hand_over(service, job, again)
         await asyncio.to_thread(service.jobs.start, job)
     except BaseException:

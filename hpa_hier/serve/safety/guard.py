@@ -182,7 +182,7 @@ class _Body:
         return message
 
     def _too_large(self, got: str) -> Refusal:
-        return Refusal("too_large", f"a {self._what} of {got} bytes; at most {self._most:,} are read: send less at once")
+        return Refusal("too_large", f"a {self._what} of {got} bytes; at most {self._most:,} are read; send less")
 
 
 def _check_site(headers: dict[str, str], host: str) -> None:

@@ -18,9 +18,8 @@ import numpy as np
 
 from hpa_hier.data.images.read import PERCENTILES, read_planes
 from hpa_hier.data.images.reader import UnreadableImage
-from hpa_hier.data.images.scan import ImageSource, Scan, scan
+from hpa_hier.data.images.scan import ImageSource, Scan, find_marks, scan
 from hpa_hier.data.images.stacks import StackRules
-from hpa_hier.data.pack.build import find_marks
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_json
 from hpa_hier.predict.inputs import InputSpec, read_files
@@ -151,7 +150,8 @@ def _bound(memory: int) -> None:
 
 
 def _read_spec(kept: Mapping[str, Any]) -> InputSpec:
-    return InputSpec(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
+    values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in kept.items()}
+    return InputSpec(**values)
 
 
 def _read_rules(request: Mapping[str, Any]) -> StackRules:

@@ -59,6 +59,11 @@ class Decoder:
             finally:
                 result.unlink(missing_ok=True)
 
+    def prepare(self) -> None:
+        """Start the process, so that the first request need not wait for it."""
+        with self._lock, suppress(OSError, EOFError, TimeoutError, ValueError, Undecoded):
+            self._open()
+
     def stop(self) -> None:
         """Kill the process; none is started any more."""
         self._stopped = True

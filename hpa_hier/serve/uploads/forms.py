@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -13,6 +13,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from hpa_hier.serve.safety.limits import Limits
 from hpa_hier.serve.safety.refusal import Refusal, one_line
 from hpa_hier.serve.uploads.names import Misnamed, find_place
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 _FIELDS, _FIELD_BYTES = 16, 4096  # fields of text, and bytes of one
 
@@ -85,7 +88,7 @@ class _Form:
         self.ended = False
 
     @property
-    def callbacks(self) -> dict:  # type: ignore[type-arg]  # of the parser, a function for each event
+    def callbacks(self) -> MultipartCallbacks:
         """What the parser calls."""
         return {
             "on_part_begin": self._begin,

@@ -6,15 +6,15 @@ import re
 import unicodedata
 
 from hpa_hier.data.images.readers import split_suffix
+from hpa_hier.data.images.walk import SIMULATED
 
-SIMULATED = "simulated.json"  # beside simulated cells, which get other answers
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f:*?\"<>|]")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # what Windows takes for a device
 _JUNK = frozenset({"__macosx", "$recycle.bin", "system volume information", "@eadir"})
 _DEEPEST, _LONGEST = 16, 200  # folders, and bytes of a name
 
 
-class Misnamed(ValueError):
+class Misnamed(ValueError):  # noqa: N818  (a state of a name)
     """A name under which nothing can be kept, and why."""
 
 
