@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpa_hier.cli.command import VECTOR_FLAGS, Parser, add_recipe_arguments, one_thread_a_process, whole_number
-from hpa_hier.cli.data import add_source_flags
+from hpa_hier.cli.data.commands import add_source_flags
 from hpa_hier.cli.steps import Step, describe_duration, run_steps
 from hpa_hier.errors import UserError
 from hpa_hier.files.shell import Flag, command
@@ -169,7 +169,7 @@ def _if_newer(path: Path, *sources: Path) -> Path | None:
 
 def _plan(options: argparse.Namespace) -> Way:
     """Look at the data, choose, and print both."""
-    from hpa_hier.cli.data_commands import read_request
+    from hpa_hier.cli.data.work import read_request
     from hpa_hier.cli.train import find_slots
     from hpa_hier.data.pack.matching import PackRequest
     from hpa_hier.members.devices import find_device

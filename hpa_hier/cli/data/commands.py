@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     """Parse the arguments and run one of the five commands."""
     options = parser().parse_args(arguments)
     one_thread_a_process()
-    from hpa_hier.cli import data_commands as commands
+    from hpa_hier.cli.data import work as commands
 
     commands.COMMANDS[options.command](options)
     return 0
