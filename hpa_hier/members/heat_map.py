@@ -52,7 +52,7 @@ def weigh_activations(member: Member, image: np.ndarray, nodes: Sequence[str]) -
         with torch.enable_grad():
             values = kind(answer, layer).attribute(pixels, attribute_to_layer_input=True)
         total = total + (_arrange(values.sum(-1), before) if is_tokens else values[0, 0]).detach().cpu().numpy()
-    return np.asarray(total / len(networks), np.float32)
+    return np.asarray(total, np.float32)
 
 
 def integrate_gradients(member: Member, image: np.ndarray, nodes: Sequence[str]) -> np.ndarray:

@@ -357,15 +357,20 @@ class Answers:
             return Neighbours("", (), "The samples that these scores' models learned from are not known.")
         return self.evidence.neighbours(sample, count)
 
-    def write_explanation(self, sample: str, folder: Path | str) -> Path:
-        """Write a page `<sample>.html` with the explanation in words and the picture, and return its path.
+    def write_explanation(self, sample: str, folder: Path | str, heat: HeatMaps | None = None) -> Path:
+        """Write a page `<sample>.html` with the explanation in words, and return its path.
+
+        With it come the picture, channel by channel, the training samples most like it, and heat maps that are given.
 
         Raises:
             UserError: there is no answer for this id, or the folder cannot be written to.
         """
-        from hpa_hier.predict.explanation.page import write_page  # imports an image library
+        from hpa_hier.predict.explanation.page import Shown, write_page  # imports an image library
 
-        return write_page(Path(folder), sample, self.explain(sample), self.picture(sample))
+        summary, nearest = self.reasons(sample).summary, self.neighbours(sample)
+        return write_page(
+            Path(folder), Shown(sample, summary, self.explain(sample), self.picture(sample), heat, nearest)
+        )
 
     def _find_row(self, sample: str) -> int:
         if sample not in self.ids:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hpa_hier.predict.inputs import Samples
     from hpa_hier.predict.predictor import Predictor
 
+METHODS = ("grad_cam", "integrated_gradients")  # as predict.explanation.heat_maps.METHODS, which takes long to import
 DESCRIPTION = "Tell where the protein is in one image, why, and what is doubtful about it."
 
 
@@ -33,8 +34,14 @@ def add_flags(one: Parser) -> None:
     add_image_arguments(one)
     add_scales_argument(one)
     add_prior_argument(one)
-    text = "also write a page <id>.html with the picture into this folder"
+    text = "also write a page <id>.html with the picture and the training images most like it into this folder"
     one.add_argument("--out", metavar="DIR", type=path, help=text)
+    text = """also draw on the page where the picture speaks for a node, in each member and in all together (default:
+    for the likeliest place); without --out the page is written here"""
+    one.add_argument("--heat-map", metavar="NODE", nargs="?", const="", help=text)
+    text = """how heat maps are made: grad_cam, coarse and quick, or integrated_gradients, fine and slower (default:
+    grad_cam)"""
+    one.add_argument("--method", choices=METHODS, default=METHODS[0], help=text)
     text = "tables instead of words: members, calibration, reconciliation, thresholds"
     one.add_argument("--numbers", action="store_true", help=text)
     text = "with tables of every node, not only of those in the answer and the likeliest"
@@ -46,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
     from hpa_hier.predict.magnify import WHOLE
     from hpa_hier.predict.predictor import Predictor
 
+    if not options.id and options.heat_map and Path(options.heat_map).is_file():
+        options.id, options.heat_map = options.heat_map, ""  # an image behind the flag is no node
     if options.images is None and options.id and Path(options.id).is_file():
         options.images = Path(options.id)  # the file of an image, in the place of its id
     if options.images is None and not options.id:
@@ -55,10 +64,16 @@ def run(options: argparse.Namespace) -> int:
     predictor = Predictor.load(opened, options.device, options.intensity, options.prior, options.scales or WHOLE)
     images = _open_image(options, predictor) if options.images else None
     answers = predictor.answer_one(options.id, images)
+    heat = None
+    if options.heat_map is not None:
+        node = options.heat_map or answers.places[0][0][0]
+        heat = answers.heat_maps(answers.ids[0], node, options.method)
     print(answers.explain(answers.ids[0], options.every_node, numbers=options.numbers))
     print_notes((), (), images.describe_stacks() if images else ())
-    if options.out:
-        print(f"\nwrote {answers.write_explanation(answers.ids[0], options.out)}")
+    if heat:
+        print("", *heat.describe(), sep="\n")
+    if options.out or heat:
+        print(f"\nwrote {answers.write_explanation(answers.ids[0], options.out or Path(), heat)}")
     return 0
 
 

@@ -33,7 +33,7 @@ class HeatMap:
     member: str  # or ENSEMBLE
     method: Method
     values: np.ndarray  # (H, W) float32 in [0, 1], at the size of the picture; the largest is 1, or all are 0
-    places: tuple[int, int]  # rows and columns that it was computed at
+    grid: tuple[int, int]  # rows and columns that it was computed at
 
     @classmethod
     def from_raw(cls, raw: np.ndarray, node: str, member: str, method: Method, size: tuple[int, int]) -> HeatMap:
@@ -51,9 +51,15 @@ class HeatMap:
         """Whether nothing in the picture raises the node."""
         return not self.values.any()
 
+    def describe(self) -> str:
+        """Return how fine it is, or that it is empty."""
+        if self.empty:
+            return "nothing in the picture speaks for it"
+        return "pixel by pixel" if self.grid == self.values.shape else "on a grid of {} × {}".format(*self.grid)
+
     def to_json(self) -> dict[str, Any]:
         """Return what is known of it without its pixels."""
-        return {"member": self.member, "places": list(self.places), "empty": self.empty}
+        return {"member": self.member, "grid": list(self.grid), "empty": self.empty}
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,12 @@ class HeatMaps:
             raise UserError(f"no heat map of {self.node}: '{member}' {why}")
         return found
 
+    def describe(self) -> list[str]:
+        """Return a line for each member: that it has a map, or why not."""
+        lines = [f"heat map of {self.node}, by {METHOD_NAMES[self.method]}"]
+        lines += [f"  {one.member}: {one.describe()}" for one in self.maps]
+        return [*lines, *(f"  {one.member}: none, it {one.reason}" for one in self.absent)]
+
     def to_json(self) -> dict[str, Any]:
         """Return which maps there are and which are not, without pixels."""
         return {
@@ -115,8 +127,8 @@ def combine(maps: Sequence[HeatMap], weights: Sequence[float]) -> HeatMap | None
     shares = shares / shares.sum() if shares.any() else np.full(len(maps), 1 / len(maps), np.float32)
     total = sum(share * one.values for share, one in zip(shares, maps, strict=True))
     first = maps[0]
-    places = max(one.places for one in maps)
-    return HeatMap(first.node, ENSEMBLE, first.method, scale(np.asarray(total, np.float32)), places)
+    finest = max(one.grid for one in maps)
+    return HeatMap(first.node, ENSEMBLE, first.method, scale(np.asarray(total, np.float32)), finest)
 
 
 def scale(values: np.ndarray) -> np.ndarray:
