@@ -87,6 +87,15 @@ def number_in_words(number: int) -> str:
     return words[number] if number < len(words) else f"{number:,}"
 
 
+def format_whole(number: float | None) -> str:
+    """Write a number without decimals; a dash where it is not known.
+
+    >>> format_whole(1234.0), format_whole(None)
+    ('1,234', '–')
+    """
+    return "–" if number is None else f"{number:,.0f}"
+
+
 def format_duration(seconds: float | None) -> str:
     """Write a time.
 

@@ -164,6 +164,20 @@ class Scope:
 
 
 @dataclass(frozen=True)
+class AloneRow:
+    """One member alone: its metrics on its own nodes, and the ensemble's on the same ones.
+
+    The keys are "macro_f1", "mean_ap" and "log_loss".
+    """
+
+    name: str
+    nodes: int  # that it is measured on: the leaves it answers for, else its groups
+    given: str  # the group whose images alone it is measured on; "" for all images
+    ensemble: Mapping[str, Estimate]  # metric → the ensemble's
+    metrics: Mapping[str, Compared]  # metric → the member's, and the ensemble's difference to it
+
+
+@dataclass(frozen=True)
 class Results:
     """All metrics of an evaluation; mappings have a key for each system: "ensemble", "baseline", "trivial"."""
 
@@ -175,6 +189,8 @@ class Results:
     reliability: Mapping[str, tuple[ReliabilityBin, ...]]
     risk: Mapping[str, tuple[RiskPoint, ...]]
     safe: tuple[SafeShare, ...]
+    alone: tuple[AloneRow, ...] = ()  # each member by itself; none in files of older versions
+    alone_missing: str = ""  # why there are none
 
     def row(self, key: str) -> Row:
         """Return the headline row of a metric, such as "macro_f1"."""

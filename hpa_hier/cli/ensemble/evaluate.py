@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
         if getattr(options, name):
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag}: goes with samples (--images, --vectors or --scores); add them, or leave it out")
+    from hpa_hier.evaluate.alone import add_members
     from hpa_hier.evaluate.compute import compute_results
     from hpa_hier.evaluate.results import write_results
     from hpa_hier.predict.fit_run import evaluate_run
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
         print("adapted: it has no test part, so this is out of fold; --images and --labels evaluate it on others")
         return 0
     written = evaluate_run(opened)
-    results = compute_results(opened.evaluation, opened.recipe.report)
+    results = add_members(compute_results(opened.evaluation, opened.recipe.report), opened)
     _print_results(results)
     if opened.origin.warning and not results.scope.simulated:
         print(f"bear in mind: {opened.origin.warning}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 
@@ -70,14 +70,16 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.DictLoader(_texts()),
         autoescape=True,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., str]] = {
         "estimate": describe.format_estimate,
         "interval": describe.format_interval,
         "share": lambda row: describe.format_estimate(row.estimate),
         "of_hundred": of_hundred,
         "list_some": describe.list_some,
         "duration": describe.format_duration,
+        "whole": describe.format_whole,
     }
+    environment.filters |= filters
     environment.globals |= {
         "version": __version__,
         "stains": STAINS,

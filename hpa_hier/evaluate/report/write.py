@@ -9,9 +9,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from hpa_hier.data.pack.pack import ImagePack, Pack
+from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.ensemble_file import FILE as ENSEMBLE
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate import describe
+from hpa_hier.evaluate.alone import add_members
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.figures.cooccurrence import Pair, leaf_cooccurrence
 from hpa_hier.evaluate.figures.figure import ReportData, ReportFigure, draw_figures, save_figures
@@ -70,21 +72,22 @@ def write_report(run: Run, figures: str | None = None, new: NewEvaluation | None
     """
     if new:
         run = run.with_evaluation(new.evaluation, new.pack)
-    results = compute_results(run.evaluation, run.recipe.report)
+    results = add_members(compute_results(run.evaluation, run.recipe.report), run)
     write_results(new.folder if new else run.ensemble_folder, results)
     from_pack = _from_new(run, new) if new else _from_pack(run)
     members = dict.fromkeys([*results.scope.members, *results.scope.baseline_members])
     data = ReportData(run.evaluation, results, read_records(run, members), from_pack.counts)
     drawn = draw_figures(FIGURES, data)
+    ensemble = run.ensemble if (run.ensemble_folder / ENSEMBLE).is_file() else None
     opening = open_report(
         results,
         run.evaluation.taxonomy,
-        run.origin.warning if (run.ensemble_folder / ENSEMBLE).is_file() else "",
+        run.origin.warning if ensemble else "",
         run.image_counts.learning if run.image_counts and not new else None,
         () if new else _list_steps(run, from_pack),
     )
     page = (new.folder if new else run.folder) / "report" / "index.html"
-    write_text(page, render(_name(run, results), data, drawn, from_pack, opening))
+    write_text(page, render(_name(run, results), data, drawn, from_pack, opening, ensemble))
     return [page, *(save_figures(drawn, page.parent / "figures", figures) if figures else ())]
 
 
@@ -95,13 +98,18 @@ def _name(run: Run, results: Results) -> str:
 
 
 def render(
-    name: str, data: ReportData, figures: Mapping[ReportFigure, Figure], from_pack: FromPack, opening: Opening
+    name: str,
+    data: ReportData,
+    figures: Mapping[ReportFigure, Figure],
+    from_pack: FromPack,
+    opening: Opening,
+    ensemble: Ensemble | None = None,
 ) -> str:
     """Write the page of a run."""
     page = Page(
         heading="Where in the cell: run",
         name=name,
-        sections=list_sections(data, from_pack, opening),
+        sections=list_sections(data, from_pack, opening, ensemble),
         notes=opening.notes,
         channels=tuple(from_pack.channels),
         footer=describe.describe_scope(data.results.scope),
@@ -109,7 +117,9 @@ def render(
     return render_page(page, figures)
 
 
-def list_sections(data: ReportData, from_pack: FromPack, opening: Opening) -> tuple[Section, ...]:
+def list_sections(
+    data: ReportData, from_pack: FromPack, opening: Opening, ensemble: Ensemble | None = None
+) -> tuple[Section, ...]:
     """List the sections of a run's page, in the order in which they are read."""
     results = data.results
     scope = results.scope
@@ -133,7 +143,12 @@ def list_sections(data: ReportData, from_pack: FromPack, opening: Opening) -> tu
         Section("gallery", "Best, worst and most uncertain images", "gallery.html.j2", evidence, "Gallery"),
         Section("safe", "Safe answers", "safe.html.j2", evidence),
         Section("calibration", "Calibration", "calibration.html.j2", evidence),
-        Section("leaderboard", "Leaderboard", "leaderboard.html.j2", compare_systems(results)),
+        Section(
+            "leaderboard",
+            "Leaderboard",
+            "leaderboard.html.j2",
+            compare_systems(results, data.evaluation.taxonomy, ensemble),
+        ),
         Section("together", "Labels that occur together", "together.html.j2", evidence, "Labels together"),
         Section("coherence", "Coherence", "coherence.html.j2", evidence),
         Section("data", "Training data before and after balancing", "data.html.j2", evidence, "Training data"),

@@ -24,7 +24,6 @@ from hpa_hier.evaluate.figures.table import FIGURES
 from hpa_hier.evaluate.report import write as writing
 from hpa_hier.evaluate.report.frame import script_hash
 from hpa_hier.evaluate.report.gallery import choose_shelves
-from hpa_hier.evaluate.report.leaderboard import total_cost
 from hpa_hier.evaluate.report.needs import find_needs
 from hpa_hier.evaluate.report.opening import describe_comparison, describe_trust, of_hundred
 from hpa_hier.evaluate.report.tree import branch
@@ -331,12 +330,6 @@ def test_counts_after_balancing_are_repeated_images_and_never_fewer(run):
     assert all(row.after >= row.before for row in counts)
     assert [row.before for row in counts] == sorted((row.before for row in counts), reverse=True)
     assert any(row.after > row.before for row in counts)
-
-
-def test_costs_add_up_and_an_unknown_cost_stays_unknown():
-    assert total_cost({"a": {"seconds": 2.0}, "b": {"seconds": 3}}).seconds == 5
-    assert total_cost({"a": {"seconds": 2.0}, "b": {}}).seconds is None
-    assert total_cost({}).networks == 0
 
 
 def test_a_history_with_a_word_for_a_number_is_refused_with_its_line(tmp_path):
