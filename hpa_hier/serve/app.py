@@ -48,7 +48,7 @@ def _translate(error: Exception) -> Refusal | None:
     """Return what an error of the framework is here; None: it is none of the framework."""
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+        place = ".".join(map(str, first["loc"][1:]))  # the first says in what: body, query or path
         return Refusal("bad_request", f"{place or 'the request'}: {first['msg']}; /openapi.json says what is taken")
     if not isinstance(error, HTTPException):
         return None

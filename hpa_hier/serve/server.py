@@ -195,7 +195,7 @@ def _set_up_log() -> None:
     """Let warnings and errors of the server come out on standard error, one line each but for a fault's traceback."""
     handler: Any = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for name in ("hpa_hier.serve", "uvicorn.error"):
+    for name, level in (("hpa_hier.serve", logging.WARNING), ("uvicorn.error", logging.ERROR)):
         log = logging.getLogger(name)
         log.handlers, log.propagate = [handler], False
-        log.setLevel(logging.WARNING)
+        log.setLevel(level)

@@ -68,7 +68,8 @@ class Service:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.limits = plan, plan.limits
         self.catalog = Catalog(plan.runs, plan.artifacts)
-        if self.catalog.default() is None:
+        default = self.catalog.default()
+        if default is None:
             first = next(iter(self.catalog.list()), None)
             told = f"'{first.name}' {first.reason}" if first else f"there is none under {plan.artifacts}"
             raise UserError(f"no ensemble that answers for images: {told}; name one with --run, or fit one")
@@ -77,6 +78,7 @@ class Service:
         self._lock = FileLock(self.folder / _LOCK, timeout=0)
         self._lock.acquire()
         self.engine = Engine(plan.device, plan.limits.queue)
+        self.engine.call(default.run.folder, lambda predictor: None)  # loads it before somebody waits
         self.jobs = Jobs(self.folder, self.engine, plan.limits, plan.decoders)
         self.adapting = Adapting()
         self.metrics = Metrics(self.engine, self.jobs)

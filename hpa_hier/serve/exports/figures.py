@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from hpa_hier.serve.safety.refusal import one_line
 _LIT, _DIM = "#0b5c8a", "#6b7280"  # of nodes that are called, and of others
 _INCHES = (11.69, 8.27)  # A4 across
 _CHANNELS = 4
+_LINES, _WIDTH = 24, 74  # of reasons
 
 
 def draw_cards(job: Job, chosen: Sequence[Ready]) -> bytes:
@@ -38,8 +40,9 @@ def _draw(job: Job, one: Ready) -> Figure:
     pixels = job.pixels(one)
     _write(figure, 0.04, 0.95, card["id"], size=15, weight="bold")
     called = ", ".join(card["labels"]) or "no place reaches its threshold"
-    safe = card["safe"] or card["safe_reason"] or "none"
-    _write(figure, 0.04, 0.915, f"called: {called}    safe answer: {safe}", size=10)
+    reason = card["safe_reason"] or "none"
+    safe = card["safe"] or reason.removeprefix("no safe answer: ")
+    _write(figure, 0.04, 0.915, f"called: {called}  ·  safe answer: {safe}", size=10)
     notes = "; ".join(dict.fromkeys(filter(None, [card["caution"], *card["doubtful"]])))
     corrected = card["corrected"]
     if corrected:
@@ -55,7 +58,8 @@ def _draw(job: Job, one: Ready) -> Figure:
         lacking = " (absent)" if channel in missing else ""
         alone = Picture(pixels[k : k + 1], (channel,), missing)
         _show_picture(axes, alone, f"{STAINS.get(channel, channel)}{lacking}", 7)
-    _show_places(figure.add_subplot(grid[:, 1]), card["places"])
+    _show_places(figure.add_subplot(grid[0, 1]), card["places"])
+    _show_reasons(figure.add_subplot(grid[1, 1]), one.answers.reasons(one.id).why)
     _show_tree(figure.add_subplot(grid[:, 2]), card["nodes"], one.answers.taxonomy)
     return figure
 
@@ -74,9 +78,23 @@ def _show_places(axes: Axes, places: Sequence[dict[str, Any]]) -> None:
     axes.barh(range(len(places)), [one["prob"] for one in places], color=_LIT, height=0.5)
     for i, one in enumerate(places):
         axes.text(0.0, i - 0.34, f"{one['node']}  {one['prob']:.2f}", fontsize=9, va="bottom", parse_math=False)
-    axes.set(xlim=(0, 1), ylim=(6, -0.8), yticks=[], xlabel="probability", title="likeliest places")
+    axes.set(xlim=(0, 1), ylim=(2.6, -0.8), yticks=[], xlabel="probability", title="likeliest places")
     axes.title.set_fontsize(9)
     axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _show_reasons(axes: Axes, lines: Sequence[str]) -> None:
+    axes.set_axis_off()
+    axes.set_title("why", fontsize=9, loc="left")
+    wrapped = [part for line in lines for part in _wrap(line)]
+    for i, line in enumerate(wrapped[:_LINES]):
+        axes.text(0, 1 - (i + 0.5) / _LINES, line, fontsize=6.5, va="center", parse_math=False)
+
+
+def _wrap(line: str) -> list[str]:
+    """Return a line as several of a column's width, each with its indent."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.wrap(one_line(line, 400), _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ")
 
 
 def _show_tree(axes: Axes, nodes: Sequence[dict[str, Any]], tree: Any) -> None:  # noqa: ANN401 - a Taxonomy

@@ -82,6 +82,9 @@ class Guard:
             self._count(scope["method"], answer.status, time.monotonic() - began)
 
     def _check(self, scope: Scope) -> None:
+        size = sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope.get("raw_path") or b"")
+        if size > self._limits.header_bytes:
+            raise Refusal("headers", f"headers of {size:,} bytes; at most {self._limits.header_bytes:,} are read")
         headers = _headers(scope)
         host = headers.get("host", "")
         if not self._knows(_split_host(host)):

@@ -26,6 +26,7 @@ from hpa_hier.predict.inputs import InputSpec, read_files
 from hpa_hier.serve.uploads.sources import source_from_json, source_to_json
 
 _FILES = 256  # open at a time
+_TOO_MUCH = "needs more memory than one image may take"
 _LARGEST_OUTPUT = 1 << 30  # bytes of a file that it writes
 
 
@@ -126,7 +127,9 @@ def _answer(request: Mapping[str, Any]) -> dict[str, str]:
     except UserError as error:
         return {"error": str(error)}
     except MemoryError:
-        return {"error": "needs more memory than one image may take"}
+        return {"error": _TOO_MUCH}
+    except RuntimeError as error:
+        return {"error": _TOO_MUCH if "start new thread" in str(error) else f"cannot be read: {error}"[:500]}
     except Exception as error:  # whatever a file's bytes lead to
         return {"error": f"cannot be read: {type(error).__name__}: {error}"[:500]}
     return {}
