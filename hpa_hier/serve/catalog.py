@@ -197,6 +197,7 @@ def describe_tree(one: Listed) -> list[dict[str, Any]]:
                 "level": level_of.get(node),
                 "go": entry.go,
                 "description": entry.description or None,
+                "aliases": list(entry.aliases),
                 "never": never,
                 "threshold": None if never or tree.exclusive else float(limits.values[tree.column[node]]),
             }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -211,4 +210,4 @@ def test_exports_hold_the_same_answers_and_no_formula(served: Running, plane: np
 
 
 def test_no_other_user_of_the_machine_can_read_what_was_sent(served: Running) -> None:
-    assert os.stat(served.service.folder).st_mode & 0o077 == 0
+    assert served.service.folder.stat().st_mode & 0o077 == 0

@@ -34,7 +34,9 @@ def ask(doors: Doors, method: str = "GET", path: str = "/jobs", **headers: str) 
     return asyncio.run(talk())
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "192.168.0.7", "", "[::1", "localhost@evil"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "192.168.0.7", "", "[::1", "localhost@evil"]
+)
 def test_a_name_that_is_not_the_servers_is_refused(host: str) -> None:
     answer = ask(Doors(), host=host)
     assert (answer.status_code, answer.json()["code"]) == (421, "wrong_host")
@@ -53,7 +55,9 @@ def test_where_others_may_come_any_address_is_known_and_no_name_but_the_allowed(
     assert ask(doors, host="rebound.example", **told).status_code == 421
 
 
-@pytest.mark.parametrize("given", ["", "Bearer", "Bearer another-token-of-signs", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x"])
+@pytest.mark.parametrize(
+    "given", ["", "Bearer", "Bearer another-token-of-signs", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x"]
+)
 def test_without_the_token_nothing_is_answered(given: str) -> None:
     answer = ask(Doors(token=TOKEN), **({"authorization": given} if given else {}))
     assert (answer.status_code, answer.json()["code"]) == (401, "no_token")
@@ -139,5 +143,3 @@ def test_requests_in_json_that_are_none_are_told_where(served: Running) -> None:
             assert (answer.status_code, answer.json()["code"]) == (400, "bad_request"), answer.text
             assert told.lower() in answer.json()["error"].lower()
     assert served.client.post("/predict", content=b"x", headers={"Content-Type": "text/plain"}).status_code == 415
-
-

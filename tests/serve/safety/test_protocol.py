@@ -18,7 +18,9 @@ def test_huge_headers_are_refused_in_json(served: Running, size: int, end: bytes
     assert b'"code": "headers"' in body
 
 
-@pytest.mark.parametrize("text", [b"\x16\x03\x01\x02\x00\x01\xfc\x03\x03", b"HELLO\r\n\r\n", b"GET / HTTP/1.1\r\nHo st: x\r\n\r\n"])
+@pytest.mark.parametrize(
+    "text", [b"\x16\x03\x01\x02\x00\x01\xfc\x03\x03", b"HELLO\r\n\r\n", b"GET / HTTP/1.1\r\nHo st: x\r\n\r\n"]
+)
 def test_what_is_no_request_is_told_so(served: Running, text: bytes) -> None:
     answer = served.talk(text)
     assert answer.startswith(b"HTTP/1.1 400 ")

@@ -12,7 +12,10 @@ from hpa_hier.serve.uploads.names import Misnamed, find_place
 
 
 @settings(max_examples=100)
-@given(st.text(max_size=60) | st.lists(st.sampled_from(["..", ".", "/", "\\", "a.png", "C:", "\0", "con", "x.zarr", " "])).map("".join))
+@given(
+    st.text(max_size=60)
+    | st.lists(st.sampled_from(["..", ".", "/", "\\", "a.png", "C:", "\0", "con", "x.zarr", " "])).map("".join)
+)
 def test_no_name_leads_out_of_the_folder(name: str) -> None:
     try:
         place = find_place(name)
@@ -49,5 +52,5 @@ def test_what_the_naming_rules_need_stays(name: str, place: tuple[str, ...] | No
 
 @pytest.mark.parametrize("name", ["", "/", "..", "a/" * 30 + "b.png", "x" * 300 + ".png"])
 def test_names_under_which_nothing_can_be_kept_are_told(name: str) -> None:
-    with pytest.raises(Misnamed, match="without a name|folders deep|bytes"):
+    with pytest.raises(Misnamed, match=r"without a name|folders deep|bytes"):
         find_place(name)
