@@ -23,16 +23,18 @@ class Confusion:
     only_added: Floats  # (L,) called, and nothing was missed that it could stand for
     certain: Counts  # (L, L) samples with these two mistakes and no other
     possible: Counts  # (L, L) samples with these two mistakes and more, where the partners cannot be told
+    bare_missed: Counts  # (L,) missed in samples where nothing was added
+    bare_added: Counts  # (L,) called in samples where nothing was missed
 
     @cached_property
     def positives(self) -> Counts:
         """(L,) samples that carry each label: a row's sum, with `found` and `only_missed`."""
-        return np.rint(self.found + self.swapped.sum(axis=1) + self.only_missed).astype(np.int64)
+        return np.asarray(np.rint(self.found + self.swapped.sum(axis=1) + self.only_missed), np.int64)
 
     @cached_property
     def called(self) -> Counts:
         """(L,) calls of each label: a column's sum, with `found` and `only_added`."""
-        return np.rint(self.found + self.swapped.sum(axis=0) + self.only_added).astype(np.int64)
+        return np.asarray(np.rint(self.found + self.swapped.sum(axis=0) + self.only_added), np.int64)
 
     def matrix(self) -> Floats:
         """Return all in one: (L + 1, L + 1); the last row is "nothing was missed", the last column "nothing called".
@@ -102,6 +104,8 @@ def confuse(present: Bools, targets: Bools, known: Bools) -> Confusion:
         only_added=((additions - swaps) / np.maximum(additions, 1)) @ added,
         certain=_count_pairs(missed, added, alone).astype(np.int64),
         possible=_count_pairs(missed, added, several).astype(np.int64),
+        bare_missed=missed[additions == 0].sum(axis=0),
+        bare_added=added[misses == 0].sum(axis=0),
     )
 
 

@@ -19,7 +19,7 @@ def paired_off(present: np.ndarray, targets: np.ndarray, known: np.ndarray) -> n
     for called, true, told in zip(present, targets, known, strict=True):
         for j in np.flatnonzero(called & true & told):
             matrix[j, j] += 1
-        missed, added = (np.flatnonzero(one & ~other & told).tolist() for one, other in ((true, called), (called, true)))
+        missed, added = (np.flatnonzero(one).tolist() for one in (true & ~called & told, called & ~true & told))
         size = max(len(missed), len(added))
         missed += [LABELS] * (size - len(missed))
         added += [LABELS] * (size - len(added))
@@ -70,6 +70,8 @@ def test_planted_mistakes_are_counted_as_by_hand():
     assert found.swapped[golgi, vesicles] == 9 + 2 / 2
     assert found.only_missed.tolist() == [3 + 2 / 2, 0, 2 / 2]
     assert found.only_added.tolist() == [0, 0, 4]
+    assert found.bare_missed.tolist() == [3, 0, 0]
+    assert found.bare_added.tolist() == [0, 0, 4]
     assert found.found.tolist() == [0, 4, 0]
 
 

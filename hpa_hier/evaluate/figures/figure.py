@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import warnings
@@ -35,7 +36,7 @@ _STYLE: dict[Any, Any] = {
     **{"figure.facecolor": LIGHT["card"], "axes.facecolor": "none", "axes.titlelocation": "left"},
     **{"lines.linewidth": 1.8, "lines.solid_capstyle": "round", "lines.markersize": 5},
     **{"text.parse_math": False, "svg.fonttype": "none", "pdf.fonttype": 42, "savefig.dpi": 200},
-    **{"path.simplify": True, "axes.unicode_minus": True, "figure.constrained_layout.use": True},
+    **{"path.simplify": True, "axes.unicode_minus": True},
 }
 _UNDATED = {  # without metadata that differ between runs or ask of a network
     "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
@@ -64,13 +65,17 @@ class ReportFigure:
     section: str  # of the page that shows it, as the page's anchors
     draw: Callable[[ReportData], Figure | None]  # None where the data hold nothing to show
     description: str  # a sentence for those who cannot see it
+    inline: bool = True  # shown in the page; False: only its PDF is there
 
 
 def draw_figures(table: Sequence[ReportFigure], data: ReportData) -> dict[ReportFigure, Figure]:
     """Draw the figures that have something to show."""
     with style():
         drawn = {one: one.draw(data) for one in table}
-    return {one: figure for one, figure in drawn.items() if figure}
+    figures = {one: figure for one, figure in drawn.items() if figure}
+    for figure in figures.values():
+        freeze_layout(figure)
+    return figures
 
 
 def save_figures(figures: Mapping[ReportFigure, Figure], folder: Path, form: str) -> list[Path]:
@@ -102,10 +107,25 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
     text = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", text)
     text = re.sub(r"(url\(#|xlink:href=\"#)", rf"\g<1>{name}-", text)
     text = re.sub(r"#[0-9a-f]{6}\b", lambda found: _VARIABLES.get(found[0], found[0]), text)
-    text = re.sub(r"font: ([\d.]+)px '[^\"]*?sans-serif", r"font-size: \1px", text)
-    head, body = text.split(">", 1)
+    head, body = _compact(text).split(">", 1)
     view = head[head.index("viewBox=") :].split('"')[1]
     return f'<svg class="chart" viewBox="{view}" role="img"><title>{escape(description)}</title>{body.strip()}'
+
+
+def _compact(svg: str) -> str:
+    """Return an SVG that looks the same in half the bytes, in the page's own font."""
+    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\s+", " ", tag[0])), svg)
+    svg = re.sub(r">\s+<", "><", svg)
+    for waste in (r" font-family: [^;\"]+;", r' transform="rotate\(-0 [^)]*\)"', r"<g/>", r"<metadata>.*?</metadata>"):
+        svg = re.sub(waste, "", svg)
+    while (bare := re.sub(r"<g>((?:(?!</?g\b).)*)</g>", r"\1", svg)) != svg:  # groups that say nothing
+        svg = bare
+    return svg
+
+
+def pdf_uri(figure: Figure, name: str) -> str:
+    """Return a figure as the data URI of a PDF, for a paper."""
+    return "data:application/pdf;base64," + base64.b64encode(_render(figure, "pdf", name)).decode("ascii")
 
 
 def _render(figure: Figure, form: str, name: str) -> bytes:
@@ -116,9 +136,18 @@ def _render(figure: Figure, form: str, name: str) -> bytes:
     return handle.getvalue()
 
 
-def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """Return an empty figure; sizes in inches."""
-    return Figure(figsize=(width, height))
+def freeze_layout(figure: Figure) -> None:
+    """Lay a figure out once and for all, which is most of the time that drawing takes."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        with style():
+            engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
+def new_figure(height: float, width: float = WIDTH, *, fixed: bool = False) -> Figure:
+    """Return an empty figure; sizes in inches. A fixed one is laid out by who draws it, ten times faster."""
+    return Figure(figsize=(width, height), layout=None if fixed else "constrained")
 
 
 def label_rows(axes: Axes, labels: Sequence[str]) -> None:

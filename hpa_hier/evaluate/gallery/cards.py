@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.evaluate.gallery.heat_maps import Heat, HeatMapper, NoHeat, draw_heat
-from hpa_hier.evaluate.gallery.pictures import ScaleBar, encode_within, scale_bar
+from hpa_hier.evaluate.gallery.pictures import PROTEIN, ScaleBar, encode_within, scale_bar
 from hpa_hier.evaluate.gallery.shelves import KINDS, Kind, Place, candidates, fill_shelves
 from hpa_hier.runs.evaluation import Evaluation
 
@@ -32,12 +32,18 @@ class Card:
     """One sample with its labels."""
 
     id: str
-    number: int  # in the page, from 1
+    number: int  # of all cards of the page
     node: str  # the class it is shown for
     kind: Kind
     planes: dict[str, str]  # channel → data URI of its grey plane
     labels: tuple[Label, ...]  # the class it is shown for first
-    heat: Heat | NoHeat
+    heat: Heat
+    bar: ScaleBar | None
+
+    @property
+    def protein(self) -> str:
+        """The channel that is judged."""
+        return PROTEIN if PROTEIN in self.planes else next(iter(self.planes))
 
     @property
     def prob(self) -> float:
@@ -59,7 +65,7 @@ class Shelf:
 class Gallery:
     """Pictures of a report."""
 
-    shelves: dict[str, tuple[Shelf, ...]]  # leaf → its shelves that have samples
+    shelves: dict[str, tuple[Shelf, ...]] = field(default_factory=dict)  # leaf → its shelves that have samples
     channels: tuple[str, ...] = ()
     side: int = 0  # pixels, of the images in the pack
     shown: int = 0  # pixels, of the protein's planes in the page
@@ -86,8 +92,8 @@ def hang(
             too many, how many of them there are.
     """
     answers, leaves, nodes = evaluation.ensemble, evaluation.leaf_columns, evaluation.taxonomy.leaves
-    parts = (answers.probs, answers.present, evaluation.targets, evaluation.known)
-    found = candidates(*(part[:, leaves] for part in parts))
+    marks = (part[:, leaves] for part in (answers.present, evaluation.targets, evaluation.known))
+    found = candidates(answers.probs[:, leaves], *marks)
     places = list(fill_shelves(found, number))
     rows = pack.find_rows([evaluation.ids[place.row] for place in places])
 
@@ -96,10 +102,13 @@ def hang(
 
     encoded, fineness = encode_within(planes, len(places), budget)
     places = places[: len(encoded)]
-    wanted = [(pack.images(rows[k : k + 1])[0], nodes[place.label]) for k, place in enumerate(places)]
-    heats = draw_heat(mapper, wanted)
+    wanted = ((pack.images(rows[k : k + 1])[0], nodes[place.label]) for k, place in enumerate(places))
+    drawn = mapper if isinstance(mapper, NoHeat) else draw_heat(mapper, wanted)
+    heats = [Heat()] * len(places) if isinstance(drawn, NoHeat) else drawn
+    bar = scale_bar(None, pack.size)
     cards = {
-        place: _card(evaluation, place, kept, heat) for place, kept, heat in zip(places, encoded, heats, strict=True)
+        place: _card(evaluation, place, k, kept, heat, bar)
+        for k, (place, kept, heat) in enumerate(zip(places, encoded, heats, strict=True))
     }
     shown_at = {place.row: place for place in places}
     shelves: dict[str, list[Shelf]] = {}
@@ -114,8 +123,8 @@ def hang(
         channels=pack.channels,
         side=pack.size,
         shown=min(pack.size, fineness.protein),
-        bar=scale_bar(None, pack.size),
-        no_heat=mapper.reason if isinstance(mapper, NoHeat) else "",
+        bar=bar,
+        no_heat=drawn.reason if isinstance(drawn, NoHeat) else "",
     )
 
 
@@ -124,7 +133,9 @@ def _sort(cards: Sequence[Card], kind: Kind) -> tuple[Card, ...]:
     return tuple(sorted(cards, key=lambda card: card.prob if kind == "missed" else -card.prob))
 
 
-def _card(evaluation: Evaluation, place: Place, planes: dict[str, str], heat: Heat | NoHeat) -> Card:
+def _card(
+    evaluation: Evaluation, place: Place, number: int, planes: dict[str, str], heat: Heat, bar: ScaleBar | None
+) -> Card:
     leaves, row = evaluation.leaf_columns, place.row
     probs, present = evaluation.ensemble.probs[row, leaves], evaluation.ensemble.present[row, leaves]
     known, targets = evaluation.known[row, leaves], evaluation.targets[row, leaves] & evaluation.known[row, leaves]
@@ -134,7 +145,7 @@ def _card(evaluation: Evaluation, place: Place, planes: dict[str, str], heat: He
         Label(names[j], float(probs[j]), _mark(bool(present[j]), bool(targets[j]), bool(known[j])))
         for j in sorted(shown, key=lambda j: (j != place.label, -probs[j]))
     )
-    return Card(evaluation.ids[row], 0, names[place.label], place.kind, planes, labels, heat)
+    return Card(evaluation.ids[row], number, names[place.label], place.kind, planes, labels, heat, bar)
 
 
 def _mark(present: bool, target: bool, known: bool) -> Mark:

@@ -5,30 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.gallery.pictures import heat_layer
+from hpa_hier.predict.explanation.draw import draw_heat_layer
+from hpa_hier.predict.explanation.heat_maps import HeatMaps
 from hpa_hier.predict.predictor import Predictor
 from hpa_hier.runs.run import Run
-
-if TYPE_CHECKING:
-    from hpa_hier.predict.explanation.heat_maps import HeatMaps
 
 
 @dataclass(frozen=True)
 class Heat:
-    """A heat map of one class over one picture."""
+    """A heat map of one class over one picture, or why it lacks."""
 
-    layer: str  # data URI of the map alone, transparent where it is 0
-    empty: bool  # nothing in the picture speaks for the class
+    layer: str = ""  # data URI of the map alone, transparent where it is 0; "": there is none
+    empty: bool = False  # nothing in the picture speaks for the class
+    reason: str = ""  # why there is none, where that is not so of the whole gallery
 
 
 @dataclass(frozen=True)
 class NoHeat:
-    """Why there is no heat map."""
+    """Why no picture has a heat map."""
 
     reason: str  # a sentence without its stop
 
@@ -66,36 +66,37 @@ def find_mapper(run: Run, seconds: float, device: str = "cpu") -> HeatMapper | N
         return NoHeat(str(error))
 
 
-def draw_heat(mapper: HeatMapper | NoHeat, wanted: Iterable[tuple[np.ndarray, str]]) -> list[Heat | NoHeat]:
+def draw_heat(mapper: HeatMapper, wanted: Iterable[tuple[np.ndarray, str]]) -> list[Heat] | NoHeat:
     """Draw a map for each picture, in their order, while there is time.
 
     Args:
-        mapper: what draws them, or why there are none.
+        mapper: what draws them.
         wanted: image (C, S, S) uint8 and the node that the map is of; what comes first is drawn first.
+
+    Returns:
+        One for each picture; or why there can be none of any.
     """
-    if isinstance(mapper, NoHeat):
-        return [mapper for _ in wanted]
-    drawn: list[Heat | NoHeat] = []
+    drawn: list[Heat] = []
     end = mapper.clock() + mapper.seconds
-    stopped: NoHeat | None = None
+    late = Heat(reason=f"the {mapper.seconds:g} s of report.heat_maps were up")
     for image, node in wanted:
-        if stopped is None and mapper.clock() > end:
-            stopped = NoHeat(f"the {mapper.seconds:g} s of report.heat_maps were up")
-        if stopped is None:
-            try:
-                drawn.append(_draw(mapper.explains.heat_maps(image, node)))
-                continue
-            except UserError as error:  # of all pictures alike, such as a library that lacks
-                stopped = NoHeat(str(error))
-        drawn.append(stopped)
+        if drawn and mapper.clock() > end:
+            drawn.append(late)
+            continue
+        try:
+            drawn.append(_draw(mapper.explains.heat_maps(image, node)))
+        except UserError as error:  # of all pictures alike, such as a library that lacks
+            return NoHeat(str(error))
+    if drawn and not any(heat.layer for heat in drawn):
+        reasons = dict.fromkeys(heat.reason for heat in drawn)
+        return NoHeat(next(iter(reasons))) if len(reasons) == 1 else drawn
     return drawn
 
 
-def _draw(maps: HeatMaps) -> Heat | NoHeat:
-    from hpa_hier.predict.explanation.draw import draw_heat_layer
-
+def _draw(maps: HeatMaps) -> Heat:
     heat = maps.combined
     if heat is None:
-        reasons = dict.fromkeys(absent.reason.rstrip(".") for absent in maps.absent)
-        return NoHeat("; ".join(reasons) or "no member answers for it")
-    return Heat(heat_layer(heat.values, lambda values: draw_heat_layer(replace(heat, values=values))), heat.empty)
+        reasons = {absent.reason.rstrip("."): absent.member for absent in maps.absent}
+        return Heat(reason="; ".join(f"'{member}' {why}" for why, member in reasons.items()) or "there are no members")
+    layer = heat_layer(heat.values, lambda values: draw_heat_layer(replace(heat, values=values)))
+    return Heat(layer, heat.empty)

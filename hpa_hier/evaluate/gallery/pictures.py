@@ -123,7 +123,7 @@ def scale_bar(micrometres: float | None, side: int) -> ScaleBar | None:
     return ScaleBar(length / width, f"{length:g} µm")
 
 
-def heat_layer(values: NDArray[np.floating], draw: Callable[[NDArray[np.floating]], bytes], side: int = 48) -> str:
+def heat_layer(values: NDArray[np.float32], draw: Callable[[NDArray[np.float32]], bytes], side: int = 48) -> str:
     """Return a heat map as the data URI of a transparent WebP to be laid over a picture.
 
     Args:
@@ -131,8 +131,7 @@ def heat_layer(values: NDArray[np.floating], draw: Callable[[NDArray[np.floating
         draw: values → PNG with transparency.
         side: pixels that are kept; a map of this kind is smooth, and the page smooths it again.
     """
-    small = cv2.resize(np.asarray(values, np.float32), (side, side), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
     kept = io.BytesIO()
     Image.open(io.BytesIO(draw(small))).save(kept, "WEBP", quality=70, method=6)
     return data_uri("image/webp", kept.getvalue())
-

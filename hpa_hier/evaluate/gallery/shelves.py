@@ -39,12 +39,12 @@ def candidates(probs: Floats, present: Bools, targets: Bools, known: Bools) -> d
     Returns:
         (column, kind) → rows of samples; none of what is empty.
     """
-    masks = {
+    masks: dict[Kind, Bools] = {
         "missed": targets & ~present & known,
         "wrong": present & ~targets & known,
         "found": present & targets & known,
     }
-    flawed = (masks["missed"] | masks["wrong"]).any(axis=1)
+    flawed = np.asarray((masks["missed"] | masks["wrong"]).any(axis=1))
     found: dict[tuple[int, Kind], NDArray[np.intp]] = {}
     for kind in KINDS:
         for label in np.flatnonzero(masks[kind].any(axis=0)).tolist():

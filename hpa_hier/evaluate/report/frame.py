@@ -17,7 +17,7 @@ from hpa_hier.data.images.channels import STAINS
 from hpa_hier.evaluate import describe
 from hpa_hier.evaluate.describe import number_in_words
 from hpa_hier.evaluate.figures import palette
-from hpa_hier.evaluate.figures.figure import ReportFigure, inline_svg
+from hpa_hier.evaluate.figures.figure import ReportFigure, inline_svg, pdf_uri
 from hpa_hier.evaluate.report.needs import HANDFUL
 from hpa_hier.evaluate.report.opening import of_hundred
 from hpa_hier.evaluate.report.section import Page
@@ -91,5 +91,6 @@ def _environment() -> jinja2.Environment:
         "readable_ink": palette.readable_ink,
         "inline_svg": inline_svg,
         "handful": number_in_words(HANDFUL),
+        "pdf_uri": pdf_uri,
     }
     return environment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -17,28 +17,30 @@ from hpa_hier.evaluate.alone import add_members
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.figures.cooccurrence import Pair, leaf_cooccurrence
 from hpa_hier.evaluate.figures.figure import ReportData, ReportFigure, draw_figures, save_figures
-from hpa_hier.evaluate.figures.precision_recall import leaves_by_support
 from hpa_hier.evaluate.figures.table import FIGURES
+from hpa_hier.evaluate.gallery.cards import Gallery, hang
+from hpa_hier.evaluate.gallery.heat_maps import NoHeat, find_mapper
+from hpa_hier.evaluate.report.classes import list_classes
+from hpa_hier.evaluate.report.confusions import list_confusions
 from hpa_hier.evaluate.report.frame import render_page
-from hpa_hier.evaluate.report.gallery import Shelf, choose_shelves, log_loss
 from hpa_hier.evaluate.report.leaderboard import compare_systems
 from hpa_hier.evaluate.report.opening import Opening, Step, open_report
 from hpa_hier.evaluate.report.section import Page, Section
-from hpa_hier.evaluate.results import NodeRow, Results, write_results
+from hpa_hier.evaluate.results import Results, write_results
 from hpa_hier.evaluate.training_record import ClassCount, TrainingRecord, class_counts, read_records
 from hpa_hier.files.atomic import write_text
 from hpa_hier.files.shell import command
+from hpa_hier.metrics.scores import sample_losses
 from hpa_hier.predict.labelled.evaluate import NewEvaluation
 from hpa_hier.runs.run import SPLIT_FILE, Run
 
 
 @dataclass(frozen=True)
 class FromPack:
-    """Sections that need the images: empty, with the reason, where the pack is absent; no channels: vectors."""
+    """Sections that need the images: empty, with the reason, where the pack is absent."""
 
     counts: Sequence[ClassCount] = ()
-    shelves: Sequence[Shelf] = ()
-    channels: Sequence[str] = ()
+    gallery: Gallery = field(default_factory=Gallery)
     missing: str = ""
 
 
@@ -51,8 +53,7 @@ class Evidence:
     ours: str  # the two compared, in a word
     other: str
     part: str  # which samples were measured on
-    percent: str  # of the intervals
-    classes: Sequence[NodeRow]
+    leaves: int  # of the taxonomy
     pairs: Sequence[Pair]
     records: Sequence[TrainingRecord]
     balanced: Sequence[str]  # members trained with balancing, and how
@@ -111,7 +112,7 @@ def render(
         name=name,
         sections=list_sections(data, from_pack, opening, ensemble),
         notes=opening.notes,
-        channels=tuple(from_pack.channels),
+        channels=from_pack.gallery.channels,
         footer=describe.describe_scope(data.results.scope),
     )
     return render_page(page, figures)
@@ -130,17 +131,18 @@ def list_sections(
         ours="adapted" if scope.compared_with else "hierarchical",
         other="before" if scope.compared_with else "flat",
         part=describe.describe_part(scope),
-        percent=f"{100 * scope.interval:g}",
-        classes=leaves_by_support(results.nodes),
+        leaves=len(data.evaluation.taxonomy.leaves),
         pairs=leaf_cooccurrence(data.evaluation).frequent_pairs(),
         records=data.records,
         balanced=[f"{member} ({way})" for member, way in balance.items() if way != "none"],
         from_pack=from_pack,
     )
+    classes = list_classes(data.evaluation, results, from_pack.gallery, from_pack.missing)
+    confusions = list_confusions(data.evaluation, classes.anchors)
     return (
         Section("answer", "Of 100 images like these", "opening.html.j2", opening, "In short"),
-        Section("classes", "Precision and recall by class", "classes.html.j2", evidence, "Classes"),
-        Section("gallery", "Best, worst and most uncertain images", "gallery.html.j2", evidence, "Gallery"),
+        Section("classes", "Class by class", "classes.html.j2", classes, "Classes"),
+        Section("confusions", "What is mistaken for what", "confusions.html.j2", confusions, "Mistakes"),
         Section("safe", "Safe answers", "safe.html.j2", evidence),
         Section("calibration", "Calibration", "calibration.html.j2", evidence),
         Section(
@@ -164,7 +166,9 @@ def _list_steps(run: Run, from_pack: FromPack) -> tuple[Step, ...]:
         return ()
     evaluation = run.evaluation
     leaves = evaluation.leaf_columns
-    loss = log_loss(evaluation.ensemble.probs[:, leaves], evaluation.targets[:, leaves], evaluation.known[:, leaves])
+    loss, _ = sample_losses(
+        evaluation.ensemble.probs[:, leaves], evaluation.targets[:, leaves], evaluation.known[:, leaves]
+    )
     worst = evaluation.ids[int(loss.argmax())]
     why = "Look at an image whose answer is far off, and why:"
     return (Step(why, command("ensemble", "explain", worst, run=run.folder)),)
@@ -190,5 +194,7 @@ def _from_new(run: Run, new: NewEvaluation) -> FromPack:
 
 def _show(run: Run, pack: Pack) -> FromPack:
     if not isinstance(pack, ImagePack):
-        return FromPack()
-    return FromPack((), choose_shelves(run.evaluation, pack, run.recipe.report.gallery), pack.channels)
+        return FromPack(missing="the samples are feature vectors")
+    settings = run.recipe.report
+    mapper = find_mapper(run, settings.heat_maps) if settings.gallery else NoHeat("report.gallery is 0")
+    return FromPack((), hang(run.evaluation, pack, settings.gallery, mapper))
