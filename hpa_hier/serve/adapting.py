@@ -99,7 +99,7 @@ class Adapting:
     def _follow(self, process: subprocess.Popen[str], out: Path, done: Callable[[Path], None]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            told = one_line(line.rpartition("\r")[2])
+            told = one_line(line)
             if told:
                 with self._lock:
                     self._lines.append(told)

@@ -233,8 +233,9 @@ def _describe_quality(run: Run) -> list[str]:
         results = read_results(run.ensemble_folder)
     except UserError:
         return []
-    rows = [f"{row.name} {format_estimate(row.ensemble, digits=row.digits)}" for row in results.headline]
-    return [*rows, f"on {describe_scope(results.scope)}"]
+    rows = [results.row("macro_f1"), results.row("micro_f1"), *(level.top for level in results.levels)]
+    shown = [f"{row.name} {format_estimate(row.ensemble, digits=row.digits)}" for row in rows]
+    return [*shown, f"on {describe_scope(results.scope)}"]
 
 
 def _describe_limits(one: Listed) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -22,8 +24,9 @@ from hpa_hier.serve.jobs import Jobs
 from hpa_hier.serve.metrics import Metrics
 from hpa_hier.serve.recent import Recent
 from hpa_hier.serve.safety.limits import Limits
-from hpa_hier.serve.safety.refusal import Refusal
+from hpa_hier.serve.safety.refusal import Refusal, one_line
 
+LOG = logging.getLogger("hpa_hier.serve")
 _PREFIX, _LOCK = "hpa-hier-serve-", "lock"
 
 
@@ -78,7 +81,8 @@ class Service:
         self._lock = FileLock(self.folder / _LOCK, timeout=0)
         self._lock.acquire()
         self.engine = Engine(plan.device, plan.limits.queue)
-        self.engine.call(default.run.folder, lambda predictor: None)  # loads it before somebody waits
+        loading = self.engine.call(default.run.folder, lambda predictor: None)  # before somebody waits for it
+        loading.add_done_callback(_tell)
         self.jobs = Jobs(self.folder, self.engine, plan.limits, plan.decoders)
         self.adapting = Adapting()
         self.metrics = Metrics(self.engine, self.jobs)
@@ -114,6 +118,13 @@ class Service:
         self.engine.stop()
         self._lock.release()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _tell(loading: Future[None]) -> None:
+    """Say on standard error where the default ensemble cannot be loaded; requests are told too."""
+    error = None if loading.cancelled() else loading.exception()
+    if error is not None:
+        LOG.warning("the default ensemble cannot be loaded: %s", one_line(str(error)))
 
 
 def _find_path(name: str, roots: Sequence[Path]) -> Path:

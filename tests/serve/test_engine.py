@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import threading
+from pathlib import Path
 
 import pytest
 from ensemble_run import SmallRun
-from small_server import Running, read_folder
+from small_server import Running, read_folder, run_server
 
+from hpa_hier.cli.ensemble import main
+from hpa_hier.predict.predictor import Predictor
 from hpa_hier.serve.engine import Engine
 from hpa_hier.serve.safety.refusal import Refusal
+from hpa_hier.serve.service import Plan
 
 
 def test_requests_that_come_together_share_a_pass(served: Running) -> None:
@@ -56,3 +61,35 @@ def test_an_engine_that_stops_refuses(small: SmallRun) -> None:
     with pytest.raises(Refusal, match="too many questions wait") as caught:
         engine.call(small.folder, lambda predictor: None)
     assert caught.value.status == 503
+
+
+@pytest.mark.slow
+def test_real_fields_asked_for_at_once_get_the_commands_digits(shared_data: Path, tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    folder = shared_data / "hpa" / "complete"
+    ids = sorted({path.name.rpartition("_")[0] for path in folder.glob("*_green.png")})[:6]
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in folder.iterdir():
+        if path.name.rpartition("_")[0] in ids:
+            (images / path.name).write_bytes(path.read_bytes())
+    out = tmp_path / "out"
+    main(["predict", "--run", "pretrained", "--images", str(images), "--out", str(out)])
+    with (out / "probabilities.csv").open(newline="") as file:
+        wanted = {row.pop("id"): row for row in csv.DictReader(file)}
+    alone = Predictor.load("pretrained").predict(images)
+    exact = {sample: alone.probs[i].tolist() for i, sample in enumerate(alone.ids)}
+    with run_server(Plan(runs=("pretrained",), corrections=tmp_path / "kept")) as server:
+
+        def ask(sample: str) -> dict[str, float]:
+            files = {path.name: path.read_bytes() for path in images.glob(f"{sample}_*")}
+            (found,) = server.send(files, wait=100).json()["samples"]
+            return {one["node"]: one["prob"] for one in found["nodes"]}
+
+        with ThreadPoolExecutor(6) as pool:
+            found = dict(zip(ids, pool.map(ask, ids), strict=True))
+        assert server.service.engine.passes < len(ids)  # some shared one
+    for sample in ids:
+        assert list(found[sample].values()) == exact[sample]
+        assert {node: f"{prob:.6f}" for node, prob in found[sample].items()} == wanted[sample]

@@ -1,0 +1,78 @@
+"""Adapting: the command of the corrections as a process, followed and stopped."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_server import Running
+
+from hpa_hier.serve.adapting import Adapting
+from hpa_hier.serve.corrections import Corrections, adapt_command
+from hpa_hier.serve.safety.refusal import Refusal
+
+
+def python(code: str) -> str:
+    return shlex.join(["python", "-c", code])
+
+
+def follow(adapting: Adapting, seconds: float = 30) -> dict[str, Any]:
+    ends = time.monotonic() + seconds
+    while (told := adapting.to_json())["state"] == "running" and time.monotonic() < ends:
+        time.sleep(0.02)
+    return told
+
+
+def test_what_it_prints_is_told_and_what_it_made_is_offered(tmp_path: Path) -> None:
+    adapting, made = Adapting(), []
+    code = f"import os; print('caution: \\x1b[31mred'); os.mkdir({str(tmp_path / 'new')!r})"
+    adapting.start("small", python(code), tmp_path / "new", made.append)
+    told = follow(adapting)
+    assert (told["state"], told["result"], told["lines"]) == ("done", "new", ["caution: [31mred"])
+    assert made == [tmp_path / "new"]
+
+
+def test_its_error_is_told(tmp_path: Path) -> None:
+    adapting = Adapting()
+    adapting.start("small", python("import sys; sys.exit('error: too few; give more')"), tmp_path / "new", print)
+    told = follow(adapting)
+    assert (told["state"], told["error"]) == ("failed", "too few; give more")
+
+
+def test_one_at_a_time_and_cancelled_as_by_ctrl_c(tmp_path: Path) -> None:
+    adapting, mark = Adapting(), tmp_path / "cleaned"
+    code = (
+        "import time\ntry:\n print('at work', flush=True); time.sleep(60)\n"
+        f"except KeyboardInterrupt:\n open({str(mark)!r}, 'w')"
+    )
+    adapting.start("small", python(code), tmp_path / "new", print)
+    with pytest.raises(Refusal, match="being adapted already"):
+        adapting.start("small", python("1"), tmp_path / "new", print)
+    while "at work" not in adapting.to_json()["lines"]:
+        threading.Event().wait(0.02)
+    adapting.cancel()
+    assert adapting.to_json()["state"] == "cancelled"
+    assert mark.is_file()
+
+
+def test_the_command_names_a_run_that_is_not_there_yet(served: Running, tmp_path: Path) -> None:
+    listed, kept = served.service.choose(None), Corrections(tmp_path / "kept")
+    line, out = adapt_command(listed, kept, tmp_path, None, ["yellow"])
+    assert out == tmp_path / "small-corrected"
+    assert "--may-be-missing yellow" in line
+    out.mkdir()
+    assert adapt_command(listed, kept, tmp_path, None)[1].name == "small-corrected-2"
+    with pytest.raises(Refusal, match="is there already"):
+        adapt_command(listed, kept, tmp_path, "small-corrected")
+    with pytest.raises(Refusal, match="cannot be a run's name"):
+        adapt_command(listed, kept, tmp_path, "../out")
+
+
+def test_without_corrections_there_is_nothing_to_adapt_to(served: Running) -> None:
+    answer = served.client.post("/adapt", json={"ensemble": "smal"})
+    assert answer.status_code == 404
+    assert served.client.get("/adapt").json() == {"state": "none"}
