@@ -25,7 +25,8 @@ export async function openCard(row, { focus = true, push = true } = {}) {
   now.row = row;
   tell("card");
   reveal();
-  if (push) history.pushState(null, "", `#${set.id}/${row.key}`);
+  const address = `#${set.id}/${row.key}`;
+  if (push) history[open ? "replaceState" : "pushState"](null, "", address); // back leads to the list
   try {
     const path = `/jobs/${set.id}/samples/${row.key}`;
     const [card, tree] = await Promise.all([patiently(() => json(path)), readTree(set.job.ensemble)]);
@@ -59,7 +60,15 @@ function dispose() {
 export function step(by) {
   const row = neighbour(by);
   if (row) openCard(row);
-  return Boolean(row);
+}
+
+/** Go to the next image after a correction; who was typing goes on typing. */
+async function goOn(typing) {
+  const row = neighbour(1);
+  if (!row) return false;
+  await openCard(row, { focus: !typing });
+  if (typing) open?.correcting.search.focus({ preventScroll: true });
+  return true;
 }
 
 export function showTab(name) {
@@ -81,7 +90,7 @@ function draw(set, card, tree, path) {
     return heat.show(node);
   };
   heat.closed = () => places.choose(null);
-  const correcting = new Correcting({ set, card, tree, nodes, path: way, next: () => step(1) });
+  const correcting = new Correcting({ set, card, tree, nodes, path: way, next: (typing) => goOn(typing), stay: (row) => openCard(row, { focus: false, push: false }) });
   const list = make("div", { role: "tablist", "aria-label": "About this image", class: "tabs" },
     TABS.map(([name, title]) => make("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}`, "aria-selected": name === tab, tabindex: name === tab ? 0 : -1 }, title)));
   const panel = (name, ...children) => make("div", { role: "tabpanel", id: `panel-${name}`, "aria-labelledby": `tab-${name}`, hidden: name !== tab, class: "panel" }, children);
@@ -186,7 +195,8 @@ function verdict(set, card) {
     { class: "verdict", "aria-label": "The answer" },
     make("dl", {},
       make("dt", {}, "Answer"), make("dd", {}, answer(card) + nearest),
-      make("dt", {}, "Safe answer"), make("dd", {}, safe)),
+      make("dt", {}, "Safe answer"), make("dd", {}, safe),
+      ...(card.corrected ? [make("dt", {}, "Your label"), make("dd", {}, card.corrected.unsure ? "unsure" : card.corrected.labels.join(", "))] : [])),
     card.caution ? make("p", { class: "caution small" }, `${capital(card.caution)}.`) : null,
   );
 }

@@ -1,14 +1,14 @@
 // Correcting: the places that are really there, checked in the tree or found by name, kept by the server.
 
-import { find, make, say, toast } from "./element.js";
+import { make, say, toast } from "./element.js";
 import { complain, json, patiently, send } from "./requests.js";
 import { replaceRow } from "./sets.js";
 import { Tree } from "./tree.js";
 import { countCorrections } from "./corrections.js";
 
 export class Correcting {
-  constructor({ set, card, tree, nodes, path, next }) {
-    Object.assign(this, { set, card, next });
+  constructor({ set, card, tree, nodes, path, next, stay }) {
+    Object.assign(this, { set, card, next, stay });
     const before = card.corrected;
     const checked = new Set(before && !before.unsure ? before.labels : card.labels);
     this.tree = new Tree({ tree, label: "Places that can be checked", nodes, path, checked, act: (node) => this.toggle(node) });
@@ -62,7 +62,7 @@ export class Correcting {
       event.preventDefault();
       const [first] = this.filter();
       if (!first) return;
-      this.toggle(first);
+      if (!this.tree.checked.has(first)) this.toggle(first);
       this.search.value = "";
       this.filter();
     } else if (event.key === "Escape" && this.search.value) {
@@ -90,9 +90,9 @@ export class Correcting {
     const before = this.card.corrected;
     try {
       const row = await patiently(() => send("PUT", path, body));
-      const next = this.next; // in the order of before: a filter may take the row away
-      const moved = next();
+      const moved = await this.next([this.search, this.note].includes(document.activeElement)); // before a filter takes the row away
       replaceRow(this.set, row);
+      if (!moved) this.stay(row);
       countCorrections();
       const undo = async () => {
         try {
@@ -116,9 +116,7 @@ export class Correcting {
       replaceRow(this.set, row);
       countCorrections();
       toast("The correction is removed.");
-      this.element.querySelector("p").textContent = "The correction is removed.";
-      this.card.corrected = null;
-      find("card").focus();
+      this.stay(row);
     } catch (error) {
       complain(error);
     }

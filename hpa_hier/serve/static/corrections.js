@@ -64,7 +64,7 @@ function drawAdapt(list) {
       toast("The command is marked: copy it with Ctrl+C.");
     }
   };
-  const out = make("input", { id: "out", autocomplete: "off", spellcheck: "false", placeholder: `${name()}-corrections` });
+  const out = make("input", { id: "out", autocomplete: "off", spellcheck: "false", placeholder: usual(list.command) });
   const run = make("button", { type: "button", class: "main", id: "run-adapt", onclick: () => startAdapt(out.value.trim()) }, "Run it here");
   return [
     title,
@@ -74,6 +74,9 @@ function drawAdapt(list) {
     make("div", { id: "adapting" }),
   ];
 }
+
+/** The name that the command gives the new ensemble. */
+const usual = (command) => /--out (?:\S*\/)?([^\s\/]+)$/.exec(command)?.[1] ?? "";
 
 async function startAdapt(out) {
   try {

@@ -3,9 +3,11 @@
 import { make, say } from "./element.js";
 import { heatColour, readGrey } from "./picture.js";
 import { json, patiently } from "./requests.js";
-import { capital, count } from "./words.js";
+import { count } from "./words.js";
 
 const TOGETHER = ""; // member
+const METHODS = { grad_cam: "coarse, fast (gradient-weighted activations)", integrated_gradients: "fine, slow (integrated gradients)" };
+const NOTE = "Bright: what in the picture spoke for this place to the networks, compared with the brightest spot. It does not show where the protein ends, nor how sure the networks are.";
 let method = null; // kept from image to image
 let member = TOGETHER;
 
@@ -50,11 +52,11 @@ export class HeatMaps {
       this.status,
       make("div", { class: "heat-choices" },
         networks.length > 1 ? choice("Network", networks, member, (value) => ((member = value), this.fetch())) : null,
-        methods.length > 1 ? choice("How", methods.map(([name, title]) => [name, capital(title)]), method, (value) => ((method = value), this.ask())) : null,
+        methods.length > 1 ? choice("How", methods.map(([name, title]) => [name, METHODS[name] ?? title]), method, (value) => ((method = value), this.ask())) : null,
         networks.length ? make("label", {}, "Strength", strength) : null,
         networks.length ? make("label", { class: "check" }, grey, "picture in grey") : null),
       networks.length ? scale() : null,
-      networks.length ? make("p", { class: "small soft" }, this.explained?.note ?? "Bright: where the picture raised the chance of this place. It is not an outline of it.") : null,
+      networks.length ? make("p", { class: "small soft" }, NOTE) : null,
       absent.length ? make("details", { class: "small", open: !networks.length }, make("summary", {}, `No heat map from ${count(absent.length, "network")}`), make("ul", {}, absent.map((one) => make("li", {}, `${one.member}: ${one.reason}`)))) : null,
     ];
     this.element.replaceChildren(...parts.filter(Boolean));

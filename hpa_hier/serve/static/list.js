@@ -31,6 +31,7 @@ const HEADS = [ // of the table: title, the order it sorts by, class
   ["Safe answer", "safe", "wide"],
   ["Doubt", "doubt", "n"],
 ];
+const end = new IntersectionObserver((entries) => entries.at(-1).isIntersecting && ((drawn += STEP), draw()), { rootMargin: "600px" });
 const collator = new Intl.Collator("en", { numeric: true });
 const compare = (a, b) => collator.compare(a, b);
 const likeliest = (row) => row.places[0] ?? { node: "", prob: 0 };
@@ -52,8 +53,7 @@ export function prepareList(open) {
   }
   tabs(find("view-tabs"), (id) => ((view = id), draw()));
   find("more").addEventListener("click", () => ((drawn += STEP), draw()));
-  new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && ((drawn += STEP), draw()), { rootMargin: "600px" })
-    .observe(find("more"));
+  end.observe(find("more"));
   find("rows").addEventListener("click", (event) => {
     const row = event.target.closest("[data-key]");
     if (row) open(now.set.rows.get(row.dataset.key));
@@ -114,6 +114,8 @@ export function draw() {
   place(list, some.map((row) => element(row)));
   if (focused) list.querySelector(`[data-key="${CSS.escape(focused)}"] button.open`)?.focus({ preventScroll: true });
   find("more").hidden = some.length === shown.length;
+  end.unobserve(find("more")); // looked at again, as it may still be in sight
+  end.observe(find("more"));
   find("shown").textContent = shown.length === all.length ? count(all.length, "image") : `${shown.length} of ${count(all.length, "image")}`;
   find("none").hidden = !all.length || shown.length > 0;
   find("none").textContent = "No image fits these filters.";
@@ -202,20 +204,24 @@ function picture(row) {
     "li",
     { "data-key": row.key },
     make("div", { class: "frame" }, thumbnail(row)),
-    make("button", { type: "button", class: "open" }, given(row.id)),
-    make("span", { class: "line" }, make("span", {}, best.node), make("span", { class: "prob" }, percent(best.prob))),
+    make("button", { type: "button", class: "open", title: row.id }, given(row.id)),
+    make("span", { class: "answer" }, answer(row)),
+    make("span", { class: "line soft" }, make("span", {}, best.node), make("span", { class: "prob" }, percent(best.prob))),
     bar(best.prob, null, row.labels.includes(best.node)),
-    make("span", { class: "line soft" }, `doubt ${row.doubt.toFixed(2)}`, make("span", { class: "marks" }, marks(row), tag(now.set.job.ensemble))),
+    make("span", { class: "soft" }, `doubt ${row.doubt.toFixed(2)}`),
+    make("span", { class: "marks" }, marks(row), tag(now.set.job.ensemble)),
   );
 }
 
 /** Mark the image that is open. */
 function mark() {
-  for (const element of find("rows").querySelectorAll("[data-key]")) {
-    const open = element.dataset.key === now.row?.key;
-    element.classList.toggle("opened", open);
-    element.querySelector("button.open").toggleAttribute("aria-current", open);
-    if (open) element.querySelector("button.open").setAttribute("aria-current", "true");
+  for (const element of find("rows").querySelectorAll(".opened")) {
+    element.classList.remove("opened");
+    element.querySelector("button.open").removeAttribute("aria-current");
+  }
+  for (const element of now.row ? find("rows").querySelectorAll(`[data-key="${CSS.escape(now.row.key)}"]`) : []) {
+    element.classList.add("opened");
+    element.querySelector("button.open").setAttribute("aria-current", "true");
   }
 }
 

@@ -22,9 +22,6 @@ function drawSets() {
   document.body.classList.toggle("empty", empty);
   find("send").hidden = !empty && !adding;
   find("list").hidden = empty;
-  const select = find("set");
-  select.hidden = sets.size < 2;
-  select.replaceChildren(...[...sets.values()].map((one) => make("option", { value: one.id, selected: one === set }, title(one))));
   if (set) drawProgress();
   countCorrections();
 }
@@ -34,6 +31,9 @@ const title = ({ job, created }) => `${job.title ? `${job.title}: ` : ""}${count
 function drawProgress() {
   const { set } = now;
   if (!set) return;
+  const select = find("set");
+  select.hidden = sets.size < 2;
+  select.replaceChildren(...[...sets.values()].map((one) => make("option", { value: one.id, selected: one === set }, title(one))));
   const { job, sending } = set;
   const [share, words] = progress(job, sending);
   const running = Boolean(sending) || !over(set);
@@ -70,6 +70,14 @@ function progress(job, sending) {
 }
 
 const done = (job) => (job.ready ? `${count(job.ready, "image")} answered by ${job.ensemble}` : "No image could be answered.");
+
+/** Open the image of a set that has only one. */
+function openOnly() {
+  const { set } = now;
+  if (set.job.state !== "done" || set.rows.size !== 1 || set.wasOpened) return;
+  set.wasOpened = true;
+  if (!now.row) openCard(set.rows.values().next().value, { focus: false });
+}
 
 /** Another ensemble is chosen than the one that answered. */
 function differs(set) {
@@ -119,6 +127,7 @@ async function start() {
   listenForFiles();
   page.addEventListener("sets", () => ((adding = false), drawSets()));
   page.addEventListener("progress", drawProgress);
+  page.addEventListener("progress", openOnly);
   addEventListener("popstate", route);
   find("set").addEventListener("change", (event) => look(sets.get(event.target.value)));
   find("add-more").addEventListener("click", () => {

@@ -262,7 +262,8 @@ export class Picture {
     if (this.heated) this.paintHeat(context, x, y, width * scale, height * scale);
     this.level.textContent = `${Math.round(100 * this.zoom)} %`;
     this.view.classList.toggle("zoomed", this.zoom > 1);
-    this.canvas.dataset.drawn = [...this.planes].filter(([name]) => shown[name] ?? true).map(([name]) => name).join(" ");
+    const drawn = this.card.channels.filter(({ name }) => this.planes.has(name) && (shown[name] ?? true));
+    this.canvas.dataset.drawn = drawn.map(({ name }) => name).join(" ");
   }
 
   /** The map is of the square in whose middle the field was put for the networks. */
