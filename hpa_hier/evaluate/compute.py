@@ -61,7 +61,7 @@ def compute_results(evaluation: Evaluation, settings: ReportSettings | None = No
         name: System(SystemMeasure(evaluation, answers, level=level)) for name, answers in evaluation.systems.items()
     }
     learned = {name: answers for name, answers in evaluation.systems.items() if name != "trivial"}
-    levels = {name: _level_metrics(name) for name in evaluation.taxonomy.levels}
+    levels = {name: level_metrics(name) for name in evaluation.taxonomy.levels}
     every = [*HEADLINE, *(metric for metrics in levels.values() for metric in metrics.values())]
     verdicts = {
         name: _judge(every, systems["ensemble"], other) for name, other in systems.items() if name != "ensemble"
@@ -82,7 +82,8 @@ def compute_results(evaluation: Evaluation, settings: ReportSettings | None = No
     )
 
 
-def _level_metrics(level: str) -> dict[str, Metric]:
+def level_metrics(level: str) -> dict[str, Metric]:
+    """Return a level's metrics: "f1", "ap" and "top"."""
     names = {"f1": "macro F1", "ap": "mean AP", "top": "most likely right"}
     return {part: Metric(level_key(part, level), f"{name}, {level} level") for part, name in names.items()}
 

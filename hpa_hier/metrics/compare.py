@@ -33,6 +33,21 @@ class Difference:
         degrees = min(degrees_of_freedom(apart), sampling.degrees)
         return cls(float(ours.value - theirs.value), float(np.sqrt(variance)), sampling, degrees)
 
+    @classmethod
+    def apart(cls, ours: Measured, theirs: Measured, sampling: Sampling, other: Sampling) -> Difference:
+        """Compare () metrics of different samples: nothing cancels, and both errors add up.
+
+        Source: degrees of freedom of Welch, Biometrika 1947.
+        """
+        variance, spread = 0.0, 0.0
+        for one, drawn in ((ours, sampling), (theirs, other)):
+            part = float(drawn.variance(one.influence) + one.doubt)
+            variance += part
+            spread += part**2 / min(degrees_of_freedom(np.asarray(one.influence, np.float64)), drawn.degrees)
+        fewer = min((sampling, other), key=lambda drawn: drawn.units)
+        value = float(ours.value - theirs.value)
+        return cls(value, float(np.sqrt(variance)), fewer, variance**2 / spread if spread else _FEWEST_DEGREES)
+
     def interval(self) -> tuple[float, float]:
         """Return the bounds of its interval."""
         reach = float(student.ppf((1 + self.sampling.level) / 2, self.degrees)) * self.error

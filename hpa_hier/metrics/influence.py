@@ -107,6 +107,11 @@ class Measured:
     bias: Floats  # by how much the value is expected to be too high; the bound on the side of the truth is moved
     doubt: Floats  # what few units add to the variance of a difference to another system; the least variance
 
+    def at(self, column: int) -> Self:
+        """Return one node's metric, ()."""
+        parts = (self.below, self.above, self.bias, self.doubt)
+        return type(self)(self.value[column], self.influence[:, column], *(part[column] for part in parts))
+
     def mean(self, columns: Sequence[int] | NDArray[np.intp]) -> Self:
         """Average over those of the chosen nodes whose metric is defined: what a macro average estimates.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,17 @@ class SystemAnswers:
     thresholds: Floats | None  # (N,); None where the file does not hold them
     ranking: Floats | None = None  # (B, N) that compares samples better than probs of different fits do; None: probs
 
+    def take(self, rows: Sequence[int], columns: Sequence[int]) -> SystemAnswers:
+        """Return the answers for some samples, with these columns in this order."""
+        cut = np.ix_(rows, columns)
+        return SystemAnswers(
+            raw=self.raw[cut],
+            probs=self.probs[cut],
+            present=self.present[cut],
+            thresholds=None if self.thresholds is None else self.thresholds[list(columns)],
+            ranking=None if self.ranking is None else self.ranking[cut],
+        )
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -110,6 +121,34 @@ class Evaluation:
         column = self.taxonomy.column
         pairs = [(column[n], column[p]) for n in self.taxonomy.nodes for p in self.taxonomy.parents(n)]
         return np.array(pairs, dtype=np.intp).reshape(-1, 2)
+
+
+def take_samples(evaluation: Evaluation, ids: Sequence[str], taxonomy: Taxonomy, nodes: Sequence[str]) -> Evaluation:
+    """Return the evaluation of some samples, in this order, under a tree that calls its nodes otherwise.
+
+    Args:
+        evaluation: of at least these samples.
+        ids: of the samples.
+        taxonomy: the tree whose nodes are the columns of what is returned.
+        nodes: for each of its nodes, the node of `evaluation` that it is.
+    """
+    row = {sample: i for i, sample in enumerate(evaluation.ids)}
+    rows = [row[sample] for sample in ids]
+    columns = [evaluation.taxonomy.column[node] for node in nodes]
+    cut = np.ix_(rows, columns)
+    baseline, trivial = evaluation.baseline, evaluation.trivial
+    return replace(
+        evaluation,
+        taxonomy=taxonomy,
+        ids=tuple(ids),
+        groups=tuple(evaluation.groups[i] for i in rows),
+        targets=evaluation.targets[cut],
+        known=evaluation.known[cut],
+        ensemble=evaluation.ensemble.take(rows, columns),
+        safe=tuple(evaluation.safe[i] for i in rows) if evaluation.safe else (),
+        baseline=baseline and baseline.take(rows, columns),
+        trivial=trivial and trivial.take(rows, columns),
+    )
 
 
 def read_evaluation(folder: Path, taxonomy: Taxonomy, groups: Mapping[str, str]) -> Evaluation:

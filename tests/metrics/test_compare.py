@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_ind
 
 from hpa_hier.metrics.compare import Difference, holm
 from hpa_hier.metrics.influence import Sampling, f1_by_node, mean_of_samples
@@ -58,3 +59,17 @@ def test_holm_finds_more_than_bonferroni_and_stops_at_the_first_that_is_not():
     assert holm([0.01, 0.02, 0.03], 0.05).tolist() == [True, True, True]
     assert holm([0.03, 0.01, 0.9, 0.04], 0.05).tolist() == [False, True, False, False]
     assert holm([], 0.05).tolist() == []
+
+
+def test_the_error_of_a_difference_between_different_samples_is_that_of_both_and_of_welchs_degrees():
+    rng = np.random.default_rng(4)
+    one, other = rng.random(200), rng.random(50) ** 2
+    parts = [
+        (mean_of_samples(values, sampling := Sampling(np.arange(len(values)))), sampling) for values in (one, other)
+    ]
+    found = Difference.apart(parts[0][0], parts[1][0], parts[0][1], parts[1][1])
+    welch = ttest_ind(one, other, equal_var=False)
+    assert found.value == pytest.approx(one.mean() - other.mean())
+    low, high = welch.confidence_interval(0.95)
+    assert 1 <= (found.interval()[1] - found.interval()[0]) / (high - low) < 1.15  # a doubt is added for few units
+    assert sum(found.interval()) == pytest.approx(low + high)

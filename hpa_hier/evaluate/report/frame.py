@@ -16,9 +16,9 @@ from hpa_hier import __version__
 from hpa_hier.data.images.channels import STAINS
 from hpa_hier.evaluate import describe
 from hpa_hier.evaluate.describe import number_in_words
+from hpa_hier.evaluate.estimate import HANDFUL
 from hpa_hier.evaluate.figures import palette
 from hpa_hier.evaluate.figures.figure import ReportFigure, inline_svg, pdf_uri
-from hpa_hier.evaluate.report.needs import HANDFUL
 from hpa_hier.evaluate.report.opening import of_hundred
 from hpa_hier.evaluate.report.section import Page
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from hpa_hier.evaluate.describe import list_some, number_in_words
+from hpa_hier.evaluate.estimate import HANDFUL
 from hpa_hier.evaluate.results import NodeRow, Results
 
-HANDFUL = 10  # images, below which nothing is said of a class: if all were found, a 95 % interval still begins at 0.72
 WITHIN = 0.1  # of recall: as exactly as it should be known
 _SHOWN = 6  # classes
 

@@ -121,8 +121,17 @@ def _list_choice(nodes: Sequence[str]) -> str:
 
 
 def name_level(level: LevelRows) -> str:
-    """Call a level as a reader would: group, organelle or place for those of the shipped trees, else by its name."""
-    return _WORDS.get(level.name, level.name)
+    """Call a level as a reader would."""
+    return name_words(level.name)
+
+
+def name_words(level: str) -> str:
+    """Return what a reader calls a level: group, organelle or place for those of the shipped trees, else its name.
+
+    >>> name_words("coarse"), name_words("tissue")
+    ('group', 'tissue')
+    """
+    return _WORDS.get(level, level)
 
 
 def of_hundred(row: Row, system: str = "ensemble", *, bounds: bool = True) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hpa_hier.evaluate.estimate import HANDFUL
 from hpa_hier.evaluate.figures import palette
-from hpa_hier.evaluate.report.needs import HANDFUL
 from hpa_hier.evaluate.results import NodeRow
 from hpa_hier.taxonomy import Taxonomy
 
