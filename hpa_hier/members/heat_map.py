@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,15 @@ from hpa_hier.models.network import Averaged, Network
 
 _STEPS = 32  # of the integral from black to the image
 _AT_ONCE = 8  # of these, in memory
+_FINE = 24  # places a side of maps: in a field of some twenty cells, a nucleus has two or three across
 
 
 def weigh_activations(member: Member, image: np.ndarray, nodes: Sequence[str]) -> np.ndarray | None:
-    """Return the gradient-weighted activations of the last maps of a member's network.
+    """Return the gradient-weighted activations of maps within a member's network, or of a transformer's last tokens.
 
-    Each map's activations are multiplied by the mean gradient of the node's logit, and summed over maps. Of tokens, or
-    maps whose last axis are features, each place's activations are multiplied by its own gradient.
+    At each place the activations are multiplied by the gradient of the node's logit there, and summed over features.
+    Grad-CAM takes the mean gradient of all places instead, which blurs what a maximum has chosen, and the very last
+    maps, on which whole cells share a place (`benchmarks/heat_maps.py` has what both cost).
 
     Args:
         member: of images.
@@ -44,14 +47,13 @@ def weigh_activations(member: Member, image: np.ndarray, nodes: Sequence[str]) -
     total: Any = 0.0
     for network in networks:
         assert isinstance(network, Network)
-        found = find_last_maps(network.backbone, network.normalise(pixels).detach())
-        if found is None:
+        stage = find_stage(network.backbone, network.normalise(pixels).detach())
+        if stage is None:
             return None
-        layer, is_tokens, before = found
-        kind = captum.LayerGradientXActivation if is_tokens else captum.LayerGradCam
         with torch.enable_grad():
-            values = kind(answer, layer).attribute(pixels, attribute_to_layer_input=True)
-        total = total + (_arrange(values.sum(-1), before) if is_tokens else values[0, 0]).detach().cpu().numpy()
+            weighed = captum.LayerGradientXActivation(answer, stage.part)
+            values = weighed.attribute(pixels, attribute_to_layer_input=stage.at_input)[0]
+        total = total + stage.arrange(values.detach()).cpu().numpy()
     return np.asarray(total, np.float32)
 
 
@@ -70,64 +72,70 @@ def integrate_gradients(member: Member, image: np.ndarray, nodes: Sequence[str])
     return np.asarray(found[0].sum(dim=0).detach().cpu().numpy(), np.float32)
 
 
-def find_last_maps(backbone: nn.Module, images: Tensor) -> tuple[nn.Module, bool, int] | None:
-    """Return the part of a backbone whose input are its last maps, or tokens.
+@dataclass(frozen=True)
+class Stage:
+    """Where within a backbone there are maps, or tokens, whose places are places of the image."""
+
+    part: nn.Module
+    at_input: bool = True  # they are what the part takes; else what it gives
+    features_last: bool = False  # (B, h, w, F) or (B, T, F); else (B, F, h, w)
+    tokens_before: int = 0  # tokens of no place, before the others
+
+    def arrange(self, values: Tensor) -> Tensor:
+        """Sum the values of one image, (F, h, w), (h, w, F) or (T, F), over features into (h, w)."""
+        summed = values.sum(dim=-1 if self.features_last else 0)
+        if summed.ndim == 2:
+            return summed
+        places = summed[self.tokens_before :]
+        side = round(len(places) ** 0.5)
+        return places.reshape(side, side)
+
+
+def find_stage(backbone: nn.Module, images: Tensor) -> Stage | None:
+    """Find the last maps of a backbone that are fine enough, the finest where none are; None: it has no maps.
+
+    Of parts that make coarser maps of these, it is the one that ends last: all that comes later goes through it.
 
     Args:
         backbone: of images.
-        images: (B, C, H, W) as it takes them.
-
-    Returns:
-        The part; whether features are the last axis of its input; and how many tokens come before those of places.
-        None: there is no such part.
+        images: (1, C, S, S) as it takes them.
     """
-    order: dict[nn.Module, int] = {}
-    pools: dict[int, tuple[nn.Module, bool, int]] = {}
+    transformer: Any = getattr(backbone, "vit", backbone)
+    if hasattr(transformer, "patch_embed") and len(getattr(transformer, "blocks", ())):
+        # what its last block takes; behind it, tokens of places may no longer count
+        before = int(getattr(transformer, "num_prefix_tokens", 0))
+        return Stage(transformer.blocks[-1], features_last=True, tokens_before=before)
+    passed: list[tuple[nn.Module, Tensor, Tensor]] = []  # in the order in which they end
 
-    def enter(part: nn.Module, _: object) -> None:
-        order[part] = len(order)
-
-    def leave(part: nn.Module, given: tuple[Any, ...], made: Any) -> None:  # noqa: ANN401 - a module returns anything
+    def note(part: nn.Module, given: tuple[Any, ...], made: Any) -> None:  # noqa: ANN401 - a module returns anything
         maps = given[0] if given else None
-        if not (isinstance(maps, Tensor) and isinstance(made, Tensor)) or maps.shape == images.shape:
-            return
-        if _has_places(made) or not _has_places(maps):
-            return
-        last = made.ndim == 2 and made.shape[1] == maps.shape[3] != maps.shape[1]
-        pools[order[part]] = (part, last, 0)
+        if isinstance(maps, Tensor) and isinstance(made, Tensor) and maps.data_ptr() != images.data_ptr():
+            passed.append((part, maps, made))
 
-    parts = [part for part in backbone.modules() if part is not backbone]
-    hooks = [part.register_forward_pre_hook(enter) for part in parts]
-    hooks += [part.register_forward_hook(leave) for part in parts]
+    hooks = [part.register_forward_hook(note) for part in backbone.modules() if part is not backbone]
     try:
         with torch.no_grad():
             backbone(images)
     finally:
         for hook in hooks:
             hook.remove()
-    return pools[max(pools)] if pools else _find_tokens(backbone)
-
-
-def _find_tokens(backbone: nn.Module) -> tuple[nn.Module, bool, int] | None:
-    """Return the last block of a transformer: behind it, tokens of places may no longer count."""
-    transformer = getattr(backbone, "vit", backbone)
-    blocks = getattr(transformer, "blocks", None)
-    if not isinstance(blocks, nn.Sequential) or not len(blocks):
+    sides = {_side(maps) for _, maps, _ in passed} - {0, 1}
+    if not sides:
         return None
-    return blocks[-1], True, int(getattr(transformer, "num_prefix_tokens", 0))
+    wanted = min(_FINE, images.shape[-1] // 2)
+    side = min((one for one in sides if one >= wanted), default=max(sides))
+    takes = [(part, maps) for part, maps, made in passed if _side(maps) == side > _side(made)]
+    gives = [(part, made) for part, _, made in passed if _side(made) == side]
+    part, maps = takes[-1] if takes else gives[-1]
+    return Stage(part, at_input=bool(takes), features_last=maps.shape[2] != maps.shape[3])
 
 
-def _has_places(value: Tensor) -> bool:
-    return value.ndim == 4 and value[0, 0].numel() > 1
-
-
-def _arrange(values: Tensor, before: int) -> Tensor:
-    """Return (1, h, w) maps, or (1, T) tokens of which some come before those of places, as (h, w)."""
-    if values.ndim == 3:
-        return values[0]
-    places = values[0, before:]
-    side = round(len(places) ** 0.5)
-    return places.reshape(side, side)
+def _side(maps: Tensor) -> int:
+    """Return how many places a side square maps have, (1, F, h, h) or (1, h, h, F); 0: these are none."""
+    if maps.ndim != 4 or len(maps) != 1:
+        return 0
+    _, first, second, third = maps.shape
+    return second if second == third else second if first == second else 0
 
 
 def _open(member: Member, image: np.ndarray, nodes: Sequence[str]) -> tuple[Tensor, Any]:

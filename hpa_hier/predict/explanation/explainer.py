@@ -185,7 +185,7 @@ class Explainer:
             return Absent(name, _NO_NETWORK)
         raw = (weigh_activations if method == "grad_cam" else integrate_gradients)(member, image, targets)
         if raw is None:
-            return Absent(name, "has no maps before its pooling; integrated gradients do without")
+            return Absent(name, "has no maps of places; integrated gradients do without")
         return HeatMap.from_raw(raw, node, name, method, (image.shape[1], image.shape[2]))
 
     def _weigh(self, names: Sequence[str], node: str) -> list[float]:

@@ -14,13 +14,13 @@ from hpa_hier.files.spelling import did_you_mean
 Method = Literal["grad_cam", "integrated_gradients"]
 METHODS: tuple[Method, ...] = get_args(Method)
 METHOD_NAMES: dict[Method, str] = {
-    "grad_cam": "gradient-weighted activations (Grad-CAM)",
+    "grad_cam": "gradient-weighted activations",
     "integrated_gradients": "integrated gradients",
 }
 ENSEMBLE = "ensemble"  # in the place of a member's name: the maps of all together
 HEAT_MAP_NOTE = (
-    "A heat map shows where the picture raised the log-odds of this place in one member, relative to that map's own "
-    "maximum. It is no segmentation, and no measure of certainty."
+    "Bright is what spoke most for this answer, compared with the rest of the same picture. It is not an outline of "
+    "where the protein is, and it does not say how sure the answer is."
 )
 _BLUR = 1 / 96  # of the side; integrated gradients differ from pixel to pixel by more than they tell
 

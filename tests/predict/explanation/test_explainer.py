@@ -69,7 +69,7 @@ def test_a_node_has_a_map_of_the_size_of_the_picture(answers: Answers, method: s
     assert one.values.dtype == np.float32
     assert one.empty or (one.values.max() == 1 and one.values.min() >= 0)
     np.testing.assert_array_equal(answers.heat_map("one", "Dots", method).values, one.values)
-    assert one.grid == ((2, 2) if method == "grad_cam" else (SIZE, SIZE))
+    assert one.grid == ((16, 16) if method == "grad_cam" else (SIZE, SIZE))
 
 
 def test_a_group_that_nobody_answers_for_is_explained_by_its_leaves(answers: Answers) -> None:
@@ -203,6 +203,13 @@ def test_where_the_training_images_are_gone_a_sentence_says_so(run: Run, fresh: 
 def test_the_bundled_ensemble_says_that_its_images_did_not_come_with_it() -> None:
     nearest = Predictor.load("pretrained").neighbours(np.zeros((2, 4, 192, 192), np.uint8))
     assert [one.absent for one in nearest] == ["The images that this ensemble learned from did not come with it."] * 2
+
+
+def test_each_bundled_member_has_a_map_with_as_many_rows_as_columns() -> None:
+    bundled = Predictor.load("pretrained")
+    image = np.random.default_rng(0).integers(0, 256, (4, 192, 192), dtype=np.uint8)
+    maps = [*bundled.heat_maps(image, "Nucleus").maps, *bundled.heat_maps(image, "Nucleoli").maps]
+    assert [(one.member, one.grid) for one in maps] == [(name, (24, 24)) for name in ("coarse", "leaf", "leaf-s1")]
 
 
 def write_image(folder: Path, run: Run) -> Path:
