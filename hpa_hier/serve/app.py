@@ -11,6 +11,7 @@ from hpa_hier import __version__
 from hpa_hier.errors import UserError
 from hpa_hier.serve import page
 from hpa_hier.serve.routes import corrections, explain, exports, jobs, status
+from hpa_hier.serve.routes.shapes import Problem
 from hpa_hier.serve.safety.guard import Doors, Guard, explain_error
 from hpa_hier.serve.safety.refusal import Refusal
 from hpa_hier.serve.service import Service
@@ -28,6 +29,7 @@ def make_app(service: Service, doors: Doors) -> ASGIApp:
         docs_url=None,  # these pages load their scripts from elsewhere
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        responses={"default": {"model": Problem, "description": "Refused, or failed"}},
     )
     app.state.service = service
     service.needs_token = doors.token is not None

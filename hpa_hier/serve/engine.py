@@ -83,7 +83,7 @@ class Engine:
             self._wake.notify_all()
 
     def call(self, folder: Path, work: Callable[[Predictor], _Found]) -> Future[_Found]:
-        """Let the engine's thread do something with an ensemble, before the images that wait."""
+        """Let the engine's thread do something with an ensemble, in turn with the images that wait."""
         future: Future[_Found] = Future()
         with self._wake:
             if self._stopped or len(self._calls) >= self._most:
@@ -100,13 +100,15 @@ class Engine:
         self._thread.join(seconds)
 
     def _work(self) -> None:
+        asked = False  # whether a question was answered last: questions and images take turns
         while True:
             with self._wake:
                 while not self._calls and not self._items and not self._stopped:
                     self._wake.wait()
                 if self._stopped:
                     break
-                call = self._calls.popleft() if self._calls else None
+                asked = bool(self._calls) and not (asked and self._items)
+                call = self._calls.popleft() if asked else None
             if call is not None:
                 self._call(*call)
             else:

@@ -367,7 +367,7 @@ class Jobs:
             found = {"rejected": {"id": source["id"], "file": _first_file(source), "reason": str(error)}}
         with job.lock:
             job.read += 1
-            if job.read == len(job.sources):
+            if job.read == len(job.sources) and not job.is_over:
                 job.state = _ANSWERING
         if "rejected" in found:
             self._reject(job, job.reject(found["rejected"]))
@@ -394,7 +394,7 @@ class Jobs:
             job.listed_files = sum(len({str(one["file"]) for one in s["planes"].values()}) for s in job.sources)
             job.aside += [job.show(name) for name in found["aside"] if not name.endswith("simulated.json")]
             job.rejected += [job.reject(one) for one in found["rejects"]]
-            job.state = _READING
+            job.state = _READING if not job.is_over else job.state
         if not job.sources:
             self._finish(job)
 

@@ -20,6 +20,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.serve.app import make_app
 from hpa_hier.serve.safety.guard import Doors
 from hpa_hier.serve.safety.protocol import CarefulProtocol
+from hpa_hier.serve.safety.refusal import one_line
 from hpa_hier.serve.service import Plan, Service
 
 _GRACE = 2  # seconds for requests that are being answered when it stops
@@ -186,6 +187,15 @@ def read_token(text: str | None, file: Path | None) -> str | None:
     return lines[0].strip() if lines else ""
 
 
+class _Plain(logging.Formatter):
+    """Writes what others sent without signs that a terminal obeys, in tracebacks too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as text."""
+        lines = super().format(record).split("\n")
+        return "\n".join(line[: len(line) - len(line.lstrip(" "))] + one_line(line) for line in lines)
+
+
 def _is_shown() -> bool:
     """Whether what is printed is seen by the user alone, and not kept in a log."""
     return sys.stdout.isatty()
@@ -194,7 +204,7 @@ def _is_shown() -> bool:
 def _set_up_log() -> None:
     """Let warnings and errors of the server come out on standard error, one line each but for a fault's traceback."""
     handler: Any = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Plain("%(asctime)s %(levelname)s %(message)s"))
     for name, level in (("hpa_hier.serve", logging.WARNING), ("uvicorn.error", logging.ERROR)):
         log = logging.getLogger(name)
         log.handlers, log.propagate = [handler], False

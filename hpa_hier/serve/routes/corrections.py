@@ -16,6 +16,7 @@ from hpa_hier.serve.corrections import (
     describe,
     missing_channels,
 )
+from hpa_hier.serve.routes.shapes import AdaptingState, CorrectionList, Row, answers
 from hpa_hier.serve.safety.refusal import Refusal
 from hpa_hier.serve.service import Served
 from hpa_hier.serve.uploads.decoder import Undecoded
@@ -42,7 +43,7 @@ class Adaptation(BaseModel):
     out: str | None = Field(default=None, max_length=64, description="name of the new run; null: one that is free")
 
 
-@router.put("/jobs/{job}/samples/{key}/correction")
+@router.put("/jobs/{job}/samples/{key}/correction", **answers(Row))
 def correct(job: str, key: str, correction: Correction, service: Served) -> dict[str, Any]:
     """Give an image labels; they are kept on disk, with the image."""
     found = service.jobs.get(job)
@@ -78,7 +79,7 @@ def correct(job: str, key: str, correction: Correction, service: Served) -> dict
     return make_row(one)
 
 
-@router.delete("/jobs/{job}/samples/{key}/correction")
+@router.delete("/jobs/{job}/samples/{key}/correction", **answers(Row))
 def take_back(job: str, key: str, service: Served) -> dict[str, Any]:
     """Take an image's correction back."""
     found = service.jobs.get(job)
@@ -89,7 +90,7 @@ def take_back(job: str, key: str, service: Served) -> dict[str, Any]:
     return make_row(one)
 
 
-@router.get("/corrections/{ensemble}")
+@router.get("/corrections/{ensemble}", **answers(CorrectionList))
 def list_corrections(ensemble: str, service: Served) -> dict[str, Any]:
     """Return the corrections of an ensemble's answers, and the command that adapts it to them."""
     listed = service.catalog.get(ensemble)
@@ -106,7 +107,7 @@ def get_table(ensemble: str, service: Served) -> Response:
     return Response(kept.table.read_bytes(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-@router.post("/adapt", status_code=202)
+@router.post("/adapt", status_code=202, **answers(AdaptingState, 202))
 def adapt(wanted: Adaptation, service: Served) -> dict[str, Any]:
     """Adapt an ensemble to its corrections, as a run of its own."""
     listed = service.catalog.get(wanted.ensemble)
@@ -118,13 +119,13 @@ def adapt(wanted: Adaptation, service: Served) -> dict[str, Any]:
     return service.adapting.to_json()
 
 
-@router.get("/adapt")
+@router.get("/adapt", **answers(AdaptingState))
 def get_adapting(service: Served) -> dict[str, Any]:
     """Return how far the adapting is."""
     return service.adapting.to_json()
 
 
-@router.delete("/adapt")
+@router.delete("/adapt", **answers(AdaptingState))
 def cancel_adapting(service: Served) -> dict[str, Any]:
     """Stop the adapting; nothing is left of it."""
     service.adapting.cancel()

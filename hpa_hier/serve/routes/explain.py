@@ -17,6 +17,7 @@ from hpa_hier.predict.explanation.neighbours import Neighbours
 from hpa_hier.predict.predictor import Predictor
 from hpa_hier.serve.jobs import Job, Ready
 from hpa_hier.serve.routes.jobs import encode_colours
+from hpa_hier.serve.routes.shapes import Explanation, Nearest, answers
 from hpa_hier.serve.safety.refusal import Refusal
 from hpa_hier.serve.service import Served, Service
 
@@ -26,7 +27,7 @@ _SIDE = 256  # pixels, of a neighbour's picture
 _Found = TypeVar("_Found")
 
 
-@router.get("/explain/{job}/{key}")
+@router.get("/explain/{job}/{key}", **answers(Explanation))
 def explain(job: str, key: str, service: Served) -> dict[str, Any]:
     """Return the reasons for an answer."""
     found = service.jobs.get(job)
@@ -64,7 +65,7 @@ async def get_heat_map(
     return Response(_encode_grey(_choose(maps, member)), media_type="image/png")
 
 
-@router.get("/explain/{job}/{key}/nearest")
+@router.get("/explain/{job}/{key}/nearest", **answers(Nearest))
 async def list_nearest(job: str, key: str, service: Served) -> dict[str, Any]:
     """Return the training images that are nearest to an image; the first time it takes as long as reading them all."""
     found = service.jobs.get(job)

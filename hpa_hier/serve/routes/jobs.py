@@ -14,6 +14,7 @@ from hpa_hier.predict.explanation.draw import composite, encode_png
 from hpa_hier.predict.explanation.explained import Picture
 from hpa_hier.serve.cards import make_card, make_row
 from hpa_hier.serve.jobs import Job
+from hpa_hier.serve.routes.shapes import Card, JobList, JobState, Predicted, Rows, answers
 from hpa_hier.serve.safety.refusal import Refusal
 from hpa_hier.serve.service import Served, Service
 from hpa_hier.serve.uploads.decoder import Undecoded
@@ -24,6 +25,7 @@ _LONGEST_WAIT = 120.0  # seconds
 _THUMBNAIL = 128  # pixels
 _LARGEST = 2048  # pixels, side of a picture
 _PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
+_PREDICTED: dict[int | str, dict[str, Any]] = {200: {"model": Predicted}, 202: {"model": Predicted}}
 _FORM = {
     "requestBody": {
         "required": True,
@@ -63,19 +65,19 @@ class Wanted(BaseModel):
     )
 
 
-@router.post("/jobs", status_code=201)
+@router.post("/jobs", status_code=201, **answers(JobState, 201))
 def make_job(wanted: Wanted, request: Request, service: Served) -> dict[str, Any]:
     """Make a job; with paths it begins at once, else files are sent to it."""
     return service.jobs.to_json(_make(wanted, request, service))
 
 
-@router.get("/jobs")
+@router.get("/jobs", **answers(JobList))
 def list_jobs(service: Served) -> dict[str, Any]:
     """List the jobs that are kept."""
     return {"jobs": [service.jobs.to_json(job) for job in service.jobs.list()]}
 
 
-@router.get("/jobs/{job}")
+@router.get("/jobs/{job}", **answers(JobState))
 def get_job(job: str, service: Served) -> dict[str, Any]:
     """Return how far a job is."""
     return service.jobs.to_json(service.jobs.get(job))
@@ -87,7 +89,7 @@ def remove_job(job: str, service: Served) -> None:
     service.jobs.remove(service.jobs.get(job))
 
 
-@router.post("/jobs/{job}/files", openapi_extra=_FORM)
+@router.post("/jobs/{job}/files", openapi_extra=_FORM, **answers(JobState))
 async def send_files(job: str, request: Request, service: Served) -> dict[str, Any]:
     """Send files to a job, as often as needed; their names may hold folders."""
     found = service.jobs.get(job)
@@ -97,7 +99,7 @@ async def send_files(job: str, request: Request, service: Served) -> dict[str, A
     return service.jobs.to_json(found)
 
 
-@router.post("/jobs/{job}/start", status_code=202)
+@router.post("/jobs/{job}/start", status_code=202, **answers(JobState, 202))
 def start_job(job: str, service: Served) -> dict[str, Any]:
     """Let a job begin, once its files are there."""
     found = service.jobs.get(job)
@@ -105,7 +107,7 @@ def start_job(job: str, service: Served) -> dict[str, Any]:
     return service.jobs.to_json(found)
 
 
-@router.post("/predict", status_code=202, openapi_extra=_FORM)
+@router.post("/predict", status_code=202, openapi_extra=_FORM, response_model=None, responses=_PREDICTED)
 async def predict(
     request: Request,
     response: Response,
@@ -136,7 +138,7 @@ async def predict(
     return {"job": service.jobs.to_json(job), "samples": cards}
 
 
-@router.get("/jobs/{job}/samples")
+@router.get("/jobs/{job}/samples", **answers(Rows))
 def list_samples(
     job: str,
     service: Served,
@@ -151,7 +153,7 @@ def list_samples(
     return {"job": about, "samples": [make_row(one) for one in chosen], "next": after + len(chosen)}
 
 
-@router.get("/jobs/{job}/samples/{key}")
+@router.get("/jobs/{job}/samples/{key}", **answers(Card))
 def get_sample(job: str, key: str, service: Served) -> dict[str, Any]:
     """Return all that is said of one image."""
     found = service.jobs.get(job)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from hpa_hier import __version__
 from hpa_hier.data.images.readers import READERS
 from hpa_hier.serve.catalog import describe, describe_tree
+from hpa_hier.serve.routes.shapes import EnsembleList, EnsembleShape, answers
 from hpa_hier.serve.service import Served
 
 router = APIRouter(tags=["server"])
@@ -36,7 +37,7 @@ def limits(service: Served) -> dict[str, Any]:
     }
 
 
-@router.get("/ensembles")
+@router.get("/ensembles", **answers(EnsembleList))
 def ensembles(service: Served) -> dict[str, Any]:
     """List the ensembles with what people should know before they trust them."""
     default = service.catalog.default()
@@ -44,7 +45,7 @@ def ensembles(service: Served) -> dict[str, Any]:
     return {"default": default.name if default else None, "ensembles": found}
 
 
-@router.get("/ensembles/{name}")
+@router.get("/ensembles/{name}", **answers(EnsembleShape))
 def ensemble(name: str, service: Served) -> dict[str, Any]:
     """Return one ensemble with its label tree."""
     one = service.catalog.get(name)
