@@ -8,8 +8,8 @@ heads.yaml: a flat head, binary cross entropy, no balance, seed 0. A recipe abou
 Differences are paired on the same images. A network is trained once; the spread over three seeds of
 `plain` says how large a difference seeds alone make.
 
---publish writes the table to docs/choices.md and each recipe's score into its head. About 15 minutes on two cores.
-All results are of simulated cells.
+--publish writes the table to benchmarks/choices.md and each recipe's score into its head. About 15 minutes on two
+cores. All results are of simulated cells.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from hpa_hier.settings.recipe_file import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ROOT / "configs" / "choices"
-PAGE = ROOT / "docs" / "choices.md"
+PAGE = ROOT / "benchmarks" / "choices.md"
 NETWORKS = ("heads", "losses", "balance", "augment", "pooling", "optimising")  # recipes whose members stand alone
 ENSEMBLES = (
     *("mean", "partition", "folds", "concat", "blend", "rnn", "isotonic", "unshrunk", "bagged"),
@@ -134,7 +134,7 @@ def _cell(one: Estimate, sign: str = "") -> str:
 
 
 def render_page(rows: Sequence[dict[str, str]], first: Evaluation, steps: int) -> str:
-    """Write docs/choices.md: what was measured and how, and one table for networks and one for ensembles."""
+    """Write benchmarks/choices.md: what was measured and how, and one table for networks and one for ensembles."""
     targets = first.targets[:, first.leaf_columns]
     lines = [
         "# What each choice gives, on simulated cells",
@@ -183,7 +183,7 @@ def write_heads(rows: Sequence[dict[str, str]], steps: int) -> None:
         these = [row for row in rows if row["choice"].partition(":")[0] == name]
         if not these:
             continue
-        lines = [f"{HEAD}{steps} steps each; simulated, docs/choices.md, `python benchmarks/choices.py`."]
+        lines = [f"{HEAD}{steps} steps each; simulated, benchmarks/choices.md, `python benchmarks/choices.py`."]
         for row in these:
             member = row["choice"].partition(": ")[2]
             scores = f"macro F1 {row['macro F1']}, mean AP {row['mean AP']}, {row['minutes']} minutes of one core"
@@ -200,7 +200,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--steps", type=int, default=500, help="optimiser steps of every member (default: 500)")
     parser.add_argument("--count", type=int, default=4000, help="simulated images (default: 4000)")
     parser.add_argument("--out", type=Path, default=Path("artifacts/choices"), metavar="DIR")
-    parser.add_argument("--publish", action="store_true", help="write docs/choices.md and the recipes' heads")
+    parser.add_argument("--publish", action="store_true", help="write benchmarks/choices.md and the recipes' heads")
     options = parser.parse_args(arguments)
     if options.publish and options.only:
         raise UserError("--publish: the page has all recipes; leave out --only")

@@ -99,7 +99,7 @@ On the test part, which no member was trained on:
   calibrated, and its thresholds do not fit your images' class frequencies.
 - It answers for any image, also for images that are not fluorescent single layers of cells with microtubules in red,
   the protein in green and nuclei in blue. A failed stain, a field without cells or one that is far out of focus has a
-  warning; a slight fault, tissue or another kind of cell need not (`docs/ensemble.md` says how often).
+  warning; a slight fault, tissue or another kind of cell need not (`docs/explanations/unlike.md` says how often).
 - It is no baseline: train members on your own images before you compare anything with it.
 """
 

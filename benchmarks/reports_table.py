@@ -69,7 +69,7 @@ def head(row: Row, steps: int) -> str:
         f"{row['seconds'] / 60:.1f} minutes of one core.\n"
         f"#   Macro F1 {_cell(row['macro_f1'])}, minority classes {_cell(row['minority_f1'])}, "
         f"mean AP {_cell(row['mean_ap'])};\n"
-        "#   simulated, from random weights, small images: docs/reports.md, `python benchmarks/reports.py`.\n"
+        "#   simulated, from random weights, small images: benchmarks/reports.md, `python benchmarks/reports.py`.\n"
     )
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import re
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+from parsers import FLAGS
 
 from hpa_hier.cli.ensemble import main as ensemble
-from hpa_hier.cli.main import COMMANDS
 from hpa_hier.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parents[1] / "hpa_hier"
@@ -23,21 +21,6 @@ NO_FLAGS = {
 }  # a style sheet's variable; every parser has it; pip's
 
 
-def flags_of(parser: argparse.ArgumentParser, name: str) -> dict[str, set[str]]:
-    """Return the flags of a command and its sub-commands, by name."""
-    found = {name: {flag for action in parser._actions for flag in action.option_strings}}
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for sub, one in action.choices.items():
-                found |= flags_of(one, f"{name} {sub}")
-    return found
-
-
-FLAGS = {
-    name: flags
-    for command in COMMANDS
-    for name, flags in flags_of(import_module(f"hpa_hier.cli.{command}").parser(), command).items()
-}
 TABLES = [name for name, flags in FLAGS.items() if "--labels" in flags]
 IMAGES = [name for name, flags in FLAGS.items() if "--images" in flags]
 

@@ -1,4 +1,4 @@
-"""The ways through the house that docs/design.md lists are the ones that a value takes."""
+"""The ways through the house that docs/developers/rooms.md lists are the ones that a value takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ LONGEST = 8  # files
 
 def listed_ways() -> dict[str, list[str]]:
     """Return the files of each way, in order, by the line that introduces it."""
-    section = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").split("## Three ways")[1].split("\n## ")[0]
+    section = (
+        (ROOT / "docs" / "developers" / "rooms.md")
+        .read_text(encoding="utf-8")
+        .split("## Three ways")[1]
+        .split("\n## ")[0]
+    )
     parts = re.split(r"^(An? .*):$", section, flags=re.M)[1:]
     ways = zip(parts[::2], parts[1::2], strict=True)
     return {title: re.findall(r"^\d\. `([^`]+)`", body, flags=re.M) for title, body in ways}

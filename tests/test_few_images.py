@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pages import commands
+from parsers import command_words
 
 from hpa_hier.files.atomic import read_json
 from hpa_hier.files.shipped import pretrained_folder
@@ -20,7 +20,7 @@ from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.simulate.write import write_folder
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "few_images.md"
+PAGE = ROOT / "docs" / "howto" / "few_images.md"
 # One step of two networks on small images; all else runs as it stands on the page.
 MEMBERS = "[{name: coarse, level: coarse}, {name: leaf, level: leaf}]"
 TRAINING = {
@@ -67,13 +67,11 @@ def test_every_command_of_its_page_runs_in_order(
 ) -> None:
     write_rgb(tmp_path, 30)
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S)
-    commands = [shlex.split(line) for block in blocks for line in block.splitlines() if line.strip()]
-    assert len(commands) >= 9
-    for python, m, module, *words in commands:
-        assert (python, m) == ("python", "-m")
-        name = module.removeprefix("hpa_hier.")
-        assert not import_module(f"hpa_hier.cli.{name}").main([*words, *SHORT.get(name, [])]), words
+    typed = [command_words(words) for _, words in commands(PAGE)]
+    assert len(typed) >= 6
+    for words in typed:
+        assert words
+        assert not import_module(f"hpa_hier.cli.{words[0]}").main([*words[1:], *SHORT.get(words[0], [])]), words
     printed = capsys.readouterr()
     assert "30 images for 28 classes; " in printed.out
     assert "  what helps: merging classes in the taxonomy; more images" in printed.err  # the recipe does the rest

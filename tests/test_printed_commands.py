@@ -1,4 +1,4 @@
-"""Commands that the program prints and its pages show: each is one that the real parser takes."""
+"""Commands that the program prints: each is one that the real parser takes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from hpa_hier.errors import UserError
 from hpa_hier.runs.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "artifacts").rglob("README.md"))]
 START = re.compile(r"(?:python -m hpa_hier[. ]|(?<![\w/-])hpa-hier )(?=[a-z])")
 
 
@@ -85,18 +84,6 @@ def test_every_command_line_that_is_made_has_flags_of_its_parser() -> None:
                 flags = [f"--{one.arg.replace('_', '-')}" for one in node.keywords if one.arg]
                 assert unknown_flags([*words, *flags]) == [], f"{path.relative_to(ROOT)}:{node.lineno}"
     assert found > 5
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_command_line_on_a_page_is_parsed(page: Path) -> None:
-    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    blocks = "\n".join(re.findall(r"^```[a-z]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-    for line in re.findall(r"^(?:\$ )?((?:python -m hpa_hier|hpa-hier)[. ].*)$", blocks, re.MULTILINE):
-        words = shlex.split(line.replace("[", "").replace("]", ""), comments=True)
-        words = words[1:] if words[0] == "hpa-hier" else " ".join(words[2:]).replace("hpa_hier.", "", 1).split()
-        words = [SHORT[words[0]], *words] if words[0] in SHORT else words
-        if "…" not in line and "..." not in line:
-            import_module(f"hpa_hier.cli.{words[0]}").parser().parse_args(words[1:])
 
 
 PRINTED = re.compile(r"python -m hpa_hier\.[^`\n)]*")

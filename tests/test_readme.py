@@ -87,9 +87,3 @@ def test_every_command_runs_in_its_order(desk: Path, monkeypatch: pytest.MonkeyP
     assert "<html" in (desk / "artifacts/mine/report/index.html").read_text(encoding="utf-8")
     assert (desk / "answers/predictions.csv").read_text(encoding="utf-8").startswith("id,")
     assert (desk / "answers/submission.csv").read_text(encoding="utf-8").startswith("Id,Predicted\ncell_0001,")
-
-
-def test_every_link_leads_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"

@@ -79,7 +79,9 @@ def parser() -> Parser:
     how.add_argument("--threads", type=count, default=1, metavar="N", help="CPU threads per member (default: 1)")
     folds_help = "train K networks, each without one of K folds; averaged at inference (default: by the recipe or size)"
     how.add_argument("--folds", type=whole_number(0, 20), metavar="K", help=folds_help)
-    weights_help = "safetensors file that initialises the backbone; or package:efficientnet_lite0 (docs/training.md)"
+    weights_help = (
+        "safetensors file that initialises the backbone; or package:efficientnet_lite0 (docs/howto/members.md)"
+    )
     how.add_argument("--weights", metavar="FILE", help=weights_help)
     init_help = "initialise from the bundled model, of simulated cells only, or from nothing (default: the recipe's)"
     how.add_argument("--init", choices=("pretrained", "none"), help=init_help)

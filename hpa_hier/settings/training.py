@@ -170,9 +170,9 @@ class TrainingSettings(Settings):
     loss: Literal[
         "bce", "focal", "weighted_bce", "class_weighted", "asymmetric", "class_balanced", "distribution_balanced",
         "logit_adjusted", "soft_f1", "max_constraint",
-    ] = setting("bce", "max_constraint answers for the nodes above too; docs/training.md has the formulas")  # fmt: skip
+    ] = setting("bce", "max_constraint answers for the nodes above too; see docs/howto/members.md")  # fmt: skip
     loss_options: dict[str, Annotated[float, Field(ge=0)]] | None = setting(
-        None, "as {gamma: 1.5}; see docs/training.md"
+        None, "as {gamma: 1.5}; see docs/howto/members.md"
     )
     class_weights: dict[str, AboveZero] | None = setting(
         None, "weights by hand, as {Endosomes: 8}, for weighted_bce (of positives) and class_weighted (of both)"

@@ -72,7 +72,7 @@ def test_a_reports_recipe_trains_a_few_steps_on_simulated_cells(
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_score_in_a_recipes_head_is_that_of_the_published_table(path: Path) -> None:
-    table = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8").split("| system | networks |")[1]
+    table = (ROOT / "benchmarks" / "reports.md").read_text(encoding="utf-8").split("| system | networks |")[1]
     (row,) = (line for line in table.split("\n\n")[0].splitlines() if line.startswith(f"| {path.stem} |"))
     macro_f1, minority_f1, *_, mean_ap = (cell.strip() for cell in row.strip("|").split("|")[4:])
     head = path.read_text(encoding="utf-8").split("\n\n")[0]

@@ -76,7 +76,7 @@ Writes into --out:
   probabilities.csv  the probability of every node of the label tree (or .parquet, .h5ad with --format)
   submission.csv     Id,Predicted as a competition asks for; a row, maybe empty, for every image asked for
   rejected.csv       images that could not be read, with the reasons; the exit status is 1 where there are some
-docs/predict.md says what each column means. Interrupted, the same command goes on where it was."""
+docs/reference/answers.md says what each column means. Interrupted, the same command goes on where it was."""
 
 
 def add_flags(one: Parser) -> None:
