@@ -405,7 +405,16 @@ def join_answers(parts: Sequence[Answers], rejected: Sequence[Rejected] = ()) ->
         doubts=tuple(own for part in parts for own in part.doubts or ((),) * len(part)),
         files=tuple(file for part in parts for file in part.files or ("",) * len(part)),
         rejected=tuple(sorted(rejected)),
+        evidence=_join_evidence(parts),
     )
+
+
+def _join_evidence(parts: Sequence[Answers]) -> Evidence | None:
+    """Return what reads each sample by the part that it is of; None where some part has lost its own."""
+    found = {sample: part.evidence for part in parts for sample in part.ids}
+    kept = {sample: one for sample, one in found.items() if one is not None}
+    first = parts[0].evidence
+    return replace(first, read=lambda sample: kept[sample].read(sample)) if first and len(kept) == len(found) else None
 
 
 def _numeric_order(label: str) -> tuple[int, str]:

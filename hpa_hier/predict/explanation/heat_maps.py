@@ -98,10 +98,16 @@ class HeatMaps:
         return found
 
     def describe(self) -> list[str]:
-        """Return a line for each member: that it has a map, or why not."""
+        """Return lines on which members have a map, and why others have none."""
         lines = [f"heat map of {self.node}, by {METHOD_NAMES[self.method]}"]
         lines += [f"  {one.member}: {one.describe()}" for one in self.maps]
-        return [*lines, *(f"  {one.member}: none, it {one.reason}" for one in self.absent)]
+        return [*lines, *(f"  no map: {line}" for line in self.describe_absent())]
+
+    def describe_absent(self) -> list[str]:
+        """Return a line for each reason why some members have no map, with their names."""
+        reasons = dict.fromkeys(one.reason for one in self.absent)
+        names = {reason: ", ".join(one.member for one in self.absent if one.reason == reason) for reason in reasons}
+        return [f"{members} ({reason})" for reason, members in names.items()]
 
     def to_json(self) -> dict[str, Any]:
         """Return which maps there are and which are not, without pixels."""

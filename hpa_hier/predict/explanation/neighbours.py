@@ -13,7 +13,7 @@ import numpy as np
 
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import replacing, text_digest
+from hpa_hier.files.atomic import text_digest, write_bytes
 from hpa_hier.runs.run import Run
 
 FILE = "neighbours.safetensors"  # beside the ensemble
@@ -162,11 +162,10 @@ def _read(path: Path, digest: str, samples: int) -> np.ndarray | None:
 
 def _write(path: Path, digest: str, features: np.ndarray) -> None:
     """Keep features, whole or not at all; in a folder that cannot be written to, they are computed again next time."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     try:
-        with replacing(path) as temporary:
-            save_file({"features": features}, temporary, {"digest": digest})
+        write_bytes(path, save({"features": features}, {"digest": digest}))
     except OSError as error:
         print(f"{path}: is not kept ({error.strerror})", file=sys.stderr)
 

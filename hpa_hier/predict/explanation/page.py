@@ -82,9 +82,8 @@ def _show_heat(shown: Shown) -> Iterator[str]:
         yield f"<p>By {METHOD_NAMES[heat.method]}. {HEAT_MAP_NOTE}</p>"
         maps = heat.maps if len(heat.maps) == 1 else (heat.combined, *heat.maps)
         yield from (_figure(draw_heat_map(shown.picture, one), _say_heat(one)) for one in maps)
-    absent = "; ".join(f"‘{one.member}’ {one.reason}" for one in heat.absent)
-    if absent:
-        yield f"<p>No map: {html.escape(absent)}.</p>"
+    if heat.absent:
+        yield f"<p>No map: {html.escape('; '.join(heat.describe_absent()))}.</p>"
 
 
 def _say_heat(heat: HeatMap) -> str:

@@ -16,7 +16,7 @@ from tiny_run import CHANNELS, SIZE, write_tiny
 from hpa_hier.cli.ensemble import main
 from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import find_member
-from hpa_hier.predict.answers import Answers
+from hpa_hier.predict.answers import Answers, join_answers
 from hpa_hier.predict.explanation import neighbours as kept
 from hpa_hier.predict.explanation.heat_maps import METHODS
 from hpa_hier.predict.fit_run import fit_run
@@ -114,6 +114,15 @@ def test_answers_whose_pixels_are_gone_say_so_and_keep_their_reasons(answers: An
     assert bare.neighbours("one").absent
 
 
+def test_joined_answers_find_each_sample_in_its_part(run: Run, predictor: Predictor, answers: Answers) -> None:
+    opened = predictor.open_array(run.pack.read(test_rows(run)), ["one", "other"], batch_size=1)
+    parts = list(predictor.stream(opened))
+    joined = join_answers(parts)
+    for sample in answers.ids:
+        np.testing.assert_array_equal(joined.picture(sample).image, answers.picture(sample).image)
+    assert join_answers([parts[0], replace(parts[1], evidence=None)]).picture("one") is None
+
+
 @pytest.fixture
 def fresh(run: Run) -> Iterator[Path]:
     """The file of training features, absent before and after."""
@@ -181,10 +190,10 @@ def test_features_are_computed_once_and_again_when_the_member_or_the_file_change
 def test_where_the_folder_cannot_be_written_to_the_neighbours_are_there_all_the_same(
     run: Run, fresh: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, content: bytes) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(kept, "replacing", refuse)
+    monkeypatch.setattr(kept, "write_bytes", refuse)
     assert len(Predictor.load(run).neighbours(run.pack.read(test_rows(run)[:1]))[0].found) == 5
     assert f"{fresh}: is not kept (Read-only file system)" in capsys.readouterr().err
 

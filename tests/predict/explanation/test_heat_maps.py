@@ -13,6 +13,7 @@ from hpa_hier.predict.explanation.explained import Picture
 from hpa_hier.predict.explanation.heat_maps import METHOD_NAMES, METHODS, Absent, HeatMap, HeatMaps, combine
 
 SIZE = (24, 24)
+REASONS = ["  no map: trees, svm (has no pictures)", "  no map: coarse (other nodes)"]
 
 
 def heat(raw: np.ndarray, member: str = "leaf") -> HeatMap:
@@ -63,9 +64,10 @@ def test_all_together_are_weighed_as_the_ensemble_weighs_its_members() -> None:
 
 
 def test_a_map_that_is_not_there_is_an_error_with_its_reason() -> None:
-    maps = HeatMaps("Nucleoli", "grad_cam", (heat(corner()),), heat(corner()), (Absent("trees", "has no pictures"),))
+    absent = (Absent("trees", "has no pictures"), Absent("coarse", "other nodes"), Absent("svm", "has no pictures"))
+    maps = HeatMaps("Nucleoli", "grad_cam", (heat(corner()),), heat(corner()), absent)
     assert maps.find("leaf").member == "leaf"
-    assert maps.describe()[1:] == ["  leaf: on a grid of 3 × 3", "  trees: none, it has no pictures"]
+    assert maps.describe()[1:] == ["  leaf: on a grid of 3 × 3", *REASONS]
     with pytest.raises(UserError, match=r"^no heat map of Nucleoli: 'trees' has no pictures$"):
         maps.find("trees")
     assert maps.to_json() == {
@@ -73,7 +75,7 @@ def test_a_map_that_is_not_there_is_an_error_with_its_reason() -> None:
         "method": "grad_cam",
         "maps": [{"member": "leaf", "grid": [3, 3], "empty": False}],
         "combined": {"member": "leaf", "grid": [3, 3], "empty": False},
-        "absent": [{"member": "trees", "reason": "has no pictures"}],
+        "absent": [vars(one) for one in absent],
     }
 
 
