@@ -127,7 +127,7 @@ class Way:
         What is newer than all that it is made of is finished.
         """
         fit = command("ensemble", "fit", run=self.home, set=changes)
-        predict = command("ensemble", "predict", run=self.home, own=True, out=self.answers, overwrite=True)
+        predict = command("ensemble", "predict", run=self.home, own=True, out=self.answers, report=True, overwrite=True)
         evaluate, report = command("ensemble", "evaluate", run=self.home), command("report", run=self.home)
         members = tuple(self.home.glob("members/*/member.json"))
         fitted, results = self.home / "ensemble" / "ensemble.json", self.home / "ensemble" / "results.json"
@@ -311,5 +311,5 @@ def _print_end(way: Way, seconds: float) -> None:
             best = min(losses, key=lambda home: losses[home])
     print(f"finished in {describe_duration(seconds).removeprefix('about ')}")
     print(f"  report   {way.home / 'report' / 'index.html'}")
-    print(f"  answers  {way.answers / 'predictions.csv'}")
+    print(f"  answers  {way.answers / 'predictions.csv'}, as a page {way.answers / 'report.html'}")
     print(f"  others   {command('ensemble', 'predict', run=best, **new, out='new_answers')}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from hpa_hier.data.images.scan import ImageSource
     from hpa_hier.data.vectors.table import VectorTable
 
-_SEEN = "the members learned from this image, so this answer is more certain than one for a new image"
+SEEN = "the members learned from this image, so this answer is more certain than one for a new image"
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,12 @@ class Predictor:
         """The members, by name, loaded when they are first asked for."""
         return load_scorers(self.run, self.ensemble, self.device)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to bear in mind about every answer."""
+        prior = self.ensemble.prior
+        return tuple(filter(None, (self.run.origin.warning, prior.note if prior else "")))
+
     def predict(
         self,
         samples: Path | str | Sequence[Path | str] | np.ndarray | VectorSource | pd.DataFrame | Mapping[str, Path],
@@ -183,12 +189,14 @@ class Predictor:
         follow_links: bool = False,
         frame: str | None = None,
         kept: Partial | None = None,
+        chosen: Collection[str] | None = None,
     ) -> Samples:
         """Find the images of a folder, or of a list of files, for `stream`; arguments as for `predict`.
 
         `only` is the id of the one image that is wanted, or its file; `follow_links` enters linked folders, and takes
         links that leave the folder; `frame` is the one of a time series that is taken: first, middle, last, or its
-        number, counted from 1; `kept` has answers already, and the other images alone are read.
+        number, counted from 1; `kept` has answers already, and the other images alone are read; `chosen` are the ids of
+        the only ones that are wanted.
         """
         source = f"{len(images)} files" if isinstance(images, Sequence) and not isinstance(images, str) else str(images)
         spec = self.check_kind("images", source)
@@ -201,6 +209,8 @@ class Predictor:
         from hpa_hier.data.images.scan import find_marks  # imports an image library
 
         simulated = bool(find_marks(scan.sources))
+        if chosen is not None:
+            scan = scan._replace(sources=tuple(one for one in scan.sources if one.id in chosen))
         if kept is not None:
             scan = scan._replace(sources=kept.find_missing(scan.sources))
         batches = read_files(scan, spec, allowed, batch_size, threads, self.scales)
@@ -271,7 +281,7 @@ class Predictor:
                 ids,
                 pack.read(rows),
                 tuple(tuple(pack.samples[row].filled) for row in rows),
-                notes=tuple(() if sample in known else (_SEEN,) for sample in ids),
+                notes=tuple(() if sample in known else (SEEN,) for sample in ids),
                 held=scores if here.stop > here.start else (),
             )
 
@@ -408,7 +418,7 @@ class Predictor:
             batch.filled,
             source=str(self.run.folder),
             place=source,
-            notes=tuple(filter(None, (origin.warning, ensemble.prior.note if ensemble.prior else ""))),
+            notes=self.notes,
             unsafe=origin.why_unsafe(simulated),
             evidence=self._find_evidence(lambda _: batch),
             doubts=self._find_doubts(batch),

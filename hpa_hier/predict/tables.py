@@ -139,14 +139,14 @@ def _order_submission(path: Path, file: TextIO, wanted: Sequence[str]) -> None:
     csv.writer(file, lineterminator="\n").writerows([header, *([sample, labels.get(sample, "")] for sample in wanted)])
 
 
-def check_free(out: Path, overwrite: bool) -> None:
-    """Refuse a folder that holds tables already, unless they may be replaced.
+def check_free(out: Path, overwrite: bool, others: Sequence[str] = ()) -> None:
+    """Refuse a folder that holds tables already, or other files of these names, unless they may be replaced.
 
     Raises:
         UserError: naming the file that is there.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; --out names a folder")
-    there = [out / name for name in (*_NAMES, *_PROBABILITIES) if (out / name).exists()]
+    there = [out / name for name in (*_NAMES, *_PROBABILITIES, *others) if (out / name).exists()]
     if there and not overwrite:
         raise UserError(f"{there[0]}: exists already; name another folder with --out, or replace it with --overwrite")

@@ -108,3 +108,29 @@ def test_what_is_said_out_of_fold_is_of_the_ensemble_that_was_fitted_and_not_of_
         assert len(kept["ids"]) == 60
         assert not kept["present"].any()
         assert "baseline_present" not in kept
+
+
+def test_a_page_of_the_answers_is_written_beside_them_and_not_replaced_unasked(home, tmp_path, capsys):
+    command = ["predict", str(home / "images"), "--run", str(home / "artifacts" / "brief"), "--device", "cpu"]
+    out = ["--out", str(tmp_path / "answers"), "--report"]
+    assert main([*command, *out]) == 0
+    page = tmp_path / "answers" / "report.html"
+    assert f"wrote {page}; open it in a browser" in capsys.readouterr().out
+    text = page.read_text(encoding="utf-8")
+    assert "these 9 images" in text
+    assert "data-picture" in text
+    for name in ("predictions.csv", "probabilities.csv", "submission.csv", "rejected.csv"):
+        (tmp_path / "answers" / name).unlink()
+    with pytest.raises(UserError, match=r"report\.html: exists already"):
+        main([*command, *out])
+    assert page.read_text(encoding="utf-8") == text
+    with pytest.raises(UserError, match="--report goes with --out DIR"):
+        main([*command, "--report"])
+
+
+def test_the_runs_own_samples_have_a_page_too(home, tmp_path):
+    own = ["predict", "--own", "--run", str(home / "artifacts" / "brief"), "--device", "cpu"]
+    assert main([*own, "--out", str(tmp_path), "--report"]) == 0
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "The members learned from" in text
+    assert "more certain than for new ones" in text

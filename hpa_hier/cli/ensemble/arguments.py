@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,6 +143,7 @@ def open_images(
     only: str | None = None,
     images: Path | Sequence[Path] | None = None,
     kept: Partial | None = None,
+    chosen: Collection[str] | None = None,
 ) -> Samples:
     """Open images, those of --images where none are given.
 
@@ -152,11 +153,14 @@ def open_images(
         only: id of the one that is wanted; None: all.
         images: a folder, or files.
         kept: has answers of some, which are not read again.
+        chosen: ids of the only ones that are wanted, of which nothing is printed again; None: all.
     """
     rest = {name: getattr(options, name) for name in ("batch_size", "threads") if name in options}
     rest |= {"only": only, "follow_links": bool(options.follow_links), "frame": options.frame, "kept": kept}
+    rest |= {"chosen": chosen}
     samples = predictor.open_images(images or options.images, options.channels, options.may_be_missing, **rest)
-    print_notes((), (), samples.notes)
+    if chosen is None:
+        print_notes((), (), samples.notes)
     return samples
 
 

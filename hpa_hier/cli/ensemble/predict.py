@@ -34,10 +34,14 @@ from hpa_hier.cli.ensemble.arguments import (
     print_prior,
 )
 from hpa_hier.errors import UserError
-from hpa_hier.files.shell import command
+from hpa_hier.files.shell import command, run_name
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from hpa_hier.data.labels.problems import Doubts
+    from hpa_hier.evaluate.report.answers import Read
+    from hpa_hier.predict.formats.rows import Rows
     from hpa_hier.predict.inputs import Samples
     from hpa_hier.predict.partial import Partial
     from hpa_hier.predict.predictor import Predictor
@@ -61,6 +65,7 @@ _WITHOUT_EFFECT = {  # on the answers; all other flags are
         "out",
         "format",
         "overwrite",
+        "report",
     ),
     *("sample_submission", "batch_size", "threads", "on_problem"),
 }
@@ -75,6 +80,7 @@ Writes into --out:
                      called, the safe answer, a warning (empty where nothing is known to be wrong), the picture's file
   probabilities.csv  the probability of every node of the label tree (or .parquet, .h5ad with --format)
   submission.csv     Id,Predicted as a competition asks for; a row, maybe empty, for every image asked for
+  report.html        with --report: a page with how many are in each place, what is doubtful, and pictures
   rejected.csv       images that could not be read, with the reasons; the exit status is 1 where there are some
 docs/reference/answers.md says what each column means. Interrupted, the same command goes on where it was."""
 
@@ -98,6 +104,8 @@ def add_flags(one: Parser) -> None:
     add("--sample-submission", metavar="CSV", type=path, help=text)
     formats = "format of the probabilities: csv (default), parquet, or h5ad for AnnData"
     add("--format", choices=("csv", "parquet", "h5ad"), help=formats)
+    text = "also write a page into --out: how many images of each place, what is doubtful, pictures of both"
+    add("--report", action="store_true", help=text)
     add("--overwrite", action="store_true", help="replace tables that are in --out already")
     add("--batch-size", metavar="N", type=whole_number(1), default=64, help="images at a time (default: 64)")
     text = "images decoded at a time (default: %(default)s)"
@@ -137,7 +145,7 @@ def _check_flags(options: argparse.Namespace, images: Sequence[Path]) -> None:
     if options.vectors and given:
         flag = given[0].replace("_", "-")
         raise UserError(f"--{flag}: goes with --images; vectors have no channels, leave it out")
-    for name in ("sample_submission", "format", "overwrite"):
+    for name in ("sample_submission", "format", "overwrite", "report"):
         if getattr(options, name) and not options.out:
             raise UserError(f"--{name.replace('_', '-')} goes with --out DIR; add it, or leave this out")
 
@@ -149,7 +157,8 @@ def _check_tables(options: argparse.Namespace) -> Sequence[str] | None:
         from hpa_hier.predict.partial import is_finishing
         from hpa_hier.predict.tables import check_free
 
-        check_free(options.out, options.overwrite or is_finishing(options.out))
+        page = ("report.html",) if options.report else ()
+        check_free(options.out, options.overwrite or is_finishing(options.out), page)
         check_format(options.format or "csv")
     if not options.sample_submission:
         return None
@@ -179,6 +188,8 @@ def _answer_scores(options: argparse.Namespace, predictor: Predictor, wanted: Se
         print(answers.describe())
         return _end("", answers.rejected, "")
     answers.to_csv(options.out, options.overwrite, wanted, options.format or "csv")
+    if options.report:
+        _write_report(options, predictor, [answers.rows], answers.place or "score tables", answers.rejected, None)
     return _end(f"wrote {_list_tables(options)}: {len(answers):,} samples", answers.rejected, options.out)
 
 
@@ -236,6 +247,10 @@ def _write(
             for some in kept.rows() if kept else rows:
                 tables.add(some)
             tables.reject(sorted(samples.rejected))
+        if options.report:
+            read = _read_again(options, predictor, images)
+            every = list(kept.rows()) if kept else rows
+            _write_report(options, predictor, every, samples.source, sorted(samples.rejected), read, samples.simulated)
         if kept:
             kept.remove()
     _print_notes(doubts, samples, predictor)
@@ -243,6 +258,42 @@ def _write(
         print(_describe_adapting(predictor.run))
     took = f"{done:,} {unit}s in {time.monotonic() - began:.1f} s"
     return _end(f"wrote {_list_tables(options)}: {took}", sorted(samples.rejected), options.out)
+
+
+def _read_again(options: argparse.Namespace, predictor: Predictor, images: Sequence[Path]) -> Read | None:
+    """Return what reads some of the images again; None where the samples are no images."""
+    if predictor.spec is None or predictor.spec.kind != "images":
+        return None
+
+    def read(ids: Sequence[str]) -> dict[str, np.ndarray]:
+        if options.own:
+            pack = predictor.run.pack
+            return dict(zip(ids, pack.read(pack.find_rows(ids)), strict=True))
+        found = open_images(options, predictor, images=images[0] if len(images) == 1 else images, chosen=set(ids))
+        return {sample: image for one in found.batches for sample, image in zip(one.ids, one.values, strict=True)}
+
+    return read
+
+
+def _write_report(
+    options: argparse.Namespace,
+    predictor: Predictor,
+    rows: Sequence[Rows],
+    source: str,
+    rejected: Sequence[Rejected],
+    read: Read | None,
+    simulated: bool = False,
+) -> None:
+    """Write the page of the answers."""
+    from hpa_hier.evaluate.report.answers import FILE, Answered, write_answers
+
+    unsafe = predictor.run.origin.why_unsafe(simulated) if predictor.spec else ""
+    shared = tuple(filter(None, (unsafe, *predictor.notes))) if predictor.spec else ()
+    channels = predictor.spec.channels if read and predictor.spec else ()
+    tree = predictor.ensemble.taxonomy
+    source = f"the images of {run_name(predictor.run.folder)}" if options.own else source
+    answered = Answered(rows, tree, source, shared, tuple(rejected), channels, read)
+    print(f"wrote {write_answers(options.out / FILE, answered, predictor.run)}; open it in a browser")
 
 
 def _print_notes(doubts: Doubts | None, samples: Samples, predictor: Predictor) -> None:

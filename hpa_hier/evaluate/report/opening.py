@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hpa_hier.evaluate.describe import describe_scope, format_estimate, list_some
 from hpa_hier.evaluate.report.needs import Needs, bound, describe_absent, find_needs, is_found, is_founded
 from hpa_hier.evaluate.report.tree import Branch, grow_tree
-from hpa_hier.evaluate.results import LevelRows, NodeRow, Results, Row
+from hpa_hier.evaluate.results import Compared, LevelRows, NodeRow, Results, Row
 from hpa_hier.taxonomy import Taxonomy
 
 # What "better than always the same labels" is asked of: of labels by class and by sample, and of probabilities.
@@ -236,13 +236,26 @@ def describe_comparison(results: Results) -> str:
     parts = [
         f"{row.name} {_value(row, 'ensemble')} against {_value(row, 'baseline')}, a difference of "
         f"{format_estimate(row.others['baseline'].difference, signed=True, digits=row.digits)}"
-        + (f": {row.others['baseline'].verdict}" if row.others["baseline"].verdict else "")
+        + _describe_verdict(results, row.others["baseline"])
         for row in rows
     ]
     other = f"the flat ensemble{' of as many networks' if matched else ''}"
     if scope.compared_with:
         other = f"the ensemble {scope.compared_with}"
     return f"Beside {other}: {'; '.join(parts)}. {scope.acceptance}".rstrip()
+
+
+def _describe_verdict(results: Results, compared: Compared) -> str:
+    """Write a verdict, with the reason where the interval alone would say otherwise; "" where there is none."""
+    if compared.verdict is None:
+        return ""
+    low, high = compared.difference.low, compared.difference.high
+    excluded = low is not None and high is not None and not low <= 0 <= high
+    if compared.verdict == "no clear difference" and excluded:
+        metrics = len(results.headline) + 3 * len(results.levels)
+        why = f"of {metrics} metrics compared, one or two leave 0 out by chance"
+        return f": no clear difference, since {why}"
+    return f": {compared.verdict}"
 
 
 def _value(row: Row, system: str) -> str:

@@ -41,6 +41,5 @@ for (const field of document.querySelectorAll("input[data-filter]")) {
     if (told) told.textContent = words.length ? `${shown} of ${items.length}` : "";
   };
   field.addEventListener("input", filter);
-  field.hidden = false;
-  (field.labels[0] ?? field).hidden = false;
+  for (let one = field; one.hidden; one = one.parentElement) one.hidden = false;
 }
