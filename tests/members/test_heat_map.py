@@ -16,10 +16,12 @@ from hpa_hier.members.score import Member, prepare_for_scoring
 from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.models.backbones.pooling import POOLINGS, Maximum
 from hpa_hier.models.heads.ancestry import Ancestry
+from hpa_hier.models.heads.arcface import NeighbourVote
 from hpa_hier.models.heads.build import HeadData, build_head
-from hpa_hier.models.network import Averaged, Network, Normalise
+from hpa_hier.models.heads.head import Flat
+from hpa_hier.models.network import Averaged, Network, Normalise, Standardise
 from hpa_hier.runs.manifest import Manifest
-from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.settings.training import ArcfaceSettings, TrainingSettings
 
 SIDE, NODES = 48, ("Inside", "Green", "Red")
 GREEN, RED = (12, 33), (35, 9)  # down and across, of the two blobs
@@ -94,10 +96,33 @@ def test_the_map_lies_where_the_blob_is_that_alone_decides(
     assert values.sum() > 0
 
 
+def above_frozen_features() -> Network:
+    """A frozen backbone with hidden layers and a head of their own, as `training.frozen` makes them."""
+    build()  # seeds
+    above = Network(
+        nn.Sequential(nn.Linear(2, 8), nn.ReLU()), Flat(8, np.full(3, 0.5), 0.0), Standardise(*np.ones((2, 2)))
+    )
+    return Network(Spots(), above, Normalise(np.zeros(2), np.ones(2)))
+
+
+def voting() -> Network:
+    """A head that lets the nearest of four remembered samples vote."""
+    settings = ArcfaceSettings(embedding=3, neighbours=4, temperature=0.5)
+    torch.manual_seed(0)
+    head = NeighbourVote(2, np.full(3, 0.5), 0.0, settings, antibodies=2, samples=4)
+    bank = nn.functional.normalize(torch.randn(4, 3), dim=1)
+    head.remember(bank, torch.rand(4, 3) < 0.5, torch.ones(4, 3, dtype=torch.bool))
+    return Network(Spots(), head, Normalise(np.zeros(2), np.ones(2)))
+
+
+HEADS = {"chain": lambda: build("chain"), "levels": lambda: build("levels")}
+HEADS |= {"frozen": above_frozen_features, "arcface": voting}
+
+
 @pytest.mark.parametrize("how", DRAW)
-@pytest.mark.parametrize("head", ["chain", "levels"])
+@pytest.mark.parametrize("head", HEADS)
 def test_of_any_head_the_map_lies_on_what_its_network_can_see(head: str, how: str) -> None:
-    one = member(build(head))
+    one = member(HEADS[head]())
     for node in NODES:
         values = DRAW[how](one, two_blobs(), [node])
         assert values is not None

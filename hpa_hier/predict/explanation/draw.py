@@ -15,7 +15,7 @@ _WHITE = (255, 255, 255)  # of a channel that has no colour of its own
 _COLOUR_MAP = "inferno"  # matplotlib's; as bright as high, in print and for every kind of eye
 _DARKEST, _LIGHTEST = 0.35, 0.95  # where in it a heat of 0 and of 1 are; colours beyond look like a picture in grey
 _COVER = 0.75  # opacity of a heat of 1
-_GREY = 0.8  # brightness of the picture below
+_GREY = 0.5  # brightness of the picture below, so that the heat stands out
 
 
 def composite(picture: Picture) -> np.ndarray:
