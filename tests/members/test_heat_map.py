@@ -111,7 +111,8 @@ def voting() -> Network:
     torch.manual_seed(0)
     head = NeighbourVote(2, np.full(3, 0.5), 0.0, settings, antibodies=2, samples=4)
     bank = nn.functional.normalize(torch.randn(4, 3), dim=1)
-    head.remember(bank, torch.rand(4, 3) < 0.5, torch.ones(4, 3, dtype=torch.bool))
+    present = torch.tensor([[1, 1, 0], [1, 0, 1], [0, 0, 0], [0, 0, 0]], dtype=torch.bool)
+    head.remember(bank, present, torch.ones_like(present))
     return Network(Spots(), head, Normalise(np.zeros(2), np.ones(2)))
 
 
