@@ -28,8 +28,20 @@ class Listed:
     """One ensemble that is there."""
 
     name: str
-    run: Run
+    folder: Path  # of the run
+    opened: Run | None  # None: it cannot be opened
     reason: str = ""  # why it cannot answer for images; "" where it can
+
+    @property
+    def run(self) -> Run:
+        """The run.
+
+        Raises:
+            Refusal: it cannot be opened.
+        """
+        if self.opened is None:
+            raise Refusal("cannot", f"the ensemble '{self.name}' {self.reason}; choose another")
+        return self.opened
 
     @property
     def spec(self) -> InputSpec:
@@ -63,7 +75,8 @@ class Catalog:
         if self._names:
             found = [find_run(name, self._artifacts) for name in self._names]
         else:
-            found = [path.parents[1] for path in sorted(self._artifacts.glob(f"*/ensemble/{FILE}"))]
+            fitted = (path.parents[1] for path in sorted(self._artifacts.glob(f"*/ensemble/{FILE}")))
+            found = [folder for folder in fitted if not folder.name.startswith(".")]  # which are being made
             bundled = pretrained_folder()
             if bundled and not any(folder.resolve() == bundled for folder in found):
                 found.append(bundled)
@@ -111,35 +124,37 @@ class Catalog:
         try:
             written = (folder / "ensemble" / FILE).stat().st_mtime_ns
         except OSError:
-            return Listed(name, Run.open(folder), "is not fitted yet")
+            return Listed(name, folder, None, "is not fitted yet")
         with self._lock:
             kept = self._opened.get(folder)
             if kept is None or kept[0] != written or kept[1].name != name:
-                kept = (written, _check(name, Run.open(folder)))
+                kept = (written, _check(name, folder))
                 self._opened[folder] = kept
             return kept[1]
 
 
-def _check(name: str, run: Run) -> Listed:
+def _check(name: str, folder: Path) -> Listed:
     """Open an ensemble, and say why it cannot answer for images where it cannot."""
+    run = None
     try:
+        run = Run.open(folder)
         spec = InputSpec.from_ensemble(run.ensemble)
         if spec is None:
-            return Listed(name, run, "was fitted on other models' scores, and takes no images")
+            return Listed(name, folder, run, "was fitted on other models' scores, and takes no images")
         if spec.kind != _IMAGES:
-            return Listed(name, run, f"takes {spec.kind}, and no images")
+            return Listed(name, folder, run, f"takes {spec.kind}, and no images")
         run.check_unchanged(run.ensemble)
         run.origin  # noqa: B018  (reads what the members learned from, which may be damaged)
     except UserError as error:
-        return Listed(name, run, f"cannot be used: {error}")
-    return Listed(name, run)
+        return Listed(name, folder, run, f"cannot be used: {error}")
+    return Listed(name, folder, run)
 
 
 def describe(one: Listed, loaded: bool = False) -> dict[str, Any]:
     """Return what people should know of an ensemble, as `GET /ensembles` does."""
     about: dict[str, Any] = {
         "name": one.name,
-        "folder": str(one.run.folder),
+        "folder": str(one.folder),
         "usable": not one.reason,
         "reason": one.reason or None,
         "loaded": loaded,

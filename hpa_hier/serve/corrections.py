@@ -157,7 +157,7 @@ def adapt_command(
     Raises:
         Refusal: the new run's name cannot be one, or is taken.
     """
-    home = listed.run.folder.name if listed.name == listed.run.folder.name else listed.name.replace("~", "-")
+    home = listed.folder.name if listed.name == listed.folder.name else listed.name.replace("~", "-")
     names = [out] if out else [f"{home}-corrected", *(f"{home}-corrected-{n}" for n in range(2, 1000))]
     if out and not _NAME.fullmatch(out):
         raise Refusal("cannot", f"'{out[:80]}' cannot be a run's name; use letters, digits, '.', '-' and '_'")
@@ -167,7 +167,7 @@ def adapt_command(
     line = command(
         "ensemble",
         "adapt",
-        run=listed.run.folder,
+        run=listed.folder,
         images=path_from_here(kept.images.absolute()),
         labels=path_from_here(kept.table.absolute()),
         ignore_columns=_NOT_LABELS,

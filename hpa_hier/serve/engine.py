@@ -92,7 +92,7 @@ class Engine:
             self._wake.notify_all()
         return future
 
-    def stop(self, seconds: float = 5.0) -> None:
+    def stop(self, seconds: float = 1.0) -> None:
         """End the thread; what waits gets no answer."""
         with self._wake:
             self._stopped = True

@@ -420,7 +420,7 @@ class Jobs:
                 job.answered += 1
             self._finish(job)
 
-        item = Item(job.listed.run.folder, batch, job.simulated, job.place, take, lambda: not job.is_over)
+        item = Item(job.listed.folder, batch, job.simulated, job.place, take, lambda: not job.is_over)
         self.engine.submit(item)
 
     def _reject(self, job: Job, rejected: Rejected) -> None:

@@ -81,7 +81,7 @@ class Service:
         self._lock = FileLock(self.folder / _LOCK, timeout=0)
         self._lock.acquire()
         self.engine = Engine(plan.device, plan.limits.queue)
-        loading = self.engine.call(default.run.folder, lambda predictor: None)  # before somebody waits for it
+        loading = self.engine.call(default.folder, lambda predictor: None)  # before somebody waits for it
         loading.add_done_callback(_tell)
         self.jobs = Jobs(self.folder, self.engine, plan.limits, plan.decoders)
         self.adapting = Adapting()

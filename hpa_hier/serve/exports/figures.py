@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,13 +22,14 @@ from hpa_hier.serve.safety.refusal import one_line
 _LIT, _DIM = "#0b5c8a", "#6b7280"  # of nodes that are called, and of others
 _INCHES = (11.69, 8.27)  # A4 across
 _CHANNELS = 4
+_ONE = threading.Lock()  # matplotlib shares what it knows of fonts
 _LINES, _WIDTH = 24, 74  # of reasons
 
 
 def draw_cards(job: Job, chosen: Sequence[Ready]) -> bytes:
     """Return a PDF with a page for each image."""
     content = io.BytesIO()
-    with PdfPages(content, metadata={"Creator": "hpa_hier", "CreationDate": None}) as pages:
+    with _ONE, PdfPages(content, metadata={"Creator": "hpa_hier", "CreationDate": None}) as pages:
         for one in chosen:
             pages.savefig(_draw(job, one))
     return content.getvalue()

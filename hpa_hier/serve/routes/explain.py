@@ -112,7 +112,7 @@ async def _keep(service: Service, name: Hashable, job: Job, work: Callable[[Pred
     known: _Found | None = service.recent.get(name)
     if known is not None:
         return known
-    future: Future[_Found] = service.engine.call(job.listed.run.folder, work)
+    future: Future[_Found] = service.engine.call(job.listed.folder, work)
     found = await asyncio.wrap_future(future)
     service.recent.put(name, found)
     return found

@@ -41,7 +41,7 @@ def limits(service: Served) -> dict[str, Any]:
 def ensembles(service: Served) -> dict[str, Any]:
     """List the ensembles with what people should know before they trust them."""
     default = service.catalog.default()
-    found = [describe(one, service.engine.loaded == one.run.folder) for one in service.catalog.list()]
+    found = [describe(one, service.engine.loaded == one.folder) for one in service.catalog.list()]
     return {"default": default.name if default else None, "ensembles": found}
 
 
@@ -49,7 +49,7 @@ def ensembles(service: Served) -> dict[str, Any]:
 def ensemble(name: str, service: Served) -> dict[str, Any]:
     """Return one ensemble with its label tree."""
     one = service.catalog.get(name)
-    return {**describe(one, service.engine.loaded == one.run.folder), "tree": describe_tree(one)}
+    return {**describe(one, service.engine.loaded == one.folder), "tree": describe_tree(one)}
 
 
 @router.get("/metrics", response_class=Response)

@@ -120,7 +120,7 @@ def explain_error(error: Exception) -> Refusal:
     if isinstance(error, FileNotFoundError):
         return Refusal("not_found", "the job's files are gone; send the images again")
     if isinstance(error, OSError) and error.strerror:
-        return Refusal("full", f"the server's disk says: {error.strerror}; make room there", 60)
+        return Refusal("full", f"the server's disk says: {error.strerror}; tell whoever runs the server", 60)
     return Refusal("internal", "a fault of this program, not of the request; the server's log has it")
 
 

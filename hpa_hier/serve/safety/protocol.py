@@ -11,24 +11,33 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from hpa_hier.serve.safety.refusal import Refusal
 
 HEADER_SECONDS = 10  # for the headers of a request to come
+CONNECTIONS = 512  # that are open at a time
+_RETRY = 5  # seconds
 
 
 class CarefulProtocol(H11Protocol):
-    """A connection whose first request must come soon."""
+    """A connection whose requests must begin with headers that come soon."""
 
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Begin to wait for a request; one connection too many is told so."""
         super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            refusal = Refusal("full", f"{CONNECTIONS} connections are open; try again later", _RETRY)
+            self._refuse(refusal)
+            return
         self._waiting = self.loop.call_later(HEADER_SECONDS, self._give_up)
 
-    def handle_events(self) -> None:
-        """Go on reading; once headers are whole, the guard watches the body."""
-        super().handle_events()
-        if self.cycle is not None and self._waiting is not None:
+    def data_received(self, data: bytes) -> None:
+        """Read on; once headers are whole, the guard watches the body."""
+        super().data_received(data)
+        unfinished = self.conn.their_state is h11.IDLE
+        if not unfinished and self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+        elif unfinished and self._waiting is None:
+            self._waiting = self.loop.call_later(HEADER_SECONDS, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
@@ -41,7 +50,10 @@ class CarefulProtocol(H11Protocol):
         state: Any = self.conn.their_state
         long = state is h11.ERROR and len(self.conn.trailing_data[0]) >= self._longest()
         what = f"the headers have more than {self._longest():,} bytes; send fewer" if long else "no HTTP request"
-        refusal = Refusal("headers" if long else "bad_request", what)
+        self._refuse(Refusal("headers" if long else "bad_request", what))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer before there is a request that the application could answer, and close."""
         named = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
         response = h11.Response(status_code=refusal.status, headers=[*named, (b"connection", b"close")])
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
@@ -55,5 +67,5 @@ class CarefulProtocol(H11Protocol):
         return int(self.config.h11_max_incomplete_event_size or 0)
 
     def _give_up(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        if not self.transport.is_closing():
             self.transport.close()

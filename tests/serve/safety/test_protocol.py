@@ -38,3 +38,22 @@ def test_pages_of_the_server_are_answered_over_one_connection(served: Running) -
     one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     last = one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     assert served.talk(one + last).count(b'"status":"ok"') == 2
+
+
+def test_headers_of_a_later_request_must_come_soon_too(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEADER_SECONDS", 0.3)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as line:
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert line.recv(65536).startswith(b"HTTP/1.1 200")
+        line.sendall(b"GET / HTT")
+        while piece := line.recv(65536):
+            assert b"HTTP/1.1" not in piece
+
+
+def test_one_connection_too_many_is_told_when_to_come_again(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "CONNECTIONS", 0)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as line:
+        answer = line.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 5" in answer.lower()
+    assert b'"code": "full"' in answer
