@@ -30,6 +30,7 @@ format: $(VENV)/.installed-dev  ## format the code
 
 test-slow: $(VENV)/.installed-dev  ## the checks that take minutes
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=thorough
 
 test-gpu: $(VENV)/.installed-dev  ## the checks that need a CUDA device
 	$(BIN)/python -m pytest -m gpu -n 0

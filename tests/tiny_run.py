@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,6 +119,21 @@ def train_command(*flags: object) -> list[str]:
 def train(*flags: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Run the training command to its end."""
     return subprocess.run(train_command(*flags), capture_output=True, text=True, timeout=timeout, env=one_thread())
+
+
+def train_here(*flags: object) -> tuple[int, str]:
+    """Run the training command in this process; return its status and what it printed."""
+    from hpa_hier.cli.train import main
+    from hpa_hier.errors import UserError
+
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
+        try:
+            status = main([str(flag) for flag in flags])
+        except UserError as error:
+            print(f"error: {error}")
+            status = 2
+    return status, printed.getvalue()
 
 
 def start(log: Path, *flags: object) -> BaseProcess:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from examples import examples
 from hmc_data.class_graph import ClassGraph
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hpa_hier.errors import UserError
@@ -68,7 +69,7 @@ def test_a_graph_that_is_none_is_refused(entries: list[str], message: str) -> No
         ClassGraph.from_entries(entries, ["a"], "x.arff")
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.data())
 def test_any_graph_becomes_the_taxonomy_with_the_same_ancestors(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 12))

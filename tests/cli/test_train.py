@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import save_file
-from tiny_run import finish, one_thread, train, train_command, write_tiny
+from tiny_run import finish, one_thread, start, train, train_here, write_tiny
 
 from hpa_hier.cli.ensemble import main as ensemble_main
 from hpa_hier.cli.report import main as report_main
@@ -124,44 +124,37 @@ def test_all_trains_every_member_and_a_failing_one_takes_none_with_it(tmp_path: 
         {"name": "leaf", "level": "leaf"},
     ]
     recipe = write_tiny(tmp_path, members=members)
-    done = train("--config", recipe, "--all", "--device", "cpu", "--jobs", 2)
-    assert done.returncode == 2
-    assert "bad: error: training.backbone: no model 'resnet1800'" in done.stderr
-    assert done.stdout.strip() == f"2 of 3 members finished, in {tmp_path / 'artifacts' / 'tiny' / 'members'}"
+    status, printed = train_here("--config", recipe, "--all", "--device", "cpu", "--jobs", 2)
+    assert status == 2
+    assert "bad: error: training.backbone: no model 'resnet1800'" in printed
+    assert printed.endswith(f"\n2 of 3 members finished, in {tmp_path / 'artifacts' / 'tiny' / 'members'}\n")
 
 
 def test_a_killed_member_takes_none_with_it(tmp_path: Path) -> None:
-    recipe = write_tiny(tmp_path, training={"epochs": 20})
-    process = subprocess.Popen(
-        train_command("--config", recipe, "--all", "--device", "cpu", "--jobs", 2),
-        env=one_thread(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    others = [{"name": f"leaf-s{seed}", "level": "leaf", "seed": seed, "training": {"epochs": 1}} for seed in (1, 2)]
+    recipe = write_tiny(tmp_path, training=LONG, members=[{"name": "leaf", "level": "leaf"}, *others])
+    process = start(tmp_path / "log", "--config", recipe, "--all", "--device", "cpu", "--jobs", 2)
     history = tmp_path / "artifacts" / "tiny" / "members" / "leaf" / "history.csv"
     victim = _process_that_writes(history.with_name("train.log"), history)
     os.kill(victim, signal.SIGKILL)
-    printed, _ = process.communicate(timeout=120)
+    process.join(120)
+    printed = (tmp_path / "log").read_text()
     assert "leaf: failed, killed by SIGKILL" in printed
-    assert "3 of 4 members finished" in printed
-    assert process.returncode == 1
+    assert "2 of 3 members finished" in printed
+    assert process.exitcode == 1
 
 
 def test_ctrl_c_on_all_saves_and_leaves_no_child_behind(tmp_path: Path) -> None:
     recipe = write_tiny(tmp_path, training=LONG)
-    process = subprocess.Popen(
-        train_command("--config", recipe, "--all", "--device", "cpu", "--jobs", 2),
-        env=one_thread(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start(tmp_path / "log", "--config", recipe, "--all", "--device", "cpu", "--jobs", 2)
     members = tmp_path / "artifacts" / "tiny" / "members"
     folders = [members / name for name in ("coarse", "leaf")]
     children = [_process_that_writes(folder / "train.log", folder / "history.csv") for folder in folders]
-    process.send_signal(signal.SIGINT)
-    _, printed = process.communicate(timeout=60)
-    assert process.returncode == 130, printed
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    printed = (tmp_path / "log").read_text()
+    assert process.exitcode == 130, printed
     assert "stopped, everything is saved. To resume: python -m hpa_hier.train --config" in printed
     assert "leaf: stopped" in printed
     assert not any(_alive(child) for child in children)
@@ -278,7 +271,7 @@ def test_without_the_baseline_its_networks_are_not_trained_and_the_rest_works(tm
     training = {"epochs": 1, "width": 2}
     recipe = write_tiny(tmp_path, count=80, members=[*members, coarse], ensemble=ensemble, training=training)
     flags = ("--all", "--config", recipe, "--device", "cpu", "--jobs", 1)
-    status, printed = finish(tmp_path / "log", *flags, "--no-baseline")
+    status, printed = train_here(*flags, "--no-baseline")
     assert status == 0, printed
     run = tmp_path / "artifacts" / "tiny"
     assert {path.parent.name for path in run.glob("members/*/member.json")} == {"leaf-s0", "coarse"}
@@ -288,7 +281,7 @@ def test_without_the_baseline_its_networks_are_not_trained_and_the_rest_works(tm
     assert ensemble_main(["evaluate", "--run", str(run)]) == 0
     assert report_main(["--run", str(run)]) == 0
     # the run keeps it: without a recipe named, the same members are trained, and nothing is left to do
-    status, printed = finish(tmp_path / "log", "--all", "--run", run, "--device", "cpu", "--jobs", 1)
+    status, printed = train_here("--all", "--run", run, "--device", "cpu", "--jobs", 1)
     assert (status, printed.count("already trained")) == (0, 2), printed
     shown = finish(tmp_path / "log", "--all", "--run", run, "--print-config")[1]
     assert f"use_baseline: false  # {run / 'config.yaml'}:" in shown

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from ensemble_cases import SEEDS, draw_members, draw_truth, random_graph, random_taxonomy
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 
 from hpa_hier.ensemble.combine.reconcile import lift
@@ -17,7 +18,7 @@ from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
 pure = settings(max_examples=300, deadline=None)
-whole = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+whole = examples(200, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pure

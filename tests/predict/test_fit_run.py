@@ -95,7 +95,8 @@ def test_what_is_said_out_of_fold_is_of_the_ensemble_that_was_fitted_and_not_of_
     text = RECIPE.format(artifacts=tmp_path).replace("count: 220", "count: 60").replace("folds: 0", "folds: 2")
     (tmp_path / "folds.yaml").write_text(text)
     config = ["--config", str(tmp_path / "folds.yaml")]
-    train.main(["--all", *config, "--device", "cpu", "--jobs", "2", "--no-progress"])
+    for member in ("coarse", "leaf"):
+        train.main(["--member", member, *config, "--device", "cpu", "--no-progress"])
     own = [
         "ensemble.thresholds=fixed",
         "ensemble.fixed_threshold=0.999",

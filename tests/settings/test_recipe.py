@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hpa_hier.errors import UserError
@@ -200,7 +201,7 @@ _TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20) | 
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(_TEXTS, st.floats(1e-300, 1e300), st.lists(_TEXTS, max_size=3), st.integers(1, 10**15))
 def test_any_text_and_number_survives_being_written(text: str, rate: float, names: list[str], count: int) -> None:
     from hpa_hier.files.yaml_file import parse_yaml

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from taxonomy_texts import SMALL, graphs, tree_text, trees
 
 from hpa_hier.errors import UserError
 from hpa_hier.taxonomy import Taxonomy
 
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = examples(60)
 
 
 @pytest.fixture(scope="module")

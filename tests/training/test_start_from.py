@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_run import finish, train, write_tiny
+from tiny_run import finish, train_here, write_tiny
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
@@ -156,10 +156,10 @@ def test_all_members_side_by_side_wait_for_their_start_and_fail_where_it_does(tm
     bad = {"name": "bad", "level": "coarse", "training": {"width": 9, "start_from": "leaf"}}
     after = {"name": "after", "level": "leaf", "training": {"start_from": "bad"}}
     recipe = write_tiny(tmp_path, members=[after, bad, STARTED, LEAF], training={"epochs": 1})
-    done = train("--config", recipe, "--all", "--device", "cpu", "--jobs", 2, timeout=300)
-    assert done.returncode == 2
-    assert done.stdout.strip().startswith("2 of 4 members finished")
-    assert "bad: error: training.start_from of 'bad': 'leaf' has width 8, and 'bad' 9" in done.stderr
-    assert "after: not trained, as it starts from bad" in done.stderr
+    status, printed = train_here("--config", recipe, "--all", "--device", "cpu", "--jobs", 2)
+    assert status == 2
+    assert "\n2 of 4 members finished" in printed
+    assert "bad: error: training.start_from of 'bad': 'leaf' has width 8, and 'bad' 9" in printed
+    assert "after: not trained, as it starts from bad" in printed
     members = tmp_path / "artifacts" / "tiny" / "members"
     assert read_manifest(members / "started").weights_sha256 == sha256(members / "leaf" / "model.safetensors")

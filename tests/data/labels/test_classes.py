@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +37,7 @@ def write_csv(path: Path, rows: list[tuple[str, ...]]) -> Path:
 
 @given(labels=st.lists(st.lists(WORDS, min_size=1, max_size=3), min_size=1, max_size=5))
 @example(labels=[["007"], ["7", "1.0"], ["yes"], ["no"], ["Null"]])
-@settings(deadline=None, max_examples=150)
+@examples(150)
 def test_a_tree_written_from_a_table_reads_it_back(tmp_path_factory, labels: list[list[str]]) -> None:
     folder = Path(tmp_path_factory.mktemp("new"))
     rows = [("Id", "Target"), *((f"s{i}", "|".join(row)) for i, row in enumerate(labels))]

@@ -6,20 +6,18 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_run import one_thread
 from torch import Tensor
 
 from hpa_hier.cli.data import main as data
 from hpa_hier.cli.ensemble import main as ensemble
 from hpa_hier.cli.report import main as report
+from hpa_hier.cli.train import main as train
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.vector_pack import VectorRequest, build_vectors, write_vector_pack
 from hpa_hier.data.vectors.read import read_vectors
@@ -121,11 +119,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(home: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=240, env=one_thread(), cwd=home)
-
-
 def test_a_table_comes_back_from_the_pack_as_it_went_in(home: Path) -> None:
     pack = Pack.open(home / "pack")
     vectors, leaves = make_vectors(240)
@@ -158,8 +151,9 @@ def test_the_library_function_writes_the_same_vectors(home: Path, tmp_path: Path
 @pytest.fixture(scope="module")
 def fitted(home: Path) -> Path:
     """A run with four trained members and their ensemble."""
-    done = command(home, "hpa_hier.train", "--all", "--config", "recipe.yaml", "--device", "cpu")
-    assert done.returncode == 0, done.stderr
+    config = ["--config", str(home / "recipe.yaml"), "--device", "cpu", "--no-progress"]
+    for member in recipe_of(home).members:
+        assert train(["--member", member.name, *config]) == 0
     assert ensemble(["fit", "--config", str(home / "recipe.yaml")]) == 0
     return home / "artifacts" / "small"
 

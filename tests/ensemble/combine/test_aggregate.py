@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ensemble_cases import SEEDS, random_graph
+from examples import examples
 from hypothesis import given, settings
 from sklearn.metrics import f1_score
 
@@ -15,7 +16,7 @@ from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
-often = settings(max_examples=200, deadline=None)
+often = examples(200)
 
 
 @often

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ensemble_cases import SEEDS, draw_member, draw_truth, random_taxonomy
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from scipy.special import expit, logit
 
 from hpa_hier.cli import train
@@ -24,7 +25,7 @@ from hpa_hier.settings.recipe import EnsembleSettings, MemberSettings, SimulateS
 from hpa_hier.simulate.write import write_folder
 from hpa_hier.taxonomy import Taxonomy
 
-often = settings(max_examples=200, deadline=None)
+often = examples(200)
 PLAIN = EnsembleSettings(calibrate="none", aggregate="mean", refine=False, thresholds="fixed", bootstrap=0, folds=0)
 
 

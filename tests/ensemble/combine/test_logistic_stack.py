@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ensemble_cases import SEEDS, draw_members, draw_truth, random_taxonomy
+from examples import examples
 from hypothesis import given, settings
 from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
@@ -26,7 +27,7 @@ from hpa_hier.metrics.ranking import Ranked
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
-often = settings(max_examples=200, deadline=None)
+often = examples(200)
 now_and_then = settings(max_examples=20, deadline=None)
 QUICK = EnsembleSettings(bootstrap=0)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from ensemble_cases import SEEDS, draw_truth, random_taxonomy
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from scipy import stats
 from scipy.special import expit, logit
 
@@ -20,7 +21,7 @@ from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.simulate.labelsets import set_counts
 from hpa_hier.taxonomy import Taxonomy
 
-often = settings(max_examples=200, deadline=None)
+often = examples(200)
 SMALL = Taxonomy.from_text(
     "taxonomy: t\nlevels: {coarse: 1, leaf: leaves}\ntree:\n  Nucleus:\n"
     "    Nucleoli: {label: 1}\n    Speckles: {label: 2}\n"

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -23,7 +24,7 @@ from hpa_hier.models.losses.elementwise import bce
 from hpa_hier.models.losses.max_constraint import MaxConstraint
 from hpa_hier.settings.training import TrainingSettings
 
-CASES = settings(max_examples=200, deadline=None)
+CASES = examples(200)
 
 
 @st.composite

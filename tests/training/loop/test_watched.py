@@ -6,7 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.metrics import f1_score, log_loss
@@ -58,7 +59,7 @@ def test_the_log_loss_of_shares_is_sklearns() -> None:
     assert prevalence_log_loss(present, known, Targets(train, np.ones_like(train))) == pytest.approx(expected)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(seed=st.integers(0, 10_000), rounded=st.booleans())
 def test_best_f1_is_the_best_that_scikit_learn_finds_over_all_thresholds(seed: int, rounded: bool) -> None:
     generator = np.random.default_rng(seed)
