@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,12 @@ from hpa_hier.predict.explanation.explained import Picture
 from hpa_hier.predict.explanation.heat_maps import ENSEMBLE, HEAT_MAP_NOTE, METHOD_NAMES, HeatMap, HeatMaps
 from hpa_hier.predict.explanation.neighbours import Neighbour, Neighbours
 
-_SIDE = 256  # pixels, of a picture on the page
 _BEGIN = "<!doctype html>\n<!-- hpa_hier explain -->\n"
 _STYLE = (
     ":root{color-scheme:light dark}"
     "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
-    f"figure{{display:inline-block;vertical-align:top;width:{_SIDE}px;max-width:100%;margin:0 .5rem 1rem 0}}"
+    ".row{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(13rem,45%),1fr));gap:.5rem}"
+    "figure{margin:0 0 .5rem}"
     "figcaption{font-size:.875rem;overflow-wrap:anywhere}"
     "img{width:100%;aspect-ratio:1;background:#000}"
     "pre{font:14px/1.5 ui-monospace,monospace;white-space:pre-wrap}"
@@ -68,9 +68,10 @@ def _show_picture(shown: Shown) -> Iterator[str]:
     """Yield the channels together, and each alone."""
     if shown.picture is None:
         return
-    yield _figure(encode_png(composite(shown.picture)), "all channels, as the members see them")
+    figures = [_figure(encode_png(composite(shown.picture)), "all channels, as the members see them")]
     for channel, layer in colour_channels(shown.picture):
-        yield _figure(encode_png(layer.astype(np.uint8)), f"{channel}: {STAINS.get(channel, channel)}")
+        figures.append(_figure(encode_png(layer.astype(np.uint8)), f"{channel}: {STAINS.get(channel, channel)}"))
+    yield _row(figures)
 
 
 def _show_heat(shown: Shown) -> Iterator[str]:
@@ -81,7 +82,7 @@ def _show_heat(shown: Shown) -> Iterator[str]:
     if shown.picture is not None and heat.combined is not None:
         yield f"<p>By {METHOD_NAMES[heat.method]}. {HEAT_MAP_NOTE}</p>"
         maps = heat.maps if len(heat.maps) == 1 else (heat.combined, *heat.maps)
-        yield from (_figure(draw_heat_map(shown.picture, one), _say_heat(one)) for one in maps)
+        yield _row([_figure(draw_heat_map(shown.picture, one), _say_heat(one)) for one in maps])
     if heat.absent:
         yield f"<p>No map: {html.escape('; '.join(heat.describe_absent()))}.</p>"
 
@@ -100,18 +101,23 @@ def _show_neighbours(shown: Shown) -> Iterator[str]:
         yield f"<p>{html.escape(nearest.absent)}</p>"
         return
     yield f"<p>By the features of member ‘{html.escape(nearest.member)}’; the number is the cosine, at most 1.</p>"
-    listed = []
+    figures, listed = [], []
     for one in nearest.found:
         if one.pixels is None or shown.picture is None:
             listed.append(f"<li>{html.escape(_say_neighbour(one))}</li>")
         else:
             picture = Picture(one.pixels, shown.picture.channels, ())
-            yield _figure(encode_png(composite(picture)), _say_neighbour(one))
+            figures.append(_figure(encode_png(composite(picture)), _say_neighbour(one)))
+    yield _row(figures)
     yield f"<ul>{''.join(listed)}</ul>" if listed else ""
 
 
 def _say_neighbour(one: Neighbour) -> str:
     return f"{one.id} ({one.similarity:.2f}): {', '.join(one.labels) or 'no label'}"
+
+
+def _row(figures: Sequence[str]) -> str:
+    return f'<div class="row">{"".join(figures)}</div>' if figures else ""
 
 
 def _figure(png: bytes, title: str) -> str:

@@ -158,7 +158,7 @@ def find_reasons(one: Explained) -> Reasons:
             Place(row.node, row.prob, row.threshold, row.present, say_likelihood(row.prob)) for row in likeliest
         ),
         tree=tuple(rows.values()),
-        summary=_summarise(there, likeliest),
+        summary=_summarise(there, likeliest, rows.get(one.fallback, likeliest[0])),
         path=_find_path(taxonomy, likeliest[0].node),
         why=tuple(_walk(rows, taxonomy, [row.node for row in rows.values() if row.depth == 1], "")),
         warnings=(*one.doubts, *(f"there is no {channel} channel; zeros stand for it" for channel in one.filled)),
@@ -222,13 +222,16 @@ def _find_path(taxonomy: Taxonomy, leaf: str) -> tuple[str, ...]:
     return tuple(node for node, below in pairwise((*path, "")) if not below or len(taxonomy.children(node)) > 1)
 
 
-def _summarise(there: Sequence[TreeRow], likeliest: Sequence[TreeRow]) -> str:
-    """Return "Nucleoli 0.91, needs 0.43; Nuclear speckles doubtful"."""
-    called = [row for row in there if row.leaf]
-    parts = [f"{_say_number(row)}{', doubtful' if any(_doubt(row)) else ''}" for row in called]
-    if not called:
-        parts = [f"{UNSURE}: nearest {_say_number(likeliest[0])}"]
-    shown = called or likeliest[:1]
+def _summarise(there: Sequence[TreeRow], likeliest: Sequence[TreeRow], nearest: TreeRow) -> str:
+    """Return "Nucleoli 0.91, needs 0.43; Nuclear speckles doubtful", of what is there, likeliest, and else nearest."""
+    shown = [row for row in there if row.leaf]
+    parts = [f"{_say_number(row)}{', doubtful' if any(_doubt(row)) else ''}" for row in shown]
+    if not shown:
+        above = {parent for row in there for parent in row.parents}
+        lowest = [_say_number(row) for row in there if row.node not in above]
+        parts = [*lowest, f"none of its places: nearest {_say_number(nearest)}"]
+        parts = parts if lowest else [f"{UNSURE}: nearest {_say_number(nearest)}"]
+        shown = [nearest]
     parts += [f"{row.node} doubtful" for row in likeliest if row not in shown and (row.disagree or _is_close(row))]
     return "; ".join(parts)
 

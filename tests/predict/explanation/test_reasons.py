@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,15 +64,33 @@ def test_the_summary_names_what_was_called_with_what_it_needed(cases: list[tuple
     kinds = set()
     for _, reasons in cases:
         first = reasons.summary.partition("; ")[0]
-        leaf = next((row for row in reasons.tree if row.leaf and row.present), None)
-        kinds.add(leaf is None)
+        leaf = next((row for row in reasons.tree if row.present and row.leaf), None)
+        kinds.add("leaf" if leaf else "nothing")
         if leaf is None:
-            assert reasons.summary.startswith("unsure: nearest ")
+            assert f"nearest {reasons.places[0].node} {reasons.places[0].prob:.2f}" in reasons.summary
+            assert reasons.summary.startswith("unsure: ")
             continue
         needs = "" if leaf.threshold is None else f", needs {leaf.threshold:.2f}"
         assert first.removesuffix(", doubtful") == f"{leaf.node} {leaf.prob:.2f}{needs}"
         assert first.endswith(", doubtful") == any(leaf.node in text for text in reasons.doubts)
-    assert False in kinds
+    assert kinds == {"leaf", "nothing"}
+
+
+def test_the_summary_of_groups_alone_names_the_lowest_and_the_place_nearest_in_them(
+    cases: list[tuple[Explained, Reasons]],
+) -> None:
+    one, _ = cases[0]
+    ensemble, taxonomy = one.ensemble, one.ensemble.taxonomy
+    values = np.array([2.0 if taxonomy.is_leaf(node) else 0.0 for node in taxonomy.nodes])
+    limits = replace(ensemble.thresholds, values=values)
+    raised = replace(ensemble, decision=replace(ensemble.decision, thresholds=limits))
+    leaf = taxonomy.leaves[-1]
+    summary = find_reasons(replace(one, ensemble=raised, fallback=leaf)).summary
+    groups = [node for node in taxonomy.nodes if any(map(taxonomy.is_leaf, taxonomy.children(node)))]
+    lowest = [node for node in groups if all(map(taxonomy.is_leaf, taxonomy.children(node)))]
+    parts = summary.split("; ")
+    assert [part.rpartition(", needs")[0].rpartition(" ")[0] for part in parts[: len(lowest)]] == lowest
+    assert parts[len(lowest)] == f"none of its places: nearest {leaf} {one.prob(leaf):.2f}, needs 2.00"
 
 
 def test_json_holds_the_same_and_nothing_that_is_no_json(cases: list[tuple[Explained, Reasons]]) -> None:
