@@ -8,6 +8,7 @@ methods. The mask are the nuclei: the blue channel as members take it, smoothed 
 means over fields with 95 % intervals (bootstrap over fields), which share lies in the mask of
 
 - the field's area, and the protein's light: what a map would have that followed neither, or the stain alone;
+- the map of Grad-CAM as it is published: gradients' means, on the last maps, the members' mean;
 - each method's map;
 - the maps of other fields, laid over this one: what a map has whatever the picture;
 - the maps of the same networks with weights drawn anew, once (Adebayo et al., NeurIPS 2018).
@@ -27,14 +28,17 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
+from captum.attr import LayerGradCam
 
 from hpa_hier.cli.command import run
 from hpa_hier.members.features import find_member
+from hpa_hier.members.score import Member
 from hpa_hier.metrics.bootstrap import interval, resamples
+from hpa_hier.models.network import Network
 from hpa_hier.predict.answers import Answers
 from hpa_hier.predict.explanation.explained import Picture
 from hpa_hier.predict.explanation.explainer import Explainer
-from hpa_hier.predict.explanation.heat_maps import METHOD_NAMES, METHODS, Method
+from hpa_hier.predict.explanation.heat_maps import METHOD_NAMES, METHODS, HeatMap, Method
 from hpa_hier.predict.predictor import Predictor
 from hpa_hier.runs.find import PRETRAINED
 
@@ -94,6 +98,39 @@ def draw(explainer: Explainer, fields: Sequence[Field], node: str, method: Metho
     return maps
 
 
+def draw_published(predictor: Predictor, fields: Sequence[Field], node: str) -> list[np.ndarray]:
+    """Return the mean of the members' maps of each field, by Grad-CAM on the last maps of their networks."""
+    maps = [np.zeros(field.nuclei.shape, np.float32) for field in fields]
+    for scorer in predictor.scorers.values():
+        member = find_member(scorer)
+        if not isinstance(member, Member) or node not in member.nodes:
+            continue
+        network = member.network
+        assert isinstance(network, Network)
+        weighed = LayerGradCam(network, _find_last(network, fields[0].picture.image))
+        for field, total in zip(fields, maps, strict=True):
+            pixels = torch.from_numpy(field.picture.image[None]).float()
+            raw = weighed.attribute(pixels, target=member.nodes.index(node))[0, 0].detach().numpy()
+            total += HeatMap.from_raw(raw, node, member.name, "grad_cam", field.nuclei.shape).values
+    return maps
+
+
+def _find_last(network: Network, image: np.ndarray) -> torch.nn.Module:
+    """Return the part of a network that ends last of those that give maps."""
+    found: list[torch.nn.Module] = []
+
+    def note(part: torch.nn.Module, _: object, made: torch.Tensor) -> None:
+        if made.ndim == 4 and made.shape[-1] > 1:
+            found.append(part)
+
+    hooks = [part.register_forward_hook(note) for part in network.backbone.modules() if part is not network.backbone]
+    with torch.no_grad():
+        network.backbone(network.normalise(torch.from_numpy(image[None])))
+    for hook in hooks:
+        hook.remove()
+    return found[-1]
+
+
 def randomise(predictor: Predictor, seed: int) -> Explainer:
     """Return the ensemble with members whose convolutions and matrices have weights drawn anew."""
     torch.manual_seed(seed)
@@ -116,11 +153,15 @@ def describe(values: Sequence[float]) -> str:
     return f"{known.mean():.2f} [{float(low):.2f}, {float(high):.2f}]"
 
 
-def measure_row(node: str, fields: Sequence[Field], explainer: Explainer, random: Explainer) -> str:
+def measure_row(
+    node: str, fields: Sequence[Field], predictor: Predictor, explainer: Explainer, random: Explainer
+) -> str:
     """Return a row of the table: which share of each kind of map of a node lies in the nuclei."""
     masks = [field.nuclei for field in fields]
     cells = [node, str(len(fields)), describe([float(mask.mean()) for mask in masks])]
     cells.append(describe([share_inside(field.plane(PROTEIN).astype(float), field.nuclei) for field in fields]))
+    published = draw_published(predictor, fields, node)
+    cells.append(describe([share_inside(one, mask) for one, mask in zip(published, masks, strict=True)]))
     for method in METHODS:
         maps = draw(explainer, fields, node, method)
         empty = sum(not one.any() for one in maps)
@@ -147,14 +188,14 @@ def main(arguments: Sequence[str]) -> int:
     fields = read_fields(answers, options.labels or options.images / "labels.csv")
     explainer = Explainer(predictor.run, predictor.ensemble, lambda: predictor.scorers)
     random = randomise(predictor, seed=0)
-    columns = ["node", "fields", "area", "protein's light"]
+    columns = ["node", "fields", "area", "protein's light", "Grad-CAM"]
     for method in METHODS:
         columns += [METHOD_NAMES[method], "of other fields", "random weights"]
     print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     for node in NODES:
         own = [field for field in fields if node in field.nodes]
         if len(own) >= FEWEST:
-            print(measure_row(node, own, explainer, random), flush=True)
+            print(measure_row(node, own, predictor, explainer, random), flush=True)
     return 0
 
 

@@ -25,7 +25,7 @@ def weigh_activations(member: Member, image: np.ndarray, nodes: Sequence[str]) -
 
     At each place the activations are multiplied by the gradient of the node's logit there, and summed over features.
     Grad-CAM takes the mean gradient of all places instead, which blurs what a maximum has chosen, and the very last
-    maps, on which whole cells share a place (`benchmarks/heat_maps.py` has what both cost).
+    maps, on which whole cells share a place; `benchmarks/heat_maps.py` compares the two.
 
     Args:
         member: of images.

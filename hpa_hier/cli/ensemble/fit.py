@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     if flat is not None:
         print(f"  flat baseline, fitted alike: {', '.join(member.name for member in flat.members)}")
         if len(flat.members) != len(ensemble.members):
-            counts = f"{len(ensemble.members)} networks against {len(flat.members)}"
+            counts = f"{len(ensemble.members)} members against {len(flat.members)}"
             print(f"  not compute-matched: {counts}; see ensemble.baseline")
     print(f"wrote {opened.ensemble_folder / 'ensemble.json'}")
     return 0
