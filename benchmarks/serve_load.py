@@ -1,6 +1,6 @@
 """Ask the server 200 times, 8 at once: how long an answer takes, and whether memory stays flat.
 
-    python benchmarks/serve_load.py [--images DIR] [--requests 200] [--at-once 8] [--alone 40]
+    python benchmarks/serve_load.py [--images DIR] [--requests 200] [--at-once 8] [--alone 25]
 
 Starts `hpa-hier serve` with the bundled ensemble on a free port. Each request sends the files of one image and waits
 for its answer; some are sent one at a time first. Each image is also answered for as `ensemble predict` does it, and
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--at-once", type=int, default=8)
-    parser.add_argument("--alone", type=int, default=40)
+    parser.add_argument("--alone", type=int, default=25)
     options = parser.parse_args()
     one_thread_a_process()
     with tempfile.TemporaryDirectory() as home:
@@ -95,13 +95,12 @@ def load(server: int, address: str, forms: Sequence[Form], options: argparse.Nam
 
     for number in range(5):  # what is loaded once
         ask(number)
-    rows = [measure("one at a time", server, [options.alone], 1, ask)]
+    print("| | requests | a second | median s | 95th percentile s | MB before | MB after each quarter |")
+    print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    print(measure("one at a time", server, [options.alone], 1, ask), flush=True)
     quarter = max(1, options.requests // 4)
     parts = [quarter] * 3 + [options.requests - 3 * quarter]
-    rows.append(measure(f"{options.at_once} at once", server, parts, options.at_once, ask))
-    print("| | requests | a second | median s | 95th percentile s | MB before | MB after each quarter |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    print("\n".join(rows))
+    print(measure(f"{options.at_once} at once", server, parts, options.at_once, ask), flush=True)
 
 
 def measure(name: str, server: int, parts: Sequence[int], at_once: int, ask: Callable[[int], float]) -> str:
