@@ -9,11 +9,14 @@ from hpa_hier.errors import UserError
 
 _DESCRIPTION = """Answer for images on a page in the browser, and over HTTP.
 
-  %(prog)s                                            opens http://127.0.0.1:8000/ for this machine alone
-  %(prog)s --run mine --root /data/plates             images of the server may be named by their paths
-  %(prog)s --host 0.0.0.0 --token-file token          for others, who need the token
-
+  %(prog)s
+      prints http://127.0.0.1:8000/, which a browser of this machine alone can open
+  %(prog)s --run mine --root /data/plates
+      images below /data/plates may be named by their paths
+  %(prog)s --host 0.0.0.0 --token-file token
+      for others, who need the token
   curl -F files=@a_red.png -F files=@a_green.png -F files=@a_blue.png 'http://127.0.0.1:8000/predict?wait=60'
+      the same over HTTP
 
 Files that are sent are kept in a folder of their own until their job ends, and removed when the server stops.
 /openapi.json describes what can be asked; /metrics is for Prometheus."""
@@ -32,7 +35,7 @@ def parser() -> Parser:
     add("--root", metavar="DIR", type=path, action="append", default=[], dest="roots", help=text)
     text = "folder for corrected labels and their images (default: corrections)"
     add("--corrections", metavar="DIR", type=path, default=None, help=text)
-    add("--token", metavar="TEXT", help="that requests must carry; others on this machine may see it, so better:")
+    add("--token", metavar="TEXT", help="that requests must carry; in a file fewer see it")
     add("--token-file", metavar="FILE", type=path, help="file with the token in its first line")
     text = "further name that the server is called by, as behind a proxy; may be given several times"
     add("--allow-host", metavar="NAME", action="append", default=[], help=text)

@@ -68,6 +68,7 @@ class Job:
     roots: tuple[Path, ...] = ()  # that paths may lead to
     state: str = _OPEN
     error: str | None = None
+    code: str = "cannot"  # of the refusal that the error is
     sources: list[dict[str, Any]] = field(default_factory=list)
     simulated: bool = False
     rejected: list[Rejected] = field(default_factory=list)
@@ -336,6 +337,7 @@ class Jobs:
                     LOG.exception("a job failed")
                 own = isinstance(error, (UserError, Refusal))
                 job.error = job.clean(str(error)) if own else _FAULT
+                job.code = error.code if isinstance(error, Refusal) else "cannot" if own else "internal"
                 self._end(job, _FAILED)
                 more = False
             if job.state == _CANCELLED:
@@ -412,7 +414,7 @@ class Jobs:
         def take(answers: Answers | Exception) -> None:
             if isinstance(answers, Exception):
                 own = isinstance(answers, (UserError, Refusal))
-                job.error = one_line(str(answers)) if own else _FAULT
+                job.error, job.code = (one_line(str(answers)), "cannot") if own else (_FAULT, "internal")
                 self._end(job, _FAILED)
                 return
             with job.lock:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_server import Running
+from small_server import Running, run_server
 
 from hpa_hier.serve.adapting import Adapting
 from hpa_hier.serve.corrections import Corrections, adapt_command
 from hpa_hier.serve.safety.refusal import Refusal
+from hpa_hier.serve.service import Plan
 
 
 def python(code: str) -> str:
@@ -76,3 +77,35 @@ def test_without_corrections_there_is_nothing_to_adapt_to(served: Running) -> No
     answer = served.client.post("/adapt", json={"ensemble": "smal"})
     assert answer.status_code == 404
     assert served.client.get("/adapt").json() == {"state": "none"}
+
+
+@pytest.mark.slow
+def test_corrected_real_fields_make_an_ensemble_that_answers(shared_data: Path, tmp_path: Path) -> None:
+    import csv
+
+    with (shared_data / "hpa" / "train.csv").open(newline="") as file:
+        labels = {row["Id"]: row["Target"].split() for row in csv.DictReader(file)}
+    plan = Plan(
+        runs=("pretrained",),
+        artifacts=tmp_path / "artifacts",
+        roots=Plan.check_roots([shared_data / "hpa"]),
+        corrections=tmp_path / "corrections",
+    )
+    with run_server(plan) as server:
+        job = server.client.post("/jobs", json={"paths": ["complete"]}).json()
+        assert server.finish(job, 200)["state"] == "done"
+        rows = server.client.get(f"/jobs/{job['job']}/samples").json()["samples"]
+        for row in rows[:20]:
+            url = f"/jobs/{job['job']}/samples/{row['key']}/correction"
+            assert server.client.put(url, json={"labels": labels[row["id"]]}).status_code == 200
+        started = server.client.post("/adapt", json={"ensemble": "pretrained"}).json()
+        assert started["command"] == server.client.get("/corrections/pretrained").json()["command"]
+        told = follow(server.service.adapting, 250)
+        assert (told["state"], told["result"]) == ("done", "pretrained-corrected"), told
+        assert any(line.startswith("On 20 labelled real images") for line in told["lines"])
+        ensembles = server.client.get("/ensembles").json()["ensembles"]
+        new = next(one for one in ensembles if one["name"] == "pretrained-corrected")
+        assert "20 real images" in " ".join(new["learned_from"])
+        again = server.client.post("/jobs", json={"paths": ["complete"], "ensemble": "pretrained-corrected"}).json()
+        assert server.finish(again, 250)["state"] == "done"
+        assert again["warnings"] == [new["caution"]]

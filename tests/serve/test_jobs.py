@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from ensemble_run import CHANNELS, SIZE, SmallRun
+from ensemble_run import CHANNELS, SIZE, SmallRun, write_images
 from small_server import Running, encode, read_folder
 
 from hpa_hier.cli.ensemble import main
@@ -144,6 +144,13 @@ def test_unknown_ensembles_channels_and_fields_are_told(served: Running, plane: 
         answer = served.send(files, **{field: text})
         assert answer.status_code == status, answer.text
         assert reason in answer.json()["error"]
+
+
+def test_more_images_than_one_job_may_have_are_refused(served: Running, home: Path) -> None:
+    write_images(home / "plates" / "many", served.service.limits.job_images + 1, ("green",))
+    answer = served.client.post("/predict", params={"wait": 30}, json={"paths": ["many"]})
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert "61 images; at most 60 are answered for at once" in answer.json()["error"]
 
 
 def test_removed_and_forgotten_jobs_leave_no_files(served: Running) -> None:

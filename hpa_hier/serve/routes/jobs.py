@@ -131,7 +131,7 @@ async def predict(
     if not job.is_over:
         return {"job": service.jobs.to_json(job)}
     if job.state != "done":
-        raise Refusal("cannot", job.error or f"the job is {job.state}")
+        raise Refusal(job.code, job.error or f"the job is {job.state}")
     response.status_code = 200
     ready = sorted(job.ready, key=lambda one: int(one.key))
     cards = await asyncio.to_thread(lambda: [make_card(job, one) for one in ready])
