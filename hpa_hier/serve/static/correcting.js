@@ -11,16 +11,44 @@ export class Correcting {
     Object.assign(this, { set, card, next, stay });
     const before = card.corrected;
     const checked = new Set(before && !before.unsure ? before.labels : card.labels);
-    this.tree = new Tree({ tree, label: "Places that can be checked", nodes, path, checked, act: (node) => this.toggle(node) });
-    this.search = make("input", { type: "search", id: "find-place", placeholder: "Find a place, Enter checks it", autocomplete: "off", oninput: () => this.filter(), onkeydown: (event) => this.key(event) });
-    this.note = make("input", { id: "note", value: before?.note ?? "", autocomplete: "off", maxlength: 500, onkeydown: (event) => event.key === "Enter" && this.save() });
+    this.tree = new Tree({
+      tree,
+      label: "Places that can be checked",
+      nodes,
+      path,
+      checked,
+      act: (node) => this.toggle(node),
+    });
+    this.search = make("input", {
+      type: "search",
+      id: "find-place",
+      placeholder: "Find a place, Enter checks it",
+      autocomplete: "off",
+      oninput: () => this.filter(),
+      onkeydown: (event) => this.key(event),
+    });
+    this.note = make("input", {
+      id: "note",
+      value: before?.note ?? "",
+      autocomplete: "off",
+      maxlength: 500,
+      onkeydown: (event) => event.key === "Enter" && this.save(),
+    });
     this.chosen = make("p", { class: "chosen" });
     this.found = make("p", { class: "small soft", "aria-live": "polite" });
     this.keep = make("button", { type: "button", class: "main", onclick: () => this.save() }, "Save, next image");
     this.element = make(
       "div",
       { class: "correcting" },
-      make("p", { class: "small soft" }, before ? (before.unsure ? "Marked unsure." : `Corrected to ${before.labels.join(", ")}.`) : "The answer is checked; change what is wrong, or save it as it is if it is right."),
+      make(
+        "p",
+        { class: "small soft" },
+        before
+          ? before.unsure
+            ? "Marked unsure."
+            : `Corrected to ${before.labels.join(", ")}.`
+          : "The answer is checked; change what is wrong, or save it as it is if it is right.",
+      ),
       make("label", { for: "find-place", class: "unseen" }, "Find a place"),
       this.search,
       this.found,
@@ -28,10 +56,13 @@ export class Correcting {
       this.tree.element,
       make("label", { for: "note" }, "Note"),
       this.note,
-      make("div", { class: "buttons stuck" },
+      make(
+        "div",
+        { class: "buttons stuck" },
         this.keep,
         make("button", { type: "button", onclick: () => this.unsure() }, "Unsure, next image"),
-        before ? make("button", { type: "button", onclick: () => this.remove() }, "Remove the correction") : null),
+        before ? make("button", { type: "button", onclick: () => this.remove() }, "Remove the correction") : null,
+      ),
     );
     this.tell();
   }
@@ -44,13 +75,28 @@ export class Correcting {
 
   tell() {
     const labels = [...this.tree.checked];
-    this.chosen.replaceChildren(...(labels.length ? labels.map((node) => make("button", { type: "button", class: "chip", "aria-label": `Remove ${node}`, onclick: () => this.toggle(node) }, node, make("span", { "aria-hidden": "true" }, " ×"))) : ["No place is checked."]));
+    this.chosen.replaceChildren(
+      ...(labels.length
+        ? labels.map((node) =>
+            make(
+              "button",
+              { type: "button", class: "chip", "aria-label": `Remove ${node}`, onclick: () => this.toggle(node) },
+              node,
+              make("span", { "aria-hidden": "true" }, " ×"),
+            ),
+          )
+        : ["No place is checked."]),
+    );
     this.keep.disabled = !labels.length;
   }
 
   filter() {
     const found = this.tree.filter(this.search.value);
-    this.found.textContent = this.search.value.trim() ? (found.length ? `Enter: ${found[0]}` : "No place has this name.") : "";
+    this.found.textContent = this.search.value.trim()
+      ? found.length
+        ? `Enter: ${found[0]}`
+        : "No place has this name."
+      : "";
     return found;
   }
 
@@ -78,7 +124,8 @@ export class Correcting {
 
   save() {
     const labels = [...this.tree.checked];
-    if (labels.length) this.put({ labels, note: this.note.value.trim() }, `Saved for ${this.card.id}: ${labels.join(", ")}.`);
+    if (labels.length)
+      this.put({ labels, note: this.note.value.trim() }, `Saved for ${this.card.id}: ${labels.join(", ")}.`);
   }
 
   unsure() {
@@ -90,7 +137,8 @@ export class Correcting {
     const before = this.card.corrected;
     try {
       const row = await patiently(() => send("PUT", path, body));
-      const moved = await this.next([this.search, this.note].includes(document.activeElement)); // before a filter takes the row away
+      const typing = [this.search, this.note].includes(document.activeElement);
+      const moved = await this.next(typing); // before a filter takes the row away
       replaceRow(this.set, row);
       if (!moved) this.stay(row);
       countCorrections();
@@ -112,7 +160,9 @@ export class Correcting {
 
   async remove() {
     try {
-      const row = await patiently(() => json(`/jobs/${this.set.id}/samples/${this.card.key}/correction`, { method: "DELETE" }));
+      const row = await patiently(() =>
+        json(`/jobs/${this.set.id}/samples/${this.card.key}/correction`, { method: "DELETE" }),
+      );
       replaceRow(this.set, row);
       countCorrections();
       toast("The correction is removed.");

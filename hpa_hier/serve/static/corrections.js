@@ -38,34 +38,91 @@ export async function openCorrections() {
 }
 
 function drawList(list) {
-  if (!list.count) return [make("p", {}, `No label is corrected yet for ${name()}. Open an image, choose "Correct", and save the places that are really there.`)];
+  if (!list.count)
+    return [
+      make("p", {}, `No label is corrected yet for ${name()}. Open an image, choose "Correct", and save its places.`),
+    ];
   const classes = Object.entries(list.classes).sort(([, one], [, other]) => other - one);
   return [
-    make("p", {}, `${count(list.count, "image")} with labels of yours, for ${name()}. They are kept in `, make("code", {}, list.folder), "."),
+    make(
+      "p",
+      {},
+      `${count(list.count, "image")} with labels of yours, for ${name()}. They are kept in `,
+      make("code", {}, list.folder),
+      ".",
+    ),
     make("p", { class: "small soft" }, classes.map(([place, number]) => `${place} ${number}`).join(", ")),
-    make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Corrected images" },
-      make("table", { class: "corrections" },
-        make("thead", {}, make("tr", {}, ["Image", "Places", "Note"].map((title) => make("th", { scope: "col" }, title)))),
-        make("tbody", {}, list.rows.map((row) => make("tr", {}, make("th", { scope: "row" }, given(row.id)), make("td", {}, row.labels.join(", ")), make("td", {}, given(row.note ?? ""))))))),
-    make("p", {}, make("button", { type: "button", onclick: () => save(`${path()}/labels.csv`).catch(complain) }, "Save as a label table (CSV)")),
+    make(
+      "div",
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Corrected images" },
+      make(
+        "table",
+        { class: "corrections" },
+        make(
+          "thead",
+          {},
+          make(
+            "tr",
+            {},
+            ["Image", "Places", "Note"].map((title) => make("th", { scope: "col" }, title)),
+          ),
+        ),
+        make(
+          "tbody",
+          {},
+          list.rows.map((row) =>
+            make(
+              "tr",
+              {},
+              make("th", { scope: "row" }, given(row.id)),
+              make("td", {}, row.labels.join(", ")),
+              make("td", {}, given(row.note ?? "")),
+            ),
+          ),
+        ),
+      ),
+    ),
+    make(
+      "p",
+      {},
+      make(
+        "button",
+        { type: "button", onclick: () => save(`${path()}/labels.csv`).catch(complain) },
+        "Save as a label table (CSV)",
+      ),
+    ),
   ];
 }
 
 function drawAdapt(list) {
   const title = make("h3", {}, "Teach the ensemble with them");
   if (!list.command) return list.count ? [title, make("p", {}, `Not yet: ${list.reason}.`.replace("..", "."))] : [];
-  const command = make("code", { class: "command", tabindex: 0, role: "region", "aria-label": "The command" }, list.command);
+  const command = make(
+    "code",
+    { class: "command", tabindex: 0, role: "region", "aria-label": "The command" },
+    list.command,
+  );
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(list.command);
       toast("The command is copied.");
-    } catch { // no clipboard over plain HTTP from elsewhere: the text is marked for the user to copy
+    } catch {
+      // no clipboard over plain HTTP from elsewhere: the text is marked for the user to copy
       getSelection().selectAllChildren(command);
       toast("The command is marked: copy it with Ctrl+C.");
     }
   };
-  const out = make("input", { id: "out", autocomplete: "off", spellcheck: "false", placeholder: usual(list.command) });
-  const run = make("button", { type: "button", class: "main", id: "run-adapt", onclick: () => startAdapt(out.value.trim()) }, "Run it here");
+  const out = make("input", {
+    id: "out",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: usual(list.command),
+  });
+  const run = make(
+    "button",
+    { type: "button", class: "main", id: "run-adapt", onclick: () => startAdapt(out.value.trim()) },
+    "Run it here",
+  );
   return [
     title,
     make("p", {}, `This makes a new ensemble from ${name()} and your labels; ${name()} itself stays as it is.`),
@@ -80,6 +137,7 @@ const usual = (command) => /--out (?:\S*\/)?([^\s\/]+)$/.exec(command)?.[1] ?? "
 
 async function startAdapt(out) {
   try {
+    find("adapting").scrollIntoView({ block: "nearest" });
     followAdapt(await patiently(() => send("POST", "/adapt", { ensemble: name(), out: out || null })));
   } catch (error) {
     find("adapting")?.replaceChildren(make("p", { class: "bad", role: "alert" }, error.message));
@@ -101,6 +159,7 @@ async function followAdapt(adapting) {
       say(`${state.result} is ready`);
       await readEnsembles();
     }
+    find("adapting")?.scrollIntoView({ block: "nearest" });
   } catch (error) {
     complain(error);
   } finally {
@@ -131,8 +190,17 @@ function showAdapt(state) {
       make("p", { class: state.state === "failed" ? "bad" : "" }, words),
       state.state === "running" ? make("progress", { "aria-label": "Adapting" }) : null,
       state.state === "running" ? make("button", { type: "button", onclick: cancel }, "Stop") : null,
-      state.state === "done" && state.result ? make("button", { type: "button", class: "main", onclick: use }, `Choose ${state.result}`) : null,
-      state.lines?.length ? make("details", { open: state.state === "failed" }, make("summary", {}, "What it printed"), make("pre", { class: "printed", tabindex: 0 }, state.lines.join("\n"))) : null,
+      state.state === "done" && state.result
+        ? make("button", { type: "button", class: "main", onclick: use }, `Choose ${state.result}`)
+        : null,
+      state.lines?.length
+        ? make(
+            "details",
+            { open: state.state !== "running" },
+            make("summary", {}, "What it printed"),
+            make("pre", { class: "printed", tabindex: 0 }, state.lines.join("\n")),
+          )
+        : null,
     ].filter(Boolean),
   );
 }

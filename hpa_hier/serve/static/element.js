@@ -1,8 +1,8 @@
 // Elements: built from names and texts; nothing that a user or a server gave is ever read as HTML.
 
 /**
- * Make an element. Attributes are set as they are, functions are listeners to what follows their `on`; true is an empty
- * attribute and false none, but for `aria-…`; null is left out. Children are elements or texts.
+ * Make an element. Attributes are set as they are, functions are listeners to what follows their `on`; true is an
+ * empty attribute and false none, but for `aria-…`; null is left out. Children are elements or texts.
  */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -12,7 +12,9 @@ export function make(tag, attributes = {}, ...children) {
     else if (typeof value === "boolean" && !name.startsWith("aria-")) element.toggleAttribute(name, value);
     else element.setAttribute(name, String(value));
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 

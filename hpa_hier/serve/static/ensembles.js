@@ -59,7 +59,10 @@ function drawCard(one) {
     ["Not for", one.not_for],
     ["Knows", [`${count(one.classes, "place")}${levels(one)}`]],
     ["Needs", [needs(one)]],
-    ["Networks", (one.members ?? []).map((member) => `${member.name}: ${member.network}, ${count(member.nodes, "place")}`)],
+    [
+      "Networks",
+      (one.members ?? []).map((member) => `${member.name}: ${member.network}, ${count(member.nodes, "place")}`),
+    ],
   ];
   const choose = () => {
     find("ensemble").value = one.name;
@@ -73,14 +76,18 @@ function drawCard(one) {
       "div",
       { class: "dialog-head" },
       make("h3", {}, one.name, here ? make("span", { class: "tag" }, "answers now") : null),
-      one.usable && !here ? make("button", { type: "button", onclick: choose, "aria-label": `Choose ${one.name}` }, "Choose") : null,
+      one.usable && !here
+        ? make("button", { type: "button", onclick: choose, "aria-label": `Choose ${one.name}` }, "Choose")
+        : null,
     ),
     one.usable ? null : make("p", { class: "note" }, `Not for images: ${one.reason}`),
     one.caution ? make("p", { class: "note" }, `${capital(one.caution)}.`) : null,
     make(
       "dl",
       { class: "facts" },
-      facts.filter(([, texts]) => texts?.length && texts[0]).map(([name, texts]) => [make("dt", {}, name), texts.map((text) => make("dd", {}, text))]),
+      facts
+        .filter(([, texts]) => texts?.length && texts[0])
+        .map(([name, texts]) => [make("dt", {}, name), texts.map((text) => make("dd", {}, text))]),
     ),
   );
 }

@@ -28,8 +28,14 @@ export function prepareExports() {
     popup.querySelector("button")?.focus();
   });
   document.addEventListener("click", (event) => !event.target.closest(".menu") && close());
-  popup.addEventListener("keydown", (event) => event.key === "Escape" && (event.stopPropagation(), close(), button.focus()));
-  popup.addEventListener("focusout", (event) => event.relatedTarget && !event.relatedTarget.closest(".menu") && close());
+  popup.addEventListener(
+    "keydown",
+    (event) => event.key === "Escape" && (event.stopPropagation(), close(), button.focus()),
+  );
+  popup.addEventListener(
+    "focusout",
+    (event) => event.relatedTarget && !event.relatedTarget.closest(".menu") && close(),
+  );
 }
 
 function choices(close) {
@@ -46,13 +52,26 @@ function choices(close) {
       complain(error);
     }
   };
-  const button = (title, words, run) => make("button", { type: "button", class: "choice", onclick: run }, make("strong", {}, title), make("span", { class: "small soft" }, words));
-  const rows = listed().slice(0, PAGES);
+  const button = (title, words, run) =>
+    make(
+      "button",
+      { type: "button", class: "choice", onclick: run },
+      make("strong", {}, title),
+      make("span", { class: "small soft" }, words),
+    );
+  const all = listed();
+  const rows = all.slice(0, PAGES);
   const keys = `keys=${rows.map((row) => row.key).join(",")}`;
   return [
     partial ? make("p", { class: "small soft" }, "Answers are still coming; a file has those that are there.") : null,
     ...FILES.map(([file, title, words]) => button(title, words, () => get(file, ""))),
-    rows.length ? button("PDF: pictures", `${rows.length < listed().length ? `the first ${PAGES} of ` : ""}${count(listed().length, "image")} as listed, one a page`, () => get("figures.pdf", keys)) : null,
+    rows.length
+      ? button(
+          "PDF: pictures",
+          `${rows.length < all.length ? `the first ${PAGES} of ` : ""}${count(all.length, "image")} as listed`,
+          () => get("figures.pdf", keys),
+        )
+      : null,
     now.row ? button("PDF: this image", "the open one", () => get("figures.pdf", `keys=${now.row.key}`)) : null,
   ].filter(Boolean);
 }

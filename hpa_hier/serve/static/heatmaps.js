@@ -1,13 +1,18 @@
 // Heat maps: where in the picture the networks found what speaks for a place, one network at a time or together.
 
 import { make, say } from "./element.js";
-import { heatColour, readGrey } from "./picture.js";
+import { heatColour, readGrey } from "./planes.js";
 import { json, patiently } from "./requests.js";
 import { count } from "./words.js";
 
 const TOGETHER = ""; // member
-const METHODS = { grad_cam: "coarse, fast (gradient-weighted activations)", integrated_gradients: "fine, slow (integrated gradients)" };
-const NOTE = "Bright: what in the picture spoke for this place to the networks, compared with the brightest spot. It does not show where the protein ends, nor how sure the networks are.";
+const METHODS = {
+  grad_cam: "coarse, fast (gradient-weighted activations)",
+  integrated_gradients: "fine, slow (integrated gradients)",
+};
+const NOTE =
+  "Bright: what in the picture spoke for this place to the networks, compared with the brightest spot. " +
+  "It does not show where the protein ends, nor how sure the networks are.";
 let method = null; // kept from image to image
 let member = TOGETHER;
 
@@ -17,7 +22,10 @@ export class HeatMaps {
     this.path = `/explain/${set.id}/${card.key}`;
     this.status = make("p", { class: "status" });
     this.element = make("section", { class: "heat", "aria-label": "Heat map", hidden: true });
-    this.ready = explained.then((one) => (this.explained = one), () => (this.explained = {}));
+    this.ready = explained.then(
+      (one) => (this.explained = one),
+      () => (this.explained = {}),
+    );
   }
 
   async show(node) {
@@ -40,24 +48,73 @@ export class HeatMaps {
     const methods = Object.entries(this.explained?.methods ?? {});
     if (!methods.some(([name]) => name === method)) method = methods[0]?.[0] ?? null;
     const { maps = [], combined = null, absent = [] } = this.found ?? {};
-    const networks = [...(combined ? [[TOGETHER, "all together"]] : []), ...maps.map((one) => [one.member, one.member])];
+    const networks = [
+      ...(combined ? [[TOGETHER, "all together"]] : []),
+      ...maps.map((one) => [one.member, one.member]),
+    ];
     const choice = (label, options, value, change) => {
-      const select = make("select", { onchange: () => change(select.value) }, options.map(([one, text]) => make("option", { value: one, selected: one === value }, text)));
+      const select = make(
+        "select",
+        { onchange: () => change(select.value) },
+        options.map(([one, text]) => make("option", { value: one, selected: one === value }, text)),
+      );
       return make("label", {}, label, select);
     };
-    const strength = make("input", { type: "range", min: 0, max: 100, value: 100 * this.picture.opacity, oninput: () => { this.picture.opacity = strength.value / 100; this.picture.paint(); } });
-    const grey = make("input", { type: "checkbox", checked: this.picture.greyed, onchange: () => { this.picture.greyed = grey.checked; this.picture.draw(); } });
+    const strength = make("input", {
+      type: "range",
+      min: 0,
+      max: 100,
+      value: 100 * this.picture.opacity,
+      oninput: () => {
+        this.picture.opacity = strength.value / 100;
+        this.picture.paint();
+      },
+    });
+    const grey = make("input", {
+      type: "checkbox",
+      checked: this.picture.greyed,
+      onchange: () => {
+        this.picture.greyed = grey.checked;
+        this.picture.draw();
+      },
+    });
     const parts = [
-      make("div", { class: "dialog-head" }, make("h3", {}, `Heat map: ${this.node}`), make("button", { type: "button", onclick: () => this.close() }, "Close")),
+      make(
+        "div",
+        { class: "dialog-head" },
+        make("h3", {}, `Heat map: ${this.node}`),
+        make("button", { type: "button", onclick: () => this.close() }, "Close"),
+      ),
       this.status,
-      make("div", { class: "heat-choices" },
+      make(
+        "div",
+        { class: "heat-choices" },
         networks.length > 1 ? choice("Network", networks, member, (value) => ((member = value), this.fetch())) : null,
-        methods.length > 1 ? choice("How", methods.map(([name, title]) => [name, METHODS[name] ?? title]), method, (value) => ((method = value), this.ask())) : null,
+        methods.length > 1
+          ? choice(
+              "How",
+              methods.map(([name, title]) => [name, METHODS[name] ?? title]),
+              method,
+              (value) => ((method = value), this.ask()),
+            )
+          : null,
         networks.length ? make("label", {}, "Strength", strength) : null,
-        networks.length ? make("label", { class: "check" }, grey, "picture in grey") : null),
+        networks.length ? make("label", { class: "check" }, grey, "picture in grey") : null,
+      ),
       networks.length ? scale() : null,
       networks.length ? make("p", { class: "small soft" }, NOTE) : null,
-      absent.length ? make("details", { class: "small", open: !networks.length }, make("summary", {}, `No heat map from ${count(absent.length, "network")}`), make("ul", {}, absent.map((one) => make("li", {}, `${one.member}: ${one.reason}`)))) : null,
+      absent.length
+        ? make(
+            "details",
+            { class: "small", open: !networks.length },
+            make("summary", {}, `No heat map from ${count(absent.length, "network")}`),
+            make(
+              "ul",
+              {},
+              absent.map((one) => make("li", {}, `${one.member}: ${one.reason}`)),
+            ),
+          )
+        : null,
     ];
     this.element.replaceChildren(...parts.filter(Boolean));
   }
@@ -69,7 +126,9 @@ export class HeatMaps {
     this.draw();
     this.tell(`Working out the heat map of ${this.node} …`);
     try {
-      const found = await patiently(() => json(`${this.path}/heatmaps?${this.query()}`, { signal: this.picture.gone.signal }));
+      const found = await patiently(() =>
+        json(`${this.path}/heatmaps?${this.query()}`, { signal: this.picture.gone.signal }),
+      );
       if (asked !== this.asked) return;
       this.found = found;
       const has = (name) => (name === TOGETHER ? found.combined : found.maps.some((one) => one.member === name));
@@ -83,7 +142,11 @@ export class HeatMaps {
   }
 
   query(chosen = TOGETHER) {
-    return new URLSearchParams({ node: this.node, ...(method ? { method } : {}), ...(chosen ? { member: chosen } : {}) });
+    return new URLSearchParams({
+      node: this.node,
+      ...(method ? { method } : {}),
+      ...(chosen ? { member: chosen } : {}),
+    });
   }
 
   async fetch() {

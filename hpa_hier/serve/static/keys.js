@@ -21,7 +21,9 @@ const KEYS = [
 const TYPED = "input:not([type=checkbox]):not([type=range]), textarea, select";
 
 export function prepareKeys() {
-  find("keys-list").replaceChildren(...KEYS.map(([key, words]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, words)]).flat());
+  find("keys-list").replaceChildren(
+    ...KEYS.map(([key, words]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, words)]).flat(),
+  );
   const on = find("keys-on");
   try {
     on.checked = localStorage.getItem("keys") !== "off";

@@ -1,4 +1,4 @@
-// List: the images of a set as a table or as pictures, in an order and with filters; more rows are drawn as they are needed.
+// List: the images of a set as a table or as pictures, ordered and filtered; rows are drawn as they are needed.
 
 import { bar, find, given, make, tabs } from "./element.js";
 import { readTree, tag } from "./ensembles.js";
@@ -11,7 +11,10 @@ const ORDERS = {
   doubt: ["Doubtful first", (a, b) => b.unlike - a.unlike || b.doubt - a.doubt],
   sure: ["Certain first", (a, b) => a.unlike - b.unlike || a.doubt - b.doubt],
   name: ["By name", (a, b) => compare(a.id, b.id)],
-  place: ["By place", (a, b) => compare(likeliest(a).node, likeliest(b).node) || likeliest(b).prob - likeliest(a).prob],
+  place: [
+    "By place",
+    (a, b) => compare(likeliest(a).node, likeliest(b).node) || likeliest(b).prob - likeliest(a).prob,
+  ],
   prob: ["Likeliest first", (a, b) => likeliest(b).prob - likeliest(a).prob],
   safe: ["By safe answer", (a, b) => compare(a.safe ?? "~", b.safe ?? "~")],
 };
@@ -24,14 +27,17 @@ const WHICH = {
   corrected: ["Corrected", (row) => row.corrected && !row.corrected.unsure],
   unsure: ["Marked unsure", (row) => row.corrected?.unsure],
 };
-const HEADS = [ // of the table: title, the order it sorts by, class
+const HEADS = [
+  // of the table: title, the order it sorts by, class
   ["Image", "name", ""],
   ["Answer", null, "wide"],
   ["Likeliest place", "place", "best"],
   ["Safe answer", "safe", "wide"],
   ["Doubt", "doubt", "n"],
 ];
-const end = new IntersectionObserver((entries) => entries.at(-1).isIntersecting && ((drawn += STEP), draw()), { rootMargin: "600px" });
+const end = new IntersectionObserver((entries) => entries.at(-1).isIntersecting && ((drawn += STEP), draw()), {
+  rootMargin: "600px",
+});
 const collator = new Intl.Collator("en", { numeric: true });
 const compare = (a, b) => collator.compare(a, b);
 const likeliest = (row) => row.places[0] ?? { node: "", prob: 0 };
@@ -98,7 +104,11 @@ function passes(row) {
   const place = find("place").value;
   const text = `${row.id} ${row.name} ${row.labels.join(" ")} ${likeliest(row).node} ${row.safe ?? ""}`.toLowerCase();
   const places = [...row.labels, ...row.groups, row.fallback, ...(row.corrected?.labels ?? [])];
-  return words.every((word) => text.includes(word)) && (!place || places.includes(place)) && WHICH[find("which").value][1](row);
+  return (
+    words.every((word) => text.includes(word)) &&
+    (!place || places.includes(place)) &&
+    WHICH[find("which").value][1](row)
+  );
 }
 
 /** Draw the list anew; rows that are there and unchanged are kept. */
@@ -111,12 +121,16 @@ export function draw() {
   const some = shown.slice(0, drawn);
   const panel = find(view === "tab-table" ? "panel-table" : "panel-pictures");
   const list = view === "tab-table" ? table(panel) : gallery(panel);
-  place(list, some.map((row) => element(row)));
+  place(
+    list,
+    some.map((row) => element(row)),
+  );
   if (focused) list.querySelector(`[data-key="${CSS.escape(focused)}"] button.open`)?.focus({ preventScroll: true });
   find("more").hidden = some.length === shown.length;
   end.unobserve(find("more")); // looked at again, as it may still be in sight
   end.observe(find("more"));
-  find("shown").textContent = shown.length === all.length ? count(all.length, "image") : `${shown.length} of ${count(all.length, "image")}`;
+  find("shown").textContent =
+    shown.length === all.length ? count(all.length, "image") : `${shown.length} of ${count(all.length, "image")}`;
   find("none").hidden = !all.length || shown.length > 0;
   find("none").textContent = "No image fits these filters.";
   find("list").classList.toggle("few", all.length < 2);
@@ -142,20 +156,42 @@ function element(row) {
 function table(panel) {
   if (!panel.firstChild) {
     const heads = HEADS.map(([title, order, kind]) =>
-      make("th", { scope: "col", class: kind, "data-order": order ?? false },
-        order ? make("button", { type: "button", class: "head", onclick: () => sortBy(order) }, title, make("span", { class: "arrow", "aria-hidden": "true" })) : title),
+      make(
+        "th",
+        { scope: "col", class: kind, "data-order": order ?? false },
+        order
+          ? make(
+              "button",
+              { type: "button", class: "head", onclick: () => sortBy(order) },
+              title,
+              make("span", { class: "arrow", "aria-hidden": "true" }),
+            )
+          : title,
+      ),
     );
     panel.append(
-      make("table", { class: "images" },
-        make("caption", { class: "unseen" }, "Images with their answers. Doubt: about how many places are expected to be wrong or missed."),
-        make("thead", {}, make("tr", {}, make("th", { class: "thumb" }, make("span", { class: "unseen" }, "Picture")), heads)),
-        make("tbody")),
+      make(
+        "table",
+        { class: "images" },
+        make(
+          "caption",
+          { class: "unseen" },
+          "Images with their answers. Doubt: about how many places are expected to be wrong or missed.",
+        ),
+        make(
+          "thead",
+          {},
+          make("tr", {}, make("th", { class: "thumb" }, make("span", { class: "unseen" }, "Picture")), heads),
+        ),
+        make("tbody"),
+      ),
     );
   }
   const sort = find("sort").value;
   for (const head of panel.querySelectorAll("th[data-order]")) {
     const up = { doubt: "sure" }[head.dataset.order];
-    const direction = sort === head.dataset.order ? (up ? "descending" : "ascending") : sort === up ? "ascending" : null;
+    const direction =
+      sort === head.dataset.order ? (up ? "descending" : "ascending") : sort === up ? "ascending" : null;
     if (direction) head.setAttribute("aria-sort", direction);
     else head.removeAttribute("aria-sort");
   }
@@ -169,13 +205,20 @@ function sortBy(order) {
   draw();
 }
 
-const thumbnail = (row) => fill(make("img", { alt: "", width: 128, height: 128 }), `/jobs/${now.set.id}/samples/${row.key}/thumbnail.png`);
+const thumbnail = (row) =>
+  fill(make("img", { alt: "", width: 128, height: 128 }), `/jobs/${now.set.id}/samples/${row.key}/thumbnail.png`);
 
 /** What is to be said of a row at a glance. */
 function marks(row) {
   return [
     row.unlike ? make("span", { class: "mark warn", title: row.doubtful.join("; ") }, "unlike") : null,
-    row.corrected ? make("span", { class: "mark good" }, row.corrected.unsure ? "unsure" : "corrected") : null,
+    row.corrected
+      ? make(
+          "span",
+          { class: "mark good", title: row.corrected.labels?.join(", ") },
+          row.corrected.unsure ? "unsure" : "corrected",
+        )
+      : null,
   ];
 }
 
@@ -185,9 +228,25 @@ function tableRow(row) {
     "tr",
     { "data-key": row.key },
     make("td", { class: "thumb" }, thumbnail(row)),
-    make("th", { scope: "row", class: "name" }, make("button", { type: "button", class: "open", title: row.id }, given(row.id)), make("span", { class: "answer" }, answer(row)), make("span", { class: "marks" }, marks(row))),
+    make(
+      "th",
+      { scope: "row", class: "name" },
+      make("button", { type: "button", class: "open", title: row.id }, given(row.id)),
+      make("span", { class: "answer" }, answer(row)),
+      make("span", { class: "marks" }, marks(row)),
+    ),
     make("td", { class: "wide" }, answer(row)),
-    make("td", { class: "best" }, make("span", { class: "line", title: best.node }, make("span", { class: "place" }, best.node), make("span", { class: "prob" }, percent(best.prob))), bar(best.prob, null, row.labels.includes(best.node))),
+    make(
+      "td",
+      { class: "best" },
+      make(
+        "span",
+        { class: "line", title: best.node },
+        make("span", { class: "place" }, best.node),
+        make("span", { class: "prob" }, percent(best.prob)),
+      ),
+      bar(best.prob, null, row.labels.includes(best.node)),
+    ),
     make("td", { class: "wide" }, row.safe ?? make("span", { class: "soft" }, "none")),
     make("td", { class: "n" }, row.doubt.toFixed(2)),
   );
@@ -206,7 +265,12 @@ function picture(row) {
     make("div", { class: "frame" }, thumbnail(row)),
     make("button", { type: "button", class: "open", title: row.id }, given(row.id)),
     make("span", { class: "answer" }, answer(row)),
-    make("span", { class: "line soft" }, make("span", {}, best.node), make("span", { class: "prob" }, percent(best.prob))),
+    make(
+      "span",
+      { class: "line soft" },
+      make("span", {}, best.node),
+      make("span", { class: "prob" }, percent(best.prob)),
+    ),
     bar(best.prob, null, row.labels.includes(best.node)),
     make("span", { class: "soft" }, `doubt ${row.doubt.toFixed(2)}`),
     make("span", { class: "marks" }, marks(row), tag(now.set.job.ensemble)),
@@ -235,4 +299,3 @@ export function neighbour(step) {
   const at = shown.findIndex((row) => row.key === now.row?.key);
   return at < 0 ? shown[0] : shown[at + step];
 }
-

@@ -26,23 +26,33 @@ function drawSets() {
   countCorrections();
 }
 
-const title = ({ job, created }) => `${job.title ? `${job.title}: ` : ""}${count(job.total ?? job.files, job.total === null ? "file" : "image")}, ${clock(created)}, ${job.ensemble}`;
+const title = ({ job, created }) =>
+  [job.title, job.total === null ? "" : count(job.total, "image"), clock(created), job.ensemble]
+    .filter(Boolean)
+    .join(", ");
 
 function drawProgress() {
   const { set } = now;
   if (!set) return;
   const select = find("set");
   select.hidden = sets.size < 2;
-  select.replaceChildren(...[...sets.values()].map((one) => make("option", { value: one.id, selected: one === set }, title(one))));
+  select.replaceChildren(
+    ...[...sets.values()].map((one) => make("option", { value: one.id, selected: one === set }, title(one))),
+  );
   const { job, sending } = set;
   const [share, words] = progress(job, sending);
   const running = Boolean(sending) || !over(set);
   find("stop").hidden = !running;
   const parts = [
     make("p", { class: job.state === "failed" ? "bad" : "" }, words),
-    running ? make("progress", { "aria-label": "Progress", ...(share === null ? {} : { value: share, max: 1 }) }) : null,
+    running
+      ? make("progress", { "aria-label": "Progress", ...(share === null ? {} : { value: share, max: 1 }) })
+      : null,
     differs(set),
-    list("could not be used", [...set.refused, ...job.rejected], (one) => [given(one.file || one.id), `: ${one.reason}`]),
+    list("could not be used", [...set.refused, ...job.rejected], (one) => [
+      given(one.file || one.id),
+      `: ${one.reason}`,
+    ]),
     list("left aside: not an image", job.aside ?? [], (name) => [given(name)]),
     notes([...(job.notes ?? []), ...(job.warnings ?? [])]),
   ];
@@ -53,7 +63,10 @@ function drawProgress() {
 function progress(job, sending) {
   if (sending) {
     const left = sending.left === null ? "" : `, ${about(sending.left)} left`;
-    return [sending.total ? sending.done / sending.total : null, `Sending ${count(sending.files, "file")}: ${bytes(sending.done)} of ${bytes(sending.total)}${left}`];
+    return [
+      sending.total ? sending.done / sending.total : null,
+      `Sending ${count(sending.files, "file")}: ${bytes(sending.done)} of ${bytes(sending.total)}${left}`,
+    ];
   }
   const total = job.total ?? 0;
   const left = job.seconds_left ? `, ${about(job.seconds_left)} left` : "";
@@ -61,15 +74,22 @@ function progress(job, sending) {
   return {
     open: [null, "Getting ready …"],
     queued: [null, `Waiting for its turn${waiting} …`],
-    reading: [total ? job.ready / total : null, total ? `Reading ${count(total, "image")} …` : "Looking for images …"],
-    answering: [total ? job.ready / total : null, `${job.ready.toLocaleString("en")} of ${count(total, "image")} answered${left}`],
+    reading: [
+      total ? job.ready / total : null,
+      total ? `Reading ${count(total, "image")} …` : "Looking for images …",
+    ],
+    answering: [
+      total ? job.ready / total : null,
+      `${job.ready.toLocaleString("en")} of ${count(total, "image")} answered${left}`,
+    ],
     done: [1, done(job)],
     failed: [null, capital(job.error ?? "This did not work.")],
     cancelled: [null, "Stopped."],
   }[job.state];
 }
 
-const done = (job) => (job.ready ? `${count(job.ready, "image")} answered by ${job.ensemble}` : "No image could be answered.");
+const done = (job) =>
+  job.ready ? `${count(job.ready, "image")} answered by ${job.ensemble}` : "No image could be answered.";
 
 /** Open the image of a set that has only one. */
 function openOnly() {
@@ -84,17 +104,38 @@ function differs(set) {
   const other = chosen();
   if (!other || other === set.job.ensemble) return null;
   const again = make("button", { type: "button", onclick: () => sendAgain(set) }, `Ask ${other}`);
-  return make("p", { class: "small" }, `These answers are by ${set.job.ensemble}. `, set.sent ? again : `Add the images again to ask ${other}.`);
+  return make(
+    "p",
+    { class: "small" },
+    `These answers are by ${set.job.ensemble}. `,
+    set.sent ? again : `Add the images again to ask ${other}.`,
+  );
 }
 
 function list(words, all, draw) {
   if (!all.length) return null;
   const files = `${count(all.length, "file")} ${words}`;
-  return make("details", { class: "small files-list", open: all.length <= 3 }, make("summary", {}, files), make("ul", {}, all.slice(0, 500).map((one) => make("li", {}, draw(one)))), all.length > 500 ? make("p", {}, "Export gives the whole list.") : null);
+  return make(
+    "details",
+    { class: "small files-list", open: all.length <= 3 },
+    make("summary", {}, files),
+    make(
+      "ul",
+      {},
+      all.slice(0, 500).map((one) => make("li", {}, draw(one))),
+    ),
+    all.length > 500 ? make("p", {}, "Export gives the whole list.") : null,
+  );
 }
 
 function notes(all) {
-  return all.length ? make("ul", { class: "small soft notes" }, all.map((text) => make("li", {}, capital(text)))) : null;
+  return all.length
+    ? make(
+        "ul",
+        { class: "small soft notes" },
+        all.map((text) => make("li", {}, capital(text))),
+      )
+    : null;
 }
 
 function speak(set, words) {
@@ -138,8 +179,12 @@ async function start() {
   find("stop").addEventListener("click", () => stopSet(now.set));
   find("open-ensembles").addEventListener("click", openEnsembles);
   find("open-corrections").addEventListener("click", openCorrections);
-  find("ensemble").addEventListener("change", () => (drawMissing(), drawProgress(), countCorrections(), describeChosen()));
-  for (const button of document.querySelectorAll("[data-close]")) button.addEventListener("click", () => button.closest("dialog").close());
+  find("ensemble").addEventListener(
+    "change",
+    () => (drawMissing(), drawProgress(), countCorrections(), describeChosen()),
+  );
+  for (const button of document.querySelectorAll("[data-close]"))
+    button.addEventListener("click", () => button.closest("dialog").close());
   tell("sets");
   try {
     await readEnsembles();
@@ -147,7 +192,7 @@ async function start() {
     describeChosen();
     const { mine, others } = await earlier();
     offerEarlier(others, adopt);
-    for (const job of mine) follow(job);
+    for (const { job, sent } of mine) follow(job, sent);
     const last = [...sets.values()].at(-1);
     if (last) {
       const address = location.hash;

@@ -1,37 +1,13 @@
 // Picture: grey planes of a field laid over each other in the atlas's colours, switched, stretched, zoomed and moved.
 
 import { make } from "./element.js";
-import { ask, patiently } from "./requests.js";
+import { COLOURS, compose, drawHeat, readGrey } from "./planes.js";
 
-export const COLOURS = { red: [255, 40, 40], green: [40, 255, 60], blue: [70, 110, 255], yellow: [255, 210, 0] };
-const WHITE = [255, 255, 255];
 const SIDE = 1024; // pixels of the longer side that are fetched first
 const FULL = 2048; // and where it is zoomed in
 const SLIDER = 1000; // steps
 const MOST = 40; // times
 const shown = { red: true, green: true, blue: true, yellow: false }; // kept from image to image
-const HEAT = [[0, 0, 4], [60, 9, 101], [135, 33, 107], [203, 65, 73], [245, 125, 21], [252, 195, 50], [252, 255, 164]];
-
-/** Colour of a share from 0 to 1: dark violet, red, yellow. */
-export function heatColour(share) {
-  const at = Math.min(Math.max(share, 0), 1) * (HEAT.length - 1);
-  const low = Math.min(Math.floor(at), HEAT.length - 2);
-  return HEAT[low].map((part, j) => Math.round(part + (at - low) * (HEAT[low + 1][j] - part)));
-}
-
-/** Fetch a grey PNG: its values with width and height, and the response's headers. */
-export async function readGrey(path, signal) {
-  const answer = await patiently(() => ask(path, { signal }), signal);
-  const bitmap = await createImageBitmap(await answer.blob(), { premultiplyAlpha: "none", colorSpaceConversion: "none" });
-  const { width, height } = bitmap;
-  const drawing = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  drawing.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  const pixels = drawing.getImageData(0, 0, width, height).data;
-  const values = new Uint8Array(width * height);
-  for (let i = 0; i < values.length; i += 1) values[i] = pixels[4 * i];
-  return { values, width, height, headers: answer.headers };
-}
 
 export class Picture {
   /**
@@ -39,14 +15,29 @@ export class Picture {
    * @param {string} path of the image on the server
    */
   constructor(card, path) {
-    Object.assign(this, { card, path, planes: new Map(), heat: null, zoom: 1, at: [0.5, 0.5], greyed: true, opacity: 0.7 });
+    Object.assign(this, {
+      card,
+      path,
+      planes: new Map(),
+      heat: null,
+      zoom: 1,
+      at: [0.5, 0.5],
+      greyed: true,
+      opacity: 0.7,
+    });
     this.gone = new AbortController();
     this.canvas = make("canvas", { role: "img", "aria-label": this.describe() });
     this.waiting = make("p", { class: "waiting" }, "Fetching the picture …");
-    this.view = make("div", { class: "view", tabindex: 0, role: "group", "aria-label": "Picture: plus and minus zoom, arrow keys move" }, this.canvas, this.waiting);
+    this.view = make(
+      "div",
+      { class: "view", tabindex: 0, role: "group", "aria-label": "Picture: plus and minus zoom, arrow keys move" },
+      this.canvas,
+      this.waiting,
+    );
     this.channels = make("div", { class: "channels", role: "group", "aria-label": "Channels" });
     this.level = make("span", { class: "small soft", "aria-live": "off" }, "100 %");
-    const button = (text, title, run) => make("button", { type: "button", title, "aria-label": title, onclick: run }, text);
+    const button = (text, title, run) =>
+      make("button", { type: "button", title, "aria-label": title, onclick: run }, text);
     this.tools = make(
       "div",
       { class: "tools" },
@@ -65,7 +56,9 @@ export class Picture {
   }
 
   describe() {
-    const on = this.card.channels.filter(({ name }) => shown[name] ?? true).map(({ name, stain }) => `${stain} in ${name}`);
+    const on = this.card.channels
+      .filter(({ name }) => shown[name] ?? true)
+      .map(({ name, stain }) => `${stain} in ${name}`);
     return `The field ${this.card.id}: ${on.join(", ") || "no channel shown"}`;
   }
 
@@ -88,7 +81,14 @@ export class Picture {
     const grey = await readGrey(`${this.path}/channels/${name}.png?side=${side}${range}`, this.gone.signal);
     const header = (key, otherwise) => (grey.headers.get(key) === null ? otherwise : Number(grey.headers.get(key)));
     const before = this.planes.get(name);
-    const plane = { ...grey, side, low: header("X-Low", 0), high: header("X-High", 255), least: header("X-Min", 0), most: header("X-Max", 255) };
+    const plane = {
+      ...grey,
+      side,
+      low: header("X-Low", 0),
+      high: header("X-High", 255),
+      least: header("X-Min", 0),
+      most: header("X-Max", 255),
+    };
     plane.start = before?.start ?? [plane.low, plane.high];
     plane.window = before?.window ?? [plane.low, plane.high];
     plane.show = before?.show;
@@ -104,14 +104,31 @@ export class Picture {
   }
 
   channelRow({ name, stain }, at) {
-    const box = make("input", { type: "checkbox", checked: shown[name] ?? true, onchange: () => this.toggle(name, box.checked) });
+    const box = make("input", {
+      type: "checkbox",
+      checked: shown[name] ?? true,
+      onchange: () => this.toggle(name, box.checked),
+    });
     box.dataset.channel = name;
-    const label = make("label", { class: "check" }, box, make("span", { class: `dye ${name in COLOURS ? name : ""}`, "aria-hidden": "true" }), stain, make("kbd", { "aria-hidden": "true" }, at + 1));
+    const label = make(
+      "label",
+      { class: "check" },
+      box,
+      make("span", { class: `dye ${name in COLOURS ? name : ""}`, "aria-hidden": "true" }),
+      stain,
+      make("kbd", { "aria-hidden": "true" }, at + 1),
+    );
     const plane = this.planes.get(name);
     if (!plane) return make("div", { class: "channel" }, label);
     const value = make("span", { class: "range small soft" });
     const ends = ["darkest", "brightest"].map((end, which) =>
-      make("input", { type: "range", min: 0, max: SLIDER, "aria-label": `${stain}: ${end} value shown`, oninput: (event) => this.stretch(name, which, event.target, value) }),
+      make("input", {
+        type: "range",
+        min: 0,
+        max: SLIDER,
+        "aria-label": `${stain}: ${end} value shown`,
+        oninput: (event) => this.stretch(name, which, event.target, value),
+      }),
     );
     const show = () => {
       const { window } = this.planes.get(name);
@@ -173,7 +190,8 @@ export class Picture {
     Object.assign(shown, { red: true, green: true, blue: true, yellow: false });
     for (const plane of this.planes.values()) plane.window = [...plane.start];
     this.drawChannels();
-    for (const [name, plane] of this.planes) if (plane.low > plane.start[0] + 1 || plane.high < plane.start[1] - 1) this.refine(name);
+    for (const [name, plane] of this.planes)
+      if (plane.low > plane.start[0] + 1 || plane.high < plane.start[1] - 1) this.refine(name);
     this.fit();
   }
 
@@ -183,19 +201,6 @@ export class Picture {
   setHeat(heat) {
     this.heat = heat;
     this.draw();
-  }
-
-  drawHeat() {
-    const { values, width, height } = this.heat;
-    const image = new ImageData(width, height);
-    for (let i = 0; i < values.length; i += 1) {
-      const share = values[i] / 255;
-      image.data.set(heatColour(share), 4 * i);
-      image.data[4 * i + 3] = 255 * Math.min(1, share * 2.5); // what says little stays clear
-    }
-    const canvas = new OffscreenCanvas(width, height);
-    canvas.getContext("2d").putImageData(image, 0, 0);
-    return canvas;
   }
 
   // Drawing
@@ -209,41 +214,13 @@ export class Picture {
     });
   }
 
-  /** Add the planes up in their colours. */
   compose() {
-    const on = [...this.planes].filter(([name]) => shown[name] ?? true);
-    const first = this.planes.values().next().value;
+    const planes = [...this.planes].filter(([name]) => shown[name] ?? true);
     this.canvas.setAttribute("aria-label", this.describe());
+    const first = this.planes.values().next().value;
     if (!first) return;
-    const { width, height } = first;
-    const image = new ImageData(width, height);
-    const out = image.data;
-    for (let i = 3; i < out.length; i += 4) out[i] = 255;
-    for (const [name, plane] of on) {
-      if (plane.width !== width || plane.height !== height) continue; // while a finer picture arrives
-      const [low, high] = plane.window;
-      const [red, green, blue] = [0, 1, 2].map(() => new Uint8Array(256));
-      const colour = COLOURS[name] ?? WHITE;
-      for (let v = 0; v < 256; v += 1) {
-        const intensity = plane.low + (v / 255) * (plane.high - plane.low);
-        const share = Math.min(Math.max((intensity - low) / Math.max(high - low, 1e-9), 0), 1);
-        [red[v], green[v], blue[v]] = colour.map((part) => part * share);
-      }
-      const { values } = plane;
-      for (let i = 0, o = 0; i < values.length; i += 1, o += 4) {
-        const v = values[i];
-        out[o] += red[v];
-        out[o + 1] += green[v];
-        out[o + 2] += blue[v];
-      }
-    }
-    if (this.heat && this.greyed) {
-      for (let o = 0; o < out.length; o += 4) out[o] = out[o + 1] = out[o + 2] = 0.7 * Math.max(out[o], out[o + 1], out[o + 2]);
-    }
-    this.composed ??= new OffscreenCanvas(width, height);
-    Object.assign(this.composed, { width, height });
-    this.composed.getContext("2d").putImageData(image, 0, 0);
-    this.heated = this.heat ? this.drawHeat() : null;
+    this.composed = compose(first, planes, Boolean(this.heat) && this.greyed);
+    this.heated = this.heat && drawHeat(this.heat);
   }
 
   /** Put the picture on the screen. */
@@ -251,11 +228,17 @@ export class Picture {
     if (!this.composed) return;
     const { clientWidth, clientHeight } = this.view;
     const ratio = devicePixelRatio || 1;
-    Object.assign(this.canvas, { width: Math.max(clientWidth * ratio, 1), height: Math.max(clientHeight * ratio, 1) });
+    Object.assign(this.canvas, {
+      width: Math.max(clientWidth * ratio, 1),
+      height: Math.max(clientHeight * ratio, 1),
+    });
     const context = this.canvas.getContext("2d");
     const { width, height } = this.composed;
     const scale = this.scale() * ratio;
-    const [x, y] = [this.canvas.width / 2 - this.at[0] * width * scale, this.canvas.height / 2 - this.at[1] * height * scale];
+    const [x, y] = [
+      this.canvas.width / 2 - this.at[0] * width * scale,
+      this.canvas.height / 2 - this.at[1] * height * scale,
+    ];
     context.imageSmoothingEnabled = scale < 3;
     context.imageSmoothingQuality = "high";
     context.drawImage(this.composed, x, y, width * scale, height * scale);
@@ -293,7 +276,8 @@ export class Picture {
     const before = this.scale();
     const { width, height } = this.composed;
     const zoom = Math.min(Math.max(this.zoom * factor, 1), MOST);
-    if (at) { // what is under the pointer stays there
+    if (at) {
+      // what is under the pointer stays there
       const [dx, dy] = [at[0] - this.view.clientWidth / 2, at[1] - this.view.clientHeight / 2];
       const after = (before * zoom) / this.zoom;
       this.at = [this.at[0] + (dx / before - dx / after) / width, this.at[1] + (dy / before - dy / after) / height];
@@ -309,13 +293,19 @@ export class Picture {
 
   moveBy(dx, dy) {
     if (!this.composed) return;
-    this.at = [this.at[0] - dx / (this.scale() * this.composed.width), this.at[1] - dy / (this.scale() * this.composed.height)];
+    this.at = [
+      this.at[0] - dx / (this.scale() * this.composed.width),
+      this.at[1] - dy / (this.scale() * this.composed.height),
+    ];
     this.keepInside();
     this.paint();
   }
 
   keepInside() {
-    const sides = [[this.composed.width, this.view.clientWidth], [this.composed.height, this.view.clientHeight]];
+    const sides = [
+      [this.composed.width, this.view.clientWidth],
+      [this.composed.height, this.view.clientHeight],
+    ];
     this.at = this.at.map((at, axis) => {
       const half = sides[axis][1] / this.scale() / sides[axis][0] / 2;
       return half >= 0.5 ? 0.5 : Math.min(Math.max(at, half), 1 - half);
@@ -336,14 +326,20 @@ export class Picture {
     const { view } = this;
     this.watcher = new ResizeObserver(() => this.composed && (this.keepInside(), this.paint()));
     this.watcher.observe(view);
-    view.addEventListener("wheel", (event) => {
-      if (!event.deltaY || (this.zoom === 1 && event.deltaY > 0)) return; // the page scrolls on
-      event.preventDefault();
-      this.zoomBy(Math.exp(-event.deltaY / 400), this.point(event));
-    }, { passive: false });
+    view.addEventListener(
+      "wheel",
+      (event) => {
+        if (!event.deltaY || (this.zoom === 1 && event.deltaY > 0)) return; // the page scrolls on
+        event.preventDefault();
+        this.zoomBy(Math.exp(-event.deltaY / 400), this.point(event));
+      },
+      { passive: false },
+    );
     view.addEventListener("keydown", (event) => {
       const step = 60;
-      const move = { ArrowLeft: [step, 0], ArrowRight: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[event.key];
+      const move = { ArrowLeft: [step, 0], ArrowRight: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[
+        event.key
+      ];
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (move && this.zoom > 1) this.moveBy(...move);
       else if (event.key === "+" || event.key === "=") this.zoomBy(1.5);
@@ -364,11 +360,15 @@ export class Picture {
       if (fingers.size === 2) {
         const [other] = [...fingers].filter(([id]) => id !== event.pointerId).map(([, point]) => point);
         const apart = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]);
-        this.zoomBy(apart(after) / Math.max(apart(before), 1), [(after[0] + other[0]) / 2, (after[1] + other[1]) / 2]);
+        this.zoomBy(apart(after) / Math.max(apart(before), 1), [
+          (after[0] + other[0]) / 2,
+          (after[1] + other[1]) / 2,
+        ]);
       } else if (this.zoom > 1) this.moveBy(after[0] - before[0], after[1] - before[1]);
       fingers.set(event.pointerId, after);
     });
-    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) view.addEventListener(end, (event) => fingers.delete(event.pointerId));
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
+      view.addEventListener(end, (event) => fingers.delete(event.pointerId));
   }
 
   point(event) {
@@ -376,4 +376,3 @@ export class Picture {
     return [event.clientX - left, event.clientY - top];
   }
 }
-

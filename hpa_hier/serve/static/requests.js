@@ -167,13 +167,13 @@ function wait(error, seconds, stop) {
 }
 
 /** Show a problem at the top. */
-export function showTrouble(...parts) {
+function showTrouble(...parts) {
   const trouble = find("trouble");
   trouble.replaceChildren(...parts);
   trouble.hidden = false;
 }
 
-export function clearTrouble() {
+function clearTrouble() {
   find("trouble").hidden = true;
 }
 
@@ -181,7 +181,11 @@ export function clearTrouble() {
 export function complain(error) {
   if (error.name === "AbortError") return;
   if (!(error instanceof Problem)) console.error(error);
-  showTrouble(make("span", {}, error.message), " ", make("button", { type: "button", onclick: clearTrouble }, "Close"));
+  showTrouble(
+    make("span", {}, error.message),
+    " ",
+    make("button", { type: "button", onclick: clearTrouble }, "Close"),
+  );
 }
 
 /** Save what the server answers as a file. */

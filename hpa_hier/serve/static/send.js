@@ -15,7 +15,9 @@ export async function prepareSending() {
   limits = await patiently(() => json("/limits"));
   find("files").accept = (limits.suffixes ?? []).map((suffix) => `.${suffix.split(".").at(-1)}`).join(",");
   find("path-form").hidden = !limits.roots?.length;
-  find("roots").textContent = limits.roots?.length ? `Folders that this server may read: ${limits.roots.join(", ")}` : "";
+  find("roots").textContent = limits.roots?.length
+    ? `Folders that this server may read: ${limits.roots.join(", ")}`
+    : "";
   drawMissing();
 }
 
@@ -23,11 +25,13 @@ export async function prepareSending() {
 export function drawMissing() {
   const one = ensemble(chosen());
   if (!one) return;
-  const boxes = (one.channels ?? []).filter((channel) => channel !== "green").map((channel) => {
-    const can = one.may_be_missing?.includes(channel);
-    const box = make("input", { type: "checkbox", value: channel, checked: can, disabled: can });
-    return make("label", { class: "check" }, box, `${channel} (${one.stains?.[channel] ?? channel})`);
-  });
+  const boxes = (one.channels ?? [])
+    .filter((channel) => channel !== "green")
+    .map((channel) => {
+      const can = one.may_be_missing?.includes(channel);
+      const box = make("input", { type: "checkbox", value: channel, checked: can, disabled: can });
+      return make("label", { class: "check" }, box, `${channel} (${one.stains?.[channel] ?? channel})`);
+    });
   find("missing").replaceChildren(make("legend", {}, "May be missing; zeros stand for it"), ...boxes);
 }
 
@@ -38,7 +42,10 @@ const options = () => ({
 
 /** Listen to buttons, the path's form, and drops on the whole page. */
 export function listenForFiles() {
-  for (const [button, input] of [["choose-files", "files"], ["choose-folder", "folder"]]) {
+  for (const [button, input] of [
+    ["choose-files", "files"],
+    ["choose-folder", "folder"],
+  ]) {
     find(button).addEventListener("click", () => find(input).click());
     find(input).addEventListener("change", (event) => {
       const files = [...event.target.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
@@ -48,7 +55,9 @@ export function listenForFiles() {
   }
   find("path-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    const path = find("path").value.trim().replace(/^(["'])(.*)\1$/, "$2"); // as shells and file managers copy it
+    const path = find("path")
+      .value.trim()
+      .replace(/^(["'])(.*)\1$/, "$2"); // as shells and file managers copy it
     if (path) begin({ paths: [path], options: options() });
   });
   let depth = 0;
@@ -124,7 +133,10 @@ async function begin(sent) {
 async function sendForms(set, files, stop) {
   const fit = files.filter(({ file, name }) => {
     if (file.size <= limits.file_bytes) return true;
-    set.refused.push({ file: name, reason: `${bytes(file.size)}; this server takes at most ${bytes(limits.file_bytes)} of one file` });
+    set.refused.push({
+      file: name,
+      reason: `${bytes(file.size)}; this server takes at most ${bytes(limits.file_bytes)} of one file`,
+    });
     return false;
   });
   const total = fit.reduce((sum, { file }) => sum + file.size, 0);
@@ -197,7 +209,12 @@ export function offerEarlier(jobs, open) {
   find("earlier").replaceChildren(
     ...(jobs.length ? [make("h3", {}, "Still on the server")] : []),
     ...jobs.map((job) =>
-      make("button", { type: "button", class: "plain", onclick: () => open(job) }, given(job.title || count(job.total ?? job.files, job.total ? "image" : "file")), `, ${count(job.ready, "answer")} by ${job.ensemble}`),
+      make(
+        "button",
+        { type: "button", class: "plain", onclick: () => open(job) },
+        given(job.title || count(job.total ?? job.files, job.total ? "image" : "file")),
+        `, ${count(job.ready, "answer")} by ${job.ensemble}`,
+      ),
     ),
   );
 }

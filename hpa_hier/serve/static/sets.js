@@ -37,7 +37,9 @@ export async function watch(set) {
   set.watched = true;
   try {
     for (;;) {
-      const { job, samples, next } = await patiently(() => json(`/jobs/${set.id}/samples?after=${set.after}&limit=500`));
+      const { job, samples, next } = await patiently(() =>
+        json(`/jobs/${set.id}/samples?after=${set.after}&limit=500`),
+      );
       if (!sets.has(set.id)) return;
       set.job = job;
       set.after = next;
@@ -62,7 +64,7 @@ const slower = (set) => (set.job.ready ? QUICK : Math.min(SLOW, (set.pause = (se
 
 function expired(error) {
   return error instanceof Problem && error.status === 404
-    ? "The server no longer has this set: sets are removed a while after they were last looked at. Your corrections are kept. Add the images again."
+    ? "The server no longer has this set; it keeps them for a while. Corrections are kept. Add the images again."
     : error.message;
 }
 
@@ -75,10 +77,11 @@ export function replaceRow(set, row) {
   }
 }
 
-/** Remember which sets are this tab's, so that they are here after the page is loaded again. */
+/** Remember which sets are this tab's and the paths they are from; they are here after the page is loaded again. */
 function remember() {
+  const kept = [...sets.values()].map(({ id, sent }) => [id, sent?.paths ? sent : null]);
   try {
-    sessionStorage.setItem("sets", JSON.stringify([...sets.keys()]));
+    sessionStorage.setItem("sets", JSON.stringify(kept));
   } catch {
     // they are forgotten on the next load
   }
@@ -91,13 +94,14 @@ export function forget(set, removed = true) {
 
 /** This tab's sets from before it was loaded again, and the others that the server has. */
 export async function earlier() {
-  let own = [];
+  let own = new Map();
   try {
-    own = JSON.parse(sessionStorage.getItem("sets") ?? "[]");
+    own = new Map(JSON.parse(sessionStorage.getItem("sets") ?? "[]"));
   } catch {
     // none
   }
   const { jobs } = await json("/jobs");
   const kept = jobs.filter((job) => job.state !== "open" && job.state !== "cancelled");
-  return { mine: kept.filter((job) => own.includes(job.job)), others: kept.filter((job) => !own.includes(job.job)) };
+  const mine = kept.filter((job) => own.has(job.job)).map((job) => ({ job, sent: own.get(job.job) }));
+  return { mine, others: kept.filter((job) => !own.has(job.job)) };
 }

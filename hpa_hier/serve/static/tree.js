@@ -1,10 +1,10 @@
-// Tree: the places below their groups, with probabilities, moved through by the keyboard; for reading or for checking.
+// Tree: the places below their groups, with probabilities, moved through by the keyboard; to read or to check.
 
 import { bar, make } from "./element.js";
-import { percent } from "./words.js";
+import { needs, percent } from "./words.js";
 
 /** Can a node be a label of its own: a leaf, or a group that is annotated without saying which of its places? */
-export const canBeLabel = (node) => node.leaf || (node.label !== null && node.label !== undefined);
+const canBeLabel = (node) => node.leaf || (node.label !== null && node.label !== undefined);
 
 /** Its places below the nodes of a tree; an organelle with a single place is that place. */
 function grow(tree) {
@@ -13,7 +13,8 @@ function grow(tree) {
   for (const one of tree) (one.parents.length ? below.get(one.parents[0]) : roots).push(one);
   const build = (one) => {
     const children = below.get(one.node).map(build);
-    if (children.length === 1 && !canBeLabel(one)) return { ...children[0], stands: [one.node, ...children[0].stands] };
+    if (children.length === 1 && !canBeLabel(one))
+      return { ...children[0], stands: [one.node, ...children[0].stands] };
     return { ...one, children, stands: [one.node] };
   };
   return roots.map(build);
@@ -31,7 +32,12 @@ export class Tree {
   constructor({ tree, label, nodes, path, act, checked = null }) {
     Object.assign(this, { nodes, path, act, checked, items: new Map(), chosen: null, words: "" });
     this.roots = grow(tree);
-    this.element = make("ul", { role: "tree", "aria-label": label, class: "tree", "aria-multiselectable": checked ? "true" : null });
+    this.element = make("ul", {
+      role: "tree",
+      "aria-label": label,
+      class: "tree",
+      "aria-multiselectable": checked ? "true" : null,
+    });
     this.element.append(...this.roots.map((root) => this.item(root, 1)));
     this.items.values().next().value.element.tabIndex = 0;
     this.element.addEventListener("keydown", (event) => this.key(event));
@@ -42,14 +48,18 @@ export class Tree {
     const facts = this.nodes.get(one.node) ?? { prob: 0, threshold: null, present: false, never: false };
     const lit = one.stands.some((node) => this.path.has(node));
     const can = this.checked ? canBeLabel(one) : true;
-    const twist = one.children.length ? make("span", { class: "twist", "aria-hidden": "true" }) : make("span", { class: "twist none" });
+    const twist = one.children.length
+      ? make("span", { class: "twist", "aria-hidden": "true" })
+      : make("span", { class: "twist none" });
     const row = make(
       "div",
       { class: `node${facts.present ? " present" : ""}${lit ? " lit" : ""}` },
       twist,
       this.checked && can ? make("span", { class: "tick", "aria-hidden": "true" }) : null,
       make("span", { class: "name" }, one.node),
-      one.parents.length > 1 ? make("span", { class: "small soft" }, `also under ${one.parents.slice(1).join(", ")}`) : null,
+      one.parents.length > 1
+        ? make("span", { class: "small soft" }, `also under ${one.parents.slice(1).join(", ")}`)
+        : null,
       bar(facts.prob, facts.never ? null : facts.threshold, facts.present),
       make("span", { class: "prob" }, percent(facts.prob)),
     );
@@ -69,26 +79,50 @@ export class Tree {
       row,
     );
     this.items.set(one.node, { one, element });
-    if (one.children.length) element.append(make("ul", { role: "group" }, one.children.map((child) => this.item(child, depth + 1))));
+    if (one.children.length)
+      element.append(
+        make(
+          "ul",
+          { role: "group" },
+          one.children.map((child) => this.item(child, depth + 1)),
+        ),
+      );
     return element;
   }
 
   describe(one, facts, lit) {
-    const needs = facts.never ? "never in an answer: no image of it to learn from" : facts.threshold === null || facts.threshold === undefined ? "" : `needs ${percent(facts.threshold)}`;
-    return [one.node, percent(facts.prob), facts.present ? "in the answer" : "", needs, lit ? "on the way to the likeliest place" : ""].filter(Boolean).join(", ");
+    return [
+      one.node,
+      percent(facts.prob),
+      facts.present ? "in the answer" : "",
+      needs(facts),
+      lit ? "on the way to the likeliest place" : "",
+    ]
+      .filter(Boolean)
+      .join(", ");
   }
 
   /** Is there something to see below: what is in the answer, on the path, checked, or not unlikely? */
   interesting(one, depth) {
     if (depth === 1) return true;
     const within = (node) => [node, ...node.children.flatMap(within)];
-    return within(one).slice(1).some(({ node }) => this.nodes.get(node)?.present || this.path.has(node) || this.checked?.has(node) || this.nodes.get(node)?.prob >= 0.1);
+    return within(one)
+      .slice(1)
+      .some(
+        ({ node }) =>
+          this.nodes.get(node)?.present ||
+          this.path.has(node) ||
+          this.checked?.has(node) ||
+          this.nodes.get(node)?.prob >= 0.1,
+      );
   }
 
   // What is in sight
 
   visible() {
-    return [...this.element.querySelectorAll('[role="treeitem"]')].filter((item) => !item.hidden && !item.parentElement.closest('[aria-expanded="false"]') && !item.closest("[hidden]"));
+    return [...this.element.querySelectorAll('[role="treeitem"]')].filter(
+      (item) => !item.hidden && !item.parentElement.closest('[aria-expanded="false"]') && !item.closest("[hidden]"),
+    );
   }
 
   focus(item) {
@@ -97,12 +131,14 @@ export class Tree {
     item.focus();
   }
 
-  /** Show only nodes whose names have these words, with those above them; returns the nodes that fit, in the tree's order. */
+  /** Show nodes whose names have these words, and those above them; returns those that can be labels, in order. */
   filter(words) {
     this.words = words.trim().toLowerCase();
     const found = [];
     const visit = (one) => {
-      const fits = !this.words || [one.node, ...(one.aliases ?? []), ...one.stands].some((name) => name.toLowerCase().includes(this.words));
+      const fits =
+        !this.words ||
+        [one.node, ...(one.aliases ?? []), ...one.stands].some((name) => name.toLowerCase().includes(this.words));
       const below = one.children.map(visit).some(Boolean);
       const { element } = this.items.get(one.node);
       element.hidden = !(fits || below);
@@ -121,7 +157,8 @@ export class Tree {
   }
 
   openAll(open) {
-    for (const { one, element } of this.items.values()) if (one.children.length) element.setAttribute("aria-expanded", open);
+    for (const { one, element } of this.items.values())
+      if (one.children.length) element.setAttribute("aria-expanded", open);
   }
 
   // Choosing and checking
@@ -145,7 +182,8 @@ export class Tree {
   }
 
   twist(item) {
-    if (item.hasAttribute("aria-expanded")) item.setAttribute("aria-expanded", item.getAttribute("aria-expanded") !== "true");
+    if (item.hasAttribute("aria-expanded"))
+      item.setAttribute("aria-expanded", item.getAttribute("aria-expanded") !== "true");
   }
 
   click(event) {
@@ -168,7 +206,8 @@ export class Tree {
       ArrowUp: () => seen[at - 1] && this.focus(seen[at - 1]),
       Home: () => this.focus(seen[0]),
       End: () => this.focus(seen.at(-1)),
-      ArrowRight: () => (expanded === "false" ? this.twist(item) : expanded === "true" && seen[at + 1] && this.focus(seen[at + 1])),
+      ArrowRight: () =>
+        expanded === "false" ? this.twist(item) : expanded === "true" && seen[at + 1] && this.focus(seen[at + 1]),
       ArrowLeft: () => (expanded === "true" ? this.twist(item) : above && this.focus(above)),
       Enter: () => this.use(item),
       " ": () => this.use(item),

@@ -6,6 +6,12 @@ export function percent(share) {
   return share > 0.99 ? "above 99 %" : `${Math.round(100 * share)} %`;
 }
 
+/** What a place needs to be in an answer; "" where the likeliest is taken. */
+export function needs({ threshold, never }) {
+  if (never) return "never in an answer: no image of it to learn from";
+  return threshold === null || threshold === undefined ? "" : `needs ${percent(threshold)}`;
+}
+
 /** 3, "image" → "3 images". */
 export const count = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
 
