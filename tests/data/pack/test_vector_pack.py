@@ -164,7 +164,7 @@ def test_fit_evaluate_report_and_predict_take_vectors_as_they_take_images(
     assert ensemble(["evaluate", "--config", str(home / "recipe.yaml")]) == 0
     report(["--run", str(fitted)])
     page = (fitted / "report" / "index.html").read_text()
-    assert "The samples are feature vectors, so there are no images to show." in page
+    assert "There are no pictures here: the samples are feature vectors." in page
     table, out = str(home / "vectors.csv"), str(tmp_path / "out")
     assert ensemble(["predict", "--run", str(fitted), "--vectors", table, "--out", out]) == 0
     assert "240 vectors" in capsys.readouterr().out
