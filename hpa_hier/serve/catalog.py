@@ -230,7 +230,7 @@ def _describe_learning(one: Listed) -> list[str]:
     origin, about, facts = one.run.origin, one.run.ensemble.about, one.run.facts
     images = facts.images if facts and facts.images else origin.images
     number = f"{images:,} " if images else ""
-    kind = {"real": "real images", "simulated": "simulated cells only", "unknown": "images of which nothing is known"}
+    kind = {"real": "real images", "simulated": "simulated fields only", "unknown": "images of which nothing is known"}
     learned = number if origin.networks == origin.calibrated else ""
     lines = [f"its networks learned from {learned}{kind[origin.networks]}"]
     if origin.started:

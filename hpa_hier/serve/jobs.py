@@ -456,10 +456,14 @@ class Jobs:
                 self._wake.wait(_SWEEP)
                 if self._stopped:
                     return
-            oldest = time.monotonic() - self.limits.expires_seconds
-            for job in self.list():
-                if job.asked < oldest and (job.is_over or job.state == _OPEN) and not job.receiving:
-                    self.remove(job)
+            self.expire()
+
+    def expire(self) -> None:
+        """Remove jobs that nobody has asked for lately, but those at work."""
+        oldest = time.monotonic() - self.limits.expires_seconds
+        for job in self.list():
+            if job.asked < oldest and (job.is_over or job.state == _OPEN) and not job.receiving:
+                self.remove(job)
 
 
 def _first_file(source: Mapping[str, Any]) -> str:

@@ -64,12 +64,23 @@ class Plan:
                 raise UserError(f"--root {root}: no folder that can be read; name one with images in it or below")
         return tuple(root.resolve() for root in roots)
 
+    def check_corrections(self) -> None:
+        """Refuse a folder for corrections that cannot be written to, before somebody corrects something.
+
+        Raises:
+            UserError: it cannot.
+        """
+        there = next(place for place in (self.corrections, *self.corrections.absolute().parents) if place.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise UserError(f"--corrections {self.corrections}: cannot be written to; name another folder")
+
 
 class Service:
     """What is behind the routes."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.limits = plan, plan.limits
+        plan.check_corrections()
         self.catalog = Catalog(plan.runs, plan.artifacts)
         default = self.catalog.default()
         if default is None:

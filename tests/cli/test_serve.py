@@ -31,6 +31,10 @@ TOKEN = "a-token-of-many-signs"
         (["--host", "192.0.2.1", "--token", TOKEN], r"--host 192\.0\.2\.1: cannot be listened at"),
         (["--host", "no such host", "--token", TOKEN], "--host no such host: no address of this machine"),
         (["--port", "0", "--run", "no-such-run"], "no-such-run: no such run under"),
+        (
+            ["--port", "0", "--corrections", __file__],
+            "--corrections .*test_serve.py: cannot be written to; name another",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_told_in_a_line(flags: list[str], told: str, tmp_path: Path) -> None:

@@ -162,6 +162,13 @@ def test_removed_and_forgotten_jobs_leave_no_files(served: Running) -> None:
     assert not folder.exists()
     gone = served.client.get(f"/jobs/{job}")
     assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
+    opened = jobs.get(served.client.post("/jobs", json={}).json()["job"])
+    jobs.expire()
+    assert opened in jobs.list()
+    opened.asked -= jobs.limits.expires_seconds + 1
+    jobs.expire()
+    assert opened not in jobs.list()
+    assert not opened.folder.exists()
 
 
 def test_too_many_jobs_are_refused_with_a_time_to_come_again(served: Running) -> None:
