@@ -18,6 +18,7 @@ from parsers import FLAGS, SETTINGS, command_words, parse, setting_key
 
 NOT_RUN = {  # a word of the command → why it is not run
     "make": "a target of the Makefile; tests/test_readme.py looks at it",
+    "serve": "answers until it is stopped; tests/serve drives it",
     "data.image_size=448": "for SubCell, at a size that takes minutes",
     "all_channels_ViT-ProtS-Pool.pth": "349 MB that are not here; tests/models has the network",
 }
