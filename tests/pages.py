@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from generated import fill_in
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     ROOT / "README.md",
@@ -78,6 +80,7 @@ def links(page: Path) -> Iterator[tuple[str, str]]:
 @cache
 def anchors(page: Path) -> frozenset[str]:
     """Return the anchors of a page's headings, as GitHub and the site make them."""
-    headings = re.findall(r"^#{1,4} (.+)$", _FENCE.sub("", page.read_text(encoding="utf-8")), flags=re.M)
+    text = fill_in(page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#{1,4} (.+)$", _FENCE.sub("", text), flags=re.M)
     plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings)
     return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in plain)

@@ -112,12 +112,17 @@ def _escape(text: str) -> str:
     return "`".join(part if k % 2 else re.sub(r"([*_<>\[\]|\\#$])", r"\\\1", part) for k, part in enumerate(parts))
 
 
-def fill_in(app: Sphinx, document: str, source: list[str]) -> None:
-    """Put what is made from the code into a page's text."""
-    source[0] = _PLACE.sub(lambda match: PARTS[match[1]](), source[0])
+def fill_in(text: str) -> str:
+    """Return a page's text with what is made from the code."""
+    return _PLACE.sub(lambda match: PARTS[match[1]](), text)
+
+
+def fill_page(app: Sphinx, document: str, source: list[str]) -> None:
+    """Put what is made from the code into a page while Sphinx reads it."""
+    source[0] = fill_in(source[0])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx what to call when."""
-    app.connect("source-read", fill_in)
+    app.connect("source-read", fill_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -26,7 +26,7 @@ SPEAKING = [page for page in PAGES if any(python(page))]
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images, a pack of them, and a run under artifacts/mine/ that was fitted and evaluated."""
     folder = tmp_path_factory.mktemp("desk")
-    write_folder(folder / "simulated", SimulateSettings(count=9, image_size=80, seed=5))
+    write_folder(folder / "simulated", SimulateSettings(count=3, image_size=80, seed=5))
     (folder / "my_images").mkdir()
     for number, green in enumerate(sorted((folder / "simulated").glob("*_green.png")), start=1):
         for channel in ("red", "green", "blue", "yellow"):
