@@ -97,7 +97,7 @@ def opener(browser: sync_api.Browser, port: int) -> Iterator[Open]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
         page.on("request", lambda asked: None if ours(asked.url) else wrong.append(asked.url))
@@ -148,7 +148,7 @@ def drop(page: sync_api.Page, paths: list[Path]) -> None:
         session.send("Input.dispatchDragEvent", {"type": kind, "x": 200, "y": 400, "data": carried})
 
 
-def wait_until(page: sync_api.Page, expression: str, seconds: float = 20) -> None:
+def wait_until(page: sync_api.Page, expression: str, seconds: float = 60) -> None:
     """Wait until an expression holds; the page's policy does not let Playwright wait in the page itself."""
     ends = time.monotonic() + seconds
     while not page.evaluate(expression):
@@ -318,6 +318,26 @@ def test_a_heat_map_lies_over_the_picture_and_an_absent_one_has_its_reason(looke
     assert halves[1] > 2 * halves[0]  # the ramp is bright on its right
     page.keyboard.press("Escape")
     wait_until(page, f"JSON.stringify(({SUMS})()) === '{str(before).replace(' ', '')}'")
+
+
+@pytest.mark.slow
+def test_planes_are_stretched_between_two_intensities_and_added_in_their_colours(looked_at: Open) -> None:
+    page = looked_at()
+    pixels = page.evaluate(
+        """async () => {
+        const { compose } = await import('/static/planes.js');
+        const size = { width: 3, height: 1, low: 100, high: 355 };
+        const plane = (values, window) => ({ ...size, values: Uint8Array.from(values), window });
+        const planes = [['green', plane([0, 50, 255], [100, 200])], ['red', plane([255, 0, 0], [100, 355])]];
+        const pixels = (grey) => {
+          const canvas = compose({ width: 3, height: 1 }, planes, grey);
+          return [...canvas.getContext('2d').getImageData(0, 0, 3, 1).data];
+        };
+        return [pixels(false), pixels(true)]; }"""
+    )
+    coloured, grey = (np.array(one).reshape(3, 4)[:, :3].tolist() for one in pixels)
+    assert coloured == [[255, 40, 40], [20, 127, 30], [40, 255, 60]]  # a half green is half of (40, 255, 60)
+    assert [len(set(pixel)) for pixel in grey] == [1, 1, 1]
 
 
 def test_the_page_brings_nothing_inline_and_builds_nothing_from_text() -> None:
@@ -494,7 +514,7 @@ def test_the_bundled_ensemble_shows_where_it_saw_a_place(
         open_first(page)
         plain = page.evaluate(SUMS)
         page.keyboard.press("h")
-        wait_until(page, "document.querySelector('#live').textContent.startsWith('The heat map of')", 60)
+        wait_until(page, "document.querySelector('#live').textContent.startsWith('The heat map of')")
         wait_until(page, f"JSON.stringify(({SUMS})()) !== '{str(plain).replace(' ', '')}'")
         networks = page.get_by_label("Network").locator("option").all_inner_texts()
         assert networks[0] == "all together"

@@ -76,25 +76,41 @@ export class Picture {
     }
   }
 
-  async loadPlane(name, side, low = null, high = null) {
+  /** Fetch a plane; `low` and `high`: intensities that become 0 and 255, else the server's choice. */
+  async readPlane(name, side, low = null, high = null) {
     const range = low === null ? "" : `&low=${low}&high=${high}`;
-    const grey = await readGrey(`${this.path}/channels/${name}.png?side=${side}${range}`, this.gone.signal);
-    const header = (key, otherwise) => (grey.headers.get(key) === null ? otherwise : Number(grey.headers.get(key)));
+    const path = `${this.path}/channels/${name}.png?side=${side}${range}`;
+    const { headers, ...grey } = await readGrey(path, this.gone.signal);
+    const header = (key, otherwise) => Number(headers.get(key) ?? otherwise);
+    const ends = { low: header("X-Low", 0), high: header("X-High", 255) };
+    return { ...grey, ...ends, side, least: header("X-Min", 0), most: header("X-Max", 255) };
+  }
+
+  async loadPlane(name, side, low = null, high = null) {
+    this.setPlane(name, await this.readPlane(name, side, low, high));
+  }
+
+  setPlane(name, plane) {
     const before = this.planes.get(name);
-    const plane = {
-      ...grey,
-      side,
-      low: header("X-Low", 0),
-      high: header("X-High", 255),
-      least: header("X-Min", 0),
-      most: header("X-Max", 255),
-    };
     plane.start = before?.start ?? [plane.low, plane.high];
     plane.window = before?.window ?? [plane.low, plane.high];
     plane.show = before?.show;
     this.planes.set(name, plane);
     if (!before) this.drawChannels();
     this.draw();
+  }
+
+  /** Fetch all planes in full, and change them at once. */
+  async sharpen() {
+    this.full = true;
+    const names = [...this.planes.keys()];
+    const read = (name) => this.readPlane(name, FULL, this.planes.get(name).low, this.planes.get(name).high);
+    try {
+      const planes = await Promise.all(names.map(read));
+      names.forEach((name, at) => this.setPlane(name, planes[at]));
+    } catch {
+      // the coarser ones stay
+    }
   }
 
   // Channels
@@ -190,8 +206,7 @@ export class Picture {
     Object.assign(shown, { red: true, green: true, blue: true, yellow: false });
     for (const plane of this.planes.values()) plane.window = [...plane.start];
     this.drawChannels();
-    for (const [name, plane] of this.planes)
-      if (plane.low > plane.start[0] + 1 || plane.high < plane.start[1] - 1) this.refine(name);
+    for (const name of this.planes.keys()) this.refine(name);
     this.fit();
   }
 
@@ -285,10 +300,8 @@ export class Picture {
     this.zoom = zoom;
     this.keepInside();
     this.paint();
-    if (this.scale() * devicePixelRatio > 1.5 && !this.full && Math.max(width, height) >= SIDE) {
-      this.full = true;
-      for (const [name, plane] of this.planes) this.loadPlane(name, FULL, plane.low, plane.high).catch(() => {});
-    }
+    const coarse = this.scale() * devicePixelRatio > 1.5 && Math.max(width, height) >= SIDE;
+    if (coarse && !this.full) this.sharpen();
   }
 
   moveBy(dx, dy) {
