@@ -225,3 +225,22 @@ def test_exports_hold_the_same_answers_and_no_formula(served: Running, plane: np
 
 def test_no_other_user_of_the_machine_can_read_what_was_sent(served: Running) -> None:
     assert served.service.folder.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("form", [2, 3])
+def test_a_zarr_store_is_sent_as_its_files(served: Running, plane: np.ndarray, tmp_path: Path, form: int) -> None:
+    zarr = pytest.importorskip("zarr")
+    store = tmp_path / "s.ome.zarr"
+    axes = [{"name": axis} for axis in "cyx"]
+    about = {
+        "multiscales": [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": []}]}],
+        "omero": {"channels": [{"label": label} for label in ("Microtubules", "protein", "DAPI", "ER")]},
+    }
+    group = zarr.open_group(store, mode="a", zarr_format=form)
+    group.attrs.update(about if form == 2 else {"ome": {"version": "0.5", **about}})
+    zarr.create_array(store / "0", data=np.stack([plane] * 4), chunks=(1, SIZE, SIZE), zarr_format=form)
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    (sample,) = served.send(files).json()["samples"]
+    (alone,) = served.send({f"x_{channel}.png": encode(plane) for channel in CHANNELS}).json()["samples"]
+    assert sample["id"] == "s"
+    assert sample["nodes"] == alone["nodes"]
