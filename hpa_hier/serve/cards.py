@@ -9,7 +9,7 @@ import numpy as np
 from hpa_hier.data.images.channels import STAINS
 from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.predict.answers import Answers
-from hpa_hier.serve.jobs import Job, Ready
+from hpa_hier.serve.work.job import Job, Ready
 
 _UNLIKE = "unlike what was learned from"  # how the warning begins
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from hpa_hier.serve.engine import Engine
-from hpa_hier.serve.jobs import Jobs
+from hpa_hier.serve.work.engine import Engine
+from hpa_hier.serve.work.jobs import Jobs
 
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 120)
 _METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS")

@@ -19,12 +19,12 @@ from hpa_hier.data.images.readers import READERS, split_suffix
 from hpa_hier.errors import UserError
 from hpa_hier.serve.adapting import Adapting
 from hpa_hier.serve.catalog import Catalog, Listed
-from hpa_hier.serve.engine import Engine
-from hpa_hier.serve.jobs import Jobs
 from hpa_hier.serve.metrics import Metrics
 from hpa_hier.serve.recent import Recent
 from hpa_hier.serve.safety.limits import Limits
 from hpa_hier.serve.safety.refusal import Refusal, one_line
+from hpa_hier.serve.work.engine import Engine
+from hpa_hier.serve.work.jobs import Jobs
 
 LOG = logging.getLogger("hpa_hier.serve")
 _PREFIX, _LOCK = "hpa-hier-serve-", "lock"

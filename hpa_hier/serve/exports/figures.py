@@ -16,8 +16,8 @@ from hpa_hier.data.images.channels import STAINS
 from hpa_hier.predict.explanation.draw import composite
 from hpa_hier.predict.explanation.explained import Picture
 from hpa_hier.serve.cards import make_card
-from hpa_hier.serve.jobs import Job, Ready
 from hpa_hier.serve.safety.refusal import one_line
+from hpa_hier.serve.work.job import Job, Ready
 
 _LIT, _DIM = "#0b5c8a", "#6b7280"  # of nodes that are called, and of others
 _INCHES = (11.69, 8.27)  # A4 across

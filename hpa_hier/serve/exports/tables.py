@@ -12,8 +12,8 @@ from hpa_hier.files.extras import import_extra
 from hpa_hier.predict.answers import Answers
 from hpa_hier.predict.formats.rows import COLUMNS
 from hpa_hier.predict.tables import open_tables
-from hpa_hier.serve.jobs import Job
 from hpa_hier.serve.safety.refusal import one_line
+from hpa_hier.serve.work.job import Job
 
 CSV = ("predictions.csv", "probabilities.csv", "submission.csv", "rejected.csv")
 _PROB = "0.000"  # how a spreadsheet shows probabilities

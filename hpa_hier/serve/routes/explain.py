@@ -15,11 +15,11 @@ from hpa_hier.predict.explanation.explained import Picture
 from hpa_hier.predict.explanation.heat_maps import HEAT_MAP_NOTE, METHOD_NAMES, HeatMap, HeatMaps, Method
 from hpa_hier.predict.explanation.neighbours import Neighbours
 from hpa_hier.predict.predictor import Predictor
-from hpa_hier.serve.jobs import Job, Ready
 from hpa_hier.serve.routes.jobs import encode_colours
 from hpa_hier.serve.routes.shapes import Explanation, Nearest, answers
 from hpa_hier.serve.safety.refusal import Refusal
 from hpa_hier.serve.service import Served, Service
+from hpa_hier.serve.work.job import Job, Ready
 
 router = APIRouter(tags=["explain"])
 _PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}

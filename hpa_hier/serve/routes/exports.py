@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query, Response
 
 from hpa_hier.serve.cards import make_row
 from hpa_hier.serve.exports.tables import CSV, write_csv, write_json, write_workbook
-from hpa_hier.serve.jobs import Job, Ready
 from hpa_hier.serve.safety.refusal import Refusal
 from hpa_hier.serve.service import Served
+from hpa_hier.serve.work.job import Job, Ready
 
 router = APIRouter(tags=["exports"])
 _PAGES, _MOST_PAGES = 20, 100  # of a PDF, where no cards are named, and at most

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hpa_hier.predict.explanation.draw import composite, encode_png
 from hpa_hier.predict.explanation.explained import Picture
 from hpa_hier.serve.cards import make_card, make_row
-from hpa_hier.serve.jobs import Job
 from hpa_hier.serve.routes.shapes import Card, JobList, JobState, Predicted, Rows, answers
 from hpa_hier.serve.safety.refusal import Refusal
 from hpa_hier.serve.service import Served, Service
 from hpa_hier.serve.uploads.decoder import Undecoded
 from hpa_hier.serve.uploads.forms import receive_form
+from hpa_hier.serve.work.job import Job
 
 router = APIRouter(tags=["jobs"])
 _LONGEST_WAIT = 120.0  # seconds

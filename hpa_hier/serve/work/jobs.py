@@ -1,4 +1,4 @@
-"""Jobs: one set of images for one ensemble, from the files that were sent to an answer for each."""
+"""Jobs: all that are kept, and the threads that find and read their images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,172 +17,20 @@ import numpy as np
 
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.errors import UserError
-from hpa_hier.predict.answers import Answers, join_answers
-from hpa_hier.predict.inputs import Batch, InputSpec
+from hpa_hier.predict.answers import Answers
+from hpa_hier.predict.inputs import Batch
 from hpa_hier.predict.tables import Rejected
 from hpa_hier.serve.catalog import Listed
-from hpa_hier.serve.engine import Engine, Item
 from hpa_hier.serve.safety.limits import Limits
 from hpa_hier.serve.safety.refusal import Refusal, one_line
 from hpa_hier.serve.uploads.decoder import Decoder, Undecoded
-from hpa_hier.serve.uploads.forms import Uploads
+from hpa_hier.serve.work.engine import Engine, Item
+from hpa_hier.serve.work.job import ANSWERING, CANCELLED, DONE, FAILED, OPEN, QUEUED, READING, Job, Ready
 
 LOG = logging.getLogger("hpa_hier.serve")
-_OPEN, _QUEUED, _READING, _ANSWERING = "open", "queued", "reading", "answering"
-_DONE, _FAILED, _CANCELLED = "done", "failed", "cancelled"
-_ENDED = (_DONE, _FAILED, _CANCELLED)
 _FAULT = "a fault of this program; the log has it"
 _SWEEP = 5.0  # seconds between two looks for jobs that nobody asks for
 _SPARED = 60.0  # seconds that a finished job is kept whatever others come
-
-
-@dataclass
-class Ready:
-    """One image with its answer."""
-
-    key: str
-    source: Mapping[str, Any]  # its files, as `source_to_json`
-    answers: Answers  # for this image alone
-    shown: str  # its file as the user calls it
-    correction: dict[str, Any] | None = None  # labels, unsure, note
-
-    @property
-    def id(self) -> str:
-        """The sample's id."""
-        return self.answers.ids[0]
-
-
-@dataclass
-class Job:
-    """Images, and what became of them. Its worker and the engine add to it; a lock keeps what they add together."""
-
-    key: str
-    listed: Listed
-    spec: InputSpec
-    allowed: tuple[str, ...]
-    channels: str | None
-    folder: Path  # of its own; uploads are in `files` below
-    client: str
-    paths: tuple[Path, ...] = ()  # on the server; (): files are sent
-    roots: tuple[Path, ...] = ()  # that paths may lead to
-    state: str = _OPEN
-    error: str | None = None
-    code: str = "cannot"  # of the refusal that the error is
-    sources: list[dict[str, Any]] = field(default_factory=list)
-    simulated: bool = False
-    rejected: list[Rejected] = field(default_factory=list)
-    aside: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    ready: list[Ready] = field(default_factory=list)  # as they became ready
-    read: int = 0  # images that were read, or could not be
-    answered: int = 0  # of them, those that have an answer or are rejected
-    listed_files: int = 0
-    began: float | None = None
-    ended: float | None = None
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    asked: float = field(default_factory=time.monotonic)
-    receiving: int = 0  # forms that are coming in
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    changed: threading.Event = field(default_factory=threading.Event)  # it ended
-
-    def __post_init__(self) -> None:
-        self.uploads = Uploads(self.folder / "files")
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more comes."""
-        return self.state in _ENDED
-
-    @property
-    def place(self) -> str:
-        """Where its images are from, for people."""
-        return "an upload" if not self.paths else ", ".join(map(str, self.paths))
-
-    def find(self, key: str) -> Ready:
-        """Return an image that is ready.
-
-        Raises:
-            Refusal: there is none of this key.
-        """
-        with self.lock:
-            found = next((one for one in self.ready if one.key == key), None)
-        if found is None:
-            raise Refusal("not_found", f"the job has no answer with the key '{key[:40]}' (yet)")
-        return found
-
-    def pixels(self, one: Ready) -> np.ndarray:
-        """Return an image as the members take it, (C, S, S) uint8."""
-        try:
-            return np.asarray(np.load(self.folder / f"{one.key}.npy", allow_pickle=False))
-        except (OSError, ValueError):
-            raise Refusal("not_found", "the picture is gone with its job; send the image again") from None
-
-    def join(self) -> Answers:
-        """Return all answers together, as `ensemble predict` would give them; an error where there is none."""
-        with self.lock:
-            ready = sorted(self.ready, key=lambda one: int(one.key))
-        if not ready:
-            raise Refusal("conflict", "no image has an answer yet; ask again later")
-        return join_answers([one.answers for one in ready], self.rejected)
-
-    def show(self, name: str) -> str:
-        """Return what the user calls a file that was uploaded."""
-        if self.paths:
-            return name
-        try:
-            inside = Path(name).relative_to(self.uploads.folder).as_posix()
-        except ValueError:
-            inside = name
-        return self.uploads.shown.get(inside.casefold(), inside)
-
-    def clean(self, text: str) -> str:
-        """Return a reason without the server's own folders."""
-        return one_line(text.replace(f"{self.uploads.folder}/", "").replace(str(self.uploads.folder), "the upload"))
-
-    def reject(self, told: Mapping[str, Any]) -> Rejected:
-        """Return a sample that cannot be answered for, as the user calls its file."""
-        return Rejected(told["id"], self.show(told["file"]), self.clean(told["reason"]))
-
-    def to_json(self, waiting: int, per_image: float) -> dict[str, Any]:
-        """Return what is known of it; see `GET /jobs/{job}`."""
-        with self.lock:
-            total = len(self.sources) if self.began and self.state != _QUEUED else None
-            took = None if self.began is None else (self.ended or time.monotonic()) - self.began
-            left = None
-            if not self.is_over and total and self.answered and took:
-                left = round((total - self.answered) * took / self.answered, 1)
-            elif not self.is_over and total:
-                left = round((total + waiting) * per_image, 1)
-            return {
-                "job": self.key,
-                "ensemble": self.listed.name,
-                "caution": self.listed.caution,
-                "state": self.state,
-                "created": self.created,
-                "title": self._title(),
-                "files": self.listed_files or self.uploads.files,
-                "total": total,
-                "ready": len(self.ready),
-                "waiting": waiting if not self.is_over else 0,
-                "seconds": None if took is None else round(took, 2),
-                "seconds_left": left,
-                "error": self.error,
-                "rejected": [one._asdict() for one in sorted(self.rejected)],
-                "aside": self.aside or self.uploads.aside,
-                "notes": self.notes,
-                "warnings": self._warnings(),
-            }
-
-    def _title(self) -> str:
-        """Return what it is called in a list: its only folder or file, or how many files there are."""
-        if self.paths:
-            return self.paths[0].name if len(self.paths) == 1 else f"{len(self.paths)} folders and files"
-        tops = {name.replace("\\", "/").strip("/").split("/")[0] for name in self.uploads.shown.values()}
-        return next(iter(tops)) if len(tops) == 1 else f"{self.uploads.files:,} files"
-
-    def _warnings(self) -> list[str]:
-        """Say what to bear in mind about all images."""
-        return [*filter(None, (self.listed.caution, self.listed.run.origin.why_unsafe(self.simulated)))]
 
 
 class Jobs:
@@ -260,7 +107,7 @@ class Jobs:
             Refusal: it was started, files are still coming, or it has none.
         """
         with self._wake:
-            if job.state != _OPEN:
+            if job.state != OPEN:
                 raise Refusal("conflict", f"the job is {job.state} already; make another for more images")
             if job.receiving:
                 raise Refusal("conflict", "files are still coming; start it when they are there")
@@ -268,7 +115,7 @@ class Jobs:
                 reason = job.uploads.rejected[0] if job.uploads.rejected else None
                 told = f"{reason[0]}: {reason[1]}" if reason else f"{len(job.uploads.aside):,} files that are none"
                 raise Refusal("cannot", f"no image was sent ({told}); send PNG, JPEG, TIFF or OME-Zarr")
-            job.state, job.began = _QUEUED, time.monotonic()
+            job.state, job.began = QUEUED, time.monotonic()
             job.aside = list(job.uploads.aside)
             job.rejected = [Rejected(name.rpartition("/")[2], name, why) for name, why in job.uploads.rejected]
             self._queue.append(job)
@@ -278,7 +125,7 @@ class Jobs:
         """Cancel a job, and remove its files."""
         with self._wake:
             self._jobs.pop(job.key, None)
-        self._end(job, _CANCELLED)
+        self._end(job, CANCELLED)
         shutil.rmtree(job.folder, ignore_errors=True)
 
     def to_json(self, job: Job) -> dict[str, Any]:
@@ -338,9 +185,9 @@ class Jobs:
                 own = isinstance(error, (UserError, Refusal))
                 job.error = job.clean(str(error)) if own else _FAULT
                 job.code = error.code if isinstance(error, Refusal) else "cannot" if own else "internal"
-                self._end(job, _FAILED)
+                self._end(job, FAILED)
                 more = False
-            if job.state == _CANCELLED:
+            if job.state == CANCELLED:
                 shutil.rmtree(job.folder, ignore_errors=True)
             elif more:
                 with self._wake:
@@ -350,7 +197,7 @@ class Jobs:
         """Do one piece of a job's work, and say whether there is more."""
         if job.is_over:
             return False
-        if job.state == _QUEUED:
+        if job.state == QUEUED:
             self._find(job, decoder)
             return not job.is_over
         number = job.read
@@ -370,7 +217,7 @@ class Jobs:
         with job.lock:
             job.read += 1
             if job.read == len(job.sources) and not job.is_over:
-                job.state = _ANSWERING
+                job.state = ANSWERING
         if "rejected" in found:
             self._reject(job, job.reject(found["rejected"]))
         else:
@@ -396,7 +243,7 @@ class Jobs:
             job.listed_files = sum(len({str(one["file"]) for one in s["planes"].values()}) for s in job.sources)
             job.aside += [job.show(name) for name in found["aside"] if not name.endswith("simulated.json")]
             job.rejected += [job.reject(one) for one in found["rejects"]]
-            job.state = _READING if not job.is_over else job.state
+            job.state = READING if not job.is_over else job.state
         if not job.sources:
             self._finish(job)
 
@@ -415,7 +262,7 @@ class Jobs:
             if isinstance(answers, Exception):
                 own = isinstance(answers, (UserError, Refusal))
                 job.error, job.code = (one_line(str(answers)), "cannot") if own else (_FAULT, "internal")
-                self._end(job, _FAILED)
+                self._end(job, FAILED)
                 return
             with job.lock:
                 job.ready.append(Ready(str(number), source, answers, shown))
@@ -441,7 +288,7 @@ class Jobs:
                 first = min(job.rejected) if job.rejected else None
                 told = f"first: {first.file or first.id}: {first.reason}" if first else "there is none"
                 job.error = f"none of {len(job.rejected):,} images can be read; {told}"
-        self._end(job, _FAILED if failed else _DONE)
+        self._end(job, FAILED if failed else DONE)
 
     def _end(self, job: Job, state: str) -> None:
         with job.lock:
@@ -462,7 +309,7 @@ class Jobs:
         """Remove jobs that nobody has asked for lately, but those at work."""
         oldest = time.monotonic() - self.limits.expires_seconds
         for job in self.list():
-            if job.asked < oldest and (job.is_over or job.state == _OPEN) and not job.receiving:
+            if job.asked < oldest and (job.is_over or job.state == OPEN) and not job.receiving:
                 self.remove(job)
 
 

@@ -12,9 +12,9 @@ from small_server import Running, read_folder, run_server
 
 from hpa_hier.cli.ensemble import main
 from hpa_hier.predict.predictor import Predictor
-from hpa_hier.serve.engine import Engine
 from hpa_hier.serve.safety.refusal import Refusal
 from hpa_hier.serve.service import Plan
+from hpa_hier.serve.work.engine import Engine
 
 
 def test_requests_that_come_together_share_a_pass(served: Running) -> None:
