@@ -33,6 +33,7 @@ exclude_patterns = [".*", "build", "dist", "hpa_hier", "tests", "configs", "hier
 
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 4
+smartquotes = False  # two hyphens are a flag's, not a dash
 nb_execution_mode = "off"  # tests/docs/test_notebooks.py runs them; the site shows what is committed
 nb_render_markdown_format = "myst"
 suppress_warnings = ["misc.highlighting_failure"]  # blocks that show a file's layout in no language
@@ -51,5 +52,5 @@ html_baseurl = ""
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": False}
-templates_path: list[str] = []
-html_static_path: list[str] = []
+html_static_path = ["site/static"]
+html_css_files = ["site.css"]

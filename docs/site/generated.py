@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import groupby
@@ -99,7 +100,7 @@ def _describe_text(text: str) -> Iterator[str]:
     """Yield a help text's paragraphs; lines that are set in are shown as they are."""
     for is_shown, lines in groupby(text.splitlines(), lambda line: line.startswith("  ")):
         paragraph = "\n".join(lines)
-        yield from ("```text", paragraph, "```", "") if is_shown else (_escape(paragraph), "")
+        yield from ("```text", textwrap.dedent(paragraph), "```", "") if is_shown else (_escape(paragraph), "")
 
 
 def _is_flag(action: argparse.Action) -> bool:

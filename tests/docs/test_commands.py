@@ -74,6 +74,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("desk")
     make_desk(folder)
     run_shortened(["run", "--images", "my_images", "--labels", "my_labels.csv", "--out", "mine"], folder)
+    shutil.copytree(folder / "artifacts" / "mine", folder / "artifacts" / "mine_2")
     return folder
 
 
