@@ -28,7 +28,7 @@ PROSE = [page for page in PAGES if name(page).startswith(("docs/", "README"))]
 OTHER_FLAGS = {"--force-reinstall", "--no-deps"}  # pip's
 BLOCKS = ("data", "simulate", "split", "partition", "training", "ensemble", "report", "members")
 NAMED = re.compile(rf"(?<![\w./-])(?:{'|'.join(BLOCKS)})(?:\.[a-z_]\w*)+(?![\w/(])", flags=re.I)
-FILES = ("json", "csv", "md", "py", "yaml", "npz", "svg", "safetensors", "ckpt", "main")
+FILES = ("json", "html", "csv", "md", "py", "yaml", "npz", "svg", "safetensors", "ckpt", "main")
 
 
 def test_every_command_of_every_block_is_parsed() -> None:
