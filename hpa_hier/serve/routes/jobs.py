@@ -83,7 +83,7 @@ def get_job(job: str, service: Served) -> dict[str, Any]:
     return service.jobs.to_json(service.jobs.get(job))
 
 
-@router.delete("/jobs/{job}", status_code=204)
+@router.delete("/jobs/{job}", status_code=204, response_model=None)
 def remove_job(job: str, service: Served) -> None:
     """Cancel a job, and remove its files; corrections stay."""
     service.jobs.remove(service.jobs.get(job))
