@@ -4,7 +4,7 @@ import { bar, find, given, make, tabs } from "./element.js";
 import { readTree, tag } from "./ensembles.js";
 import { now, page } from "./sets.js";
 import { fill } from "./thumbnails.js";
-import { answer, count, percent } from "./words.js";
+import { answer, count, DOUBT, percent } from "./words.js";
 
 const STEP = 60; // rows drawn at a time
 const ORDERS = {
@@ -162,7 +162,12 @@ function table(panel) {
         order
           ? make(
               "button",
-              { type: "button", class: "head", onclick: () => sortBy(order) },
+              {
+                type: "button",
+                class: "head",
+                title: title === "Doubt" ? DOUBT : null,
+                onclick: () => sortBy(order),
+              },
               title,
               make("span", { class: "arrow", "aria-hidden": "true" }),
             )
@@ -173,11 +178,7 @@ function table(panel) {
       make(
         "table",
         { class: "images" },
-        make(
-          "caption",
-          { class: "unseen" },
-          "Images with their answers. Doubt: about how many places are expected to be wrong or missed.",
-        ),
+        make("caption", { class: "unseen" }, `Images with their answers. Doubt: ${DOUBT}.`),
         make(
           "thead",
           {},
@@ -211,7 +212,9 @@ const thumbnail = (row) =>
 /** What is to be said of a row at a glance. */
 function marks(row) {
   return [
-    row.unlike ? make("span", { class: "mark warn", title: row.doubtful.join("; ") }, "unlike") : null,
+    row.unlike
+      ? make("span", { class: "mark warn", title: row.doubtful.join("; ") }, "unlike training images")
+      : null,
     row.corrected
       ? make(
           "span",

@@ -74,6 +74,13 @@ export function verdict(card) {
       make("dd", {}, answer(card) + nearest),
       make("dt", {}, "Safe answer"),
       make("dd", {}, safe),
+      make("dt", {}, "Doubt"),
+      make(
+        "dd",
+        {},
+        card.doubt.toFixed(2),
+        make("span", { class: "small soft" }, " places expected wrong or missed"),
+      ),
       ...(card.corrected
         ? [
             make("dt", {}, "Your label"),

@@ -12,6 +12,8 @@ export function needs({ threshold, never }) {
   return threshold === null || threshold === undefined ? "" : `needs ${percent(threshold)}`;
 }
 
+export const DOUBT = "About how many places are expected to be wrong or missed, by the probabilities";
+
 /** 3, "image" → "3 images". */
 export const count = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
 
