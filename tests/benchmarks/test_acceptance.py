@@ -19,7 +19,7 @@ def most_accepted(draws: int) -> int:
     return int(stats.binom.ppf(0.975, draws, 1 - SETTINGS.accept))
 
 
-@pytest.mark.parametrize("name", ["own mean", "two stacks"])
+@pytest.mark.parametrize("name", ["own mean", pytest.param("two stacks", marks=pytest.mark.slow)])
 def test_what_is_no_better_is_seldom_accepted(name: str) -> None:
     assert count_accepted(name, 40) <= most_accepted(40) < 14
 

@@ -35,6 +35,12 @@ def script() -> ModuleType:
 
 reports = script()
 
+# Each repeats what two others do together: the same network with another loss, augmentation or number of layers.
+REPEATED = (
+    *("two-resnet152-oversampled", "two-resnet50", "three-resnet34-bce"),
+    *("one-vgg16-augmented", "one-vgg16-weighted"),
+)
+
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_reports_recipe_opens_with_its_command_its_cost_and_its_score(path: Path) -> None:
@@ -44,7 +50,11 @@ def test_a_reports_recipe_opens_with_its_command_its_cost_and_its_score(path: Pa
     assert "Reported: " in head
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in REPEATED)) for path in RECIPES],
+    ids=lambda path: path.stem,
+)
 def test_a_reports_recipe_trains_a_few_steps_on_simulated_cells(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -205,7 +205,7 @@ def test_a_lifted_head_leaves_training_to_its_loss() -> None:
     assert head(features).tolist() == [[logits[0, 1]] * 2]
 
 
-@pytest.mark.parametrize("nodes", [600, 4000])
+@pytest.mark.parametrize("nodes", [pytest.param(600, marks=pytest.mark.slow), 4000])
 def test_the_max_constraint_of_many_nodes_stays_under_one_gigabyte(nodes: int) -> None:
     code = (
         "import resource, numpy as np, torch\n"
