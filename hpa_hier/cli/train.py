@@ -207,21 +207,36 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     opened = start_run(recipe, check=check)  # once, before several would each simulate the demo cells
     _print_scarcity(opened)
     print(*opened.roster.describe(opened.split.fold_count), sep="\n", file=sys.stderr)
-    from hpa_hier.training.side_by_side import Job, train_side_by_side
-
     order = training_order(opened.recipe)
     logs = {name: opened.member_folder(name) / "train.log" for name in order if name in opened.roster.trained}
     options = (str(opened.folder / CONFIG), (), flags.restart, flags.threads)
-    jobs = [Job(name, *options, log, after=order[name]) for name, log in logs.items()]
-    statuses = train_side_by_side(jobs, find_slots(flags.device, flags.jobs, flags.threads)).values()
-    if EXIT_INTERRUPTED in statuses or len(statuses) < len(jobs):
+    kept = {} if flags.restart else {name: line for name in logs if (line := _describe_finished(opened, name))}
+    print(*kept.values(), sep="\n", end="\n" if kept else "", file=sys.stderr)
+    statuses = dict.fromkeys(kept, 0)
+    if len(kept) < len(logs):
+        from hpa_hier.training.side_by_side import Job, train_side_by_side
+
+        jobs = [Job(name, *options, log, after=order[name]) for name, log in logs.items() if name not in kept]
+        statuses |= train_side_by_side(jobs, find_slots(flags.device, flags.jobs, flags.threads))
+    if EXIT_INTERRUPTED in statuses.values() or len(statuses) < len(logs):
         print(f"stopped, everything is saved. To resume: {resume}", file=sys.stderr)
         return EXIT_INTERRUPTED
-    finished = list(statuses).count(0)
-    print(f"{finished} of {len(jobs)} members finished, in {opened.folder / 'members'}")
-    if finished == len(jobs):
+    finished = list(statuses.values()).count(0)
+    print(f"{finished} of {len(logs)} members finished, in {opened.folder / 'members'}")
+    if finished == len(logs):
         return 0
-    return EXIT_USER if {*statuses} <= {0, EXIT_USER} else 1
+    return EXIT_USER if {*statuses.values()} <= {0, EXIT_USER} else 1
+
+
+def _describe_finished(run: Run, name: str) -> str:
+    """Say that a member needs no process, since it is trained already; "" where it does, if only to say why."""
+    from hpa_hier.members.nodes import find_member
+    from hpa_hier.training.plan import describe_finished, plan_training
+
+    try:
+        return describe_finished(plan_training(run, find_member(run.recipe, name)))
+    except UserError:  # which its own process tells, and no other member fails for it
+        return ""
 
 
 def _print_start(line: str) -> None:

@@ -313,6 +313,20 @@ def read_finished(plan: Plan) -> Manifest | None:
     return manifest
 
 
+def describe_finished(plan: Plan) -> str:
+    """Say that a member is trained already, and where it is; "" where it is not.
+
+    Raises:
+        UserError: as `read_finished`.
+    """
+    kept = read_finished(plan)
+    if kept is None:
+        return ""
+    other = describe_differences(kept, plan)
+    note = f", though trained with {other}" if other else ""
+    return f"{plan.member.name}: already trained{note}; kept in {plan.folder} (--restart trains it again)"
+
+
 def _list_changed_nodes(manifest: Manifest, plan: Plan) -> str:
     """List the nodes whose meaning has changed since a member was trained; "" where none has."""
     trained, wanted = set(manifest.meanings.values()), {plan.meanings[node] for node in plan.nodes}

@@ -21,7 +21,7 @@ from hpa_hier.training.loop.checkpoint import FORMAT, OURS, ResumeCheckpoint, re
 from hpa_hier.training.loop.progress import Progress, Report, narrow
 from hpa_hier.training.loop.stopping import SignalCounter, is_worker_process
 from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
-from hpa_hier.training.plan import CHECKPOINT, Plan, describe_differences, read_finished
+from hpa_hier.training.plan import CHECKPOINT, Plan, describe_finished
 from hpa_hier.training.save_member import save_member
 
 _TEXTS = (files.HISTORY, files.CONFIG, files.TAXONOMY)
@@ -56,11 +56,8 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
     plan.folder.mkdir(parents=True, exist_ok=True)
     with _only_writer(plan):
         restart = options.restart and not is_worker_process()
-        kept = None if restart else read_finished(plan)
-        if kept is not None:
-            other = describe_differences(kept, plan)
-            note = f", though trained with {other}" if other else ""
-            return f"{plan.member.name}: already trained{note}; kept in {plan.folder} (--restart trains it again)"
+        if not restart and (line := describe_finished(plan)):
+            return line
         if plan.folds:
             check_folds(plan)
             if restart:

@@ -128,6 +128,13 @@ def test_all_trains_every_member_and_a_failing_one_takes_none_with_it(tmp_path: 
     assert status == 2
     assert "bad: error: training.backbone: no model 'resnet1800'" in printed
     assert printed.endswith(f"\n2 of 3 members finished, in {tmp_path / 'artifacts' / 'tiny' / 'members'}\n")
+    log = tmp_path / "artifacts" / "tiny" / "members" / "leaf" / "train.log"
+    before = log.read_text()
+    status, printed = train_here("--config", recipe, "--all", "--device", "cpu", "--jobs", 2)
+    assert (status, printed.count("already trained")) == (2, 2), printed
+    assert "leaf: training on" not in printed
+    assert "bad: error: training.backbone: no model 'resnet1800'" in printed
+    assert log.read_text() == before
 
 
 def test_a_killed_member_takes_none_with_it(tmp_path: Path) -> None:
