@@ -38,6 +38,7 @@ nb_execution_mode = "off"  # tests/docs/test_notebooks.py runs them; the site sh
 nb_render_markdown_format = "myst"
 suppress_warnings = ["misc.highlighting_failure"]  # blocks that show a file's layout in no language
 
+napoleon_use_ivar = True  # attributes as one list
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
