@@ -10,6 +10,7 @@ from hpa_hier.evaluate.figures.confusion_matrix import leaf_confusion
 from hpa_hier.evaluate.figures.precision_recall import leaves_by_support
 from hpa_hier.evaluate.gallery.cards import Gallery, Shelf
 from hpa_hier.evaluate.report.confusions import describe_mistakes
+from hpa_hier.evaluate.report.tree import class_anchor
 from hpa_hier.evaluate.results import NodeRow, Results
 from hpa_hier.runs.evaluation import Evaluation
 
@@ -56,7 +57,7 @@ class Classes:
 
 def anchor(evaluation: Evaluation, node: str) -> str:
     """Return the address of a class's part within the page."""
-    return f"class-{evaluation.taxonomy.column[node]}"
+    return class_anchor(evaluation.taxonomy, node)
 
 
 def list_classes(evaluation: Evaluation, results: Results, gallery: Gallery, missing: str) -> Classes:

@@ -18,6 +18,7 @@ class Branch:
     row: NodeRow
     step: int | None  # of the colour ramp, by recall
     few: bool  # too few samples to say anything
+    anchor: str  # of the class's part in the page; "" for groups, and classes without any image or call
     also_under: tuple[str, ...]
     below: list[Branch]
 
@@ -33,4 +34,11 @@ def branch(taxonomy: Taxonomy, node: str, rows: Mapping[str, NodeRow]) -> Branch
     below = [branch(taxonomy, child, rows) for child in taxonomy.children(node) if taxonomy.node(child).home == node]
     also_under = tuple(parent for parent in taxonomy.parents(node) if parent != home)
     step = None if row.recall.value is None else palette.ramp_step(row.recall.value)
-    return Branch(row, step, 0 < row.positives < HANDFUL, also_under, below)
+    shown = row.leaf and row.positives + row.tp + row.fp > 0
+    anchor = class_anchor(taxonomy, node) if shown else ""
+    return Branch(row, step, 0 < row.positives < HANDFUL, anchor, also_under, below)
+
+
+def class_anchor(taxonomy: Taxonomy, node: str) -> str:
+    """Return the address of a class's part within the page."""
+    return f"class-{taxonomy.column[node]}"

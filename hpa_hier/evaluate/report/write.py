@@ -153,10 +153,10 @@ def list_sections(
         ),
         Section("together", "Labels that occur together", "together.html.j2", evidence, "Labels together"),
         Section("coherence", "Coherence", "coherence.html.j2", evidence),
-        Section("data", "Training data before and after balancing", "data.html.j2", evidence, "Training data"),
-        Section("training", "Members and their training", "training.html.j2", evidence, "Training"),
         Section("counts", "All nodes", "counts.html.j2", evidence),
         Section("reading", "How to read this", "reading.html.j2", evidence),
+        Section("data", "Training data before and after balancing", "data.html.j2", evidence, "Training data"),
+        Section("training", "Members and their training", "training.html.j2", evidence, "Training"),
     )
 
 

@@ -32,8 +32,8 @@ from hpa_hier.runs.run import Run
 from hpa_hier.taxonomy import Taxonomy
 
 SECTIONS = (
-    *("answer", "classes", "confusions", "safe", "calibration", "leaderboard", "together", "coherence", "data"),
-    *("training", "counts", "reading"),
+    *("answer", "classes", "confusions", "safe", "calibration", "leaderboard", "together", "coherence"),
+    *("counts", "reading", "data", "training"),
 )
 FEW = ["report.gallery=3"]
 GALLERY = 3
@@ -225,7 +225,10 @@ tree:
   Negative: {label: 2}
 """
     taxonomy = Taxonomy.from_text(text)
-    rows = {node: SimpleNamespace(node=node, recall=Estimate(0.5), positives=50) for node in taxonomy.nodes}
+    rows = {
+        node: SimpleNamespace(node=node, recall=Estimate(0.5), positives=50, leaf=True, tp=5, fp=5)
+        for node in taxonomy.nodes
+    }
     tree = [branch(taxonomy, node, rows) for node in ("Nucleus", "Cytoplasm", "Negative")]
     assert [child.row.node for child in tree[0].below] == ["Nucleoli"]
     assert [(child.row.node, child.also_under) for child in tree[1].below] == [("Centrosome", ("Nucleus",))]
@@ -406,3 +409,11 @@ def test_a_new_figure_is_one_row_and_appears_in_its_section_and_as_a_file(small,
     text = page.read_text(encoding="utf-8")
     part = text[text.index(f'<section id="{section}"') :]
     assert "<title>Positives of nodes</title>" in part[: part.index("</section>")]
+
+
+@pytest.mark.slow
+def test_the_report_of_ten_thousand_test_images_is_below_five_megabytes(tmp_path):
+    run = make_run(tmp_path, count=25_000, size=64)
+    page, *_ = write_report(Run.open(run, sets=["report.heat_maps=0"]))
+    assert read_results(run / "ensemble").scope.samples == 10_000
+    assert page.stat().st_size < 5_000_000

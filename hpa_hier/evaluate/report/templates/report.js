@@ -43,3 +43,10 @@ for (const field of document.querySelectorAll("input[data-filter]")) {
   field.addEventListener("input", filter);
   for (let one = field; one.hidden; one = one.parentElement) one.hidden = false;
 }
+// A link to a part that is folded up unfolds it.
+const unfold = () => {
+  const part = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (part instanceof HTMLDetailsElement) part.open = true;
+};
+addEventListener("hashchange", unfold);
+unfold();
