@@ -353,6 +353,26 @@ def test_the_page_brings_nothing_inline_and_builds_nothing_from_text() -> None:
 
 
 @pytest.mark.slow
+def test_a_set_is_stopped_and_its_answers_are_not_lost_unasked(looked_at: Open, drawn: list[Path]) -> None:
+    page, asked = looked_at(), []
+    page.route("**/samples?**", lambda route: route.fulfill(json=slowed(route.fetch().json())))
+
+    def slowed(told: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        return told | {"job": told["job"] | {"state": "answering"}}
+
+    page.set_input_files("#files", [str(path) for path in drawn])
+    page.wait_for_selector("#panel-table button.open")
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.click("#stop")
+    assert "of this set would be removed" in asked[0]
+    assert page.locator("#panel-table button.open").count() > 0
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.click("#stop")
+    page.wait_for_selector("#send h2")
+    assert page.locator("#list").is_hidden()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_anywhere(looked_at: Open, fields: list[Path], size: str, scheme: str) -> None:

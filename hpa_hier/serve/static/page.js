@@ -145,6 +145,13 @@ function speak(set, words) {
   say(words + (set.job.rejected.length ? `; ${count(set.job.rejected.length, "file")} could not be used` : ""));
 }
 
+/** Stop what is being sent or answered; answers that are there go with it, so this is asked first. */
+function stop() {
+  const { ready } = now.set.job;
+  const lost = `${count(ready, "answer")} of this set would be removed, too; corrections stay. Stop it?`;
+  if (!ready || confirm(lost)) stopSet(now.set);
+}
+
 /** Show the image that the address names, or the list. */
 function route() {
   const [, job, key] = /^#([\w-]+)\/([\w-]+)$/.exec(location.hash) ?? [];
@@ -176,7 +183,7 @@ async function start() {
     drawSets();
     if (adding) find("choose-files").focus();
   });
-  find("stop").addEventListener("click", () => stopSet(now.set));
+  find("stop").addEventListener("click", stop);
   find("open-ensembles").addEventListener("click", openEnsembles);
   find("open-corrections").addEventListener("click", openCorrections);
   find("ensemble").addEventListener(

@@ -186,7 +186,7 @@ function* forms(files) {
   if (some.length) yield some;
 }
 
-/** Stop a set that is being sent or answered; what is answered stays to be looked at until the server removes it. */
+/** Stop a set that is being sent or answered, and remove it. */
 export async function stopSet(set) {
   set.stop?.abort();
   try {
