@@ -413,7 +413,7 @@ def test_a_new_figure_is_one_row_and_appears_in_its_section_and_as_a_file(small,
 
 @pytest.mark.slow
 def test_the_report_of_ten_thousand_test_images_is_below_five_megabytes(tmp_path):
-    run = make_run(tmp_path, count=25_000, size=64)
+    run = make_run(tmp_path, count=25_000, size=48)
     page, *_ = write_report(Run.open(run, sets=["report.heat_maps=0"]))
     assert read_results(run / "ensemble").scope.samples == 10_000
     assert page.stat().st_size < 5_000_000
