@@ -49,7 +49,7 @@ def main() -> None:
         server, address = start(Path(home))
         try:
             load(server.pid, address, list(forms.values()), options)
-            wrong = compare(address, images, forms)
+            wrong = compare(address, images, forms, options.at_once)
             print(f"probabilities that differ from those of `ensemble predict`: {wrong} of {len(forms)} images")
         finally:
             server.send_signal(signal.SIGINT)
@@ -128,18 +128,20 @@ def held(server: int) -> float:
     return total
 
 
-def compare(address: str, images: Path, forms: dict[str, Form]) -> int:
+def compare(address: str, images: Path, forms: dict[str, Form], at_once: int) -> int:
     """Count images whose probabilities differ from those of `ensemble predict`."""
     from hpa_hier.predict.predictor import Predictor
 
     answers = Predictor.load("pretrained").predict(images)
     wanted = dict(zip(answers.ids, answers.probs.tolist(), strict=True))
-    wrong = 0
-    with httpx.Client(base_url=address, timeout=_SECONDS) as client:
-        for sample, form in forms.items():
-            (found,) = client.post("/predict", params={"wait": 120}, files=form).json()["samples"]
-            wrong += [one["prob"] for one in found["nodes"]] != wanted[sample]
-    return wrong
+
+    def differs(sample: str) -> bool:
+        with httpx.Client(base_url=address, timeout=_SECONDS) as client:
+            (found,) = client.post("/predict", params={"wait": 120}, files=forms[sample]).json()["samples"]
+        return [one["prob"] for one in found["nodes"]] != wanted[sample]
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return sum(pool.map(differs, forms))
 
 
 if __name__ == "__main__":
