@@ -35,7 +35,7 @@ def list_steps(recipe: Recipe, config: str, sets: Sequence[str]) -> tuple[Step, 
         Step(f"train {networks} networks", command("train", "--all", **packed), None, 5 + 395 * steps),
         Step("fit the ensemble", command("ensemble", "fit", **packed), None, 5),
         Step("evaluate on the test part", command("ensemble", "evaluate", **packed), None, 4),
-        Step("write the report", command("report", **packed), None, 2),
+        Step("write the report", command("report", **packed), None, 15),
     )
 
 

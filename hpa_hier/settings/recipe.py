@@ -241,7 +241,7 @@ class ReportSettings(Settings):
 
     interval: Fraction = setting(0.95, "confidence of the intervals", "probability")
     gallery: int = setting(
-        6, "images of each class that were missed, called wrongly and found, each at most", "images", ge=0, le=100
+        3, "images of each class that were missed, called wrongly and found, each at most", "images", ge=0, le=100
     )
     heat_maps: float = setting(30.0, "longest time that drawing the gallery's heat maps takes", "seconds", ge=0)
 

@@ -16,7 +16,7 @@ from hpa_hier.metrics.confusion import Confusion, confuse
 from hpa_hier.runs.evaluation import Evaluation
 
 MOST = 36  # classes that can be read in one figure
-_NOTHING = "nothing"
+_NOTHING = ("nothing called", "nothing missed")  # the last column, the last row
 
 
 def leaf_confusion(evaluation: Evaluation) -> Confusion:
@@ -78,9 +78,9 @@ def draw_confusion_matrix(
     axes.hlines([many, *lines], 0, many + 1, colors=LIGHT["soft"], linewidth=0.6)
     axes.vlines([many, *lines], 0, many + 1, colors=LIGHT["soft"], linewidth=0.6)
     axes.set(xlim=(0, many + 1), ylim=(many + 1, 0), aspect="equal")
-    axes.set_xticks(np.arange(many + 1) + 0.5, [*(names[j] for j in chosen), _NOTHING], rotation=90)
+    axes.set_xticks(np.arange(many + 1) + 0.5, [*(names[j] for j in chosen), _NOTHING[0]], rotation=90)
     rows = [f"{names[j]}  {confusion.positives[j]:,}" for j in chosen]
-    axes.set_yticks(np.arange(many + 1) + 0.5, [*rows, _NOTHING])
+    axes.set_yticks(np.arange(many + 1) + 0.5, [*rows, _NOTHING[1]])
     axes.set(xlabel="called", ylabel="annotated, with the number of images")
     axes.xaxis.set_label_position("top")
     axes.xaxis.tick_top()

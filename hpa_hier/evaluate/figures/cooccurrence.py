@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
+from hpa_hier.evaluate.figures.confusion_matrix import MOST, format_count
 from hpa_hier.evaluate.figures.figure import new_figure
-from hpa_hier.evaluate.figures.palette import LIGHT, STEPS, ramp
+from hpa_hier.evaluate.figures.palette import LIGHT, STEPS, ramp, readable_ink
 from hpa_hier.metrics.arrays import Bools
 from hpa_hier.runs.evaluation import Evaluation
 
@@ -39,6 +40,14 @@ class Cooccurrence:
     names: tuple[str, ...]
     annotated: Counts  # (L, L)
     predicted: Counts  # (L, L)
+
+    def choose(self, most: int) -> Cooccurrence:
+        """Return the pairs of the `most` labels that occur most often, in the same order; of none that never occur."""
+        often = np.diag(self.annotated) + np.diag(self.predicted)
+        chosen = np.sort(np.argsort(-often, kind="stable")[:most])
+        chosen = chosen[often[chosen] > 0]
+        cut = np.ix_(chosen, chosen)
+        return Cooccurrence(tuple(self.names[j] for j in chosen), self.annotated[cut], self.predicted[cut])
 
     def frequent_pairs(self, number: int = 10) -> list[Pair]:
         """Return the pairs that are most often annotated together."""
@@ -71,21 +80,28 @@ def leaf_cooccurrence(evaluation: Evaluation) -> Cooccurrence:
 
 
 def draw_cooccurrence(pairs: Cooccurrence) -> Figure:
-    """Draw annotated pairs below the diagonal and predicted pairs above it, on a logarithmic colour scale."""
+    """Draw annotated pairs below the diagonal and predicted pairs above it, on a logarithmic colour scale.
+
+    The count is in each cell. Labels that never occur are left out, and of many the rarest.
+    """
+    pairs = pairs.choose(MOST)
     many = len(pairs.names)
     counts = np.tril(pairs.annotated) + np.triu(pairs.predicted, 1)
     most = max(1, int(counts[~np.eye(many, dtype=bool)].max(initial=0)))
     steps = np.round((STEPS - 1) * np.minimum(np.log1p(counts) / np.log1p(most), 1)).astype(int)
     steps[(counts > 0) & (steps == 0)] = 1
-    figure = new_figure(5.3)
+    figure = new_figure(2.3 + 0.2 * max(many, 8), width=3.4 + 0.2 * max(many, 8))
     axes = figure.add_subplot()
     colours = ramp("light")
     corners = np.array([(0.05, 0.05), (0.95, 0.05), (0.95, 0.95), (0.05, 0.95)])
     for step in np.unique(steps[steps > 0]):  # one outline a step: a tenth of the bytes of one a cell
         squares = corners + np.argwhere(steps == step)[:, None, ::-1]
         axes.add_patch(PathPatch(Outline.make_compound_path_from_polys(squares), color=colours[step], linewidth=0))
+    for i, j in np.argwhere(counts > 0):
+        ink = readable_ink(colours[steps[i, j]])
+        axes.text(j + 0.5, i + 0.54, format_count(counts[i, j]), color=ink, size=5.5, ha="center", va="center")
     axes.plot((0, many), (0, many), color=LIGHT["soft"], linewidth=0.8)
-    axes.set(xlim=(0, many), ylim=(many, 0), aspect="equal")
+    axes.set(xlim=(0, max(many, 1)), ylim=(max(many, 1), 0), aspect="equal")
     axes.set_xticks(np.arange(many) + 0.5, pairs.names, rotation=90)
     axes.set_yticks(np.arange(many) + 0.5, pairs.names)
     axes.set(xlabel="above the diagonal: predicted together", ylabel="below the diagonal: annotated together")

@@ -10,11 +10,12 @@ import numpy as np
 
 from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.evaluate.gallery.heat_maps import Heat, HeatMapper, NoHeat, draw_heat
-from hpa_hier.evaluate.gallery.pictures import PROTEIN, ScaleBar, encode_within, scale_bar
+from hpa_hier.evaluate.gallery.pictures import ScaleBar, encode_within, scale_bar
 from hpa_hier.evaluate.gallery.shelves import KINDS, Kind, Place, candidates, fill_shelves
 from hpa_hier.runs.evaluation import Evaluation
 
 BUDGET = 3_000_000  # characters of the page that pictures may take, heat maps apart
+_LINKS = 4  # to the parts of other classes, in a line
 Mark = Literal["found", "missed", "wrong", "unknown"]  # unknown: called where the annotation does not tell
 
 
@@ -41,11 +42,6 @@ class Card:
     bar: ScaleBar | None
 
     @property
-    def protein(self) -> str:
-        """The channel that is judged."""
-        return PROTEIN if PROTEIN in self.planes else next(iter(self.planes))
-
-    @property
     def prob(self) -> float:
         """The probability of the class it is shown for."""
         return self.labels[0].prob
@@ -59,6 +55,11 @@ class Shelf:
     samples: int  # that there are
     cards: tuple[Card, ...]
     elsewhere: dict[str, int]  # node → samples of this kind that are shown there
+
+    @property
+    def most_elsewhere(self) -> dict[str, int]:
+        """The few classes that show most of the others."""
+        return dict(sorted(self.elsewhere.items(), key=lambda item: -item[1])[:_LINKS])
 
 
 @dataclass(frozen=True)

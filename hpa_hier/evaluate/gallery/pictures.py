@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -40,9 +40,16 @@ LADDER = (
 )
 
 
+def find_protein(channels: Iterable[str]) -> str:
+    """Return the channel that is judged: the protein's, or the first where there is none."""
+    listed = list(channels)
+    return PROTEIN if PROTEIN in listed else listed[0]
+
+
 def encode_planes(planes: Mapping[str, Plane], fineness: Fineness) -> dict[str, str]:
     """Return each channel as the data URI of a grey WebP, stretched to its own brightest 0.2 %."""
-    sides = {channel: fineness.protein if channel == PROTEIN else fineness.others for channel in planes}
+    protein = find_protein(planes)
+    sides = {channel: fineness.protein if channel == protein else fineness.others for channel in planes}
     return {channel: encode_plane(plane, sides[channel], fineness.quality) for channel, plane in planes.items()}
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hpa_hier.evaluate.figures.confusion_matrix import leaf_confusion
 from hpa_hier.evaluate.gallery.pictures import data_uri
-from hpa_hier.metrics.confusion import Confusion
+from hpa_hier.metrics.confusion import Confusion, Counts
 from hpa_hier.runs.evaluation import Evaluation
 
 _NAMED = 3  # classes in a sentence
@@ -95,39 +95,34 @@ def describe_mistakes(confusion: Confusion, names: Sequence[str], label: int) ->
     Only what is certain is counted as a mistake for another class: images where one label is missed and one is added.
     Where several are, nobody can say which was taken for which, and the sentence says "perhaps".
     """
-    name = names[label]
-    sentences = [
-        _sentence(f"{name} is mistaken for", confusion.certain[label], confusion.possible[label], names),
-        _count(f"{name} is missed", int(confusion.bare_missed[label]), "with nothing called in its place"),
-        _sentence(f"{name} is called in place of", confusion.certain[:, label], confusion.possible[:, label], names),
-        _count(f"{name} is added", int(confusion.bare_added[label]), "where nothing is missed"),
-    ]
+    name, bare = names[label], (int(confusion.bare_missed[label]), int(confusion.bare_added[label]))
+    sentences = (
+        *_describe(f"{name} is", "mistaken for", confusion.certain[label], confusion.possible[label], names),
+        f"{name} is missed {count_times(bare[0])} with nothing called in its place." if bare[0] else "",
+        *_describe(
+            f"{name} is", "called in place of", confusion.certain[:, label], confusion.possible[:, label], names
+        ),
+        f"{name} is added {count_times(bare[1])} where nothing is missed." if bare[1] else "",
+    )
     return tuple(sentence for sentence in sentences if sentence)
 
 
-def _sentence(start: str, certain: np.ndarray, possible: np.ndarray, names: Sequence[str]) -> str:
-    sure, perhaps = _most(certain), _most(np.where(certain > 0, 0, possible))
-    parts = []
-    if sure:
-        parts.append(_list(sure, certain, names))
-    if perhaps and len(sure) < _NAMED:
-        parts.append(f"perhaps {_list(perhaps[: _NAMED - len(sure)], possible, names)}, where several labels are wrong")
-    if not parts:
-        return ""
-    return f"{start} {'; '.join(parts)}."
+def _describe(start: str, verb: str, certain: Counts, possible: Counts, names: Sequence[str]) -> tuple[str, str]:
+    """Return a sentence on what is certain and one on what is possible beyond that; "" for none."""
+    several = "where several labels are wrong"
+    sure, perhaps = (_list_most(counts, names) for counts in (certain, possible))
+    return (
+        f"{start} {verb} {sure}." if sure else "",
+        f"{start} perhaps {verb} {perhaps}, {several}." if perhaps and not sure else "",
+    )
 
 
-def _most(counts: np.ndarray) -> list[int]:
-    order = np.argsort(-counts, kind="stable")[:_NAMED]
-    return [int(j) for j in order if counts[j]]
-
-
-def _list(chosen: Iterable[int], counts: np.ndarray, names: Sequence[str]) -> str:
-    return ", ".join(f"{names[j]} {count_times(int(counts[j]))}" for j in chosen)
-
-
-def _count(start: str, count: int, end: str) -> str:
-    return f"{start} {count_times(count)} {end}." if count else ""
+def _list_most(counts: Counts, names: Sequence[str]) -> str:
+    """List the classes of the largest counts, as in "Vesicles 9 times, Cytosol once and 2 more"; "" where all are 0."""
+    there = [int(j) for j in np.argsort(-counts, kind="stable") if counts[j]]
+    named = [f"{names[j]} {count_times(int(counts[j]))}" for j in there[:_NAMED]]
+    rest = len(there) - _NAMED
+    return ", ".join(named) + (f" and {rest} other{'s' if rest > 1 else ''} more rarely" if rest > 0 else "")
 
 
 def count_times(count: int) -> str:

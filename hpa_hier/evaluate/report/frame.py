@@ -19,6 +19,7 @@ from hpa_hier.evaluate.describe import number_in_words
 from hpa_hier.evaluate.estimate import HANDFUL
 from hpa_hier.evaluate.figures import palette
 from hpa_hier.evaluate.figures.figure import ReportFigure, inline_svg, pdf_uri
+from hpa_hier.evaluate.gallery.pictures import find_protein
 from hpa_hier.evaluate.report.opening import of_hundred
 from hpa_hier.evaluate.report.section import Page
 
@@ -92,5 +93,6 @@ def _environment() -> jinja2.Environment:
         "inline_svg": inline_svg,
         "handful": number_in_words(HANDFUL),
         "pdf_uri": pdf_uri,
+        "protein_of": find_protein,
     }
     return environment

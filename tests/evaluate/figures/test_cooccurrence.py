@@ -30,3 +30,20 @@ def test_labels_that_never_occur_give_an_empty_picture():
     pairs = count_pairs(("a", "b", "c"), nothing, nothing)
     assert pairs.frequent_pairs() == []
     assert list(draw_cooccurrence(pairs).axes[0].patches) == []
+
+
+def test_each_pair_has_its_count_annotated_below_the_diagonal_and_predicted_above():
+    axes = draw_cooccurrence(count_pairs(("a", "b", "c"), TARGETS, PRESENT)).axes[0]
+    cells = {(text.get_position()[1] // 1, text.get_position()[0] // 1): text.get_text() for text in axes.texts}
+    assert cells == {(0, 0): "2", (0, 1): "1", (0, 2): "1", (1, 0): "2", (1, 1): "2", (2, 2): "1"}
+
+
+def test_labels_that_never_occur_and_the_rarest_of_many_are_left_out():
+    pairs = count_pairs(
+        ("a", "never", "b", "c"),
+        TARGETS[:, [0, 0, 1, 2]] * [1, 0, 1, 1] > 0,
+        PRESENT[:, [0, 0, 1, 2]] * [1, 0, 1, 1] > 0,
+    )
+    assert pairs.choose(9).names == ("a", "b", "c")
+    assert pairs.choose(2).names == ("a", "b")
+    assert pairs.choose(2).annotated.tolist() == [[2, 2], [2, 2]]

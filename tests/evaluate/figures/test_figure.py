@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from xml.etree import ElementTree
 
@@ -9,7 +11,15 @@ import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
-from hpa_hier.evaluate.figures.figure import ReportFigure, draw_figures, inline_svg, new_figure, save_figures, style
+from hpa_hier.evaluate.figures.figure import (
+    ReportFigure,
+    draw_figures,
+    inline_svg,
+    new_figure,
+    pdf_uri,
+    save_figures,
+    style,
+)
 from hpa_hier.evaluate.figures.palette import LIGHT, ramp
 
 
@@ -77,3 +87,21 @@ def test_the_style_leaves_matplotlib_as_it_was():
     simple()
     simple_svg()
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_figure_can_be_had_as_a_pdf_within_the_page():
+    kind, content = pdf_uri(simple(), "simple").split(",")
+    assert kind == "data:application/pdf;base64"
+    assert base64.b64decode(content).startswith(b"%PDF-")
+
+
+def test_the_svg_in_the_page_is_small_and_keeps_every_word_and_line():
+    figure = simple("loss of 0.123456")
+    with style():
+        kept = io.BytesIO()
+        figure.savefig(kept, format="svg")
+    whole, small = kept.getvalue().decode(), inline_svg(figure, "simple", "")
+    assert len(small) < 0.7 * len(whole)
+    assert "loss of 0.123456" in small
+    assert small.count("<text") == whole.count("<text")
+    assert len(re.findall("stroke: var", small)) >= 2
