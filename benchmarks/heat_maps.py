@@ -13,7 +13,7 @@ means over fields with 95 % intervals (bootstrap over fields), which share lies 
 - the maps of other fields, laid over this one: what a map has whatever the picture;
 - the maps of the same networks with weights drawn anew, once (Adebayo et al., NeurIPS 2018).
 
-About six minutes on one idle core for 48 fields.
+About five minutes of one idle core for 48 fields.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from hpa_hier.predict.explanation.heat_maps import METHOD_NAMES, METHODS, HeatMa
 from hpa_hier.predict.predictor import Predictor
 from hpa_hier.runs.find import PRETRAINED
 
-NODES = ("Nucleus", "Nucleoplasm", "Nucleoli", "Cytoplasm", "Cytosol", "Golgi apparatus")
+NODES = ("Nucleus", "Nucleoplasm", "Nucleoli", "Cytoplasm", "Cytosol")
 FEWEST = 5  # fields, fewer than which are no row
 RESAMPLES = 2000
 NUCLEI, PROTEIN = "blue", "green"
