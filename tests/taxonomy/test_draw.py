@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from taxonomy_texts import SMALL, with_line
 
+from hpa_hier.cli.taxonomy import main
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.taxonomy.draw import Counts, Style, draw
 
@@ -26,6 +29,14 @@ def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
         encoding="utf-8",
         check=False,
     )
+
+
+def check_here(*arguments: str) -> tuple[int, str]:
+    """Run the command in this process, where it may import what reads a run; return its status and what it printed."""
+    printed = io.StringIO()
+    with contextlib.chdir(ROOT), contextlib.redirect_stdout(printed):
+        status = main(arguments)
+    return status, printed.getvalue()
 
 
 def test_the_tree_is_drawn_one_node_a_line() -> None:
@@ -177,30 +188,31 @@ def test_check_names_stale_members_and_the_commands_that_train_just_those(run_fo
     assert line in text
     moved = text.replace(line, "").replace("      Cytosol: {label: 25", line + "      Cytosol: {label: 25")
     (tmp_path / "moved.yaml").write_text(moved, encoding="utf-8")
-    done = check("check", str(tmp_path / "moved.yaml"), "--run", str(run_folder))
-    assert done.returncode == 0, done.stderr
-    assert "  coarse: stale: other meaning now of Cytoplasm, Secretory\n" in done.stdout
-    assert "  leaf: up to date\n" in done.stdout
-    commands = [line.strip() for line in done.stdout.splitlines() if "hpa_hier.train" in line]
+    status, printed = check_here("check", str(tmp_path / "moved.yaml"), "--run", str(run_folder))
+    assert status == 0
+    assert "  coarse: stale: other meaning now of Cytoplasm, Secretory\n" in printed
+    assert "  leaf: up to date\n" in printed
+    commands = [line.strip() for line in printed.splitlines() if "hpa_hier.train" in line]
     assert commands == [
         f"python -m hpa_hier.train --level coarse --run {run_folder} --taxonomy {tmp_path / 'moved.yaml'} --restart"
     ]
 
 
 def test_check_says_that_all_members_are_up_to_date(run_folder: Path) -> None:
-    done = check("check", "hierarchy/hpa28.yaml", "--run", str(run_folder))
-    assert "  coarse: up to date\n  leaf: up to date\n" in done.stdout
-    assert "hpa_hier.train" not in done.stdout
+    status, printed = check_here("check", "hierarchy/hpa28.yaml", "--run", str(run_folder))
+    assert status == 0
+    assert "  coarse: up to date\n  leaf: up to date\n" in printed
+    assert "hpa_hier.train" not in printed
 
 
 def test_the_commands_use_the_runs_recipe_and_the_file_that_was_checked(run_folder: Path, tmp_path: Path) -> None:
     (run_folder / "config.yaml").write_text("members:\n  - {name: coarse, level: coarse}\n")
     text = (ROOT / "hierarchy" / "hpa28.yaml").read_text(encoding="utf-8")
     (tmp_path / "moved.yaml").write_text(text.replace("label: 10,", "label: 28,"), encoding="utf-8")
-    done = check("check", str(tmp_path / "moved.yaml"), "--run", str(run_folder))
-    assert done.returncode == 0, done.stderr
+    status, printed = check_here("check", str(tmp_path / "moved.yaml"), "--run", str(run_folder))
+    assert status == 0
     moved = tmp_path / "moved.yaml"
-    assert [line.strip() for line in done.stdout.splitlines() if "hpa_hier.train" in line] == [
+    assert [line.strip() for line in printed.splitlines() if "hpa_hier.train" in line] == [
         f"python -m hpa_hier.train --member coarse --run {run_folder} --taxonomy {moved} --restart",
         f"python -m hpa_hier.train --level leaf --run {run_folder} --taxonomy {moved} --restart",
     ]
