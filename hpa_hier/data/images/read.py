@@ -19,6 +19,7 @@ from hpa_hier.data.images.scan import ImageSource
 from hpa_hier.data.images.stacks import NO_CHOICE, Stack, StackReader, StackRules, choose_sections, project
 
 _FINER = 2  # times the wanted side; what is read of a pyramid of resolutions, so that shrinking still averages
+_SAME = 1.01  # larger over smaller of two sides of a pixel that count as one
 PERCENTILES = (0.1, 99.9)  # of a channel's pixels, mapped to 0 and 255 by the "percentile" rule
 
 
@@ -31,6 +32,7 @@ class Reading(NamedTuple):
     look: Look
     sections: int = 1  # along z, of which one image was made
     frames: int = 1  # along t, of which one was chosen
+    micrometres: float | None = None  # side of a pixel of the image; None: the files do not say, or not the same
 
 
 def read_image(
@@ -74,7 +76,8 @@ def read_image(
         if channel in found.planes:
             image[c] = convert_plane(found.planes[channel], size, intensity)
     shape = found.planes[there[0]].shape
-    return Reading(image, missing, shape, look_at(found.planes), found.sections, found.frames)
+    micrometres = None if found.micrometres is None else found.micrometres * max(shape) / size
+    return Reading(image, missing, shape, look_at(found.planes), found.sections, found.frames, micrometres)
 
 
 class Planes(NamedTuple):
@@ -83,6 +86,7 @@ class Planes(NamedTuple):
     planes: dict[str, np.ndarray]  # (H, W) uint8 or uint16 of one size, by channel
     sections: int  # along z, of which one image was made
     frames: int  # along t, of which one was chosen
+    micrometres: float | None = None  # side of a pixel; None: the files do not say, or not the same
 
 
 def read_planes(source: ImageSource, channels: Sequence[str], stacks: StackRules = NO_CHOICE) -> Planes:
@@ -110,7 +114,7 @@ def read_planes(source: ImageSource, channels: Sequence[str], stacks: StackRules
             raise UnreadableImage(source.planes[channel].file, reason)
         shape = plane.shape
         planes[channel] = plane
-    return Planes(planes, *_depth(decoded))
+    return Planes(planes, *_depth(decoded), agree(stack.micrometres for stack in decoded.values()))
 
 
 def _numbers(planes: Collection[int | None]) -> frozenset[int] | None:
@@ -171,6 +175,19 @@ def _check_sections(files: Sequence[Path], sections: Iterable[np.ndarray]) -> It
 def _depth(decoded: Mapping[Path, Stack]) -> tuple[int, int]:
     """Return the largest number of sections and of frames of a sample's files."""
     return max((s.sections for s in decoded.values()), default=1), max((s.frames for s in decoded.values()), default=1)
+
+
+def agree(micrometres: Iterable[float | None]) -> float | None:
+    """Return the side of a pixel that all say, to a hundredth; None: some do not say, or another one.
+
+    >>> agree([0.08, 0.0801]), agree([0.08, 0.16]), agree([0.08, None]), agree([])
+    (0.08, None, None, None)
+    """
+    said = list(micrometres)
+    known = [one for one in said if one is not None]
+    if not known or len(known) < len(said) or max(known) > _SAME * min(known):
+        return None
+    return known[0]
 
 
 def convert_plane(plane: np.ndarray, size: int, intensity: str) -> np.ndarray:

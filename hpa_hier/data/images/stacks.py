@@ -35,6 +35,7 @@ class Stack(NamedTuple):
     planes: np.ndarray  # (P, H, W)
     sections: int = 1  # along z, in the file
     frames: int = 1  # along t, in the file
+    micrometres: float | None = None  # side of a pixel of the planes; None: the file does not say
 
 
 @runtime_checkable

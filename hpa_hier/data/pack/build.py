@@ -10,6 +10,7 @@ from typing import NoReturn
 import numpy as np
 
 from hpa_hier.data.images.exposure import RULES, Look, count_bits
+from hpa_hier.data.images.read import agree
 from hpa_hier.data.images.scan import Reject, find_marks
 from hpa_hier.data.images.stacks import describe_stacks
 from hpa_hier.data.labels.class_folders import means_folders
@@ -90,6 +91,8 @@ def _pack(found: Found, threads: int) -> PackReport:
     stacks = describe_stacks((depth for one in filled for depth in one.stacks), request.stacks)
     image_notes = (*plan.image_notes, *stacks)
     facts = _facts(request, plan, digest, found.reason, looks, image_notes)
+    pixel = agree(side for one in filled for side in one.micrometres)
+    facts = facts.model_copy(update={"micrometres": pixel})
     finish_pack(request.out, facts, samples, shards, request.taxonomy)
     _clear(request.out)
     reused = sum(part.reused for part in parts)

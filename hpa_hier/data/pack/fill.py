@@ -35,6 +35,7 @@ class Filled:
     rejects: tuple[Reject, ...]  # cannot be read
     copies: tuple[Reject, ...]  # have channels that are one picture
     stacks: tuple[tuple[int, int], ...] = ()  # (sections, frames) of the samples' files
+    micrometres: tuple[float | None, ...] = ()  # side of a pixel of each sample's image
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def _collect(
     rejects: list[Reject] = []
     copies: list[Reject] = []
     stacks: list[tuple[int, int]] = []
+    micrometres: list[float | None] = []
     for place, (one, outcome) in enumerate(zip(planned, outcomes, strict=True)):
         bar.update(1)
         if isinstance(outcome, Reject):
@@ -109,7 +111,8 @@ def _collect(
             samples.append(Sample(one.source.id, one.nodes, one.group, pixel_hash(buffer[kept]), outcome.missing))
             looks.append(outcome.look)
             stacks.append((outcome.sections, outcome.frames))
-    return Filled(tuple(samples), tuple(looks), tuple(rejects), tuple(copies), tuple(stacks))
+            micrometres.append(outcome.micrometres)
+    return Filled(tuple(samples), tuple(looks), tuple(rejects), tuple(copies), tuple(stacks), tuple(micrometres))
 
 
 def _finished_part(folder: Path, number: int) -> Part | None:

@@ -44,6 +44,7 @@ class PackFacts(BaseModel):
     range_used: tuple[float, float] | None = None  # share of the files' range: 1 % and 99 % quantiles of the images
     projection: str = "max"  # along z: max, mean or middle
     frame: str | None = None  # along t: first, middle, last, or a number counted from 1; None: there were none
+    micrometres: float | None = None  # side of a pixel of the images; None: not known of all, or not the same
     image_notes: tuple[str, ...] = ()  # what of the images' names was taken for what, and what became of stacks
 
 

@@ -106,7 +106,7 @@ def hang(
     wanted = ((pack.images(rows[k : k + 1])[0], nodes[place.label]) for k, place in enumerate(places))
     drawn = mapper if isinstance(mapper, NoHeat) else draw_heat(mapper, wanted)
     heats = [Heat()] * len(places) if isinstance(drawn, NoHeat) else drawn
-    bar = scale_bar(None, pack.size)
+    bar = scale_bar(pack.facts.micrometres, pack.size)
     cards = {
         place: _card(evaluation, place, k, kept, heat, bar)
         for k, (place, kept, heat) in enumerate(zip(places, encoded, heats, strict=True))

@@ -96,7 +96,7 @@ class Picture:
     planes: dict[str, str]  # channel → data URI of its grey plane
     places: tuple[tuple[str, float, bool], ...]  # name, probability, whether it is called
     words: str  # what is doubtful about it
-    bar: ScaleBar | None
+    bar: ScaleBar | None = None  # as of a report's pictures; here the size of a pixel is not kept
 
 
 @dataclass(frozen=True)

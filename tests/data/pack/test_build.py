@@ -73,3 +73,19 @@ def test_a_stack_of_one_section_packs_to_the_same_digest_as_plain_files(tmp_path
             tifffile.imwrite(plain.images / f"s{k}_{stain}.tif", planes(9 * k + 1)[channel])
     middle = build_pack(replace(request, stacks=StackRules("middle"))).pack
     assert middle.digest == build_pack(plain).pack.digest
+
+
+@pytest.mark.parametrize(("second", "wanted"), [(0.1, 0.2), (0.3, None), (None, None)])
+def test_a_pack_knows_the_size_of_a_pixel_where_all_images_have_the_same(tmp_path, second, wanted):
+    (tmp_path / "images").mkdir()
+    for name, side in (("a", 0.1), ("b", second)):
+        sizes = {} if side is None else {"PhysicalSizeX": side, "PhysicalSizeY": side}
+        array = np.stack(list(planes(len(name), side=64).values()))
+        about = {"axes": "CYX", "Channel": {"Name": ["red", "green", "blue", "yellow"]}, **sizes}
+        tifffile.imwrite(tmp_path / "images" / f"{name}.ome.tif", array, ome=True, metadata=about)
+    (tmp_path / "labels.csv").write_text("Id,Target\na,0\nb,1\n")
+    tree = Taxonomy.load("hierarchy/hpa28.yaml")
+    request = PackRequest(
+        tmp_path / "images", tmp_path / "labels.csv", tmp_path / "pack", tree, 32, ("red", "green", "blue", "yellow")
+    )
+    assert build_pack(request).pack.facts.micrometres == (wanted and pytest.approx(wanted))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpa_hier.data.images.formats.pixel_size import check_square, to_micrometres
 from hpa_hier.data.images.reader import MAX_BYTES, Layout, Part, UnreadableImage, check_pixels
 from hpa_hier.data.images.stacks import Stack, StackRules, choose_frame, choose_sections, project
 
@@ -31,6 +32,7 @@ class _Pyramid:
     levels: tuple[zarr.Array[Any], ...]
     axes: tuple[str, ...]
     layout: Layout
+    micrometres: float | None = None  # side of a pixel of the largest; None: it does not say
 
 
 class OmeZarrReader:
@@ -64,7 +66,9 @@ class OmeZarrReader:
             planes = next(sections) if len(wanted) == 1 else project(sections, rules.projection)
         except Exception as error:  # codecs and stores raise whatever their libraries do
             raise UnreadableImage(path, f"damaged: {type(error).__name__}: {error}") from None
-        return Stack(planes, layout.sections, layout.frames)
+        finest, chosen = (max(one.shape[image.axes.index(axis)] for axis in "yx") for one in (image.levels[0], level))
+        pixel = None if image.micrometres is None else image.micrometres * finest / chosen
+        return Stack(planes, layout.sections, layout.frames, pixel)
 
 
 def _find_images(path: Path, about: dict[str, Any]) -> Iterator[Part]:
@@ -153,7 +157,21 @@ def _describe(path: Path, about: dict[str, Any]) -> _Pyramid:
     labels = [str(one.get("label", "")) for one in about.get("omero", {}).get("channels", ()) if isinstance(one, dict)]
     planes = sizes.get("c", 1)
     kept = tuple(labels) if len(labels) == planes and any(labels) else ()
-    return _Pyramid(arrays, axes, Layout(planes, kept, False, sizes.get("z", 1), sizes.get("t", 1)))
+    layout = Layout(planes, kept, False, sizes.get("z", 1), sizes.get("t", 1))
+    return _Pyramid(arrays, axes, layout, _read_micrometres(told, axes))
+
+
+def _read_micrometres(told: dict[str, Any], axes: tuple[str, ...]) -> float | None:
+    """Return the side of a pixel of the largest resolution; None where the metadata do not say it in a unit."""
+    try:
+        units = [to_micrometres(1, str(told["axes"][axes.index(axis)].get("unit", ""))) for axis in "xy"]
+        scales = [told["datasets"][0]["coordinateTransformations"], told.get("coordinateTransformations", ())]
+        sides = [1.0, 1.0]
+        for one in (step for steps in scales for step in steps if step["type"] == "scale"):
+            sides = [side * float(one["scale"][axes.index(axis)]) for side, axis in zip(sides, "xy", strict=True)]
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):  # the planes can be read all the same
+        return None
+    return None if units[0] is None or units[1] is None else check_square(sides[0] * units[0], sides[1] * units[1])
 
 
 def _check(path: Path, arrays: Sequence[zarr.Array[Any]], axes: tuple[str, ...]) -> None:

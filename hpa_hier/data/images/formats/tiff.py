@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import tifffile
 
-from hpa_hier.data.images.formats.tiff_metadata import OwnPlanes, find_own_planes, read_names
+from hpa_hier.data.images.formats.tiff_metadata import OwnPlanes, find_own_planes, read_micrometres, read_names
 from hpa_hier.data.images.reader import MAX_BYTES, Layout, UnreadableImage, check_bytes, check_pixels
 from hpa_hier.data.images.stacks import Stack, StackRules, choose_frame, choose_sections, project
 
@@ -77,7 +77,7 @@ class TiffReader:
                 if "imagecodecs" in str(error) or isinstance(error, ImportError):  # of a compression's library
                     raise UnreadableImage(path, f"{error}: `pip install 'hpa-hier[tiff]'` reads it") from None
                 raise UnreadableImage(path, f"damaged: {type(error).__name__}: {error}") from None
-        return Stack(planes, layout.sections, layout.frames)
+            return Stack(planes, layout.sections, layout.frames, read_micrometres(tiff))
 
 
 def _open(path: Path) -> tifffile.TiffFile:

@@ -12,6 +12,8 @@ from pathlib import PureWindowsPath
 
 import tifffile
 
+from hpa_hier.data.images.formats.pixel_size import check_square, to_micrometres
+
 _MICRO_MANAGER = 51123  # TIFF tag: JSON of one plane
 _NUMBERED = re.compile(r"(channel|ch|c|track|wavelength|w)?[\W_]*[\d:]*", re.IGNORECASE)  # names that say nothing
 
@@ -151,6 +153,48 @@ def _micro_manager_names(tiff: tifffile.TiffFile, channels: int) -> tuple[str, .
         return ()
     name = next((about[key] for key in ("Channel", "Channel-Name") if isinstance(about, dict) and about.get(key)), "")
     return (str(name),) if name else ()
+
+
+def read_micrometres(tiff: tifffile.TiffFile) -> float | None:
+    """Return the side of a pixel in micrometres, as OME or ImageJ say it; None where they do not, or it is no square.
+
+    A resolution in dots per inch says how a picture is printed, not how large a cell is.
+    """
+    for read in (_ome_sides, _imagej_sides):
+        sides = read(tiff)
+        if sides is not None:
+            return check_square(*sides)
+    return None
+
+
+def _ome_sides(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
+    if not (tiff.is_ome and tiff.ome_metadata):
+        return None
+    try:
+        pixels = next((one for one in ET.fromstring(tiff.ome_metadata).iter() if _tag(one) == "Pixels"), None)
+        if pixels is None:
+            return None
+        found = [
+            to_micrometres(float(pixels.get(f"PhysicalSize{axis}", "nan")), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+            for axis in "XY"
+        ]
+    except (ET.ParseError, ValueError):  # the planes can be read all the same
+        return None
+    return None if found[0] is None or found[1] is None else (found[0], found[1])
+
+
+def _imagej_sides(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
+    if not (tiff.is_imagej and tiff.imagej_metadata):
+        return None
+    factor = to_micrometres(1, str(tiff.imagej_metadata.get("unit", "")).replace("\\u00B5", "µ"))
+    tags = [tiff.pages.first.tags.get(f"{axis}Resolution") for axis in "XY"]  # pixels a unit, as fractions
+    if factor is None or None in tags:
+        return None
+    fractions = [(int(tag.value[0]), int(tag.value[1])) for tag in tags if tag is not None]
+    if any(pixels < 1 for pixels, _ in fractions):
+        return None
+    width, height = (factor * units / pixels for pixels, units in fractions)
+    return width, height
 
 
 def _tag(element: ET.Element) -> str:
