@@ -16,10 +16,16 @@ import numpy as np
 import uvicorn
 from ensemble_run import MeanOfPixels, SmallRun
 
+from hpa_hier.ensemble.ensemble import Ensemble
+from hpa_hier.members.scorer import Scorer
 from hpa_hier.predict import predictor as predicting
+from hpa_hier.runs.run import Run
 from hpa_hier.serve.safety.guard import Doors
 from hpa_hier.serve.server import configure
 from hpa_hier.serve.service import Plan, Service
+
+_LOAD = predicting.load_scorers
+_DRAWN: dict[Path, dict[str, Scorer]] = {}  # folder of a run → what stands for its members
 
 
 @dataclass(frozen=True)
@@ -79,12 +85,20 @@ def run_server(plan: Plan, doors: Doors | None = None) -> Iterator[Running]:
 @contextmanager
 def without_networks(run: SmallRun) -> Iterator[None]:
     """Let a small run's members say what they were drawn to say, whatever the images; there is nothing to load."""
-    scorers = {name: MeanOfPixels(scores) for name, scores in run.members.items()}
-    real, predicting.load_scorers = predicting.load_scorers, lambda run, ensemble, device: scorers
+    folder = run.folder.resolve()
+    _DRAWN[folder] = {name: MeanOfPixels(scores) for name, scores in run.members.items()}
+    predicting.load_scorers = _load_drawn
     try:
         yield
     finally:
-        predicting.load_scorers = real
+        del _DRAWN[folder]
+        if not _DRAWN:
+            predicting.load_scorers = _LOAD
+
+
+def _load_drawn(run: Run, ensemble: Ensemble, device: str) -> Mapping[str, Scorer]:
+    """Load the members of every other run as they are: the server outlives the tests of its room."""
+    return _DRAWN.get(run.folder.resolve()) or _LOAD(run, ensemble, device)
 
 
 def encode(plane: np.ndarray, suffix: str = ".png") -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 
 from hpa_hier.cli.command import Parser, one_thread_a_process, path, whole_number
@@ -74,7 +76,10 @@ def main(arguments: Sequence[str]) -> int:
         limits=limits,
     )
     address = Address(options.host, options.port, token, tuple(options.allow_host))
-    serve(plan, address, lambda line: print(line, flush=True))
+    if not serve(plan, address, lambda line: print(line, flush=True)):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)  # Python would end under the feet of a thread that is importing, and abort
     return 0
 
 

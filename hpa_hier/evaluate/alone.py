@@ -97,6 +97,8 @@ def measure_members(run: Run, level: float) -> Iterator[AloneRow]:
             read_held_out(run, [name], ensemble.taxonomy, part, kept).scores[0] for part in ("calibration", "test")
         )
         nodes = _measured_nodes(fitted_on.nodes, taxonomy)
+        if not nodes:  # it answers for virtual nodes alone
+            continue
         columns = [ensemble.taxonomy.column[node] for node in nodes]
         known = truth.take(fitted_on.ids)
         mask = known.known[:, columns]
@@ -109,7 +111,12 @@ def measure_members(run: Run, level: float) -> Iterator[AloneRow]:
         )
         seen = None if learned is None else np.array([learned[node] for node in nodes])
         answers = answer_alone(held, _columns(tested, nodes), taxonomy, settings, seen)
-        yield measure_alone(evaluation, name, nodes, answers.take(evaluation.ids), fitted_on.given, level)
+        among = None
+        if fitted_on.given:  # a virtual node, which answers and evaluations do not have
+            there = truth.take(evaluation.ids)
+            among = (there.present & there.known)[:, ensemble.taxonomy.column[fitted_on.given]]
+        row = measure_alone(evaluation, name, nodes, answers.take(evaluation.ids), level, among)
+        yield replace(row, given=fitted_on.given)
 
 
 def answer_alone(
@@ -150,14 +157,27 @@ def answer_alone(
 
 
 def measure_alone(
-    evaluation: Evaluation, name: str, nodes: tuple[str, ...], answers: Answered, given: str, level: float
+    evaluation: Evaluation,
+    name: str,
+    nodes: tuple[str, ...],
+    answers: Answered,
+    level: float,
+    among: Bools | None = None,
 ) -> AloneRow:
-    """Measure one member on its nodes, and the ensemble on the same nodes of the same samples."""
+    """Measure one member on its nodes, and the ensemble on the same nodes of the same samples.
+
+    Args:
+        evaluation: of the ensemble.
+        name: of the member.
+        nodes: n that it is measured on.
+        answers: its own, for the samples of the evaluation in their order.
+        level: of the intervals, in (0, 1).
+        among: (B,) the samples that it speaks of; None: all.
+    """
     columns = [evaluation.taxonomy.column[node] for node in nodes]
     targets, known = evaluation.targets[:, columns], evaluation.known[:, columns]
-    if given:
-        carried = evaluation.taxonomy.column[given]
-        known = known & (evaluation.targets & evaluation.known)[:, [carried]]
+    if among is not None:
+        known = known & among[:, None]
     sampling = Sampling(number_units(evaluation.groups), level)
     ours = evaluation.ensemble
     ranking = ours.probs if ours.ranking is None else ours.ranking
@@ -172,7 +192,7 @@ def measure_alone(
         for key, (one, _) in differences.items()
     }
     ensemble = {key: _estimate(one, sampling, key) for key, one in whole.items()}
-    return AloneRow(name, len(nodes), given, ensemble, rows)
+    return AloneRow(name, len(nodes), "", ensemble, rows)
 
 
 def _measured_nodes(nodes: tuple[str, ...], taxonomy: Taxonomy) -> tuple[str, ...]:

@@ -121,13 +121,16 @@ class _Server(uvicorn.Server):
             self._ready()
 
 
-def serve(plan: Plan, address: Address, told: Callable[[str], None] = print) -> None:
+def serve(plan: Plan, address: Address, told: Callable[[str], None] = print) -> bool:
     """Answer requests until Ctrl-C.
 
     Args:
         plan: which ensembles, which folders, which limits.
         address: where, and for whom.
         told: prints a line, the address first of all.
+
+    Returns:
+        Whether every thread has ended; one that is importing a library or computing cannot be stopped.
 
     Raises:
         UserError: the address cannot be had, or there is no ensemble.
@@ -143,14 +146,16 @@ def serve(plan: Plan, address: Address, told: Callable[[str], None] = print) -> 
         raise
     _set_up_log()
     config = configure(service, doors)
+    ended = True
     server = _Server(config, lambda: told(f"listening at {address.describe(port, _is_shown())}; Ctrl-C stops it"))
     try:
         server.run(sockets=[listening])
     except KeyboardInterrupt:  # uvicorn raises it once more when all is closed
         pass
     finally:
-        service.stop()
+        ended = service.stop()
         listening.close()
+    return ended
 
 
 def configure(service: Service, doors: Doors) -> uvicorn.Config:

@@ -121,14 +121,15 @@ class Service:
             raise Refusal("cannot", "no folder of the server is allowed; start it with --root DIR, or send the files")
         return tuple(_find_path(name, roots) for name in names)
 
-    def stop(self) -> None:
-        """End all work, and remove what was sent."""
+    def stop(self) -> bool:
+        """End all work, and remove what was sent; return whether no thread is left in the middle of something."""
         self.stopping = True
         self.adapting.cancel()
         self.jobs.stop()
-        self.engine.stop()
+        ended = self.engine.stop()
         self._lock.release()
         shutil.rmtree(self.folder, ignore_errors=True)
+        return ended
 
 
 def _tell(loading: Future[None]) -> None:

@@ -13,7 +13,7 @@ from hpa_hier.predict.fit_run import fit_run
 from hpa_hier.serve.safety.limits import Limits
 from hpa_hier.serve.service import Plan
 
-LIMITS = ["files=40", "file_bytes=2m", "form_bytes=8m", "json_bytes=64k", "idle_seconds=1", "seconds_per_image=5"]
+LIMITS = ["files=40", "file_bytes=2m", "form_bytes=8m", "json_bytes=64k", "idle_seconds=3", "seconds_per_image=20"]
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ class EfficientNetLite(nn.Module):
 
     Source: Liu, Higher accuracy on vision models with EfficientNet-Lite, TensorFlow blog 2020.
 
-    >>> EfficientNetLite(4).eval()(torch.zeros(1, 4, 64, 64)).shape
+    >>> EfficientNetLite(4).eval()(Tensor(1, 4, 64, 64).zero_()).shape
     torch.Size([1, 1280])
     """
 

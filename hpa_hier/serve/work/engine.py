@@ -92,12 +92,13 @@ class Engine:
             self._wake.notify_all()
         return future
 
-    def stop(self, seconds: float = 1.0) -> None:
-        """End the thread; what waits gets no answer."""
+    def stop(self, seconds: float = 1.0) -> bool:
+        """End the thread; what waits gets no answer. Return whether it has ended: it may be importing for seconds."""
         with self._wake:
             self._stopped = True
             self._wake.notify_all()
         self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         asked = False  # whether a question was answered last: questions and images take turns

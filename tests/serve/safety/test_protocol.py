@@ -53,7 +53,7 @@ def test_headers_of_a_later_request_must_come_soon_too(served: Running, monkeypa
 def test_one_connection_too_many_is_told_when_to_come_again(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "CONNECTIONS", 0)
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as line:
-        answer = line.recv(65536)
+        answer = b"".join(iter(lambda: line.recv(65536), b""))  # until it closes the connection
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 5" in answer.lower()
     assert b'"code": "full"' in answer

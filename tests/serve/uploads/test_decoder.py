@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -72,9 +73,12 @@ def test_what_takes_too_long_is_killed_and_the_next_is_read(decoder: Decoder, tm
     (tmp_path / "a.png").write_bytes(encode(np.zeros((SIZE, SIZE), np.uint8)))
     request = {"images": [str(tmp_path)], "roots": [str(tmp_path)], "channels": None}
     decoder.prepare()
+    process, before = decoder._process, decoder.replaced
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)  # as an image that takes for ever
     with pytest.raises(Undecoded, match="took more than 0 s to read"):
-        decoder.ask("scan", tmp_path, 0.0001, **request)
-    assert decoder.replaced == 1
+        decoder.ask("scan", tmp_path, 0.2, **request)
+    assert decoder.replaced == before + 1
     found = decoder.ask("scan", tmp_path, 60, **request)
     assert found["rejects"][0]["file"] == "a.png"
     assert not list(tmp_path.glob(".scan-*"))
@@ -99,9 +103,11 @@ def test_more_memory_than_allowed_is_not_had(decoder: Decoder, tmp_path: Path) -
 
 
 def test_a_request_that_is_unknown_does_not_end_it(decoder: Decoder, tmp_path: Path) -> None:
+    decoder.prepare()
+    before = decoder.replaced
     with pytest.raises(Undecoded, match="KeyError"):
         decoder.ask("eval", tmp_path, 60)
-    assert decoder.replaced == 1
+    assert decoder.replaced == before
 
 
 def test_a_decoder_that_was_stopped_starts_no_more(tmp_path: Path) -> None:
