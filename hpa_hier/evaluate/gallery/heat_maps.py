@@ -11,6 +11,7 @@ import numpy as np
 
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.gallery.pictures import heat_layer
+from hpa_hier.files.extras import import_extra
 from hpa_hier.predict.explanation.draw import draw_heat_layer
 from hpa_hier.predict.explanation.heat_maps import HeatMaps
 from hpa_hier.predict.predictor import Predictor
@@ -61,6 +62,7 @@ def find_mapper(run: Run, seconds: float, device: str = "cpu") -> HeatMapper | N
     if not seconds:
         return NoHeat("report.heat_maps is 0")
     try:
+        import_extra("captum", "explain", "heat maps")  # before any network is loaded for them
         return HeatMapper(Predictor.load(run, device), seconds)
     except UserError as error:
         return NoHeat(str(error))
