@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ensemble_run import SmallRun
+from real_browser import axe, needs_chromium, start_browser, sync_api
 from small_server import Running, encode, run_server, without_networks
 
 from hpa_hier.predict.fit_run import fit_run
@@ -26,12 +26,7 @@ from hpa_hier.serve.page import FOLDER
 from hpa_hier.serve.safety.guard import Doors
 from hpa_hier.serve.service import Plan
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the page is tested in a browser, by playwright")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="accessibility is tested by axe")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
-FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync")
+pytestmark = needs_chromium
 SIZES = {"wide": (1280, 860), "narrow": (390, 844)}
 CHANNELS = ("red", "green", "blue", "yellow")
 HOSTILE = "<img src=x onerror=document.title='owned'>\u202e"
@@ -55,10 +50,8 @@ Open = Callable[..., "sync_api.Page"]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[f"--{flag}" for flag in FLAGS])
+    with start_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

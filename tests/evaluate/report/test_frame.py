@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from evaluated_run import make_run
+from real_browser import axe, needs_chromium, start_browser, sync_api
 
 from hpa_hier.evaluate.report.answers import Answered, write_answers
 from hpa_hier.evaluate.report.comparison import write_comparison
@@ -19,21 +20,14 @@ from hpa_hier.evaluate.report.write import write_report
 from hpa_hier.predict.formats.rows import Rows
 from hpa_hier.runs.run import Run
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="pages are tested in a browser, by playwright")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="accessibility is tested by axe")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
-FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync")
+pytestmark = needs_chromium
 SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[f"--{flag}" for flag in FLAGS])
+    with start_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
