@@ -30,7 +30,7 @@ SHORT = [
 # Two members instead of all; what `run` does with few images, and without a recipe, is tested by itself.
 RECIPE = "members:\n  - {name: leaf, level: leaf}\n  - {name: coarse, level: coarse}\n"
 SMALL = ["--size", "32"]  # pixels, of what is packed
-SHORT_RUN = ["--config", "short.yaml", *SMALL, *SHORT]
+SHORT_RUN = ["--config", "short.yaml", *SMALL, *SHORT, "--set", "report.heat_maps=0"]
 
 
 def _commands() -> list[str]:

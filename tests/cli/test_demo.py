@@ -16,6 +16,7 @@ SMALL = [
     "--set", "data.image_size=32",
     "--set", "training.max_steps=3",
     "--set", "training.width=8",
+    "--set", "report.heat_maps=0",
 ]  # fmt: skip
 
 
