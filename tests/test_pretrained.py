@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from hpa_hier.cli.ensemble import main
+from hpa_hier.cli.ensemble.commands import parser
+from hpa_hier.cli.report import main as report
 from hpa_hier.errors import UserError
 from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.settings.recipe import SimulateSettings
@@ -49,6 +52,17 @@ def test_it_can_be_named_as_a_run_from_anywhere(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     write_folder(tmp_path / "images", SimulateSettings(count=1, image_size=64, seed=5))
     assert main(["predict", "--run", "pretrained", "--images", "images", "--out", "out", "--device", "cpu"]) == 0
+
+
+def test_it_has_no_test_part_of_its_own_and_says_how_it_is_tested() -> None:
+    for typed in (["evaluate", "--run", "pretrained"], ["--run", "pretrained"]):
+        with pytest.raises(
+            UserError, match="no scores of a test part came with it; test it on labelled images"
+        ) as told:
+            (main if typed[0] == "evaluate" else report)(typed)
+        printed = str(told.value).rpartition(": ")[2]
+        assert printed == "python -m hpa_hier.ensemble evaluate --run pretrained --images DIR --labels CSV --report"
+        assert parser().parse_args(shlex.split(printed)[3:]).report
 
 
 def test_weights_and_the_shipped_start_exclude_each_other() -> None:

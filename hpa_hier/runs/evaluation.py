@@ -151,6 +151,18 @@ def take_samples(evaluation: Evaluation, ids: Sequence[str], taxonomy: Taxonomy,
     )
 
 
+def check_scores(run: Path) -> None:
+    """Check that the scores of a run's members are there, on which it can be evaluated as it is.
+
+    Raises:
+        UserError: none came with it, as with the bundled ensemble; the message says how it is tested.
+    """
+    members = [path.parent for path in run.glob("members/*/member.json")]
+    if members and not any((member / "scores.npz").is_file() for member in members):
+        line = command("ensemble", "evaluate", run=run, images="DIR", labels="CSV", report=True)
+        raise UserError(f"{run}: no scores of a test part came with it; test it on labelled images: {line}")
+
+
 def read_evaluation(folder: Path, taxonomy: Taxonomy, groups: Mapping[str, str]) -> Evaluation:
     """Read the evaluation in a run's ensemble folder.
 
@@ -165,6 +177,7 @@ def read_evaluation(folder: Path, taxonomy: Taxonomy, groups: Mapping[str, str])
     file, fitted = folder / "evaluation.npz", folder / "ensemble.json"
     evaluate = command("ensemble", "evaluate", run=folder.parent)
     if not file.is_file():
+        check_scores(folder.parent)
         raise UserError(f"{file}: no evaluation yet; run: {evaluate}")
     arrays = _read_arrays(file, evaluate)
     taxonomy = taxonomy.without_virtual  # virtual nodes are no answers

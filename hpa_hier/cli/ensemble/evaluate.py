@@ -59,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     from hpa_hier.evaluate.compute import compute_results
     from hpa_hier.evaluate.results import write_results
     from hpa_hier.predict.fit_run import evaluate_run
+    from hpa_hier.runs.evaluation import check_scores
 
     opened = open_run(options, fitted=False)
     if (opened.ensemble_folder / "ensemble.json").is_file() and opened.ensemble.about.get("adapted"):
@@ -68,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
         _print_results(compute_results(opened.evaluation, opened.recipe.report))
         print("adapted: it has no test part, so this is out of fold; --images and --labels evaluate it on others")
         return 0
+    check_scores(opened.folder)
     written = evaluate_run(opened)
     results = add_members(compute_results(opened.evaluation, opened.recipe.report), opened)
     _print_results(results)

@@ -41,7 +41,7 @@ def add_flags(one: Parser) -> None:
     one.add_argument("--heat-map", metavar="NODE", nargs="?", const="", help=text)
     text = """how heat maps are made: grad_cam, coarse and quick, or integrated_gradients, fine and slower (default:
     grad_cam)"""
-    one.add_argument("--method", choices=METHODS, default=METHODS[0], help=text)
+    one.add_argument("--method", choices=METHODS, help=text)
     text = "tables instead of words: members, calibration, reconciliation, thresholds"
     one.add_argument("--numbers", action="store_true", help=text)
     text = "with tables of every node, not only of those in the answer and the likeliest"
@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
 
     if not options.id and options.heat_map and Path(options.heat_map).is_file():
         options.id, options.heat_map = options.heat_map, ""  # an image behind the flag is no node
+    if options.method and options.heat_map is None:
+        raise UserError("--method: goes with --heat-map; add it, or leave this out")
     if options.images is None and options.id and Path(options.id).is_file():
         options.images = Path(options.id)  # the file of an image, in the place of its id
     if options.images is None and not options.id:
@@ -67,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     heat = None
     if options.heat_map is not None:
         node = options.heat_map or answers.places[0][0][0]
-        heat = answers.heat_maps(answers.ids[0], node, options.method)
+        heat = answers.heat_maps(answers.ids[0], node, *filter(None, [options.method]))
     print(answers.explain(answers.ids[0], options.every_node, numbers=options.numbers))
     print_notes((), (), images.describe_stacks() if images else ())
     if heat:

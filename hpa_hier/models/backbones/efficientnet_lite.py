@@ -18,7 +18,7 @@ class EfficientNetLite(nn.Module):
     """EfficientNet-Lite0 without its classifier; its weights are those of timm's model of the same name.
 
     timm remains what a network to be trained is built with. This one is for a trained network's weights: a command
-    that answers is short, and timm imports torchvision and with it torch's compiler.
+    that answers is short, and timm imports torchvision, which does not load beside every torch, and torch's compiler.
 
     Args:
         channels: C of the images.

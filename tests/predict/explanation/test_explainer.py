@@ -257,4 +257,6 @@ def test_a_node_that_there_is_not_is_said_before_anything_is_written(
     image = write_image(tmp_path / "images", run)
     with pytest.raises(UserError, match="no node is called 'Ringz'; did you mean 'Rings'"):
         main(["explain", str(image), "--run", str(run.folder), "--heat-map", "Ringz", "--out", str(tmp_path / "p")])
+    with pytest.raises(UserError, match="--method: goes with --heat-map; add it, or leave this out"):
+        main(["explain", str(image), "--run", str(run.folder), "--method", "grad_cam", "--out", str(tmp_path / "p")])
     assert not (tmp_path / "p").exists()
