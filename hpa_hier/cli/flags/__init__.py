@@ -1,0 +1,1 @@
+"""Flags that several commands share, each with what reads it."""
