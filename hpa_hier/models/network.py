@@ -73,8 +73,10 @@ class Standardise(Normalise):
 
     def forward(self, images: Tensor, gain: Tensor | None = None) -> Tensor:
         """Turn (B, F) vectors into standardised ones; vectors have no gain."""
-        near = images.float().clamp(self.low, self.high)
-        return torch.nan_to_num((near - self.mean) / self.std, nan=0.0)
+        vectors = images.float()
+        near = vectors.clamp(self.low, self.high)
+        # Some runtimes that a network is converted for clamp a gap to a bound, so it is looked for before.
+        return torch.where(vectors.isnan(), 0.0, torch.nan_to_num((near - self.mean) / self.std, nan=0.0))
 
 
 class Network(Head):

@@ -78,11 +78,25 @@ class NormalScores(Standardise):
     def score(self, vectors: Tensor) -> Tensor:
         """Return the scores (B, F) of vectors (B, F)."""
         columns = vectors.T.contiguous()
-        right = torch.searchsorted(self.rank_values, columns).clamp(1, self.rank_values.shape[1] - 1)
+        right = _count_smaller(self.rank_values, columns).clamp(1, self.rank_values.shape[1] - 1)
         below, above = (self.rank_values.gather(1, index) for index in (right - 1, right))
         first, last = (self.rank_scores.gather(1, index) for index in (right - 1, right))
         place = torch.where(above > below, (columns - below) / (above - below), 0.0).clamp(0, 1)
         return torch.where(columns.isnan(), 0.0, torch.lerp(first, last, place)).T
+
+
+def _count_smaller(ascending: Tensor, columns: Tensor) -> Tensor:
+    """Return (F, B) how many of the values (F, K) of a feature are smaller than each of `columns` (F, B)."""
+    if not torch.compiler.is_exporting():
+        return torch.searchsorted(ascending, columns)
+    # Other formats have no such search: halves are tried, in as many steps as K has binary digits.
+    K = ascending.shape[1]
+    found = torch.zeros_like(columns, dtype=torch.int64)
+    for bit in reversed(range(K.bit_length())):
+        tried = found + (1 << bit)
+        smaller = ascending.gather(1, (tried - 1).clamp(max=K - 1)) < columns
+        found = torch.where(smaller & (tried <= K), tried, found)
+    return found
 
 
 WIDTHS: Mapping[str, int] = {"standardise": 1, "normal_scores": 1, "both": 2}  # inputs of a network a feature

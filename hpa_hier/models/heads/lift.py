@@ -45,7 +45,9 @@ class Lift(nn.Module):
     def likeliest(self, logits: Tensor) -> Tensor:
         """Return (B, n) int64: for each node the column with the largest logit, of itself and the nodes below."""
         values = logits.T.contiguous()  # a node's samples side by side: four times as fast
-        winner = torch.arange(len(values), device=logits.device)[:, None].repeat(1, len(logits))
+        winner = torch.arange(len(values), device=logits.device)[:, None].repeat(
+            1, logits.shape[0]
+        )  # not len: a converter keeps it open
         for step in range(self._steps):
             groups, candidates = self.get_buffer(f"groups{step}"), self.get_buffer(f"candidates{step}")
             best = argmax_rows(values, candidates)

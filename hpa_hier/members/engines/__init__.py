@@ -1,0 +1,1 @@
+"""Engines: how a member's network computes its logits."""
