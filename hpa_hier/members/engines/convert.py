@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from typing import TYPE_CHECKING
@@ -56,9 +55,8 @@ def convert_onnx(network: Head, shape: tuple[int, ...], extra: str = "onnxruntim
             logger.setLevel(level)
     assert program is not None
     _drop_traces(program.model)
-    content = io.BytesIO()
-    program.save(content)
-    return content.getvalue()
+    content: bytes = program.model_proto.SerializeToString()
+    return content
 
 
 def convert_openvino(network: Head, shape: tuple[int, ...]) -> Model:
@@ -89,11 +87,9 @@ def _drop_traces(model: object) -> None:
 
     assert isinstance(model, ir.Model)
     model.metadata_props.clear()
-    for graph in (model.graph, *model.functions.values()):
-        graph.metadata_props.clear()
-        for node in ir.traversal.RecursiveGraphIterator(graph):
-            node.metadata_props.clear()
-            for value in node.outputs:
-                value.metadata_props.clear()
-        for value in (*graph.inputs, *getattr(graph, "initializers", {}).values()):
-            value.metadata_props.clear()
+    for graph in (model.graph, *(function.graph for function in model.functions.values())):
+        nodes = list(ir.traversal.RecursiveGraphIterator(graph))
+        values = (*graph.inputs, *graph.initializers.values(), *(value for node in nodes for value in node.outputs))
+        kept = (graph.metadata_props, *(node.metadata_props for node in nodes), *(one.metadata_props for one in values))
+        for notes in kept:
+            notes.clear()
