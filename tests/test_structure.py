@@ -20,6 +20,7 @@ PACKAGE = ROOT / "hpa_hier"
 FLOORS = [
     {"errors"},
     {"files"},
+    {"places"},
     {"metrics", "taxonomy", "settings"},
     {"data", "models"},
     {"simulate", "ensemble"},

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache, partial
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
 from joblib import Parallel, delayed
-from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -26,6 +20,7 @@ from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, write_bytes, write_json
 from hpa_hier.files.tables import write_table
+from hpa_hier.places.signals import end_with, hold_ctrl_c
 from hpa_hier.simulate.field import SMALLEST_CELL, SimulatedField, simulate_field
 from hpa_hier.simulate.labelsets import LEAVES, SimulatedSample, draw_samples
 
@@ -199,41 +194,13 @@ def _in_order(tasks: Sequence[Callable[[], _T]], workers: int) -> Iterator[_T]:
     ):
         calls = tasks
         if workers > 1:
-            with _ctrl_c_delayed():  # this process answers for its workers, which are started here
+            with hold_ctrl_c():  # this process answers for its workers, which are started here
                 list(parallel(delayed(time.sleep)(0) for _ in range(workers)))
             calls = [partial(_in_worker, os.getpid(), task) for task in tasks]
         for start in range(0, len(calls), block):
             for result in parallel(delayed(call)() for call in calls[start : start + block]):
                 bar.update()  # before the yield: who takes the last image may never come back
                 yield result
-
-
-@contextmanager
-def _ctrl_c_delayed() -> Iterator[None]:
-    """Hold back Ctrl-C in this process, and for good in those that it starts meanwhile."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    _start_trackers()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_trackers() -> None:
-    """Start the processes that tidy up after this one: a start within a block of signals would end it.
-
-    Where Ctrl-C ends a thread in the middle of its tidying, they find and remove what is left, and need not say so.
-    """
-    options = sys.warnoptions[:]
-    sys.warnoptions.append("ignore:resource_tracker")  # a new Python process takes these over
-    try:
-        for tracker in (resource_tracker, loky_resource_tracker):
-            tracker.ensure_running()
-    finally:
-        sys.warnoptions[:] = options
 
 
 def _in_worker(parent: int, task: Callable[[], _T]) -> _T:
@@ -245,13 +212,7 @@ def _in_worker(parent: int, task: Callable[[], _T]) -> _T:
 def _settle(parent: int) -> None:
     """Make this process a worker: one thread, and an end where its parent was killed."""
     cv2.setNumThreads(1)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(parent)
 
 
 def _image(field: Callable[[], SimulatedField], intensity: str, channels: Sequence[str]) -> NDArray[np.uint8]:

@@ -220,7 +220,7 @@ def test_a_stopped_command_leaves_neither_processes_nor_half_a_file(tmp_path: Pa
 
 def test_what_an_ended_command_left_is_tidied_up_without_a_word() -> None:
     leave = (
-        "from hpa_hier.simulate.write import _start_trackers; _start_trackers()\n"
+        "from hpa_hier.places.signals import start_trackers; start_trackers()\n"
         "from joblib.externals.loky.backend import resource_tracker\n"
         "resource_tracker.register('/no-such-semaphore', 'semlock')"
     )

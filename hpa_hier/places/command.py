@@ -1,0 +1,194 @@
+"""Commands on workers: a child process with its own log, which saves and stops when the one who asked for it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from hpa_hier.places.call import WorkerLost
+
+EXIT_INTERRUPTED = 130
+_BEAT = 5.0  # seconds between two signs of life of the process that asks
+_PATIENCE = 120.0  # seconds without one after which that process is taken for dead
+_LOOK = 2.0  # seconds between two looks for it
+_WAIT = 300.0  # seconds for another process to let go of what the command works on
+_POLL = 0.1
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that is resumed where it is run again: `python -m` and these words.
+
+    Attributes:
+        words: a module and its arguments.
+        folder: where it runs.
+        log: file that takes all it prints.
+        lock: file that it locks, which a dying predecessor may hold for some seconds; None: none.
+        lease: file of `Lease` of the process that asks.
+        once: words for a first start only, as --restart.
+        begun: files that tell a first start from a later one, each with its time of change, in ns; 0: absent.
+    """
+
+    words: tuple[str, ...]
+    folder: str
+    log: str
+    lease: str
+    lock: str | None = None
+    once: tuple[str, ...] = ()
+    begun: tuple[tuple[str, int], ...] = ()
+
+
+class Ended(NamedTuple):
+    """How a command ended, and where."""
+
+    status: int  # of the exit, 130: stopped, with everything saved
+    line: str  # the last that it printed
+    host: str
+
+
+class Lease:
+    """A file that tells workers anywhere that this process lives and wants its commands to run on; a context.
+
+    Its removal, or two minutes without a touch, has them save and stop.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f".lease-{uuid4().hex[:12]}"
+        self._end = threading.Event()
+
+    def __enter__(self) -> Lease:
+        self.path.touch()
+        now = self.path.stat().st_mtime
+        for other in self.path.parent.glob(".lease-*"):
+            with suppress(OSError):
+                if now - other.stat().st_mtime > _PATIENCE:
+                    other.unlink()
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Have all commands save and stop."""
+        self._end.set()
+        self.path.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        while not self._end.wait(_BEAT):
+            with suppress(OSError):
+                os.utime(self.path)
+
+
+def change_times(paths: tuple[Path, ...]) -> tuple[tuple[str, int], ...]:
+    """Return when each file was changed, in ns; 0 where it is absent."""
+    return tuple((str(path), path.stat().st_mtime_ns if path.exists() else 0) for path in paths)
+
+
+def run_command(command: Command) -> Ended:
+    """Run a command on this machine, until it ends or whoever asked for it wants it to stop.
+
+    Raises:
+        WorkerLost: it was killed, or stopped by another than who asked.
+    """
+    host, watch = socket.gethostname(), _Watch(Path(command.lease))
+    with Path(command.log).open("a", encoding="utf-8") as log:
+        if command.lock and not _wait_for(Path(command.lock), watch):
+            return Ended(EXIT_INTERRUPTED, "stopped", host)
+        first = change_times(tuple(Path(path) for path, _ in command.begun)) == command.begun
+        with _child([*command.words, *(command.once if first else ())], command.folder, log.fileno()) as child:
+            stopped = False
+            while child.poll() is None:
+                if not stopped and watch.over():
+                    stopped = True
+                    child.terminate()
+                time.sleep(_POLL)
+    line = _last_line(Path(command.log))
+    if stopped:
+        return Ended(EXIT_INTERRUPTED if child.returncode else 0, line, host)
+    if child.returncode in (EXIT_INTERRUPTED, -signal.SIGTERM):
+        raise WorkerLost(f"it was stopped on {host}")
+    if child.returncode < 0:
+        raise WorkerLost(f"its process was killed on {host} by {signal.Signals(-child.returncode).name}")
+    return Ended(child.returncode, line, host)
+
+
+class _Watch:
+    """Looks now and then whether who asked still wants the command."""
+
+    def __init__(self, lease: Path) -> None:
+        self._lease, self._looked, self._touched = lease, 0.0, 0
+        self._alive = time.monotonic()
+
+    def over(self) -> bool:
+        """Return whether the command is to stop."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK:
+            return False
+        self._looked = now
+        try:
+            touched = self._lease.stat().st_mtime_ns
+        except FileNotFoundError:
+            return True
+        except OSError:  # a file server that pauses
+            return now - self._alive > _PATIENCE
+        if touched != self._touched:
+            self._touched, self._alive = touched, now
+        return now - self._alive > _PATIENCE
+
+
+def _wait_for(path: Path, watch: _Watch) -> bool:
+    """Wait until nobody holds a lock, or for some minutes; return whether the command is still wanted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + _WAIT
+    while time.monotonic() < until:
+        if watch.over():
+            return False
+        with suppress(Timeout), FileLock(path, timeout=0):
+            return True
+        time.sleep(_POLL)
+    return True  # the command itself tells who holds it
+
+
+@contextmanager
+def _child(words: list[str], folder: str, log: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process in a session of its own; it stops with this process, or when this is left."""
+    line = [sys.executable, "-m", "hpa_hier.places.child", *words]
+    child = subprocess.Popen(
+        line, cwd=folder, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=_environment()
+    )
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+        if child.stdin:
+            child.stdin.close()
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's environment, in which the package is found where this process has found it."""
+    found = Path(__file__).resolve().parents[2]
+    if found.name in ("site-packages", "dist-packages"):
+        return dict(os.environ)
+    paths = (str(found), os.environ.get("PYTHONPATH", ""))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "its log is empty"

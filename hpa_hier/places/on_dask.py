@@ -1,0 +1,81 @@
+"""Dask as a place: workers on this machine, or those of a scheduler that runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hpa_hier.errors import UserError
+from hpa_hier.files.extras import import_extra
+from hpa_hier.places.on_this_machine import count_cores
+from hpa_hier.places.place import Opened
+from hpa_hier.places.signals import hold_ctrl_c
+
+_WAIT = 30.0  # seconds for a scheduler to answer, and for its first worker to connect
+
+
+@contextmanager
+def open_local(workers: int | None) -> Iterator[Opened]:
+    """Start Dask workers on this machine: processes of one thread each."""
+    distributed = import_extra("distributed", "dask", "--backend dask-local")
+    import dask
+
+    count = workers or count_cores()
+    # A worker's death is told at once, and what it was doing is called again by the place, which counts.
+    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.worker.daemon": False}
+    with dask.config.set(settings), _quiet(), hold_ctrl_c():
+        cluster = distributed.LocalCluster(
+            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
+        )
+        client = distributed.Client(cluster, set_as_default=False)
+    try:
+        yield Opened(count, client.get_executor(pure=False))
+    finally:
+        with _quiet():
+            client.close()
+            cluster.close()
+
+
+@contextmanager
+def connect(name: str, workers: int | None) -> Iterator[Opened]:
+    """Connect to a scheduler, dask://HOST:PORT.
+
+    Raises:
+        UserError: nothing answers there, or no worker connects to it.
+    """
+    distributed = import_extra("distributed", "dask", f"--backend {name}")
+    address = f"tcp://{name.removeprefix('dask://')}"
+    try:
+        with _quiet():
+            client = distributed.Client(address, timeout=_WAIT, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise UserError(
+            f"--backend {name}: no Dask scheduler answers there ({type(error).__name__}); start one with `dask "
+            "scheduler`, and workers with `dask worker HOST:PORT`"
+        ) from None
+    try:
+        try:
+            client.wait_for_workers(1, timeout=_WAIT)
+        except TimeoutError:
+            address = address.removeprefix("tcp://")
+            raise UserError(
+                f"--backend {name}: the scheduler has no worker; start some with `dask worker {address}`"
+            ) from None
+        there = sum(client.nthreads().values())
+        yield Opened(workers or there, client.get_executor(pure=False), here=False)
+    finally:
+        with _quiet():
+            client.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask from printing what this package tells in one line."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,79 @@
+"""Places on this machine: threads of this process, and joblib's processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from hpa_hier.places.place import Opened
+from hpa_hier.places.signals import end_with, hold_ctrl_c
+
+_IDLE = 300.0  # seconds after which an idle process ends
+
+
+def count_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def open_threads(workers: int | None) -> Iterator[Opened]:
+    """Open threads of this process."""
+    count = workers or count_cores()
+    executor = ThreadPoolExecutor(count, thread_name_prefix="place")
+    try:
+        yield Opened(count, executor, threads=True)
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def open_loky(workers: int | None) -> Iterator[Opened]:
+    """Open processes of loky, which is joblib's."""
+    count = workers or count_cores()
+    executor = _Loky(count)
+    try:
+        yield Opened(count, executor, call_alone=executor.call_alone)
+    finally:
+        executor.shutdown()
+
+
+class _Loky(Executor):
+    """Processes that are all started again where one of them died, as its death ends the calls of the others too."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._lock = count, Lock()
+        self._processes = _start(count)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        """Call a function in a process."""
+        with self._lock, hold_ctrl_c():
+            if self._processes._flags.broken is not None:
+                self._processes.shutdown(wait=False, kill_workers=True)
+                self._processes = _start(self._count)
+            future: Future[Any] = self._processes.submit(fn, *args, **kwargs)
+            return future
+
+    def call_alone(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401
+        """Call a function in a process that no other call shares its fate with."""
+        with hold_ctrl_c():
+            alone = _start(1)
+            future = alone.submit(call)
+        try:
+            return future.result()
+        finally:
+            alone.shutdown(wait=False, kill_workers=True)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the processes, whatever they are doing."""
+        self._processes.shutdown(wait=wait, kill_workers=True)
+
+
+def _start(count: int) -> Any:  # noqa: ANN401
+    from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(count, timeout=_IDLE, initializer=end_with, initargs=(os.getpid(),))
