@@ -8,15 +8,15 @@ from contextlib import contextmanager
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.extras import import_extra
+from hpa_hier.places.engine import Engine
 from hpa_hier.places.on_this_machine import count_cores
-from hpa_hier.places.place import Opened
 from hpa_hier.places.signals import hold_ctrl_c
 
 _WAIT = 30.0  # seconds for a scheduler to answer, and for its first worker to connect
 
 
 @contextmanager
-def open_local(workers: int | None) -> Iterator[Opened]:
+def open_local(workers: int | None) -> Iterator[Engine]:
     """Start Dask workers on this machine: processes of one thread each."""
     distributed = import_extra("distributed", "dask", "--backend dask-local")
     import dask
@@ -30,7 +30,7 @@ def open_local(workers: int | None) -> Iterator[Opened]:
         )
         client = distributed.Client(cluster, set_as_default=False)
     try:
-        yield Opened(count, client.get_executor(pure=False))
+        yield Engine(count, client.get_executor(pure=False))
     finally:
         with _quiet():
             client.close()
@@ -38,7 +38,7 @@ def open_local(workers: int | None) -> Iterator[Opened]:
 
 
 @contextmanager
-def connect(name: str, workers: int | None) -> Iterator[Opened]:
+def connect(name: str, workers: int | None) -> Iterator[Engine]:
     """Connect to a scheduler, dask://HOST:PORT.
 
     Raises:
@@ -63,7 +63,7 @@ def connect(name: str, workers: int | None) -> Iterator[Opened]:
                 f"--backend {name}: the scheduler has no worker; start some with `dask worker {address}`"
             ) from None
         there = sum(client.nthreads().values())
-        yield Opened(workers or there, client.get_executor(pure=False), here=False)
+        yield Engine(workers or there, client.get_executor(pure=False), here=False)
     finally:
         with _quiet():
             client.close()

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from hpa_hier.files.extras import import_extra
+from hpa_hier.places.engine import Engine
 from hpa_hier.places.on_this_machine import count_cores
-from hpa_hier.places.place import Opened
 from hpa_hier.places.signals import hold_ctrl_c
 
 
 @contextmanager
-def open_ray(workers: int | None) -> Iterator[Opened]:
+def open_ray(workers: int | None) -> Iterator[Engine]:
     """Connect to the cluster that RAY_ADDRESS names or that runs on this machine; else start workers here."""
     ray = import_extra("ray", "ray", "--backend ray")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a call that asks for no GPU still sees them all
@@ -30,7 +30,7 @@ def open_ray(workers: int | None) -> Iterator[Opened]:
             here = True
     try:
         there = int(ray.cluster_resources().get("CPU", 1))
-        yield Opened(workers or there, _Ray(ray), here=here)
+        yield Engine(workers or there, _Ray(ray), here=here)
     finally:
         ray.shutdown()
 

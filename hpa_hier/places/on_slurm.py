@@ -17,7 +17,7 @@ from typing import Any
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.extras import import_extra
-from hpa_hier.places.place import Opened
+from hpa_hier.places.engine import Engine
 
 _ASK = 5.0  # seconds between two questions to the queue
 _GRACE = 60.0  # seconds for an ended job's answer to be seen on a slow shared file system
@@ -38,7 +38,7 @@ _Ask = Callable[[list[str]], dict[str, str]]
 
 
 @contextmanager
-def open_slurm(workers: int | None, engine: str = "slurm") -> Iterator[Opened]:
+def open_slurm(workers: int | None, engine: str = "slurm") -> Iterator[Engine]:
     """Open the queue of SLURM.
 
     Args:
@@ -60,7 +60,7 @@ def open_slurm(workers: int | None, engine: str = "slurm") -> Iterator[Opened]:
         executor.update_parameters(timeout_min=_TIME, slurm_job_name="hpa-hier", slurm_array_parallelism=workers)
         jobs = _Jobs(executor, workers, ask_queue if engine == "slurm" else None)
         try:
-            yield Opened(workers, jobs, here=False)
+            yield Engine(workers, jobs, here=False)
         finally:
             jobs.shutdown()
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
-from hpa_hier.places.place import Opened
+from hpa_hier.places.engine import Engine
 from hpa_hier.places.signals import end_with, hold_ctrl_c
 
 _IDLE = 300.0  # seconds after which an idle process ends
@@ -21,23 +21,23 @@ def count_cores() -> int:
 
 
 @contextmanager
-def open_threads(workers: int | None) -> Iterator[Opened]:
+def open_threads(workers: int | None) -> Iterator[Engine]:
     """Open threads of this process."""
     count = workers or count_cores()
     executor = ThreadPoolExecutor(count, thread_name_prefix="place")
     try:
-        yield Opened(count, executor, threads=True)
+        yield Engine(count, executor, threads=True)
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
-def open_loky(workers: int | None) -> Iterator[Opened]:
+def open_loky(workers: int | None) -> Iterator[Engine]:
     """Open processes of loky, which is joblib's."""
     count = workers or count_cores()
     executor = _Loky(count)
     try:
-        yield Opened(count, executor, call_alone=executor.call_alone)
+        yield Engine(count, executor, call_alone=executor.call_alone)
     finally:
         executor.shutdown()
 

@@ -5,31 +5,22 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from hpa_hier.errors import UserError
 from hpa_hier.places.call import Call, Ground, settle
+from hpa_hier.places.engine import Engine
 
 MOST_CALLS = 3  # of a function for one item, where its worker dies each time
 _AHEAD = 4  # items per worker that may have been begun, or be waiting, before their answers are taken
 _DASK = "dask://"
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
-
-
-class Opened(NamedTuple):
-    """An engine that is running."""
-
-    workers: int  # calls at a time
-    executor: Executor
-    here: bool = True  # whether its workers were started for this process, on this machine
-    threads: bool = False  # whether they are threads of this process
-    call_alone: Callable[[Call], Any] | None = None  # where a dead worker takes the calls of the others with it
 
 
 class Place:
@@ -41,10 +32,10 @@ class Place:
         here: whether the workers were started for this process, on this machine.
     """
 
-    def __init__(self, name: str, opened: Opened) -> None:
-        self.name, self.workers, self.here = name, opened.workers, opened.here
-        self._opened = opened
-        self._ground = Ground.here(moves=opened.here and not opened.threads)
+    def __init__(self, name: str, engine: Engine) -> None:
+        self.name, self.workers, self.here = name, engine.workers, engine.here
+        self._engine = engine
+        self._ground = Ground.here(moves=engine.here and not engine.threads)
         # What was lost is submitted again from a thread of its own: an engine tells of it in one of its threads.
         self._again = ThreadPoolExecutor(1, thread_name_prefix="again")
         self._lock, self._closing, self._inner = Lock(), False, dict[Future[Any], Future[Any]]()
@@ -107,15 +98,15 @@ class Place:
         """Make one of the calls for an item; `number` counts from 1."""
         if self._closing or outer.cancelled():
             return
-        if alone and self._opened.call_alone:
+        if alone and self._engine.call_alone:
             inner: Future[Any] = Future()
             try:
-                inner.set_result(self._opened.call_alone(call))
+                inner.set_result(self._engine.call_alone(call))
             except Exception as error:
                 inner.set_exception(error)
         else:
             try:
-                inner = self._opened.executor.submit(call)
+                inner = self._engine.executor.submit(call)
             except Exception as error:
                 self._give_up(outer, name, f"could not be handed over ({type(error).__name__}: {error})")
                 return
@@ -175,7 +166,7 @@ def open_place(name: str, workers: int | None = None) -> Iterator[Place]:
         yield place
 
 
-def _open(name: str, workers: int | None) -> AbstractContextManager[Opened]:
+def _open(name: str, workers: int | None) -> AbstractContextManager[Engine]:
     # Each engine's file imports its library when it is opened.
     if name in ("loky", "threading"):
         from hpa_hier.places import on_this_machine
