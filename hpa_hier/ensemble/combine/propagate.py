@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from hpa_hier.metrics.arrays import Bools, Floats, Order
 from hpa_hier.taxonomy import Taxonomy
 
-_NEAREST = 2.0**-53  # how near to 0 and 1 a probability is taken to be: its logit is then within ±36.7
+NEAREST = 2.0**-53  # how near to 0 and 1 a probability is taken to be: its logit is then within ±36.7
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def propagate(probs: Floats, evidence: Floats, heard: Bools, graph: Graph) -> Pr
     e, says = np.ascontiguousarray(evidence.T), np.array(heard.T, order="C")
     absent = np.zeros_like(e)  # -log of the probability that a node is absent, by what is below it and its own evidence
     leaves = list(graph.leaves)
-    absent[leaves] = -np.log1p(-np.minimum(probs[:, leaves].T, 1 - _NEAREST))
+    absent[leaves] = -np.log1p(-np.minimum(probs[:, leaves].T, 1 - NEAREST))
     below, logits = _climb(absent, e, graph)
     shift, speakers = np.zeros_like(e), np.zeros_like(e)
     for group, children in reversed(graph.order):
@@ -133,7 +133,7 @@ def _climb(absent: Floats, evidence: Floats, graph: Graph) -> tuple[Floats, Floa
         below[group] = _add_up(added, inside)
         for child in children:  # a group is at least as likely as a child of it
             below[group] = np.maximum(below[group], absent[child])
-        below[group] = np.maximum(below[group], _NEAREST)
+        below[group] = np.maximum(below[group], NEAREST)
         logits[group] = below[group] + np.log(-np.expm1(-below[group])) + evidence[group]
         absent[group] = np.where(evidence[group] == 0, below[group], np.logaddexp(0.0, logits[group]))
         added[group] = absent[group] - below[group]
@@ -166,4 +166,4 @@ def bounded_logit(probs: Floats) -> Floats:
     >>> bounded_logit(np.array([0.0, 0.5, 1.0])).round(1)
     array([-36.7,   0. ,  36.7])
     """
-    return np.asarray(logit(np.clip(probs, _NEAREST, 1 - _NEAREST)))
+    return np.asarray(logit(np.clip(probs, NEAREST, 1 - NEAREST)))

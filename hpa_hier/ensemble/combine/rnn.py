@@ -17,7 +17,7 @@ from hpa_hier.metrics.arrays import Floats, Order
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
-_LARGEST = 8.0  # logits are cut off here before the network sees them
+LARGEST = 8.0  # logits are cut off here before the network sees them
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Rnn(Aggregate):
 def features(logits: MemberLogits) -> NDArray[np.float32]:
     """Lay out what the network is shown: all members' logits side by side, (B, F), cut off and scaled to [-1, 1]."""
     shown = [one[:, nodes] for one, nodes in zip(logits.values, logits.covers, strict=True)]
-    return np.asarray(np.clip(np.concatenate(shown, axis=1) / _LARGEST, -1, 1), np.float32)
+    return np.asarray(np.clip(np.concatenate(shown, axis=1) / LARGEST, -1, 1), np.float32)
 
 
 def columns_by_depth(size: int, order: Order) -> Levels:

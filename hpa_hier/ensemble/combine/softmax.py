@@ -14,7 +14,7 @@ from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.taxonomy import Taxonomy
 
 _STEEPEST = 20.0  # powers are sought from one over this to this
-_LEAST = 1e-12  # a probability of 0 counts as this
+LEAST = 1e-12  # a probability of 0 counts as this
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Softmax(Reconciler):
 
         def log_loss(log_power: float) -> float:
             shares = share_out(given, float(np.exp(log_power)))
-            return -float(np.log(np.maximum(shares[np.arange(len(rows)), leaf], _LEAST)).mean())
+            return -float(np.log(np.maximum(shares[np.arange(len(rows)), leaf], LEAST)).mean())
 
         widest = float(np.log(_STEEPEST))
         return cls(taxonomy, float(np.exp(minimize_scalar(log_loss, bounds=(-widest, widest), method="bounded").x)))
@@ -79,7 +79,7 @@ def share_out(probs: Floats, power: float) -> Floats:
     >>> share_out(np.array([[0.6, 0.2]]), 1.0).round(3)
     array([[0.75, 0.25]])
     """
-    logs = power * np.log(np.maximum(probs, _LEAST))
+    logs = power * np.log(np.maximum(probs, LEAST))
     shares = np.exp(logs - logs.max(axis=1, keepdims=True))
     return np.asarray(shares / _total(shares, range(probs.shape[1]))[:, None])
 

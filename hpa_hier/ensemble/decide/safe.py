@@ -66,7 +66,7 @@ class SafeRule:
         array([0.35, 0.4 ])
         """
         thresholds, left = np.full(probs.shape[1], np.inf), np.ones(len(probs), bool)
-        for columns in _columns_by_depth(taxonomy):
+        for columns in columns_by_depth(taxonomy):
             column, confidence = _candidates(probs, present, columns)
             known = targets.known[:, columns] & (left[:, None] & (column[:, None] == columns))
             found = Targets(targets.present[:, columns], known)
@@ -84,14 +84,14 @@ class SafeRule:
         """
         offered = present & (probs >= self.thresholds) if self.candidate == REACHING else present
         answer, confidence = np.full(len(probs), -1), np.zeros(len(probs))
-        for columns in _columns_by_depth(taxonomy):
+        for columns in columns_by_depth(taxonomy):
             column, prob = _candidates(probs, offered, columns)
             safe = (answer < 0) & (column >= 0) & (prob >= self.thresholds[column])
             answer[safe], confidence[safe] = column[safe], prob[safe]
         return SafeAnswers(answer, confidence)
 
 
-def _columns_by_depth(taxonomy: Taxonomy) -> Iterator[NDArray[np.intp]]:
+def columns_by_depth(taxonomy: Taxonomy) -> Iterator[NDArray[np.intp]]:
     """Yield the columns of the nodes of each depth, deepest first; a leaf is as deep as the deepest."""
     nodes = taxonomy.without_virtual.nodes
     deepest = max(map(taxonomy.depth, nodes))

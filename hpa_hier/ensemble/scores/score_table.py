@@ -19,7 +19,7 @@ from hpa_hier.metrics.arrays import Bools
 from hpa_hier.taxonomy import Taxonomy
 
 ScoreKind = Literal["probs", "logits"]
-_NEAREST_TO_SURE = 1e-5  # probabilities are kept this far from 0 and 1: tables round, and a logit must be finite
+NEAREST_TO_SURE = 1e-5  # probabilities are kept this far from 0 and 1: tables round, and a logit must be finite
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def read_scores(name: str, path: Path, kind: ScoreKind, taxonomy: Taxonomy) -> S
     if table is None or not _is_sound(table, kind):
         table = _read_cells(path, kind)
     nodes = _nodes(path, table.columns, taxonomy)
-    values = table.values if kind == "logits" else logit(table.values.clip(_NEAREST_TO_SURE, 1 - _NEAREST_TO_SURE))
+    values = table.values if kind == "logits" else logit(table.values.clip(NEAREST_TO_SURE, 1 - NEAREST_TO_SURE))
     return Scores(name, tuple(map(find_id, table.ids)), nodes, values)
 
 

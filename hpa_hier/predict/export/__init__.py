@@ -1,0 +1,1 @@
+"""Ensembles and members as folders that answer without this package."""
