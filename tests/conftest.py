@@ -11,6 +11,7 @@ import pytest
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
+os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # as the commands set it
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as where a shell started this in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started from here would be deaf to Ctrl-C

@@ -352,9 +352,11 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
 
 
 def one_thread_a_process() -> None:
-    """Keep numeric libraries to one thread; call before they are imported.
+    """Keep numeric libraries to one thread, and torch to what is an error; call before they are imported.
 
     Threads that wait for each other on a busy machine cost up to 14 times the work; processes side by side do not.
     """
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    # Where a process of several is gone, one line says so, instead of pages of torch's own.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -6,7 +6,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hpa_hier.members.nodes import Kind
     from hpa_hier.runs.run import Run
     from hpa_hier.settings.recipe import MemberSettings, Recipe
+    from hpa_hier.training.processes.team import Team
 
 _DESCRIPTION = """Train a member: a network that answers for some nodes of the label tree.
 
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     recipe = load_run_recipe(flags.config, flags.sets, changes)
     _check_initial_weights(recipe, flags.sets)
     resume = f"{typed_program('train')} {shlex.join(word for word in arguments if word != '--restart')}"
-    return _train_all(flags, recipe, resume) if flags.all else _train_one(flags, recipe, resume)
+    return _train_all(flags, recipe, resume) if flags.all else _train_one(flags, recipe, arguments, resume)
 
 
 def parser() -> Parser:
@@ -121,12 +122,12 @@ def _check_initial_weights(recipe: Recipe, sets: Sequence[str]) -> None:
         )
 
 
-def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
+def _train_one(flags: argparse.Namespace, recipe: Recipe, arguments: Sequence[str], resume: str) -> int:
     from hpa_hier.members.nodes import Selector, find_member, select_member
     from hpa_hier.runs.roster import Roster
-    from hpa_hier.runs.start import choose_taxonomy, prepare_run, start_run
+    from hpa_hier.runs.start import choose_taxonomy, prepare_run
+    from hpa_hier.settings.training import SKLEARN
     from hpa_hier.taxonomy import Taxonomy
-    from hpa_hier.training.loop.stopping import Interrupted, is_worker_process
 
     taxonomy = Taxonomy.load(choose_taxonomy(recipe).taxonomy)
 
@@ -137,41 +138,62 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
         return select_member(recipe, Selector(kind, getattr(flags, kind)).respell(taxonomy), flags.seed or 0)
 
     possible = Roster.choose(recipe, taxonomy).recipe
-    if not (flags.no_progress or flags.print_config or is_worker_process()):
+    first = all(os.environ.get(name, "0") == "0" for name in ("RANK", "NODE_RANK", "SLURM_PROCID"))
+    if first and not (flags.no_progress or flags.print_config):
         _print_start(f"{pick(possible).name}: checking its settings and its data")
-    from hpa_hier.training.plan import check_training, plan_training, resolve_settings
+    from hpa_hier.training.plan import resolve_settings
+    from hpa_hier.training.processes.team import form_team
 
-    resolve_settings(possible, pick(possible), taxonomy)  # before simulating for a misspelt level
+    settings = resolve_settings(possible, pick(possible), taxonomy)  # before simulating for a misspelt level
     if flags.print_config:
         shown = prepare_run(recipe).recipe if recipe.data.pack else possible
         stop_after_print(flags, shown, pick(shown))
-    opened = start_run(recipe, bool(flags.config), lambda run: check_training(run, pick(run.recipe)))
-    member = pick(opened.recipe)
-    _print_scarcity(opened)
+    processes = (1, 1) if settings.backbone == SKLEARN else (settings.devices, settings.nodes)
+    with form_team(*processes, pick(possible).name, settings.wait, arguments, resume) as team:
+        return _train_together(flags, recipe, pick, team, resume)
+
+
+def _train_together(
+    flags: argparse.Namespace, recipe: Recipe, pick: Callable[[Recipe], MemberSettings], team: Team, resume: str
+) -> int:
+    """Train a member in this process, one of a team; the first one prints and writes."""
+    from hpa_hier.runs.start import prepare_run, start_run
     from hpa_hier.training.bars import Bars
+    from hpa_hier.training.loop.stopping import Interrupted
+    from hpa_hier.training.plan import check_training, plan_training
     from hpa_hier.training.start_from import missing_starts
     from hpa_hier.training.train_member import TrainOptions, train_member
 
-    lines, bars = not flags.no_progress, Bars(1)
+    def open_run() -> Run:
+        if not team.first:
+            return prepare_run(recipe)
+        return start_run(recipe, bool(flags.config), lambda run: check_training(run, pick(run.recipe)))
+
+    opened = team.after_first(open_run)
+    member = pick(opened.recipe)
+    if team.first:
+        _print_scarcity(opened)
+    lines, bars = not flags.no_progress and team.first, Bars(1)
 
     def train(member: MemberSettings, restart: bool) -> str:
         report = partial(bars.report, member.name) if lines and sys.stderr.isatty() else None
-        options = TrainOptions(flags.device, restart, lines, report, flags.tensorboard, flags.threads)
+        options = TrainOptions(flags.device, restart, lines, report, flags.tensorboard, flags.threads, team)
         return train_member(plan_training(opened, member), options)
 
     folder = opened.member_folder(member.name)
     try:
         with bars:
             for start in missing_starts(opened, member):
-                bars.write(f"{member.name} starts from {start.name}, which is trained first")
+                if team.first:
+                    bars.write(f"{member.name} starts from {start.name}, which is trained first")
                 folder = opened.member_folder(start.name)
-                line = train(start, False)
+                if line := train(start, False):
+                    print(line)
                 bars.end(start.name)
-                print(line)
             folder = opened.member_folder(member.name)
             line = train(member, flags.restart)
     except Interrupted:
-        if not is_worker_process():
+        if team.first:
             print(f"stopped, everything is saved in {folder}. To resume: {resume}", file=sys.stderr)
         return EXIT_INTERRUPTED
     if line:
@@ -186,6 +208,7 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     from hpa_hier.runs.start import choose_taxonomy, prepare_run, start_run
     from hpa_hier.taxonomy import Taxonomy
 
+    _check_alone()
     if recipe.members == ():
         raise UserError("--all: the recipe lists no members; add some under `members`, or set it to auto")
     if not (flags.no_progress or flags.print_config):
@@ -203,6 +226,11 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
         training_order(run.recipe)
         for name in run.roster.trained:
             check_training(run, find_member(run.recipe, name))
+            if run.recipe.member_training(find_member(run.recipe, name)).nodes > 1:
+                raise UserError(
+                    f"training.nodes of '{name}': --all trains on one machine; train it alone with --member {name} on "
+                    "each of them, or set training.nodes=1"
+                )
 
     opened = start_run(recipe, check=check)  # once, before several would each simulate the demo cells
     _print_scarcity(opened)
@@ -217,7 +245,8 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
         from hpa_hier.training.side_by_side import Job, train_side_by_side
 
         jobs = [Job(name, *options, log, after=order[name]) for name, log in logs.items() if name not in kept]
-        statuses |= train_side_by_side(jobs, find_slots(flags.device, flags.jobs, flags.threads))
+        devices = max(opened.recipe.member_training(find_member(opened.recipe, name)).devices for name in logs)
+        statuses |= train_side_by_side(jobs, find_slots(flags.device, flags.jobs, flags.threads, devices))
     if EXIT_INTERRUPTED in statuses.values() or len(statuses) < len(logs):
         print(f"stopped, everything is saved. To resume: {resume}", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -250,17 +279,33 @@ def _print_scarcity(run: Run) -> None:
         print(line, file=sys.stderr)
 
 
-def find_slots(device: str, jobs: int | None, threads: int = 1) -> list[str]:
-    """Return the devices of the processes that run at a time, with so many threads each."""
-    from hpa_hier.members.devices import find_device
+def _check_alone() -> None:
+    """Refuse several processes that would each train all members."""
+    from hpa_hier.training.processes.place import count_started
+
+    started = count_started(os.environ)
+    if started > 1:
+        from hpa_hier.training.processes.team import leave_word_to_first
+
+        leave_word_to_first()
+        raise UserError(
+            f"--all: {started} processes of this command were started, and one alone trains all members side by side; "
+            "start it once, or train one member with --member NAME"
+        )
+
+
+def find_slots(device: str, jobs: int | None, threads: int = 1, devices: int = 1) -> list[str]:
+    """Return the first device of each member that is trained at a time, with so many threads and devices each."""
+    from hpa_hier.members.devices import check_devices, find_device
 
     found = find_device(device)
+    check_devices(found, devices)
     if found.type == "cuda" and ":" not in device:
         import torch
 
-        gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        gpus = [f"cuda:{index}" for index in range(0, torch.cuda.device_count() - devices + 1, devices)]
         return [gpus[job % len(gpus)] for job in range(jobs or len(gpus))]
     if found.type == "cpu":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return ["cpu"] * (jobs or max(1, cores // threads))
+        return ["cpu"] * (jobs or max(1, cores // (threads * devices)))
     return [str(found)] * (jobs or 1)

@@ -7,6 +7,31 @@ import torch
 from hpa_hier.errors import UserError
 
 
+def check_devices(device: torch.device, count: int) -> None:
+    """Refuse more devices than this machine has from the first one on.
+
+    Args:
+        device: the first.
+        count: how many train one member.
+
+    Raises:
+        UserError: there are fewer.
+
+    >>> check_devices(torch.device("cpu"), 2)
+    """
+    if count == 1 or device.type == "cpu":
+        return
+    if device.type != "cuda":
+        raise UserError(f"training.devices: {count}, and {device} is one; set it to 1, or --device cpu")
+    there = torch.cuda.device_count()
+    if (first := device.index or 0) + count > there:
+        from_here = f" from cuda:{first} on" if first else ""
+        raise UserError(
+            f"training.devices: {count}, and this machine has {there} CUDA GPU{'s' if there > 1 else ''}, of which "
+            f"{there - first} can be taken{from_here}; set it to {there - first}"
+        )
+
+
 def find_device(name: str) -> torch.device:
     """Turn auto, cpu, cuda, cuda:N or mps into a device that this machine has.
 

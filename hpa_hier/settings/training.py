@@ -190,7 +190,9 @@ class TrainingSettings(Settings):
     balance_most: int = setting(32, "cooccurrence, weighted: most repeats of an image", "times", ge=1, le=1000)
     epochs: Positive = setting(30, "passes over the training images", "epochs")
     max_steps: Count = setting(0, "optimiser steps; 0: as many as the epochs hold", "steps")
-    batch_size: Positive = setting(64, "images in a step, on each device", "images")
+    batch_size: Positive = setting(
+        64, "images in a batch of each device; a step has devices × nodes × accumulate batches", "images"
+    )
     learning_rate: AboveZero = setting(1e-3, "largest learning rate of the schedule")
     weight_decay: float = setting(1e-2, "weight decay of the optimiser", ge=0)
     optimizer: Literal["adamw", "adam", "sgd"] = setting("adamw", "the optimiser; sgd has momentum 0.9")
@@ -216,8 +218,9 @@ class TrainingSettings(Settings):
         "float32",
         "how weights are kept on disk; float16: in half the space, and held-out scores are of the rounded ones",
     )
-    devices: Positive = setting(1, "GPUs, or CPU processes, of one member", "devices")
-    nodes: Positive = setting(1, "machines of one member", "machines")
+    devices: Positive = setting(1, "GPUs, or CPU processes, that train one member, on each machine", "devices")
+    nodes: Positive = setting(1, "machines that train one member; more than one: see docs/howto/gpu.md", "machines")
+    wait: AboveZero = setting(300.0, "how long the processes of one member wait for each other at the start", "seconds")
     augment: AugmentSettings = AugmentSettings()
 
     @model_validator(mode="after")

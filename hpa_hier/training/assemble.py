@@ -37,6 +37,7 @@ from hpa_hier.training.loop.arcface import Bank, antibody_part
 from hpa_hier.training.loop.averaging import MovingAverage
 from hpa_hier.training.loop.history import History, Watch
 from hpa_hier.training.loop.module import Length, Training
+from hpa_hier.training.loop.same import SameStatistics
 from hpa_hier.training.plan import Plan
 from hpa_hier.training.shipped_start import start_head
 
@@ -98,6 +99,8 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     if checkpoint:
         history.load_state_dict(checkpoint[history.state_key])
     callbacks: list[pl.Callback] = [MovingAverage(settings.ema)] if settings.ema else []
+    if settings.devices * settings.nodes > 1:
+        callbacks.append(SameStatistics())
     if settings.head == "arcface":
         callbacks.append(Bank(train, read))
         training_loss = _antibody_loss(settings.arcface)

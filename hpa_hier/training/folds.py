@@ -19,7 +19,7 @@ from hpa_hier.files.tables import read_table
 from hpa_hier.members.estimators.member import list_files
 from hpa_hier.members.scores_file import fold_folder, merge_scores, read_scores
 from hpa_hier.runs import manifest as files
-from hpa_hier.runs.manifest import Manifest, check_files, read_manifest
+from hpa_hier.runs.manifest import Manifest, check_files, read_manifest, training_settings
 from hpa_hier.settings.training import SKLEARN
 from hpa_hier.training.loop.history import write_history
 from hpa_hier.training.plan import Plan
@@ -51,24 +51,27 @@ def fold_plan(plan: Plan, fold: int) -> Plan:
     return replace(plan, run=run, settings=settings, weights=weights, weights_sha256=digest, folder=folder)
 
 
-def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool) -> str:
+def train_folds(plan: Plan, train: Callable[[Plan], str], lines: bool, first: bool = True) -> str:
     """Train one network per fold and write the member whose logits are the mean of theirs.
 
     Args:
         plan: with `folds` set.
         train: trains one network, unless it is finished.
         lines: print which fold is trained.
+        first: whether this process writes the member; of several, the first one does.
 
     Returns:
-        One line that says what was trained and where it is.
+        One line that says what was trained and where it is; "" where another process does.
 
     Raises:
         UserError: a fold was trained with other settings or data before.
     """
     for fold in range(plan.folds):
-        if lines:
+        if lines and first:
             tqdm.write(f"{plan.member.name}: fold {fold + 1} of {plan.folds}", file=sys.stderr)
         train(fold_plan(plan, fold))
+    if not first:
+        return ""
     folders = [fold_folder(plan.folder, fold) for fold in range(plan.folds)]
     manifests = [read_manifest(folder) for folder in folders]
     for fold, (folder, manifest) in enumerate(zip(folders, manifests, strict=True)):
@@ -103,27 +106,21 @@ def _join_networks(folder: Path, folders: Sequence[Path]) -> tuple[str, ...]:
 
 
 def check_folds(plan: Plan) -> None:
-    """Raise the UserError of folds that the split does not have, or of several devices."""
+    """Raise the UserError of folds that the split does not have."""
     folds, there = plan.folds, plan.run.split.fold_count
     if folds != there:
         raise UserError(
             f"training.folds: {folds}, but {plan.run.folder / 'split.csv'} has {there or 'no'} folds; "
             f"start another run with split.folds: {folds} (--folds {folds} --run NAME)"
         )
-    if plan.settings.devices * plan.settings.nodes > 1:
-        raise UserError(
-            "training.folds: folds are trained one after another on one device; set training.devices and "
-            "training.nodes to 1"
-        )
 
 
 def _check_fold(plan: Plan, fold: int, folder: Path, manifest: Manifest) -> None:
     check_files(folder, manifest, tuple(manifest.files))
     wanted = fold_plan(plan, fold)
-    settings = wanted.settings.model_dump(mode="json")
-    now = (settings, plan.member.seed, wanted.run.split.digest, plan.run.pack.digest, wanted.weights_sha256)
+    now = (wanted.settings, plan.member.seed, wanted.run.split.digest, plan.run.pack.digest, wanted.weights_sha256)
     digests = (manifest.split_digest, manifest.pack_digest, manifest.weights_sha256)
-    if (manifest.settings, manifest.seed, *digests) != now:
+    if (training_settings(manifest), manifest.seed, *digests) != now:
         raise UserError(
             f"{folder}: was trained with other settings, another split, pack or start than the other folds; train all "
             f"again with `{plan.command}`"

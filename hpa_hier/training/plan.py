@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -39,6 +40,9 @@ _OF_TRAINED_BACKBONES = (
     *("dense", "sizes"),
     *(f"augment.{name}" for name in ("mixing", "styles", "only_minority", "drop_channels")),
 )
+
+_NOT_OF_WEIGHTS = ("wait",)
+_LATER: tuple[str, ...] = ()  # settings that are newer than the checkpoints of unfinished trainings may be
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Plan:
         """16 hex digits of all that decides the weights except the device; a checkpoint with another is not resumed."""
         run = self.run
         return text_digest(
-            json.dumps(self.settings.model_dump(mode="json"), sort_keys=True),
+            json.dumps(_of_weights(self.settings), sort_keys=True),
             *(self.meanings[node] for node in (*self.nodes, *self.auxiliary)),
             str(self.member.seed),
             run.pack.digest,
@@ -116,6 +120,14 @@ class Plan:
         """The command that trains this member again, in its run."""
         flags = train_flags(self.member, self.run.recipe) | self.run.train_flags()
         return command("train", **flags, restart=True)
+
+
+def _of_weights(settings: TrainingSettings) -> dict[str, Any]:
+    """Return the settings that decide the weights; later ones only where they are set, so that digests stay."""
+    default = TrainingSettings()
+    values = settings.model_dump(mode="json", exclude=set(_NOT_OF_WEIGHTS))
+    later = [name for name in _LATER if getattr(settings, name) == getattr(default, name)]
+    return {name: value for name, value in values.items() if name not in later}
 
 
 def check_training(run: Run, member: MemberSettings) -> None:
@@ -252,8 +264,6 @@ def resolve_settings(recipe: Recipe, member: MemberSettings, taxonomy: Taxonomy)
             f"members.{member.name}: images: own needs head flat and a loss that ignores the nodes above, since those "
             "would be trained on these images only"
         )
-    if settings.head == "arcface" and settings.devices * settings.nodes > 1:
-        raise UserError("training.head: arcface is trained on one device; set training.devices and training.nodes to 1")
     if settings.weights and settings.weights.startswith(PACKAGE):
         find_package(settings.weights, settings.backbone)
     elif settings.weights and not Path(settings.weights).is_file():
@@ -339,7 +349,7 @@ def describe_differences(manifest: Manifest, plan: Plan) -> str:
     """Describe the settings that have changed since a member was trained; "" where none has."""
     now = plan.settings.model_dump(mode="json")
     then = training_settings(manifest).model_dump(mode="json")
-    pairs = [(key, then[key], value) for key, value in now.items()]
+    pairs = [(key, then[key], value) for key, value in now.items() if key not in _NOT_OF_WEIGHTS]
     pairs += [
         ("images", manifest.images, plan.member.images),
         ("seed", manifest.seed, plan.member.seed),

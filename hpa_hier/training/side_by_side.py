@@ -26,6 +26,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import find_member
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
+from hpa_hier.settings.training import SKLEARN
 from hpa_hier.training.bars import Bars
 from hpa_hier.training.loop.stopping import Interrupted, SignalCounter, stop_with_parent
 from hpa_hier.training.plan import plan_training
@@ -184,13 +185,17 @@ def _work(job: Job, slot: str, sender: Connection) -> None:
 
 def _train(job: Job, device: str, report: Report) -> str:
     """Train a member as `train --member NAME` does; return the line that it ends with."""
+    from hpa_hier.training.processes.team import form_team
     from hpa_hier.training.train_member import TrainOptions, train_member  # Lightning: seconds that the parent saves
 
     recipe = load_recipe(job.config, job.sets)
-    plan = plan_training(start_run(recipe, named=False), find_member(recipe, job.name))
-    # Where Lightning starts further processes for this member, it repeats this command.
-    command = Path(__file__).resolve().parents[1] / "train.py"
-    flags = ["--member", job.name, "--device", device, "--threads", str(job.threads)]
-    config = ["--config", job.config] if job.config else []
-    sys.argv = [str(command), *flags, *config, *(word for change in job.sets for word in ("--set", change))]
-    return train_member(plan, TrainOptions(device=device, restart=job.restart, report=report, threads=job.threads))
+    member = find_member(recipe, job.name)
+    settings = recipe.member_training(member)
+    processes = (1, 1) if settings.backbone == SKLEARN else (settings.devices, settings.nodes)
+    # What further processes of this member repeat.
+    words = ["--member", job.name, "--device", device, "--threads", str(job.threads)]
+    words += ["--restart"] * job.restart + (["--config", job.config] if job.config else [])
+    words += [word for change in job.sets for word in ("--set", change)]
+    with form_team(*processes, job.name, settings.wait, words, "") as team:
+        plan = plan_training(team.after_first(lambda: start_run(recipe, named=False)), member)
+        return train_member(plan, TrainOptions(device, job.restart, True, report, threads=job.threads, team=team))

@@ -50,7 +50,7 @@ def find_start(run: Run, member: str, settings: TrainingSettings) -> Path:
 def missing_starts(run: Run, member: MemberSettings) -> list[MemberSettings]:
     """Return the members of the recipe that one starts from and that are not trained yet, the first of them first.
 
-    None where it is trained on several devices, whose processes repeat the command for one member.
+    Those that are trained on other numbers of devices are left to commands of their own.
 
     Raises:
         UserError: the recipe's members start from each other in a circle.
@@ -58,11 +58,13 @@ def missing_starts(run: Run, member: MemberSettings) -> list[MemberSettings]:
     known, missing = {one.name: one for one in run.recipe.listed}, list[MemberSettings]()
     training_order(run.recipe)
     settings = run.recipe.member_training(member)
-    while settings.devices * settings.nodes == 1 and (start := known.get(settings.start_from or "")):
-        if start == member or (run.member_folder(start.name) / MANIFEST).is_file():
+    processes = settings.devices, settings.nodes
+    while start := known.get(settings.start_from or ""):
+        settings = run.recipe.member_training(start)
+        trained = (run.member_folder(start.name) / MANIFEST).is_file()
+        if start == member or trained or (settings.devices, settings.nodes) != processes:
             break
         missing.insert(0, start)
-        settings = run.recipe.member_training(start)
     return missing
 
 

@@ -11,17 +11,18 @@ import torch
 from filelock import FileLock, Timeout
 
 from hpa_hier.errors import UserError
-from hpa_hier.members.devices import find_device
+from hpa_hier.members.devices import check_devices, find_device
 from hpa_hier.runs import manifest as files
 from hpa_hier.settings.training import SKLEARN
-from hpa_hier.training.assemble import assemble
+from hpa_hier.training.assemble import Assembly, assemble
 from hpa_hier.training.fit_estimator import fit_estimator
 from hpa_hier.training.folds import check_folds, train_folds
 from hpa_hier.training.loop.checkpoint import FORMAT, OURS, ResumeCheckpoint, read_checkpoint
 from hpa_hier.training.loop.progress import Progress, Report, narrow
-from hpa_hier.training.loop.stopping import SignalCounter, is_worker_process
+from hpa_hier.training.loop.stopping import SignalCounter
 from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
 from hpa_hier.training.plan import CHECKPOINT, Plan, describe_finished
+from hpa_hier.training.processes.team import ALONE, Team
 from hpa_hier.training.save_member import save_member
 
 _TEXTS = (files.HISTORY, files.CONFIG, files.TAXONOMY)
@@ -37,13 +38,14 @@ class TrainOptions:
     report: Report | None = None  # is told how far it is
     tensorboard: bool = False
     threads: int = 1  # of torch, on the CPU
+    team: Team = ALONE  # the processes that train it together
 
 
 def train_member(plan: Plan, options: TrainOptions) -> str:
     """Train a member, or each of its folds, unless it is finished; resume a training that was stopped.
 
     Returns:
-        One line that says what was done and where it is; "" in the worker processes of a distributed training.
+        One line that says what was done and where it is; "" in all but the first of several processes.
 
     Raises:
         UserError: something the user can fix.
@@ -52,15 +54,16 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
     silence_lightning()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
+    team, restart = options.team, options.restart
     device = find_device(options.device)
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    with _only_writer(plan):
-        restart = options.restart and not is_worker_process()
-        if not restart and (line := describe_finished(plan)):
-            return line
+    check_devices(device, plan.settings.devices)
+    _check_team(plan, team)
+    with _only_writer(plan, team):
+        if line := team.agree(lambda: "" if restart else describe_finished(plan)):
+            return line if team.first else ""
         if plan.folds:
             check_folds(plan)
-            if restart:
+            if restart and team.first:
                 _discard(plan)
             finished: list[str] = []
 
@@ -69,12 +72,14 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
                 finished.append(train_member(fold, replace(options, report=report)))
                 return finished[-1]
 
-            return train_folds(plan, train_fold, options.lines)
+            return train_folds(plan, train_fold, options.lines, team.first)
         if plan.settings.backbone == SKLEARN:
             return fit_estimator(plan, options.threads, options.report)
         try:
-            return _train(plan, options, device, restart)
+            return _train(plan, options, device)
         except RuntimeError as error:
+            if explained := team.explain(error):
+                raise explained from None
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
             raise UserError(
@@ -83,23 +88,56 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
             ) from None
 
 
-def _train(plan: Plan, options: TrainOptions, device: torch.device, restart: bool) -> str:
-    states = {} if restart else _read_states(plan)
-    assembly = assemble(plan, device, states, plan.member.name if options.lines else "")
-    if restart:  # only after everything that the user may have got wrong has been checked
-        _discard(plan)
+def _train(plan: Plan, options: TrainOptions, device: torch.device) -> str:
+    team, restart = options.team, options.restart
+
+    def build() -> tuple[Assembly, bool]:
+        states = {} if restart else _read_states(plan)
+        assembly = assemble(plan, device, states, plan.member.name if options.lines and team.first else "")
+        if restart and team.first:  # only after everything that the user may have got wrong has been checked
+            _discard(plan)
+        return assembly, bool(states)
+
+    assembly, resumes = team.after_first(build)
+    _check_alike(plan, team, resumes)
     if not assembly.history.done:
-        with SignalCounter("stopping after this step, and saving; once more stops at once", most=1) as stop:
+        message = "stopping after this step, and saving; once more stops at once" if team.first else ""
+        with SignalCounter(message, most=1) as stop:
             # Last, so that the checkpoint holds what the others have updated.
             told = [Progress(options.report, assembly.length.steps)] if options.report else []
             callbacks = (*told, *assembly.callbacks, ResumeCheckpoint(plan.checkpoint, stop, plan.digest))
             curves = plan.folder if options.tensorboard else None
-            trainer = make_trainer(plan.settings, device, assembly.length.epochs, callbacks, curves)
-            path = plan.checkpoint if states else None
+            team.join_group(device)
+            trainer = make_trainer(plan.settings, device, assembly.length.epochs, callbacks, curves, team)
+            path = plan.checkpoint if resumes else None
             trainer.fit(assembly.module, assembly.batches, assembly.watched_batches, ckpt_path=path, weights_only=True)
-        if not trainer.is_global_zero:  # another process writes the member
-            return ""
-    return save_member(plan, device, assembly)
+    # The others go on when it is written, as what they train next may start from it.
+    return team.after_first(lambda: save_member(plan, device, assembly) if team.first else "")
+
+
+def _check_team(plan: Plan, team: Team) -> None:
+    """Refuse a training whose processes nobody starts, and one that they were not started for."""
+    asked = 1 if plan.settings.backbone == SKLEARN else plan.settings.devices * plan.settings.nodes
+    if asked != team.place.world and not team.several:
+        raise UserError(
+            f"{plan.member.name}: training.devices and training.nodes ask for {asked} processes, which the command "
+            "`hpa-hier train` starts; set both to 1 to train in this process"
+        )
+
+
+def _check_alike(plan: Plan, team: Team, resumes: bool) -> None:
+    """Refuse processes that would train different things.
+
+    Raises:
+        UserError: another one was started with other settings or data, or does not see the same folder.
+    """
+    mine = f"{plan.digest} {resumes}"
+    first = team.agree(lambda: mine)
+    if first != mine:
+        why = "does not find the checkpoint that the first one resumes; give all machines one folder for the run"
+        if first.split()[0] != plan.digest:
+            why = "has other settings, data or taxonomy than the first one; start all with the same command"
+        raise UserError(f"{plan.member.name}: {why}")
 
 
 def _read_states(plan: Plan) -> dict[str, object]:
@@ -123,10 +161,12 @@ def _read_states(plan: Plan) -> dict[str, object]:
 
 
 @contextmanager
-def _only_writer(plan: Plan) -> Iterator[None]:
+def _only_writer(plan: Plan, team: Team) -> Iterator[None]:
+    """Hold the member's folder; of several processes, the first one does."""
+    if team.first:
+        plan.folder.mkdir(parents=True, exist_ok=True)
     try:
-        # Of a distributed training, the process that started the others holds the lock.
-        with nullcontext() if is_worker_process() else FileLock(plan.folder / "lock", timeout=0):
+        with FileLock(plan.folder / "lock", timeout=0) if team.first else nullcontext():
             yield
     except Timeout:
         raise UserError(f"{plan.folder}: another process is training this member; wait for it, or stop it") from None

@@ -137,10 +137,10 @@ def test_a_split_without_folds_is_named(plan: Plan) -> None:
         train_member(other, QUIET)
 
 
-def test_folds_are_refused_on_several_devices(plan: Plan) -> None:
+def test_a_training_by_several_processes_is_refused_where_nobody_starts_them(plan: Plan) -> None:
     settings = plan.settings.model_copy(update={"devices": 2})
     other = replace(plan, settings=settings, folder=plan.folder.parent / "other")
-    with pytest.raises(UserError, match=r"folds are trained one after another on one device"):
+    with pytest.raises(UserError, match=r"ask for 2 processes, which the command `hpa-hier train` starts"):
         train_member(other, QUIET)
 
 

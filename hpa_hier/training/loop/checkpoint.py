@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_with
 from hpa_hier.training.batches.order import PartBatches, TrainingBatches
+from hpa_hier.training.loop.module import Training
 from hpa_hier.training.loop.stopping import Interrupted, SignalCounter
 
 _SECONDS_BETWEEN = 600.0  # between two checkpoints within an epoch; there is one at each epoch's end besides
@@ -82,8 +83,9 @@ class ResumeCheckpoint(pl.Callback):
         ends_epoch = trainer.should_stop or done >= trainer.num_training_batches
         if ends_epoch or done % trainer.accumulate_grad_batches:  # checkpoints hold no gradients
             return
-        stopping = self._must_stop(trainer)
-        if stopping or time.monotonic() - self._saved_at > _SECONDS_BETWEEN:
+        due = time.monotonic() - self._saved_at > _SECONDS_BETWEEN
+        stopping, due = self._must_stop(trainer), self._any(trainer, due and trainer.is_global_zero)
+        if stopping or due:
             self._save(trainer)
         if stopping:
             raise Interrupted
@@ -101,11 +103,13 @@ class ResumeCheckpoint(pl.Callback):
         checkpoint[OURS] = {"format": FORMAT, "digest": self._digest}
 
     def _save(self, trainer: pl.Trainer) -> None:
+        cast(Training, trainer.lightning_module).mean_loss_sum()
         trainer.save_checkpoint(self._path)
         self._saved_at = time.monotonic()
 
     def _must_stop(self, trainer: pl.Trainer) -> bool:
-        if trainer.world_size == 1:
-            return self._stop.requested
-        # All processes must stop at the same step, or the rest would wait for them for ever.
-        return bool(trainer.strategy.reduce_boolean_decision(self._stop.requested, all=False))
+        return self._any(trainer, self._stop.requested)
+
+    def _any(self, trainer: pl.Trainer, here: bool) -> bool:
+        """Say whether something holds in any process: all must stop, and save, at the same step."""
+        return here if trainer.world_size == 1 else bool(trainer.strategy.reduce_boolean_decision(here, all=False))

@@ -89,7 +89,7 @@ class History(pl.Callback):
         epoch = len(self.rows) + 1
         row = {
             "epoch": epoch,
-            "train_loss": float(pl_module.loss_sum) / max(1, trainer.fit_loop.batch_idx + 1),
+            "train_loss": pl_module.mean_loss_sum() / max(1, trainer.fit_loop.batch_idx + 1),
             **pl_module.watched,
             "learning_rate": max(float(group["lr"]) for group in trainer.optimizers[0].param_groups),
             "seconds": self._spent + now - self._since,

@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from hpa_hier.errors import UserError
@@ -18,6 +19,7 @@ from hpa_hier.models.network import Network
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.batches.order import Batch
+from hpa_hier.training.loop.same import local_buffers
 from hpa_hier.training.loop.schedule import lr_schedule
 from hpa_hier.training.loop.watched import macro_f1, sample_f1, scaled_log_loss
 
@@ -76,6 +78,7 @@ class Training(pl.LightningModule):
         self._scored: list[Tensor] = []
         # The running sum is kept with the weights, so that an epoch's mean loss survives an interruption in it.
         self.register_buffer("loss_sum", torch.zeros((), dtype=torch.float64))
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, local_buffers(self))  # type: ignore[no-untyped-call]
         self.watched: dict[str, float] = {}  # metrics of the calibration part after the newest epoch
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -113,9 +116,16 @@ class Training(pl.LightningModule):
             return
         # Lightning has averaged loss × known share over the batches; by the mean share, that is the mean over entries.
         share = torch.as_tensor(self._known_share, device=self.device) / self._settings.accumulate
-        mean = float(self.trainer.strategy.reduce(share, reduce_op="mean"))
+        mean = self.trainer.strategy.reduce(share, reduce_op="mean")
         self._known_share = 0.0
-        torch._foreach_div_([weights.grad for weights in self.parameters() if weights.grad is not None], mean or 1.0)
+        mean = torch.where(mean > 0, mean, 1.0)
+        torch._foreach_div_([weights.grad for weights in self.parameters() if weights.grad is not None], mean)
+
+    def mean_loss_sum(self) -> float:
+        """Return the sum of the losses since the epoch's start, the mean over the processes."""
+        if self.trainer.world_size > 1:  # and keep the mean, as a checkpoint holds one process's sum
+            self.loss_sum.copy_(self.trainer.strategy.reduce(self.loss_sum, reduce_op="mean"))
+        return float(self.loss_sum)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score one batch of the calibration part."""

@@ -23,7 +23,7 @@ class SignalCounter:
     Does nothing outside of the main thread, where Python handles no signals.
 
     Args:
-        message: printed at the first signal.
+        message: printed at the first signal; "": none is.
         most: signals that are counted; one more ends the process at once. 0: as many as there are.
 
     Attributes:
@@ -61,7 +61,7 @@ class SignalCounter:
         if self.count == self._most:
             for counted in _SIGNALS:
                 signal.signal(counted, signal.SIG_DFL)
-        if self.count == 1:  # not print: a signal may come in the middle of another print
+        if self.count == 1 and self._message:  # not print: a signal may come in the middle of another print
             os.write(sys.stderr.fileno(), f"\n{self._message}\n".encode())
 
 
@@ -75,8 +75,3 @@ def stop_with_parent() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def is_worker_process() -> bool:
-    """Return whether this process was started by another one of the same distributed training."""
-    return any(int(os.environ.get(name, "0")) > 0 for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))

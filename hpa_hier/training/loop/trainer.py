@@ -17,6 +17,8 @@ from hpa_hier.models.precision import Precision, precision_for
 from hpa_hier.settings.training import MLP, TrainingSettings
 from hpa_hier.training.loop.checkpoint import WholeFiles
 from hpa_hier.training.loop.history import Watch
+from hpa_hier.training.processes.environment import TeamEnvironment
+from hpa_hier.training.processes.team import ALONE, Team
 
 _CHATTER = (
     ".*does not have many workers.*",  # batches come from a memory map; workers would only slow them down
@@ -54,6 +56,7 @@ def make_trainer(
     epochs: int,
     callbacks: Sequence[pl.Callback],
     tensorboard: Path | None = None,
+    team: Team = ALONE,
 ) -> pl.Trainer:
     """Set up a Trainer, which stops early where the settings ask for it.
 
@@ -63,11 +66,12 @@ def make_trainer(
         epochs: at most.
         callbacks: in the order in which they are called.
         tensorboard: folder for TensorBoard's curves; None writes none.
+        team: the processes, as many as devices and nodes ask for.
 
     Raises:
         UserError: TensorBoard is wanted and not installed.
     """
-    several = settings.devices * settings.nodes > 1
+    several = team.several
     # While a backbone is frozen, processes have no gradients of it to exchange.
     strategy = "auto" if not several else "ddp_find_unused_parameters_true" if settings.freeze_epochs else "ddp"
     first: list[pl.Callback] = []
@@ -83,7 +87,9 @@ def make_trainer(
         raise UserError("--tensorboard: not installed; run pip install 'hpa-hier[tensorboard]'") from None
     return pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
-        devices=[device.index] if device.type == "cuda" and not several else settings.devices,
+        devices=[device.index + more for more in range(settings.devices)]
+        if device.type == "cuda"
+        else settings.devices,
         num_nodes=settings.nodes,
         strategy=strategy,
         precision=training_precision(settings, device),
@@ -91,7 +97,7 @@ def make_trainer(
         accumulate_grad_batches=settings.accumulate,
         callbacks=[*first, *callbacks],
         logger=logger,
-        plugins=[WholeFiles()],
+        plugins=[WholeFiles(), TeamEnvironment(team)] if several else [WholeFiles()],
         log_every_n_steps=1,
         enable_checkpointing=False,
         enable_model_summary=False,

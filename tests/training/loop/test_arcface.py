@@ -233,11 +233,6 @@ def test_images_that_share_no_antibody_are_refused(tmp_path: Path) -> None:
         train_member(planned(tmp_path), QUIET)
 
 
-def test_several_devices_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"arcface is trained on one device; set training\.devices and training\.nodes"):
-        planned(tmp_path, devices=2)
-
-
 def test_other_losses_and_mixing_are_refused() -> None:
     with pytest.raises(UserError, match="head 'arcface' has a loss of its own; leave loss out, got 'focal'"):
         load_recipe(None, ["training.head=arcface", "training.loss=focal"])
