@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from hpa_hier.ensemble.calibrate.calibration import Calibration
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.fit import OutOfFold, cross_fit
 from hpa_hier.ensemble.scores.fit_data import FitData
@@ -60,10 +61,11 @@ def fit_accepted(given: FitData, flat: FitData | None, taxonomy: Taxonomy, setti
         settings: with the confidence of the bound.
     """
     plain = settings if flat else settings.model_copy(update={"aggregate": "mean"})
-    ensemble, ours = cross_fit(given, taxonomy, settings)
+    calibrated: dict[bytes, Calibration] = {}  # the baseline has some of the members, if not all
+    ensemble, ours = cross_fit(given, taxonomy, settings, calibrated)
     if flat is None and plain == settings:
         return Accepted(ensemble, True, Verdict(why="the aggregate is the mean of the members itself"), None)
-    baseline, theirs = cross_fit(flat or given, taxonomy, plain)
+    baseline, theirs = cross_fit(flat or given, taxonomy, plain, calibrated)
     kept = baseline if flat else None
     if ours is None or theirs is None:
         why = "there are no folds, since the setting is 0 or samples are too few; the ensemble is used unchecked"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -34,8 +35,16 @@ class Combiner:
     reconciler: Reconciler  # the fitted rule
 
     @classmethod
-    def fit(cls, data: FitData, taxonomy: Taxonomy, settings: EnsembleSettings) -> Self:
+    def fit(
+        cls, data: FitData, taxonomy: Taxonomy, settings: EnsembleSettings, kept: dict[bytes, Calibration] | None = None
+    ) -> Self:
         """Fit every step on samples that no member was trained on.
+
+        Args:
+            data: members' scores and the truth.
+            taxonomy: the label tree.
+            settings: names of the rules and their options.
+            kept: calibrations that were fitted before, by what they were fitted on; new ones are added.
 
         Raises:
             UserError: a rule or a node is unknown, no member answers for a leaf, or a member's factor is missing.
@@ -45,7 +54,7 @@ class Combiner:
         _check_leaves(coverage([scores.nodes for scores in data.members], taxonomy.column), taxonomy)
         check_factors(data.members, taxonomy)
         calibrations = {
-            scores.name: _calibrate(scores, available, data.truth, taxonomy, settings)
+            scores.name: _calibrate(scores, available, data.truth, taxonomy, settings, {} if kept is None else kept)
             for scores, available in zip(data.members, data.available, strict=True)
         }
         return cls.fit_calibrated(data, calibrations, taxonomy, settings)
@@ -126,14 +135,24 @@ def _spread(
 
 
 def _calibrate(
-    scores: Scores, available: Bools, truth: Truth, taxonomy: Taxonomy, settings: EnsembleSettings
+    scores: Scores,
+    available: Bools,
+    truth: Truth,
+    taxonomy: Taxonomy,
+    settings: EnsembleSettings,
+    kept: dict[bytes, Calibration],
 ) -> Calibration:
     columns = [taxonomy.column[node] for node in scores.nodes]
     known = truth.known[:, columns] & available[:, None]
     if scores.given:  # it speaks of these samples only
         known &= (truth.present & truth.known)[:, [taxonomy.column[scores.given]]]
-    rule = choose(CALIBRATIONS, settings.calibrate, "calibrate")
-    return rule.fit(scores.nodes, scores.logits, Targets(truth.present[:, columns], known), settings.shrink_positives)
+    rule, present = choose(CALIBRATIONS, settings.calibrate, "calibrate"), truth.present[:, columns]
+    what = hashlib.sha256(repr((rule, scores.nodes, settings.shrink_positives, scores.logits.dtype)).encode())
+    for array in (scores.logits, present, known):
+        what.update(np.ascontiguousarray(array).data)
+    if what.digest() not in kept:
+        kept[what.digest()] = rule.fit(scores.nodes, scores.logits, Targets(present, known), settings.shrink_positives)
+    return kept[what.digest()]
 
 
 def _choose_reconciler(taxonomy: Taxonomy, settings: EnsembleSettings) -> type[Reconciler]:

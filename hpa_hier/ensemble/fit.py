@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hpa_hier.ensemble.calibrate.calibration import Calibration
 from hpa_hier.ensemble.combiner import Combiner, check_nodes
 from hpa_hier.ensemble.decision import Decision
 from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember
@@ -51,18 +52,26 @@ def fit(members: Sequence[Scores], truth: Truth, taxonomy: Taxonomy, settings: E
     return cross_fit(fit_data(members, truth), taxonomy, settings)[0]
 
 
-def cross_fit(data: FitData, taxonomy: Taxonomy, settings: EnsembleSettings) -> tuple[Ensemble, OutOfFold | None]:
+def cross_fit(
+    data: FitData, taxonomy: Taxonomy, settings: EnsembleSettings, kept: dict[bytes, Calibration] | None = None
+) -> tuple[Ensemble, OutOfFold | None]:
     """Fit an ensemble, its decision on cross-fitted probabilities, and return what it says out of fold.
+
+    Args:
+        data: members' scores and the truth.
+        taxonomy: the label tree.
+        settings: how to calibrate, aggregate, reconcile and choose thresholds.
+        kept: calibrations of an ensemble that was fitted before, on some of the same scores; new ones are added.
 
     Returns:
         The ensemble, and what it says out of fold; None where the settings or few samples allow no folds.
     """
     check_rules(settings)
     check_nodes(data.members, taxonomy)
-    combiner, units = Combiner.fit(data, taxonomy, settings), number_units(data.units)
+    combiner, units = Combiner.fit(data, taxonomy, settings, kept), number_units(data.units)
     folds = min(settings.folds, len(data.truth.ids) // _FEWEST, len(np.unique(units)))
     fold = assign_folds(data.truth.present, data.units, folds) if folds >= 2 else None
-    out_of_fold = _predict_out_of_fold(data, fold, taxonomy, settings) if fold is not None else None
+    out_of_fold = _predict_out_of_fold(data, fold, taxonomy, settings, kept) if fold is not None else None
     probs = out_of_fold.probs if out_of_fold else combiner.probs(data.members, data.available)[1]
     decision = Decision.fit(probs, data.truth.targets, taxonomy, settings, units, fold, data.learned)
     members = tuple(EnsembleMember(scores.name) for scores in data.members)
@@ -70,12 +79,16 @@ def cross_fit(data: FitData, taxonomy: Taxonomy, settings: EnsembleSettings) -> 
 
 
 def _predict_out_of_fold(
-    data: FitData, fold: NDArray[np.intp], taxonomy: Taxonomy, settings: EnsembleSettings
+    data: FitData,
+    fold: NDArray[np.intp],
+    taxonomy: Taxonomy,
+    settings: EnsembleSettings,
+    kept: dict[bytes, Calibration] | None,
 ) -> OutOfFold:
     folds = int(fold.max()) + 1
     probs = np.empty(data.truth.present.shape)
     for k in range(folds):
-        combiner, rest = Combiner.fit(data.rows(fold != k), taxonomy, settings), data.rows(fold == k)
+        combiner, rest = Combiner.fit(data.rows(fold != k), taxonomy, settings, kept), data.rows(fold == k)
         probs[fold == k] = combiner.probs(rest.members, rest.available)[1]
     present = np.zeros(probs.shape, bool)
     without_intervals = settings.model_copy(update={"bootstrap": 0})

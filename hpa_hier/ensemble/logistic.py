@@ -75,8 +75,11 @@ def curvature(problem: LogisticProblem, parameters: Floats, prior: NormalPrior) 
 
 
 def _curvature(problem: LogisticProblem, probs: Floats, prior: NormalPrior) -> Floats:
-    curve = (probs * (1 - probs) * problem.counted)[:, :, None] * problem.x
-    return np.asarray(problem.x.transpose(0, 2, 1) @ curve + np.diag(prior.precision))
+    heavy = probs * (1 - probs) * problem.counted
+    found, one = np.empty((len(heavy), *2 * problem.x.shape[2:])), np.empty(problem.x.shape[1:])
+    for n, x in enumerate(problem.x):  # one after another, so that memory does not double
+        np.matmul(x.T, np.multiply(heavy[n][:, None], x, out=one), out=found[n])
+    return found + np.diag(prior.precision)
 
 
 def _loss(problem: LogisticProblem, logits: Floats, parameters: Floats, prior: NormalPrior) -> Floats:

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.metrics import log_loss as reference_log_loss
 
 from hpa_hier.ensemble.accept import compare, compare_losses, describe_acceptance, fit_accepted, fold_average_precision
+from hpa_hier.ensemble.calibrate.calibration import Calibration
 from hpa_hier.ensemble.fit import OutOfFold, cross_fit
 from hpa_hier.ensemble.scores.fit_data import FitData, fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
@@ -183,6 +184,21 @@ def test_the_flat_baseline_is_fitted_with_the_same_settings(aggregate: str) -> N
     assert accepted.flat.thresholds.values.tobytes() == alone.thresholds.values.tobytes()
     assert accepted.verdict.accepted
     assert accepted.ensemble is not accepted.flat
+
+
+def test_a_member_of_both_ensembles_is_calibrated_once_on_the_same_samples() -> None:
+    data, calibrated = drawn_members(150, (2.0, 1.0)), dict[bytes, Calibration]()
+    first = cross_fit(data, TREE, QUICK, calibrated)[0]
+    fits = len(calibrated)
+    again = cross_fit(data, TREE, QUICK.model_copy(update={"aggregate": "mean"}), calibrated)[0]
+    assert fits == len(calibrated) > len(data.members)  # of all samples, and of all folds but one
+    assert all(again.combiner.calibrations[name] is one for name, one in first.combiner.calibrations.items())
+    other = cross_fit(drawn_members(150, (2.0, 1.1)), TREE, QUICK, calibrated)[0]
+    changed = [
+        name for name, one in first.combiner.calibrations.items() if other.combiner.calibrations[name] is not one
+    ]
+    assert changed == [data.members[-1].name]
+    assert len(calibrated) == fits + fits // len(data.members)
 
 
 def test_where_the_ensemble_is_worse_the_flat_members_answer() -> None:

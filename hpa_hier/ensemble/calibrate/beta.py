@@ -70,11 +70,15 @@ def _fit(logits: Floats, present: Bools) -> tuple[float, float, float]:
     from scipy.optimize import minimize  # a fifth of a second to import, and only fitting needs it
 
     design, goals = np.stack([*_halves(logits), np.ones_like(logits)]), present.astype(np.float64)
+    total, losses, spare = np.empty_like(goals), np.empty_like(goals), np.empty_like(goals)  # used again at each call
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        total, apart = parameters @ design, parameters - _START
-        value = (np.logaddexp(0.0, total) - goals * total).sum() + _NEAR * apart @ apart / 2
-        return value, design @ (expit(total) - goals) + _NEAR * apart
+        apart = parameters - _START
+        np.matmul(parameters, design, out=total)
+        np.subtract(np.logaddexp(0.0, total, out=losses), np.multiply(goals, total, out=spare), out=losses)
+        value = losses.sum() + _NEAR * apart @ apart / 2
+        errors = np.subtract(expit(total, out=spare), goals, out=spare)
+        return value, design @ errors + _NEAR * apart
 
     bounds = [(_FLATTEST, None), (_FLATTEST, None), (None, None)]
     found = minimize(loss, _START, jac=True, method="L-BFGS-B", bounds=bounds, options=_EXACT)

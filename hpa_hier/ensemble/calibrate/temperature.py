@@ -30,10 +30,11 @@ class Temperature(Calibration):
         """Fit the slope; `shrink` is not used: one number for all nodes has positives enough."""
         x, present = logits[targets.known], targets.present[targets.known]
         scale = (float(np.sqrt((x**2).mean())) if x.size else 0.0) or 1.0  # root mean square
-        x = x / scale
+        x, spare = x / scale, np.empty_like(x / scale)  # used again at each call
 
         def rise(slope: float) -> float:
-            return float(((expit(slope * x) - present) * x).sum())
+            np.subtract(expit(np.multiply(slope, x, out=spare), out=spare), present, out=spare)
+            return float(np.multiply(spare, x, out=spare).sum())
 
         slope = root_of_rising(rise, QUIETEST, _LOUDEST, 1.0)
         return cls(nodes, np.full(len(nodes), slope / scale), np.zeros(len(nodes)))

@@ -17,6 +17,7 @@ _HALF_BAGGED = 100.0  # positives at which the mean F1 threshold over resamples 
 _BAGS = 100  # resamples of a bagged threshold where no interval is asked for
 _FAR = 0.1  # F1 that a rank of a bagged threshold may lie below the best of all samples
 _PLACES = 64  # ranks that a bagged threshold looks at, at most
+_ENTRIES = 1 << 19  # weights of resamples looked at at a time, so that memory does not grow with the samples
 _MOST = 2.0  # samples that a plugin threshold calls at most, for each one that carries the node
 
 
@@ -163,8 +164,14 @@ def plugin_thresholds(ranked: Ranked, weights: NDArray[np.float32] | None = None
     """
     if weights is None:
         return _half_expected_f1(ranked, np.ones_like(ranked.probs))
-    nodes = [(ranked.rows([node]), weights[:, order]) for node, order in enumerate(ranked.order)]
-    return np.stack([_half_expected_f1(*node) for node in nodes], axis=1)
+    at_once = max(1, _ENTRIES // max(1, weights.shape[1]))
+    found = np.empty((len(weights), len(ranked.order)))
+    for node, order in enumerate(ranked.order):
+        one = ranked.rows([node])
+        for first in range(0, len(weights), at_once):
+            some = slice(first, first + at_once)
+            found[some, node] = _half_expected_f1(one, weights[some, order])
+    return found
 
 
 def _pull(values: Floats, ranked: Ranked, level: Sequence[int]) -> Floats:
