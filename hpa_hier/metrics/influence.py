@@ -4,8 +4,8 @@ Every metric here is a smooth function of sums over samples, so that its samplin
 what the units contribute: the infinitesimal jackknife (Jaeckel 1972; Efron, JASA 1992). That is the variance of the
 bootstrap with as many resamples as one likes, in one pass. What it misses is added where few units speak for a metric:
 Wilson's interval for each node, whose squared distances add up in a mean over nodes (variance recovery, Zou & Donner,
-Statistics in Medicine 2008), and the bias of F1, average precision and calibration error. `benchmarks/coverage.py`
-shows what the intervals cover.
+Statistics in Medicine 2008), and the bias of F1, average precision and calibration error.
+`benchmarks/interval_coverage.py` shows what the intervals cover.
 """
 
 from __future__ import annotations

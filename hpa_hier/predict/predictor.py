@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpa_hier.data.images.kernels.switch import SWITCH
 from hpa_hier.data.labels.ids import find_id
 from hpa_hier.data.vectors.source import VectorSource
 from hpa_hier.ensemble.calibrate.prior import Prior
@@ -213,6 +214,7 @@ class Predictor:
             scan = scan._replace(sources=tuple(one for one in scan.sources if one.id in chosen))
         if kept is not None:
             scan = scan._replace(sources=kept.find_missing(scan.sources))
+        SWITCH.allow()
         batches = read_files(scan, spec, allowed, batch_size, threads, self.scales)
         answered = kept.done if kept else 0
         total = len(scan.sources)

@@ -12,11 +12,12 @@ import numpy as np
 
 from hpa_hier.data.images.channels import cure_missing
 from hpa_hier.data.images.exposure import Look, look_at
+from hpa_hier.data.images.kernels.counts import average_squares
 from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import find_reader
 from hpa_hier.data.images.scan import ImageSource
-from hpa_hier.data.images.stacks import NO_CHOICE, Stack, StackReader, StackRules, choose_sections, project
+from hpa_hier.data.images.stacks import NO_CHOICE, Stack, StackRules, choose_sections, project, reads_stacks
 
 _FINER = 2  # times the wanted side; what is read of a pyramid of resolutions, so that shrinking still averages
 _SAME = 1.01  # larger over smaller of two sides of a pixel that count as one
@@ -147,7 +148,7 @@ def _plane(plane: Plane, decoded: dict[Path, Stack], stacks: StackRules) -> np.n
 def _decode(file: Path, stacks: StackRules) -> Stack:
     reader = find_reader(file)
     try:
-        return reader.read_stack(file, stacks) if isinstance(reader, StackReader) else Stack(reader.read(file))
+        return reader.read_stack(file, stacks) if reads_stacks(reader) else Stack(reader.read(file))
     except (cv2.error, ValueError, MemoryError) as error:
         raise UnreadableImage(file, f"damaged: {type(error).__name__}: {error}") from None
 
@@ -214,6 +215,8 @@ def _scale(plane: np.ndarray, size: int) -> np.ndarray:
     inner = (max(1, round(height * size / side)), max(1, round(width * size / side)))
     if inner == plane.shape:
         return plane
+    if side > size and (small := average_squares(plane, inner)) is not None:
+        return small
     how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(np.ascontiguousarray(plane), inner[::-1], interpolation=how))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 
@@ -38,7 +38,6 @@ class Stack(NamedTuple):
     micrometres: float | None = None  # side of a pixel of the planes; None: the file does not say
 
 
-@runtime_checkable
 class StackReader(Reader, Protocol):
     """A format whose files may hold sections along z or frames along t."""
 
@@ -49,6 +48,11 @@ class StackReader(Reader, Protocol):
             UnreadableImage: the file cannot be used, or it holds a time series and the rules choose no frame.
         """
         ...
+
+
+def reads_stacks(reader: Reader) -> TypeGuard[StackReader]:
+    """Tell whether a format's files may hold sections or frames, without what isinstance costs for each image."""
+    return hasattr(reader, "read_stack")
 
 
 def parse_frame(text: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from hpa_hier.data.images.exposure import Look
+from hpa_hier.data.images.kernels.switch import SWITCH
 from hpa_hier.data.images.read import Reading, read_image
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.scan import ImageSource, Reject
@@ -52,28 +52,60 @@ _PARTS = TypeAdapter(Part)  # as the file beside each shard holds it
 
 def fill_shards(request: PackRequest, plan: Plan, threads: int) -> list[Part]:
     """Read every planned sample in threads and write the shards; those that an earlier run finished are kept."""
-    count, C, S = len(plan.samples), len(request.channels), request.size
-    step = rows_per_shard(count, C, S)
-    buffer = np.empty((min(step, count), C, S, S), dtype=np.uint8)
+    count = len(plan.samples)
+    step = rows_per_shard(count, len(request.channels), request.size)
+    buffer = make_buffer(request, min(step, count))
+    with tqdm(total=count, desc="pack", unit="image", disable=None) as bar, _start_threads(threads) as pool:
+        return [
+            fill_shard(request, plan.samples[start : start + step], number, pool, bar.update, buffer)
+            for number, start in enumerate(range(0, count, step))
+        ]
+
+
+def make_buffer(request: PackRequest, rows: int) -> np.ndarray:
+    """Return room for the images of a shard: (rows, C, S, S) uint8."""
+    return np.empty((rows, len(request.channels), request.size, request.size), dtype=np.uint8)
+
+
+def fill_shard(
+    request: PackRequest,
+    planned: Sequence[Planned],
+    number: int,
+    threads: Parallel | int,
+    tell: Callable[[int], object] = lambda images: None,
+    buffer: np.ndarray | None = None,
+) -> Part:
+    """Read the samples of one shard and write it; one that an earlier run of this request finished is kept.
+
+    Args:
+        request: what is packed.
+        planned: the shard's samples.
+        number: of the shard, from 0.
+        threads: how many read at the same time, or those that do already.
+        tell: is called with the number of images that are done since the last call.
+        buffer: from `make_buffer`, used again for shard after shard; None: one of its own.
+    """
+    finished = _finished_part(request.out, number)
+    if finished is not None:
+        tell(len(planned))
+        return finished
+    if isinstance(threads, int):
+        with _start_threads(threads) as pool:
+            return fill_shard(request, planned, number, pool, tell, buffer)
+    if buffer is None:
+        buffer = make_buffer(request, len(planned))
+    SWITCH.allow()
     cv2.setNumThreads(1)  # a thread for each image is faster than several threads for one
-    parts: list[Part] = []
-    with (
-        tqdm(total=count, desc="pack", unit="image", disable=None) as bar,
-        Parallel(threads, prefer="threads", return_as="generator") as pool,  # in order, and ended by Ctrl-C
-    ):
-        for number, start in enumerate(range(0, count, step)):
-            planned = plan.samples[start : start + step]
-            part = _finished_part(request.out, number)
-            if part is None:
-                places = zip(planned, buffer, strict=False)
-                outcomes = pool(delayed(_read)(request, sample.source, place) for sample, place in places)
-                filled = _collect(planned, outcomes, buffer, bar)
-                part = Part(write_shard(request.out, number, buffer[: len(filled.samples)]), filled)
-                write_json(_state(request.out, number), _PARTS.dump_python(part, mode="json", exclude={"reused"}))
-            else:
-                bar.update(len(planned))
-            parts.append(part)
-    return parts
+    places = zip(planned, buffer, strict=False)
+    outcomes = threads(delayed(_read)(request, sample.source, place) for sample, place in places)
+    filled = _collect(planned, outcomes, buffer, tell)
+    part = Part(write_shard(request.out, number, buffer[: len(filled.samples)]), filled)
+    write_json(_state(request.out, number), _PARTS.dump_python(part, mode="json", exclude={"reused"}))
+    return part
+
+
+def _start_threads(threads: int) -> Parallel:
+    return Parallel(threads, prefer="threads", return_as="generator")  # in order, and ended by Ctrl-C
 
 
 def _read(request: PackRequest, source: ImageSource, place: np.ndarray) -> Reading | Reject:
@@ -89,7 +121,10 @@ def _read(request: PackRequest, source: ImageSource, place: np.ndarray) -> Readi
 
 
 def _collect(
-    planned: Sequence[Planned], outcomes: Iterable[Reading | Reject], buffer: np.ndarray, bar: tqdm[NoReturn]
+    planned: Sequence[Planned],
+    outcomes: Iterable[Reading | Reject],
+    buffer: np.ndarray,
+    tell: Callable[[int], object],
 ) -> Filled:
     """Take the outcomes in order, closing the gaps that rejected images leave in the buffer."""
     samples: list[Sample] = []
@@ -99,7 +134,7 @@ def _collect(
     stacks: list[tuple[int, int]] = []
     micrometres: list[float | None] = []
     for place, (one, outcome) in enumerate(zip(planned, outcomes, strict=True)):
-        bar.update(1)
+        tell(1)
         if isinstance(outcome, Reject):
             rejects.append(outcome)
         elif outcome.look.equal:

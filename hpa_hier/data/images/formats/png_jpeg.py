@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import warnings
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from hpa_hier.data.images.formats.plain_png import decode_plain
+from hpa_hier.data.images.kernels.switch import SWITCH
 from hpa_hier.data.images.reader import MAX_PIXELS, Layout, UnreadableImage, check_bytes, check_pixels
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # from twice as many on, Pillow itself refuses to open a file
@@ -36,13 +39,22 @@ class PngJpegReader:
         check_bytes(path)
         try:
             data = path.read_bytes()
+            kernels = SWITCH.kernels
+            plain = decode_plain(data, kernels) if kernels else None
+            if plain is not None:
+                return plain
             with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
                 width, height = image.size
                 check_pixels(path, width, height)
                 if width * height > _MOST_PIXELS_A_BYTE * len(data):
                     claim = f"{width} × {height} pixels in {len(data):,} bytes"
                     raise UnreadableImage(path, f"damaged: claims {claim}, which cannot hold them")
-                return _decode_png(path, data, image) if image.format == "PNG" else _decode_jpeg(path, image)
+                if image.format == "JPEG":
+                    return _decode_jpeg(path, image)
+                began = time.thread_time()
+                planes = _decode_png(path, data, image)
+                SWITCH.spend(time.thread_time() - began)
+                return planes
         except UnreadableImage:
             raise
         except UnidentifiedImageError:

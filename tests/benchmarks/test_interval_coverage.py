@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import coverage
+import interval_coverage
 import numpy as np
 import pytest
 
@@ -18,7 +18,7 @@ LEAST = 51  # of 60 that 95 % intervals hold: fewer have a chance of 1 in 300
 
 @pytest.fixture(scope="module")
 def population():
-    return coverage.Population.draw(3, images=40_000)
+    return interval_coverage.Population.draw(3, images=40_000)
 
 
 def test_mean_average_precision_is_covered_and_was_not_by_percentiles(population):

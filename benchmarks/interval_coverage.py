@@ -1,7 +1,7 @@
 """Coverage: how often the report's intervals hold the true value, and how often its verdicts call a difference of none.
 
-    python benchmarks/coverage.py [--images 200 600 4000] [--each 1 2] [--draws 400] [--seed 1]
-    python benchmarks/coverage.py --nothing [--images 30 100 600] [--draws 1000]
+    python benchmarks/interval_coverage.py [--images 200 600 4000] [--each 1 2] [--draws 400] [--seed 1]
+    python benchmarks/interval_coverage.py --nothing [--images 30 100 600] [--draws 1000]
 
 A population of 200,000 images with the label sets of the real table and **simulated scores** of two systems that share
 most of their noise; thresholds are the best of the population, then fixed. Test parts are drawn from it in whole units

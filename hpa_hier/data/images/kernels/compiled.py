@@ -1,0 +1,135 @@
+"""Compiled: the loops that numba makes machine code of when this file is imported; see `switch` for when that is.
+
+None of them holds the interpreter's lock. They write into arrays that they are given, since less is compiled then, and
+check no shapes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import boolean, int32, int64, njit, types, uint8, uint32, void
+
+_types: Any = types  # whose module says too little of itself
+_BYTES = _types.Array(uint8, 1, "C", readonly=True)
+_ROWS = _types.Array(uint8, 2, "C", readonly=True)
+
+
+@njit(int32(int32, int32, int32))
+def _predict(left, above, corner):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Return Paeth's predictor, in the form that has the shortest chain of steps from the pixel before."""
+    threshold = corner * 3 - (left + above)
+    low, high = min(left, above), max(left, above)
+    nearest = low if high <= threshold else corner
+    return high if threshold <= low else nearest
+
+
+@njit(boolean(_ROWS, uint8[:, ::1], int64), nogil=True, boundscheck=False)
+def unfilter(filtered, out, step):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Undo the filters of a PNG's rows; False: a row has a filter that there is not.
+
+    Each pixel of Paeth's filter waits for the one before it, so two rows of it that follow each other are done side by
+    side, the lower one pixel behind.
+
+    Args:
+        filtered: (H, 1 + W), the filter's number at the head of each row.
+        out: (1 + H, W), the first row zeros; the others are written.
+        step: bytes of a pixel.
+
+    Source: Portable Network Graphics (third edition), W3C 2025, section 9.
+    """
+    H, W = out.shape[0] - 1, out.shape[1]
+    y = 0
+    while y < H:
+        kind, line, above, row = filtered[y, 0], filtered[y, 1:], out[y], out[y + 1]
+        y += 1
+        if kind == 0:
+            for x in range(W):
+                row[x] = line[x]
+        elif kind == 1 and step == 1:
+            total = uint8(0)
+            for x in range(W):
+                total = uint8(total + line[x])
+                row[x] = total
+        elif kind == 1:
+            for x in range(W):
+                row[x] = line[x] + (row[x - step] if x >= step else uint8(0))
+        elif kind == 2:
+            for x in range(W):
+                row[x] = line[x] + above[x]
+        elif kind == 3:
+            for x in range(W):
+                left = int32(row[x - step]) if x >= step else int32(0)
+                row[x] = line[x] + uint8((left + int32(above[x])) >> 1)
+        elif kind == 4 and step > 1:
+            for x in range(step):
+                row[x] = line[x] + above[x]
+            for x in range(step, W):
+                guess = _predict(int32(row[x - step]), int32(above[x]), int32(above[x - step]))
+                row[x] = line[x] + uint8(guess)
+        elif kind == 4 and y < H and filtered[y, 0] == 4:
+            below, next_row = filtered[y, 1:], out[y + 1]
+            corner = int32(above[0])
+            left = (corner + int32(line[0])) & int32(255)
+            row[0] = left
+            left_below, corner_below = int32(0), int32(0)
+            for x in range(1, W):
+                over, over_below = int32(above[x]), left
+                left = (_predict(left, over, corner) + int32(line[x])) & int32(255)
+                left_below = (_predict(left_below, over_below, corner_below) + int32(below[x - 1])) & int32(255)
+                row[x], next_row[x - 1] = left, left_below
+                corner, corner_below = over, over_below
+            next_row[W - 1] = (_predict(left_below, left, corner_below) + int32(below[W - 1])) & int32(255)
+            y += 1
+        elif kind == 4:
+            left, corner = int32(0), int32(0)
+            for x in range(W):
+                over = int32(above[x])
+                left = (_predict(left, over, corner) + int32(line[x])) & int32(255)
+                row[x], corner = left, over
+        else:
+            return False
+    return True
+
+
+@njit(void(_BYTES, uint32[:, ::1]), nogil=True, boundscheck=False)
+def count(values, counts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Count each of the 256 values.
+
+    Neighbours are often alike, and adding to a count waits for the addition before: so there are four of each.
+
+    Args:
+        values: (n,).
+        counts: (4, 256), added to; a value's number is the sum of four.
+    """
+    whole = values.size // 4 * 4
+    for i in range(0, whole, 4):
+        counts[0, values[i]] += 1
+        counts[1, values[i + 1]] += 1
+        counts[2, values[i + 2]] += 1
+        counts[3, values[i + 3]] += 1
+    for i in range(whole, values.size):
+        counts[0, values[i]] += 1
+
+
+@njit(void(_ROWS, int64, uint32[::1], uint32[:, ::1]), nogil=True, boundscheck=False)
+def sum_squares(plane, side, columns, sums):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Sum squares of `side` × `side` pixels.
+
+    Args:
+        plane: (H, W), multiples of the side.
+        side: pixels.
+        columns: (W,), for use while it sums.
+        sums: (H / side, W / side), added to.
+    """
+    for top in range(sums.shape[0]):
+        out, first = sums[top], plane[top * side]
+        for x in range(first.size):
+            columns[x] = first[x]
+        for y in range(1, side):
+            row = plane[top * side + y]
+            for x in range(row.size):
+                columns[x] += uint32(row[x])
+        for x in range(side):
+            for left in range(out.size):
+                out[left] += columns[left * side + x]

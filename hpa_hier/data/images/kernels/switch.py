@@ -1,0 +1,72 @@
+"""Switch: kernels are compiled where the extra `fast` is there, and not before enough was read for it to pay."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+PRICE = 1.7  # s of processor time that importing numba and compiling take; benchmarks/pack_speed.py prints it
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Loops that release the interpreter's lock."""
+
+    unfilter: Callable[[np.ndarray, np.ndarray, int], bool]
+    count: Callable[[np.ndarray, np.ndarray], None]
+    sum_squares: Callable[[np.ndarray, int, np.ndarray, np.ndarray], None]
+    inflate: Callable[[bytes | memoryview, int], bytes]  # zlib data, and how many bytes they hold at most
+    checksum: Callable[[bytes | memoryview], int]  # CRC-32
+
+
+class Switch:
+    """Compiles once, when reading without kernels has taken as long as compiling takes.
+
+    So whatever number of images comes, no more than twice the time is spent that the better of the two ways would have
+    taken from the first image on; more cannot be promised without knowing that number.
+
+    Source: renting skis, as in Karlin, Manasse, Rudolph & Sleator, Competitive snoopy caching, Algorithmica 1988.
+    """
+
+    def __init__(self) -> None:
+        self.kernels: Kernels | None = None
+        self._allowed = False
+        self._spent = 0.0  # s
+        self._lock = threading.Lock()
+
+    def allow(self) -> None:
+        """Allow compiling in this process: for commands that read folders, where one image may wait for it."""
+        self._allowed = True
+
+    def spend(self, seconds: float) -> None:
+        """Note processor time of reading without kernels; the thread that makes it enough compiles, others read on."""
+        if not self._allowed:
+            return
+        with self._lock:
+            before, self._spent = self._spent, self._spent + seconds
+        if before < PRICE <= self._spent:
+            self.kernels = compile_kernels()
+
+
+SWITCH = Switch()
+
+
+def compile_kernels() -> Kernels | None:
+    """Import and compile; None: the extra `fast` is not there, or does not work beside the numpy that is."""
+    try:
+        codecs: Any = import_module("imagecodecs")
+        from hpa_hier.data.images.kernels.compiled import count, sum_squares, unfilter
+    except Exception:  # numba's import runs much, and may fail at whatever else is installed
+        return None
+
+    def inflate(packed: bytes | memoryview, most: int) -> bytes:
+        return bytes(codecs.deflate_decode(packed, out=most))
+
+    return Kernels(unfilter, count, sum_squares, inflate, codecs.deflate_crc32)
