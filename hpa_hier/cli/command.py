@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import io
 import os
 import signal
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, NoReturn
 from hpa_hier import __version__
 from hpa_hier.data.images.channels import CHANNELS, check_may_be_missing
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.machine import describe_refusal
+from hpa_hier.files.faults.shown import show, show_error
 from hpa_hier.files.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -25,17 +26,6 @@ if TYPE_CHECKING:
 
 EXIT_USER = 2  # a user's mistake
 EXIT_INTERRUPTED = 130  # Ctrl-C, after saving
-
-# What the system may refuse for a reason that lies with the machine and not in this program, and what helps.
-_CURES = {
-    **dict.fromkeys((errno.EACCES, errno.EPERM), "ask for the right to it, or name another place"),
-    errno.EROFS: "name a place that can be written to",
-    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a file is in the way of a folder; move it, or name another place"),
-    errno.EISDIR: "a folder is in the way of a file; move it, or name another place",
-    errno.ENAMETOOLONG: "name a shorter path",
-    errno.ENOSPC: "make room on the disk; what was finished is kept",
-    errno.EDQUOT: "make room in your quota; what was finished is kept",
-}
 
 
 def typed_program(command: str) -> str:
@@ -248,7 +238,7 @@ def print_rejects(rejects: Sequence[object]) -> None:
     from hpa_hier.data.labels.problems import LISTED
 
     for reject in rejects[:LISTED]:
-        print(f"left out: {reject}", file=sys.stderr)
+        print(f"left out: {show(str(reject))}", file=sys.stderr)
     if len(rejects) > LISTED:
         print(f"… and {len(rejects) - LISTED:,} more", file=sys.stderr)
 
@@ -258,11 +248,11 @@ def print_notes(
 ) -> None:
     """Print what of a label table was left out, and what of it and of samples was taken for what, on standard error."""
     for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
+        print(f"left out: {show(str(problem))}", file=sys.stderr)
     for note in notes:
-        print(f"labels: {note}", file=sys.stderr)
+        print(f"labels: {show(note)}", file=sys.stderr)
     for note in sample_notes:
-        print(f"{kind}: {note}", file=sys.stderr)
+        print(f"{kind}: {show(note)}", file=sys.stderr)
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
@@ -324,8 +314,8 @@ def load_run_recipe(config: str | None, sets: Sequence[str], changes: Mapping[st
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     """Run a command's `main` on the program's arguments and exit with its status.
 
-    A UserError is printed on standard error in its one or two lines, with status 2, and so is what the system refuses
-    (no room, no right, a file in the way); a bug keeps its traceback.
+    A UserError is printed on standard error in its one or two lines, with status 2, and so is what the machine refuses
+    (no room, no right, a broken disk); a bug keeps its traceback.
     """
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends quietly
@@ -335,13 +325,13 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     try:
         status = main(sys.argv[1:]) or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {show_error(str(error))}", file=sys.stderr)
         status = EXIT_USER
-    except OSError as error:
-        if error.errno not in _CURES:
+    except (OSError, RuntimeError, MemoryError) as error:
+        refused = describe_refusal(error)
+        if refused is None:
             raise
-        place = error.filename2 or error.filename or "output"
-        print(f"error: {place}: {error.strerror}; {_CURES[error.errno]}", file=sys.stderr)
+        print(f"error: {show_error(refused)}", file=sys.stderr)
         status = EXIT_USER
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,9 @@ from hpa_hier.ensemble.novelty.novelty import Novelty
 from hpa_hier.ensemble.rules import AGGREGATES, CALIBRATIONS, RECONCILERS, choose
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import describe_invalid, read_json, sha256, text_digest, write_bytes, write_json, write_text
+from hpa_hier.files.faults.leftovers import is_temporary
+from hpa_hier.files.faults.together import remove_file, together
+from hpa_hier.files.lock import settle
 from hpa_hier.files.shell import command
 from hpa_hier.settings.renamed import CHOICES, REMOVED_CHOICES, translate_settings
 from hpa_hier.taxonomy import Taxonomy
@@ -92,17 +96,18 @@ class EnsembleFile(_Strict):
 
 
 def save(ensemble: Ensemble, folder: Path, file: str = FILE) -> Path:
-    """Write an ensemble and its taxonomy, and return the JSON file's path; it comes last, so that the rest is whole."""
-    write_text(folder / "taxonomy.yaml", ensemble.taxonomy.text)
-    network = folder / f"{ensemble.aggregate}.safetensors"
-    tensors = _write_tensors(network, ensemble.combiner.aggregate.tensors)
-    novelty = write_novelty(ensemble.novelty, folder)
-    write_json(folder / file, _to_file(ensemble, tensors, novelty).model_dump(mode="json"))
-    if file == FILE:
-        named = {kept.file for kept in (tensors, novelty) if kept}
-        for other in folder.glob("*.safetensors"):
-            if other.name not in named:
-                other.unlink()
+    """Write an ensemble, its taxonomy and its tensors together, and return the JSON file's path."""
+    with together(folder):
+        write_text(folder / "taxonomy.yaml", ensemble.taxonomy.text)
+        network = folder / f"{ensemble.aggregate}.safetensors"
+        tensors = _write_tensors(network, ensemble.combiner.aggregate.tensors)
+        novelty = write_novelty(ensemble.novelty, folder)
+        write_json(folder / file, _to_file(ensemble, tensors, novelty).model_dump(mode="json"))
+        if file == FILE:
+            named = {kept.file for kept in (tensors, novelty) if kept}
+            for other in folder.glob("*.safetensors"):
+                if other.name not in named and not is_temporary(other.name):
+                    remove_file(other)
     return folder / file
 
 
@@ -117,8 +122,9 @@ def write_novelty(novelty: Novelty | None, folder: Path) -> _Novelty | None:
 def _write_tensors(path: Path, tensors: Tensors) -> _Tensors | None:
     if not tensors:
         return None
-    write_bytes(path, save_tensors({name: np.ascontiguousarray(array) for name, array in tensors.items()}))
-    return _Tensors(file=path.name, sha256=sha256(path))
+    content = save_tensors({name: np.ascontiguousarray(array) for name, array in tensors.items()})
+    write_bytes(path, content)
+    return _Tensors(file=path.name, sha256=hashlib.sha256(content).hexdigest())
 
 
 def load(folder: Path, file: str = FILE, read_taxonomy: Callable[[Path], Taxonomy] = Taxonomy.load) -> Ensemble:
@@ -132,6 +138,7 @@ def load(folder: Path, file: str = FILE, read_taxonomy: Callable[[Path], Taxonom
     Raises:
         UserError: a file is absent, broken, of another format, or does not fit its taxonomy.
     """
+    settle(folder)
     path, fit_command = folder / file, command("ensemble", "fit", run=folder.parent)
     again = f"fit it again: {fit_command}"
     if not path.is_file():

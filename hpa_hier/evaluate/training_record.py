@@ -13,7 +13,7 @@ from hpa_hier.data.balance.cooccurrence import balance_factors
 from hpa_hier.data.balance.repeat import balanced_counts
 from hpa_hier.errors import UserError
 from hpa_hier.files.tables import read_table
-from hpa_hier.runs.manifest import MANIFEST, Manifest
+from hpa_hier.runs.manifest import HISTORY, MANIFEST, Manifest, check_files
 from hpa_hier.runs.run import Run
 from hpa_hier.taxonomy import Taxonomy
 
@@ -57,7 +57,10 @@ def read_records(run: Run, names: Iterable[str]) -> list[TrainingRecord]:
     """Read the training records of the named members, in the order given; those that the run lacks are left out."""
     kept = [name for name in names if (run.member_folder(name) / MANIFEST).is_file()]
     members = run.select_members(kept) if kept else ()
-    return [TrainingRecord(one.manifest, read_history(one.folder / "history.csv")) for one in members]
+    for one in members:
+        if HISTORY in one.manifest.files and (one.folder / HISTORY).is_file():
+            check_files(one.folder, one.manifest, (HISTORY,))
+    return [TrainingRecord(one.manifest, read_history(one.folder / HISTORY)) for one in members]
 
 
 def read_history(path: Path) -> pd.DataFrame:

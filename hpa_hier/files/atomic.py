@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
-import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -15,7 +16,11 @@ from typing import Any, BinaryIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.leftovers import name_temporary
+from hpa_hier.files.faults.together import find_stage
 
+CHECKSUM = "checksum"  # the last key of every JSON file of this package: of all the others
+_MOST_BYTES = 1 << 30  # of a JSON file
 _Model = TypeVar("_Model", bound=BaseModel)
 _synced: ContextVar[bool] = ContextVar("synced", default=True)
 
@@ -38,20 +43,28 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; on success sync it and rename it over `path`.
 
     On any exception the temporary file is removed and `path` is left as it was. The temporary name keeps the
-    suffix of `path`, because some writers choose the format by it.
+    suffix of `path`, because some writers choose the format by it. Within `together` it waits for the other files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.tmp{path.suffix}")
+    temporary, stage = name_temporary(path), None
     try:
         yield temporary
         if _synced.get():
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
+        if (stage := find_stage(path)) is not None:
+            stage.take(path, temporary)
+            return
         temporary.replace(path)
         if _synced.get():
             _sync_folder(path.parent)
+    except OSError as error:
+        if error.filename is None or str(error.filename) == str(temporary):  # a failed write names no file
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if stage is None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -72,22 +85,63 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as indented JSON; NaN and infinity are refused, for no other reader takes them."""
+    """Write `value` as indented JSON; NaN and infinity are refused, for no other reader takes them.
+
+    An object gets a checksum of its own content as its last key, which `read_json` looks at and takes off.
+    """
+    if isinstance(value, dict):
+        plain = json.loads(json.dumps(value, ensure_ascii=False, allow_nan=False))  # as it will be read
+        value = {**plain, CHECKSUM: _checksum(plain)}
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON holds anything; callers check what they take from it
-    """Read a JSON file.
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
 
     Raises:
-        UserError: the file is absent or is not JSON.
+        UserError: the file is absent, is no file, is not JSON, holds something else than an object or is nested too
+            deeply, or was changed since this package wrote it; files of older versions have no checksum.
     """
+    again = "remove it and run the step that writes it again"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise UserError(f"{path}: is no regular file; remove it and run the step that writes it again")
+        if facts.st_size > _MOST_BYTES:
+            raise UserError(f"{path}: {facts.st_size:,} bytes, which no such file has; {again}")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(content, ensure_ascii=False).encode()  # half of a character can be read and never written
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not a JSON file ({error}); remove it and run the step that writes it again") from None
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply for a file of this package; {again}") from None
+    except ValueError as error:  # of JSON, of UTF-8, of numbers with thousands of digits
+        raise UserError(f"{path}: not a JSON file ({error}); {again}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds {_describe_kind(content)}, where an object belongs; {again}")
+    return _take_checksum_off(path, content, again)
+
+
+def _take_checksum_off(path: Path, content: dict[str, Any], again: str) -> dict[str, Any]:
+    """Return the content without its checksum, which must fit; a key that only looks like it is damaged."""
+    if CHECKSUM in content:
+        kept = content.pop(CHECKSUM)
+        if kept != _checksum(content):
+            raise UserError(f"{path}: was changed after it was written (its checksum does not match); {again}")
+    elif near := difflib.get_close_matches(CHECKSUM, content, 1):
+        raise UserError(f"{path}: was changed after it was written ({near[0]!a} for {CHECKSUM!r}); {again}")
+    return content
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """Return the SHA-256 of an object's content, however it is laid out in a file."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _describe_kind(value: object) -> str:
+    kinds = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")
 
 
 def read_model(path: Path, model: type[_Model], cure: str) -> _Model:

@@ -5,6 +5,7 @@ Tables that people write are read by `csv_file`, which names the line of each mi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is taken for a formula
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame's columns, without its index, as CSV with commas and Unix line ends; whole or not at all.
 
-    Numbers are written with as many digits as reading them back exactly takes; what is missing is an empty cell.
+    Numbers are written with as many digits as reading them back exactly takes; what is missing is an empty cell. No
+    text is run as a formula by a spreadsheet: it gets an apostrophe, which `read_table` takes off.
     """
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    texts = frame.select_dtypes(exclude=("number", "bool"))
+    inert = frame.assign(**{str(name): texts[name].map(_make_inert) for name in texts})
+    write_text(path, inert.to_csv(index=False, lineterminator="\n"))
 
 
 def read_table(path: Path, columns: Sequence[str] = (), types: Mapping[str, type | str] | None = None) -> pd.DataFrame:
@@ -49,6 +54,7 @@ def read_table(path: Path, columns: Sequence[str] = (), types: Mapping[str, type
         frame = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8", skip_blank_lines=False)
         if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row names
             raise ValueError("rows have more cells than the header")
+        frame = frame.map(_take_apostrophe_off) if frame.size else frame
         frame = frame.astype(dict(types or {}))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
@@ -59,6 +65,18 @@ def read_table(path: Path, columns: Sequence[str] = (), types: Mapping[str, type
     if missing:
         raise UserError(f"{path}: no column '{missing[0]}'; it has {', '.join(map(str, frame))}")
     return frame
+
+
+def _make_inert(cell: object) -> object:
+    """Return a cell that a spreadsheet shows as it is; one with apostrophes before a formula gets another one."""
+    if isinstance(cell, str) and cell.lstrip("'").startswith(_RUN_BY_SPREADSHEETS) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+def _take_apostrophe_off(cell: str) -> str:
+    found = cell[:1] == "'" and cell.lstrip("'").startswith(_RUN_BY_SPREADSHEETS)
+    return cell[1:] if found else cell
 
 
 def safe_cell(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_with
+from hpa_hier.files.faults.arrays import read_npz
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,16 @@ def fold_folder(member: Path, fold: int) -> Path:
 
 def read_scores(path: Path) -> HeldOutScores:
     """Read scores.npz; a UserError if it is absent or broken."""
+    again = "train the member again"
+    stored = read_npz(path, "a score file", again)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            ids, parts, nodes = (tuple(map(str, stored[key])) for key in ("ids", "part", "nodes"))
-            return HeldOutScores(ids, parts, nodes, stored["logits"])
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; train the member again") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a score file ({error}); train the member again") from None
+        ids, parts, nodes = (tuple(map(str, stored[key])) for key in ("ids", "part", "nodes"))
+        logits = stored["logits"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a score file ({error}); {again}") from None
+    if logits.shape != (len(ids), len(nodes)) or len(parts) != len(ids) or logits.dtype.kind != "f":
+        raise UserError(f"{path}: not a score file (logits of {logits.shape} {logits.dtype}); {again}")
+    return HeldOutScores(ids, parts, nodes, logits)
 
 
 def load_scores(path: Path, name: str, part: str | None = None) -> Scores:

@@ -16,6 +16,8 @@ from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.ensemble.trivial import TrivialBaseline
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, sha256
+from hpa_hier.files.faults.together import remove_file, together
+from hpa_hier.files.lock import PATIENCE, lock_folder
 from hpa_hier.files.shell import command
 from hpa_hier.metrics.arrays import Bools
 from hpa_hier.metrics.groups import FEWEST_UNITS, number_units
@@ -26,6 +28,8 @@ from hpa_hier.predict.unlike import fit_novelty
 from hpa_hier.runs.evaluation import EvaluationFacts, MemberCost, remove_evaluation, write_evaluation
 from hpa_hier.runs.run import SPLIT_FILE, Run
 from hpa_hier.settings.recipe import EnsembleSettings
+
+_DECIDING = (keep.FILE, keep.FLAT_FILE, "taxonomy.yaml")  # files on which an evaluation rests
 
 
 def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
@@ -41,20 +45,21 @@ def fit_run(run: Run) -> tuple[Ensemble, Ensemble | None]:
     ours, flat = _read_members(run)
     run.check_pack([*ours.records, *(flat.records if flat else ())])
     run.check_complete(ours.records, run.taxonomy)
-    before = _kept_bytes(folder)
     given, flat_data = _fit_data(run, ours), _fit_data(run, flat) if flat else None
     accepted = fit_accepted(given, flat_data, run.taxonomy, settings)
     ensemble = _describe_members(accepted.ensemble, flat if flat and accepted.uses_baseline else ours, run)
     ensemble = replace(ensemble, about=ensemble.about | {"acceptance": accepted.verdict.to_json()})
     ensemble = replace(ensemble, novelty=_fit_novelty(run, ensemble, ours.scores[0].ids))
     baseline = _describe_members(accepted.flat, flat, run) if accepted.flat and flat else None
-    if baseline:
-        keep.save(baseline, folder, keep.FLAT_FILE)
-    else:
-        (folder / keep.FLAT_FILE).unlink(missing_ok=True)
-    keep.save(ensemble, folder)
-    if _kept_bytes(folder) != before:
-        remove_evaluation(folder)
+    with lock_folder(folder, "fitting the ensemble of", run.folder, wait=PATIENCE, flag=""), together(folder) as stage:
+        before = [stage.content(name) for name in _DECIDING]
+        if baseline:
+            keep.save(baseline, folder, keep.FLAT_FILE)
+        else:
+            remove_file(folder / keep.FLAT_FILE)
+        keep.save(ensemble, folder)
+        if [stage.content(name) for name in _DECIDING] != before:
+            remove_evaluation(folder)
     return ensemble, baseline
 
 
@@ -117,7 +122,7 @@ def evaluate_run(run: Run) -> Path:
             "members": _costs(ours),
             "baseline_members": _costs(theirs) if theirs else {},
             "settings": fitted_settings(ensemble),
-            "ensemble_sha256": sha256(run.ensemble_folder / keep.FILE),
+            "ensemble_sha256": run.ensemble_digest,
         }
     )
     prediction = ensemble.predict(ours.scores)
@@ -140,7 +145,11 @@ def evaluate_run(run: Run) -> Path:
                 f"({tested:,}), and the others out of fold",
             }
         )
-    return write_evaluation(run.ensemble_folder, truth, prediction, baseline, trivial, facts)
+    folder = run.ensemble_folder
+    with lock_folder(folder, "evaluating the ensemble of", run.folder, wait=PATIENCE, flag=""):
+        if sha256(folder / keep.FILE) != run.ensemble_digest:
+            raise UserError(f"{folder / keep.FILE}: was fitted again while it was evaluated; evaluate it again")
+        return write_evaluation(folder, truth, prediction, baseline, trivial, facts)
 
 
 def _answer_out_of_fold(run: Run) -> OutOfFoldAnswers:
@@ -208,8 +217,3 @@ def _describe_members(ensemble: Ensemble, held_out: HeldOut, run: Run) -> Ensemb
         "settings": run.recipe.ensemble.model_dump(mode="json"),
     }
     return replace(ensemble, members=members, about=about)
-
-
-def _kept_bytes(folder: Path) -> list[bytes]:
-    paths = [folder / name for name in (keep.FILE, keep.FLAT_FILE, "taxonomy.yaml")]
-    return [path.read_bytes() if path.is_file() else b"" for path in paths]

@@ -16,7 +16,9 @@ from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.ensemble.verdict import METRICS, ClassMetric, Verdict
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_json
-from hpa_hier.files.tables import safe_cell, write_table
+from hpa_hier.files.faults.together import remove_file, together
+from hpa_hier.files.lock import PATIENCE, lock_folder
+from hpa_hier.files.tables import write_table
 from hpa_hier.runs.evaluation import remove_evaluation
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
@@ -59,10 +61,11 @@ def fit_tables(run: Path, request: FitRequest, settings: EnsembleSettings) -> li
         "acceptance": accepted.verdict.to_json(),
     }
     folder = run / "ensemble"
-    remove_evaluation(folder)
-    (folder / keep.FLAT_FILE).unlink(missing_ok=True)
-    keep.save(replace(accepted.ensemble, about=about), folder)
-    reached = write_held_out(folder, accepted.verdict)
+    with lock_folder(folder, "fitting the ensemble of", run, wait=PATIENCE, flag=""), together(folder):
+        remove_evaluation(folder)
+        remove_file(folder / keep.FLAT_FILE)
+        keep.save(replace(accepted.ensemble, about=about), folder)
+        reached = write_held_out(folder, accepted.verdict)
     unused = (
         (len(labelled - scored), "labelled samples are in no score table"),
         (len(scored - labelled), "scored samples have no labels"),
@@ -122,7 +125,7 @@ def write_held_out(folder: Path, verdict: Verdict) -> str:
     table, kept, compared = folder / "held_out.csv", folder / "held_out.json", verdict.comparison
     if compared is None:
         for file in (table, kept):
-            file.unlink(missing_ok=True)
+            remove_file(file)
         return ""
     ours, theirs = compared.ensemble, compared.baseline
     ap, f1 = (
@@ -132,7 +135,7 @@ def write_held_out(folder: Path, verdict: Verdict) -> str:
     rows = [{"node": "all classes", "positives": "", **_cells("ap", ap), **_cells("f1", f1)}]
     for one in compared.classes:
         cells = _cells("ap", one.ap) | _cells("f1", one.f1)
-        rows.append({"node": safe_cell(one.node), "positives": str(one.positives), **cells})
+        rows.append({"node": one.node, "positives": str(one.positives), **cells})
     write_table(table, pd.DataFrame(rows))
     write_json(kept, verdict.to_json())
     metrics = ", ".join(

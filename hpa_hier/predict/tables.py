@@ -14,6 +14,8 @@ from hpa_hier.data.labels.ids import find_id
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import replacing
 from hpa_hier.files.csv_file import read_csv
+from hpa_hier.files.faults.leftovers import sweep
+from hpa_hier.files.faults.together import finish, remove_file, together
 from hpa_hier.files.tables import safe_cell
 from hpa_hier.predict.formats.probabilities import FORMATS, open_probabilities
 from hpa_hier.predict.formats.rows import COLUMNS, Rows, Writer
@@ -76,7 +78,7 @@ class Tables:
 def open_tables(
     out: Path, taxonomy: Taxonomy, wanted: Sequence[str] | None = None, form: str = "csv"
 ) -> Iterator[Tables]:
-    """Open the tables under temporary names; they get their own names when all is written.
+    """Open the tables under temporary names; they get their own names together when all is written.
 
     Args:
         out: folder, created where absent.
@@ -89,6 +91,9 @@ def open_tables(
     """
     with ExitStack() as stack:
         try:
+            finish(out)  # what a killed prediction had ready
+            sweep(out)
+            stack.enter_context(together(out))
             table = stack.enter_context(replacing(out / f"probabilities.{form}"))
             temporary = [stack.enter_context(replacing(out / name)) for name in reversed(_NAMES)]
             files = [stack.enter_context(path.open("w", encoding="utf-8", newline="")) for path in reversed(temporary)]
@@ -106,9 +111,9 @@ def open_tables(
                 content = written.read()
             files[0].seek(0)
             files[0].write(_BYTE_ORDER_MARK + content)
-    for name in _PROBABILITIES:
-        if name != f"probabilities.{form}":
-            (out / name).unlink(missing_ok=True)
+        for name in _PROBABILITIES:
+            if name != f"probabilities.{form}":
+                remove_file(out / name)
 
 
 def read_wanted(path: Path) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,10 @@ from hpa_hier.ensemble.ensemble import Prediction
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.ensemble.trivial import TrivialBaseline
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_model, sha256, write_json, write_with
+from hpa_hier.files.atomic import read_model, sha256, write_bytes, write_json
+from hpa_hier.files.faults.arrays import read_npz
+from hpa_hier.files.faults.together import remove_file, together
+from hpa_hier.files.lock import settle
 from hpa_hier.files.shell import command
 from hpa_hier.metrics.arrays import Bools, Floats
 from hpa_hier.runs.manifest import Manifest
@@ -65,6 +69,7 @@ class EvaluationFacts(BaseModel):
     settings: dict[str, Any] = {}  # of the ensemble
     acceptance: dict[str, Any] | None = None  # the verdict
     ensemble_sha256: str | None = None  # of ensemble.json; older files have none
+    arrays_sha256: str | None = None  # of evaluation.npz; older files have none
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,7 @@ def read_evaluation(folder: Path, taxonomy: Taxonomy, groups: Mapping[str, str])
     """
     file, fitted = folder / "evaluation.npz", folder / "ensemble.json"
     evaluate = command("ensemble", "evaluate", run=folder.parent)
+    settle(folder)
     if not file.is_file():
         check_scores(folder.parent)
         raise UserError(f"{file}: no evaluation yet; run: {evaluate}")
@@ -188,6 +194,8 @@ def read_evaluation(folder: Path, taxonomy: Taxonomy, groups: Mapping[str, str])
     columns = [place[node] for node in taxonomy.nodes]
     kept = file.with_suffix(".json")
     facts = read_model(kept, EvaluationFacts, f"run: {evaluate}") if kept.is_file() else EvaluationFacts()
+    if facts.arrays_sha256 not in (None, sha256(file)):
+        raise UserError(f"{file}: does not match the checksum in {kept.name}; run: {evaluate}")
     if fitted.is_file() and facts.ensemble_sha256 not in (None, sha256(fitted)):
         raise UserError(f"{file}: belongs to another ensemble than {fitted.name}; run: {evaluate}")
     ids = tuple(map(str, arrays["ids"]))
@@ -216,7 +224,7 @@ def write_evaluation(
     groups: Sequence[str] | None = None,
     ranking: Floats | None = None,
 ) -> Path:
-    """Write `evaluation.npz` and `evaluation.json`.
+    """Write `evaluation.npz` and `evaluation.json` together, and remove the results of an earlier evaluation.
 
     Args:
         folder: the run's ensemble folder, or one for samples that are not of its split.
@@ -247,24 +255,25 @@ def write_evaluation(
         arrays["groups"] = np.array(groups)
     if ranking is not None:
         arrays["ranking"] = ranking
-    write_json(folder / "evaluation.json", facts.model_dump(mode="json"))
-    path = folder / "evaluation.npz"
-    write_with(path, lambda handle: np.savez_compressed(handle, **arrays))
+    path, content = folder / "evaluation.npz", io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    facts = facts.model_copy(update={"arrays_sha256": hashlib.sha256(content.getvalue()).hexdigest()})
+    with together(folder):
+        remove_evaluation(folder)
+        write_bytes(path, content.getvalue())
+        write_json(folder / "evaluation.json", facts.model_dump(mode="json"))
     return path
 
 
 def remove_evaluation(folder: Path) -> None:
     """Remove the evaluation of an ensemble that is no more, and the results that were computed from it."""
     for name in _FILES:
-        (folder / name).unlink(missing_ok=True)
+        remove_file(folder / name)
 
 
 def _read_arrays(file: Path, evaluate: str) -> dict[str, npt.NDArray[Any]]:
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            arrays = {_OLD_PREFIX.sub("baseline_", name): array for name, array in stored.items()}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file}: not an evaluation ({error}); run: {evaluate}") from None
+    stored = read_npz(file, "an evaluation", f"run: {evaluate}")
+    arrays = {_OLD_PREFIX.sub("baseline_", name): array for name, array in stored.items()}
     missing = [name for name in _ARRAYS if name not in arrays]
     if missing:
         raise UserError(f"{file}: array '{missing[0]}' is missing; run: {evaluate}")

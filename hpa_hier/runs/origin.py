@@ -83,7 +83,9 @@ def is_calibrated_on_simulated(run: Path) -> bool:
     file = run / _RUN
     try:
         facts = read_json(file) if file.is_file() else None
-        return _calibrated_on(read_json(run / _ENSEMBLE)["about"], facts and facts.get("simulated")) == SIMULATED
+        return (
+            _calibrated_on(read_json(run / _ENSEMBLE)["about"], facts.get("simulated") if facts else None) == SIMULATED
+        )
     except (UserError, LookupError, TypeError, AttributeError):
         return False  # opening it says what is wrong with it
 

@@ -20,7 +20,8 @@ from hpa_hier.ensemble import ensemble_file
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_model
+from hpa_hier.files.atomic import read_model, sha256
+from hpa_hier.files.lock import settle
 from hpa_hier.files.shell import Flag, command
 from hpa_hier.files.shipped import find_shipped
 from hpa_hier.runs.evaluation import Evaluation, read_evaluation
@@ -108,7 +109,13 @@ class Run:
         return self.folder / "ensemble"
 
     def member_folder(self, name: str) -> Path:
-        """Return where a member is kept."""
+        """Return where a member is kept.
+
+        Raises:
+            UserError: the name, which may be a file's, would lead elsewhere.
+        """
+        if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
+            raise UserError(f"{self.folder}: {name!r} is no name of a member, which is a folder of members/")
         return self.folder / "members" / name
 
     @cached_property
@@ -330,7 +337,15 @@ class Run:
         Raises:
             UserError: none was fitted, or its files do not belong together.
         """
+        self.ensemble_digest  # noqa: B018 - of the file before it is read
         return ensemble_file.load(self.ensemble_folder, read_taxonomy=self._read_taxonomy)
+
+    @cached_property
+    def ensemble_digest(self) -> str:
+        """The SHA-256 of ensemble.json as it is, or was when it was read; "" where there is none."""
+        settle(self.ensemble_folder)
+        path = self.ensemble_folder / ensemble_file.FILE
+        return sha256(path) if path.is_file() else ""
 
     @cached_property
     def baseline(self) -> Ensemble | None:

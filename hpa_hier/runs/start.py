@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from hpa_hier.data.labels.partition import PARTITION_FILE, Partition, divide
 from hpa_hier.data.pack.pack import Pack
-from hpa_hier.data.split.split import PARTS, Split, split_pack, write_split
+from hpa_hier.data.split.split import PARTS, Split, complete_split, split_pack, write_split
 from hpa_hier.ensemble.rules import check_rules
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, text_digest, write_json, write_text
+from hpa_hier.files.lock import lock_folder
 from hpa_hier.runs.roster import Roster, check_members, follow_tree
 from hpa_hier.runs.run import CONFIG, RUN_FILE, SPLIT_FILE, TAXONOMY, Run, RunFacts
 from hpa_hier.settings.recipe import DataSettings, Recipe
@@ -25,6 +25,7 @@ from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.settings.saved import saved_yaml
 from hpa_hier.taxonomy import Taxonomy
 
+_DAY = 86_400.0  # seconds that a training waits for another one that makes what both need
 _DIGITS = 8  # of a digest in the name of a pack of simulated cells
 
 
@@ -46,8 +47,7 @@ def start_run(recipe: Recipe, named: bool = True, check: Callable[[Run], object]
     run = prepare_run(recipe)
     if check:
         check(run)
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(run.folder / ".lock"):
+    with lock_folder(run.folder, "starting a training in", wait=_DAY, flag=""):
         if not begun and (run.folder / RUN_FILE).exists():  # another process has begun it meanwhile
             run = prepare_run(recipe)
         _write(run, recipe.data, named)
@@ -122,8 +122,7 @@ def _simulate(recipe: Recipe, taxonomy: Taxonomy, run_file: Path, begun: RunFact
         raise UserError(
             f"{run_file}: the run was begun with pack {begun.pack}; add --data {begun.pack}, or name another --run"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with lock_folder(folder, "simulating into", wait=_DAY, flag=""):
         if not (folder / "pack.json").exists():
             from hpa_hier.simulate.write import write_pack
 
@@ -187,6 +186,7 @@ def _write(run: Run, data: DataSettings, named: bool) -> None:
         raise ValueError("the run was not prepared")
     if not (folder / SPLIT_FILE).exists():
         write_split(folder / SPLIT_FILE, run.split, run.recipe.split)
+    complete_split(folder / SPLIT_FILE, run.split, run.recipe.split)
     old = _counts_training_only(folder)
     partition = {
         "majority": sides.majority,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _POLL = 0.1  # seconds between two looks at the processes
 _TELL = 0.5  # seconds between two words on how far a process is
+_PATIENCE = 2.0  # seconds after a second Ctrl-C before processes are killed
 _DONE, _USER, _INTERRUPTED = 0, 2, 130  # exit statuses
 
 
@@ -69,14 +70,18 @@ def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> dict[str, i
     waiting, free, names = list(jobs), deque(slots), {job.name for job in jobs}
     running: dict[BaseProcess, tuple[Job, str, Connection]] = {}
     statuses: dict[str, int] = {}
-    passed_on = 0
+    passed_on, asked_at = 0, 0.0
     message = "stopping all members, and saving; once more stops them at once"
     with SignalCounter(message) as stop, Bars(len(jobs)) as bars:
         while running or (waiting and not stop.requested):
             if stop.count > passed_on:
                 passed_on = stop.count
+                asked_at = time.monotonic()
                 for process in running:
                     process.terminate()
+            if stop.count > 1 and time.monotonic() - asked_at > _PATIENCE:
+                for process in running:  # one that does not react, as a stopped one
+                    process.kill()
             for job in [job for job in waiting if statuses.get(job.after or "") not in (None, _DONE)]:
                 waiting.remove(job)
                 statuses[job.name] = _USER
@@ -156,8 +161,8 @@ def _describe_end(job: Job, process: BaseProcess, stop_requested: bool) -> tuple
         return status, last
     if status == _USER:
         return status, f"{job.name}: {last}"
-    # SIGTERM: before it counted signals, or the second one
-    if status == _INTERRUPTED or (stop_requested and status == -signal.SIGTERM):
+    # SIGTERM: before it counted signals; SIGKILL: at a second Ctrl-C
+    if status == _INTERRUPTED or (stop_requested and status in (-signal.SIGTERM, -signal.SIGKILL)):
         return _INTERRUPTED, f"{job.name}: stopped"
     why = f"failed, killed by {signal.Signals(-status).name}" if status < 0 else f"failed ({last})"
     return status, f"{job.name}: {why}; log: {job.log}"
@@ -170,7 +175,8 @@ def _work(job: Job, slot: str, sender: Connection) -> None:
         os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     stop_with_parent()
-    with job.log.open("w", encoding="utf-8", buffering=1) as log:
+    job.log.unlink(missing_ok=True)  # a link is removed, and what it leads to is not written to
+    with job.log.open("x", encoding="utf-8", buffering=1) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:

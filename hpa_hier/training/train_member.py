@@ -11,6 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.members.devices import check_devices, find_device
 from hpa_hier.runs import manifest as files
 from hpa_hier.settings.training import SKLEARN
@@ -60,6 +61,8 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
     _check_team(plan, team)
     with _only_writer(plan, team):
         if line := team.agree(lambda: "" if restart else describe_finished(plan)):
+            if team.first:
+                plan.checkpoint.unlink(missing_ok=True)  # of a process that was killed when the member was written
             return line if team.first else ""
         if plan.folds:
             check_folds(plan)
@@ -167,6 +170,8 @@ def _only_writer(plan: Plan, team: Team) -> Iterator[None]:
         plan.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(plan.folder / "lock", timeout=0) if team.first else nullcontext():
+            if team.first:
+                sweep(plan.folder)
             yield
     except Timeout:
         raise UserError(f"{plan.folder}: another process is training this member; wait for it, or stop it") from None

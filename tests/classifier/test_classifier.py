@@ -24,6 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from hpa_hier import HierarchicalClassifier
 from hpa_hier.cli.main import dispatch
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json
 from hpa_hier.files.tables import read_table
 from hpa_hier.training.loop.stopping import Interrupted
 
@@ -276,7 +277,7 @@ def test_saving_never_replaces_what_is_there(reference, tmp_path: Path) -> None:
 def test_a_folder_of_another_author_cannot_make_any_object(reference, tmp_path: Path) -> None:
     reference.save(tmp_path / "model")
     path = tmp_path / "model" / "classifier.json"
-    facts = json.loads(path.read_text())
+    facts = read_json(path)
     facts["estimators"][0][1] |= {"estimator": "subprocess.Popen", "estimator_parameters": {"args": ["touch", "harm"]}}
     path.write_text(json.dumps(facts))
     with pytest.raises(UserError, match=r"'near' is a subprocess\.Popen; where you trust its author, name it"):

@@ -16,6 +16,7 @@ from hpa_hier.ensemble.ensemble_file import FILE, NOVELTY_FILE, load, save
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.novelty.novelty import Novelty
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json
 from hpa_hier.settings.recipe import EnsembleSettings
 
 
@@ -52,7 +53,7 @@ def test_a_file_of_format_3_answers_the_same(aggregate: str, written_as: str, ca
     rules = {"aggregate": aggregate, "calibrate": calibrate, "reconcile": "lift"}  # all that format 3 knew
     ensemble = fit(members, truth, taxonomy, EnsembleSettings(**rules, bootstrap=0, folds=0))
     path = save(ensemble, tmp_path)
-    path.write_text(json.dumps(as_format_3(json.loads(path.read_text()), written_as)))
+    path.write_text(json.dumps(as_format_3(read_json(path), written_as)))
     again = load(tmp_path)
     assert again.aggregate == aggregate
     assert again.decision.safe.candidate == REACHING
@@ -80,7 +81,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(
     truth = draw_truth(rng, taxonomy, 40)
     ensemble = fit(draw_members(rng, truth, taxonomy), truth, taxonomy, EnsembleSettings(bootstrap=0, folds=0))
     path = save(ensemble, tmp_path)
-    path.write_text(json.dumps(as_format_3(json.loads(path.read_text()), "ridge") | change))
+    path.write_text(json.dumps(as_format_3(read_json(path), "ridge") | change))
     with pytest.raises(UserError, match=message) as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
@@ -105,7 +106,7 @@ def test_distances_are_kept_beside_it_and_an_older_file_has_none(tmp_path: Path)
     (tmp_path / NOVELTY_FILE).write_bytes(b"other")
     with pytest.raises(UserError, match=r"novelty\.safetensors: does not match the checksum in ensemble\.json; fit it"):
         load(tmp_path)
-    content = json.loads(path.read_text())
+    content = read_json(path)
     del content["novelty"]
     path.write_text(json.dumps(content))
     assert load(tmp_path).novelty is None

@@ -17,6 +17,7 @@ from hpa_hier.ensemble.calibrate.platt import Platt
 from hpa_hier.evaluate.alone import Held, add_members, answer_alone, measure_members
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.results import read_results, write_results
+from hpa_hier.files.atomic import read_json
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
@@ -115,7 +116,7 @@ def test_results_keep_the_members_or_why_there_are_none(small, tmp_path):
 
 def test_results_of_before_there_were_members_alone_are_read(small, tmp_path):
     path = write_results(tmp_path, compute_results(small.run.evaluation))
-    kept = json.loads(path.read_text())
+    kept = read_json(path)
     path.write_text(json.dumps({name: value for name, value in kept.items() if not name.startswith("alone")}))
     assert read_results(tmp_path).alone == ()
 

@@ -15,8 +15,10 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.tables import read_table, write_table
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=6) | st.sampled_from(
-    ["007", "NA", "nan", "", "1e5", "a,b", '"', "a\nb", "True", " x "]
+    ["007", "NA", "nan", "", "1e5", "a,b", '"', "a\nb", "True", " x ", "=1+1", "'=1+1", "-0.5", "'"]
 )
+
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @given(st.lists(st.tuples(CELLS, CELLS), max_size=5))
@@ -27,9 +29,19 @@ def test_any_text_is_read_as_it_was_written(
     write_table(path, pd.DataFrame(rows, columns=["Id", "text"], dtype=str))
     found = read_table(path)
     assert [tuple(row) for row in found.itertuples(index=False)] == rows
+    written = list(csv.reader(io.StringIO(path.read_bytes().decode()), strict=True))
+    assert not [cell for row in written for cell in row if cell[:1] in FORMULAS and not is_number(cell)]
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([["Id", "text"], *rows])
+    csv.writer(text, lineterminator="\n").writerows(written)
     assert path.read_bytes().decode() == text.getvalue()
+
+
+def is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return not cell
+    return True
 
 
 def test_numbers_come_back_exactly_where_their_type_is_named(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from tiny_run import SIZE, write_tiny
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json
 from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.members.devices import find_device
 from hpa_hier.members.nodes import find_member
@@ -99,7 +100,7 @@ def test_every_file_of_a_member_has_its_checksum(plan: Plan) -> None:
 def test_an_unfinished_member_and_a_strange_manifest_are_refused(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no finished member \(member\.json is missing\); train it first"):
         Member.load(tmp_path, "cpu")
-    content = json.loads((plan.folder / "member.json").read_text())
+    content = read_json(plan.folder / "member.json")
     (tmp_path / "member.json").write_text(json.dumps({**content, "nodes": 5}))
     with pytest.raises(
         UserError, match=r"member\.json: is damaged \(nodes: .*\); train the member again with --restart"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,7 @@ from tiny_run import SIZE, write_tiny
 
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json
 from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import Member
 from hpa_hier.members.scores_file import load_scores
@@ -133,9 +133,9 @@ def test_an_ensemble_is_fitted_on_the_views_that_it_predicts_with(run: Run, tmp_
     recipe = with_views(run, "d4")
     file = run.folder / "ensemble" / "ensemble.json"
     fit_run(run)
-    plain = json.loads(file.read_text())["thresholds"]
+    plain = read_json(file)["thresholds"]
     fit_run(Run(run.folder, recipe))
-    assert json.loads(file.read_text())["thresholds"] != plain
+    assert read_json(file)["thresholds"] != plain
     kept = keep.load(run.folder / "ensemble")
     scorer = load_scorers(Run(run.folder, recipe), kept, "cpu")["leaf"]
     manifest = read_manifest(run.member_folder("leaf"))

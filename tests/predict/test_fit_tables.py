@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from scipy.special import expit
 
 from hpa_hier.cli.ensemble import main
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json
 
 TAXONOMY = """taxonomy: small
 levels: {coarse: 1, leaf: leaves}
@@ -91,7 +91,7 @@ def test_tables_are_fitted_and_predicted_and_say_how_it_was_decided(tables, caps
     said = np.array([[leaf in row["labels"].split("|") for leaf in LEAVES] for row in predicted])
     assert (said == tables.present[120:]).mean() > 0.85
     assert len(read(tables.home / "out" / "submission.csv")) == 40
-    acceptance = json.loads((tables.home / "run/ensemble/ensemble.json").read_text())["about"]["acceptance"]
+    acceptance = read_json(tables.home / "run/ensemble/ensemble.json")["about"]["acceptance"]
     assert [row["node"] for row in acceptance["classes"]] == list(LEAVES)
 
 
@@ -234,7 +234,7 @@ def test_a_fit_writes_what_each_class_reached_out_of_fold(tables, capsys):
     folder = tables.home / "run" / "ensemble"
     rows = read(folder / "held_out.csv")
     assert [row["node"] for row in rows] == ["all classes", *LEAVES]
-    kept = json.loads((folder / "held_out.json").read_text())
+    kept = read_json(folder / "held_out.json")
     for row in rows:
         for figure in ("ap", "f1"):
             assert float(row[f"{figure}_low"]) <= float(row[figure]) <= float(row[f"{figure}_high"])
@@ -251,7 +251,7 @@ def test_a_network_down_the_levels_is_fitted_and_used_from_tables_alone(tables):
     assert (
         tables.fit("--set", "ensemble.aggregate=rnn", "--set", "ensemble.folds=2", "--set", "ensemble.accept=0.01") == 0
     )
-    kept = json.loads((tables.home / "run/ensemble/ensemble.json").read_text())
+    kept = read_json(tables.home / "run/ensemble/ensemble.json")
     assert (kept["aggregate"]["rule"] == "rnn") == (tables.home / "run/ensemble/rnn.safetensors").is_file()
     assert kept["about"]["acceptance"]["decided"]
     assert tables.predict() == 0

@@ -10,7 +10,7 @@ import pytest
 from evaluated_run import make_run
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import sha256
+from hpa_hier.files.atomic import read_json, sha256
 from hpa_hier.runs.run import Run
 
 
@@ -80,7 +80,7 @@ def test_an_evaluation_of_another_ensemble_is_refused(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     folder = tmp_path / "run" / "ensemble"
     (folder / "ensemble.json").write_text("{}")
-    facts = json.loads((folder / "evaluation.json").read_text())
+    facts = read_json(folder / "evaluation.json")
     (folder / "evaluation.json").write_text(json.dumps(facts | {"ensemble_sha256": "0" * 64}))
     with pytest.raises(
         UserError, match=r"evaluation\.npz: belongs to another ensemble than ensemble\.json; run: python -m hpa"

@@ -15,7 +15,7 @@ from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.split.split import Split, write_split
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.report.write import write_report
-from hpa_hier.files.atomic import write_text
+from hpa_hier.files.atomic import read_json, write_text
 from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.predict.fit_run import fit_run
 from hpa_hier.runs.find import Choice, find_fitted
@@ -39,7 +39,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallRun:
 
 
 def change_json(path: Path, **about: object) -> None:
-    content = json.loads(path.read_text()) if path.exists() else {}
+    content = read_json(path) if path.exists() else {}
     content.get("about", content).update(about)
     path.write_text(json.dumps(content))
 
@@ -66,7 +66,7 @@ def test_an_ensemble_of_real_images_has_nothing_to_say(small: SmallRun) -> None:
 def test_an_older_ensemble_file_is_taken_for_what_its_run_learned_from(small: SmallRun) -> None:
     make_real(small)
     path = small.folder / "ensemble" / "ensemble.json"
-    content = json.loads(path.read_text())
+    content = read_json(path)
     del content["about"]["simulated"]
     path.write_text(json.dumps(content))
     assert small.run.origin.calibrated == "real"

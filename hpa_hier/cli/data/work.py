@@ -27,6 +27,8 @@ from hpa_hier.data.split.near_duplicates import DISTANCE, refuse_foreign_pairs, 
 from hpa_hier.data.split.split import PARTS, Split
 from hpa_hier.data.split.stratify import deviation, mean_of_worst_ten
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.shown import show
+from hpa_hier.files.lock import lock_folder
 from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
@@ -165,7 +167,7 @@ def audit_pack(options: argparse.Namespace) -> None:
     frame = pd.DataFrame({"images": counts, "share": counts / len(opened)})
     print(frame.to_string(formatters={"images": "{:,}".format, "share": "{:.2%}".format}))
     for note in opened.facts.image_notes:
-        print(f"images: {note}")
+        print(f"images: {show(note)}")
     print("\n".join(_findings(found, split_given=kept is not None)))
     if options.pairs:
         write_pairs(options.pairs, found.near, dict(zip(kept.ids, kept.parts, strict=True)) if kept else {})
@@ -177,28 +179,29 @@ def simulate(options: argparse.Namespace) -> None:
     """Simulate cells."""
     flags = {f"--{name}": (f"simulate.{name}", getattr(options, name)) for name in ("count", "seed", "imbalance")}
     recipe = _recipe(options, {**flags, "--size": ("simulate.image_size", options.size)})
+    settings, out = recipe.simulate, options.out
+    with lock_folder(out, "simulating into"):
+        wrote = _write_simulated(options, recipe)
+    print(f"wrote {wrote}: {settings.count:,} simulated images of {settings.image_size}² pixels, seed {settings.seed}")
+
+
+def _write_simulated(options: argparse.Namespace, recipe: Recipe) -> Path:
     from hpa_hier.simulate.write import write_folder, write_pack
 
     settings, out = recipe.simulate, options.out
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from None
     if options.form == "pack":
         if options.masks:
             raise UserError("--masks: a pack holds images only; write files (--as files), or leave --masks out")
         intensity, kept = recipe.data.drawn_intensity, recipe.data.channels
-        wrote = write_pack(
+        return write_pack(
             out, settings, workers=options.workers, taxonomy=recipe.taxonomy, intensity=intensity, channels=kept
         )
-    else:
-        try:
-            wrote = write_folder(out, settings, workers=options.workers, depth=options.depth, masks=options.masks)
-        except KeyboardInterrupt:
-            again = "the same command goes on behind the last picture; without labels.csv the set is not whole"
-            print(f"\ninterrupted; {again}: {out}", file=sys.stderr)
-            raise
-    print(f"wrote {wrote}: {settings.count:,} simulated images of {settings.image_size}² pixels, seed {settings.seed}")
+    try:
+        return write_folder(out, settings, workers=options.workers, depth=options.depth, masks=options.masks)
+    except KeyboardInterrupt:
+        again = "the same command goes on behind the last picture; without labels.csv the set is not whole"
+        print(f"\ninterrupted; {again}: {out}", file=sys.stderr)
+        raise
 
 
 COMMANDS = {"pack": pack, "split": split, "balance": balance, "audit": audit_pack, "simulate": simulate}
@@ -216,7 +219,8 @@ def _recipe(options: argparse.Namespace, flags: Mapping[str, tuple[str, str | No
 def _print_pack(report: PackReport, taxonomy: Taxonomy, recipe: Recipe) -> None:
     packed, rejects = report.pack, report.rejects
     for reject in rejects[:LISTED]:
-        print(f"left out {reject.id} {reject.file}: {reject.reason}".replace(" :", ":"), file=sys.stderr)
+        line = f"left out {reject.id} {reject.file}: {reject.reason}".replace(" :", ":")
+        print(show(line), file=sys.stderr)
     if len(rejects) > LISTED:
         print(f"… and {len(rejects) - LISTED:,} more", file=sys.stderr)
     print_notes((), report.notes, report.sample_notes, packed.kind)

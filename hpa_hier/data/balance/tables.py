@@ -13,6 +13,8 @@ from hpa_hier.data.balance.cooccurrence import BalancePlan, Goal
 from hpa_hier.data.balance.repeat import balanced_counts, copy_factors, repeat_factors
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import refuse_foreign, write_text
+from hpa_hier.files.faults.together import together
+from hpa_hier.files.lock import PATIENCE, lock_folder
 from hpa_hier.files.tables import write_table
 from hpa_hier.taxonomy import Taxonomy
 
@@ -101,12 +103,13 @@ def write_tables(
     """Write balance.csv (classes in the order of `names`), factors.csv (images) and balance.svg."""
     import pandas as pd
 
-    folder.mkdir(parents=True, exist_ok=True)
     classes = table.loc[list(names)].rename(columns=lambda name: name.replace(" ", "_")).reset_index(names="class")
     images = pd.DataFrame({"id": ids, "factor": plan.factors, "weight": plan.weights})
-    write_table(folder / TABLE, classes.assign(growth=classes["growth"].map("{:.4f}".format)))
-    write_table(folder / FACTORS, images.assign(weight=images["weight"].map("{:.4f}".format)))
-    write_text(folder / CHART, _plot(table, plan.goal.target))
+    chart = _plot(table, plan.goal.target)
+    with lock_folder(folder, "writing a plan into", wait=PATIENCE, name="balance"), together(folder, "balance"):
+        write_table(folder / TABLE, classes.assign(growth=classes["growth"].map("{:.4f}".format)))
+        write_table(folder / FACTORS, images.assign(weight=images["weight"].map("{:.4f}".format)))
+        write_text(folder / CHART, chart)
 
 
 def _plot(table: pd.DataFrame, target: int) -> str:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from hpa_hier.data.images.readers import is_image_folder, split_suffix
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.shown import show
 
 FOLLOW = "--follow-links reads it"
 # One of these marks a folder of this package's: a pack, finished or not, a run, its parts, and answers.
@@ -40,7 +41,7 @@ class ImageFile:
     @property
     def shown(self) -> str:
         """The file's path in what was asked for."""
-        return "/".join((*self.folders, self.part or self.path.name))
+        return show("/".join((*self.folders, self.part or self.path.name)))
 
 
 @dataclass
@@ -111,8 +112,12 @@ def _sort_out(
 ) -> Iterator[os.DirEntry[str]]:
     """Put a folder's images and other files where they belong, and yield the folders to enter."""
     for entry in entries:
-        shown = "/".join((*folders, entry.name))
-        is_folder = entry.is_dir()
+        shown = "/".join((*folders, show(entry.name)))
+        try:
+            is_folder = entry.is_dir()
+        except OSError as error:  # such as links that lead in a circle
+            found.files.append(ImageFile(Path(entry.path), folders, f"cannot be looked at ({error.strerror})"))
+            continue
         if entry.name.startswith(".") or (is_folder and entry.name.lower() in _JUNK_FOLDERS):
             found.ignored.append(shown + "/" * is_folder)
         elif split_suffix(entry.name)[1]:
@@ -132,6 +137,8 @@ def _sort_out(
 
 
 def _find_fault(entry: os.DirEntry[str], top: Path, follow_links: bool) -> str | None:
+    if not entry.name.isprintable():
+        return "its name has signs that cannot be shown, or is not UTF-8; rename it"
     if entry.is_symlink() and not follow_links:
         target = Path(os.path.realpath(entry.path))
         if not target.is_relative_to(top):

@@ -29,8 +29,12 @@ class Partition:
     def read(cls, path: Path) -> Partition:
         """Read what a run has kept."""
         kept = read_json(path)
-        least, why = int(kept.get("min_images", 0)), str(kept.get("left_out", ""))
-        return cls(tuple(kept["majority"]), tuple(kept["minority"]), least, why)
+        try:
+            least, why = int(kept.get("min_images", 0)), str(kept.get("left_out", ""))
+            majority, minority = (tuple(map(str, list(kept[side]))) for side in ("majority", "minority"))
+        except (TypeError, ValueError, KeyError) as error:
+            raise UserError(f"{path}: is damaged ({error}); remove it, and train a member: it is made again") from None
+        return cls(majority, minority, least, why)
 
 
 def divide(

@@ -20,7 +20,7 @@ from hpa_hier.data.images.scan import ImageSource, Reject
 from hpa_hier.data.pack.inspect import make_copy_reject
 from hpa_hier.data.pack.matching import PackRequest, Plan, Planned
 from hpa_hier.data.pack.samples import Sample, pixel_hash
-from hpa_hier.data.pack.shard import SHARD_STEM, Shard, rows_per_shard, shard_name, write_shard
+from hpa_hier.data.pack.shard import SHARD_STEM, Shard, is_inside, rows_per_shard, shard_name, write_shard
 from hpa_hier.files.atomic import read_json, sha256, write_json
 
 STATE = f"{SHARD_STEM}.json"  # one beside each finished shard, until the pack is finished
@@ -159,8 +159,9 @@ def _finished_part(folder: Path, number: int) -> Part | None:
         part = replace(_PARTS.validate_python(read_json(state)), reused=True)
     except ValidationError:
         return None
-    path = folder / part.shard.file
-    return part if path.is_file() and sha256(path) == part.shard.sha256 else None
+    path = folder / shard_name(number)  # whatever the state calls it
+    whole = part.shard.file == path.name and is_inside(path) and sha256(path) == part.shard.sha256
+    return part if whole else None
 
 
 def _state(folder: Path, number: int) -> Path:

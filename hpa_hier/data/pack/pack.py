@@ -13,10 +13,10 @@ import numpy as np
 
 from hpa_hier.data.labels.table import Targets, targets
 from hpa_hier.data.pack.pack_file import FILLED, TAXONOMY, VECTORS, PackFacts, count_filled, pack_digest, read_pack_file
-from hpa_hier.data.pack.samples import SAMPLES, Sample, read_samples
+from hpa_hier.data.pack.samples import SAMPLES, Sample, pixel_hash, read_samples
 from hpa_hier.data.pack.shard import Shard, Shards
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import sha256
+from hpa_hier.files.atomic import sha256, text_digest
 from hpa_hier.files.shell import path_from_here
 from hpa_hier.files.shipped import shipped_names
 from hpa_hier.taxonomy import Taxonomy
@@ -31,6 +31,7 @@ class Pack(ABC):
     samples: tuple[Sample, ...]
     shards: tuple[Shard, ...]
     digest: str  # 16 hex digits over pixels, ids, labels, groups, channels, size and intensity rule
+    trusted: bool = False  # samples are not compared with their checksums, as where whole shards are
 
     @staticmethod
     def open(path: Path | str) -> ImagePack | VectorPack:
@@ -52,7 +53,7 @@ class Pack(ABC):
         return kind(path, known.facts, samples, known.shards, known.digest)
 
     def read(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Copy samples out of the memory maps.
+        """Copy samples out of the memory maps; each is compared with its checksum the first time.
 
         Args:
             rows: (B,) row numbers.
@@ -60,8 +61,31 @@ class Pack(ABC):
 
         Returns:
             Images (B, C, S, S) uint8, axis C as `channels`; or vectors (B, F) float32, axis F as `features`, gaps NaN.
+
+        Raises:
+            UserError: a sample is not what was packed.
         """
-        return self._content.gather(rows, out)
+        rows = np.asarray(rows, dtype=np.int64)
+        read = self._content.gather(rows, out)
+        if not self.trusted:
+            self._check(rows, read)
+        return read
+
+    def _check(self, rows: np.ndarray, read: np.ndarray) -> None:
+        """Compare each sample, the first time that it is read, with the hash that samples.csv has of it."""
+        fresh = np.flatnonzero(~self._checked[rows])
+        for place in fresh.tolist():
+            row = int(rows[place])
+            if pixel_hash(read[place]) != self.samples[row].pixels:
+                raise UserError(
+                    f"{self.path}: sample {self.samples[row].id!r} is not what was packed (its checksum in {SAMPLES} "
+                    "does not match); pack the images again"
+                )
+        self._checked[rows[fresh]] = True
+
+    @cached_property
+    def _checked(self) -> np.ndarray:
+        return np.zeros(len(self.samples), dtype=bool)  # by row
 
     @cached_property
     def _content(self) -> Shards:
@@ -110,7 +134,10 @@ class Pack(ABC):
     @cached_property
     def taxonomy(self) -> Taxonomy:
         """The taxonomy that the pack was made with."""
-        return Taxonomy.load(self.path / TAXONOMY)
+        taxonomy, known = Taxonomy.load(self.path / TAXONOMY), read_pack_file(self.path).taxonomy_digest
+        if known and text_digest(taxonomy.text) != known:
+            raise UserError(f"{self.path / TAXONOMY}: was changed after packing; pack again")
+        return taxonomy
 
     def find_taxonomy(self, default: str) -> str:
         """Return the file of the pack's taxonomy, so that an edit of it counts; where it is gone, the pack's copy.
@@ -140,6 +167,7 @@ class Pack(ABC):
 
     def find_damaged(self) -> tuple[str, ...]:
         """Return the shards whose content is no longer what it was when the pack was finished; reads them whole."""
+        self._content  # noqa: B018 - opening refuses shards that lead elsewhere
         return tuple(shard.file for shard in self.shards if sha256(self.path / shard.file) != shard.sha256)
 
     def targets(self, taxonomy: Taxonomy, below: str = "unknown") -> Targets:

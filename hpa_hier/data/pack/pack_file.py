@@ -59,6 +59,7 @@ class PackFile(BaseModel):
     filled: dict[str, int] = {}  # channel → images that lack it
     facts: PackFacts
     taxonomy: str = ""  # its name
+    taxonomy_digest: str = ""  # 16 hex digits of its text; older packs have none
     taxonomy_file: str = ""  # that the pack was made with: its path, or a shipped one's name
     shards: tuple[Shard, ...]
 
@@ -98,6 +99,7 @@ def finish_pack(
         filled=count_filled(samples),
         facts=facts,
         taxonomy=taxonomy.name,
+        taxonomy_digest=text_digest(taxonomy.text),
         taxonomy_file=_name_file(Path(taxonomy.source)),
         shards=tuple(shards),
     )

@@ -29,6 +29,11 @@ class Shard:
     sha256: str
 
 
+def is_inside(path: Path) -> bool:
+    """Tell whether a shard is a regular file of its folder, and no link that leaves it."""
+    return path.is_file() and path.resolve().parent == path.parent.resolve()
+
+
 def rows_per_shard(count: int, channels: int, size: int) -> int:
     """Return how many images a shard holds: at most 1,024 and 256 MiB, unless that would make over 500 shards.
 
@@ -58,7 +63,7 @@ class Shards:
         self, folder: Path, shards: Sequence[Shard], sample_shape: tuple[int, ...], dtype: type[np.generic] = np.uint8
     ) -> None:
         self._shape, self._dtype = sample_shape, np.dtype(dtype)
-        self._opened = [_open(folder / shard.file, (shard.rows, *sample_shape), self._dtype) for shard in shards]
+        self._opened = [_open(folder, shard.file, (shard.rows, *sample_shape), self._dtype) for shard in shards]
         self._ends = np.cumsum([shard.rows for shard in shards])
 
     def gather(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -95,7 +100,10 @@ class Shards:
         memory.madvise(mmap.MADV_WILLNEED, aligned, start + length - aligned)
 
 
-def _open(path: Path, shape: tuple[int, ...], wanted: np.dtype[Any]) -> tuple[mmap.mmap, np.ndarray]:
+def _open(folder: Path, file: str, shape: tuple[int, ...], wanted: np.dtype[Any]) -> tuple[mmap.mmap, np.ndarray]:
+    path = folder / file
+    if Path(file).name != file or not is_inside(path):
+        raise UserError(f"{path}: no shard of the pack, or a link that leaves it; pack the images again")
     try:
         with path.open("rb") as handle:
             if np.lib.format.read_magic(handle) != (1, 0):
@@ -103,7 +111,7 @@ def _open(path: Path, shape: tuple[int, ...], wanted: np.dtype[Any]) -> tuple[mm
             found, fortran, dtype = np.lib.format.read_array_header_1_0(handle)
             offset = handle.tell()
             memory = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged header raises any of a dozen kinds
         raise UserError(f"{path}: no readable shard ({error}); pack the images again") from None
     length = offset + int(np.prod(shape)) * wanted.itemsize
     if (found, fortran, dtype) != (shape, False, wanted) or len(memory) != length:

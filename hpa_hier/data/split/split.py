@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,8 @@ from hpa_hier.data.split.near_duplicates import find_near_duplicates, join_group
 from hpa_hier.data.split.stratify import stratify
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, refuse_foreign, text_digest, write_json
+from hpa_hier.files.faults.together import together
+from hpa_hier.files.lock import PATIENCE, lock_folder, settle
 from hpa_hier.files.tables import read_table, write_table
 from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import SplitSettings
@@ -48,6 +51,11 @@ class Split:
         rows = sorted(zip(self.ids, self.parts, self.folds, strict=True))
         return text_digest(*(f"{i}\t{part}\t{fold}" if folded else f"{i}\t{part}" for i, part, fold in rows))
 
+    @cached_property
+    def groups_digest(self) -> str:
+        """16 hex digits of the group of each sample, whatever the rows' order."""
+        return text_digest(*(f"{i}\t{group}" for i, group in sorted(zip(self.ids, self.groups, strict=True))))
+
     @property
     def fold_count(self) -> int:
         """How many folds there are; 0: none."""
@@ -67,7 +75,8 @@ class SplitFile(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    digest: str  # of the split beside it
+    digest: str  # of the split beside it: ids, parts and folds
+    groups_digest: str = ""  # of its groups; older files have none
     seed: int = 0
     fractions: dict[str, float] = {}  # share of each part
     folds: int = 0
@@ -173,9 +182,27 @@ def write_split(path: Path, kept: Split, settings: SplitSettings) -> None:
     import pandas as pd
 
     folds = ["" if fold < 0 else fold for fold in kept.folds]
-    write_table(path, pd.DataFrame({"id": kept.ids, "part": kept.parts, "fold": folds, "group": kept.groups}))
+    table = pd.DataFrame({"id": kept.ids, "part": kept.parts, "fold": folds, "group": kept.groups})
+    with _lock(path), together(path.parent, path.stem):
+        write_table(path, table)
+        _write_split_file(path, kept, settings)
+
+
+def complete_split(path: Path, kept: Split, settings: SplitSettings) -> None:
+    """Write the `split.json` of a split that has none, as where a process was killed before it wrote it."""
+    if not path.with_suffix(".json").exists():
+        with _lock(path):
+            _write_split_file(path, kept, settings)
+
+
+def _lock(path: Path) -> AbstractContextManager[bool]:
+    return lock_folder(path.parent, "writing a split into", path, wait=PATIENCE, name=path.stem)
+
+
+def _write_split_file(path: Path, kept: Split, settings: SplitSettings) -> None:
     facts = SplitFile(
         digest=kept.digest,
+        groups_digest=kept.groups_digest,
         seed=settings.seed,
         fractions=dict(zip(PARTS, settings.fractions, strict=True)),
         folds=kept.fold_count,
@@ -191,6 +218,7 @@ def read_split(path: Path) -> Split:
     Raises:
         UserError: a row is wrong, a group crosses parts, or the file is not the one that the digest belongs to.
     """
+    settle(path.parent, name=path.stem)
     table = read_table(path, _COLUMNS)
     for line, sample_id, part, fold in table[["id", "part", "fold"]].set_index(table.index + 2).itertuples():
         if not is_valid_id(sample_id):
@@ -203,9 +231,13 @@ def read_split(path: Path) -> Split:
     _check(path, table)
     kept = Split(*(tuple(table[column].tolist()) for column in ("id", "part", "group", "fold")))
     beside = path.with_suffix(".json")
-    if beside.exists() and (recorded := _read_split_file(beside).digest) != kept.digest:
-        digests = f"digest {kept.digest} is not the {recorded} of {beside.name}"
-        raise UserError(f"{path}: {digests}; the split was edited. Write it again with data split")
+    if not beside.exists():
+        return kept
+    recorded = _read_split_file(beside)
+    for found, known in ((kept.digest, recorded.digest), (kept.groups_digest, recorded.groups_digest)):
+        if known and found != known:
+            digests = f"digest {found} is not the {known} of {beside.name}"
+            raise UserError(f"{path}: {digests}; the split was edited. Write it again with data split")
     return kept
 
 

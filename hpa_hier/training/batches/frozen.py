@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import replacing, text_digest
+from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.members.score import prepare_for_scoring, score_rows
 from hpa_hier.models.backbones.create import Backbone
 from hpa_hier.models.network import Normalise
@@ -35,10 +37,12 @@ def cached_features(
     path, shape = folder / f"{_digest(pack, normalise, backbone, device)}.npy", (len(pack), backbone.features)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # members side by side wait for the first one's features
+        sweep(folder, path.stem)
         if not path.exists():
             extract = prepare_for_scoring(nn.Sequential(normalise, backbone.module), device)
             with replacing(path) as temporary:
                 array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+                _allocate(temporary)  # a full disk is an error here, and would end the process in a map
                 score_rows(extract, pack.images, np.arange(len(pack)), array, device)
                 array.flush()
                 del array
@@ -59,6 +63,21 @@ def open_features(path: Path, samples: int, features: int) -> np.ndarray:
     if array.shape != wanted or array.dtype != np.float32:
         raise UserError(f"{path}: holds {array.shape}, needed is {wanted}; remove it, and it is made again")
     return np.asarray(array)
+
+
+def _allocate(path: Path) -> None:
+    """Have the system reserve the space of a whole file."""
+    with path.open("rb+") as handle:
+        size = os.fstat(handle.fileno()).st_size
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle.fileno(), 0, size)
+            return
+        header = handle.read(1 << 12)  # as on a Mac: what is written is there
+        handle.seek(0)
+        for start in range(0, size, 1 << 20):
+            handle.write(bytes(min(1 << 20, size - start)))
+        handle.seek(0)
+        handle.write(header[:size])
 
 
 def _digest(pack: ImagePack, normalise: Normalise, backbone: Backbone, device: torch.device) -> str:

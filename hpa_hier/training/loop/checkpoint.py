@@ -13,6 +13,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_with
+from hpa_hier.files.faults.machine import find_refusal
 from hpa_hier.training.batches.order import PartBatches, TrainingBatches
 from hpa_hier.training.loop.module import Training
 from hpa_hier.training.loop.stopping import Interrupted, SignalCounter
@@ -27,7 +28,14 @@ class WholeFiles(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: object = None) -> None:  # noqa: ANN401
         """Write a checkpoint, whole or not at all."""
-        write_with(Path(path), lambda handle: torch.save(checkpoint, handle))
+        try:
+            write_with(Path(path), lambda handle: torch.save(checkpoint, handle))
+        except RuntimeError as error:  # what torch makes of a full disk
+            refused = find_refusal(error)
+            if refused is None:
+                raise
+            refused.filename = refused.filename or str(path)
+            raise refused from None
 
     def load_checkpoint(
         self, path: str | Path, map_location: object = None, weights_only: bool | None = True

@@ -25,7 +25,7 @@ from hpa_hier.ensemble.ensemble import Prediction
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import write_text
+from hpa_hier.files.atomic import read_json, write_text
 from hpa_hier.files.shell import run_name
 from hpa_hier.files.tables import safe_cell
 from hpa_hier.predict import fit_run as held_out
@@ -116,7 +116,7 @@ def test_a_kept_ensemble_predicts_the_same_to_the_last_bit(small):
 def test_a_broken_ensemble_file_is_a_users_error(small):
     fit_run(small.run)
     path = small.folder / "ensemble" / "ensemble.json"
-    content = json.loads(path.read_text())
+    content = read_json(path)
     for broken, message in (
         ({**content, "format": 0}, "not an ensemble of format 4; fit it again"),
         ({**content, "thresholds": {}}, "thresholds for other nodes than the taxonomy's, such as 'Centrosome'"),
@@ -216,7 +216,7 @@ def test_evaluation_holds_the_test_part_of_both(small):
             assert stored[name].shape == shape
         assert tuple(stored["nodes"]) == small.taxonomy.nodes
         assert stored["thresholds"].shape == shape[1:]
-    facts = json.loads(path.with_suffix(".json").read_text())
+    facts = read_json(path.with_suffix(".json"))
     assert facts["part"] == "test"
     assert facts["simulated"] is True
     assert facts["members"]["coarse"]["nodes"] == 2

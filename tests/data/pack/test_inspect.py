@@ -17,6 +17,7 @@ from hpa_hier.data.pack.inspect import inspect
 from hpa_hier.data.pack.matching import PackRequest
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json
 from hpa_hier.taxonomy import Taxonomy
 
 TREE = Taxonomy.load("hierarchy/hpa28.yaml")
@@ -118,7 +119,7 @@ def test_images_that_use_their_range_are_packed_as_by_depth_and_the_pack_is_the_
 def test_a_pack_without_the_facts_of_today_is_opened(tmp_path):
     write_folder(tmp_path / "images", 2)
     pack = build_pack(request(tmp_path)).pack
-    content = json.loads((tmp_path / "pack" / "pack.json").read_text())
+    content = read_json(tmp_path / "pack" / "pack.json")
     for name in ("reason", "bits", "range_used"):
         del content["facts"][name]
     (tmp_path / "pack" / "pack.json").write_text(json.dumps(content))

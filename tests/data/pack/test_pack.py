@@ -28,7 +28,7 @@ from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.data.split.near_duplicates import join_groups
 from hpa_hier.data.split.split import make_split, split_pack
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import sha256
+from hpa_hier.files.atomic import read_json, sha256
 from hpa_hier.settings.recipe import SplitSettings
 from hpa_hier.taxonomy import Taxonomy
 
@@ -135,7 +135,7 @@ def test_a_channel_that_may_be_missing_is_zeros_and_is_counted_in_pack_json(tmp_
     (tmp_path / "images" / "s1_yellow.png").unlink()
     pack = build_pack(request(tmp_path, may_be_missing=("yellow",))).pack
     assert pack.filled == {"yellow": 1}
-    assert json.loads((tmp_path / "pack" / "pack.json").read_text())["filled"] == {"yellow": 1}
+    assert read_json(tmp_path / "pack" / "pack.json")["filled"] == {"yellow": 1}
     images = pack.images(np.arange(3))
     assert images[:, 3].reshape(3, -1).any(axis=1).tolist() == [True, False, True]
 
@@ -316,7 +316,7 @@ def test_an_unknown_format_is_refused(tmp_path):
     write_folder(tmp_path / "images", 1)
     build_pack(request(tmp_path))
     file = tmp_path / "pack" / "pack.json"
-    file.write_text(file.read_text().replace('"format": 1', '"format": 99'))
+    file.write_text(json.dumps(read_json(file) | {"format": 99}))
     with pytest.raises(UserError, match="not a pack of format 1; pack the images again"):
         Pack.open(tmp_path / "pack")
 
@@ -405,7 +405,7 @@ def test_an_audit_finds_a_flipped_byte(tmp_path):
 def test_an_edited_pack_json_is_noticed(tmp_path, key):
     simulated(tmp_path / "pack", [np.zeros((4, 16, 16), np.uint8)], [""])
     file = tmp_path / "pack" / "pack.json"
-    file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != key}))
+    file.write_text(json.dumps({k: v for k, v in read_json(file).items() if k != key}))
     with pytest.raises(UserError, match=rf"pack.json: was edited \({key}: Field required\); pack the images again"):
         Pack.open(tmp_path / "pack")
 

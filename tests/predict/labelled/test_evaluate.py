@@ -13,6 +13,7 @@ from ensemble_run import MeanOfPixels, SmallRun, write_images
 from hpa_hier.cli.ensemble import main
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.compute import compute_results
+from hpa_hier.files.atomic import read_json
 from hpa_hier.predict import predictor as module
 from hpa_hier.predict.fit_run import evaluate_run, fit_run
 from hpa_hier.predict.labelled.evaluate import NewEvaluation, evaluate_samples, fit_trivial
@@ -67,7 +68,7 @@ def test_samples_that_the_run_learned_from_are_counted(small: SmallRun) -> None:
     assert evaluate(small).seen.describe(24) == ""  # type: ignore[union-attr]
     mine = evaluate(small).pack
     assert mine is not None
-    run = json.loads((small.folder / "run.json").read_text())
+    run = read_json(small.folder / "run.json")
     (small.folder / "run.json").write_text(json.dumps(run | {"pack": str(mine.path), "pack_digest": mine.digest}))
     seen = evaluate_samples(
         Predictor(small.run.with_evaluation(evaluate(small).evaluation, mine)),
@@ -136,7 +137,7 @@ def test_scores_of_other_models_are_evaluated_where_the_ensemble_was_fitted_on_s
     how = ["--score-kind", "probs", "--labels", "fit.csv", "--taxonomy", str(small.file)]
     assert main(["fit", "--run", "tables", *tables, *how]) == 0
     assert main(["evaluate", "--run", "tables", *tables, "--labels", "new.csv"]) == 0
-    kept = json.loads(Path("artifacts/tables/evaluations/new/results.json").read_text())
+    kept = read_json(Path("artifacts/tables/evaluations/new/results.json"))
     assert kept["scope"]["samples"] == len(named) - 50
     with pytest.raises(UserError, match="holds an evaluation already; name another folder with --out"):
         main(["evaluate", "--run", "tables", *tables, "--labels", "new.csv"])

@@ -1,0 +1,1 @@
+"""What can go wrong with files: a machine that refuses, a process that dies in between, text that would run."""

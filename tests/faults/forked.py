@@ -1,0 +1,120 @@
+"""Commands of the program in forked children of this process, which has imported everything."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+_COMMANDS = ("data", "train", "ensemble", "report", "taxonomy")
+_HEAVY = (
+    *("cli.data.work", "training.train_member", "predict.fit_run", "predict.predictor", "predict.tables"),
+    *("evaluate.compute", "evaluate.report.write", "evaluate.figures.table", "data.balance.tables", "simulate.write"),
+)
+HUNG = 999  # status of a command that did not end in time
+
+
+class Outcome(NamedTuple):
+    """How a command ended."""
+
+    status: int  # exit status; negative: the signal that ended it
+    text: str  # standard output and error
+
+    @property
+    def last(self) -> str:
+        """Its last line."""
+        return (self.text.strip().splitlines() or [""])[-1]
+
+    @property
+    def traceback(self) -> bool:
+        return "Traceback (most recent call last)" in self.text
+
+    @property
+    def refused(self) -> bool:
+        """Whether it ended as at a user's mistake: status 2 and one error of one or two lines."""
+        errors = self.text.count("\nerror: ") + self.text.startswith("error: ")
+        return self.status == 2 and errors == 1 and not self.traceback
+
+
+def preload() -> None:
+    """Import what commands import, so that each child need not."""
+    import importlib
+
+    for name in ("data", "train", "ensemble", "report", "taxonomy"):
+        importlib.import_module(f"hpa_hier.cli.{name}")
+    for name in _COMMANDS:
+        importlib.import_module(f"hpa_hier.cli.{name}")
+    for name in _HEAVY:
+        importlib.import_module(f"hpa_hier.{name}")
+
+
+def run(
+    *words: object, before: Callable[[], None] | None = None, at: Path | None = None, timeout: float = 60.0
+) -> Outcome:
+    """Run a command as `hpa-hier WORDS` does, in a forked child; `before` is called there first, in the folder `at`."""
+    read, write = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if not child:
+        os.close(read)
+        os._exit(_perform([str(word) for word in words], write, before, at))
+    os.close(write)
+    return _wait(child, read, timeout)
+
+
+def _wait(child: int, pipe: int, timeout: float) -> Outcome:
+    text = bytearray()
+    end = time.monotonic() + timeout
+    os.set_blocking(pipe, False)
+    hung = False
+    while True:
+        with suppress(BlockingIOError):
+            while piece := os.read(pipe, 1 << 16):
+                text += piece
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            with suppress(BlockingIOError):
+                while piece := os.read(pipe, 1 << 16):
+                    text += piece
+            os.close(pipe)
+            code = HUNG if hung else os.waitstatus_to_exitcode(status)
+            return Outcome(code, text.decode("utf-8", "replace"))
+        if time.monotonic() > end and not hung:
+            hung = True
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.002)
+
+
+def _perform(words: list[str], pipe: int, before: Callable[[], None] | None, at: Path | None) -> int:
+    status = 1
+    try:
+        os.dup2(pipe, 1)
+        os.dup2(pipe, 2)
+        sys.stdout = io.TextIOWrapper(os.fdopen(os.dup(1), "wb"), encoding="utf-8", line_buffering=True)
+        sys.stderr = io.TextIOWrapper(os.fdopen(os.dup(2), "wb"), encoding="utf-8", line_buffering=True)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        if at:
+            os.chdir(at)
+        sys.argv = ["hpa-hier", *words]
+        if before:
+            before()
+        from hpa_hier.cli.main import main
+
+        main()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    with suppress(BaseException):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return status

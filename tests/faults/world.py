@@ -1,0 +1,142 @@
+"""A world to break: drawn images, a pack, a run whose three members were trained, fitted and evaluated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hpa_hier.files.atomic import write_text
+
+CHANNELS = ("red", "green", "blue", "yellow")
+SIZE = 32
+TAXONOMY = """taxonomy: toy
+levels: {coarse: 1, leaf: leaves}
+tree:
+  Inside:
+    Dots: {label: 0}
+    Rings: {label: 1}
+  Outside:
+    Blobs: {label: 2}
+    Smears: {label: 3}
+"""
+RECIPE = """run: tiny
+artifacts: {home}/artifacts
+taxonomy: {home}/toy.yaml
+data: {{pack: {home}/pack, image_size: 32}}
+partition: {{majority_min_images: 10}}
+split: {{folds: 0}}
+training: {{width: 4, epochs: 1, batch_size: 16, learning_rate: 0.003}}
+members:
+  - {{name: coarse, level: coarse}}
+  - {{name: leaf, level: leaf}}
+  - {{name: leaf-s1, level: leaf, seed: 1}}
+ensemble: {{members: [coarse, leaf], baseline: [leaf, leaf-s1], bootstrap: 20, folds: 2}}
+report: {{gallery: 2}}
+"""
+_NOT_COMPARED = re.compile(r"(^|/)(\.?lock|train\.log|.*\.lock)$")
+_TIMES = re.compile(rb'"(seconds|sha256|ensemble_sha256|history\.csv)": [^,\n}]*')
+
+
+class World:
+    """Everything below one folder, which tests copy."""
+
+    def __init__(self, home: Path, count: int = 64) -> None:
+        self.home = home
+        self.images, self.labels, self.taxonomy = home / "images", home / "labels.csv", home / "toy.yaml"
+        self.pack, self.recipe, self.new = home / "pack", home / "recipe.yaml", home / "new"
+        self.run = home / "artifacts" / "tiny"
+        self.count = count
+
+    @property
+    def config(self) -> tuple[str, ...]:
+        """The flags that name the recipe."""
+        return ("--config", str(self.recipe))
+
+    def draw(self) -> None:
+        """Write the images, the labels, the taxonomy and the recipe."""
+        rng = np.random.default_rng(0)
+        present = rng.random((self.count, 4)) < [0.5, 0.4, 0.4, 0.3]
+        present[~present.any(axis=1), 0] = True
+        rows = ["Id,Target,antibody"]
+        for place in (self.images, self.new):
+            place.mkdir(parents=True, exist_ok=True)
+        for i, row in enumerate(present):
+            planes = rng.normal(60, 20, (4, SIZE, SIZE)).clip(0, 255)
+            planes[1] = (planes[1] / 4 + 50 * np.flatnonzero(row).mean()).clip(0, 255)
+            planes[1, : 4 * int(row.sum()), :4] = 255
+            for channel, plane in zip(CHANNELS, planes.astype(np.uint8), strict=True):
+                cv2.imwrite(str(self.images / f"s{i:04d}_{channel}.png"), plane)
+                if i < 6:
+                    cv2.imwrite(str(self.new / f"s{i:04d}_{channel}.png"), plane)
+            rows.append(f"s{i:04d},{' '.join(map(str, np.flatnonzero(row)))},ab{i // 2}")
+        write_text(self.labels, "\n".join(rows) + "\n")
+        write_text(self.taxonomy, TAXONOMY)
+        self.write_recipe()
+
+    def write_recipe(self) -> None:
+        """Write the recipe, whose paths are those of this folder."""
+        write_text(self.recipe, RECIPE.format(home=self.home))
+
+    def copy(self, home: Path) -> World:
+        """Return a copy in another folder, which replaces what is there; images are not copied."""
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        for one in (self.labels, self.taxonomy):
+            shutil.copy(one, home)
+        for one in ("pack", "artifacts"):
+            if (self.home / one).exists():
+                shutil.copytree(self.home / one, home / one, symlinks=True)
+        other = World(home, self.count)
+        other.images, other.new = self.images, self.new
+        other.write_recipe()
+        for path in home.rglob("*"):  # recipes and facts that name the folder
+            if path.name in ("config.yaml", "run.json"):
+                path.write_text(path.read_text().replace(str(self.home), str(home)))
+        return other
+
+    def pack_words(self) -> list[object]:
+        flags = ["--images", self.images, "--labels", self.labels, "--taxonomy", self.taxonomy]
+        return ["data", "pack", *flags, "--size", SIZE, "--out", self.pack, "--threads", 1]
+
+    def train_words(self, member: str = "leaf", *more: object) -> list[object]:
+        return ["train", "--member", member, "--device", "cpu", *self.config, *more]
+
+    def ensemble_words(self, command: str, *more: object) -> list[object]:
+        return ["ensemble", command, "--run", self.run, *more]
+
+    def predict_words(self, *more: object) -> list[object]:
+        flags = ["--images", self.new, "--out", self.home / "answers", "--device", "cpu"]
+        return ["ensemble", "predict", "--run", self.run, *flags, *more]
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Return the digest of every file below a folder, but for what differs between equal runs: times and locks."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_file() and not path.is_symlink() and not _NOT_COMPARED.search(name) and ".tmp" not in name:
+            found[name] = hashlib.sha256(_without_times(path)).hexdigest()[:12]
+    return found
+
+
+def list_temporary(folder: Path) -> list[str]:
+    """Return the temporary files that were left below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if ".tmp" in path.name)
+
+
+def _without_times(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.name == "history.csv":
+        return b"\n".join(line.rsplit(b",", 1)[0] for line in content.splitlines())
+    if path.name == "member.json":
+        facts = json.loads(content)
+        facts.pop("seconds", None)
+        facts.get("files", {}).pop("history.csv", None)
+        return json.dumps(facts, sort_keys=True).encode()
+    return _TIMES.sub(b"", content) if path.suffix in (".json", ".html") else content
