@@ -24,7 +24,7 @@ from hpa_hier.models.heads.build import HeadData
 from hpa_hier.models.losses.loss import Loss, LossData, with_auxiliary
 from hpa_hier.models.losses.table import LOSSES
 from hpa_hier.models.network import Network, Normalise
-from hpa_hier.models.precision import round_to_half
+from hpa_hier.models.precision import Precision, round_to_half
 from hpa_hier.runs.manifest import HISTORY
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import ArcfaceSettings, AugmentSettings, TrainingSettings
@@ -38,6 +38,7 @@ from hpa_hier.training.loop.averaging import MovingAverage
 from hpa_hier.training.loop.history import History, Watch
 from hpa_hier.training.loop.module import Length, Training
 from hpa_hier.training.loop.same import SameStatistics
+from hpa_hier.training.loop.trainer import training_precision
 from hpa_hier.training.plan import Plan
 from hpa_hier.training.shipped_start import start_head
 
@@ -56,6 +57,7 @@ class Assembly:
     length: Length
     history: History
     callbacks: tuple[pl.Callback, ...]  # what the trainer is to call, the history last
+    precision: Precision  # usual for its kind of backbone and device, unless another one was measured to pay
 
 
 def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], lines: str) -> Assembly:
@@ -104,8 +106,9 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     if settings.head == "arcface":
         callbacks.append(Bank(train, read))
         training_loss = _antibody_loss(settings.arcface)
+    usual = training_precision(settings, device)
     module = Training(trained, training_loss, settings, length, calibration, seed, watched_loss)
-    return Assembly(network, read, module, batches, watched, length, history, (*callbacks, history))
+    return Assembly(network, read, module, batches, watched, length, history, (*callbacks, history), usual)
 
 
 def _loss_data(

@@ -21,7 +21,6 @@ from hpa_hier.runs.manifest import Manifest, write_manifest
 from hpa_hier.settings.recipe_file import recipe_yaml
 from hpa_hier.training.assemble import Assembly
 from hpa_hier.training.loop.module import LOG_LOSS
-from hpa_hier.training.loop.trainer import training_precision
 from hpa_hier.training.loop.watched import prevalence_log_loss
 from hpa_hier.training.plan import Plan
 
@@ -111,7 +110,7 @@ def _manifest(plan: Plan, device: torch.device, assembly: Assembly) -> Manifest:
         best_epoch=history.best_epoch,
         stopped="early" if steps < assembly.length.steps else "all steps",
         device=str(device),
-        precision=training_precision(settings, device),
+        precision=assembly.precision,
         files={},
     )
 

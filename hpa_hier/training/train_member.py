@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import cv2
 import torch
 from filelock import FileLock, Timeout
 
+from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.errors import UserError
 from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.members.devices import check_devices, find_device
+from hpa_hier.models.precision import Precision
 from hpa_hier.runs import manifest as files
 from hpa_hier.settings.training import SKLEARN
 from hpa_hier.training.assemble import Assembly, assemble
 from hpa_hier.training.fit_estimator import fit_estimator
 from hpa_hier.training.folds import check_folds, train_folds
 from hpa_hier.training.loop.checkpoint import FORMAT, OURS, ResumeCheckpoint, read_checkpoint
+from hpa_hier.training.loop.measured import choose_precision
 from hpa_hier.training.loop.progress import Progress, Report, narrow
 from hpa_hier.training.loop.stopping import SignalCounter
 from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
@@ -95,8 +99,12 @@ def _train(plan: Plan, options: TrainOptions, device: torch.device) -> str:
     team, restart = options.team, options.restart
 
     def build() -> tuple[Assembly, bool]:
-        states = {} if restart else _read_states(plan)
+        states, kept = ({}, "") if restart else _read_states(plan)
         assembly = assemble(plan, device, states, plan.member.name if options.lines and team.first else "")
+        if kept:
+            assembly = replace(assembly, precision=kept)
+        elif not (states or team.several):
+            assembly = replace(assembly, precision=_choose_precision(plan, device, assembly))
         if restart and team.first:  # only after everything that the user may have got wrong has been checked
             _discard(plan)
         return assembly, bool(states)
@@ -108,10 +116,15 @@ def _train(plan: Plan, options: TrainOptions, device: torch.device) -> str:
         with SignalCounter(message, most=1) as stop:
             # Last, so that the checkpoint holds what the others have updated.
             told = [Progress(options.report, assembly.length.steps)] if options.report else []
-            callbacks = (*told, *assembly.callbacks, ResumeCheckpoint(plan.checkpoint, stop, plan.digest))
+            callbacks = (
+                *told,
+                *assembly.callbacks,
+                ResumeCheckpoint(plan.checkpoint, stop, plan.digest, assembly.precision),
+            )
             curves = plan.folder if options.tensorboard else None
             team.join_group(device)
-            trainer = make_trainer(plan.settings, device, assembly.length.epochs, callbacks, curves, team)
+            settings = plan.settings.model_copy(update={"precision": assembly.precision})
+            trainer = make_trainer(settings, device, assembly.length.epochs, callbacks, curves, team)
             path = plan.checkpoint if resumes else None
             trainer.fit(assembly.module, assembly.batches, assembly.watched_batches, ckpt_path=path, weights_only=True)
     # The others go on when it is written, as what they train next may start from it.
@@ -143,10 +156,20 @@ def _check_alike(plan: Plan, team: Team, resumes: bool) -> None:
         raise UserError(f"{plan.member.name}: {why}")
 
 
-def _read_states(plan: Plan) -> dict[str, object]:
-    """Return the callbacks' states in the member's checkpoint; {} where there is none."""
+def _choose_precision(plan: Plan, device: torch.device, assembly: Assembly) -> Precision:
+    """Return the precision of a training that begins."""
+    pack, steps = plan.run.pack, assembly.length.steps * plan.settings.accumulate
+    if not isinstance(pack, ImagePack):
+        return assembly.precision
+    side = max(plan.settings.sizes or (pack.size,))
+    shape = (assembly.batches.batch_size, len(pack.channels), side, side)
+    return choose_precision(plan.settings, device, steps, assembly.module.network, shape, plan.run.folder)
+
+
+def _read_states(plan: Plan) -> tuple[dict[str, object], Precision | Literal[""]]:
+    """Return the callbacks' states in the member's checkpoint and its precision; {} and "" where there is none."""
     if not plan.checkpoint.exists():
-        return {}
+        return {}, ""
     checkpoint = read_checkpoint(plan.checkpoint)
     saved = checkpoint.get(OURS, {})
     if saved.get("format") != FORMAT:
@@ -160,7 +183,7 @@ def _read_states(plan: Plan) -> dict[str, object]:
             f"change, or train it again with `{plan.command}`"
         )
     states: dict[str, object] = checkpoint["callbacks"]
-    return states
+    return states, saved.get("precision", "")  # trainings of before have the usual one
 
 
 @contextmanager

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hpa_hier.data.pack.pack import ImagePack
-from hpa_hier.models.augment.mixing import Mixes, draw_mixes, mix_images, mix_targets
+from hpa_hier.models.augment.mixing import Mixes, Targets, draw_mixes, mix_images, mix_targets
 from hpa_hier.models.augment.style import StyleDraws, Styles, apply_styles, draw_styles
 from hpa_hier.models.augment.warp import Draws, draw, to_tensor, warp
 from hpa_hier.runs.run import Part
@@ -30,18 +32,36 @@ class Augmentation:
     styles: Styles | None = None  # that images take on; None: none
 
 
+class Seen(NamedTuple):
+    """A batch's images, whatever is to be learnt of them."""
+
+    samples: Tensor  # (B, C, S, S) uint8
+    draws: Draws  # what of the augmentation is still to be applied
+    side: int | None = None  # as `Batch`
+
+
 class AugmentedImages(PartReader):
-    """Reads images of a part as training sees them. A batch's images are in a buffer that the next one overwrites."""
+    """Reads images of a part as training sees them. A batch's images are in a buffer that the next but one overwrites.
+
+    Attributes:
+        pack: where the images are.
+        augmentation: how they are varied.
+        sides: pixels, to which batches are resized in turn.
+        share: is given a batch's number and what makes its images, and returns them; it may have them already.
+    """
+
+    slow = True
 
     def __init__(self, pack: ImagePack, part: Part, augmentation: Augmentation) -> None:
         super().__init__(pack.images, part)
-        self._pack, self._augmentation = pack, augmentation
-        self._sides = augmentation.settings.sizes or (pack.size,)
-        self._buffers: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
+        self.pack, self.augmentation = pack, augmentation
+        self.sides = augmentation.settings.sizes or (pack.size,)
+        self.share: Callable[[int, Callable[[], Seen]], Seen] = lambda number, make: make()
+        self._buffers: dict[tuple[str, int, tuple[int, ...]], np.ndarray] = {}
 
     def start_epoch(self, epoch: int, order: np.ndarray) -> Callable[[slice, int], Batch]:
         """Draw an epoch's variation; return what makes a batch, the sizes in turn by the number of the batch."""
-        augmentation, pack = self._augmentation, self._pack
+        augmentation, pack = self.augmentation, self.pack
         settings = augmentation.settings.augment
         generator = np.random.default_rng([augmentation.seed, epoch, VARIATION])
         draws = draw(settings, len(order), pack.channels, generator)
@@ -58,34 +78,41 @@ class AugmentedImages(PartReader):
             varied = None if augmentation.varied is None else augmentation.varied[order]
             looks = draw_styles(settings, len(order), len(augmentation.styles.looks), generator, varied)
 
-        return lambda which, number: self._make(
-            order[which],
-            draws.rows(which),
-            mixes and mixes.rows(which),
-            looks and looks.rows(which),
-            self._sides[number % len(self._sides)],
-        )
+        def make(which: slice, number: int) -> Batch:
+            mixed = None if mixes is None else mixes.rows(which)
+            styled = None if looks is None else looks.rows(which)
+            seen = self.share(number, lambda: self._see(order[which], number, draws.rows(which), mixed, styled))
+            return make_batch(seen.samples, seen.draws, self._targets(order[which], mixed), seen.side)
 
-    def _make(
-        self, places: np.ndarray, draws: Draws, mixes: Mixes | None, looks: StyleDraws | None, side: int
-    ) -> Batch:
-        count, channels, own = len(places), len(self._pack.channels), self._pack.size
-        images = self._pack.images(self.part.rows[places], out=self._buffer("raw", count, channels, own, own))
+        return make
+
+    def _targets(self, places: np.ndarray, mixes: Mixes | None) -> Targets:
         targets = gather_targets(self.part, places)
-        if mixes is not None:  # before both partners are moved as one
-            partners = mixes.partners[mixes.mixed]
-            mix_images(images, self._pack.images(self.part.rows[partners]), mixes)
-            targets = mix_targets(targets, gather_targets(self.part, partners), mixes)
-        if looks is not None:
-            assert self._augmentation.styles is not None
-            apply_styles(images, looks, self._augmentation.styles)
-        if self._augmentation.on_device:
-            return make_batch(torch.from_numpy(images), draws, targets, side)
-        warped = self._buffer("warped", count, side, side, channels)
-        left = warp(images, draws, warped)
-        return make_batch(to_tensor(warped), left, targets)
+        if mixes is None:
+            return targets
+        return mix_targets(targets, gather_targets(self.part, mixes.partners[mixes.mixed]), mixes)
 
-    def _buffer(self, name: str, *shape: int) -> np.ndarray:
-        if (name, shape) not in self._buffers:
-            self._buffers[name, shape] = np.empty(shape, np.uint8)
-        return self._buffers[name, shape]
+    def _see(
+        self, places: np.ndarray, number: int, draws: Draws, mixes: Mixes | None, looks: StyleDraws | None
+    ) -> Seen:
+        count, channels, own = len(places), len(self.pack.channels), self.pack.size
+        side = self.sides[number % len(self.sides)]
+        kept = number if self.augmentation.on_device else 0  # what is warped here is done with at once
+        images = self.pack.images(self.part.rows[places], out=self._buffer("raw", kept, count, channels, own, own))
+        if mixes is not None:  # before both partners are moved as one
+            mix_images(images, self.pack.images(self.part.rows[mixes.partners[mixes.mixed]]), mixes)
+        if looks is not None:
+            assert self.augmentation.styles is not None
+            apply_styles(images, looks, self.augmentation.styles)
+        if self.augmentation.on_device:
+            return Seen(torch.from_numpy(images), draws, side)
+        warped = self._buffer("warped", number, count, side, side, channels)
+        left = warp(images, draws, warped)
+        return Seen(to_tensor(warped), left)
+
+    def _buffer(self, name: str, number: int, *shape: int) -> np.ndarray:
+        """Return a buffer for a batch of this number; the batches before and after have another one."""
+        key = (name, number % 2, shape)
+        if key not in self._buffers:
+            self._buffers[key] = np.empty(shape, np.uint8)
+        return self._buffers[key]

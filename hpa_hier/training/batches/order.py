@@ -20,6 +20,7 @@ from hpa_hier.models.augment.mixing import Targets
 from hpa_hier.models.augment.warp import Draws
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
+from hpa_hier.training.batches.ahead import look_ahead
 
 ORDER, VARIATION, MIXING, STYLE = 1, 2, 3, 4  # which of an epoch's streams of random numbers
 
@@ -37,7 +38,13 @@ class Batch(NamedTuple):
 
 
 class PartReader:
-    """Reads samples of a part of a pack as they are, by their places in the part."""
+    """Reads samples of a part of a pack as they are, by their places in the part.
+
+    Attributes:
+        slow: whether batches take so long that the next one is made ahead, in a thread.
+    """
+
+    slow = False
 
     def __init__(self, read: Read, part: Part) -> None:
         self._read, self.part = read, part
@@ -59,13 +66,18 @@ class TrainingBatches:
 
     Each iteration is one epoch, from the step that `seek` set. Several processes take turns with the batches of one
     common order, so that no sample is met twice in an epoch. A batch holds until the next one is taken: readers use
-    their buffers again. Lightning takes a batch only when the one before has been trained on, as the number of batches
-    is known; whoever keeps batches copies them.
+    their buffers again, and make the next batch in a thread meanwhile. Lightning takes a batch only when the one before
+    has been trained on, as the number of batches is known; whoever keeps batches copies them.
 
     Attributes:
+        reader: of the samples.
+        factors: how often each is met in an epoch.
+        seed: of the order.
+        world: processes that take turns.
         rank: which of the processes this one is.
         batch_size: samples in every batch.
         steps: optimiser steps in an epoch.
+        before: is called with the number of a batch, counted from the start of training, before it is taken.
 
     Args:
         reader: of the samples.
@@ -85,12 +97,13 @@ class TrainingBatches:
     """
 
     def __init__(self, reader: PartReader, factors: np.ndarray, settings: TrainingSettings, seed: int) -> None:
-        self._reader, self._factors, self._seed = reader, factors, seed
-        self._world, self._accumulate = settings.devices * settings.nodes, settings.accumulate
-        share = round(float(factors.sum())) // self._world
+        self.reader, self.factors, self.seed = reader, factors, seed
+        self.world, self._accumulate = settings.devices * settings.nodes, settings.accumulate
+        self.before: Callable[[int], None] = lambda number: None
+        share = round(float(factors.sum())) // self.world
         if share < 2:
             raise UserError(
-                f"the training part has {len(factors)} images for {self._world} processes; each needs at least two"
+                f"the training part has {len(factors)} images for {self.world} processes; each needs at least two"
             )
         self.batch_size = min(settings.batch_size, share)
         self.steps = share // self.batch_size // self._accumulate
@@ -113,16 +126,24 @@ class TrainingBatches:
     def __iter__(self) -> Iterator[Batch]:
         # The trainer asks for the iterator before it calls `seek`; a generator's body runs at the first batch only.
         epoch, start = divmod(self._next, len(self))
-        generator = np.random.default_rng([self._seed, epoch, ORDER])
-        drawn = np.issubdtype(self._factors.dtype, np.floating)
-        copies = epoch_copies(self._factors, generator) if drawn else self._factors
+        generator = np.random.default_rng([self.seed, epoch, ORDER])
+        drawn = np.issubdtype(self.factors.dtype, np.floating)
+        copies = epoch_copies(self.factors, generator) if drawn else self.factors
         order = generator.permutation(np.repeat(np.arange(len(copies)), copies))  # the same in every process
-        make = self._reader.start_epoch(epoch, order)
-        for index in range(start, len(self)):
+        make = self.reader.start_epoch(epoch, order)
+
+        def take(index: int) -> Batch:
+            first = (index * self.world + self.rank) * self.batch_size
+            return make(slice(first, first + self.batch_size), epoch * len(self) + index)
+
+        left = range(start, len(self))
+        made = look_ahead(take, left) if self.reader.slow else map(take, left)
+        for index in left:
             number = epoch * len(self) + index
+            self.before(number)
+            batch = next(made)
             self._next = number + 1
-            first = (index * self._world + self.rank) * self.batch_size
-            yield make(slice(first, first + self.batch_size), number)
+            yield batch
 
 
 class PartBatches:

@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_with
 from hpa_hier.files.faults.machine import find_refusal
+from hpa_hier.models.precision import Precision
 from hpa_hier.training.batches.order import PartBatches, TrainingBatches
 from hpa_hier.training.loop.module import Training
 from hpa_hier.training.loop.stopping import Interrupted, SignalCounter
@@ -72,10 +73,11 @@ class ResumeCheckpoint(pl.Callback):
         path: the checkpoint.
         stop: whether the user asked to stop.
         digest: of what is trained; a checkpoint with another is not resumed.
+        precision: of the training; kept, so that a resumed one goes on with it.
     """
 
-    def __init__(self, path: Path, stop: SignalCounter, digest: str) -> None:
-        self._path, self._stop, self._digest = path, stop, digest
+    def __init__(self, path: Path, stop: SignalCounter, digest: str, precision: Precision) -> None:
+        self._path, self._stop, self._digest, self._precision = path, stop, digest, precision
         self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -107,8 +109,8 @@ class ResumeCheckpoint(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the format and the digest."""
-        checkpoint[OURS] = {"format": FORMAT, "digest": self._digest}
+        """Add the format, the digest and the precision."""
+        checkpoint[OURS] = {"format": FORMAT, "digest": self._digest, "precision": self._precision}
 
     def _save(self, trainer: pl.Trainer) -> None:
         cast(Training, trainer.lightning_module).mean_loss_sum()

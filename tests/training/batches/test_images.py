@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +19,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.models.augment.style import Rings, Styles, look_of
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import AugmentSettings, TrainingSettings
-from hpa_hier.training.batches.images import Augmentation, AugmentedImages
+from hpa_hier.training.batches.images import Augmentation, AugmentedImages, Seen
 from hpa_hier.training.batches.order import Batch, PartBatches, PartReader, TrainingBatches
 from hpa_hier.training.batches.statistics import channel_statistics
 
@@ -259,12 +261,25 @@ def test_only_chosen_images_are_varied_and_mixed() -> None:
 
 
 @pytest.mark.parametrize("on_device", [False, True])
-def test_a_batch_holds_until_the_next_one_is_taken_and_shares_its_buffer(on_device: bool) -> None:
-    taken = iter(batches(50, 10, ALL, on_device=on_device))
-    first = next(taken).samples
-    before = first.clone()
-    assert first.data_ptr() == next(taken).samples.data_ptr()
-    assert not torch.equal(first, before)
+def test_a_batch_holds_while_the_next_one_is_made_and_shares_its_buffer_with_the_next_but_one(on_device: bool) -> None:
+    several = batches(50, 10, ALL, on_device=on_device)
+    made, reader = [threading.Event() for _ in range(5)], several.reader
+    assert isinstance(reader, AugmentedImages)
+
+    def make_and_tell(number: int, make: Callable[[], Seen]) -> Seen:
+        seen = make()
+        made[number].set()
+        return seen
+
+    reader.share = make_and_tell
+    places = []
+    for number, batch in enumerate(several):
+        before = batch.samples.clone()
+        assert number == 4 or made[number + 1].wait(timeout=30)
+        assert torch.equal(batch.samples, before)
+        places.append(batch.samples.data_ptr())
+    assert places == [places[0], places[1]] * 2 + [places[0]]
+    assert places[0] != places[1]
 
 
 def test_lightning_takes_no_batch_before_the_one_before_has_been_trained_on() -> None:

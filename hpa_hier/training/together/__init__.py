@@ -1,0 +1,1 @@
+"""Members trained together in one process, on shared batches."""
