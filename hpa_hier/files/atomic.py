@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -65,6 +66,31 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if stage is None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path` to write into; on success sync it and put it in the place of `path`.
+
+    On any exception the temporary folder is removed and `path` is left as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, before = name_temporary(path), name_temporary(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in filter(Path.is_file, temporary.rglob("*")):
+            with file.open("rb+") as handle:
+                os.fsync(handle.fileno())
+        if path.exists():
+            path.rename(before)
+        temporary.rename(path)
+        _sync_folder(path.parent)
+    finally:
+        if before.exists() and not path.exists():
+            before.rename(path)
+        for folder in (temporary, before):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -24,6 +24,7 @@ from hpa_hier.predict.answers import Answers, join_answers
 from hpa_hier.predict.explanation.explainer import Evidence, Explainer
 from hpa_hier.predict.explanation.heat_maps import HeatMaps, Method
 from hpa_hier.predict.explanation.neighbours import Neighbours
+from hpa_hier.predict.export.scorers import is_exported, open_exported
 from hpa_hier.predict.held_out import fitted_settings, scores_path
 from hpa_hier.predict.inputs import (
     Batch,
@@ -116,6 +117,11 @@ class Predictor:
     def scorers(self) -> Mapping[str, Scorer]:
         """The members, by name, loaded when they are first asked for."""
         return load_scorers(self.run, self.ensemble, self.device)
+
+    @property
+    def exported(self) -> bool:
+        """Whether the run was exported, and so answers without torch, and cannot be trained or adapted further."""
+        return is_exported(self.run)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -478,6 +484,8 @@ def load_scorers(run: Run, ensemble: Ensemble, device: str) -> dict[str, Scorer]
 
 
 def _load(run: Run, ensemble: Ensemble, names: Sequence[str], device: str) -> dict[str, Scorer]:
+    if is_exported(run):
+        return open_exported(run, names, device)
     from hpa_hier.members.tta import Tta, load_with_tta  # imports torch
 
     tta = Tta.from_settings(fitted_settings(ensemble))

@@ -13,6 +13,7 @@ from hpa_hier.settings.training import TrainingSettings
 
 MANIFEST, WEIGHTS, CONFIG, TAXONOMY = "member.json", "model.safetensors", "config.yaml", "taxonomy.yaml"
 HISTORY, SCORES = "history.csv", "scores.npz"
+EXPORTED = "network"  # stem of an exported member's network, in place of WEIGHTS
 BANK = "bank.csv"  # of a member that lets training images vote
 ESTIMATORS = "model.skops"  # of a member of estimators, in place of WEIGHTS and HISTORY
 FORMAT = 1  # of member.json; raised when older readers could not read it
@@ -105,6 +106,8 @@ def check_files(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> Non
     """
     for name in names:
         path = folder / name
+        if not path.is_file() and any(folder.glob(f"{EXPORTED}.*")):
+            raise UserError(f"{path}: was not exported, only what answers; name the run that it was exported from")
         if not path.is_file():
             raise UserError(f"{path}: missing; train the member again with --restart")
         if sha256(path) != manifest.files.get(name):

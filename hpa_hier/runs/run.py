@@ -51,6 +51,7 @@ class RunFacts(BaseModel):
     simulated: bool = False
     images: int = 0  # in the pack
     leaf_images: dict[str, tuple[int, int, int]] = {}  # leaf → images of the train, calibration and test part
+    origin: Origin | None = None  # of an exported run: what its answers rest on; None: its members and pack tell
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ class Run:
     def origin(self) -> Origin:
         """What the fitted ensemble's answers rest on: simulated cells or real images."""
         about, facts = self.ensemble.about, self.facts
+        if facts and facts.origin:
+            return facts.origin
         names = [] if about.get("score_kind") else [member.name for member in self.ensemble.members]
         manifests = [(self.member_folder(name), self._record(name).manifest) for name in names]
         return find_origin(about, manifests, facts.simulated if facts else None, facts.images if facts else 0)

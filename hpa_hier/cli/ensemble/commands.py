@@ -1,13 +1,13 @@
-"""Command: fit an ensemble on held-out scores, adapt it, evaluate it, predict a folder of images, explain one image."""
+"""Command: fit an ensemble on held-out scores, adapt it, evaluate it, predict images, explain one, export it all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from hpa_hier.cli.command import Parser, add_recipe_arguments, one_thread_a_process
-from hpa_hier.cli.ensemble import adapt, evaluate, explain, fit, predict
+from hpa_hier.cli.ensemble import adapt, evaluate, explain, export, fit, predict
 
-_COMMANDS = {"fit": fit, "adapt": adapt, "evaluate": evaluate, "predict": predict, "explain": explain}
+_COMMANDS = {"fit": fit, "adapt": adapt, "evaluate": evaluate, "predict": predict, "explain": explain, "export": export}
 
 
 def parser() -> Parser:

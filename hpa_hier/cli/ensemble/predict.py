@@ -202,7 +202,7 @@ def _print(options: argparse.Namespace, predictor: Predictor, samples: Samples) 
         print(answers.describe(), flush=True)
         unsafe = bool(answers.unsafe)
     _print_notes(None, samples, predictor)  # what is doubtful is beside each answer
-    if unsafe:
+    if unsafe and not predictor.exported:
         print(_describe_adapting(predictor.run))
     return _end("", sorted(samples.rejected), "")
 
@@ -254,7 +254,7 @@ def _write(
         if kept:
             kept.remove()
     _print_notes(doubts, samples, predictor)
-    if unsafe:
+    if unsafe and not predictor.exported:
         print(_describe_adapting(predictor.run))
     took = f"{done:,} {unit}s in {time.monotonic() - began:.1f} s"
     return _end(f"wrote {_list_tables(options)}: {took}", sorted(samples.rejected), options.out)

@@ -19,7 +19,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(np, name) for name in
     "largest": lambda x, groups: np.stack([x[:, group].max(axis=1) for group in groups], axis=1),
     "total": lambda x, groups: np.stack([x[:, group].sum(axis=1) for group in groups], axis=1),
     "best": lambda x: x.argmax(axis=1)[:, None],
-    "row": lambda x, rows: np.array(rows)[x[:, 0]],
+    "row": lambda x, rows: np.array(rows)[x[:, 0]],  # -1 is the last
 }
 
 
@@ -31,20 +31,21 @@ class Reader:
         for name, digest in self.about["files"].items():
             if hashlib.sha256(Path(folder, name).read_bytes()).hexdigest() != digest:
                 raise ValueError(f"{Path(folder, name)}: is not the file that was exported; export it again")
-        self.networks = {name: self._open(str(Path(folder, file))) for name, file in self.about["networks"].items()}
+        self.networks = {name: self.open(Path(folder, file)) for name, file in self.about["networks"].items()}
 
-    def _open(self, file: str) -> Callable[[np.ndarray], np.ndarray]:
-        runtime = import_module(self.about["format"].replace("onnx", "onnxruntime"))
-        if self.about["format"] == "openvino":
-            model = runtime.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-            return lambda samples: np.array(model(samples)[0])
-        session = runtime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        return lambda samples: np.asarray(session.run(None, {"samples": samples})[0])
+    @staticmethod
+    def open(file: Path) -> Callable[[np.ndarray], np.ndarray]:
+        """Open a network; it takes one sample, (1, ...), and gives its logits, (1, n)."""
+        if file.suffix == ".xml":
+            model = import_module("openvino").Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+            return lambda sample: np.array(model(sample)[0])
+        session = import_module("onnxruntime").InferenceSession(file, providers=["CPUExecutionProvider"])
+        return lambda sample: np.asarray(session.run(None, {"samples": sample})[0])
 
     def answer(self, samples: np.ndarray) -> dict[str, Any]:
         """Answer for (B, C, S, S) uint8 images or (B, F) float32 vectors, each on its own; README.md says with what."""
         wanted, given = self.about["samples"], {"type": str(samples.dtype), "shape": list(samples.shape[1:])}
-        if {name: wanted[name] for name in given} != given:
+        if {name: wanted.get(name) for name in given} != given:
             raise ValueError(f"samples: one is {given}, and must be {wanted}")
         return self.combine({n: np.concatenate([run(x[None]) for x in samples]) for n, run in self.networks.items()})
 
@@ -54,7 +55,6 @@ class Reader:
         with np.errstate(all="ignore"):
             for operation, inputs, *more in self.rules["steps"]:
                 values.append(known[operation](*(values[i] for i in inputs), *more))
-        found, nodes = {name: values[i] for name, i in self.rules["outputs"].items()}, np.array(self.rules["nodes"])
-        for kind in ("labels", "groups"):  # of each sample, the names of those that are present
-            found[kind] = [nodes[row & self.rules[kind]].tolist() for row in found.get("present", ())]
-        return found
+        found = {name: values[i] for name, i in self.rules["outputs"].items()}
+        nodes, there = np.array(self.rules["nodes"]), found.get("present", ())
+        return found | {one: [nodes[row & self.rules[one]].tolist() for row in there] for one in ("labels", "groups")}

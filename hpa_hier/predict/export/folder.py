@@ -1,0 +1,242 @@
+"""Exported folders: an ensemble, or a member alone, with all that answers and a reader for it; whole or absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import expit
+
+from hpa_hier import __version__
+from hpa_hier.data.pack.pack_file import FILLED, VECTORS
+from hpa_hier.ensemble import ensemble_file
+from hpa_hier.ensemble.ensemble import Ensemble
+from hpa_hier.ensemble.scores.scores import Scores
+from hpa_hier.ensemble.steps.ensemble import Combination, write_ensemble
+from hpa_hier.ensemble.steps.steps import Steps
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import replacing_folder, sha256, write_bytes, write_json, write_text
+from hpa_hier.files.extras import import_extra
+from hpa_hier.files.shell import run_name
+from hpa_hier.members.score import Member
+from hpa_hier.members.tta import Tta, TtaMember
+from hpa_hier.predict.export.networks import EXTRAS, Format, check_tta, write_network
+from hpa_hier.predict.export.read_me import describe_folder
+from hpa_hier.predict.export.reader import Reader
+from hpa_hier.predict.export.scorers import ABOUT
+from hpa_hier.predict.held_out import fitted_settings
+from hpa_hier.runs.manifest import EXPORTED, MANIFEST, TAXONOMY, WEIGHTS, Manifest, check_files
+from hpa_hier.runs.members import MemberRecord
+from hpa_hier.runs.run import RUN_FILE, Run, RunFacts
+from hpa_hier.settings.training import SKLEARN
+
+MOST = 1e-5  # that a probability may differ from the run's
+_COMBINATION, _READ_ME, _CODE = "combination.json", "README.md", ("reader.py", "example.py")
+_PROBES = 4  # drawn samples that the folder has to answer as the run does
+
+
+def export_ensemble(run: Run, out: Path, form: Format, overwrite: bool = False) -> float:
+    """Write a folder that answers as a run's ensemble does, by numpy and a runtime, and is a run of this package too.
+
+    Args:
+        run: with a fitted ensemble.
+        out: the folder; it is whole or absent.
+        form: of the networks.
+        overwrite: whether a folder that was exported before is replaced.
+
+    Returns:
+        How much probabilities of drawn samples differ from the run's, at most; 0 where there are no networks.
+
+    Raises:
+        UserError: the folder is there, a member or a rule cannot be exported, or answers differ by more than 1e-5.
+    """
+    check_out(out, overwrite)
+    ensemble, origin = run.ensemble, run.origin
+    unsafe, tta = origin.why_unsafe(simulated=False), Tta.from_settings(fitted_settings(ensemble))
+    combination = write_ensemble(ensemble, safe_answers=not unsafe)
+    records = () if ensemble.about.get("score_kind") else run.check_unchanged(ensemble)
+    check_tta(tta)
+    check_members(records, form)
+    about = {
+        "kind": "ensemble",
+        "name": run_name(run.folder),
+        "samples": _describe_samples(records, ensemble),
+        "caution": origin.warning,
+        "no_safe_answers": unsafe,
+    }
+    facts = RunFacts(
+        pack="", pack_digest="", split_digest="", taxonomy=ensemble.taxonomy.name, images=origin.images, origin=origin
+    )
+    with replacing_folder(out) as folder:
+        members = {record.name: Member.load(record.folder, "cpu") for record in records}
+        networks = {record.name: _write_member(folder, record, members[record.name], tta, form) for record in records}
+        ensemble_file.save(ensemble, folder / run.ensemble_folder.name)
+        write_json(folder / RUN_FILE, facts.model_dump(mode="json"))
+        _finish(folder, form, about | {"networks": networks}, combination)
+        return _compare(folder, ensemble, members, tta) if records else 0.0
+
+
+def export_member(
+    run: Run, name: str, out: Path, form: Format | Literal["safetensors"], overwrite: bool = False
+) -> float:
+    """Write a folder that answers as one member does: its logits, and their logistic function, which is not calibrated.
+
+    Args:
+        run: with the member.
+        name: of the member.
+        out: the folder; it is whole or absent.
+        form: of the network; safetensors: its weights for torch, as the run has them, without a reader.
+        overwrite: whether a folder that was exported before is replaced.
+
+    Returns:
+        How much probabilities of drawn samples differ from the run's, at most; 0 for weights.
+
+    Raises:
+        UserError: the folder is there, there is no such member, or it cannot be exported.
+    """
+    check_out(out, overwrite)
+    (record,) = run.select_members([name])
+    manifest = record.manifest
+    about = {
+        "kind": "member",
+        "name": name,
+        "samples": _describe_samples([record], None),
+        "caution": "the probabilities of a member alone are not calibrated, and it has no thresholds",
+        "no_safe_answers": "no safe answer: a member alone has no thresholds",
+    }
+    if form == "safetensors":
+        check_members([record], None)
+        check_files(record.folder, manifest, (WEIGHTS,))
+        with replacing_folder(out) as folder:
+            for file in (WEIGHTS, MANIFEST):
+                write_bytes(folder / file, (record.folder / file).read_bytes())
+            _finish(folder, form, about | {"networks": {}}, None)
+        return 0.0
+    check_members([record], form)
+    steps = Steps()
+    logits = steps.member(name)
+    outputs = {"logits": logits.number, "probs": logits.apply("sigmoid").number}
+    leaves = tuple(map(record.taxonomy.is_leaf, manifest.nodes))
+    combination = Combination({name: manifest.nodes}, manifest.nodes, leaves, steps.written, outputs)
+    with replacing_folder(out) as folder:
+        member = Member.load(record.folder, "cpu")
+        networks = {name: _write_member(folder, record, member, Tta(), form)}
+        _finish(folder, form, about | {"networks": networks}, combination)
+        samples = draw_samples(manifest)
+        found, own = Reader(folder).answer(samples)["probs"], expit(member.logits(samples).astype(np.float64))
+        return _check_close(folder, float(np.abs(found - own).max()))
+
+
+def check_out(out: Path, overwrite: bool) -> None:
+    """Refuse a folder that is there already, but for one that was exported and may be replaced.
+
+    Raises:
+        UserError: naming it, and what to do.
+    """
+    if not out.exists():
+        return
+    if not (out / ABOUT).is_file():
+        raise UserError(f"{out}: is there already, and was not exported; name another folder with --out")
+    if not overwrite:
+        raise UserError(f"{out}: exists already; name another folder with --out, or replace it with --overwrite")
+
+
+def check_members(records: Iterable[MemberRecord], form: Format | None) -> None:
+    """Refuse members that are no networks, and formats whose packages are not installed; None needs none.
+
+    Raises:
+        UserError: naming the member, or the package.
+    """
+    for record in records:
+        if record.manifest.backbone == SKLEARN:
+            what = record.manifest.estimator.path if record.manifest.estimator else "scikit-learn"
+            raise UserError(
+                f"member '{record.name}': is made of scikit-learn's estimators ({what}), not of a network, and answers "
+                "with scikit-learn alone; copy the run's folder instead, or leave the member out of ensemble.members"
+            )
+        if (record.folder / WEIGHTS).is_file():
+            continue
+        check_files(record.folder, record.manifest, (WEIGHTS,))
+    for module in () if form is None else ("onnx", "onnxscript", EXTRAS[form]):
+        import_extra(module, EXTRAS[form] if form else "", f"--format {form}")
+
+
+def draw_samples(manifest: Manifest) -> np.ndarray:
+    """Draw samples as a member takes them, to compare answers for: images from dark to bright, or vectors."""
+    rng = np.random.default_rng(0)
+    if manifest.kind == VECTORS:
+        values = rng.normal(manifest.mean, manifest.std, (_PROBES, len(manifest.mean))).astype(np.float32)
+        if manifest.intensity == FILLED:
+            values[0, ::3] = np.nan
+        return values
+    shape = (len(manifest.channels), manifest.image_size, manifest.image_size)
+    blocks = rng.random((_PROBES, shape[0], -(-shape[1] // 8), -(-shape[1] // 8))).repeat(8, 2).repeat(8, 3)
+    bright = np.linspace(0, 255, _PROBES)[:, None, None, None]
+    return (bright * blocks[..., : shape[1], : shape[1]] * rng.random((_PROBES, *shape))).astype(np.uint8)
+
+
+def _describe_samples(records: Iterable[MemberRecord], ensemble: Ensemble | None) -> dict[str, Any]:
+    """Return what a reader has to be given."""
+    first = next(iter(records), None)
+    if first is None:
+        return {"type": "tables of other models' scores"}
+    manifest = first.manifest
+    if manifest.kind == VECTORS:
+        return {"type": "float32", "shape": [len(manifest.channels)], "features": list(manifest.channels)}
+    about: Mapping[str, Any] = (ensemble.about.get("images") if ensemble else None) or {}
+    return {
+        "type": "uint8",
+        "shape": [len(manifest.channels), manifest.image_size, manifest.image_size],
+        "channels": list(manifest.channels),
+        "intensity": manifest.intensity,
+        "may_be_missing": list(about.get("may_be_missing", ())),
+    }
+
+
+def _write_member(folder: Path, record: MemberRecord, member: Member, tta: Tta, form: Format) -> str:
+    """Write a member's network and what it is; return the network's file."""
+    manifest, home = record.manifest, folder / "members" / record.name
+    for file in (MANIFEST, TAXONOMY):
+        write_bytes(home / file, (record.folder / file).read_bytes())
+    side = (manifest.image_size, manifest.image_size)
+    shape = (len(manifest.channels), *(() if manifest.kind == VECTORS else side))
+    return write_network(member.network, shape, tta, form, home / EXPORTED).relative_to(folder).as_posix()
+
+
+def _finish(folder: Path, form: str, about: dict[str, Any], combination: Combination | None) -> None:
+    """Write what makes a folder of networks whole: how they are combined, code, a page for people, and checksums."""
+    if combination:
+        write_json(folder / _COMBINATION, combination.to_json())
+        for name in _CODE if about["samples"]["type"] == "uint8" else _CODE[:1]:
+            write_text(folder / name, Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    packages = ("torch", "numpy", *(("onnx", EXTRAS[form]) if form in EXTRAS else ()))
+    made_by = {"hpa_hier": __version__} | {name: version(name) for name in packages}
+    about = {"format": form, **about, "made_by": made_by}
+    write_text(folder / _READ_ME, describe_folder(about, combination))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _READ_ME)
+    write_json(folder / ABOUT, about | {"files": {path.relative_to(folder).as_posix(): sha256(path) for path in files}})
+
+
+def _compare(folder: Path, ensemble: Ensemble, members: Mapping[str, Member], tta: Tta) -> float:
+    """Return how much a folder's probabilities differ from an ensemble's for drawn samples, at most."""
+    samples = draw_samples(next(iter(members.values())).manifest)
+    ids, scores = tuple(map(str, range(len(samples)))), []
+    for one in ensemble.members:
+        member = members[one.name]
+        logits = (member if tta.plain else TtaMember(member, tta)).logits(samples)
+        scores.append(Scores(one.name, ids, member.nodes, logits).renamed(one.renamed))
+    reader, own = Reader(folder), ensemble.predict(scores)
+    columns = [ensemble.taxonomy.column[node] for node in reader.rules["nodes"]]
+    return _check_close(folder, float(np.abs(reader.answer(samples)["probs"] - own.probs[:, columns]).max()))
+
+
+def _check_close(folder: Path, difference: float) -> float:
+    if not difference <= MOST:
+        raise UserError(
+            f"the exported networks answer otherwise than the run: probabilities of drawn samples differ by up to "
+            f"{difference:.2g}, more than {MOST:g}; nothing was written. Try the other --format"
+        )
+    return difference

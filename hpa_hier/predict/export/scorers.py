@@ -1,0 +1,69 @@
+"""Members of an exported run: their networks compute by the runtime that they were exported for, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json, sha256
+from hpa_hier.files.extras import import_extra
+from hpa_hier.members.scorer import Scorer
+from hpa_hier.predict.export.reader import Reader
+from hpa_hier.runs.run import Run
+
+ABOUT = "export.json"
+RUNTIMES = {".onnx": "onnxruntime", ".xml": "openvino"}  # by the suffix of a network; also the extras that bring them
+
+
+@dataclass(frozen=True)
+class ExportedMember:
+    """A network of an exported run with the names of its columns."""
+
+    nodes: tuple[str, ...]  # columns of the logits
+    network: Callable[[np.ndarray], np.ndarray]
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Score (B, C, S, S) uint8 images, or (B, F) float32 vectors, as (B, n) float32, each sample on its own."""
+        return np.concatenate([self.network(np.ascontiguousarray(one[None])) for one in images])
+
+
+def is_exported(run: Run) -> bool:
+    """Tell whether a run's folder was exported, so that its networks have no weights of torch."""
+    return (run.folder / ABOUT).is_file()
+
+
+def open_exported(run: Run, names: Sequence[str], device: str) -> dict[str, Scorer]:
+    """Open members of an exported run.
+
+    Args:
+        run: of which `is_exported` is true.
+        names: of members that the ensemble combines.
+        device: auto or cpu.
+
+    Raises:
+        UserError: a file was changed since, the runtime is not installed, or another device is asked for.
+    """
+    if device not in ("auto", "cpu"):
+        raise UserError(
+            f"--device {device}: {run.folder} was exported for processors; leave it out, or name the run that it was "
+            "exported from"
+        )
+    about, again = read_json(run.folder / ABOUT), "export it again from the run that it is of"
+    try:
+        files, networks = dict(about["files"]), {name: Path(about["networks"][name]) for name in names}
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{run.folder / ABOUT}: is damaged; {again}") from None
+    for name in (one for one in files if one.startswith("members/")):
+        path = run.folder / name
+        if not path.is_file() or sha256(path) != files[name]:
+            raise UserError(f"{path}: is not the file that was exported; {again}")
+    for runtime in {RUNTIMES[file.suffix] for file in networks.values()}:
+        import_extra(runtime, runtime, run.folder)
+    records = run.select_members(names)
+    return {
+        one.name: ExportedMember(one.manifest.nodes, Reader.open(run.folder / networks[one.name])) for one in records
+    }
