@@ -23,12 +23,14 @@ from hpa_hier.cli.command import (
     typed_program,
     whole_number,
 )
+from hpa_hier.cli.flags.backend import add_backend_argument, read_backend
 from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
     from hpa_hier.members.nodes import Kind
     from hpa_hier.runs.run import Run
     from hpa_hier.settings.recipe import MemberSettings, Recipe
+    from hpa_hier.training.many.on_place import Task
     from hpa_hier.training.processes.team import Team
 
 _DESCRIPTION = """Train a member: a network that answers for some nodes of the label tree.
@@ -37,6 +39,7 @@ _DESCRIPTION = """Train a member: a network that answers for some nodes of the l
   %(prog)s --group Nucleus --device cuda:0
   %(prog)s --partition minority --seed 1
   %(prog)s --all --data my_pack --run mine
+  %(prog)s --all --run mine --backend dask://10.0.0.1:8786
 
 Where the recipe names no pack, demo images are simulated first. A finished member is kept, an unfinished
 one is resumed; --restart trains it again. Ctrl-C saves and stops."""
@@ -48,8 +51,10 @@ def main(arguments: Sequence[str]) -> int:
     if flags.seed is not None and (flags.all or flags.member):
         raise UserError("--seed: a member of the recipe has its own; change it with --set members.NAME.seed=N")
     for name in ("jobs", "no_baseline"):
-        if getattr(flags, name) and not flags.all:
+        if getattr(flags, name) and not flags.all and not (name == "jobs" and flags.backend):
             raise UserError(f"--{name.replace('_', '-')}: goes with --all; leave it out for one member")
+    if flags.fold and (flags.all or flags.backend):
+        raise UserError("--fold: trains one network here; leave it out with --all and --backend, which train all folds")
     one_thread_a_process()
     changes = _list_changes(flags)
     recipe = load_run_recipe(flags.config, flags.sets, changes)
@@ -75,11 +80,14 @@ def parser() -> Parser:
     how.add_argument("--taxonomy", metavar="YAML", help="label tree (default: the recipe's, else the pack's)")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     how.add_argument("--restart", action="store_true", help="discard what has been trained, and train again")
-    count, jobs_help = whole_number(1), "with --all: members trained at a time (default: one per GPU or core)"
+    count, jobs_help = whole_number(1), "with --all or --backend: trained at a time (default: one per GPU or core)"
     how.add_argument("--jobs", type=count, metavar="N", help=jobs_help)
     how.add_argument("--threads", type=count, default=1, metavar="N", help="CPU threads per member (default: 1)")
     folds_help = "train K networks, each without one of K folds; averaged at inference (default: by the recipe or size)"
     how.add_argument("--folds", type=whole_number(0, 20), metavar="K", help=folds_help)
+    fold_help = "train only the network of this fold, 1 to K; without the flag, all of them, and then the member"
+    how.add_argument("--fold", type=whole_number(1, 20), metavar="I", help=fold_help)
+    add_backend_argument(how, places=True)
     weights_help = (
         "safetensors file that initialises the backbone; or package:efficientnet_lite0 (docs/howto/members.md)"
     )
@@ -125,7 +133,7 @@ def _check_initial_weights(recipe: Recipe, sets: Sequence[str]) -> None:
 def _train_one(flags: argparse.Namespace, recipe: Recipe, arguments: Sequence[str], resume: str) -> int:
     from hpa_hier.members.nodes import Selector, find_member, select_member
     from hpa_hier.runs.roster import Roster
-    from hpa_hier.runs.start import choose_taxonomy, prepare_run
+    from hpa_hier.runs.start import choose_taxonomy, prepare_run, start_run
     from hpa_hier.settings.training import SKLEARN
     from hpa_hier.taxonomy import Taxonomy
 
@@ -141,13 +149,17 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, arguments: Sequence[st
     first = all(os.environ.get(name, "0") == "0" for name in ("RANK", "NODE_RANK", "SLURM_PROCID"))
     if first and not (flags.no_progress or flags.print_config):
         _print_start(f"{pick(possible).name}: checking its settings and its data")
-    from hpa_hier.training.plan import resolve_settings
+    from hpa_hier.training.plan import check_training, resolve_settings
     from hpa_hier.training.processes.team import form_team
 
     settings = resolve_settings(possible, pick(possible), taxonomy)  # before simulating for a misspelt level
     if flags.print_config:
         shown = prepare_run(recipe).recipe if recipe.data.pack else possible
         stop_after_print(flags, shown, pick(shown))
+    if flags.backend:
+        opened = start_run(recipe, bool(flags.config), lambda run: check_training(run, pick(run.recipe)))
+        _print_scarcity(opened)
+        return _train_one_on_place(flags, opened, pick(opened.recipe), arguments, resume)
     processes = (1, 1) if settings.backbone == SKLEARN else (settings.devices, settings.nodes)
     with form_team(*processes, pick(possible).name, settings.wait, arguments, resume) as team:
         return _train_together(flags, recipe, pick, team, resume)
@@ -162,7 +174,7 @@ def _train_together(
     from hpa_hier.training.loop.stopping import Interrupted
     from hpa_hier.training.plan import check_training, plan_training
     from hpa_hier.training.start_from import missing_starts
-    from hpa_hier.training.train_member import TrainOptions, train_member
+    from hpa_hier.training.train_member import TrainOptions, train_fold, train_member
 
     def open_run() -> Run:
         if not team.first:
@@ -178,7 +190,8 @@ def _train_together(
     def train(member: MemberSettings, restart: bool) -> str:
         report = partial(bars.report, member.name) if lines and sys.stderr.isatty() else None
         options = TrainOptions(flags.device, restart, lines, report, flags.tensorboard, flags.threads, team)
-        return train_member(plan_training(opened, member), options)
+        plan = plan_training(opened, member)
+        return train_fold(plan, flags.fold - 1, options) if flags.fold else train_member(plan, options)
 
     folder = opened.member_folder(member.name)
     try:
@@ -241,7 +254,14 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     kept = {} if flags.restart else {name: line for name in logs if (line := _describe_finished(opened, name))}
     print(*kept.values(), sep="\n", end="\n" if kept else "", file=sys.stderr)
     statuses = dict.fromkeys(kept, 0)
-    if len(kept) < len(logs):
+    if len(kept) < len(logs) and flags.backend:
+        from hpa_hier.training.many.on_place import list_all_tasks
+
+        words = ("hpa_hier.train", "--config", str(opened.folder / CONFIG), "--threads", str(flags.threads))
+        todo = {name: order[name] for name in logs if name not in kept}
+        statuses |= _train_on_place(flags, opened, list_all_tasks(opened, todo, words, restart=flags.restart))
+        statuses = {name: statuses[name] for name in logs if name in statuses}  # not of folds
+    elif len(kept) < len(logs):
         from hpa_hier.training.side_by_side import Job, train_side_by_side
 
         jobs = [Job(name, *options, log, after=order[name]) for name, log in logs.items() if name not in kept]
@@ -255,6 +275,59 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     if finished == len(logs):
         return 0
     return EXIT_USER if {*statuses.values()} <= {0, EXIT_USER} else 1
+
+
+def _train_one_on_place(
+    flags: argparse.Namespace, run: Run, member: MemberSettings, arguments: Sequence[str], resume: str
+) -> int:
+    """Train one member on a place: its folds side by side, each by the command that was typed, with --fold."""
+    from hpa_hier.training.many.on_place import list_tasks
+    from hpa_hier.training.plan import count_folds, describe_finished, plan_training
+    from hpa_hier.training.start_from import missing_starts
+
+    if starts := missing_starts(run, member):
+        raise UserError(
+            f"--backend: {member.name} starts from {starts[0].name}, which is not trained yet; train that first, or "
+            "both with --all"
+        )
+    if not flags.restart and (line := describe_finished(plan_training(run, member))):
+        print(line)
+        return 0
+    words = ("hpa_hier.train", *_leave_out(arguments, ("--backend", "--jobs", "--device"), ("--restart",)))
+    folder, folds = run.member_folder(member.name), count_folds(run, member)
+    statuses = _train_on_place(flags, run, list_tasks(member.name, words, folder, folds, restart=flags.restart))
+    if EXIT_INTERRUPTED in statuses.values():
+        print(f"stopped, everything is saved in {folder}. To resume: {resume}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return max(statuses.values(), default=0)
+
+
+def _train_on_place(flags: argparse.Namespace, run: Run, tasks: Sequence[Task]) -> dict[str, int]:
+    """Train members and folds where --backend says; return the exit status of each."""
+    from hpa_hier.places.place import is_here, open_place
+    from hpa_hier.training.many.on_place import train_on_place
+
+    name = read_backend(flags.backend, places=True).place or ""
+    # Elsewhere, each worker chooses among the devices that it has.
+    devices = find_slots(flags.device, flags.jobs, flags.threads) if is_here(name) else [flags.device]
+    with open_place(name, len(devices) if is_here(name) else flags.jobs) as place:
+        return train_on_place(tasks, place, run.folder, devices)
+
+
+def _leave_out(arguments: Sequence[str], with_value: Sequence[str], alone: Sequence[str]) -> list[str]:
+    """Return the words of a command line without some of its flags.
+
+    >>> _leave_out(["--all", "--jobs", "2", "--backend=ray", "--restart"], ("--jobs", "--backend"), ("--restart",))
+    ['--all']
+    """
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word in with_value:
+            next(words, None)
+        elif word not in alone and word.partition("=")[0] not in with_value:
+            kept.append(word)
+    return kept
 
 
 def _describe_finished(run: Run, name: str) -> str:

@@ -145,6 +145,11 @@ def _describe(error: BaseException) -> str:
     return f"its worker was lost ({type(error).__name__}{': ' + lines[0][:160] if lines else ''})"
 
 
+def is_here(name: str) -> bool:
+    """Return whether a place is this machine, whose cores and devices its workers share."""
+    return name in ("loky", "threading", "dask-local")
+
+
 @contextmanager
 def open_place(name: str, workers: int | None = None) -> Iterator[Place]:
     """Open a place: start its engine, or connect to the one that runs.

@@ -162,6 +162,11 @@ def plan_training(run: Run, member: MemberSettings) -> Plan:
     )
 
 
+def count_folds(run: Run, member: MemberSettings) -> int:
+    """Return how many networks a member is trained as, one for each fold; 0: a single one."""
+    return _settle(run, member)[0].folds or 0
+
+
 def _settle(run: Run, member: MemberSettings) -> tuple[TrainingSettings, tuple[str, ...], tuple[str, ...]]:
     """Return a member's settings, its nodes, and the leaves that it learns beside these."""
     settings, taxonomy = resolve_settings(run.recipe, member, run.taxonomy), run.taxonomy

@@ -20,7 +20,7 @@ from hpa_hier.runs import manifest as files
 from hpa_hier.settings.training import SKLEARN
 from hpa_hier.training.assemble import Assembly, assemble
 from hpa_hier.training.fit_estimator import fit_estimator
-from hpa_hier.training.folds import check_folds, train_folds
+from hpa_hier.training.folds import check_folds, fold_plan, train_folds
 from hpa_hier.training.loop.checkpoint import FORMAT, OURS, ResumeCheckpoint, read_checkpoint
 from hpa_hier.training.loop.measured import choose_precision
 from hpa_hier.training.loop.progress import Progress, Report, narrow
@@ -93,6 +93,27 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
                 f"{plan.member.name}: the memory of {device} is too small; lower training.batch_size from "
                 f"{plan.settings.batch_size} (and raise training.accumulate), training.width or the pack's size"
             ) from None
+
+
+def train_fold(plan: Plan, fold: int, options: TrainOptions) -> str:
+    """Train the network of one fold of a member alone; the member is written when all of them are there.
+
+    Args:
+        plan: of the member.
+        fold: from 0.
+        options: how to run it.
+
+    Raises:
+        UserError: as `train_member`, or the member has no such fold.
+        Interrupted: as `train_member`.
+    """
+    if fold >= plan.folds:
+        has = f"{plan.folds} folds" if plan.folds else "no folds"
+        raise UserError(f"--fold {fold + 1}: {plan.member.name} has {has}; give one of them, or leave it out")
+    check_folds(plan)
+    if options.restart and options.team.first:  # the member is what its folds were
+        _discard(plan)
+    return train_member(fold_plan(plan, fold), options)
 
 
 def _train(plan: Plan, options: TrainOptions, device: torch.device) -> str:

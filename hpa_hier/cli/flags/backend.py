@@ -38,7 +38,7 @@ class Backend(NamedTuple):
     place: str | None = None
 
 
-def add_backend_argument(parser: argparse.ArgumentParser, *, engines: bool = False, places: bool = False) -> None:
+def add_backend_argument(parser: argparse._ActionsContainer, *, engines: bool = False, places: bool = False) -> None:
     """Add --backend to a command that has engines, places, or both; then it may be given twice.
 
     `read_backend(options.backend, …)` reads it.
