@@ -1,0 +1,141 @@
+"""Members on a place: in order, resumed where they were when they are killed, saved at Ctrl-C, and the others untouched."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hpa_hier.places.place import Place, open_place
+from hpa_hier.training.many.on_place import Task, list_tasks, train_on_place
+
+TESTS = Path(__file__).resolve().parents[2]
+
+
+LOKY, DASK = (pytest.param(name, marks=pytest.mark.cluster) for name in ("loky", "dask-local"))
+
+
+@pytest.fixture(scope="module", params=["threading", LOKY, DASK])
+def place(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(TESTS))
+        patch.setattr("hpa_hier.places.command._LOOK", 0.1)
+        with open_place(request.param, 2) as opened:
+            yield opened
+
+
+def make_task(home: Path, name: str, steps: int, *flags: str, **rest: object) -> Task:
+    folder = home / name
+    folder.mkdir()
+    return Task(name, ("toy_member", str(folder), str(steps), *flags), folder, **rest)  # type: ignore[arg-type]
+
+
+def train(tasks: list[Task], place: Place, home: Path) -> dict[str, int]:
+    return train_on_place(tasks, place, home, ["cpu"])
+
+
+def read_log(task: Task) -> list[str]:
+    return (task.folder / "train.log").read_text().splitlines()
+
+
+def when_at(task: Task, step: int, act: Callable[[int, int], object]) -> threading.Thread:
+    """Do something to the process of a member, and to its worker's, when it has come to a step."""
+
+    def watch() -> None:
+        until = time.monotonic() + 60
+        checkpoint = task.folder / "last.ckpt"
+        while time.monotonic() < until and not (checkpoint.exists() and int(checkpoint.read_text()) >= step):
+            time.sleep(0.005)
+        child, worker = map(int, (task.folder / "process").read_text().split())
+        act(child, worker)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_one_that_comes_after_another_waits_and_a_failing_one_takes_only_those_with_it(place: Place, tmp_path: Path):
+    first = make_task(tmp_path, "first", 5)
+    second = make_task(tmp_path, "second", 1, after=("first",))
+    bad = make_task(tmp_path, "bad", 1, "--fail")
+    last = make_task(tmp_path, "last", 1, after=("bad",))
+    assert train([second, first, last, bad], place, tmp_path) == {"first": 0, "second": 0, "bad": 2, "last": 2}
+    assert (second.folder / "member.json").stat().st_mtime_ns > (first.folder / "member.json").stat().st_mtime_ns
+    assert not (last.folder / "train.log").exists()
+    assert list(tmp_path.glob(".lease-*")) == []
+
+
+def test_a_killed_member_goes_on_from_its_checkpoint_and_the_other_is_untouched(place: Place, tmp_path: Path, capsys):
+    tasks = [make_task(tmp_path, name, 60) for name in ("killed", "other")]
+    watch = when_at(tasks[0], 10, lambda child, _: os.kill(child, signal.SIGKILL))
+    assert train(tasks, place, tmp_path) == {"killed": 0, "other": 0}
+    watch.join()
+    begun = re.findall(r"begun at step (\d+)", "\n".join(read_log(tasks[0])))
+    assert begun[0] == "0"
+    assert len(begun) == 2
+    assert int(begun[1]) >= 10
+    assert read_log(tasks[1]) == ["begun at step 0 on cpu", "other: done"]
+    assert "killed: its process was killed on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", [LOKY, "dask-local"], indirect=True)
+def test_the_member_of_a_killed_worker_goes_on_from_its_checkpoint_on_another(place: Place, tmp_path: Path):
+    tasks = [make_task(tmp_path, name, 60) for name in ("killed", "other")]
+    watch = when_at(tasks[0], 10, lambda _, worker: os.kill(worker, signal.SIGKILL))
+    assert train(tasks, place, tmp_path) == {"killed": 0, "other": 0}
+    watch.join()
+    begun = re.findall(r"begun at step (\d+)", "\n".join(read_log(tasks[0])))
+    assert begun[0] == "0"
+    assert int(begun[1]) >= 10
+    if place.name == "dask-local":  # of loky's processes, none outlives another: the other goes on from its step too
+        assert read_log(tasks[1]) == ["begun at step 0 on cpu", "other: done"]
+
+
+@pytest.mark.parametrize("place", ["threading", LOKY, "dask-local"], indirect=True)
+def test_ctrl_c_has_all_members_save_and_leaves_no_process_behind(place: Place, tmp_path: Path, capfd):
+    tasks = [make_task(tmp_path, name, 3000) for name in ("one", "two", "never")]
+    watch = when_at(tasks[1], 5, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    assert train(tasks, place, tmp_path) == {"one": 130, "two": 130}
+    watch.join()
+    for task in tasks[:2]:
+        assert not is_alive(int((task.folder / "process").read_text().split()[0]))
+        assert int((task.folder / "last.ckpt").read_text()) < 3000
+    assert "one: stopped\n" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["threading"], indirect=True)
+def test_a_restart_is_not_repeated_for_what_has_been_trained_since(place: Place, tmp_path: Path):
+    task = make_task(tmp_path, "again", 40, once=("--restart",))
+    (task.folder / "last.ckpt").write_text("30")
+    (task.folder / "member.json").write_text("old")
+    os.utime(task.folder / "last.ckpt", (1, 1))
+    watch = when_at(task, 31, lambda child, _: os.kill(child, signal.SIGKILL))
+    assert train([task], place, tmp_path) == {"again": 0}
+    watch.join()
+    first, second, last = read_log(task)
+    assert first == "begun at step 0 on cpu, anew"
+    assert re.fullmatch(r"begun at step 3\d on cpu", second)
+    assert last == "again: done"
+
+
+def test_folds_are_commands_of_their_own_and_what_joins_them_comes_last(tmp_path: Path):
+    tasks = list_tasks("leaf", ("train", "--member", "leaf"), tmp_path, 2, restart=True, after=("coarse",))
+    assert [(task.name, task.words[-2:], task.once, task.after) for task in tasks] == [
+        ("leaf, fold 1 of 2", ("--fold", "1"), ("--restart",), ("coarse",)),
+        ("leaf, fold 2 of 2", ("--fold", "2"), ("--restart",), ("coarse",)),
+        ("leaf", ("--member", "leaf"), (), ("leaf, fold 1 of 2", "leaf, fold 2 of 2")),
+    ]
+    assert [task.folder.name for task in tasks] == ["fold-0", "fold-1", tmp_path.name]
