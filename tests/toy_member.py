@@ -1,4 +1,4 @@
-"""A command like a training, but of no time: it counts, saves, resumes, locks its folder, and stops when it is asked to.
+"""A command like a training, but of no time: it counts, saves, resumes, locks its folder, and stops when asked to.
 
 `python -m toy_member FOLDER STEPS [--fold I] [--restart] [--fail] --device NAME`
 """

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from typing import Any
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.extras import import_extra
@@ -22,17 +25,18 @@ def open_local(workers: int | None) -> Iterator[Engine]:
     import dask
 
     count = workers or count_cores()
-    # A worker's death is told at once, and what it was doing is called again by the place, which counts.
-    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.worker.daemon": False}
-    with dask.config.set(settings), _quiet(), hold_ctrl_c():
-        cluster = distributed.LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
-        )
-        client = distributed.Client(cluster, set_as_default=False)
-    try:
-        yield Engine(count, client.get_executor(pure=False))
-    finally:
-        with _quiet():
+    # A worker's death is told at once, and what it was doing is called again by the place, which counts. A dead worker
+    # is started again, however long that takes on a busy machine; without this, Dask gives it up after 15 seconds.
+    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.deploy.lost-worker-timeout": "1 day"}
+    with dask.config.set(settings), _quiet():
+        with hold_ctrl_c():
+            cluster = distributed.LocalCluster(
+                n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
+            )
+            client = distributed.Client(cluster, set_as_default=False)
+        try:
+            yield Engine(count, _Dask(client))
+        finally:
             client.close()
             cluster.close()
 
@@ -63,10 +67,39 @@ def connect(name: str, workers: int | None) -> Iterator[Engine]:
                 f"--backend {name}: the scheduler has no worker; start some with `dask worker {address}`"
             ) from None
         there = sum(client.nthreads().values())
-        yield Engine(workers or there, client.get_executor(pure=False), here=False)
+        yield Engine(workers or there, _Dask(client), here=False)
     finally:
         with _quiet():
             client.close()
+
+
+class _Dask(Executor):
+    """Tasks of a Dask client.
+
+    Not the client's own executor, which waits for ever where a worker dies between computing and telling its result.
+    """
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401
+        self._client = client
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        """Call a function on a worker."""
+        task = self._client.submit(fn, pure=False)
+        future: Future[Any] = Future()
+
+        async def follow() -> None:
+            try:
+                answer = await task
+            except (Exception, CancelledError) as error:
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(error if isinstance(error, Exception) else ConnectionError("its task is gone"))
+            else:
+                if future.set_running_or_notify_cancel():
+                    future.set_result(answer)
+
+        future.add_done_callback(lambda done: task.cancel() if done.cancelled() else None)
+        self._client.loop.add_callback(follow)
+        return future
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Members on a place: in order, resumed where they were when they are killed, saved at Ctrl-C, and the others untouched."""
+"""Members on a place: in order, resumed where they were killed, saved at Ctrl-C, and the others untouched."""
 
 from __future__ import annotations
 
