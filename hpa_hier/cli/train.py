@@ -182,7 +182,7 @@ def _train_together(
         return start_run(recipe, bool(flags.config), lambda run: check_training(run, pick(run.recipe)))
 
     opened = team.after_first(open_run)
-    member = pick(opened.recipe)
+    wanted = pick(opened.recipe)
     if team.first:
         _print_scarcity(opened)
     lines, bars = not flags.no_progress and team.first, Bars(1)
@@ -191,20 +191,21 @@ def _train_together(
         report = partial(bars.report, member.name) if lines and sys.stderr.isatty() else None
         options = TrainOptions(flags.device, restart, lines, report, flags.tensorboard, flags.threads, team)
         plan = plan_training(opened, member)
-        return train_fold(plan, flags.fold - 1, options) if flags.fold else train_member(plan, options)
+        only = flags.fold and member == wanted
+        return train_fold(plan, flags.fold - 1, options) if only else train_member(plan, options)
 
-    folder = opened.member_folder(member.name)
+    folder = opened.member_folder(wanted.name)
     try:
         with bars:
-            for start in missing_starts(opened, member):
+            for start in missing_starts(opened, wanted):
                 if team.first:
-                    bars.write(f"{member.name} starts from {start.name}, which is trained first")
+                    bars.write(f"{wanted.name} starts from {start.name}, which is trained first")
                 folder = opened.member_folder(start.name)
                 if line := train(start, False):
                     print(line)
                 bars.end(start.name)
-            folder = opened.member_folder(member.name)
-            line = train(member, flags.restart)
+            folder = opened.member_folder(wanted.name)
+            line = train(wanted, flags.restart)
     except Interrupted:
         if team.first:
             print(f"stopped, everything is saved in {folder}. To resume: {resume}", file=sys.stderr)
