@@ -1,8 +1,9 @@
-"""Measure what the trainer library's loop costs: time it against the bare steps on the same batches.
+"""Measure what the trainer library's loop costs, and how long it waits for batches.
 
-    python benchmarks/training_loop.py [--rounds 3]
+    python benchmarks/training_loop.py [--rounds 3] [--width 32 --size 128]
 
-One thread, process CPU time, interleaved, medians. Images are noise: the arithmetic is the same.
+One thread, process CPU time, interleaved, medians; waiting is a share of the wall clock, and wants a core to spare.
+Images are noise: the arithmetic is the same.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import os
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,11 +29,11 @@ from hpa_hier.models.precision import precision_for
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.batches.images import Augmentation, AugmentedImages
-from hpa_hier.training.batches.order import PartBatches, PartReader, TrainingBatches
+from hpa_hier.training.batches.order import Batch, PartBatches, PartReader, TrainingBatches
 from hpa_hier.training.loop.module import Length, Training
 from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
 
-IMAGES, SIZE, NODES, BATCH = 2816, 64, 28, 64
+IMAGES, NODES, BATCH = 1408, 28, 64
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,28 @@ class Noise:
 
     array: np.ndarray
     channels: tuple[str, ...] = ("red", "green", "blue", "yellow")
-    size: int = SIZE
+    size: int = 64
 
     def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Read (B, C, S, S) uint8."""
         return np.take(self.array, rows, axis=0, out=out)
+
+
+class Timed(TrainingBatches):
+    """Batches that note how long their training waits for them."""
+
+    waited = 0.0  # seconds
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield an epoch's batches."""
+        batches = super().__iter__()
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            self.waited += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
 
 
 class Seek(pl.Callback):
@@ -55,16 +74,16 @@ class Seek(pl.Callback):
         trainer.train_dataloader.seek(0)
 
 
-def make_training() -> tuple[TrainingSettings, TrainingBatches, Training, PartBatches]:
+def make_training(width: int, size: int) -> tuple[TrainingSettings, Timed, Training, PartBatches]:
     """Make a training with its batches."""
     generator = np.random.default_rng(0)
-    pack = Noise(generator.integers(0, 256, (IMAGES, 4, SIZE, SIZE), dtype=np.uint8))
+    pack = Noise(generator.integers(0, 256, (IMAGES, 4, size, size), dtype=np.uint8), size=size)
     part = Part(np.arange(IMAGES), generator.random((IMAGES, NODES)) < 0.1, np.ones((IMAGES, NODES), bool))
-    settings = TrainingSettings(width=16, batch_size=BATCH)
+    settings = TrainingSettings(width=width, batch_size=BATCH)
     reader = AugmentedImages(pack, part, Augmentation(settings, 0))
-    batches = TrainingBatches(reader, np.ones(IMAGES, int), settings, 0)
+    batches = Timed(reader, np.ones(IMAGES, int), settings, 0)
     torch.manual_seed(0)
-    backbone = SmallCnn(4, 16)
+    backbone = SmallCnn(4, width)
     network = Network(
         backbone, Flat(backbone.num_features, np.full(NODES, 0.1), 0.1), Normalise(np.full(4, 127.0), np.full(4, 74.0))
     )
@@ -74,18 +93,19 @@ def make_training() -> tuple[TrainingSettings, TrainingBatches, Training, PartBa
     return settings, batches, module, PartBatches(PartReader(pack.images, few), 64)
 
 
-def library() -> float:
-    """Return the seconds of two epochs under the trainer library."""
-    settings, batches, module, watched = make_training()
+def library(width: int, size: int, *, ahead: bool) -> tuple[float, float]:
+    """Return the seconds of two epochs under the trainer library, and the share of them that waits for batches."""
+    settings, batches, module, watched = make_training(width, size)
+    batches.reader.slow = ahead
     trainer = make_trainer(settings, torch.device("cpu"), 2, [Seek()])
-    start = time.process_time()
+    start, began = time.process_time(), time.perf_counter()
     trainer.fit(module, batches, watched)
-    return time.process_time() - start
+    return time.process_time() - start, batches.waited / (time.perf_counter() - began)
 
 
-def bare() -> float:
+def bare(width: int, size: int) -> float:
     """Return the seconds of the same steps in a bare loop."""
-    _, batches, module, _ = make_training()
+    _, batches, module, _ = make_training(width, size)
     autocast = precision_for(torch.device("cpu"), "small_cnn") == "bf16-mixed"
     network = module.network.train()
     made_optimizer = module.configure_optimizers()
@@ -104,18 +124,22 @@ def bare() -> float:
 
 
 def main() -> None:
-    """Time both by turns."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Time all by turns."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--width", type=int, default=16, help="of small_cnn")
+    parser.add_argument("--size", type=int, default=64, help="pixels, side of the images")
+    flags = parser.parse_args()
+    kind = (flags.width, flags.size)
     silence_lightning()
     torch.set_num_threads(1)
-    library(), bare()
-    seconds = [(library(), bare()) for _ in range(rounds)]
-    ours, floor = (statistics.median(column) for column in zip(*seconds, strict=True))
-    count = 2 * IMAGES
-    print(f"trainer library {count / ours:,.0f} images/s, bare loop {count / floor:,.0f} images/s")
-    print(f"ratio {floor / ours:.3f} (1: the library costs nothing)")
+    library(*kind, ahead=True), bare(*kind)
+    turns = [(library(*kind, ahead=True), library(*kind, ahead=False), bare(*kind)) for _ in range(flags.rounds)]
+    ahead, plain = (np.median([turn[way] for turn in turns], axis=0) for way in (0, 1))
+    floor, count = statistics.median(turn[2] for turn in turns), 2 * IMAGES
+    print(f"trainer library {count / ahead[0]:,.0f} images/s, bare loop {count / floor:,.0f} images/s")
+    print(f"ratio {floor / ahead[0]:.3f} (1: the library costs nothing)")
+    print(f"waiting for batches: {ahead[1]:.1%} of the time; {plain[1]:.1%} where none is made ahead")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
     python benchmarks/training_step.py                          # this processor; about 3 minutes
     python benchmarks/training_step.py --isa avx2               # as on one without AVX-512
-    python benchmarks/training_step.py --loop                   # the loop around the steps: what waits for batches
 
 One thread, process CPU time, interleaved, medians. Images are noise: the arithmetic is the same. The peer is the same
 network with contiguous weights and images in float32, and PyTorch's AdamW as it is made by default.

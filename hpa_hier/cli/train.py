@@ -50,7 +50,10 @@ def main(arguments: Sequence[str]) -> int:
     flags = parser().parse_args(arguments)
     if flags.seed is not None and (flags.all or flags.member):
         raise UserError("--seed: a member of the recipe has its own; change it with --set members.NAME.seed=N")
-    for name in ("jobs", "no_baseline"):
+    other = "--jobs" if flags.jobs else "--backend" if flags.backend else ""
+    if flags.together and other:
+        raise UserError(f"--together: trains in one process, and {other} in several; leave one of them out")
+    for name in ("jobs", "no_baseline", "together"):
         if getattr(flags, name) and not flags.all and not (name == "jobs" and flags.backend):
             raise UserError(f"--{name.replace('_', '-')}: goes with --all; leave it out for one member")
     if flags.fold and (flags.all or flags.backend):
@@ -82,6 +85,8 @@ def parser() -> Parser:
     how.add_argument("--restart", action="store_true", help="discard what has been trained, and train again")
     count, jobs_help = whole_number(1), "with --all or --backend: trained at a time (default: one per GPU or core)"
     how.add_argument("--jobs", type=count, metavar="N", help=jobs_help)
+    together_help = "with --all: in one process, where members with the same training.data_seed read each batch once"
+    how.add_argument("--together", action="store_true", help=together_help)
     how.add_argument("--threads", type=count, default=1, metavar="N", help="CPU threads per member (default: 1)")
     folds_help = "train K networks, each without one of K folds; averaged at inference (default: by the recipe or size)"
     how.add_argument("--folds", type=whole_number(0, 20), metavar="K", help=folds_help)
@@ -262,6 +267,13 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
         todo = {name: order[name] for name in logs if name not in kept}
         statuses |= _train_on_place(flags, opened, list_all_tasks(opened, todo, words, restart=flags.restart))
         statuses = {name: statuses[name] for name in logs if name in statuses}  # not of folds
+    elif len(kept) < len(logs) and flags.together:
+        from hpa_hier.training.together.train import train_together
+        from hpa_hier.training.train_member import TrainOptions
+
+        members = [find_member(opened.recipe, name) for name in logs if name not in kept]
+        how = TrainOptions(flags.device, flags.restart, tensorboard=flags.tensorboard, threads=flags.threads)
+        statuses |= train_together(opened, members, order, how)
     elif len(kept) < len(logs):
         from hpa_hier.training.side_by_side import Job, train_side_by_side
 

@@ -193,6 +193,11 @@ class TrainingSettings(Settings):
     batch_size: Positive = setting(
         64, "images in a batch of each device; a step has devices × nodes × accumulate batches", "images"
     )
+    data_seed: Count | None = setting(
+        None,
+        "seed of the order and variation of a member's images; null: its own. Members with one data_seed meet the same "
+        "images in the same order, and `train --all --together` reads and varies them once",
+    )
     learning_rate: AboveZero = setting(1e-3, "largest learning rate of the schedule")
     weight_decay: float = setting(1e-2, "weight decay of the optimiser", ge=0)
     optimizer: Literal["adamw", "adam", "sgd"] = setting("adamw", "the optimiser; sgd has momentum 0.9")

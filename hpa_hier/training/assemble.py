@@ -94,7 +94,7 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
         if settings.augment.styles:
             augmentation = replace(augmentation, styles=_read_styles(pack, settings.augment, lines))
         reader = AugmentedImages(pack, shown, augmentation)
-    batches = TrainingBatches(reader, factors, settings, seed)
+    batches = TrainingBatches(reader, factors, settings, plan.data_seed)
     watched = PartBatches(PartReader(read, calibration), _WATCHED_AT_ONCE, settings.devices * settings.nodes)
     length = Length(settings.max_steps or settings.epochs * batches.steps, batches.steps)
     history = History(plan.folder / HISTORY, Watch(settings.stop_on), length.steps, lines)
@@ -153,7 +153,7 @@ def plan_augmentation(plan: Plan, factors: np.ndarray, on_device: bool) -> Augme
             )
     chances = partner_weights(factors) if settings.balance in ("cooccurrence", "weighted") else None
     varied = minority if augment.only_minority else None
-    return Augmentation(settings, plan.member.seed, on_device, varied, minority, chances)
+    return Augmentation(settings, plan.data_seed, on_device, varied, minority, chances)
 
 
 def _read_styles(pack: ImagePack, settings: AugmentSettings, lines: str) -> Styles:

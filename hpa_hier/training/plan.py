@@ -42,7 +42,7 @@ _OF_TRAINED_BACKBONES = (
 )
 
 _NOT_OF_WEIGHTS = ("wait",)
-_LATER: tuple[str, ...] = ()  # settings that are newer than the checkpoints of unfinished trainings may be
+_LATER = ("data_seed",)  # settings that are newer than the checkpoints of unfinished trainings may be
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ class Plan:
     def carry(self) -> tuple[str, ...]:
         """The nodes of which each of its images carries one; () where it is trained on all images."""
         return self.nodes if self.member.images == "own" else ()
+
+    @property
+    def data_seed(self) -> int:
+        """Seed of the order of its images and of their variation."""
+        return self.member.seed if self.settings.data_seed is None else self.settings.data_seed
 
     @property
     def folds(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -19,6 +19,7 @@ from hpa_hier.models.precision import Precision
 from hpa_hier.runs import manifest as files
 from hpa_hier.settings.training import SKLEARN
 from hpa_hier.training.assemble import Assembly, assemble
+from hpa_hier.training.batches.order import TrainingBatches
 from hpa_hier.training.fit_estimator import fit_estimator
 from hpa_hier.training.folds import check_folds, fold_plan, train_folds
 from hpa_hier.training.loop.checkpoint import FORMAT, OURS, ResumeCheckpoint, read_checkpoint
@@ -44,6 +45,8 @@ class TrainOptions:
     tensorboard: bool = False
     threads: int = 1  # of torch, on the CPU
     team: Team = ALONE  # the processes that train it together
+    stop: SignalCounter | None = None  # tells that the user asked to stop; None: the training listens itself
+    join: Callable[[TrainingBatches], object] | None = None  # is given the batches before the first one is taken
 
 
 def train_member(plan: Plan, options: TrainOptions) -> str:
@@ -134,7 +137,9 @@ def _train(plan: Plan, options: TrainOptions, device: torch.device) -> str:
     _check_alike(plan, team, resumes)
     if not assembly.history.done:
         message = "stopping after this step, and saving; once more stops at once" if team.first else ""
-        with SignalCounter(message, most=1) as stop:
+        if options.join:
+            options.join(assembly.batches)
+        with nullcontext(options.stop) if options.stop else SignalCounter(message, most=1) as stop:
             # Last, so that the checkpoint holds what the others have updated.
             told = [Progress(options.report, assembly.length.steps)] if options.report else []
             callbacks = (

@@ -51,8 +51,9 @@ class SignalCounter:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def listen(self) -> None:
-        """Install the handlers, also over those that a library has installed since."""
-        if self._before and not self.requested:
+        """Install the handlers, also over those that a library has installed since; not in other threads."""
+        main = threading.current_thread() is threading.main_thread()
+        if main and self._before and not self.requested:
             for number in _SIGNALS:
                 signal.signal(number, self._note)
 
