@@ -14,7 +14,16 @@ from tiny_run import one_thread, write_tiny
 # Each takes a tenth of a second or more, some seconds; none is needed to read flags, settings and an ensemble.
 HEAVY = (
     *("torch", "timm", "torchvision", "lightning", "captum", "pandas", "sklearn", "skops", "joblib"),
-    *("matplotlib", "jinja2", "scipy.stats", "scipy.optimize", "fastapi", "hpa_hier.simulate.patterns"),
+    *(
+        "matplotlib",
+        "jinja2",
+        "scipy.stats",
+        "scipy.optimize",
+        "scipy.sparse",
+        "networkx",
+        "fastapi",
+        "hpa_hier.simulate.patterns",
+    ),
 )
 _FIRST_MESSAGE = """
 import sys

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-import networkx as nx
-
 from hpa_hier.errors import UserError
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.files.yaml_file import Key, YamlDocument
 from hpa_hier.taxonomy.fields import NODE_FIELDS, SEPARATORS, check_field, check_name, describe_value, quote
-from hpa_hier.taxonomy.node import Node, build_graph
+from hpa_hier.taxonomy.node import Node, build_graph, list_children
 
 Path: TypeAlias = "tuple[Key, ...]"  # the keys and list places that lead to a node in the file
 
@@ -310,11 +309,23 @@ class _NodeReader:
 
     def sort_parents_first(self) -> dict[str, Node]:
         """Return the nodes in their order, each after its parents; refuse nodes that are above each other."""
-        graph, place = build_graph(self._nodes.values()), {name: index for index, name in enumerate(self._nodes)}
-        try:
-            return {name: self._nodes[name] for name in nx.lexicographical_topological_sort(graph, place.__getitem__)}
-        except nx.NetworkXUnfeasible:
-            steps = nx.find_cycle(graph.reverse())
+        names, children = list(self._nodes), list_children(self._nodes.values())
+        place = {name: index for index, name in enumerate(names)}
+        above = {name: len(set(node.parents)) for name, node in self._nodes.items()}  # parents yet to come
+        ready = [place[name] for name in names if not above[name]]
+        ordered: dict[str, Node] = {}
+        while ready:
+            name = names[heapq.heappop(ready)]
+            ordered[name] = self._nodes[name]
+            for child in children[name]:
+                above[child] -= 1
+                if not above[child]:
+                    heapq.heappush(ready, place[child])
+        if len(ordered) == len(names):
+            return ordered
+        import networkx as nx
+
+        steps = nx.find_cycle(build_graph(self._nodes.values()).reverse())
         named = " is under ".join(repr(name) for name in (*(name for name, _ in steps), steps[0][0]))
         first = next(name for name, parent in steps if parent != self._nodes[name].home)
         raise self._error(f"a cycle: {named}; take one of these out of 'also_under'", first, "also_under")

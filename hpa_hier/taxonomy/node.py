@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import networkx as nx
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,20 @@ class Node:
         return self.parents[0] if self.depth > 1 else None
 
 
+def list_children(nodes: Iterable[Node]) -> dict[str, tuple[str, ...]]:
+    """Return the names of each node's children, nodes and children in the order given.
+
+    >>> list_children([Node("A", (), 1), Node("B", ("A",), 2, "1"), Node("C", ("A",), 2, "2")])
+    {'A': ('B', 'C'), 'B': (), 'C': ()}
+    """
+    nodes = tuple(nodes)
+    children: dict[str, dict[str, None]] = {node.name: {} for node in nodes}  # each child once
+    for node in nodes:
+        for parent in node.parents:
+            children[parent][node.name] = None
+    return {name: tuple(below) for name, below in children.items()}
+
+
 def build_graph(nodes: Iterable[Node]) -> nx.DiGraph[str]:
     """Return the graph of the nodes' names, with an edge from each parent to each of its children.
 
@@ -37,6 +53,8 @@ def build_graph(nodes: Iterable[Node]) -> nx.DiGraph[str]:
     >>> list(graph["A"])
     ['B', 'C']
     """
+    import networkx as nx  # a tenth of a second to import, and answering needs none of it
+
     nodes, graph = tuple(nodes), nx.DiGraph()
     graph.add_nodes_from(node.name for node in nodes)
     graph.add_edges_from((parent, node.name) for node in nodes for parent in node.parents)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 
 from hpa_hier.errors import UserError
@@ -20,7 +19,10 @@ from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.files.text_file import read_text
 from hpa_hier.files.yaml_file import MAX_BYTES, parse_yaml, write_yaml
 from hpa_hier.taxonomy.load import ALL, LEAVES, read_depths, read_fields, read_nodes
-from hpa_hier.taxonomy.node import Node, build_graph
+from hpa_hier.taxonomy.node import Node, build_graph, list_children
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 PARTITION = "partition"  # as a level: the virtual nodes
 _BETWEEN_WORDS = re.compile(r"[\s_-]+|(?<=[^\W\d])\.(?=[^\W\d])")  # "a_b", "a-b", and R's "a.b"; not "1.5"
@@ -163,9 +165,12 @@ class Taxonomy:
     @cached_property
     def bottom_up(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
         """Each group's column with its children's columns, deepest group first: no group before a group below it."""
-        generations = [sorted(names, key=self.column.__getitem__) for names in nx.topological_generations(self.graph)]
-        groups = [name for names in reversed(generations) for name in names if not self.is_leaf(name)]
-        return tuple((self.column[group], tuple(map(self.column.__getitem__, self.graph[group]))) for group in groups)
+        steps: dict[str, int] = {}  # along the longest way from the top
+        for name, node in self.entries.items():
+            steps[name] = 1 + max((steps[parent] for parent in node.parents), default=-1)
+        groups = sorted((name for name in self.nodes if self._children[name]), key=lambda name: -steps[name])
+        column = self.column
+        return tuple((column[group], tuple(column[child] for child in self._children[group])) for group in groups)
 
     def node(self, name: str) -> Node:
         """Return a node's entry; a UserError names the nearest where there is none."""
@@ -179,15 +184,15 @@ class Taxonomy:
 
     def children(self, node: str) -> tuple[str, ...]:
         """Return the nodes right below, in the order of `nodes`."""
-        return tuple(self.graph[self.node(node).name])
+        return self._children[self.node(node).name]
 
     def ancestors(self, node: str) -> tuple[str, ...]:
         """Return all nodes above, in the order of `nodes`, without the node itself."""
-        return self._in_order(nx.ancestors(self.graph, self.node(node).name))
+        return self._reach(node, lambda name: self.entries[name].parents)
 
     def descendants(self, node: str) -> tuple[str, ...]:
         """Return all nodes below, in the order of `nodes`, without the node itself."""
-        return self._in_order(nx.descendants(self.graph, self.node(node).name))
+        return self._reach(node, self._children.__getitem__)
 
     def leaves_below(self, node: str) -> tuple[str, ...]:
         """Return the leaves below a node, in the order of `nodes`; a leaf's are itself."""
@@ -252,7 +257,7 @@ class Taxonomy:
 
     def is_leaf(self, node: str) -> bool:
         """Say whether nothing is below a node."""
-        return not self.graph[self.node(node).name]
+        return not self._children[self.node(node).name]
 
     def depth(self, node: str) -> int:
         """Return 1 for a node at the top, and one more for each step down the file's indentation."""
@@ -350,6 +355,21 @@ class Taxonomy:
             for word in _words(node):
                 meant.setdefault(_loosen(word), set()).add(node.name)
         return {word: next(iter(names)) for word, names in meant.items() if len(names) == 1}
+
+    @cached_property
+    def _children(self) -> Mapping[str, tuple[str, ...]]:
+        return list_children(self.entries.values())
+
+    def _reach(self, node: str, step: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
+        """Return all nodes that steps lead to, in the order of `nodes`, without the node itself."""
+        found: set[str] = set()
+        waiting = list(step(self.node(node).name))
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += step(name)
+        return self._in_order(found)
 
     def _in_order(self, nodes: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(nodes, key=self.column.__getitem__))

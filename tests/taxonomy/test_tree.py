@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 import pytest
+from ensemble_cases import random_taxonomy
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -316,3 +318,15 @@ def test_a_virtual_node_that_cannot_be_added_is_refused(hpa28: Taxonomy) -> None
 def test_importing_the_taxonomy_imports_no_graph_library() -> None:
     code = "import sys, hpa_hier.taxonomy; print(sorted({'networkx', 'pandas', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_orders_are_those_that_networkx_finds_in_the_graph(seed: int) -> None:
+    taxonomy = random_taxonomy(np.random.default_rng(seed))
+    graph, column = taxonomy.graph, taxonomy.column
+    generations = [sorted(names, key=column.__getitem__) for names in nx.topological_generations(graph)]
+    groups = [name for names in reversed(generations) for name in names if len(graph[name])]
+    assert taxonomy.bottom_up == tuple((column[one], tuple(column[below] for below in graph[one])) for one in groups)
+    for node in taxonomy.nodes:
+        assert set(taxonomy.ancestors(node)) == nx.ancestors(graph, node)
+        assert set(taxonomy.descendants(node)) == nx.descendants(graph, node)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 
 from hpa_hier.data.pack.pack import ImagePack, Pack
@@ -71,6 +70,8 @@ def join_groups(samples: Sequence[Sample], alike: Sequence[NearPair] = ()) -> tu
     >>> join_groups(cells), join_groups(cells, [NearPair("b", "c", bits=3, turn=0, likeness=0.9)])
     (('1', '1', '2'), ('1+2', '1+2', '1+2'))
     """
+    import networkx as nx  # a tenth of a second to import, and answering needs none of it
+
     row_of = {sample.id: row for row, sample in enumerate(samples)}
     graph = nx.Graph((row_of[pair.id], row_of[pair.other]) for pair in alike)
     for row, sample in enumerate(samples):  # joined through what they share

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse import csr_array
 
 # By hand: StratifiedGroupKFold knows one label a sample, and iterative-stratification knows no groups.
 _MOVES = 4000  # at most; refining has settled long before on any table tried
@@ -65,6 +64,8 @@ def _assign(loads: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def _refine(loads: np.ndarray, wanted: np.ndarray, part: np.ndarray) -> np.ndarray:
     """Move one unit at a time, the best first, while the squared relative deviation from `wanted` falls."""
+    from scipy.sparse import csr_array  # takes a while to import, and answering needs none of it
+
     part = part.copy()
     U, P = len(loads), len(wanted)
     weight = 1.0 / wanted**2
