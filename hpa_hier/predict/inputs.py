@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -134,15 +134,26 @@ class Samples:
     simulated: bool = False  # simulated cells, known by the file beside them
     bits: Counter[str] = field(default_factory=Counter)  # "12 of 16" → those that use little of their file's range
     notes: tuple[str, ...] = ()  # what of the images' names was taken for what
-    stacks: list[tuple[int, int]] = field(default_factory=list)  # (sections, frames) of each that was read
+    stacks: Counter[tuple[int, int]] = field(default_factory=Counter)  # (sections, frames) → how many were read
     spec: InputSpec | None = None  # by which images are read
-    answered: int = 0  # how many more have answers already, which are kept from an interrupted prediction
+    shared: bool = False  # with other processes, or an interrupted prediction, which have answers for the others
+    refused: tuple[Rejected, ...] = ()  # of the rejected, those that were before any was read
 
     def describe_stacks(self) -> tuple[str, ...]:
         """Say what became of z stacks and time series among the images that have been read."""
         from hpa_hier.data.images.stacks import describe_stacks
 
-        return () if self.spec is None else describe_stacks(self.stacks, self.spec.stacks)
+        return () if self.spec is None else describe_stacks(self.stacks.elements(), self.spec.stacks)
+
+    def forget(self) -> None:
+        """Forget what reading has shown; those of the images' names that cannot be read stay rejected."""
+        self.rejected = list(self.refused)
+        self.bits.clear()
+        self.stacks.clear()
+
+    def refuse_unanswered(self) -> None:
+        """Raise the UserError of samples none of which can be predicted."""
+        raise UserError(f"{self.source}: none of {len(self.rejected)} images can be predicted; {self.first}")
 
     @property
     def first(self) -> str:
@@ -160,20 +171,18 @@ class Samples:
 
 
 def read_files(
-    scan: Scan,
+    chunks: Iterable[Sequence[ImageSource]],
     spec: InputSpec,
     allowed: Sequence[str],
-    batch_size: int,
     threads: int,
     scales: Sequence[float] = WHOLE,
 ) -> Iterator[Batch]:
     """Read images in threads, one batch ahead of the one that is handed out.
 
     Args:
-        scan: which files hold the samples.
+        chunks: the samples of each batch; the next are asked for when they are to be read.
         spec: what images must be like.
         allowed: channels that may be missing.
-        batch_size: samples a batch.
         threads: that read and decode at the same time.
         scales: magnifications at which images are read too.
     """
@@ -194,8 +203,7 @@ def read_files(
 
     waiting: deque[tuple[Sequence[ImageSource], list[Future[_Magnified]]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(scan.sources), batch_size):
-            chunk = scan.sources[start : start + batch_size]
+        for chunk in chunks:
             waiting.append((chunk, [pool.submit(read, source) for source in chunk]))
             if len(waiting) > _BATCHES_AHEAD:
                 yield _collect(*waiting.popleft(), spec)

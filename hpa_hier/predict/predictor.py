@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +37,8 @@ from hpa_hier.predict.inputs import (
     scan_images,
 )
 from hpa_hier.predict.magnify import WHOLE, check_scales, merge_tiles
-from hpa_hier.predict.partial import Partial
 from hpa_hier.predict.prior_file import read_prior
+from hpa_hier.predict.shards.shards import Shards
 from hpa_hier.predict.tables import Rejected
 from hpa_hier.predict.unlike import find_unlike
 from hpa_hier.runs.run import Run
@@ -195,15 +195,15 @@ class Predictor:
         threads: int = 2,
         follow_links: bool = False,
         frame: str | None = None,
-        kept: Partial | None = None,
+        kept: Shards | None = None,
         chosen: Collection[str] | None = None,
     ) -> Samples:
         """Find the images of a folder, or of a list of files, for `stream`; arguments as for `predict`.
 
         `only` is the id of the one image that is wanted, or its file; `follow_links` enters linked folders, and takes
         links that leave the folder; `frame` is the one of a time series that is taken: first, middle, last, or its
-        number, counted from 1; `kept` has answers already, and the other images alone are read; `chosen` are the ids of
-        the only ones that are wanted.
+        number, counted from 1; `kept` says which images are read, those that no other process is at and that have no
+        answer yet; `chosen` are the ids of the only ones that are wanted.
         """
         source = f"{len(images)} files" if isinstance(images, Sequence) and not isinstance(images, str) else str(images)
         spec = self.check_kind("images", source)
@@ -218,13 +218,14 @@ class Predictor:
         simulated = bool(find_marks(scan.sources))
         if chosen is not None:
             scan = scan._replace(sources=tuple(one for one in scan.sources if one.id in chosen))
-        if kept is not None:
-            scan = scan._replace(sources=kept.find_missing(scan.sources))
         SWITCH.allow()
-        batches = read_files(scan, spec, allowed, batch_size, threads, self.scales)
-        answered = kept.done if kept else 0
-        total = len(scan.sources)
-        return Samples(source, total, batches, rejected, simulated, notes=scan.notes, spec=spec, answered=answered)
+        read = partial(read_files, spec=spec, allowed=allowed, threads=threads, scales=self.scales)
+        if kept is not None:
+            kept.plan(scan.sources, read, batch_size)
+        chunks = (scan.sources[start : start + batch_size] for start in range(0, len(scan.sources), batch_size))
+        batches = kept.batches() if kept else read(chunks)
+        opened = Samples(source, len(scan.sources), batches, rejected, simulated, notes=scan.notes, spec=spec)
+        return replace(opened, shared=kept is not None, refused=tuple(rejected))
 
     def open_array(
         self,
@@ -311,24 +312,22 @@ class Predictor:
             stop: raise an error at the first sample that cannot be read.
 
         Raises:
-            UserError: none can be read.
+            UserError: none can be read, and no other process shares the work.
         """
-        done = samples.answered
+        done = 0
         if stop:
             samples.refuse_rejected()
         for batch in samples.batches:
             samples.rejected += batch.rejected
             samples.bits.update(batch.bits)
-            samples.stacks += batch.stacks
+            samples.stacks.update(batch.stacks)
             if stop:
                 samples.refuse_rejected()
             if batch.ids:
                 done += len(batch.ids)
                 yield self._answer(batch, samples.source, samples.simulated)
-        if not done:
-            raise UserError(
-                f"{samples.source}: none of {len(samples.rejected)} images can be predicted; {samples.first}"
-            )
+        if not done and not samples.shared:
+            samples.refuse_unanswered()
 
     def explain(
         self, sample: str, images: Samples | None = None, every_node: bool = False, *, numbers: bool = False

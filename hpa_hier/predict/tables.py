@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -107,13 +108,23 @@ def open_tables(
         if wanted is not None:
             _order_submission(temporary[-2], files[1], wanted)
         if not tables.ascii:
-            with temporary[-1].open(encoding="utf-8", newline="") as written:
-                content = written.read()
-            files[0].seek(0)
-            files[0].write(_BYTE_ORDER_MARK + content)
+            files[0].close()
+            _mark_order(temporary[-1])
         for name in _PROBABILITIES:
             if name != f"probabilities.{form}":
                 remove_file(out / name)
+
+
+def _mark_order(path: Path) -> None:
+    """Put the byte-order mark before a file's content, however large it is."""
+    marked = path.with_name(f"{path.name}.marked")
+    try:
+        with path.open("rb") as written, marked.open("wb") as copy:
+            copy.write(_BYTE_ORDER_MARK.encode())
+            shutil.copyfileobj(written, copy)
+        marked.replace(path)
+    finally:
+        marked.unlink(missing_ok=True)
 
 
 def read_wanted(path: Path) -> tuple[str, ...]:

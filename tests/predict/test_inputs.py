@@ -23,7 +23,7 @@ def both_ways(folder: Path, images: np.ndarray, spec: InputSpec) -> tuple[Batch,
     for i, image in enumerate(images):
         for channel, plane in zip(CHANNELS, image, strict=True):
             write(folder / f"{i}_{channel}.png", plane)
-    (files,) = read_files(scan_images(folder, None), spec, (), 8, 1)
+    (files,) = read_files([scan_images(folder, None).sources], spec, (), 1)
     (array,) = read_array(images, files.ids, None, spec, (), 8)
     return files, array
 
@@ -80,7 +80,7 @@ def test_an_ensemble_reads_stacks_as_its_pack_did(tmp_path):
     stack = np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((1, 16, 16), np.uint8) * 40
     tifffile.imwrite(tmp_path / "a_green.tif", stack, imagej=True, metadata={"axes": "ZYX"})
     spec = InputSpec("images", ("green",), 16, "depth", projection="mean")
-    (batch,) = read_files(scan_images(tmp_path, None), spec, (), 4, 1)
+    (batch,) = read_files([scan_images(tmp_path, None).sources], spec, (), 1)
     assert (batch.values[0] == 40).all()
     assert batch.stacks == ((3, 1),)
     kept = InputSpec.from_ensemble(SimpleNamespace(about={"images": spec.to_json()}))

@@ -68,7 +68,7 @@ def test_the_percentile_rule_is_the_same_for_arrays_and_files(tmp_path: Path) ->
     cv2.imwrite(str(tmp_path / "a_green.png"), image[0, 0])
     spec = InputSpec("images", ("green",), 16, "percentile")
     (from_array,) = read_array(image, ["a"], None, spec, (), 8)
-    (from_file,) = read_files(scan_images(tmp_path, None), spec, (), 8, 1)
+    (from_file,) = read_files([scan_images(tmp_path, None).sources], spec, (), 1)
     np.testing.assert_array_equal(from_array.values, from_file.values)
 
 

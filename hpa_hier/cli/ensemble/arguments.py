@@ -22,8 +22,8 @@ from hpa_hier.files.shell import command
 
 if TYPE_CHECKING:
     from hpa_hier.predict.inputs import Samples
-    from hpa_hier.predict.partial import Partial
     from hpa_hier.predict.predictor import Predictor
+    from hpa_hier.predict.shards.shards import Shards
     from hpa_hier.runs.run import Run
 
 _MEMBER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -142,7 +142,7 @@ def open_images(
     predictor: Predictor,
     only: str | None = None,
     images: Path | Sequence[Path] | None = None,
-    kept: Partial | None = None,
+    kept: Shards | None = None,
     chosen: Collection[str] | None = None,
 ) -> Samples:
     """Open images, those of --images where none are given.
@@ -152,7 +152,7 @@ def open_images(
         predictor: that is to answer for them.
         only: id of the one that is wanted; None: all.
         images: a folder, or files.
-        kept: has answers of some, which are not read again.
+        kept: says which are read: those that no other process is at and that have no answer yet.
         chosen: ids of the only ones that are wanted, of which nothing is printed again; None: all.
     """
     rest = {name: getattr(options, name) for name in ("batch_size", "threads") if name in options}

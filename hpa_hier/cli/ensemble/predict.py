@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from hpa_hier.cli.command import (
     VECTOR_FLAGS,
@@ -33,18 +33,20 @@ from hpa_hier.cli.ensemble.arguments import (
     open_run,
     print_prior,
 )
+from hpa_hier.data.labels.problems import Doubts
 from hpa_hier.errors import UserError
 from hpa_hier.files.shell import command, run_name
 
 if TYPE_CHECKING:
     import numpy as np
+    from tqdm import tqdm
 
-    from hpa_hier.data.labels.problems import Doubts
     from hpa_hier.evaluate.report.answers import Read
+    from hpa_hier.predict.answers import Answers
     from hpa_hier.predict.formats.rows import Rows
     from hpa_hier.predict.inputs import Samples
-    from hpa_hier.predict.partial import Partial
     from hpa_hier.predict.predictor import Predictor
+    from hpa_hier.predict.shards.shards import Shards
     from hpa_hier.predict.tables import Rejected
     from hpa_hier.runs.run import Run
 
@@ -67,7 +69,7 @@ _WITHOUT_EFFECT = {  # on the answers; all other flags are
         "overwrite",
         "report",
     ),
-    *("sample_submission", "batch_size", "threads", "on_problem"),
+    *("sample_submission", "batch_size", "threads", "on_problem", "shard_size", "worker"),
 }
 
 DESCRIPTION = """Predict images, a table of feature vectors, or samples that other models have scored.
@@ -82,7 +84,8 @@ Writes into --out:
   submission.csv     Id,Predicted as a competition asks for; a row, maybe empty, for every image asked for
   report.html        with --report: a page with how many are in each place, what is doubtful, and pictures
   rejected.csv       images that could not be read, with the reasons; the exit status is 1 where there are some
-docs/reference/answers.md says what each column means. Interrupted, the same command goes on where it was."""
+docs/reference/answers.md says what each column means. Interrupted, the same command goes on where it was. Given at the
+same time on several machines that see --out and the images, it shares the work; one of them writes the tables."""
 
 
 def add_flags(one: Parser) -> None:
@@ -112,6 +115,10 @@ def add_flags(one: Parser) -> None:
     add("--threads", metavar="N", type=whole_number(1), default=threads, help=text)
     text = "an image that cannot be read: skip it (default), or stop and write nothing"
     add("--on-problem", choices=("skip", "stop"), default="skip", help=text)
+    text = "images that are kept, or lost, together, and that one process takes at a time (default: 64)"
+    add("--shard-size", metavar="N", type=whole_number(1), help=text)
+    text = "share the work of the same command without this flag, which writes the tables; end when nothing is free"
+    add("--worker", action="store_true", help=text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -145,16 +152,19 @@ def _check_flags(options: argparse.Namespace, images: Sequence[Path]) -> None:
     if options.vectors and given:
         flag = given[0].replace("_", "-")
         raise UserError(f"--{flag}: goes with --images; vectors have no channels, leave it out")
-    for name in ("sample_submission", "format", "overwrite", "report"):
+    for name in ("sample_submission", "format", "overwrite", "report", "shard_size", "worker"):
+        flag = f"--{name.replace('_', '-')}"
         if getattr(options, name) and not options.out:
-            raise UserError(f"--{name.replace('_', '-')} goes with --out DIR; add it, or leave this out")
+            raise UserError(f"{flag} goes with --out DIR; add it, or leave this out")
+        if getattr(options, name) and name in ("shard_size", "worker") and not images:
+            raise UserError(f"{flag} goes with images, whose answers are kept piece by piece; leave it out")
 
 
 def _check_tables(options: argparse.Namespace) -> Sequence[str] | None:
     """Check that --out can be written as asked; return the ids that --sample-submission wants, where it is given."""
     if options.out:
         from hpa_hier.predict.formats.probabilities import check_format
-        from hpa_hier.predict.partial import is_finishing
+        from hpa_hier.predict.shards.shards import is_finishing
         from hpa_hier.predict.tables import check_free
 
         page = ("report.html",) if options.report else ()
@@ -168,9 +178,9 @@ def _check_tables(options: argparse.Namespace) -> Sequence[str] | None:
 
 
 def _open(
-    options: argparse.Namespace, predictor: Predictor, images: Sequence[Path], kept: Partial | None = None
+    options: argparse.Namespace, predictor: Predictor, images: Sequence[Path], kept: Shards | None = None
 ) -> Samples:
-    """Open the samples; of images those alone of which no answer is kept."""
+    """Open the samples; of images those that no other process is at and of which no answer is kept."""
     if options.own:
         return predictor.open_own(options.batch_size)
     if vectors := read_vector_source(options):
@@ -181,6 +191,8 @@ def _open(
 
 
 def _answer_scores(options: argparse.Namespace, predictor: Predictor, wanted: Sequence[str] | None) -> int:
+    from hpa_hier.predict.inputs import Samples
+
     answers = predictor.predict(list_tables(options))
     for line in answers.warnings:
         print(f"  {line}")
@@ -189,7 +201,8 @@ def _answer_scores(options: argparse.Namespace, predictor: Predictor, wanted: Se
         return _end("", answers.rejected, "")
     answers.to_csv(options.out, options.overwrite, wanted, options.format or "csv")
     if options.report:
-        _write_report(options, predictor, [answers.rows], answers.place or "score tables", answers.rejected, None)
+        samples = Samples(answers.place or "score tables", len(answers), iter(()), list(answers.rejected))
+        _write_report(options, predictor, [answers.rows], samples, None)
     return _end(f"wrote {_list_tables(options)}: {len(answers):,} samples", answers.rejected, options.out)
 
 
@@ -210,54 +223,136 @@ def _print(options: argparse.Namespace, predictor: Predictor, samples: Samples) 
 def _write(
     options: argparse.Namespace, predictor: Predictor, images: Sequence[Path], wanted: Sequence[str] | None
 ) -> int:
-    """Write the tables; answers for images are kept batch by batch, so that an interrupted prediction goes on."""
+    """Write the tables."""
+    if images:
+        return _share(options, predictor, images, wanted)
     from tqdm import tqdm
 
-    from hpa_hier.data.labels.problems import Doubts
-    from hpa_hier.predict.partial import open_partial
-    from hpa_hier.predict.tables import open_tables
+    began, doubts, rows = time.monotonic(), Doubts(), []
+    samples = _open(options, predictor, images)
+    unit = "vector" if predictor.spec and predictor.spec.kind == "vectors" else "image"
+    with tqdm(total=samples.total, unit=unit, desc="predict", disable=None) as progress:
+        for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
+            rows.append(answers.rows)
+            _doubt(doubts, answers, samples, progress)
+            progress.update(len(answers))
+    _write_tables(options, predictor, samples, rows, wanted)
+    if options.report:
+        _write_report(options, predictor, rows, samples, _read_again(options, predictor, images))
+    return _tell(options, predictor, samples, doubts, f"{sum(map(len, rows)):,} {unit}s", began)
 
-    began, unsafe, rows, doubts = time.monotonic(), False, [], Doubts()
+
+def _share(
+    options: argparse.Namespace, predictor: Predictor, images: Sequence[Path], wanted: Sequence[str] | None
+) -> int:
+    """Predict images shard by shard, which are kept: an interrupted prediction goes on, and others may share it."""
+    from tqdm import tqdm
+
+    from hpa_hier.predict.shards.shards import open_shards
+
+    began, doubts, found = time.monotonic(), Doubts(), Doubts()
     about = _describe_settings(options, predictor, images)
-    with open_partial(options.out, about, options.overwrite) if images else nullcontext() as kept:
+    with open_shards(options.out, about, options.overwrite, options.shard_size) as kept:
         samples = _open(options, predictor, images, kept)
-        before, unit = samples.answered, "vector" if predictor.spec and predictor.spec.kind == "vectors" else "image"
-        total = samples.total + before
-        if before:
-            print(f"going on: {before:,} of {total:,} images are answered already")
+        if before := kept.count_kept():
+            print(f"going on: {before:,} of {kept.total:,} images are answered already")
         try:
-            with tqdm(total=total, initial=before, unit=unit, desc="predict", disable=None) as progress:
-                for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
-                    kept.add(answers.rows) if kept else rows.append(answers.rows)
-                    unsafe = bool(answers.unsafe)
-                    doubts.add(answers.ids, answers.doubts or ((),) * len(answers))
-                    if doubts.total == len(answers) < samples.total:
-                        for line in _describe_doubts(doubts, "so far "):
-                            progress.write(line, file=sys.stderr)
-                    progress.update(len(answers))
+            with tqdm(total=kept.total, initial=kept.done, unit="image", desc="predict", disable=None) as progress:
+                while True:
+                    for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
+                        kept.add(answers)
+                        _doubt(doubts, answers, samples, progress)
+                        progress.update(kept.done - progress.n)
+                    if options.worker or not kept.wait(lambda done: progress.update(done - progress.n)):
+                        break
+                    samples.batches = kept.batches()
         except KeyboardInterrupt:
-            if kept and kept.done:
-                text = f"{kept.done:,} of {total:,} images are answered and kept; the same command goes on from there"
+            if kept.kept:
+                text = (
+                    f"{kept.kept:,} of {kept.total:,} images are answered and kept; the same command goes on from there"
+                )
                 print(text, file=sys.stderr)
             raise
-        done = kept.done if kept else sum(map(len, rows))
-        if kept:
-            kept.finish()
-        with open_tables(options.out, predictor.ensemble.taxonomy, wanted, options.format or "csv") as tables:
-            for some in kept.rows() if kept else rows:
-                tables.add(some)
-            tables.reject(sorted(samples.rejected))
-        if options.report:
-            read = _read_again(options, predictor, images)
-            every = list(kept.rows()) if kept else rows
-            _write_report(options, predictor, every, samples.source, sorted(samples.rejected), read, samples.simulated)
-        if kept:
-            kept.remove()
+        if options.worker:
+            print(f"{kept.done:,} of {kept.total:,} images are answered; the same command without --worker ends it")
+            return 0
+        with kept.merge() as mine:
+            if not mine:
+                return _tell_of_another(options)
+            samples.forget()
+            if not any(len(shard.rows) for shard in kept.read()):
+                kept.drop()
+            _write_tables(options, predictor, samples, _gather(kept, samples, found), wanted)
+            if options.report:
+                every = [shard.rows for shard in kept.read() if len(shard.rows)]
+                _write_report(options, predictor, every, samples, _read_again(options, predictor, images))
+    return _tell(options, predictor, samples, found, f"{found.total:,} images", began)
+
+
+def _gather(kept: Shards, samples: Samples, doubts: Doubts) -> Iterator[Rows]:
+    """Yield all answers in order, noting what else the shards say."""
+    for shard in kept.read():
+        samples.rejected += shard.rejected
+        samples.bits.update(shard.bits)
+        samples.stacks.update(shard.stacks)
+        doubts.add(shard.rows.ids, [shard.doubts.get(sample, ()) for sample in shard.rows.ids])
+        if len(shard.rows):
+            yield shard.rows
+
+
+def _doubt(doubts: Doubts, answers: Answers, samples: Samples, progress: tqdm[NoReturn]) -> None:
+    """Count what looks wrong; say it of the first answers, so that nobody waits for what is wrong with all."""
+    doubts.add(answers.ids, answers.doubts or ((),) * len(answers))
+    if doubts.total == len(answers) < samples.total:
+        for line in _describe_doubts(doubts, "so far "):
+            progress.write(line, file=sys.stderr)
+
+
+def _write_tables(
+    options: argparse.Namespace,
+    predictor: Predictor,
+    samples: Samples,
+    rows: Iterable[Rows],
+    wanted: Sequence[str] | None,
+) -> None:
+    """Write all tables, or none where an image cannot be read and that is to stop, or none can."""
+    from hpa_hier.predict.tables import open_tables
+
+    with open_tables(options.out, predictor.ensemble.taxonomy, wanted, options.format or "csv") as tables:
+        answered = 0
+        for some in rows:
+            tables.add(some)
+            answered += len(some)
+        if options.on_problem == "stop":
+            samples.refuse_rejected()
+        if not answered:
+            samples.refuse_unanswered()
+        tables.reject(sorted(samples.rejected))
+
+
+def _tell(
+    options: argparse.Namespace, predictor: Predictor, samples: Samples, doubts: Doubts, what: str, began: float
+) -> int:
+    """Say what was done, and return the exit status."""
     _print_notes(doubts, samples, predictor)
-    if unsafe and not predictor.exported:
+    if predictor.run.origin.why_unsafe(samples.simulated) and not predictor.exported:
         print(_describe_adapting(predictor.run))
-    took = f"{done:,} {unit}s in {time.monotonic() - began:.1f} s"
+    took = f"{what} in {time.monotonic() - began:.1f} s"
     return _end(f"wrote {_list_tables(options)}: {took}", sorted(samples.rejected), options.out)
+
+
+def _tell_of_another(options: argparse.Namespace) -> int:
+    """Say what a process that shared the work has written, and return the exit status.
+
+    Raises:
+        UserError: it has written nothing.
+    """
+    table = options.out / "rejected.csv"
+    if not table.is_file():
+        raise UserError(f"{options.out}: another process that shared the work could write no tables; see what it says")
+    print(f"another process that shared the work wrote {_list_tables(options)}")
+    with table.open(encoding="utf-8") as lines:
+        return _LEFT_OUT if sum(1 for _ in itertools.islice(lines, 2)) > 1 else 0
 
 
 def _read_again(options: argparse.Namespace, predictor: Predictor, images: Sequence[Path]) -> Read | None:
@@ -279,20 +374,18 @@ def _write_report(
     options: argparse.Namespace,
     predictor: Predictor,
     rows: Sequence[Rows],
-    source: str,
-    rejected: Sequence[Rejected],
+    samples: Samples,
     read: Read | None,
-    simulated: bool = False,
 ) -> None:
     """Write the page of the answers."""
     from hpa_hier.evaluate.report.answers import FILE, Answered, write_answers
 
-    unsafe = predictor.run.origin.why_unsafe(simulated) if predictor.spec else ""
+    unsafe = predictor.run.origin.why_unsafe(samples.simulated) if predictor.spec else ""
     shared = tuple(filter(None, (unsafe, *predictor.notes))) if predictor.spec else ()
     channels = predictor.spec.channels if read and predictor.spec else ()
     tree = predictor.ensemble.taxonomy
-    source = f"the images of {run_name(predictor.run.folder)}" if options.own else source
-    answered = Answered(rows, tree, source, shared, tuple(rejected), channels, read)
+    source = f"the images of {run_name(predictor.run.folder)}" if options.own else samples.source
+    answered = Answered(rows, tree, source, shared, tuple(sorted(samples.rejected)), channels, read)
     print(f"wrote {write_answers(options.out / FILE, answered, predictor.run)}; open it in a browser")
 
 
@@ -330,6 +423,7 @@ def _describe_settings(options: argparse.Namespace, predictor: Predictor, images
     return {
         "ensemble": sha256(predictor.run.ensemble_folder / FILE),
         **({"table of --prior": sha256(prior)} if prior.is_file() else {}),
+        "images": json.dumps([str(one) for one in images]),
         "version of this program": __version__,
         "kind of images (simulated or not)": str(are_simulated(images)),
         "setting (" + ", ".join(f"--{name.replace('_', '-')}" for name in sorted(settings)) + ")": json.dumps(

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.tables import safe_cell
-from hpa_hier.predict.formats.rows import Rows, Writer
+from hpa_hier.predict.formats.rows import Rows, Writer, join_rows
 from hpa_hier.taxonomy import Taxonomy
 
 Opener: TypeAlias = Callable[[Path, Taxonomy], Writer]
@@ -49,6 +49,7 @@ def _open_h5ad(path: Path, taxonomy: Taxonomy) -> Writer:
 
 
 FORMATS: Final[dict[str, Opener]] = {"csv": CsvWriter, "parquet": _open_parquet, "h5ad": _open_h5ad}
+_BLOCK = 1024  # samples that are written together
 _LIBRARIES = {"parquet": "pyarrow", "h5ad": "h5py"}  # each an extra of the format's name
 
 
@@ -68,8 +69,32 @@ def check_format(name: str) -> None:
 @contextmanager
 def open_probabilities(path: Path, taxonomy: Taxonomy) -> Iterator[Writer]:
     """Open a table of probabilities, in the format of the path's suffix, for the nodes of a taxonomy."""
-    writer = FORMATS[path.suffix.removeprefix(".")](path, taxonomy)
+    writer = Blocks(FORMATS[path.suffix.removeprefix(".")](path, taxonomy))
     try:
         yield writer
     finally:
         writer.close()
+
+
+class Blocks:
+    """Hands samples to a writer in blocks of one size, so that the file's bytes do not depend on how they come."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._waiting: list[Rows] = []
+
+    def add(self, rows: Rows) -> None:
+        """Append samples."""
+        self._waiting.append(rows)
+        if sum(map(len, self._waiting)) >= _BLOCK:
+            joined = join_rows(self._waiting)
+            whole = len(joined) // _BLOCK * _BLOCK
+            for start in range(0, whole, _BLOCK):
+                self._writer.add(joined.take(range(start, start + _BLOCK)))
+            self._waiting = [joined.take(range(whole, len(joined)))] if whole < len(joined) else []
+
+    def close(self) -> None:
+        """Write what is left and finish the file."""
+        if self._waiting:
+            self._writer.add(join_rows(self._waiting))
+        self._writer.close()

@@ -51,6 +51,15 @@ class Rows:
         return zip(*texts, strict=True)
 
 
+def join_rows(parts: Sequence[Rows]) -> Rows:
+    """Join rows, at least one part of them, in the order given."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = {name: [value for part in parts for value in part.columns[name]] for name in parts[0].columns}
+    submitted = tuple(labels for part in parts for labels in part.submitted)
+    return Rows(columns, submitted, np.concatenate([part.probs for part in parts]))
+
+
 class Writer(Protocol):
     """What writes a table of probabilities, some samples at a time."""
 

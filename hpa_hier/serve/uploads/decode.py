@@ -18,7 +18,7 @@ import numpy as np
 
 from hpa_hier.data.images.read import PERCENTILES, read_planes
 from hpa_hier.data.images.reader import UnreadableImage
-from hpa_hier.data.images.scan import ImageSource, Scan, find_marks, scan
+from hpa_hier.data.images.scan import ImageSource, find_marks, scan
 from hpa_hier.data.images.stacks import StackRules
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_json
@@ -54,7 +54,7 @@ def find_samples(request: Mapping[str, Any]) -> dict[str, Any]:
 def read_sample(request: Mapping[str, Any]) -> dict[str, Any]:
     """Read a sample as the members take it, into a .npy file of (C, S, S) uint8."""
     source, spec = source_from_json(request["source"]), _read_spec(request["spec"])
-    (batch,) = read_files(Scan((source,), (), ()), spec, request["allowed"], 1, 1)
+    (batch,) = read_files([(source,)], spec, request["allowed"], threads=1)
     if not batch.ids:
         return {"rejected": batch.rejected[0]._asdict()}
     with Path(request["out"]).open("wb") as file:

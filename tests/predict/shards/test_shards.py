@@ -1,4 +1,4 @@
-"""An interrupted prediction keeps its answers, goes on from there to the same tables, and never mixes two of them."""
+"""A prediction keeps its answers shard by shard, goes on or is shared to the same tables, and two are never mixed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ensemble_run import MeanOfPixels, SmallRun, write_images
-from filelock import FileLock
 
 from hpa_hier.cli.ensemble import main
 from hpa_hier.errors import UserError
 from hpa_hier.predict import predictor as module
 from hpa_hier.predict import tables
 from hpa_hier.predict.fit_run import fit_run
-from hpa_hier.predict.partial import FOLDER
+from hpa_hier.predict.inputs import scan_images
+from hpa_hier.predict.shards.shards import FOLDER, open_shards
 
 TABLES = ("predictions.csv", "probabilities.csv", "submission.csv", "rejected.csv")
 
@@ -29,12 +30,14 @@ class Interrupting(MeanOfPixels):
     """A member that is interrupted before it scores one batch too many; counts the samples that it scores."""
 
     batches: int = 1 << 30  # until it is interrupted
+    pause: float = 0.0  # seconds
     scored: list[int]
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         if len(Interrupting.scored) >= Interrupting.batches:
             raise KeyboardInterrupt
         Interrupting.scored.append(len(images))
+        time.sleep(Interrupting.pause)
         return super().logits(images)
 
 
@@ -49,6 +52,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     scorers[first] = Interrupting(run.members[first])
     monkeypatch.setattr(module, "load_scorers", lambda run, ensemble, device: scorers)
     monkeypatch.setattr(Interrupting, "batches", 1 << 30)
+    monkeypatch.setattr(Interrupting, "pause", 0.0)
     monkeypatch.setattr(Interrupting, "scored", [], raising=False)
     write_images(tmp_path / "images", 7)
     (tmp_path / "images" / "image-04_green.png").write_bytes(b"")
@@ -58,7 +62,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def predict(out: str, *more: str) -> int:
-    return main(["predict", "images", "--run", "small", "--out", out, "--batch-size", "2", *more])
+    return main(["predict", "images", "--run", "small", "--out", out, "--batch-size", "2", "--shard-size", "2", *more])
 
 
 def interrupt(home: Path, batches: int = 2) -> None:
@@ -148,15 +152,6 @@ def test_an_interruption_between_the_tables_is_mended_without_overwrite(
     assert_whole(home)
 
 
-def test_two_predictions_do_not_write_into_one_folder(home: Path) -> None:
-    (home / "out" / FOLDER).mkdir(parents=True)
-    with (
-        FileLock(home / "out" / FOLDER / ".lock"),
-        pytest.raises(UserError, match="out: another process is predicting into this folder"),
-    ):
-        predict("out")
-
-
 def test_batches_are_ordered_as_asked_for_however_they_were_kept(home: Path) -> None:
     for path in (home / "images").glob("image-0[0-2]*"):
         path.rename(home / path.name)
@@ -167,33 +162,108 @@ def test_batches_are_ordered_as_asked_for_however_they_were_kept(home: Path) -> 
     assert_whole(home)
 
 
-def test_a_killed_process_leaves_what_the_same_command_goes_on_with(
-    home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code = (
-        "import sys, time, numpy, types\n"
-        "from hpa_hier.cli.ensemble import main\n"
-        "from hpa_hier.predict import predictor\n"
-        "def slow(images):\n    time.sleep(0.1)\n    return numpy.zeros((len(images), 1))\n"
-        "def load(run, ensemble, device):\n"
-        "    nodes = {name: one.nodes for name, one in ensemble.combiner.calibrations.items()}\n"
-        "    zeros = lambda n: lambda images: slow(images).repeat(n, axis=1)\n"
-        "    return {k: types.SimpleNamespace(nodes=v, logits=zeros(len(v))) for k, v in nodes.items()}\n"
-        "predictor.load_scorers = load\n"
-        "main(['predict', 'images', '--run', 'small', '--out', 'out', '--batch-size', '1'])\n"
-    )
+CODE = """import sys, time, numpy, types
+from hpa_hier.cli.ensemble import main
+from hpa_hier.predict import predictor
+def slow(images):
+    time.sleep(0.1)
+    return images.mean(axis=(1, 2, 3))[:, None] / 100.0
+def load(run, ensemble, device):
+    nodes = {name: one.nodes for name, one in ensemble.combiner.calibrations.items()}
+    means = lambda n: lambda images: slow(images).repeat(n, axis=1)
+    return {k: types.SimpleNamespace(nodes=v, logits=means(len(v))) for k, v in nodes.items()}
+predictor.load_scorers = load
+sys.exit(main(['predict', 'images', '--run', 'small', '--out', 'out', '--shard-size', '1']))
+"""
+
+
+def test_killed_processes_leave_what_others_go_on_with_at_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=home, env=environment)
+    both = [
+        subprocess.Popen([sys.executable, "-c", CODE], cwd=home, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     deadline = time.monotonic() + 60  # seconds
-    while not list((home / "out").glob(f"{FOLDER}/[0-9]*.npz")) and process.poll() is None:
+    while not list((home / "out").glob(f"{FOLDER}/*.lock")) and both[0].poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait() == -signal.SIGTERM
-    kept = len(list((home / "out" / FOLDER).glob("[0-9]*.npz")))
-    assert 0 < kept < 6
-    assert not any((home / "out" / name).exists() for name in TABLES)
-    assert predict("out") == 1
-    assert f"going on: {kept} of 7 images are answered already" in capsys.readouterr().out
+    first = both[0]
+    first.send_signal(signal.SIGKILL)  # in the middle of a shard, or while it waits for the other
+    assert first.wait() == -signal.SIGKILL
+    assert not (home / "out" / "predictions.csv").exists()
+    assert both[1].wait(timeout=60) == 1  # one image is broken
+    assert "wrote out/predictions.csv" in str(both[1].communicate()[0])
     rows = (home / "out" / "predictions.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == [f"image-0{i}" for i in (0, 1, 2, 3, 5, 6)]
+    assert sorted(path.name for path in (home / "out").iterdir()) == sorted(TABLES)
+
+
+def test_processes_at_once_write_the_tables_of_one(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Interrupting.pause = 0.02
+    with ThreadPoolExecutor(3) as pool:  # a lock is held by what opened its file, so threads are as good as processes
+        ends = list(pool.map(lambda _: predict("out", "--shard-size", "1"), range(3)))
+    assert ends == [1, 1, 1]  # one image is broken
+    assert sum(Interrupting.scored) == 6
+    assert capsys.readouterr().out.count("another process that shared the work wrote out/predictions.csv") == 2
+    assert_whole(home)
+
+
+@pytest.mark.parametrize("size", ["1", "3", "100"])
+def test_the_tables_are_the_same_bytes_however_images_are_cut(home: Path, size: str) -> None:
+    wanted = home / "sample_submission.csv"
+    wanted.write_text("Id,Predicted\nimage-05,0\nimage-04,0\n")
+    for form in ("parquet", "h5ad"):
+        tail = ("--format", form, "--sample-submission", str(wanted))
+        assert predict(f"whole-{form}", *tail, "--shard-size", "64") == 1
+        assert predict(f"out-{form}", *tail, "--shard-size", size) == 1
+        names = sorted(path.name for path in (home / f"whole-{form}").iterdir())
+        assert names == ["predictions.csv", f"probabilities.{form}", "rejected.csv", "submission.csv"]
+        for name in names:
+            assert (home / f"out-{form}" / name).read_bytes() == (home / f"whole-{form}" / name).read_bytes()
+
+
+def test_a_worker_computes_and_leaves_the_tables_to_another(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict("out", "--worker") == 0
+    assert "7 of 7 images are answered; the same command without --worker ends it" in capsys.readouterr().out
+    assert [path.name for path in (home / "out").iterdir()] == [FOLDER]
+    Interrupting.scored.clear()
+    assert predict("out") == 1
+    assert Interrupting.scored == []
+    assert_whole(home)
+
+
+def test_a_damaged_shard_is_computed_again(home: Path) -> None:
+    interrupt(home)
+    damaged, whole = sorted((home / "out" / FOLDER).glob("[0-9]*.npz"))
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 3] ^= 1
+    damaged.write_bytes(content)
+    whole.write_bytes(whole.read_bytes()[:-30])
+    assert predict("out") == 1
+    assert sum(Interrupting.scored) == 6
+    assert_whole(home)
+
+
+def test_another_command_is_refused_while_one_is_at_it(home: Path) -> None:
+    with open_shards(home / "out", {"setting": "a"}, overwrite=False) as kept:
+        kept.plan((), lambda chunks: iter(()), 1)
+        for about, message in (({"setting": "b"}, "with another setting; wait for it"), ({}, "another setting")):
+            with pytest.raises(UserError, match=message), open_shards(home / "out", about, overwrite=True):
+                pass
+        with (
+            open_shards(home / "out", {"setting": "a"}, overwrite=False, size=3) as other,
+            pytest.raises(UserError, match="--shard-size 3: another process is at it with 64; give this"),
+        ):
+            other.plan((), lambda chunks: iter(()), 1)
+        with open_shards(home / "out", {"setting": "a"}, overwrite=False) as other:
+            sources = scan_images(home / "images", None).sources
+            with pytest.raises(UserError, match="the images have changed since it began; wait for it"):
+                other.plan(sources, lambda chunks: iter(()), 1)
+    assert not (home / "out" / FOLDER).exists()
+
+
+def test_shards_are_of_images_and_of_tables(home: Path) -> None:
+    with pytest.raises(UserError, match="--worker goes with --out DIR; add it"):
+        main(["predict", "images", "--run", "small", "--worker"])
+    with pytest.raises(UserError, match="--shard-size goes with images, whose answers are kept piece by piece"):
+        main(["predict", "--own", "--run", "small", "--out", "out", "--shard-size", "5"])
