@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import numpy as np
@@ -48,9 +49,8 @@ class LogisticStack(WeightedSum):
         covers = logits.covers
         shares = mean_weights(covers)
         mean = np.einsum("ebn,en->bn", logits.values, shares)
-        apart = np.where(covers[:, None, :], logits.values - mean, 0.0)
-        design = np.concatenate([mean[None], np.ones_like(mean)[None], apart])
-        fitted = _fit(design, covers, targets, _ROUNDS)
+        apart = (np.where(own, values - mean, 0.0) for own, values in zip(covers, logits.values, strict=True))
+        fitted = _fit((mean, np.ones_like(mean), *apart), covers, targets, _ROUNDS)
         deviation = np.where(covers, fitted[2:], 0.0)
         weights = shares * (fitted[0] - deviation.sum(axis=0)) + deviation
         return cls(weights, np.where(covers.any(axis=0), fitted[1], 0.0))
@@ -70,22 +70,21 @@ def refine(logits: MemberLogits, targets: Targets, weights: Floats) -> tuple[Flo
         The weights times the slopes, (E, N), and the offsets, (N,); nodes that nobody answers for keep offset 0.
     """
     total = np.einsum("ebn,en->bn", logits.values, weights)
-    design = np.stack([total, np.ones_like(total)])
-    slope, offset = _fit(design, logits.covers, targets)
+    slope, offset = _fit((total, np.ones_like(total)), logits.covers, targets)
     return weights * np.maximum(slope, _SMALLEST_SLOPE), np.where(logits.covers.any(axis=0), offset, 0.0)
 
 
-def _fit(design: Floats, covers: Bools, targets: Targets, rounds: int = 0) -> Floats:
-    """Fit parameters (k, N) of logits that are sums over a design (k, B, N), each node's near the shared ones.
+def _fit(design: Sequence[Floats], covers: Bools, targets: Targets, rounds: int = 0) -> Floats:
+    """Fit parameters (k, N) of logits that are sums over a design of k (B, N), each node's near the shared ones.
 
-    The design's rows are slope, offset and deviations; `rounds` is how often their precisions are found from samples.
+    The design is of slope, offset and deviations; `rounds` is how often their precisions are found from samples.
     """
     columns, deviations = np.flatnonzero(covers.any(axis=0)), len(design) - 2
-    fitted = np.zeros((len(design), design.shape[2]))
+    fitted = np.zeros((len(design), covers.shape[1]))
     fitted[0] = 1.0
     if not len(columns):
         return fitted
-    x = np.ascontiguousarray(design[:, :, columns].transpose(2, 1, 0))  # (n, B, k)
+    x = np.stack([one[:, columns].T for one in design], axis=2)  # (n, B, k)
     goals = targets.present[:, columns].T.astype(np.float64)
     counted = targets.known[:, columns].T.astype(np.float64)
     start = np.zeros((1, len(design)))
