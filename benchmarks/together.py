@@ -82,18 +82,23 @@ def train(folder: Path, pack: Path, members: int, way: str, training: dict[str, 
 
 def measure_speed(members: int, rounds: int) -> None:
     """Print, for each kind of network, what training together saves."""
-    print(f"| small_cnn | side | {members} apart, s | together, s | apart / together | same weights |\n|" + " --- |" * 6)
+    print(
+        f"| small_cnn | side | {members} apart, s | together, s | apart / together | same weights |\n|" + " --- |" * 6
+    )
     for width, side in _KINDS:
         with tempfile.TemporaryDirectory() as place:
             noise = np.random.default_rng(0).integers(0, 256, (600, 4, side, side), dtype=np.uint8)
             pack = write_pack(Path(place, "pack"), noise, [("Nucleoplasm",), ("Cytosol",), ("Mitochondria",)] * 200)
             found: dict[str, list[tuple[float, str]]] = {"apart": [], "together": []}
-            for turn in range(rounds):
+            for _ in range(rounds):
                 for way, results in found.items():
                     training = {"width": width, "max_steps": _STEPS, "data_seed": 0}
                     words = ["one", place, str(pack), str(members), way, json.dumps(training)]
                     run = subprocess.run(
-                        [sys.executable, __file__, *words], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                        [sys.executable, __file__, *words],
+                        check=True,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.DEVNULL,
                     )
                     spent, digest = run.stdout.split()[-2:]
                     results.append((float(spent), digest.decode()))

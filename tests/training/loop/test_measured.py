@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from tiny_run import write_tiny
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json
 from hpa_hier.members.nodes import find_member
 from hpa_hier.models.backbones.small_cnn import SmallCnn
 from hpa_hier.models.heads.head import Flat
@@ -62,9 +62,9 @@ def test_the_usual_precision_gives_way_to_a_clearly_faster_one(
     assert choose_precision(settings, CPU, 1000, network(), SHAPE, tmp_path) == wanted
     monkeypatch.setattr(measured, "time_passes", lambda *_: PassTimes(1.0, 1.0))  # not asked again
     assert choose_precision(settings, CPU, 1000, network(), SHAPE, tmp_path) == wanted
-    assert len(json.loads((tmp_path / measured.KEPT).read_text())) == 1
+    assert len(read_json(tmp_path / measured.KEPT)) == 1
     choose_precision(settings, CPU, 1000, network(), (2, 4, 64, 64), tmp_path)
-    assert len(json.loads((tmp_path / measured.KEPT).read_text())) == 2
+    assert len(read_json(tmp_path / measured.KEPT)) == 2
 
 
 @pytest.mark.usefixtures("with_bf16")
