@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def read_csv(path: Path) -> CsvTable:
             if rows and len(row) != len(rows[0]):
                 problem = f"{len(row)} cells where the header has {len(rows[0])}; quote cells that hold the separator"
                 raise UserError(f"{path}:{reader.line_num + before}: {problem}")
-            twice = [] if rows else sorted({name for name in row if name and row.count(name) > 1})
+            twice = [] if rows else sorted(name for name, count in Counter(row).items() if name and count > 1)
             if twice:
                 problem = f"column {twice[0]!r} appears twice in the header; give each column its own name"
                 raise UserError(f"{path}:{1 + before}: {problem}")

@@ -11,7 +11,9 @@ import numpy as np
 from hpa_hier.errors import UserError
 
 MAX_PIXELS = 64 << 20  # pixels of one plane; a small file can claim far more than memory holds
+MAX_DECODED = 3 * MAX_PIXELS  # bytes of all planes of an image
 MAX_BYTES = 1 << 30  # bytes of one file
+_LONGEST_NAME = 100  # characters of a plane's; a file can hold one of megabytes
 _DEEPEST = 4  # names in the way to an image inside of a store: store, row, column, field
 
 
@@ -40,10 +42,13 @@ class Layout:
     """What is known of a file's planes before they are decoded."""
 
     planes: int | None  # how many; None: only decoding shows it
-    names: tuple[str, ...] = ()  # of the planes, where the file has a name for each
+    names: tuple[str, ...] = ()  # of the planes, where the file has a name for each; the beginnings of long ones
     rgb: bool = False  # the first three planes are red, green and blue
     sections: int = 1  # along z, of each plane
     frames: int = 1  # along t
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(name[:_LONGEST_NAME] for name in self.names))
 
 
 class Reader(Protocol):
@@ -98,7 +103,18 @@ def check_bytes(path: Path, limit: int = MAX_BYTES) -> None:
         raise UnreadableImage(path, f"{size >> 20} MB; an image file holds at most {limit >> 20} MB")
 
 
-def check_pixels(path: Path, width: int, height: int) -> None:
-    """Raise the UnreadableImage of sizes that no field of view has: a side of 0, or more than `MAX_PIXELS`."""
+def check_pixels(path: Path, width: int, height: int, depth: int = 1) -> None:
+    """Raise the UnreadableImage of sizes that no field of view has: no side at all, or more than memory should hold.
+
+    Args:
+        path: of the file.
+        width: pixels.
+        height: pixels.
+        depth: bytes of a pixel, of all its planes.
+    """
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
         raise UnreadableImage(path, f"claims {width} × {height} pixels; at most {MAX_PIXELS:,} are read")
+    if width * height * depth > MAX_DECODED:
+        claim = f"claims {width} × {height} pixels of {depth} bytes, {width * height * depth >> 20} MB"
+        cure = "save each channel as a file of its own, or cut it into fields"
+        raise UnreadableImage(path, f"{claim}; at most {MAX_DECODED >> 20} MB are read: {cure}")

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hpa_hier.data.images.exposure import look_at
+from hpa_hier.data.images.exposure import look_at, measure_exposure
 from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.data.pack.samples import Sample
 from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, find_near_duplicates, pairs_across_parts
 from hpa_hier.data.split.split import Split
 from hpa_hier.taxonomy import Taxonomy
 
-DARK = 16  # intensity of 0..255 that no pixel of a nearly black image reaches; 12 bits in a 16-bit file look so
+DARK = 16  # of 255: the largest intensity of 12 bits in a 16-bit file; hardly a pixel of a nearly black image is above
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,6 @@ def _find_odd_images(pack: ImagePack) -> tuple[dict[str, tuple[str, ...]], tuple
         planes = {name: image[c] for c, name in enumerate(pack.channels) if name not in sample.filled}
         for flaw in look_at(planes).flaws:
             flaws.setdefault(flaw, []).append(sample.id)
-        if image.max() < DARK:
+        if max(measure_exposure(plane).high for plane in image) <= DARK:
             dark.append(sample.id)
     return {flaw: tuple(ids) for flaw, ids in flaws.items()}, tuple(dark)

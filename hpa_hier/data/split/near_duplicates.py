@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DISTANCE = 11  # bits that two fingerprints may differ in
 ALIKE = 0.8  # correlation of thumbnails from which a pair is one; different fields stay far below
+MOST_OTHERS = 16  # that an image is compared with, where not all of them are needed to join those alike
 _CHUNK = 256  # images read at a time
 _HEADER = ("id", "other", "bits", "turn", "likeness", "part", "part_of_other")
 
@@ -42,6 +43,8 @@ def find_near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = 
 
     All pairs whose fingerprints differ in at most `distance` bits are found, and those whose thumbnails correlate by
     at least `ALIKE` are kept. Of images with identical pixels only the first takes part; images without contrast none.
+    Of an image that is like more than `MOST_OTHERS` others, as a frame of a film, those with the nearest fingerprints
+    are kept, and pairs without which two images would no longer be joined through others.
 
     Args:
         pack: of images; one of vectors is a UserError.
@@ -57,7 +60,7 @@ def find_near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = 
     turns_asked = enumerate(turn_codes(codes)[: TURNS if turns else 1])
     found = [pd.DataFrame(find_close_pairs(asked, codes, distance)._asdict() | {"turn": t}) for t, asked in turns_asked]
     pairs = pd.concat(found).sort_values(["query", "code", "bits", "turn"]).drop_duplicates(["query", "code"])
-    return tuple(_keep_alike(pack, pairs.assign(query=rows[pairs["query"]], code=rows[pairs["code"]])))
+    return _keep_alike(pack, pairs.assign(query=rows[pairs["query"]], code=rows[pairs["code"]]).reset_index(drop=True))
 
 
 def join_groups(samples: Sequence[Sample], alike: Sequence[NearPair] = ()) -> tuple[str, ...]:
@@ -118,15 +121,68 @@ def _codes(pack: ImagePack, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([np.zeros(0, np.int64), *kept]), np.concatenate([np.zeros(0, np.uint64), *codes])
 
 
-def _keep_alike(pack: ImagePack, pairs: pd.DataFrame) -> Iterable[NearPair]:
-    """Keep the pairs of rows `query`, once it is turned by `turn`, and `code` whose thumbnails are alike."""
-    for first in range(0, len(pairs), _CHUNK):
-        part = pairs[first : first + _CHUNK]
-        one, other = (thumbnails(pack.images(part[side].to_numpy())) for side in ("query", "code"))
-        back = np.stack([turn_images(small, turn) for small, turn in zip(one, part["turn"], strict=True)])
-        for pair, alike in zip(part.itertuples(), likeness(back, other).tolist(), strict=True):
-            if alike >= ALIKE:
-                yield NearPair(pack.ids[pair.query], pack.ids[pair.code], int(pair.bits), int(pair.turn), alike)
+def _keep_alike(pack: ImagePack, pairs: pd.DataFrame) -> tuple[NearPair, ...]:
+    """Keep the pairs of rows `query`, once it is turned by `turn`, and `code` whose thumbnails are alike.
+
+    First each image's nearest are compared; then, as long as there are pairs between images that are not joined yet,
+    one for each two groups of joined images. Every pair that is left out is of two that others join.
+    """
+    nearest = pairs.sort_values("bits", kind="stable")
+    rank = np.minimum(nearest.groupby("query").cumcount(), nearest.groupby("code").cumcount()).sort_index()
+    compare = _Comparison.of(pack, pairs)
+    due = np.flatnonzero(rank.to_numpy() < MOST_OTHERS)
+    likenesses = np.full(len(pairs), np.nan, np.float32)  # of those that have been compared
+    while len(due):
+        likenesses[due] = compare.measure(due)
+        groups = compare.join(likenesses >= ALIKE)
+        open_pairs = np.flatnonzero(np.isnan(likenesses) & (groups[compare.ones] != groups[compare.others]))
+        between = groups[compare.ones[open_pairs]] * len(groups) + groups[compare.others[open_pairs]]
+        due = open_pairs[np.unique(between, return_index=True)[1]]
+    return tuple(
+        NearPair(
+            pack.ids[pair.query], pack.ids[pair.code], int(pair.bits), int(pair.turn), float(likenesses[pair.Index])
+        )
+        for pair in pairs[likenesses >= ALIKE].itertuples()
+    )
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The thumbnails of the images that pairs are of, each made once."""
+
+    small: np.ndarray  # (B, 32, 32) of the images that are in pairs
+    ones: np.ndarray  # (P,) places in it of each pair's first image
+    others: np.ndarray  # (P,) and of its second
+    turns: np.ndarray  # (P,) by which the first is turned
+
+    @classmethod
+    def of(cls, pack: ImagePack, pairs: pd.DataFrame) -> _Comparison:
+        """Make the thumbnails."""
+        rows = np.unique(pairs[["query", "code"]].to_numpy())
+        parts = [thumbnails(pack.images(rows[first : first + _CHUNK])) for first in range(0, len(rows), _CHUNK)]
+        small = np.concatenate(parts) if parts else np.zeros((0, 1, 1), np.float32)
+        ones, others = (np.searchsorted(rows, pairs[side].to_numpy()) for side in ("query", "code"))
+        return cls(small, ones, others, pairs["turn"].to_numpy())
+
+    def measure(self, due: np.ndarray) -> np.ndarray:
+        """Return how alike the pairs at the places `due` are."""
+        measured = []
+        for first in range(0, len(due), _CHUNK):
+            part = due[first : first + _CHUNK]
+            turned = [
+                turn_images(self.small[one], turn) for one, turn in zip(self.ones[part], self.turns[part], strict=True)
+            ]
+            measured.append(likeness(np.stack(turned), self.small[self.others[part]]))
+        return np.concatenate(measured)
+
+    def join(self, alike: np.ndarray) -> np.ndarray:
+        """Return the number of the group of each image, joined by the pairs that are alike."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        count = len(self.small)
+        edges = (np.ones(int(alike.sum()), bool), (self.ones[alike], self.others[alike]))
+        return np.asarray(connected_components(coo_array(edges, (count, count)), directed=False)[1], np.int64)
 
 
 def _name(together: Sequence[Sample]) -> str:

@@ -15,7 +15,7 @@ import pytest
 import tifffile
 from image_folders import CHANNELS, planes, png, write, write_folder, write_sample
 
-from hpa_hier.data.images.read import read_image
+from hpa_hier.data.images.read import read_image, to_uint8
 from hpa_hier.data.images.scan import scan
 from hpa_hier.data.pack import shard
 from hpa_hier.data.pack.audit import audit
@@ -389,6 +389,16 @@ def test_an_audit_finds_constant_channels_and_dark_images(tmp_path):
     found = audit(simulated(tmp_path / "pack", [bright, flat, dark], ["", "", ""]), TREE)
     assert (found.flaws, found.dark) == ({"green is empty, and it is the protein": ("d1",)}, ("d2",))
     assert found.counts["Cytosol"] == 3
+
+
+@pytest.mark.parametrize("hot", [0, 4095, 65535])
+def test_an_audit_finds_12_bits_whatever_a_few_hot_pixels_are(tmp_path, hot):
+    rng = np.random.default_rng(0)
+    planes = rng.integers(0, 4096, (4, 64, 64)).astype(np.uint16)
+    planes[:, 3, 5] = hot
+    image = np.stack([to_uint8(plane, "depth") for plane in planes])
+    bright = rng.integers(0, 256, (4, 64, 64)).astype(np.uint8)
+    assert audit(simulated(tmp_path / "pack", [image, bright], ["", ""]), TREE).dark == ("d0",)
 
 
 def test_an_audit_finds_a_flipped_byte(tmp_path):

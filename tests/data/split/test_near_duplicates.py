@@ -15,9 +15,10 @@ from hpa_hier.data.pack.audit import audit
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.data.pack.vector_pack import write_vector_pack
+from hpa_hier.data.split import near_duplicates
 from hpa_hier.data.split.fingerprint import fingerprints, likeness, thumbnails, turn_codes, turn_images
 from hpa_hier.data.split.hamming import find_close_pairs
-from hpa_hier.data.split.near_duplicates import find_near_duplicates
+from hpa_hier.data.split.near_duplicates import MOST_OTHERS, find_near_duplicates, join_groups
 from hpa_hier.data.split.split import make_split, read_split, split_pack
 from hpa_hier.errors import UserError
 from hpa_hier.settings.recipe import SplitSettings
@@ -184,3 +185,40 @@ def test_vectors_have_no_near_duplicates(tmp_path):
     write_vector_pack(tmp_path / "pack", np.zeros((2, 3), np.float32), *facts)
     with pytest.raises(UserError, match="pack: holds vectors, and near-duplicates are images; leave split"):
         find_near_duplicates(Pack.open(tmp_path / "pack"))
+
+
+def film(count: int, seed: int = 0) -> list[np.ndarray]:
+    """Return noisy copies of one field."""
+    rng = np.random.default_rng(seed)
+    return [np.clip(field(seed) + rng.integers(0, 3, (4, SIDE, SIDE)), 0, 255).astype(np.uint8) for _ in range(count)]
+
+
+def test_frames_of_a_film_are_compared_with_few_others_and_all_joined(tmp_path, monkeypatch):
+    made, compared = [], []
+
+    def count_thumbnails(images: np.ndarray) -> np.ndarray:
+        made.append(len(images))
+        return thumbnails(images)
+
+    def count_pairs(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        compared.append(len(one))
+        return likeness(one, other)
+
+    monkeypatch.setattr(near_duplicates, "thumbnails", count_thumbnails)
+    monkeypatch.setattr(near_duplicates, "likeness", count_pairs)
+    pack = pack_of(tmp_path / "pack", [*film(120), *film(30, seed=1), field(2)])
+    pairs = find_near_duplicates(pack)
+    groups = join_groups(pack.samples, pairs)
+    assert len({*groups[:120]}) == len({*groups[120:150]}) == 1
+    assert groups[150] == ""
+    assert sum(made) <= 2 * 151
+    assert sum(compared) <= 2 * MOST_OTHERS * 151 < 120 * 119 / 2
+
+
+def test_images_that_only_a_pair_beyond_the_nearest_joins_are_joined(tmp_path, monkeypatch):
+    monkeypatch.setattr(near_duplicates, "MOST_OTHERS", 1)
+    pack = pack_of(tmp_path / "pack", [*film(12), field(3)])
+    (group,) = {*join_groups(pack.samples, find_near_duplicates(pack))[:12]}
+    assert group
+    monkeypatch.setattr(near_duplicates, "MOST_OTHERS", 99)
+    assert len(find_near_duplicates(pack)) == 12 * 11 / 2

@@ -12,12 +12,19 @@ from typing import TypeAlias
 import numpy as np
 import tifffile
 
-from hpa_hier.data.images.formats.tiff_metadata import OwnPlanes, find_own_planes, read_micrometres, read_names
+from hpa_hier.data.images.formats.tiff_metadata import (
+    OwnPlanes,
+    check_claims,
+    find_own_planes,
+    read_micrometres,
+    read_names,
+)
 from hpa_hier.data.images.reader import MAX_BYTES, Layout, UnreadableImage, check_bytes, check_pixels
 from hpa_hier.data.images.stacks import Stack, StackRules, choose_frame, choose_sections, project
 
 MAX_PLANES = 16  # more along the channel axis is a focus stack or a film
 _MAX_PAGES = 8192  # some writers give (H, W, C) arrays one page a row of pixels
+_MAX_PIECES = 1 << 16  # strips or tiles of a page
 _MAX_FILE = 64 << 30  # bytes; stacks are read section by section
 _ALPHA = (1, 2)  # values of the tag ExtraSamples
 _PRINTED = tuple(tifffile.PHOTOMETRIC[name] for name in ("SEPARATED", "CIELAB", "ICCLAB", "ITULAB"))
@@ -91,6 +98,9 @@ def _open(path: Path) -> tifffile.TiffFile:
 
 def _describe(path: Path, tiff: tifffile.TiffFile) -> _Content:
     try:
+        _refuse_pages(path, tiff)
+        if tiff.is_ome:
+            check_claims(tiff.ome_metadata or "", len(tiff.pages))
         series = tiff.series
         own = find_own_planes(tiff.ome_metadata or "", path.name, len(tiff.pages)) if tiff.is_ome else None
         if own is not None and (own.files > 1 or not series or series[0].kind != "ome" or None in series[0].pages):
@@ -102,6 +112,15 @@ def _describe(path: Path, tiff: tifffile.TiffFile) -> _Content:
         raise
     except Exception as error:
         raise UnreadableImage(path, f"no readable TIFF: {type(error).__name__}: {error}") from None
+
+
+def _refuse_pages(path: Path, tiff: tifffile.TiffFile) -> None:
+    """Raise the UnreadableImage of too many pages, before the library goes to each of them."""
+    try:
+        tiff.pages[_MAX_PAGES]
+    except IndexError:
+        return
+    raise UnreadableImage(path, f"more than {_MAX_PAGES:,} pages; an image has fewer")
 
 
 def _describe_own(path: Path, tiff: tifffile.TiffFile, own: OwnPlanes) -> _Content:
@@ -180,7 +199,7 @@ def _content(
         tail: Y, X and perhaps S.
         names: of the channels, where the file has them.
     """
-    _check_depth(path, page)
+    depth = _check_depth(path, page)
     check_pixels(path, sizes["X"], sizes["Y"])
     channels, samples = sizes.get("C", 1), sizes.get("S", 1)
     if channels > 1 and samples > 1:
@@ -193,8 +212,7 @@ def _content(
     planes = planes if channels == 1 else channels
     kept = tuple(names) if len(names) == planes and any(names) else ()
     layout = Layout(planes, kept, rgb, sizes.get("Z", 1), sizes.get("T", 1))
-    if sizes["X"] * sizes["Y"] * planes * 2 > MAX_BYTES:
-        raise UnreadableImage(path, f"claims {planes} planes of {sizes['X']} × {sizes['Y']} pixels; too many")
+    check_pixels(path, sizes["X"], sizes["Y"], planes * depth)
     return _Content(layout, fetch, tail, channels, convert)
 
 
@@ -239,10 +257,11 @@ def _name_axes(path: Path, shape: tuple[int, ...], axes: str) -> str:
     return "CYX" if short == [0] else "YXC"
 
 
-def _check_depth(path: Path, page: tifffile.TiffPage) -> None:
+def _check_depth(path: Path, page: tifffile.TiffPage) -> int:
+    """Return the bytes of a value, where it is one that is read."""
     dtype = np.dtype(page.dtype) if page.dtype is not None else None
-    if dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):
-        return
+    if dtype is not None and dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):
+        return dtype.itemsize
     if dtype is None or dtype == np.dtype(bool):
         raise UnreadableImage(path, f"{page.bitspersample} bits a pixel; save it with 8 or 16")
     cure = "save it with 8 or 16 bits, unsigned, as in Fiji: Image > Type > 16-bit"
@@ -254,12 +273,12 @@ def _check_pages(
 ) -> list[_AnyPage]:
     """Return pages, and refuse files whose planes lie past their end, or nowhere: the library would read zeros."""
     size = path.stat().st_size
-    if len(pages) > _MAX_PAGES:
-        raise UnreadableImage(path, f"{len(pages)} pages; an image has at most {_MAX_PAGES}")
     kept = []
     for page in pages:
         if page is None or not page.databytecounts or min(page.databytecounts) == 0:
             raise UnreadableImage(path, "damaged: a plane has no data")
+        if len(page.databytecounts) > _MAX_PIECES:
+            raise UnreadableImage(path, f"a plane in {len(page.databytecounts):,} pieces; at most {_MAX_PIECES:,}")
         if max(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True)) > size:
             raise UnreadableImage(path, f"truncated: its planes reach past its {size:,} bytes")
         kept.append(page)

@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import prod
 from pathlib import PureWindowsPath
 
@@ -15,7 +16,9 @@ import tifffile
 from hpa_hier.data.images.formats.pixel_size import check_square, to_micrometres
 
 _MICRO_MANAGER = 51123  # TIFF tag: JSON of one plane
-_NUMBERED = re.compile(r"(channel|ch|c|track|wavelength|w)?[\W_]*[\d:]*", re.IGNORECASE)  # names that say nothing
+_DOCUMENT_TYPE = "<!DOCTYPE"
+_MOST_PLANES = 1 << 18  # of a set of files
+_NUMBERED = re.compile(r"(channel|ch|c|track|wavelength|w)?[\W_]*(\d[\d:]*)?", re.IGNORECASE)  # names that say nothing
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,30 @@ class OwnPlanes:
     images: int  # that the planes belong to
     places: Mapping[int, tuple[int, int, int]]  # page → channel, section and frame; none where the file is not told of
     names: tuple[str, ...]  # of all channels of the set
+
+
+def check_claims(xml: str, pages: int) -> None:
+    """Refuse OME-XML over which a library would take minutes, or gigabytes, before it finds that nothing is there.
+
+    Args:
+        xml: in the file.
+        pages: of the file; an element that does not say how many planes it places means so many.
+
+    Raises:
+        ValueError: it declares a document type, whose entities grow to any size, or more planes than any set of files.
+    """
+    if _DOCUMENT_TYPE in xml:
+        raise ValueError("its OME metadata declares a document type")
+    try:
+        root = ET.fromstring(xml)
+    except ET.ParseError:  # the library tells
+        return
+    for pixels in (one for one in root.iter() if _tag(one) == "Pixels"):
+        sizes = prod(int(pixels.get(f"Size{axis}", 1)) for axis in "CZT")
+        counts = (one.get("PlaneCount") or one.get("NumPlanes") for one in pixels if _tag(one) == "TiffData")
+        planes = max(sizes, sum(pages if count is None else int(count) for count in counts))
+        if planes > _MOST_PLANES:
+            raise ValueError(f"its OME metadata tells of {planes:,} planes; at most {_MOST_PLANES:,} are read")
 
 
 def find_own_planes(xml: str, file_name: str, pages: int) -> OwnPlanes | None:
@@ -45,7 +72,9 @@ def find_own_planes(xml: str, file_name: str, pages: int) -> OwnPlanes | None:
         return None
     mine = _own_uuid(root, [one for _, _, one in data], file_name)
     own = [(image, pixels, one) for image, pixels, one in data if _uuid(one) == mine]
-    places = {page: place for _, pixels, one in own for page, place in _places(pixels, one, pages)}
+    told = ((page, place) for _, pixels, one in own for page, place in _places(pixels, one, pages))
+    listed = list(islice(told, pages + 1))
+    places = dict(listed) if len(listed) <= pages else {}  # a page that is told of twice is nowhere
     names = channel_names(own[0][1]) if own else ()
     return OwnPlanes(len({_uuid(one) for *_, one in data}), len({image for image, *_ in own}), places, names)
 
