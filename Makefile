@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test docs lint format types pytest test-slow test-gpu wheel clean
+.PHONY: help demo test docs lint format types pytest test-slow test-gpu test-faults wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -34,6 +34,11 @@ test-slow: $(VENV)/.installed-dev  ## the checks that take minutes
 
 test-gpu: $(VENV)/.installed-dev  ## the checks that need a CUDA device
 	$(BIN)/python -m pytest -m gpu -n 0
+
+TEST ?= test_
+test-faults: $(VENV)/.installed-dev  ## kills, failing system calls and changed bytes by the hundred: hours
+	$(BIN)/python -m pytest -m faults -n 0 tests/faults/test_full.py -k "$(TEST)"; status=$$?; \
+	  PYTHONPATH=tests $(BIN)/python tests/faults/figures.py && exit $$status
 
 clean:  ## remove what tools leave behind; artifacts/ stays
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,7 +10,10 @@ from hpa_hier.cli.command import Parser, run
 from hpa_hier.files.spelling import did_you_mean
 
 # each a file of this room
-COMMANDS = ("run", "demo", "taxonomy", "data", "train", "ensemble", "members", "report", "serve", "settings", "recipe")
+COMMANDS = (
+    *("run", "demo", "taxonomy", "data", "train", "ensemble", "members", "report", "serve", "settings", "recipe"),
+    "doctor",
+)
 SHORT = {
     "predict": "ensemble",
     "explain": "ensemble",

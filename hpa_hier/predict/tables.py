@@ -62,7 +62,9 @@ class Tables:
         for cells in rows.cells():
             self.ascii = self.ascii and all(map(str.isascii, cells))
             self._predictions.writerow(map(safe_cell, cells))
-        self._submission.writerows(zip(rows.ids, rows.submitted, strict=True))
+        self._submission.writerows(
+            (one, safe_cell(labels)) for one, labels in zip(rows.ids, rows.submitted, strict=True)
+        )
         self._probabilities.add(rows)
 
     def reject(self, rejected: Iterable[Rejected]) -> None:

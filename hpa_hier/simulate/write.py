@@ -54,20 +54,23 @@ def write_folder(out: Path, settings: SimulateSettings, workers: int = 1, depth:
             the brightest).
 
     Returns:
-        The label table, which is written last.
+        The label table, which is written last; where an earlier call with the same arguments has, as it is.
 
     Raises:
-        UserError: `out` holds a finished set, an unfinished one of other settings, or pictures that are not simulated.
+        UserError: `out` holds a set of other settings, or pictures that are not simulated.
     """
     import pandas as pd
 
     from hpa_hier.data.images.walk import SIMULATED
 
     table, about = out / "labels.csv", out / SIMULATED
-    if table.exists():
-        raise UserError(f"{table}: exists already; give another --out or remove the folder")
     facts = {"note": NOTE, **settings.model_dump(mode="json"), **({} if depth == 8 else {"depth": depth})}
-    if about.exists() and read_json(about) != facts:
+    same = about.exists() and read_json(about) == facts
+    if table.exists():
+        if same and (out / "masks").is_dir() == masks:
+            return table  # all of it is there: the table is written last
+        raise UserError(f"{table}: exists already; give another --out or remove the folder")
+    if about.exists() and not same:
         raise UserError(
             f"{about}: the folder holds unfinished fields of other settings; give another --out or remove it"
         )

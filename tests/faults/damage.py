@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from forked import Outcome, run
-from tally import Tally
-from world import World, snapshot
+from faults.forked import Outcome, run
+from faults.tally import Tally
+from faults.world import World, snapshot
 
 RUN = "artifacts/tiny"
 _LEAF = f"{RUN}/members/leaf"

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forked import run
-from tally import Tally
-from world import World, list_temporary, snapshot
+from faults.forked import run
+from faults.tally import Tally
+from faults.world import World, list_temporary, snapshot
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,9 @@ def test_channels_are_grey_pngs_of_the_depth_asked_for(tmp_path: Path, depth: in
 
 
 def test_a_folder_that_holds_simulated_cells_is_not_written_over(tmp_path: Path) -> None:
-    write_folder(tmp_path, settings(1, 8))
+    table = write_folder(tmp_path, settings(1, 8))
+    written = table.stat().st_mtime_ns
+    assert write_folder(tmp_path, settings(1, 8)).stat().st_mtime_ns == written
     with pytest.raises(UserError, match=r"labels.csv: exists already; give another --out or remove the folder"):
         write_folder(tmp_path, settings(1, 9))
 

@@ -27,8 +27,8 @@ from hpa_hier.data.split.near_duplicates import DISTANCE, refuse_foreign_pairs, 
 from hpa_hier.data.split.split import PARTS, Split
 from hpa_hier.data.split.stratify import deviation, mean_of_worst_ten
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.files.faults.shown import show
-from hpa_hier.files.lock import lock_folder
 from hpa_hier.metrics.groups import number_units
 from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
@@ -180,8 +180,12 @@ def simulate(options: argparse.Namespace) -> None:
     flags = {f"--{name}": (f"simulate.{name}", getattr(options, name)) for name in ("count", "seed", "imbalance")}
     recipe = _recipe(options, {**flags, "--size": ("simulate.image_size", options.size)})
     settings, out = recipe.simulate, options.out
-    with lock_folder(out, "simulating into"):
-        wrote = _write_simulated(options, recipe)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from None
+    sweep(out)
+    wrote = _write_simulated(options, recipe)
     print(f"wrote {wrote}: {settings.count:,} simulated images of {settings.image_size}² pixels, seed {settings.seed}")
 
 

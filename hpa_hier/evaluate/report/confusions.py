@@ -11,6 +11,7 @@ import numpy as np
 
 from hpa_hier.evaluate.figures.confusion_matrix import leaf_confusion
 from hpa_hier.evaluate.gallery.pictures import data_uri
+from hpa_hier.files.tables import safe_cell
 from hpa_hier.metrics.confusion import Confusion, Counts
 from hpa_hier.runs.evaluation import Evaluation
 
@@ -83,9 +84,9 @@ def write_matrix(confusion: Confusion, names: Sequence[str]) -> str:
     """Write the whole matrix as CSV: rows annotated, columns called, a row and a column for nothing."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["annotated \\ called", *names, "(nothing called)"])
+    table.writerow(["annotated \\ called", *map(safe_cell, names), "(nothing called)"])
     for name, row in zip([*names, "(nothing missed)"], confusion.matrix(), strict=True):
-        table.writerow([name, *(f"{count:.6g}" for count in row)])
+        table.writerow([safe_cell(name), *(f"{count:.6g}" for count in row)])
     return text.getvalue()
 
 

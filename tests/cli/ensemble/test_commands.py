@@ -124,7 +124,7 @@ def test_a_broken_ensemble_file_is_a_users_error(small):
             {key: content[key] for key in content if key != "members"},
             "ensemble.json: members: Field required; fit it again",
         ),
-        ([], "not an ensemble of format 4"),
+        ([], "ensemble.json: holds a list, where an object belongs"),
         (
             {**content, "aggregate": {"rule": "meen"}},
             "there is no 'meen'; choose .* did you mean 'mean'.* fit it again",

@@ -1,0 +1,115 @@
+"""Devices and engines: each is tried in a process of its own, as a broken one may end it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+from hpa_hier.cli.doctor.finding import Finding
+
+_PATIENCE = 180  # seconds for one engine; a first import from a network share takes minutes
+_SIDE = 8  # of the square that is convolved
+
+
+def try_engines() -> list[Finding]:
+    """Return how each device of torch, and each other engine, computes a small convolution here."""
+    return [finding for name in _TRIALS for finding in _run(name)]
+
+
+def _run(name: str) -> list[Finding]:
+    code = f"from hpa_hier.cli.doctor.engines import answer; answer({name!r})"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return [Finding(name, f"does not answer within {_PATIENCE} s", wrong=True)]
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"what"')]
+    found = [Finding(**row) for row in rows]
+    if done.returncode < 0:
+        found.append(Finding(name, f"its process was ended by {signal.Signals(-done.returncode).name}", wrong=True))
+    elif done.returncode or not found:
+        last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        found.append(Finding(name, f"fails ({last})", wrong=True))
+    return found
+
+
+def answer(name: str) -> None:
+    """Try an engine in this process, and print what was found, a line of JSON each."""
+    try:
+        for finding in _TRIALS[name]():
+            print(json.dumps(finding.to_json()), flush=True)
+    except ImportError as error:
+        text = f"not installed; pip install 'hpa-hier[{name}]' adds it" if name != "torch" else f"fails ({error})"
+        print(json.dumps(Finding(name, text, wrong=name == "torch").to_json()))
+
+
+def _try_torch() -> Iterator[Finding]:
+    import torch
+
+    devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0))]
+    devices += ["mps"] * torch.backends.mps.is_available()
+    for device in devices:
+        what = f"torch {torch.__version__} on {device}"
+        name = f"{torch.cuda.get_device_name(device)}, " if device.startswith("cuda") else ""
+        if device == "cpu":
+            name = f"{torch.backends.cpu.get_cpu_capability()}, "
+        try:
+            square = torch.ones(1, 1, _SIDE, _SIDE, device=device)
+            total = float(torch.nn.functional.conv2d(square, torch.ones(1, 1, 3, 3, device=device)).sum())
+            yield _judge(what, total, name)
+        except RuntimeError as error:
+            yield Finding(what, f"{name}fails ({str(error).splitlines()[0]})", wrong=True)
+    if len(devices) == 1:
+        built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is built without CUDA"
+        yield Finding("GPU", f"none that torch can use; {built}")
+
+
+def _try_onnxruntime() -> Iterator[Finding]:
+    import numpy as np
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    square = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, _SIDE, _SIDE])
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, _SIDE - 2, _SIDE - 2])
+    weights = numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32), "w")
+    graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "doctor", [square], [out], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    for provider in onnxruntime.get_available_providers():
+        if not provider.startswith(("CPU", "CUDA", "CoreML")):
+            continue  # those that send work elsewhere, or need a licence
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=[provider])
+        total = float(session.run(None, {"x": np.ones((1, 1, _SIDE, _SIDE), np.float32)})[0].sum())
+        yield _judge(f"onnxruntime {onnxruntime.__version__}, {provider}", total)
+
+
+def _try_openvino() -> Iterator[Finding]:
+    import numpy as np
+    import openvino
+    from openvino import opset13
+
+    square = opset13.parameter([1, 1, _SIDE, _SIDE], np.float32)
+    weights = opset13.constant(np.ones((1, 1, 3, 3), np.float32))
+    node = opset13.convolution(square, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+    model = openvino.Model([node], [square], "doctor")
+    core = openvino.Core()
+    for device in core.available_devices:
+        total = float(core.compile_model(model, device)(np.ones((1, 1, _SIDE, _SIDE), np.float32))[0].sum())
+        yield _judge(f"openvino {openvino.__version__.partition('-')[0]} on {device}", total)
+
+
+def _judge(what: str, total: float, name: str = "") -> Finding:
+    """Return whether the sum of a convolution of ones with ones is what it must be."""
+    wanted = 9.0 * (_SIDE - 2) ** 2
+    right = abs(total - wanted) < 1e-3
+    return Finding(what, f"{name}works" if right else f"{name}computes {total} where it is {wanted}", wrong=not right)
+
+
+_TRIALS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "torch": _try_torch,
+    "onnxruntime": _try_onnxruntime,
+    "openvino": _try_openvino,
+}

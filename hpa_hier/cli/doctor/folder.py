@@ -1,0 +1,45 @@
+"""A folder that is to be written to: whether a file can be made, synced, renamed and locked there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from hpa_hier.cli.doctor.finding import Finding
+from hpa_hier.files.faults.leftovers import name_temporary
+from hpa_hier.files.faults.machine import describe_refusal
+
+
+def try_folder(folder: Path) -> list[Finding]:
+    """Try what writing a file takes, in the folder or in the nearest one above that is there; nothing is left."""
+    place = next((one for one in (folder.absolute(), *folder.absolute().parents) if one.is_dir()), Path.cwd())
+    text = f"{folder}" if place == folder.absolute() else f"{folder} (not there yet, so {place})"
+    try:
+        _write_a_file(place)
+        how, wrong = "files can be written, synced, renamed and locked there", False
+    except OSError as error:
+        how, wrong = describe_refusal(error) or str(error), True
+    try:
+        room = f"{shutil.disk_usage(place).free / 2**30:,.1f} GB free"
+    except OSError as error:
+        room = f"its room is not known ({error.strerror})"
+    return [Finding(text, f"{how}; {room}", wrong)]
+
+
+def _write_a_file(folder: Path) -> None:
+    from filelock import FileLock
+
+    first = name_temporary(folder / "doctor.txt")
+    second, lock = name_temporary(folder / "doctor.txt"), name_temporary(folder / "doctor.lock")
+    try:
+        with first.open("wb") as handle:
+            handle.write(bytes(1 << 16))
+            handle.flush()
+            os.fsync(handle.fileno())
+        first.replace(second)
+        with FileLock(lock, timeout=0):
+            pass
+    finally:
+        for one in (first, second, lock):
+            one.unlink(missing_ok=True)

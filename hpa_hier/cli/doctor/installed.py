@@ -1,0 +1,70 @@
+"""What is installed: this machine, and the packages that this one needs or can use, by their metadata alone."""
+
+from __future__ import annotations
+
+import locale
+import os
+import platform
+import re
+import sys
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+
+from hpa_hier import __version__
+from hpa_hier.cli.doctor.finding import Finding
+
+# where this package's own metadata are not there, as in a checkout that is not installed
+_KNOWN = (
+    "numpy scipy pandas scikit-learn torch torchvision lightning timm opencv-python-headless tifffile safetensors "
+    "pydantic joblib filelock matplotlib onnxruntime openvino dask ray"
+)
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def describe_machine() -> list[Finding]:
+    """Return what this machine and its Python are."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES") if name in os.environ}
+    rows = {
+        "hpa_hier": f"{__version__}, in {Path(__file__).resolve().parents[2]}",
+        "Python": f"{platform.python_version()} ({platform.python_implementation()}), {sys.executable}",
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "processor": f"{_name_processor()}; {cores} of {os.cpu_count()} cores may be used",
+        "memory": _describe_memory(),
+        "text": f"{sys.getfilesystemencoding()} file names, {locale.getpreferredencoding(do_setlocale=False)} text",
+        "environment": ", ".join(f"{name}={value}" for name, value in threads.items()) or "nothing set that matters",
+    }
+    return [Finding(what, text) for what, text in rows.items()]
+
+
+def list_packages() -> list[Finding]:
+    """Return the version of each package that this one needs or can use; those that are not there come last."""
+    try:
+        required = metadata.requires("hpa-hier") or []
+    except metadata.PackageNotFoundError:
+        required = _KNOWN.split()
+    names = dict.fromkeys(found[0].lower() for text in required if (found := _NAME.match(text)))
+    names.pop("hpa-hier", None)
+    there, missing = [], []
+    for name in sorted(names):
+        try:
+            there.append(Finding(name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    return [*there, Finding("not installed", ", ".join(missing) or "nothing")]
+
+
+def _name_processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _describe_memory() -> str:
+    with suppress(OSError, ValueError, AttributeError):
+        page = os.sysconf("SC_PAGE_SIZE") / 2**30
+        return f"{page * os.sysconf('SC_PHYS_PAGES'):.1f} GB, {page * os.sysconf('SC_AVPHYS_PAGES'):.1f} GB of it free"
+    return "unknown"
