@@ -2,7 +2,7 @@
 
     python benchmarks/start.py [--repeats N]
 
-Costs a minute. Prints for each command the seconds of processor time (user and system) and by the clock, each the
+Costs two minutes. Prints for each command the seconds of processor time (user and system) and by the clock, each the
 smallest of the repeats; the commands take turns, so that another load hits all alike. A command that works on is
 stopped at its first message. Runs in a temporary folder, on drawn noise.
 """
@@ -25,6 +25,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 CHANNELS = ("red", "green", "blue", "yellow")
 IMAGES, SIZE = 60, 32  # of the pack that is trained on; pixels
+FIELD = "field"  # id of the image that is predicted
+FORMATS = ("onnx", "openvino")  # that the bundled ensemble is exported in
 
 
 @dataclass(frozen=True)
@@ -63,19 +65,22 @@ class Case:
 
 def list_cases() -> tuple[Case, ...]:
     """Return the command lines; the folder that they run in is that of `prepare`."""
-    module = ("-m", "hpa_hier")
+    module, green = ("-m", "hpa_hier"), f"fields/{FIELD}_green.png"
+    planes = [f"fields/{FIELD}_{channel}.png" for channel in CHANNELS]
     return (
         Case("import torch", ("-c", "import torch")),
         Case("--help", (*module, "--help")),
         Case("taxonomy check", (*module, "taxonomy", "check", "hpa28")),
-        Case("predict, first message", (*module, "predict", "images/noise-00_green.png"), whole=False),
+        Case("predict, first message", (*module, "predict", green), whole=False),
         Case("train, first message", (*module, "train", "--level", "coarse", "--data", "pack"), whole=False),
-        Case("predict one image with the bundled ensemble", (*module, "predict", "images/noise-00_green.png")),
+        Case("predict one image with the bundled ensemble", (*module, "predict", green)),
+        *(Case(f"the same, exported ({one})", (*module, "predict", green, "--run", one)) for one in FORMATS),
+        *(Case(f"the same by its example.py ({one})", (f"{one}/example.py", *planes)) for one in FORMATS),
     )
 
 
 def prepare(folder: Path) -> None:
-    """Draw images of noise, and pack them."""
+    """Draw images of noise, pack them, draw one as large as the competition's, and export the bundled ensemble."""
     generator = np.random.default_rng(0)
     (folder / "images").mkdir()
     lines = ["Id,Target"]
@@ -87,6 +92,13 @@ def prepare(folder: Path) -> None:
     (folder / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     flags = ("--images", "images", "--labels", "labels.csv", "--out", "pack", "--size", str(SIZE))
     Case("data pack", ("-m", "hpa_hier", "data", "pack", *flags)).measure(folder)
+    (folder / "fields").mkdir()
+    for channel in CHANNELS:
+        noise = generator.integers(0, 256, (512, 512), dtype=np.uint8)
+        cv2.imwrite(str(folder / "fields" / f"{FIELD}_{channel}.png"), noise)
+    for one in FORMATS:
+        export = ("ensemble", "export", "--run", "pretrained", "--format", one, "--out", one)
+        Case("ensemble export", ("-m", "hpa_hier", *export)).measure(folder)
 
 
 def smallest(cases: Sequence[Case], folder: Path, repeats: int) -> Mapping[str, tuple[float, float]]:

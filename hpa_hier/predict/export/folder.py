@@ -21,6 +21,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import replacing_folder, sha256, write_bytes, write_json, write_text
 from hpa_hier.files.extras import import_extra
 from hpa_hier.files.shell import run_name
+from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.members.score import Member
 from hpa_hier.members.tta import Tta, TtaMember
 from hpa_hier.predict.export.networks import EXTRAS, Format, check_tta, write_network
@@ -98,6 +99,11 @@ def export_member(
         UserError: the folder is there, there is no such member, or it cannot be exported.
     """
     check_out(out, overwrite)
+    if name not in run.member_names:
+        there = ", ".join(run.member_names) or "none"
+        raise UserError(
+            f"--member {name}: {run.folder} has no such member{did_you_mean(name, run.member_names)}; it has {there}"
+        )
     (record,) = run.select_members([name])
     manifest = record.manifest
     about = {
