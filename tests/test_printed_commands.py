@@ -44,7 +44,9 @@ def unknown_flags(words: list[str]) -> list[str]:
     if words[0] not in COMMANDS:
         return words[:1]
     has_verb = (
-        len(words) > 1 and re.fullmatch(r"[a-z]+", words[1]) and words[0] in ("taxonomy", "data", "ensemble", "members", "recipe")
+        len(words) > 1
+        and re.fullmatch(r"[a-z]+", words[1])
+        and words[0] in ("taxonomy", "data", "ensemble", "members", "recipe")
     )
     text = help_for(*words[: 2 if has_verb else 1])
     flags = {word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)}

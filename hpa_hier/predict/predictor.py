@@ -96,7 +96,7 @@ class Predictor:
                 cannot be read.
         """
         opened = run if isinstance(run, Run) else Run.open(run)
-        shares = None if prior is None else read_prior(str(prior), opened.ensemble.taxonomy)
+        shares = _find_exported_prior(opened) if prior is None else read_prior(str(prior), opened.ensemble.taxonomy)
         predictor = cls(opened, device, intensity, shares, check_scales(scales))
         if predictor.spec is not None:
             predictor.run.check_unchanged(predictor.ensemble)
@@ -468,6 +468,18 @@ class Predictor:
     def _find_evidence(self, read: Callable[[str], Batch]) -> Evidence | None:
         """Return what answers can be traced back to, given what reads a sample's batch."""
         return Evidence(self._explainer, self.spec, read) if self.spec else None
+
+
+def _find_exported_prior(run: Run) -> Prior | None:
+    """Return the prior that a run was exported with; None: it was exported with none, or not at all."""
+    kept = run.facts.prior if run.facts else None
+    if kept is None:
+        return None
+    try:
+        shares = np.array([kept[node] for node in run.ensemble.taxonomy.nodes])
+    except KeyError as error:
+        raise UserError(f"{run.folder}: its prior has no share of {error}; export it again") from None
+    return Prior(run.facts.prior_source if run.facts else "", shares)
 
 
 def _name_files(source: ImageSource) -> str:

@@ -52,6 +52,8 @@ class RunFacts(BaseModel):
     images: int = 0  # in the pack
     leaf_images: dict[str, tuple[int, int, int]] = {}  # leaf → images of the train, calibration and test part
     origin: Origin | None = None  # of an exported run: what its answers rest on; None: its members and pack tell
+    prior: dict[str, float] | None = None  # of an exported run: how often each node occurs among what it answers for
+    prior_source: str = ""  # where that is known from
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from hpa_hier.cli.command import Parser, path
-from hpa_hier.cli.ensemble.arguments import add_run_argument, open_run
+from hpa_hier.cli.ensemble.arguments import add_prior_argument, add_run_argument, open_run
 from hpa_hier.files.shell import command
 
 DESCRIPTION = """Export a fitted ensemble as a folder that answers without this program, and without torch.
@@ -20,6 +20,7 @@ def add_flags(one: Parser) -> None:
     """Add the command's flags."""
     add_run_argument(one, "the run whose ensemble was fitted last; pretrained: the bundled one")
     add_export_arguments(one, ("onnx", "openvino"))
+    add_prior_argument(one)
 
 
 def add_export_arguments(one: Parser, formats: tuple[str, ...]) -> None:
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     opened = open_run(options, fitted=True)
     from hpa_hier.predict.export.folder import export_ensemble
 
-    difference = export_ensemble(opened, options.out, options.format, options.overwrite)
+    difference = export_ensemble(opened, options.out, options.format, options.overwrite, options.prior)
     print(f"wrote {options.out}: probabilities of drawn samples differ by {difference:.1g} at most")
     if kind := (opened.ensemble.about.get("images") or {}).get("kind"):
         predict = command("ensemble", "predict", run=options.out, **{kind: "FILE" if kind == "vectors" else "DIR"})

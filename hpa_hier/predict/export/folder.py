@@ -29,6 +29,7 @@ from hpa_hier.predict.export.read_me import describe_folder
 from hpa_hier.predict.export.reader import Reader
 from hpa_hier.predict.export.scorers import ABOUT
 from hpa_hier.predict.held_out import fitted_settings
+from hpa_hier.predict.prior_file import read_prior
 from hpa_hier.runs.manifest import EXPORTED, MANIFEST, TAXONOMY, WEIGHTS, Manifest, check_files
 from hpa_hier.runs.members import MemberRecord
 from hpa_hier.runs.run import RUN_FILE, Run, RunFacts
@@ -39,7 +40,7 @@ _COMBINATION, _READ_ME, _CODE = "combination.json", "README.md", ("reader.py", "
 _PROBES = 4  # drawn samples that the folder has to answer as the run does
 
 
-def export_ensemble(run: Run, out: Path, form: Format, overwrite: bool = False) -> float:
+def export_ensemble(run: Run, out: Path, form: Format, overwrite: bool = False, prior: str | None = None) -> float:
     """Write a folder that answers as a run's ensemble does, by numpy and a runtime, and is a run of this package too.
 
     Args:
@@ -47,6 +48,8 @@ def export_ensemble(run: Run, out: Path, form: Format, overwrite: bool = False) 
         out: the folder; it is whole or absent.
         form: of the networks.
         overwrite: whether a folder that was exported before is replaced.
+        prior: how often classes occur among what it will answer for, as `read_prior` takes it; None: as often as where
+            the ensemble was fitted.
 
     Returns:
         How much probabilities of drawn samples differ from the run's, at most; 0 where there are no networks.
@@ -56,6 +59,8 @@ def export_ensemble(run: Run, out: Path, form: Format, overwrite: bool = False) 
     """
     check_out(out, overwrite)
     ensemble, origin = run.ensemble, run.origin
+    if prior is not None:
+        ensemble = ensemble.with_prior(read_prior(prior, ensemble.taxonomy))
     unsafe, tta = origin.why_unsafe(simulated=False), Tta.from_settings(fitted_settings(ensemble))
     combination = write_ensemble(ensemble, safe_answers=not unsafe)
     records = () if ensemble.about.get("score_kind") else run.check_unchanged(ensemble)
@@ -65,12 +70,16 @@ def export_ensemble(run: Run, out: Path, form: Format, overwrite: bool = False) 
         "kind": "ensemble",
         "name": run_name(run.folder),
         "samples": _describe_samples(records, ensemble),
-        "caution": origin.warning,
+        "caution": "; ".join(filter(None, (origin.warning, ensemble.prior.note if ensemble.prior else ""))),
         "no_safe_answers": unsafe,
     }
     facts = RunFacts(
         pack="", pack_digest="", split_digest="", taxonomy=ensemble.taxonomy.name, images=origin.images, origin=origin
     )
+    if ensemble.prior:
+        new = ensemble.prior.new
+        shares = dict(zip(ensemble.taxonomy.nodes, new.shares.tolist(), strict=True))
+        facts = facts.model_copy(update={"prior": shares, "prior_source": new.source})
     with replacing_folder(out) as folder:
         members = {record.name: Member.load(record.folder, "cpu") for record in records}
         networks = {record.name: _write_member(folder, record, members[record.name], tta, form) for record in records}

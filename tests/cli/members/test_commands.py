@@ -19,5 +19,7 @@ def test_weights_of_a_bundled_member_are_exported(tmp_path: Path, capsys: pytest
 
 
 def test_a_member_that_there_is_not_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--member leaves: .* has no such member.*; it has coarse, compartment, leaf, leaf-s1"):
+    with pytest.raises(
+        UserError, match=r"--member leaves: .* has no such member.*; it has coarse, compartment, leaf, leaf-s1"
+    ):
         main(["export", "--run", "pretrained", "--member", "leaves", "--out", str(tmp_path / "out")])

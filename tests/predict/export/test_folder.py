@@ -280,6 +280,23 @@ def test_the_bundled_ensemble_answers_real_images_as_it_does(shared_data: Path, 
     check_same(run, tmp_path / "bundled", files)
 
 
+def test_a_prior_is_exported_with_it(run: Run, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = (exported / "members" / "leaf" / "network.onnx").read_bytes()
+    monkeypatch.setattr(networks, "convert_onnx", lambda *_: network)
+    table = tmp_path / "shares.csv"
+    rows = [f"{leaf},{0.1 + 0.15 * j:.2f}" for j, leaf in enumerate(run.ensemble.taxonomy.leaves)]
+    table.write_text("\n".join(["class,share", *rows]) + "\n")
+    export_ensemble(run, tmp_path / "out", "onnx", prior=str(table))
+    images = np.random.default_rng(6).integers(0, 256, (5, 4, SIZE, SIZE), dtype=np.uint8)
+    own, plain = (Predictor.load(run, prior=prior).predict(images) for prior in (table, None))
+    found, again = Reader(tmp_path / "out").answer(images), Predictor.load(tmp_path / "out").predict(images)
+    assert np.abs(found["probs"] - own.probs).max() < 1e-5
+    assert found["labels"] == list(map(list, own.labels))
+    assert np.abs(again.probs - own.probs).max() < 1e-5
+    assert again.notes == own.notes
+    assert np.abs(plain.probs - own.probs).max() > 0.01
+
+
 @pytest.mark.slow
 def test_turned_copies_are_merged_as_the_run_merges_them(run: Run, tmp_path: Path) -> None:
     copy = tmp_path / "run"
