@@ -144,7 +144,8 @@ COMMAND_LINES = [
     ["hpa_hier.data"],
     *(["hpa_hier.data", verb] for verb in ("simulate", "pack", "split", "balance", "audit")),
     ["hpa_hier.ensemble"],
-    *(["hpa_hier.ensemble", verb] for verb in ("fit", "predict", "evaluate", "explain")),
+    *(["hpa_hier.ensemble", verb] for verb in ("fit", "predict", "evaluate", "explain", "export")),
+    ["hpa_hier", "members", "export"],
 ]
 
 

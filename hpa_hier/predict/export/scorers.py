@@ -36,6 +36,25 @@ def is_exported(run: Run) -> bool:
     return (run.folder / ABOUT).is_file()
 
 
+def choose_exported_engine(run: Run, engine: str) -> str:
+    """Return what computes the networks of an exported run, which is what it was exported for.
+
+    Args:
+        run: of which `is_exported` is true.
+        engine: that is asked for; auto and torch, the default, leave it to the run.
+
+    Raises:
+        UserError: it is another one.
+    """
+    own = RUNTIMES[".xml" if read_json(run.folder / ABOUT).get("format") == "openvino" else ".onnx"]
+    if engine not in ("auto", "torch", own):
+        raise UserError(
+            f"--backend {engine}: {run.folder} was exported for {own}; leave it out, or name the run that it was "
+            "exported from"
+        )
+    return own
+
+
 def open_exported(run: Run, names: Sequence[str], device: str) -> dict[str, Scorer]:
     """Open members of an exported run.
 

@@ -31,6 +31,7 @@ from hpa_hier.predict.export import networks
 from hpa_hier.predict.export.folder import export_ensemble, export_member
 from hpa_hier.predict.export.networks import Turned, check_tta
 from hpa_hier.predict.export.reader import Reader
+from hpa_hier.predict.export.scorers import choose_exported_engine
 from hpa_hier.predict.fit_run import fit_run
 from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.settings.recipe import EnsembleSettings
@@ -162,6 +163,13 @@ def test_what_needs_weights_says_that_they_were_not_exported(exported: Path) -> 
         load_member(exported / "members" / "leaf")
     with pytest.raises(UserError, match=r"--device cuda: .* was exported for processors; leave it out"):
         Predictor.load(exported, device="cuda").predict(np.zeros((1, 4, SIZE, SIZE), np.uint8))
+
+
+def test_it_computes_by_what_it_was_exported_for(exported: Path) -> None:
+    run = Run.open(exported)
+    assert [choose_exported_engine(run, one) for one in ("auto", "torch", "onnxruntime")] == ["onnxruntime"] * 3
+    with pytest.raises(UserError, match=r"--backend openvino: .* was exported for onnxruntime; leave it out"):
+        choose_exported_engine(run, "openvino")
 
 
 def test_nothing_is_left_where_it_fails_and_nothing_replaced_unasked(
