@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -68,7 +68,7 @@ def export_ensemble(run: Run, out: Path, form: Format, overwrite: bool = False, 
     check_members(records, form)
     about = {
         "kind": "ensemble",
-        "name": run_name(run.folder),
+        "name": Path(run_name(run.folder)).name,
         "samples": _describe_samples(records, ensemble),
         "caution": "; ".join(filter(None, (origin.warning, ensemble.prior.note if ensemble.prior else ""))),
         "no_safe_answers": unsafe,
@@ -159,7 +159,7 @@ def check_out(out: Path, overwrite: bool) -> None:
         raise UserError(f"{out}: exists already; name another folder with --out, or replace it with --overwrite")
 
 
-def check_members(records: Iterable[MemberRecord], form: Format | None) -> None:
+def check_members(records: Sequence[MemberRecord], form: Format | None) -> None:
     """Refuse members that are no networks, and formats whose packages are not installed; None needs none.
 
     Raises:
@@ -172,10 +172,9 @@ def check_members(records: Iterable[MemberRecord], form: Format | None) -> None:
                 f"member '{record.name}': is made of scikit-learn's estimators ({what}), not of a network, and answers "
                 "with scikit-learn alone; copy the run's folder instead, or leave the member out of ensemble.members"
             )
-        if (record.folder / WEIGHTS).is_file():
-            continue
-        check_files(record.folder, record.manifest, (WEIGHTS,))
-    for module in () if form is None else ("onnx", "onnxscript", EXTRAS[form]):
+        if not (record.folder / WEIGHTS).is_file():
+            check_files(record.folder, record.manifest, (WEIGHTS,))  # says why
+    for module in ("onnx", "onnxscript", EXTRAS[form]) if form and records else ():
         import_extra(module, EXTRAS[form] if form else "", f"--format {form}")
 
 
@@ -193,12 +192,11 @@ def draw_samples(manifest: Manifest) -> np.ndarray:
     return (bright * blocks[..., : shape[1], : shape[1]] * rng.random((_PROBES, *shape))).astype(np.uint8)
 
 
-def _describe_samples(records: Iterable[MemberRecord], ensemble: Ensemble | None) -> dict[str, Any]:
+def _describe_samples(records: Sequence[MemberRecord], ensemble: Ensemble | None) -> dict[str, Any]:
     """Return what a reader has to be given."""
-    first = next(iter(records), None)
-    if first is None:
+    if not records:
         return {"type": "tables of other models' scores"}
-    manifest = first.manifest
+    manifest = records[0].manifest
     if manifest.kind == VECTORS:
         return {"type": "float32", "shape": [len(manifest.channels)], "features": list(manifest.channels)}
     about: Mapping[str, Any] = (ensemble.about.get("images") if ensemble else None) or {}
@@ -206,7 +204,7 @@ def _describe_samples(records: Iterable[MemberRecord], ensemble: Ensemble | None
         "type": "uint8",
         "shape": [len(manifest.channels), manifest.image_size, manifest.image_size],
         "channels": list(manifest.channels),
-        "intensity": manifest.intensity,
+        "intensity": about.get("intensity", manifest.intensity),
         "may_be_missing": list(about.get("may_be_missing", ())),
     }
 
