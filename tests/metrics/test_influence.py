@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import foldnorm
 
 from hpa_hier.metrics import influence, scores
 from hpa_hier.metrics.bootstrap import interval as former_interval
@@ -137,3 +138,77 @@ def test_a_mean_over_nodes_leaves_out_those_without_positives():
     assert np.isnan(one.value[2])
     assert one.mean(range(5)).value == pytest.approx(one.value[[0, 1, 3, 4]].mean())
     assert np.isnan(one.mean([2]).value)
+
+
+def test_the_bias_of_f1_is_the_second_order_term_of_a_binomial_share():
+    """F1 = 2 J / (1 + J) of a share J: half its second derivative, by steps, times the variance of J."""
+    _, targets, known, present = draw(8)
+    sampling = Sampling(np.arange(60))
+    one = influence.f1_by_node(present, targets, known, sampling)
+    for n in range(5):
+        either, both = (
+            (op(present[:, n], targets[:, n]) & known[:, n]).sum() for op in (np.logical_or, np.logical_and)
+        )
+        trials = either + 2 * influence.IMAGINED  # every sample is a unit of its own
+        share = (both + influence.IMAGINED) / trials
+        f1, step = (lambda j: 2 * j / (1 + j)), 1e-4
+        second = (f1(share + step) - 2 * f1(share) + f1(share - step)) / step**2
+        assert one.bias[n] == pytest.approx(second / 2 * share * (1 - share) / trials, rel=1e-4)
+
+
+def test_the_bias_of_average_precision_is_that_of_its_docstring_step_by_step():
+    probs, targets, known, _ = draw(9)
+    one = influence.average_precision_by_node(probs, targets, known, Sampling(np.arange(60)))
+    for n in range(5):
+        p, t = probs[known[:, n], n], targets[known[:, n], n]
+        positives, ap, unbiased = t.sum(), 0.0, 0.0
+        for threshold in np.unique(p):
+            found, taken, gained = t[p >= threshold].sum(), (p >= threshold).sum(), t[p == threshold].sum()
+            expected, wrong = found * positives / (positives + 1), taken - found
+            ap += gained * found / taken / positives
+            if found:
+                reached = expected / (expected + wrong) - wrong * expected / (expected + wrong) ** 3
+                unbiased += gained * min(max(reached, 0), 1) / positives
+        assert one.value[n] == pytest.approx(ap)
+        assert one.bias[n] == pytest.approx(ap - unbiased)
+
+
+def test_the_bias_of_calibration_is_what_noise_of_its_size_adds_to_each_bins_distance():
+    probs, targets, known, _ = draw(10)
+    sums, sampling = scores.calibration_sums(probs, targets, known), Sampling(np.arange(60))
+    gap, bias = sums.probs - sums.truth, 0.0
+    for bin_gap in gap.T:
+        seen, noise = abs(bin_gap.sum()), np.sqrt((bin_gap**2).sum())
+        true = np.sqrt(max(0.0, seen**2 - noise**2))
+        folded = foldnorm.mean(true / noise, scale=noise) - true if noise else 0.0
+        bias += max(seen - true, folded)
+    assert influence.calibration_error(sums, sampling, 0.3).bias == pytest.approx(bias / sums.entries.sum())
+
+
+@pytest.mark.parametrize("right", [0, 3, 20, 40])
+def test_alone_a_share_has_wilsons_interval_where_that_is_the_wider(right):
+    part, whole = (np.arange(40) < right)[:, None], np.ones((40, 1), bool)
+    sampling = Sampling(np.arange(40))
+    low, high = interval(influence.share_by_node(part, whole, sampling), sampling)
+    below, above = scores.wilson(np.array([float(right)]), np.array([40.0]), 0.95)
+    share, spread = right / 40, sampling.quantile * np.sqrt(right / 40 * (1 - right / 40) / 39)
+    assert low == pytest.approx(max(0.0, min(share - spread, below[0])))
+    assert high == pytest.approx(min(1.0, max(share + spread, above[0])))
+
+
+def test_the_doubt_of_two_alike_systems_is_half_a_trial_in_either_direction():
+    part, whole = (np.arange(30) < 24)[:, None], np.ones((30, 1), bool)
+    doubt = influence.share_by_node(part, whole, Sampling(np.arange(30))).doubt[0]
+    near = 25 / 32  # one of each more
+    assert doubt == pytest.approx(near * (1 - near) * (2 / 32) ** 2)
+    loss = influence.ratio_of_sums(np.full(30, 0.1), np.ones(30), Sampling(np.arange(30)), worst=0.5)
+    near = (0.2 * 30 + 1) / 32
+    assert loss.doubt == pytest.approx(near * (1 - near) * (2 / 32) ** 2 * 0.25)
+
+
+def test_a_loss_that_is_alike_everywhere_is_as_open_as_the_imagined_units_say():
+    one = influence.ratio_of_sums(np.full(30, 0.1), np.ones(30), sampling := Sampling(np.arange(30)), worst=0.5)
+    imagined = 2 * (0.1**2 + 0.4**2) / 34**2  # two at 0 and two at 0.5
+    low, high = interval(one, sampling)
+    reach = sampling.quantile * np.sqrt(max(imagined, float(one.doubt)))
+    assert (low, high) == (pytest.approx(max(0, 0.1 - reach)), pytest.approx(0.1 + reach))
