@@ -96,15 +96,20 @@ def find_equal(planes: Mapping[str, np.ndarray], exposures: Mapping[str, Exposur
     (('red', 'green'),)
     """
     names = [name for name, one in exposures.items() if one.high > one.low]
-    grids = {name: planes[name][_grid(planes[name].shape)].astype(np.float32).ravel() for name in names}
-    shifted = {name: grid - grid.mean() for name, grid in grids.items()}
-    deviation = {name: float(np.sqrt(grid @ grid / grid.size)) for name, grid in shifted.items()}
+    if len(names) < 2:
+        return ()
+    grids = np.stack([planes[name][_grid(planes[name].shape)].ravel() for name in names]).astype(np.float32)
+    grids -= grids.mean(axis=1, keepdims=True)
+    size = grids.shape[1]
+    together = (grids @ grids.T).tolist()  # sums of products of each two
+    place = {name: i for i, name in enumerate(names)}
+    deviation = {name: float((together[i][i] / size) ** 0.5) for name, i in place.items()}
     groups: list[list[str]] = []
     for a, b in combinations([name for name in names if deviation[name] > 0], 2):
-        likeness = float(shifted[a] @ shifted[b]) / (shifted[a].size * deviation[a] * deviation[b])
+        likeness = together[place[a]][place[b]] / (size * deviation[a] * deviation[b])
         left = max(deviation[name] / (exposures[name].high - exposures[name].low) for name in (a, b))
         alike = likeness > _LIKENESS and left * max(0.0, 1.0 - likeness**2) ** 0.5 < ONE_PICTURE
-        if alike and (shifted[a].size >= _COMPARABLE or np.array_equal(planes[a], planes[b])):
+        if alike and (size >= _COMPARABLE or np.array_equal(planes[a], planes[b])):
             known = next((group for group in groups if a in group), None)
             if known is None:
                 groups.append([a, b])
@@ -204,18 +209,23 @@ def measure_structure(plane: np.ndarray) -> float:
     >>> round(measure_structure(np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)), 2)
     0.98
     """
-    height, width = plane.shape
-    step = max(1, max(height, width) // _SAMPLED)
-    size = (max(1, width // step), max(1, height // step))
+    step = max(1, max(plane.shape) // _SAMPLED)
+    size = (max(1, plane.shape[1] // step), max(1, plane.shape[0] // step))
     sums = sum_squares(plane, step)
     if sums is None:
         small = cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     else:
-        small = sums * np.float32(1 / step**2)
-    shifted = small - small.mean()
-    variance = float((shifted * shifted).mean())
-    beside = [float((a * b).mean()) for a, b in ((shifted[1:], shifted[:-1]), (shifted[:, 1:], shifted[:, :-1]))]
-    return sum(beside) / 2 / variance if variance else 0.0
+        small = sums.astype(np.float32) * np.float32(1 / step**2)
+    small -= small.mean()
+    values = small.ravel()
+    height, width = small.shape
+    variance = float(values @ values) / small.size
+    if not variance:
+        return 0.0
+    below = float(values[width:] @ values[:-width]) / max(1, small.size - width)
+    ends = float(small[1:, 0] @ small[:-1, -1])  # of a row and the next, which are neighbours in memory only
+    beside = (float(values[1:] @ values[:-1]) - ends) / max(1, small.size - height)
+    return float((below + beside) / 2 / variance)
 
 
 def find_noise(planes: Mapping[str, np.ndarray], exposures: Mapping[str, Exposure]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import TypeAlias
@@ -45,10 +45,19 @@ class _Content:
     tail: str  # axes of what is fetched: Y, X and perhaps S
     channels: int  # that are fetched one by one
     convert: Callable[[np.ndarray], np.ndarray]  # (H, W) as stored → (H, W) or (3, H, W) as it is shown
+    read_block: Callable[[int, int], np.ndarray] | None = None  # section, frame → (P, H, W), where these are one block
 
     def section(self, z: int, t: int) -> np.ndarray:
         """Decode one section of one frame to (P, H, W)."""
-        return np.concatenate([self._planes(c, z, t) for c in range(self.channels)])
+        if self.read_block is not None:
+            return self.read_block(z, t)
+        first = self._planes(0, z, t)
+        if self.channels == 1:
+            return first
+        planes = np.empty((self.channels * len(first), *first.shape[1:]), first.dtype)
+        for c in range(self.channels):
+            planes[c * len(first) : (c + 1) * len(first)] = first if c == 0 else self._planes(c, z, t)
+        return planes
 
     def _planes(self, c: int, z: int, t: int) -> np.ndarray:
         array = self.fetch(c, z, t)
@@ -150,7 +159,8 @@ def _describe_own(path: Path, tiff: tifffile.TiffFile, own: OwnPlanes) -> _Conte
 
 def _describe_series(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> _Content:
     """Describe a file of one image by the axes that it names."""
-    pages = _check_pages(path, list(series), series)
+    block = series.dataoffset  # where the planes are one block of the file, whose other pages need not be read
+    pages = _check_pages(path, list(series) if block is None else [series.keyframe], series)
     shape, axes = tuple(series.shape), str(series.axes)
     if len(shape) > 2:  # axes of length 1 say nothing
         kept = [(n, axis) for n, axis in zip(shape, axes, strict=True) if n > 1 or axis in "YX"]
@@ -159,20 +169,33 @@ def _describe_series(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffP
     sizes = dict(zip(axes, shape, strict=True))
     page = series.keyframe
     lead = axes[: len(axes) - sum(n > 1 or axis in "YX" for n, axis in zip(page.shape, page.axes, strict=True))]
-    paged = len(pages) == prod(shape[: len(lead)]) and set(lead) <= set("TZC") and "C" not in axes[len(lead) :]
+    apart = block is not None or len(pages) == prod(shape[: len(lead)])
+    paged = apart and set(lead) <= set("TZC") and "C" not in axes[len(lead) :]
     whole: list[np.ndarray] = []  # decoded once, when the first plane is fetched
 
-    def fetch(c: int, z: int, t: int) -> np.ndarray:
+    def read(c: int, z: int, t: int, planes: int = 1) -> np.ndarray:
         at = {"C": c, "Z": z, "T": t}
+        number = int(np.ravel_multi_index([at[axis] for axis in lead], shape[: len(lead)])) if lead else 0
+        if block is None:
+            return np.asarray(pages[number].asarray(maxworkers=1))
+        start, count = block + number * page.nbytes, planes * page.nbytes // series.dtype.itemsize
+        return np.asarray(tiff.filehandle.read_array(tiff.byteorder + series.dtype.char, count, start))
+
+    def fetch(c: int, z: int, t: int) -> np.ndarray:
         if paged:
-            number = int(np.ravel_multi_index([at[axis] for axis in lead], shape[: len(lead)])) if lead else 0
-            return np.asarray(pages[number].asarray(maxworkers=1)).reshape(shape[len(lead) :])
+            return read(c, z, t).reshape(shape[len(lead) :])
         if not whole:
             whole.append(_open_array(path, series).reshape(shape))
+        at = {"C": c, "Z": z, "T": t}
         return np.asarray(whole[0][tuple(at.get(axis, slice(None)) for axis in axes)])
 
+    def read_block(z: int, t: int) -> np.ndarray:
+        return read(0, z, t, sizes["C"]).reshape(sizes["C"], *shape[len(lead) :])
+
     tail = "".join(axis for axis in axes if axis in "YXS")
-    return _content(path, page, sizes, fetch, tail, read_names(tiff, sizes.get("C", sizes.get("S", 1))))
+    content = _content(path, page, sizes, fetch, tail, read_names(tiff, sizes.get("C", sizes.get("S", 1))))
+    plain = page.photometric == tifffile.PHOTOMETRIC.MINISBLACK and tail == "YX" and lead.endswith("C")
+    return replace(content, read_block=read_block) if plain and paged and block is not None else content
 
 
 def _open_array(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:

@@ -308,7 +308,7 @@ def test_another_depth_is_refused_with_what_to_do(tmp_path, dtype):
 
 
 def test_a_compression_whose_library_is_missing_says_what_to_install(tmp_path, monkeypatch):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8))
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8), compression="zlib")
 
     def decode(*_, **__):
         raise ModuleNotFoundError("No module named 'compression'")
