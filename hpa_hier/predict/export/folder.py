@@ -210,13 +210,24 @@ def _describe_samples(records: Sequence[MemberRecord], ensemble: Ensemble | None
 
 
 def _write_member(folder: Path, record: MemberRecord, member: Member, tta: Tta, form: Format) -> str:
-    """Write a member's network and what it is; return the network's file."""
+    """Write a member's network and what it is; return the network's file.
+
+    Raises:
+        UserError: it cannot be converted.
+    """
     manifest, home = record.manifest, folder / "members" / record.name
     for file in (MANIFEST, TAXONOMY):
         write_bytes(home / file, (record.folder / file).read_bytes())
     side = (manifest.image_size, manifest.image_size)
     shape = (len(manifest.channels), *(() if manifest.kind == VECTORS else side))
-    return write_network(member.network, shape, tta, form, home / EXPORTED).relative_to(folder).as_posix()
+    try:
+        return write_network(member.network, shape, tta, form, home / EXPORTED).relative_to(folder).as_posix()
+    except RuntimeError as error:  # of the converter, or of the runtime's reader
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"member '{record.name}': its network ({manifest.backbone}, head {manifest.head}) cannot be converted to "
+            f"{form}: {why}; leave the member out of ensemble.members, or copy the run's folder instead"
+        ) from None
 
 
 def _finish(folder: Path, form: str, about: dict[str, Any], combination: Combination | None) -> None:

@@ -207,6 +207,17 @@ def test_networks_that_answer_otherwise_are_not_exported(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_network_that_cannot_be_converted_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bytes:
+        raise RuntimeError("no decomposition of aten.odd\nand much more")
+
+    monkeypatch.setattr(networks, "convert_onnx", fail)
+    message = r"its network \(small_cnn, head flat\) cannot be converted to onnx: no decomposition of aten\.odd;"
+    with pytest.raises(UserError, match=message):
+        export_ensemble(run, tmp_path / "out", "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def _other(member: Member) -> Head:
     """Return a network with other weights."""
     return prepare_for_scoring(build_network(member.manifest), member.device)
