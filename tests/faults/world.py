@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hpa_hier.files.atomic import write_text
+from hpa_hier.files.atomic import read_json, write_json, write_text
 
 CHANNELS = ("red", "green", "blue", "yellow")
 SIZE = 32
@@ -96,8 +96,11 @@ class World:
         other.images, other.new = self.images, self.new
         other.write_recipe()
         for path in home.rglob("*"):  # recipes and facts that name the folder
-            if path.name in ("config.yaml", "run.json"):
+            if path.name == "config.yaml":
                 path.write_text(path.read_text().replace(str(self.home), str(home)))
+            elif path.name == "run.json":
+                facts = read_json(path)
+                write_json(path, facts | {"pack": facts["pack"].replace(str(self.home), str(home))})
         return other
 
     def pack_words(self) -> list[object]:

@@ -21,6 +21,7 @@ from hpa_hier.data.images.walk import SIMULATED, ImageFile, walk
 from hpa_hier.data.labels.ids import ID_RULE, is_valid_id
 from hpa_hier.data.labels.image_names import ImageName, ImageNames
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.shown import show
 from hpa_hier.files.spelling import did_you_mean
 
 _LISTED = 4  # names in a note
@@ -47,6 +48,10 @@ class Reject:
     id: str
     file: str
     reason: str
+
+    def __post_init__(self) -> None:
+        for name in ("id", "file", "reason"):  # names of files hold whatever the system lets them
+            object.__setattr__(self, name, show(getattr(self, name)))
 
     def __str__(self) -> str:
         return f"{self.file or self.id}: {self.reason}"
