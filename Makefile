@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test docs lint format types pytest test-slow test-gpu test-faults wheel clean
+.PHONY: help demo test docs lint format types pytest test-slow test-cluster test-gpu test-faults wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -31,6 +31,10 @@ format: $(VENV)/.installed-dev  ## format the code
 test-slow: $(VENV)/.installed-dev  ## the checks that take minutes
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=thorough
+
+test-cluster: $(VENV)/.installed-dev  ## the checks of --backend on Dask, Ray and SLURM, where that is installed
+	$(BIN)/python -m pip install --quiet --editable '.[dask,ray,slurm]'
+	$(BIN)/python -m pytest -m cluster -n 0
 
 test-gpu: $(VENV)/.installed-dev  ## the checks that need a CUDA device
 	$(BIN)/python -m pytest -m gpu -n 0

@@ -26,7 +26,7 @@ class Ground:
     Attributes:
         folder: where relative paths start; it must be there on the worker.
         version: of this package.
-        moves: whether the worker belongs to this process alone and may change into `folder`.
+        moves: whether the worker is another process, which changes into `folder`.
     """
 
     folder: str
@@ -60,6 +60,8 @@ class Call:
         """Call the function."""
         try:
             _check_ground(self.ground)
+            if self.ground.moves and str(Path.cwd()) != self.ground.folder:
+                os.chdir(self.ground.folder)
             return Answer(self.function(self.item))
         except WorkerLost as error:
             return Answer(lost=str(error))
@@ -80,8 +82,6 @@ def _check_ground(ground: Ground) -> None:
         raise UserError(
             f"worker on {host}: does not see the folder {ground.folder}; start this in a folder that all machines share"
         )
-    if ground.moves:
-        os.chdir(ground.folder)
 
 
 def settle(outer: Future[Any], answer: Answer, name: str) -> None:

@@ -52,7 +52,9 @@ def open_slurm(workers: int | None, engine: str = "slurm") -> Iterator[Engine]:
     if engine == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
         raise UserError("--backend slurm: there is no sbatch here; start this on a machine that hands jobs to SLURM")
     if not workers:
-        raise UserError("--backend slurm: say how many jobs may run at a time, as in --jobs 8")
+        raise UserError(
+            "--backend slurm: say how many jobs may run at a time, as in --jobs 8 of train, --workers 8 of data"
+        )
     logging.getLogger("submitit").setLevel(logging.ERROR)
     # What travels lies in a hidden folder here, where all machines see it, for as long as this runs.
     with tempfile.TemporaryDirectory(prefix=".slurm-", dir=Path.cwd(), ignore_cleanup_errors=True) as folder:

@@ -35,7 +35,7 @@ class Place:
     def __init__(self, name: str, engine: Engine) -> None:
         self.name, self.workers, self.here = name, engine.workers, engine.here
         self._engine = engine
-        self._ground = Ground.here(moves=engine.here and not engine.threads)
+        self._ground = Ground.here(moves=not engine.threads)
         # What was lost is submitted again from a thread of its own: an engine tells of it in one of its threads.
         self._again = ThreadPoolExecutor(1, thread_name_prefix="again")
         self._lock, self._closing, self._inner = Lock(), False, dict[Future[Any], Future[Any]]()

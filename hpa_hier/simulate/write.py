@@ -25,6 +25,7 @@ from hpa_hier.simulate.field import SMALLEST_CELL, SimulatedField, simulate_fiel
 from hpa_hier.simulate.labelsets import LEAVES, SimulatedSample, draw_samples
 
 if TYPE_CHECKING:
+    from hpa_hier.places.place import Place
     from hpa_hier.settings.recipe import SimulateSettings
     from hpa_hier.taxonomy import Taxonomy
 
@@ -32,6 +33,7 @@ NOTE = "simulated by hpa_hier.simulate: no real cells"
 _T = TypeVar("_T")
 _RADIUS = 3  # the stream of random numbers that radii come from
 _AHEAD = 64  # fields per worker that may wait in memory
+_TOGETHER = 16  # fields that go to a worker of a place at a time
 
 
 def image_id(index: int) -> str:
@@ -39,7 +41,9 @@ def image_id(index: int) -> str:
     return f"drawn-{index:06d}"
 
 
-def write_folder(out: Path, settings: SimulateSettings, workers: int = 1, depth: int = 8, masks: bool = False) -> Path:
+def write_folder(
+    out: Path, settings: SimulateSettings, workers: int | Place = 1, depth: int = 8, masks: bool = False
+) -> Path:
     """Write fields as `<id>_<channel>.png`, with `labels.csv` (Id, Target, antibody) and `simulated.json` beside them.
 
     What an interrupted call with the same arguments has written is kept.
@@ -47,7 +51,7 @@ def write_folder(out: Path, settings: SimulateSettings, workers: int = 1, depth:
     Args:
         out: folder, made if absent.
         settings: number, size and looks of the fields.
-        workers: processes; the files are the same whatever their number.
+        workers: processes, or a place that has some; the files are the same whatever they are.
         depth: bits per channel, 8 or 16; `settings.variety` above 0 needs 8.
         masks: also write `masks/<id>_cells.png` and `_nuclei.png` (16 bits: 0 outside, else the cell's number) and, for
             each label, `masks/<id>_place-<label>.png` (8 bits: the light of that place alone before the optics, 255
@@ -96,7 +100,7 @@ def write_pack(
     out: Path,
     settings: SimulateSettings,
     *,
-    workers: int = 1,
+    workers: int | Place = 1,
     taxonomy: str = "hierarchy/hpa28.yaml",
     intensity: str = "depth",
     channels: Sequence[str] = CHANNELS,
@@ -106,7 +110,7 @@ def write_pack(
     Args:
         out: the pack's folder.
         settings: number, size and looks of the fields.
-        workers: processes; the pack is the same whatever their number.
+        workers: processes, or a place that has some; the pack is the same whatever they are.
         taxonomy: file with the 28 labels.
         intensity: "depth", or "percentile" as `data.intensity` has it for real images.
         channels: those that the pack keeps, in this order.
@@ -184,11 +188,14 @@ def _draw_radius(settings: SimulateSettings, index: int) -> float | None:
     return float(min(max(SMALLEST_CELL / settings.supersample, settings.image_size * radius), settings.image_size))
 
 
-def _in_order(tasks: Sequence[Callable[[], _T]], workers: int) -> Iterator[_T]:
+def _in_order(tasks: Sequence[Callable[[], _T]], workers: int | Place) -> Iterator[_T]:
     """Yield what the tasks return, in order, with a progress bar.
 
     Tasks go to the processes in blocks: joblib computes on while nobody takes its results, and they would fill memory.
     """
+    if not isinstance(workers, int):
+        yield from _on_place(tasks, workers)
+        return
     warnings.filterwarnings("ignore", message=".*processed by the workers have been cancelled")  # after Ctrl-C
     block = max(1, workers) * _AHEAD
     with (
@@ -204,6 +211,21 @@ def _in_order(tasks: Sequence[Callable[[], _T]], workers: int) -> Iterator[_T]:
             for result in parallel(delayed(call)() for call in calls[start : start + block]):
                 bar.update()  # before the yield: who takes the last image may never come back
                 yield result
+
+
+def _on_place(tasks: Sequence[Callable[[], _T]], place: Place) -> Iterator[_T]:
+    """Yield what the tasks return, in order, computed on a place a few at a time."""
+    groups = [tasks[start : start + _TOGETHER] for start in range(0, len(tasks), _TOGETHER)]
+    numbered = list(enumerate(groups, start=1))
+    with tqdm(total=len(tasks), desc="simulating", unit="field", mininterval=0.5, disable=None) as bar:
+        for results in place.map(_work_off, numbered, lambda one: f"group {one[0]} of {len(groups)} of the fields"):
+            bar.update(len(results))
+            yield from results
+
+
+def _work_off(group: tuple[int, Sequence[Callable[[], _T]]]) -> list[_T]:
+    cv2.setNumThreads(1)
+    return [task() for task in group[1]]
 
 
 def _in_worker(parent: int, task: Callable[[], _T]) -> _T:

@@ -19,6 +19,7 @@ from hpa_hier.cli.command import (
     path,
     whole_number,
 )
+from hpa_hier.cli.flags.backend import add_backend_argument
 
 _EPILOG = """examples:
   %(prog)s pack --images my_images --labels my_labels.csv --size 128 --out artifacts/my_pack
@@ -72,6 +73,9 @@ def parser() -> Parser:
 def _add_pack(parser: Parser) -> None:
     add_source_flags(parser)
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the pack")
+    add_backend_argument(parser, places=True)
+    text = "with --backend: shards filled at a time, of 1,024 images each (default: one per worker)"
+    parser.add_argument("--workers", type=whole_number(1), metavar="N", help=text)
 
 
 def add_source_flags(parser: Parser) -> None:
@@ -143,7 +147,9 @@ def _add_simulate(parser: Parser) -> None:
     add("--as", dest="form", choices=("files", "pack"), default="files", help="what to write")
     add("--depth", type=int, choices=(8, 16), default=8, help="bits per pixel of files (default: 8)")
     add("--masks", action="store_true", help="also write cells, nuclei and each label's place to the folder masks/")
-    _add_workers(parser, "--workers", "processes")
+    add_backend_argument(parser, places=True)
+    text = f"processes, or workers of --backend (default: {os.cpu_count() or 1}, or as many as that has)"
+    add("--workers", type=whole_number(1), metavar="N", help=text)
 
 
 def _add_workers(parser: argparse.ArgumentParser, flag: str, text: str) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from hpa_hier.cli.command import print_notes, read_label_table, read_vector_source, stop_after_print
+from hpa_hier.cli.flags.backend import read_backend
 from hpa_hier.data.images.stacks import StackRules
 from hpa_hier.data.labels.problems import LISTED
 from hpa_hier.data.labels.scarcity import ImageCounts, describe_scarcity
@@ -34,19 +38,29 @@ from hpa_hier.settings.recipe import Recipe
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.taxonomy import Taxonomy
 
+if TYPE_CHECKING:
+    from hpa_hier.places.place import Place
+
 
 def pack(options: argparse.Namespace) -> None:
     """Pack a folder of images, or a table of feature vectors."""
     recipe = _recipe(options)
     request = read_request(options, recipe, options.out)
+    if options.workers and not options.backend:
+        raise UserError("--workers: goes with --backend; leave it out, or give --threads")
     if isinstance(request, VectorRequest):
+        if options.backend:
+            raise UserError("--backend: goes with --images; vectors are packed in one go, leave it out")
         _print_pack(build_vectors(request), request.taxonomy, recipe)
         return
     try:
         found = None if (request.out / PACK).exists() else inspect(request, options.threads)
         if found:
             print("\n".join(found.describe()), file=sys.stderr)
-        report = build_pack(request, options.threads, found)
+        with _open_place(options) as place:
+            shared = place is not None and place.here  # this machine's cores
+            threads = max(1, options.threads // place.workers) if place and shared else options.threads
+            report = build_pack(request, threads, found, place)
         if found and found.looked_at < len(found.plan.samples):
             print("\n".join(f"look again: {doubt}" for doubt in report.doubts), file=sys.stderr)
         _print_pack(report, request.taxonomy, recipe)
@@ -185,11 +199,12 @@ def simulate(options: argparse.Namespace) -> None:
     except OSError as error:
         raise UserError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from None
     sweep(out)
-    wrote = _write_simulated(options, recipe)
+    with _open_place(options) as place:
+        wrote = _write_simulated(options, recipe, place or options.workers or os.cpu_count() or 1)
     print(f"wrote {wrote}: {settings.count:,} simulated images of {settings.image_size}² pixels, seed {settings.seed}")
 
 
-def _write_simulated(options: argparse.Namespace, recipe: Recipe) -> Path:
+def _write_simulated(options: argparse.Namespace, recipe: Recipe, workers: int | Place) -> Path:
     from hpa_hier.simulate.write import write_folder, write_pack
 
     settings, out = recipe.simulate, options.out
@@ -197,15 +212,23 @@ def _write_simulated(options: argparse.Namespace, recipe: Recipe) -> Path:
         if options.masks:
             raise UserError("--masks: a pack holds images only; write files (--as files), or leave --masks out")
         intensity, kept = recipe.data.drawn_intensity, recipe.data.channels
-        return write_pack(
-            out, settings, workers=options.workers, taxonomy=recipe.taxonomy, intensity=intensity, channels=kept
-        )
+        return write_pack(out, settings, workers=workers, taxonomy=recipe.taxonomy, intensity=intensity, channels=kept)
     try:
-        return write_folder(out, settings, workers=options.workers, depth=options.depth, masks=options.masks)
+        return write_folder(out, settings, workers=workers, depth=options.depth, masks=options.masks)
     except KeyboardInterrupt:
         again = "the same command goes on behind the last picture; without labels.csv the set is not whole"
         print(f"\ninterrupted; {again}: {out}", file=sys.stderr)
         raise
+
+
+def _open_place(options: argparse.Namespace) -> AbstractContextManager[Place | None]:
+    """Open the place that --backend names; nothing where it names none."""
+    name = read_backend(options.backend, places=True).place
+    if name is None:
+        return nullcontext()
+    from hpa_hier.places.place import open_place
+
+    return open_place(name, options.workers)
 
 
 COMMANDS = {"pack": pack, "split": split, "balance": balance, "audit": audit_pack, "simulate": simulate}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from hpa_hier.files.atomic import read_json, sha256
 from hpa_hier.files.lock import lock_folder
 from hpa_hier.files.tables import read_table, write_table
 
+if TYPE_CHECKING:
+    from hpa_hier.places.place import Place
+
 _REJECT_COLUMNS = [field.name for field in fields(Reject)]
 
 
@@ -41,13 +44,16 @@ class PackReport:
     doubts: tuple[str, ...] = ()  # what looks wrong with how many images; a finished pack's are in its audit
 
 
-def build_pack(request: PackRequest, threads: int = 2, found: Found | None = None) -> PackReport:
+def build_pack(
+    request: PackRequest, threads: int = 2, found: Found | None = None, place: Place | None = None
+) -> PackReport:
     """Pack a folder of images once; the same request resumes after an interruption.
 
     Args:
         request: what is to be packed.
         threads: images decoded at the same time.
         found: what `inspect` found for this request; None: it looks now.
+        place: fills a shard in each of its workers, with so many threads each; None: all here.
 
     Raises:
         UserError: labels and images do not match, or an image has channels that are one picture, and the request says
@@ -68,17 +74,17 @@ def build_pack(request: PackRequest, threads: int = 2, found: Found | None = Non
             kept = report.pack.facts.image_notes
             return replace(report, notes=plan.notes, sample_notes=kept)
         try:
-            return _pack(found or look_into(request, plan, threads), threads)
+            return _pack(found or look_into(request, plan, threads), threads, place)
         except OSError as error:  # reading images reports its own
             problem = f"cannot be written to ({error.strerror or error})"
             raise UserError(f"{request.out}: {problem}; the same command resumes once it can") from None
 
 
-def _pack(found: Found, threads: int) -> PackReport:
+def _pack(found: Found, threads: int, place: Place | None) -> PackReport:
     request, plan = found.request, found.plan
     digest = request_digest(request, plan, request.intensity)
     _begin(request, digest)
-    parts = fill_shards(request, plan, threads)
+    parts = fill_shards(request, plan, threads, place)
     filled = [part.filled for part in parts]
     stop_at_copies(request.images, [copy for one in filled for copy in one.copies], request.on_problem)
     samples = [sample for one in filled for sample in one.samples]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -22,6 +24,9 @@ from hpa_hier.data.pack.matching import PackRequest, Plan, Planned
 from hpa_hier.data.pack.samples import Sample, pixel_hash
 from hpa_hier.data.pack.shard import SHARD_STEM, Shard, is_inside, rows_per_shard, shard_name, write_shard
 from hpa_hier.files.atomic import read_json, sha256, write_json
+
+if TYPE_CHECKING:
+    from hpa_hier.places.place import Place
 
 STATE = f"{SHARD_STEM}.json"  # one beside each finished shard, until the pack is finished
 
@@ -50,16 +55,36 @@ class Part:
 _PARTS = TypeAdapter(Part)  # as the file beside each shard holds it
 
 
-def fill_shards(request: PackRequest, plan: Plan, threads: int) -> list[Part]:
-    """Read every planned sample in threads and write the shards; those that an earlier run finished are kept."""
+def fill_shards(request: PackRequest, plan: Plan, threads: int, place: Place | None = None) -> list[Part]:
+    """Read every planned sample in threads and write the shards; those that an earlier run finished are kept.
+
+    Args:
+        request: what is packed.
+        plan: its samples.
+        threads: how many read at the same time, in this process or in each worker.
+        place: fills a shard in each of its workers; None: one after the other in this process.
+    """
     count = len(plan.samples)
     step = rows_per_shard(count, len(request.channels), request.size)
+    if place is not None:
+        shards = [(number, plan.samples[start : start + step]) for number, start in enumerate(range(0, count, step))]
+        with tqdm(total=count, desc="pack", unit="image", disable=None) as bar:
+            parts = []
+            for part in place.map(partial(_fill_there, request, threads), shards, lambda one: shard_name(one[0])):
+                parts.append(part)
+                bar.update(len(shards[len(parts) - 1][1]))
+            return parts
     buffer = make_buffer(request, min(step, count))
     with tqdm(total=count, desc="pack", unit="image", disable=None) as bar, _start_threads(threads) as pool:
         return [
             fill_shard(request, plan.samples[start : start + step], number, pool, bar.update, buffer)
             for number, start in enumerate(range(0, count, step))
         ]
+
+
+def _fill_there(request: PackRequest, threads: int, shard: tuple[int, Sequence[Planned]]) -> Part:
+    number, planned = shard
+    return fill_shard(request, planned, number, threads)
 
 
 def make_buffer(request: PackRequest, rows: int) -> np.ndarray:

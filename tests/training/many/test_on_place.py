@@ -60,6 +60,12 @@ def when_at(task: Task, step: int, act: Callable[[int, int], object]) -> threadi
     return thread
 
 
+def interrupt(both: threading.Barrier) -> None:
+    """Send this process a Ctrl-C when both watches have come so far."""
+    if both.wait() == 0:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 def is_alive(process: int) -> bool:
     try:
         return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
@@ -107,9 +113,11 @@ def test_the_member_of_a_killed_worker_goes_on_from_its_checkpoint_on_another(pl
 @pytest.mark.parametrize("place", ["threading", LOKY, "dask-local"], indirect=True)
 def test_ctrl_c_has_all_members_save_and_leaves_no_process_behind(place: Place, tmp_path: Path, capfd):
     tasks = [make_task(tmp_path, name, 3000) for name in ("one", "two", "never")]
-    watch = when_at(tasks[1], 5, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    both = threading.Barrier(2)
+    watches = [when_at(task, 5, lambda *_: interrupt(both)) for task in tasks[:2]]
     assert train(tasks, place, tmp_path) == {"one": 130, "two": 130}
-    watch.join()
+    for watch in watches:
+        watch.join()
     for task in tasks[:2]:
         assert not is_alive(int((task.folder / "process").read_text().split()[0]))
         assert int((task.folder / "last.ckpt").read_text()) < 3000
