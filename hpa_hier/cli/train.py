@@ -24,6 +24,7 @@ from hpa_hier.cli.command import (
     whole_number,
 )
 from hpa_hier.cli.flags.backend import add_backend_argument, read_backend
+from hpa_hier.cli.flags.words import leave_out
 from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
@@ -306,7 +307,7 @@ def _train_one_on_place(
     if not flags.restart and (line := describe_finished(plan_training(run, member))):
         print(line)
         return 0
-    words = ("hpa_hier.train", *_leave_out(arguments, ("--backend", "--jobs", "--device"), ("--restart",)))
+    words = ("hpa_hier.train", *leave_out(arguments, ("--backend", "--jobs", "--device"), ("--restart",)))
     folder, folds = run.member_folder(member.name), count_folds(run, member)
     statuses = _train_on_place(flags, run, list_tasks(member.name, words, folder, folds, restart=flags.restart))
     if EXIT_INTERRUPTED in statuses.values():
@@ -325,22 +326,6 @@ def _train_on_place(flags: argparse.Namespace, run: Run, tasks: Sequence[Task]) 
     devices = find_slots(flags.device, flags.jobs, flags.threads) if is_here(name) else [flags.device]
     with open_place(name, len(devices) if is_here(name) else flags.jobs) as place:
         return train_on_place(tasks, place, run.folder, devices)
-
-
-def _leave_out(arguments: Sequence[str], with_value: Sequence[str], alone: Sequence[str]) -> list[str]:
-    """Return the words of a command line without some of its flags.
-
-    >>> _leave_out(["--all", "--jobs", "2", "--backend=ray", "--restart"], ("--jobs", "--backend"), ("--restart",))
-    ['--all']
-    """
-    kept: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if word in with_value:
-            next(words, None)
-        elif word not in alone and word.partition("=")[0] not in with_value:
-            kept.append(word)
-    return kept
 
 
 def _describe_finished(run: Run, name: str) -> str:

@@ -23,6 +23,7 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run one of the sub-commands and return the exit status."""
     options = parser().parse_args(arguments)
+    options.words = tuple(arguments)  # for workers, which run the same command
     one_thread_a_process()
     status: int = _COMMANDS[options.command].run(options)
     return status

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -33,6 +33,8 @@ from hpa_hier.cli.ensemble.arguments import (
     open_run,
     print_prior,
 )
+from hpa_hier.cli.flags.backend import add_backend_argument, read_backend
+from hpa_hier.cli.flags.words import leave_out
 from hpa_hier.data.labels.problems import Doubts
 from hpa_hier.errors import UserError
 from hpa_hier.files.shell import command, run_name
@@ -69,7 +71,7 @@ _WITHOUT_EFFECT = {  # on the answers; all other flags are
         "overwrite",
         "report",
     ),
-    *("sample_submission", "batch_size", "threads", "on_problem", "shard_size", "worker"),
+    *("sample_submission", "batch_size", "threads", "on_problem", "shard_size", "worker", "words", "jobs", "backend"),
 }
 
 DESCRIPTION = """Predict images, a table of feature vectors, or samples that other models have scored.
@@ -92,6 +94,7 @@ def add_flags(one: Parser) -> None:
     """Add the command's flags."""
     text = "images: a folder, or files (as --images)"
     one.add_argument("paths", metavar="IMAGES", type=path, nargs="*", help=text)
+    add_backend_argument(one, places=True)
     add_run_argument(one, "the run whose ensemble was fitted last, but not on simulated cells; else the bundled one")
     add_score_argument(one)
     add_image_arguments(one)
@@ -119,6 +122,8 @@ def add_flags(one: Parser) -> None:
     add("--shard-size", metavar="N", type=whole_number(1), help=text)
     text = "share the work of the same command without this flag, which writes the tables; end when nothing is free"
     add("--worker", action="store_true", help=text)
+    text = "workers of --backend at a time (default: one a core, or as many as there are)"
+    add("--jobs", metavar="N", type=whole_number(1), help=text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -152,12 +157,17 @@ def _check_flags(options: argparse.Namespace, images: Sequence[Path]) -> None:
     if options.vectors and given:
         flag = given[0].replace("_", "-")
         raise UserError(f"--{flag}: goes with --images; vectors have no channels, leave it out")
-    for name in ("sample_submission", "format", "overwrite", "report", "shard_size", "worker"):
+    place = read_backend(options.backend, places=True).place
+    of_tables = {name: getattr(options, name) for name in ("sample_submission", "format", "overwrite", "report")}
+    of_shards = {"shard_size": options.shard_size, "worker": options.worker, f"backend {place}": place}
+    for name, value in {**of_tables, **of_shards}.items():
         flag = f"--{name.replace('_', '-')}"
-        if getattr(options, name) and not options.out:
+        if value and not options.out:
             raise UserError(f"{flag} goes with --out DIR; add it, or leave this out")
-        if getattr(options, name) and name in ("shard_size", "worker") and not images:
+        if value and name in of_shards and not images:
             raise UserError(f"{flag} goes with images, whose answers are kept piece by piece; leave it out")
+    if options.jobs and not place:
+        raise UserError("--jobs goes with --backend, as in --backend loky; add it, or leave this out")
 
 
 def _check_tables(options: argparse.Namespace) -> Sequence[str] | None:
@@ -258,6 +268,8 @@ def _share(
             print(f"going on: {before:,} of {kept.total:,} images are answered already")
         try:
             with tqdm(total=kept.total, initial=kept.done, unit="image", desc="predict", disable=None) as progress:
+                if place := read_backend(options.backend, places=True).place:
+                    _compute_elsewhere(options, place, kept, lambda: progress.update(kept.look() - progress.n))
                 while True:
                     for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
                         kept.add(answers)
@@ -287,6 +299,16 @@ def _share(
                 every = [shard.rows for shard in kept.read() if len(shard.rows)]
                 _write_report(options, predictor, every, samples, _read_again(options, predictor, images))
     return _tell(options, predictor, samples, found, f"{found.total:,} images", began)
+
+
+def _compute_elsewhere(options: argparse.Namespace, name: str, kept: Shards, look: Callable[[], object]) -> None:
+    """Have the workers of --backend compute shards until none is free."""
+    from hpa_hier.places.place import open_place
+    from hpa_hier.predict.shards.on_place import compute_on_place
+
+    words = leave_out(options.words, ("--backend", "--jobs"), ("--report",))
+    with open_place(name, options.jobs) as place:
+        compute_on_place(("hpa_hier", "ensemble", *words, "--worker"), kept.folder, place, look)
 
 
 def _gather(kept: Shards, samples: Samples, doubts: Doubts) -> Iterator[Rows]:

@@ -78,6 +78,16 @@ class Shards:
         return self.kept + sum(len(one.files) - len(one.pending) for one in self._taken.values())
 
     @property
+    def folder(self) -> Path:
+        """Where the answers are kept."""
+        return self._folder
+
+    def look(self) -> int:
+        """Look at what others have finished; return how many images are done."""
+        self._left()
+        return self.done
+
+    @property
     def kept(self) -> int:
         """How many images are so on disk, as far as this process knows."""
         return sum(len(self._cut(number)) for number in self._finished)
