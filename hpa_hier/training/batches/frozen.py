@@ -12,7 +12,7 @@ from torch import nn
 
 from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import replacing, text_digest
+from hpa_hier.files.atomic import read_json, replacing, sha256, text_digest, write_json
 from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.members.score import prepare_for_scoring, score_rows
 from hpa_hier.models.backbones.create import Backbone
@@ -46,6 +46,7 @@ def cached_features(
                 score_rows(extract, pack.images, np.arange(len(pack)), array, device)
                 array.flush()
                 del array
+            write_json(path.with_suffix(".json"), {"sha256": sha256(path)})
     return open_features(path, *shape)
 
 
@@ -55,6 +56,9 @@ def open_features(path: Path, samples: int, features: int) -> np.ndarray:
     Raises:
         UserError: it is damaged, or of another shape.
     """
+    beside = path.with_suffix(".json")  # older files have none
+    if beside.is_file() and path.is_file() and read_json(beside).get("sha256") != sha256(path):
+        raise UserError(f"{path}: does not match the checksum beside it; remove both, and they are made again")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

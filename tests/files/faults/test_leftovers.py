@@ -1,0 +1,42 @@
+"""Leftovers of processes that are no more are removed, and only these."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hpa_hier.files.faults import leftovers
+from hpa_hier.files.faults.leftovers import is_temporary, name_temporary, sweep
+
+
+def test_the_file_of_a_dead_process_is_removed_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    own = name_temporary(tmp_path / "a.csv")
+    of_parent = tmp_path / own.name.replace(str(os.getpid()), str(os.getppid()), 1)
+    left = tmp_path / own.name.replace(str(os.getpid()), str(dead.pid), 1)
+    for path in (own, of_parent, left, tmp_path / ".a.csv", tmp_path / ".a.1-zzzzzzzz.tmp", tmp_path / "a.tmp.csv"):
+        path.write_text("x")
+    sweep(tmp_path, "b")
+    assert left.exists()
+    sweep(tmp_path)
+    assert not left.exists()
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_another_machine_s_file_stays_for_an_hour(tmp_path: Path, monkeypatch) -> None:
+    path = name_temporary(tmp_path / "a.csv")
+    path.write_text("x")
+    monkeypatch.setattr(leftovers, "_machine", lambda: "0000")
+    sweep(tmp_path)
+    assert path.exists()
+    os.utime(path, (0, 0))
+    sweep(tmp_path)
+    assert not path.exists()
+
+
+def test_names_of_users_are_none(tmp_path: Path) -> None:
+    assert not any(map(is_temporary, (".x.tmp", "x.12-abcdef12.tmp.csv", ".x.12-abcdef1.tmp", ".bash_history")))
+    sweep(tmp_path / "no such folder")
