@@ -33,7 +33,7 @@ from hpa_hier.training.batches.order import Batch, PartBatches, PartReader, Trai
 from hpa_hier.training.loop.module import Length, Training
 from hpa_hier.training.loop.trainer import make_trainer, silence_lightning
 
-IMAGES, NODES, BATCH = 1408, 28, 64
+NODES, BATCH, EPOCHS = 28, 64, 2
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ class Seek(pl.Callback):
         trainer.train_dataloader.seek(0)
 
 
-def make_training(width: int, size: int) -> tuple[TrainingSettings, Timed, Training, PartBatches]:
+def make_training(width: int, size: int, images: int) -> tuple[TrainingSettings, Timed, Training, PartBatches]:
     """Make a training with its batches."""
     generator = np.random.default_rng(0)
-    pack = Noise(generator.integers(0, 256, (IMAGES, 4, size, size), dtype=np.uint8), size=size)
-    part = Part(np.arange(IMAGES), generator.random((IMAGES, NODES)) < 0.1, np.ones((IMAGES, NODES), bool))
+    pack = Noise(generator.integers(0, 256, (images, 4, size, size), dtype=np.uint8), size=size)
+    part = Part(np.arange(images), generator.random((images, NODES)) < 0.1, np.ones((images, NODES), bool))
     settings = TrainingSettings(width=width, batch_size=BATCH)
     reader = AugmentedImages(pack, part, Augmentation(settings, 0))
-    batches = Timed(reader, np.ones(IMAGES, int), settings, 0)
+    batches = Timed(reader, np.ones(images, int), settings, 0)
     torch.manual_seed(0)
     backbone = SmallCnn(4, width)
     network = Network(
@@ -89,29 +89,29 @@ def make_training(width: int, size: int) -> tuple[TrainingSettings, Timed, Train
     )
     network = network.to(memory_format=torch.channels_last)
     few = Part(part.rows[:64], part.present[:64], part.known[:64])
-    module = Training(network, bce, settings, Length(2 * len(batches), len(batches)), few, 0)
+    module = Training(network, bce, settings, Length(EPOCHS * len(batches), len(batches)), few, 0)
     return settings, batches, module, PartBatches(PartReader(pack.images, few), 64)
 
 
-def library(width: int, size: int, *, ahead: bool) -> tuple[float, float]:
+def library(width: int, size: int, images: int, *, ahead: bool) -> tuple[float, float]:
     """Return the seconds of two epochs under the trainer library, and the share of them that waits for batches."""
-    settings, batches, module, watched = make_training(width, size)
+    settings, batches, module, watched = make_training(width, size, images)
     batches.reader.slow = ahead
-    trainer = make_trainer(settings, torch.device("cpu"), 2, [Seek()])
+    trainer = make_trainer(settings, torch.device("cpu"), EPOCHS, [Seek()])
     start, began = time.process_time(), time.perf_counter()
     trainer.fit(module, batches, watched)
     return time.process_time() - start, batches.waited / (time.perf_counter() - began)
 
 
-def bare(width: int, size: int) -> float:
+def bare(width: int, size: int, images: int) -> float:
     """Return the seconds of the same steps in a bare loop."""
-    _, batches, module, _ = make_training(width, size)
+    _, batches, module, _ = make_training(width, size, images)
     autocast = precision_for(torch.device("cpu"), "small_cnn") == "bf16-mixed"
     network = module.network.train()
     made_optimizer = module.configure_optimizers()
     optimizer, course = made_optimizer["optimizer"], made_optimizer["lr_scheduler"]["scheduler"]
     start = time.process_time()
-    for _ in range(2):
+    for _ in range(EPOCHS):
         for batch in batches:
             with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
                 logits = network.training_logits(batch.samples, batch.draws.gain)
@@ -129,14 +129,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--width", type=int, default=16, help="of small_cnn")
     parser.add_argument("--size", type=int, default=64, help="pixels, side of the images")
+    parser.add_argument("--images", type=int, default=1408, help="of an epoch")
     flags = parser.parse_args()
-    kind = (flags.width, flags.size)
+    kind = (flags.width, flags.size, flags.images)
     silence_lightning()
     torch.set_num_threads(1)
     library(*kind, ahead=True), bare(*kind)
     turns = [(library(*kind, ahead=True), library(*kind, ahead=False), bare(*kind)) for _ in range(flags.rounds)]
     ahead, plain = (np.median([turn[way] for turn in turns], axis=0) for way in (0, 1))
-    floor, count = statistics.median(turn[2] for turn in turns), 2 * IMAGES
+    floor, count = statistics.median(turn[2] for turn in turns), EPOCHS * flags.images
     print(f"trainer library {count / ahead[0]:,.0f} images/s, bare loop {count / floor:,.0f} images/s")
     print(f"ratio {floor / ahead[0]:.3f} (1: the library costs nothing)")
     print(f"waiting for batches: {ahead[1]:.1%} of the time; {plain[1]:.1%} where none is made ahead")

@@ -15,6 +15,7 @@ from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.errors import UserError
 from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.members.devices import check_devices, find_device
+from hpa_hier.members.process import keep_freed_memory
 from hpa_hier.models.precision import Precision
 from hpa_hier.runs import manifest as files
 from hpa_hier.settings.training import SKLEARN
@@ -60,6 +61,7 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
         Interrupted: the user asked to stop; the checkpoint is written.
     """
     silence_lightning()
+    keep_freed_memory()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
     team, restart = options.team, options.restart
