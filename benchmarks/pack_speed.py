@@ -107,8 +107,13 @@ def with_kernels(kernels: Kernels | None, way: Way) -> Way:
 
 
 def each(function: Callable[..., object], items: Sequence[object], *more: object) -> Way:
-    """Return a way that calls a function for each item."""
-    return lambda: [function(item, *more) for item in items]
+    """Return a way that calls a function for each item, and keeps no result."""
+
+    def run() -> None:
+        for item in items:
+            function(item, *more)
+
+    return run
 
 
 def compare_pngs(sources: Sequence[ImageSource], sizes: Sequence[int], rounds: int, kernels: Kernels) -> None:
@@ -117,11 +122,12 @@ def compare_pngs(sources: Sequence[ImageSource], sizes: Sequence[int], rounds: i
     packed, raw = [find_pixels(file) for file in files], [zlib.decompress(find_pixels(file)) for file in files]
     read = PngJpegReader().read
     channels = tuple(sources[0].planes)
+    room = np.empty(max(map(len, raw)), np.uint8)
     planes = [{name: read(source.planes[name].file)[0] for name in channels} for source in sources]
     checks = {
-        "inflate alone, libdeflate (the limit)": lambda: [
-            imagecodecs.deflate_decode(pixels, out=len(rows)) for pixels, rows in zip(packed, raw, strict=True)
-        ],
+        "inflate alone, libdeflate (the limit)": each(
+            lambda pixels: imagecodecs.deflate_decode(pixels, out=room), packed
+        ),
         "inflate alone, zlib": each(zlib.decompress, packed),
         "Pillow": each(pillow, files),
         "OpenCV": each(partial(cv2.imread, flags=cv2.IMREAD_UNCHANGED), list(map(str, files))),
@@ -190,6 +196,18 @@ def compare_threads(sources: Sequence[ImageSource], threads: Sequence[int], roun
         print(f"  {count} threads {min(times):7.3f} s   {min(spent[threads[0]]) / min(times):5.2f}×")
 
 
+def measure_interpreter(channels: Sequence[str], rounds: int, kernels: Kernels) -> float:
+    """Return milliseconds a plane of images so small that little but the interpreter's work is left."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(8):
+            for channel in channels:
+                plane = rng.integers(0, 256, (16, 16), dtype=np.uint8)
+                Image.fromarray(plane).save(Path(folder, f"{number}_{channel}.png"))
+        whole = each(lambda source: read_image(source, 8, channels, "depth"), scan(Path(folder)).sources)
+        return measure({"": with_kernels(kernels, whole)}, 8 * len(channels), rounds)[""]
+
+
 def main() -> None:
     """Read the arguments, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -213,6 +231,8 @@ def main() -> None:
     print(f"{len(sources)} images, {len(files)} PNGs of {size:.0f} kB; one core, medians of {options.rounds} rounds")
     compare_pngs(sources, options.sizes, options.rounds, kernels)
     compare_others(sources[:8], options.rounds)
+    alone = measure_interpreter(tuple(sources[0].planes), options.rounds, kernels)
+    print(f"\nthe interpreter's part, which no two threads do at a time: at most {alone:.3f} ms a plane")
     compare_threads(sources, options.threads, min(options.rounds, 5), kernels)
 
 

@@ -79,7 +79,29 @@ def measure_exposure(plane: np.ndarray) -> Exposure:
     return Exposure(depth, int(values[0]), low, high, int(values[-1]), clipped, len(values))
 
 
-def find_equal(planes: Mapping[str, np.ndarray], exposures: Mapping[str, Exposure]) -> tuple[tuple[str, ...], ...]:
+class Glance(NamedTuple):
+    """What is kept of one channel's pixels, so that the plane itself need not be."""
+
+    exposure: Exposure
+    grid: np.ndarray  # up to 128 × 128 of them, evenly spaced
+    whole: np.ndarray | None  # all of them, where the grid has too few to compare
+    noise: bool  # nothing but noise; not told of less than 64 × 64 pixels
+
+
+def glance_at(plane: np.ndarray) -> Glance:
+    """Measure one channel.
+
+    Args:
+        plane: (H, W) uint8 or uint16.
+    """
+    exposure = measure_exposure(plane)
+    large = min(plane.shape) >= _SAMPLED // 2
+    noise = large and not exposure.constant and measure_structure(plane) < _STRUCTURE
+    grid = plane[_grid(plane.shape)].astype(np.float32)
+    return Glance(exposure, grid, plane if grid.size < _COMPARABLE else None, noise)
+
+
+def find_equal(glances: Mapping[str, Glance]) -> tuple[tuple[str, ...], ...]:
     """Return groups of channels that are one picture, up to brightness, contrast and mild compression.
 
     Two channels are, where they correlate and the best line from either to the other leaves less than 3 % of a
@@ -87,18 +109,17 @@ def find_equal(planes: Mapping[str, np.ndarray], exposures: Mapping[str, Exposur
     A grid of up to 128 × 128 pixels is compared; pictures of less than 1,024 pixels must be equal.
 
     Args:
-        planes: (H, W) of one size, by channel.
-        exposures: of the same channels; constant ones have no picture.
+        glances: at planes of one size, by channel; constant ones have no picture.
 
     >>> plane = np.arange(100, dtype=np.uint8).reshape(10, 10) % 7
-    >>> planes = {"red": plane, "green": plane, "blue": plane.T}
-    >>> find_equal(planes, {name: measure_exposure(plane) for name, plane in planes.items()})
+    >>> find_equal({"red": glance_at(plane), "green": glance_at(plane), "blue": glance_at(plane.T)})
     (('red', 'green'),)
     """
+    exposures = {name: one.exposure for name, one in glances.items()}
     names = [name for name, one in exposures.items() if one.high > one.low]
     if len(names) < 2:
         return ()
-    grids = np.stack([planes[name][_grid(planes[name].shape)].ravel() for name in names]).astype(np.float32)
+    grids = np.stack([glances[name].grid.ravel() for name in names])
     grids -= grids.mean(axis=1, keepdims=True)
     size = grids.shape[1]
     together = (grids @ grids.T).tolist()  # sums of products of each two
@@ -109,13 +130,18 @@ def find_equal(planes: Mapping[str, np.ndarray], exposures: Mapping[str, Exposur
         likeness = together[place[a]][place[b]] / (size * deviation[a] * deviation[b])
         left = max(deviation[name] / (exposures[name].high - exposures[name].low) for name in (a, b))
         alike = likeness > _LIKENESS and left * max(0.0, 1.0 - likeness**2) ** 0.5 < ONE_PICTURE
-        if alike and (size >= _COMPARABLE or np.array_equal(planes[a], planes[b])):
+        if alike and _may_be_equal(glances[a], glances[b]):
             known = next((group for group in groups if a in group), None)
             if known is None:
                 groups.append([a, b])
             elif b not in known:
                 known.append(b)
     return tuple(tuple(group) for group in groups)
+
+
+def _may_be_equal(one: Glance, other: Glance) -> bool:
+    """Tell whether pictures are equal, or have pixels enough to be called so where they correlate."""
+    return one.whole is None or other.whole is None or np.array_equal(one.whole, other.whole)
 
 
 class Look(NamedTuple):
@@ -159,11 +185,16 @@ def look_at(planes: Mapping[str, np.ndarray]) -> Look:
     Args:
         planes: (H, W) uint8 or uint16 of one size, by channel; at least one.
     """
-    exposures = {name: measure_exposure(plane) for name, plane in planes.items()}
-    each, equal = exposures.values(), find_equal(planes, exposures)
+    return judge({name: glance_at(plane) for name, plane in planes.items()})
+
+
+def judge(glances: Mapping[str, Glance]) -> Look:
+    """Say what looks wrong with an image, by glances at its channels; at least one."""
+    exposures = {name: one.exposure for name, one in glances.items()}
+    each, equal = exposures.values(), find_equal(glances)
     depth, bits, used = (max(getattr(one, name) for one in each) for name in ("depth", "bits", "range_used"))
     dark = all(one.bits <= one.depth - _LEAST_BITS or one.range_used < _LEAST_RANGE for one in each)
-    flaws = find_flaws(exposures, equal, find_noise(planes, exposures))
+    flaws = find_flaws(exposures, equal, tuple(name for name, one in glances.items() if one.noise))
     return Look(depth, bits, used, dark and not _NOTHING & {*flaws}, flaws, equal)
 
 
@@ -226,14 +257,6 @@ def measure_structure(plane: np.ndarray) -> float:
     ends = float(small[1:, 0] @ small[:-1, -1])  # of a row and the next, which are neighbours in memory only
     beside = (float(values[1:] @ values[:-1]) - ends) / max(1, small.size - height)
     return float((below + beside) / 2 / variance)
-
-
-def find_noise(planes: Mapping[str, np.ndarray], exposures: Mapping[str, Exposure]) -> tuple[str, ...]:
-    """Return the channels that show nothing but noise, as an empty field does; not told of less than 64 × 64 pixels."""
-    large = {name: plane for name, plane in planes.items() if min(plane.shape) >= _SAMPLED // 2}
-    return tuple(
-        name for name, plane in large.items() if not exposures[name].constant and measure_structure(plane) < _STRUCTURE
-    )
 
 
 def find_flaws(

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hpa_hier.data.images.channels import cure_missing
-from hpa_hier.data.images.exposure import Look, look_at
+from hpa_hier.data.images.exposure import Glance, Look, glance_at, judge
 from hpa_hier.data.images.kernels.counts import average_squares
 from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.reader import UnreadableImage
@@ -20,6 +20,7 @@ from hpa_hier.data.images.scan import ImageSource
 from hpa_hier.data.images.stacks import NO_CHOICE, Stack, StackRules, choose_sections, project, reads_stacks
 
 _FINER = 2  # times the wanted side; what is read of a pyramid of resolutions, so that shrinking still averages
+_NONE = np.empty((0, 0, 0), np.uint8)  # planes that are needed no more
 _SAME = 1.01  # larger over smaller of two sides of a pixel that count as one
 PERCENTILES = (0.1, 99.9)  # of a channel's pixels, mapped to 0 and 255 by the "percentile" rule
 
@@ -71,14 +72,16 @@ def read_image(
     there = [channel for channel in channels if channel not in missing]
     if not there:
         raise UnreadableImage(next(iter(source.planes.values())).file, f"none of {', '.join(channels)} is there")
-    found = read_planes(source, there, replace(stacks, least_side=_FINER * size))
+    decoded: dict[Path, Stack] = {}
+    glances: dict[str, Glance] = {}
     image = np.zeros((len(channels), size, size), dtype=np.uint8)
-    for c, channel in enumerate(channels):
-        if channel in found.planes:
-            image[c] = convert_plane(found.planes[channel], size, intensity)
-    shape = found.planes[there[0]].shape
-    micrometres = None if found.micrometres is None else found.micrometres * max(shape) / size
-    return Reading(image, missing, shape, look_at(found.planes), found.sections, found.frames, micrometres)
+    for channel, plane in _each_plane(source, there, replace(stacks, least_side=_FINER * size), decoded):
+        image[channels.index(channel)] = convert_plane(plane, size, intensity)
+        glances[channel] = glance_at(plane)
+        shape = plane.shape
+    side = agree(stack.micrometres for stack in decoded.values())
+    micrometres = None if side is None else side * max(shape) / size
+    return Reading(image, missing, shape, judge(glances), *_depth(decoded), micrometres)
 
 
 class Planes(NamedTuple):
@@ -102,20 +105,34 @@ def read_planes(source: ImageSource, channels: Sequence[str], stacks: StackRules
         UnreadableImage: a file cannot be used, or the channels differ in size.
     """
     decoded: dict[Path, Stack] = {}
-    planes: dict[str, np.ndarray] = {}
+    planes = dict(_each_plane(source, channels, stacks, decoded))
+    return Planes(planes, *_depth(decoded), agree(stack.micrometres for stack in decoded.values()))
+
+
+def _each_plane(
+    source: ImageSource, channels: Sequence[str], stacks: StackRules, decoded: dict[Path, Stack]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Give each channel's plane, and keep of a file in `decoded` no more than the channels to come need.
+
+    Memory that is free again is still in the processor's cache when the next plane is written into it.
+    """
     shape: tuple[int, ...] | None = None
-    wanted: dict[Path, set[int | None]] = {}
+    wanted: dict[Path, list[int | None]] = {}
     for channel in channels:
-        wanted.setdefault(source.planes[channel].file, set()).add(source.planes[channel].index)
+        wanted.setdefault(source.planes[channel].file, []).append(source.planes[channel].index)
+    left = {file: len(numbers) for file, numbers in wanted.items()}
     for channel in channels:
-        rules = replace(stacks, wanted=_numbers(wanted[source.planes[channel].file]))
-        plane = _plane(source.planes[channel], decoded, rules)
+        file = source.planes[channel].file
+        plane = _plane(source.planes[channel], decoded, replace(stacks, wanted=_numbers(wanted[file])))
+        left[file] -= 1
+        if not left[file]:
+            decoded[file] = decoded[file]._replace(planes=_NONE)
         if shape is not None and plane.shape != shape:
             reason = f"{plane.shape[1]} × {plane.shape[0]} pixels, another channel {shape[1]} × {shape[0]}"
-            raise UnreadableImage(source.planes[channel].file, reason)
+            raise UnreadableImage(file, reason)
         shape = plane.shape
-        planes[channel] = plane
-    return Planes(planes, *_depth(decoded), agree(stack.micrometres for stack in decoded.values()))
+        yield channel, plane
+        del plane
 
 
 def _numbers(planes: Collection[int | None]) -> frozenset[int] | None:

@@ -55,7 +55,7 @@ def decode_plain(data: bytes, kernels: Kernels) -> np.ndarray | None:
         return None
     if len(raw) != size:
         return None
-    rows = np.frombuffer(raw, np.uint8).reshape(header.height, -1)
+    rows = raw.reshape(header.height, -1)
     out = np.empty((1 + header.height, header.width * step), np.uint8)
     out[0] = 0  # what is above the first row
     if not kernels.unfilter(rows, out, step):

@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from math import prod
 from pathlib import PureWindowsPath
@@ -15,6 +16,7 @@ import tifffile
 
 from hpa_hier.data.images.formats.pixel_size import check_square, to_micrometres
 
+_parse = lru_cache(maxsize=4)(ET.fromstring)  # what a file says is asked for several times
 _MICRO_MANAGER = 51123  # TIFF tag: JSON of one plane
 _DOCUMENT_TYPE = "<!DOCTYPE"
 _MOST_PLANES = 1 << 18  # of a set of files
@@ -44,7 +46,7 @@ def check_claims(xml: str, pages: int) -> None:
     if _DOCUMENT_TYPE in xml:
         raise ValueError("its OME metadata declares a document type")
     try:
-        root = ET.fromstring(xml)
+        root = _parse(xml)
     except ET.ParseError:  # the library tells
         return
     for pixels in (one for one in root.iter() if _tag(one) == "Pixels"):
@@ -64,7 +66,7 @@ def find_own_planes(xml: str, file_name: str, pages: int) -> OwnPlanes | None:
         pages: in the file.
     """
     try:
-        root = ET.fromstring(xml)  # not tifffile.xml2dict, which makes 488 of "0488"
+        root = _parse(xml)  # not tifffile.xml2dict, which makes 488 of "0488"
     except ET.ParseError:
         return None
     data = list(_tiff_data(root))
@@ -149,7 +151,7 @@ def _ome_names(tiff: tifffile.TiffFile, channels: int) -> tuple[str, ...]:
     if not (tiff.is_ome and tiff.ome_metadata):
         return ()
     try:
-        return channel_names(ET.fromstring(tiff.ome_metadata))
+        return channel_names(_parse(tiff.ome_metadata))
     except ET.ParseError:  # the planes can be read all the same
         return ()
 
@@ -200,7 +202,7 @@ def _ome_sides(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
     if not (tiff.is_ome and tiff.ome_metadata):
         return None
     try:
-        pixels = next((one for one in ET.fromstring(tiff.ome_metadata).iter() if _tag(one) == "Pixels"), None)
+        pixels = next((one for one in _parse(tiff.ome_metadata).iter() if _tag(one) == "Pixels"), None)
         if pixels is None:
             return None
         found = [

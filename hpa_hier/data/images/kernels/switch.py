@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-
+_KEPT = 16 << 20  # bytes a thread keeps to inflate into
 PRICE = 1.7  # s of processor time that importing numba and compiling take; benchmarks/pack_speed.py prints it
 
 
@@ -22,7 +23,7 @@ class Kernels:
     unfilter: Callable[[np.ndarray, np.ndarray, int], bool]
     count: Callable[[np.ndarray, np.ndarray], None]
     sum_squares: Callable[[np.ndarray, int, np.ndarray, np.ndarray], None]
-    inflate: Callable[[bytes | memoryview, int], bytes]  # zlib data, and how many bytes they hold at most
+    inflate: Callable[[bytes | memoryview, int], np.ndarray]  # zlib data, and how many bytes they hold at most
     checksum: Callable[[bytes | memoryview], int]  # CRC-32
 
 
@@ -65,8 +66,19 @@ def compile_kernels() -> Kernels | None:
         from hpa_hier.data.images.kernels.compiled import count, sum_squares, unfilter
     except Exception:  # numba's import runs much, and may fail at whatever else is installed
         return None
+    return Kernels(unfilter, count, sum_squares, _Inflater(codecs.deflate_decode), codecs.deflate_crc32)
 
-    def inflate(packed: bytes | memoryview, most: int) -> bytes:
-        return bytes(codecs.deflate_decode(packed, out=most))
 
-    return Kernels(unfilter, count, sum_squares, inflate, codecs.deflate_crc32)
+class _Inflater(threading.local):
+    """Inflates into memory that each thread uses again: fresh memory costs a third of inflating."""
+
+    def __init__(self, decode: Callable[..., Any]) -> None:
+        self._decode = decode
+        self._room = np.empty(0, np.uint8)
+
+    def __call__(self, packed: bytes | memoryview, most: int) -> np.ndarray:
+        """Return the bytes (n,) uint8, which stay until the next call in this thread."""
+        room = self._room if most <= self._room.size else np.empty(most, np.uint8)
+        if most <= _KEPT:
+            self._room = room
+        return np.frombuffer(self._decode(packed, out=room[:most]), np.uint8)
