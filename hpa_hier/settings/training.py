@@ -219,6 +219,20 @@ class TrainingSettings(Settings):
     )
     patience: Positive = setting(10, "epochs without a better value before training stops", "epochs")
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = setting("auto", "auto: bf16 if possible")
+    channels_last: bool = setting(
+        True, "images and filters lie in memory pixel by pixel, which convolutions compute faster on most devices"
+    )
+    keep_on_device: Literal["auto", "never", "always"] = setting(
+        "auto",
+        "training images in the device's memory, as 8-bit numbers, and varied there; auto: on a CUDA GPU, where they "
+        "take at most half of the memory that is free, and are not mixed",
+    )
+    compile: Literal["never", "on_gpu", "always"] = setting(
+        "never", "compile the network's passes, which takes minutes at the start; on_gpu: not on a CPU"
+    )
+    cuda_graphs: bool = setting(
+        False, "launch the kernels of a compiled pass as one graph; on a CUDA GPU alone, without accumulate"
+    )
     save_dtype: Literal["float32", "float16"] = setting(
         "float32",
         "how weights are kept on disk; float16: in half the space, and held-out scores are of the rounded ones",
@@ -249,6 +263,14 @@ class TrainingSettings(Settings):
         if self.start_from and (self.weights or self.pretrained):
             given = "weights" if self.weights else "pretrained"
             raise ValueError(f"start_from and {given} both give the backbone's first weights; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _check_graphs(self) -> TrainingSettings:
+        if self.cuda_graphs and self.compile == "never":
+            raise ValueError("cuda_graphs are made of compiled passes; set compile to on_gpu")
+        if self.cuda_graphs and self.accumulate * self.devices * self.nodes > 1:
+            raise ValueError("cuda_graphs replay a step of one batch on one device; set accumulate and devices to 1")
         return self
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import ArcfaceSettings, AugmentSettings, TrainingSettings
 from hpa_hier.training.batches.frozen import cached_features
 from hpa_hier.training.batches.images import Augmentation, AugmentedImages
+from hpa_hier.training.batches.on_device import DeviceImages, keeps_on_device
 from hpa_hier.training.batches.order import PartBatches, PartReader, Read, TrainingBatches
 from hpa_hier.training.batches.statistics import channel_statistics, vector_normalisation
 from hpa_hier.training.batches.styles import describe_styles, read_styles
@@ -65,7 +66,7 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
 
     Args:
         plan: what is trained.
-        device: of the first process.
+        device: of this process.
         checkpoint: the callbacks' states of an earlier training, {} at a first one.
         lines: name that each epoch's line begins with; "" for no lines.
 
@@ -90,10 +91,11 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     network, trained, read = _networks(plan, train, head_data, device, first=not checkpoint)
     reader = PartReader(read, shown)
     if isinstance(pack, ImagePack) and not settings.frozen:
-        augmentation = plan_augmentation(plan, factors, on_device=device.type == "cuda")
+        kept = keeps_on_device(settings, pack, len(shown), device)
+        augmentation = plan_augmentation(plan, factors, on_device=kept or device.type == "cuda")
         if settings.augment.styles:
             augmentation = replace(augmentation, styles=_read_styles(pack, settings.augment, lines))
-        reader = AugmentedImages(pack, shown, augmentation)
+        reader = DeviceImages(pack, shown, augmentation, device) if kept else AugmentedImages(pack, shown, augmentation)
     batches = TrainingBatches(reader, factors, settings, plan.data_seed)
     watched = PartBatches(PartReader(read, calibration), _WATCHED_AT_ONCE, settings.devices * settings.nodes)
     length = Length(settings.max_steps or settings.epochs * batches.steps, batches.steps)
@@ -185,7 +187,9 @@ def _networks(
     plain = np.zeros(len(pack.channels)), np.ones(len(pack.channels))
     normalise = Normalise(*(plain if backbone.normalises else channel_statistics(pack, train.rows)))
     if not settings.frozen:
-        network = add_head(settings, backbone, data, normalise).to(memory_format=torch.channels_last)
+        network = add_head(settings, backbone, data, normalise)
+        if settings.channels_last:
+            network = network.to(memory_format=torch.channels_last)
         if first and settings.init == "pretrained" and not (settings.dense or settings.start_from):
             start_head(network.head, {node: plan.meanings[node] for node in plan.nodes}, Path(str(settings.weights)))
         return network, network, pack.images

@@ -42,7 +42,8 @@ _OF_TRAINED_BACKBONES = (
 )
 
 _NOT_OF_WEIGHTS = ("wait",)
-_LATER = ("data_seed",)  # settings that are newer than the checkpoints of unfinished trainings may be
+# Settings that are newer than the checkpoints of unfinished trainings may be.
+_LATER = ("data_seed", "channels_last", "keep_on_device", "compile", "cuda_graphs")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import cast
 from typing import Literal
 
 import cv2
@@ -65,8 +66,9 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
     team, restart = options.team, options.restart
-    device = find_device(options.device)
-    check_devices(device, plan.settings.devices)
+    first = find_device(options.device)
+    check_devices(first, plan.settings.devices)
+    device = first if first.index is None else torch.device(first.type, first.index + team.place.local_rank)
     _check_team(plan, team)
     with _only_writer(plan, team):
         if line := team.agree(lambda: "" if restart else describe_finished(plan)):
@@ -88,7 +90,7 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
         if plan.settings.backbone == SKLEARN:
             return fit_estimator(plan, options.threads, options.report)
         try:
-            return _train(plan, options, device)
+            return _train(plan, options, first, device)
         except RuntimeError as error:
             if explained := team.explain(error):
                 raise explained from None
@@ -121,7 +123,7 @@ def train_fold(plan: Plan, fold: int, options: TrainOptions) -> str:
     return train_member(fold_plan(plan, fold), options)
 
 
-def _train(plan: Plan, options: TrainOptions, device: torch.device) -> str:
+def _train(plan: Plan, options: TrainOptions, first: torch.device, device: torch.device) -> str:
     team, restart = options.team, options.restart
 
     def build() -> tuple[Assembly, bool]:
@@ -137,6 +139,7 @@ def _train(plan: Plan, options: TrainOptions, device: torch.device) -> str:
 
     assembly, resumes = team.after_first(build)
     _check_alike(plan, team, resumes)
+    precision = cast(Precision, team.agree(lambda: assembly.precision))  # where it was measured, each had its own
     if not assembly.history.done:
         message = "stopping after this step, and saving; once more stops at once" if team.first else ""
         if options.join:
@@ -147,12 +150,12 @@ def _train(plan: Plan, options: TrainOptions, device: torch.device) -> str:
             callbacks = (
                 *told,
                 *assembly.callbacks,
-                ResumeCheckpoint(plan.checkpoint, stop, plan.digest, assembly.precision),
+                ResumeCheckpoint(plan.checkpoint, stop, plan.digest, precision),
             )
             curves = plan.folder if options.tensorboard else None
             team.join_group(device)
-            settings = plan.settings.model_copy(update={"precision": assembly.precision})
-            trainer = make_trainer(settings, device, assembly.length.epochs, callbacks, curves, team)
+            settings = plan.settings.model_copy(update={"precision": precision})
+            trainer = make_trainer(settings, first, assembly.length.epochs, callbacks, curves, team)
             path = plan.checkpoint if resumes else None
             trainer.fit(assembly.module, assembly.batches, assembly.watched_batches, ckpt_path=path, weights_only=True)
     # The others go on when it is written, as what they train next may start from it.

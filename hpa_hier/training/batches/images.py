@@ -59,14 +59,22 @@ class AugmentedImages(PartReader):
         self.share: Callable[[int, Callable[[], Seen]], Seen] = lambda number, make: make()
         self._buffers: dict[tuple[str, int, tuple[int, ...]], np.ndarray] = {}
 
+    def draw_variation(self, epoch: int, order: np.ndarray) -> Draws:
+        """Draw how the images at an epoch's places of the part, in its `order`, are varied."""
+        augmentation = self.augmentation
+        generator = np.random.default_rng([augmentation.seed, epoch, VARIATION])
+        draws = draw(augmentation.settings.augment, len(order), self.pack.channels, generator)
+        return draws if augmentation.varied is None else draws.vary_only(augmentation.varied[order])
+
+    def side(self, number: int) -> int:
+        """Return the side of the images of a batch, in pixels: the sizes in turn by the batch's number."""
+        return self.sides[number % len(self.sides)]
+
     def start_epoch(self, epoch: int, order: np.ndarray) -> Callable[[slice, int], Batch]:
         """Draw an epoch's variation; return what makes a batch, the sizes in turn by the number of the batch."""
         augmentation, pack = self.augmentation, self.pack
         settings = augmentation.settings.augment
-        generator = np.random.default_rng([augmentation.seed, epoch, VARIATION])
-        draws = draw(settings, len(order), pack.channels, generator)
-        if augmentation.varied is not None:
-            draws = draws.vary_only(augmentation.varied[order])
+        draws = self.draw_variation(epoch, order)
         mixes = None
         if settings.mixing != "none":
             generator = np.random.default_rng([augmentation.seed, epoch, MIXING])
@@ -96,7 +104,7 @@ class AugmentedImages(PartReader):
         self, places: np.ndarray, number: int, draws: Draws, mixes: Mixes | None, looks: StyleDraws | None
     ) -> Seen:
         count, channels, own = len(places), len(self.pack.channels), self.pack.size
-        side = self.sides[number % len(self.sides)]
+        side = self.side(number)
         kept = number if self.augmentation.on_device else 0  # what is warped here is done with at once
         images = self.pack.images(self.part.rows[places], out=self._buffer("raw", kept, count, channels, own, own))
         if mixes is not None:  # before both partners are moved as one

@@ -21,14 +21,18 @@ class MovingAverage(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(multi_avg_fn=lambda averages, weights, steps: follow(averages, weights, int(steps), decay))
+        # Steps are the trainer's, as reading the average's own would have a GPU's step waited for.
+        super().__init__(
+            multi_avg_fn=lambda averages, weights, _: follow(averages, weights, self._trainer.global_step, decay)
+        )
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Copy the untrained weights to where the network will be trained."""
-        self._device = trainer.strategy.root_device
+        self._trainer, self._device = trainer, trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
         assert self._average_model is not None
-        self._average_model.n_averaged.fill_(1)  # at 0, the first update would forget the untrained weights
+        # On the processor; at 0, the first update would forget the untrained weights.
+        self._average_model.n_averaged = torch.ones((), dtype=torch.long)
 
 
 def follow(averages: list[Tensor], weights: list[Tensor], steps: int, decay: float) -> None:

@@ -21,6 +21,7 @@ from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.batches.order import Batch
 from hpa_hier.training.loop.same import local_buffers
 from hpa_hier.training.loop.schedule import lr_schedule
+from hpa_hier.training.loop.step import Step, compute_loss, make_step
 from hpa_hier.training.loop.watched import macro_f1, sample_f1, scaled_log_loss
 
 CALIBRATION_LOSS, LOG_LOSS = "calibration_loss", "calibration_log_loss"
@@ -74,12 +75,17 @@ class Training(pl.LightningModule):
         self._settings, self._length, self._calibration, self._seed = settings, length, calibration, seed
         self._first_stage_steps = round(settings.chain.first_stage * length.steps) if settings.head == "chain" else 0
         self._batches_per_step = settings.accumulate * settings.devices * settings.nodes
+        self._step: Step = compute_loss
         self._known_share: Tensor | float = 0.0  # sum over the batches of the step under way
         self._scored: list[Tensor] = []
         # The running sum is kept with the weights, so that an epoch's mean loss survives an interruption in it.
         self.register_buffer("loss_sum", torch.zeros((), dtype=torch.float64))
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, local_buffers(self))  # type: ignore[no-untyped-call]
         self.watched: dict[str, float] = {}  # metrics of the calibration part after the newest epoch
+
+    def on_train_start(self) -> None:
+        """Compile the step where the settings ask for it, now that the device is known."""
+        self._step = make_step(self._settings, self.device)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the step, so that what it draws depends on its number alone; freeze or unfreeze the backbone."""
@@ -99,10 +105,10 @@ class Training(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         samples = augment_batch(batch.samples, batch.draws, batch.side)
+        if not self._settings.channels_last:
+            samples = samples.contiguous()
         first = self.global_step < self._first_stage_steps
-        present, known = self.network.training_targets(batch.present, batch.known, first_stage=first)
-        logits = self.network.training_logits(samples, batch.draws.gain, first_stage=first)
-        loss = self._loss(logits, present, known)
+        loss, known = self._step(self.network, self._loss, samples, batch.draws.gain, batch.present, batch.known, first)
         self.loss_sum.add_(loss.detach())
         if self._batches_per_step == 1:
             return loss
