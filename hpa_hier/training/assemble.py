@@ -78,14 +78,16 @@ def assemble(plan: Plan, device: torch.device, checkpoint: Mapping[str, Any], li
     factors = plan.factors(train)
     ancestry = Ancestry.from_names(plan.nodes, plan.parents)
     rule, data = LOSSES[settings.loss], _loss_data(settings, plan.nodes, train, factors, ancestry)
-    training_loss = watched_loss = rule.make(data)
+    training_loss = watched_loss = rule.make(data.to(device))
     shown = antibody_part(train, pack.groups) if settings.head == "arcface" else train
     remembered = (shown.present.shape[1], len(train)) if settings.head == "arcface" else (0, 0)
     head_data = HeadData(ancestry, rule.first_guess(data).numpy(), *remembered)
     if plan.auxiliary:
         others = plan.run.part("train", plan.auxiliary, plan.carry)
         other_data = _loss_data(settings, plan.auxiliary, others, factors, Ancestry.from_names(plan.auxiliary, {}))
-        training_loss = with_auxiliary(watched_loss, rule.make(other_data), settings.auxiliary, len(plan.nodes))
+        training_loss = with_auxiliary(
+            watched_loss, rule.make(other_data.to(device)), settings.auxiliary, len(plan.nodes)
+        )
         head_data = replace(head_data, auxiliary_guess=rule.first_guess(other_data).numpy())
         shown = plan.run.part("train", (*plan.nodes, *plan.auxiliary), plan.carry)
     network, trained, read = _networks(plan, train, head_data, device, first=not checkpoint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,13 @@ class LossData:
     ancestry: Ancestry = field(default_factory=Ancestry)  # which nodes are above which
     weights: Tensor = field(default_factory=lambda: torch.tensor(torch.nan))  # (n,) by hand; NaN where none is given
     numbers: Mapping[str, float] = field(default_factory=dict)  # the loss's own, where not the defaults
+
+    def to(self, device: torch.device) -> LossData:
+        """Return the same with its tensors on a CUDA device, where each step would wait for copies of them."""
+        if device.type != "cuda":
+            return self
+        moved = {name: getattr(self, name).to(device) for name in ("prevalence", "positives", "weights")}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)

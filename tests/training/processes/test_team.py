@@ -15,33 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_run import CHANNELS, SIZE, TAXONOMY, plan_tiny, trained_weights, write_tiny
+from every_kind import ARCFACE, every_head_and_loss, write_antibodies
+from tiny_run import plan_tiny, trained_weights, write_tiny
 from two_processes import end_two, start_two, train_each, train_words
 
-from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.errors import UserError
-from hpa_hier.settings.training import TrainingSettings
-from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.training.processes.team import form_team
 from hpa_hier.training.train_member import TrainOptions, train_member
 
 SHORT = {"epochs": 2, "batch_size": 16, "width": 4, "stop_on": "none"}
-ARCFACE = {"head": "arcface", "arcface": {"embedding": 8, "neighbours": 5}}
-WEIGHTED = {"weighted_bce": {"Dots": 2.0}, "class_weighted": {"Dots": 2.0}}
-LOSSES = TrainingSettings.model_fields["loss"].annotation.__args__  # type: ignore[union-attr]
-HEADS = TrainingSettings.model_fields["head"].annotation.__args__  # type: ignore[union-attr]
-
-
-def _every_head_and_loss() -> dict[str, dict[str, Any]]:
-    kinds: dict[str, dict[str, Any]] = {"arcface": ARCFACE}
-    for head in HEADS:
-        for loss in LOSSES:
-            refused = head == "arcface" or (head == "chain" and loss in ("max_constraint", "logit_adjusted"))
-            if not refused:
-                own = {"class_weights": WEIGHTED[loss]} if loss in WEIGHTED else {}
-                kinds[f"{head}-{loss}"] = {"head": head, "loss": loss, **own}
-    return kinds
-
 
 OTHERS: dict[str, dict[str, Any]] = {
     "average": {"ema": 0.9},
@@ -58,19 +40,6 @@ FEW = {
     "chain": {"head": "chain", "loss": "focal", "freeze_epochs": 1},
     "early": OTHERS["early"],
 }
-
-
-def write_antibodies(folder: Path, count: int = 96) -> None:
-    """Write a pack of noisy images, four of each antibody, brighter by leaf."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "toy.yaml").write_text(TAXONOMY)
-    taxonomy, generator = Taxonomy.load(folder / "toy.yaml"), np.random.default_rng(0)
-    leaf = np.arange(count) // 4 % 4
-    images = generator.integers(0, 60, (count, 4, SIZE, SIZE)) + 40 * leaf[:, None, None, None]
-    ids, nodes = [f"d{i:03d}" for i in range(count)], [(taxonomy.leaves[one],) for one in leaf]
-    groups = [f"a{i // 4}" for i in range(count)]
-    made = iter(images.astype(np.uint8)), ids, nodes, groups, CHANNELS, taxonomy, "noise"
-    write_simulated_pack(folder / "pack", *made)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +70,7 @@ def test_two_processes_end_with_the_same_weights_and_metrics(folder: Path) -> No
 
 @pytest.mark.slow
 def test_every_head_and_loss_is_trained_by_two_processes(folder: Path) -> None:
-    check_alike(folder, _every_head_and_loss())
+    check_alike(folder, every_head_and_loss())
 
 
 @pytest.mark.slow
