@@ -228,10 +228,11 @@ class TrainingSettings(Settings):
         "take at most half of the memory that is free, and are not mixed",
     )
     compile: Literal["never", "on_gpu", "always"] = setting(
-        "never", "compile the network's passes, which takes minutes at the start; on_gpu: not on a CPU"
+        "never",
+        "compile the network's passes, which takes minutes at the start; on_gpu: on a GPU, for 2,000 steps or more",
     )
     cuda_graphs: bool = setting(
-        False, "launch the kernels of a compiled pass as one graph; on a CUDA GPU alone, without accumulate"
+        False, "launch a compiled step as one graph: on one CUDA GPU, where a step is one batch"
     )
     save_dtype: Literal["float32", "float16"] = setting(
         "float32",
@@ -269,8 +270,6 @@ class TrainingSettings(Settings):
     def _check_graphs(self) -> TrainingSettings:
         if self.cuda_graphs and self.compile == "never":
             raise ValueError("cuda_graphs are made of compiled passes; set compile to on_gpu")
-        if self.cuda_graphs and self.accumulate * self.devices * self.nodes > 1:
-            raise ValueError("cuda_graphs replay a step of one batch on one device; set accumulate and devices to 1")
         return self
 
     @model_validator(mode="after")

@@ -38,9 +38,9 @@ from hpa_hier.training.loop.arcface import Bank, antibody_part
 from hpa_hier.training.loop.averaging import MovingAverage
 from hpa_hier.training.loop.history import History, Watch
 from hpa_hier.training.loop.module import Length, Training
-from hpa_hier.training.loop.same import SameStatistics
 from hpa_hier.training.loop.trainer import training_precision
 from hpa_hier.training.plan import Plan
+from hpa_hier.training.processes.same import SameStatistics
 from hpa_hier.training.shipped_start import start_head
 
 _WATCHED_AT_ONCE = 256  # images of the calibration part in a pass after each epoch

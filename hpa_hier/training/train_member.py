@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import cast
-from typing import Literal
+from typing import Literal, cast
 
 import cv2
 import torch

@@ -22,6 +22,8 @@ CHOICES = {key: row.choices for key, row in ROWS.items() if row.choices} | {
 }
 NOT_CHOSEN = {  # choices that no recipe makes, and why
     "training.precision": "which ones there are depends on the device",
+    "training.keep_on_device": "which ones there are room for depends on the device",
+    "training.compile": "always is for measuring; on a CPU compiling takes longer than it saves",
     "training.save_dtype": "it is for what is passed on; no recipe's score changes by it",
     "data.projection": "simulated cells have one section; which projection suits depends on the microscope",
     "data.may_be_missing": "any channel may be; the recipe of the bundled ensemble leaves out yellow",

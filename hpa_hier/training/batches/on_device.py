@@ -31,6 +31,8 @@ class DeviceImages(AugmentedImages):
         device: that keeps them.
     """
 
+    slow = False  # a batch is made by the device, so that none need be made ahead
+
     def __init__(self, pack: ImagePack, part: Part, augmentation: Augmentation, device: torch.device) -> None:
         super().__init__(pack, part, augmentation)
         self._device = device

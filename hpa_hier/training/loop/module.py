@@ -19,10 +19,10 @@ from hpa_hier.models.network import Network
 from hpa_hier.runs.run import Part
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.batches.order import Batch
-from hpa_hier.training.loop.same import local_buffers
 from hpa_hier.training.loop.schedule import lr_schedule
 from hpa_hier.training.loop.step import Step, compute_loss, make_step
 from hpa_hier.training.loop.watched import macro_f1, sample_f1, scaled_log_loss
+from hpa_hier.training.processes.same import local_buffers
 
 CALIBRATION_LOSS, LOG_LOSS = "calibration_loss", "calibration_log_loss"
 MACRO_F1, MACRO_SAMPLE_F1 = "calibration_macro_f1", "calibration_macro_sample_f1"  # the mean of macro and sample F1
@@ -85,7 +85,7 @@ class Training(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Compile the step where the settings ask for it, now that the device is known."""
-        self._step = make_step(self._settings, self.device)
+        self._step = make_step(self._settings, self.device, self._length.steps)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the step, so that what it draws depends on its number alone; freeze or unfreeze the backbone."""

@@ -29,7 +29,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "average": {"ema": 0.9},
     "early": {"epochs": 12, "stop_on": "log_loss", "patience": 1, "learning_rate": 0.5},
     "mixup": {"augment": {"mixing": "mixup"}, "accumulate": 2},
-    "cutmix": {"augment": {"mixing": "cutmix"}, "sizes": [16, 32]},
+    "cutmix": {"augment": {"mixing": "cutmix"}, "sizes": [32, 48]},
     "union": {"augment": {"mixing": "union_mean"}, "balance": "weighted"},
     "freeze": {"freeze_epochs": 1, "backbone_rate": 0.1},
     "auxiliary": {"auxiliary": 0.5, "dense": [8], "pooling": "gem"},
