@@ -22,6 +22,7 @@ from hpa_hier.data.images.reader import MAX_PIXELS, Layout, UnreadableImage, che
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # from twice as many on, Pillow itself refuses to open a file
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # files between the two are refused by our own error
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of EXIF and the like, which are not read; without a file's name
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")  # modes of Pillow
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the end mark with its checksum, which Pillow does not compare

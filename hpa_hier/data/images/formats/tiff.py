@@ -233,6 +233,8 @@ def _content(
         alpha = len(page.extrasamples) == 1 and int(page.extrasamples[0]) in _ALPHA
         planes, rgb = (1 if samples == 2 and alpha else samples), samples - alpha == 3
     planes = planes if channels == 1 else channels
+    if planes > MAX_PLANES:
+        raise UnreadableImage(path, f"{planes:,} planes; at most {MAX_PLANES} are read")
     kept = tuple(names) if len(names) == planes and any(names) else ()
     layout = Layout(planes, kept, rgb, sizes.get("Z", 1), sizes.get("T", 1))
     check_pixels(path, sizes["X"], sizes["Y"], planes * depth)

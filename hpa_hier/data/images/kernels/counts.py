@@ -61,4 +61,4 @@ def average_squares(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray | N
     if side < 3 or not exact or plane.shape != (shape[0] * side, shape[1] * side):  # OpenCV rounds 2 × 2 otherwise
         return None
     sums = sum_squares(plane, side)
-    return None if sums is None else np.rint(sums * np.float32(1 / side**2)).astype(plane.dtype)
+    return None if sums is None else np.rint(sums.astype(np.float32) * np.float32(1 / side**2)).astype(plane.dtype)

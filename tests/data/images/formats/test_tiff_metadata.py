@@ -113,6 +113,13 @@ def test_a_plane_in_a_million_pieces_is_refused(tmp_path: Path) -> None:
     assert reason(tmp_path / "a.tif") == "a plane in 1,000,000 pieces; at most 65,536"
 
 
+def test_hundreds_of_planes_are_refused_in_a_line(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.zeros((8, 8, 300), np.uint8), photometric="minisblack", planarconfig="contig"
+    )
+    assert len(reason(tmp_path / "a.tif")) < 200
+
+
 def test_bytes_of_all_planes_are_bounded(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, shape=(4, 6000, 6000), dtype=np.uint16, photometric="minisblack", metadata={"axes": "CYX"})
