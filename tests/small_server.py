@@ -96,9 +96,9 @@ def without_networks(run: SmallRun) -> Iterator[None]:
             predicting.load_scorers = _LOAD
 
 
-def _load_drawn(run: Run, ensemble: Ensemble, device: str) -> Mapping[str, Scorer]:
+def _load_drawn(run: Run, ensemble: Ensemble, device: str, engine: str) -> Mapping[str, Scorer]:
     """Load the members of every other run as they are: the server outlives the tests of its room."""
-    return _DRAWN.get(run.folder.resolve()) or _LOAD(run, ensemble, device)
+    return _DRAWN.get(run.folder.resolve()) or _LOAD(run, ensemble, device, engine)
 
 
 def encode(plane: np.ndarray, suffix: str = ".png") -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from hpa_hier.members.engines.member import RuntimeMember
 from hpa_hier.members.estimators.member import EstimatorMember, see_vectors
 from hpa_hier.members.score import Member, score
 from hpa_hier.members.scorer import Scorer
@@ -16,8 +17,9 @@ from hpa_hier.models.network import Averaged
 
 
 def find_member(scorer: Scorer) -> Member | EstimatorMember | None:
-    """Return the member that a scorer scores with, without test-time augmentation; None: it is none of these."""
+    """Return the member that a scorer scores with, in torch, without augmentation; None: it is none of these."""
     plain = scorer.member if isinstance(scorer, TtaMember) else scorer
+    plain = plain.in_torch if isinstance(plain, RuntimeMember) else plain
     return plain if isinstance(plain, (Member, EstimatorMember)) else None
 
 

@@ -12,10 +12,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from hpa_hier.data.pack.pack_file import VECTORS
 from hpa_hier.errors import UserError
 from hpa_hier.members.devices import find_device
 from hpa_hier.members.networks import build_network
+from hpa_hier.members.scorer import check_samples
 from hpa_hier.models.heads.head import Head
 from hpa_hier.runs.manifest import WEIGHTS, Manifest, check_files, read_manifest
 
@@ -84,14 +84,11 @@ class Member:
         Raises:
             UserError: another shape or type.
         """
-        vectors, C = self.manifest.kind == VECTORS, len(self.channels)
-        wanted = (C,) if vectors else (C, self.size, self.size)
-        kind, dtype = ("float32 vectors", "float32") if vectors else ("uint8 images", "uint8")
-        if images.ndim != len(wanted) + 1 or images.shape[1:] != wanted or images.dtype != dtype:
-            raise UserError(
-                f"member '{self.name}' scores {kind} of shape (B, {', '.join(map(str, wanted))}), "
-                f"got {images.dtype} of shape {images.shape}"
-            )
+        check_samples(self.manifest, images)
+        return self.compute(images)
+
+    def compute(self, images: np.ndarray) -> np.ndarray:
+        """Score images of any side that the network takes, (B, C, T, T), or vectors (B, F)."""
         return score(self.network, images, len(self.nodes), self.device)
 
 

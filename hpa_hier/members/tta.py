@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -15,11 +16,15 @@ from hpa_hier.data.pack.pack import ImagePack, Pack
 from hpa_hier.data.split.fingerprint import turn_images
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import text_digest
-from hpa_hier.members.load import load_member
-from hpa_hier.members.score import Member, score
+from hpa_hier.members.engines.member import RuntimeMember
+from hpa_hier.members.load import TORCH, load_with_engine
 from hpa_hier.members.scorer import Scorer
 from hpa_hier.members.scores_file import HeldOutScores, fold_folder, merge_scores, read_scores, write_scores
 from hpa_hier.runs.manifest import SCORES, WEIGHTS, Manifest
+from hpa_hier.settings.training import SKLEARN
+
+if TYPE_CHECKING:
+    from hpa_hier.members.score import Member  # imports torch
 
 _TURNS = {"none": 1, "flips": 4, "d4": 8, "d4_crops": 8}  # of the eight ways to turn and flip a square, the first ones
 _CROP = 7 / 8  # side of a crop, share of the image's
@@ -74,7 +79,7 @@ class Tta:
 class TtaMember:
     """A member that scores several copies of each image."""
 
-    member: Member
+    member: Member | RuntimeMember
     tta: Tta
 
     @property
@@ -100,12 +105,12 @@ class TtaMember:
         if side == member.size:
             return member.logits(copies)
         try:
-            return score(member.network, copies, len(member.nodes), member.device)
+            return member.compute(copies)
         except (AssertionError, RuntimeError) as error:
             if type(error).__name__ == "OutOfMemoryError":
                 raise
             raise UserError(
-                f"ensemble.tta_sizes: member '{member.name}' does not take images of {side}×{side} pixels; "
+                f"ensemble.tta_sizes: member '{member.manifest.name}' does not take images of {side}×{side} pixels; "
                 "leave that size out"
             ) from None
 
@@ -132,11 +137,18 @@ def augmented_copies(images: np.ndarray, tta: Tta) -> Iterator[np.ndarray]:
                 yield _resized(_cropped(images, down, across), size)
 
 
-def load_with_tta(folder: Path, device: str, tta: Tta) -> Scorer:
-    """Load a finished member that scores with test-time augmentation."""
+def load_with_tta(folder: Path, device: str, tta: Tta, engine: str = TORCH) -> Scorer:
+    """Load a finished member that scores with test-time augmentation; other arguments are `load_with_engine`'s.
+
+    Raises:
+        UserError: as `load_with_engine`, or estimators are to score augmented copies.
+    """
+    member = load_with_engine(folder, device, engine)
     if tta.plain:
-        return load_member(folder, device)
-    return TtaMember(Member.load(folder, device), tta)
+        return member
+    if member.manifest.backbone == SKLEARN:
+        raise UserError(_NO_IMAGES)
+    return TtaMember(cast("Member | RuntimeMember", member), tta)
 
 
 def score_held_out(folder: Path, manifest: Manifest, pack: Pack, tta: Tta, device: str = "auto") -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,13 +19,14 @@ from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.scores.score_table import describe_coverage, join_tables, read_scores
 from hpa_hier.ensemble.scores.scores import Scores, align, join_scores
 from hpa_hier.errors import UserError
+from hpa_hier.members.engines.choose import choose_engine
 from hpa_hier.members.scorer import Scorer
 from hpa_hier.members.scores_file import load_scores
 from hpa_hier.predict.answers import Answers, join_answers
 from hpa_hier.predict.explanation.explainer import Evidence, Explainer
 from hpa_hier.predict.explanation.heat_maps import HeatMaps, Method
 from hpa_hier.predict.explanation.neighbours import Neighbours
-from hpa_hier.predict.export.scorers import is_exported, open_exported
+from hpa_hier.predict.export.scorers import choose_exported_engine, is_exported, open_exported
 from hpa_hier.predict.held_out import fitted_settings, scores_path
 from hpa_hier.predict.inputs import (
     Batch,
@@ -62,6 +64,7 @@ class Predictor:
         intensity: rule by which images become 8 bits, depth or percentile; None: as training images did.
         prior: how often nodes occur among the samples; None: as often as where the ensemble was fitted.
         scales: magnifications at which images are scored, in order; 1 is the whole image.
+        engine: what computes members' networks: torch, onnxruntime, openvino or openvino-bf16.
     """
 
     run: Run
@@ -69,6 +72,7 @@ class Predictor:
     intensity: str | None = None
     prior: Prior | None = None
     scales: tuple[float, ...] = WHOLE
+    engine: str = "torch"
 
     @classmethod
     def load(
@@ -78,6 +82,7 @@ class Predictor:
         intensity: str | None = None,
         prior: str | Path | None = None,
         scales: Sequence[float] = WHOLE,
+        engine: str = "torch",
     ) -> Predictor:
         """Load the ensemble of a run.
 
@@ -90,17 +95,22 @@ class Predictor:
                 shares, or ``hpa28``; None: as often as where the ensemble was fitted.
             scales: magnifications from 1 to 8 at which images are scored; 1 is the whole image, 2 its tiles of half
                 the side.
+            engine: what computes members' networks: torch, onnxruntime, openvino, openvino-bf16 or auto, the fastest
+                on this machine. Answers of two differ in the last digits, those of openvino-bf16 in the third.
 
         Raises:
-            UserError: there is no such run, it has no fitted ensemble, a member was trained again since, or the prior
-                cannot be read.
+            UserError: there is no such run, it has no fitted ensemble, a member was trained again since, the prior
+                cannot be read, or the engine is not installed.
         """
         opened = run if isinstance(run, Run) else Run.open(run)
         shares = _find_exported_prior(opened) if prior is None else read_prior(str(prior), opened.ensemble.taxonomy)
         predictor = cls(opened, device, intensity, shares, check_scales(scales))
-        if predictor.spec is not None:
-            predictor.run.check_unchanged(predictor.ensemble)
-        return predictor
+        if predictor.spec is None:
+            return predictor
+        if predictor.exported:
+            return replace(predictor, engine=choose_exported_engine(opened, engine))
+        records = predictor.run.check_unchanged(predictor.ensemble)
+        return replace(predictor, engine=choose_engine(engine, [record.folder for record in records], device))
 
     @cached_property
     def ensemble(self) -> Ensemble:
@@ -116,7 +126,7 @@ class Predictor:
     @cached_property
     def scorers(self) -> Mapping[str, Scorer]:
         """The members, by name, loaded when they are first asked for."""
-        return load_scorers(self.run, self.ensemble, self.device)
+        return load_scorers(self.run, self.ensemble, self.device, self.engine)
 
     @property
     def exported(self) -> bool:
@@ -317,15 +327,28 @@ class Predictor:
         done = 0
         if stop:
             samples.refuse_rejected()
-        for batch in samples.batches:
-            samples.rejected += batch.rejected
-            samples.bits.update(batch.bits)
-            samples.stacks.update(batch.stacks)
-            if stop:
-                samples.refuse_rejected()
-            if batch.ids:
-                done += len(batch.ids)
-                yield self._answer(batch, samples.source, samples.simulated)
+        # While a batch is scored here, the next ones are read and the one before becomes answers, each in threads.
+        with ThreadPoolExecutor(1, "answer") as pool:
+            waiting: Future[Answers] | None = None
+            try:
+                for batch in samples.batches:
+                    samples.rejected += batch.rejected
+                    samples.bits.update(batch.bits)
+                    samples.stacks.update(batch.stacks)
+                    if stop:
+                        samples.refuse_rejected()
+                    if batch.ids:
+                        done += len(batch.ids)
+                        given = (self._score_members(batch), batch, samples.source, samples.simulated)
+                        before, waiting = waiting, pool.submit(self._combine, *given)
+                        if before is not None:
+                            yield before.result()
+            except (Exception, KeyboardInterrupt):
+                if waiting is not None:
+                    yield waiting.result()  # it is not lost to whoever keeps answers
+                raise
+            if waiting is not None:
+                yield waiting.result()
         if not done and not samples.shared:
             samples.refuse_unanswered()
 
@@ -377,7 +400,7 @@ class Predictor:
 
     def load_members(self, names: Sequence[str]) -> dict[str, Scorer]:
         """Load members of the run, also such as the ensemble does not combine, as it does its own."""
-        return _load(self.run, self.ensemble, names, self.device)
+        return _load(self.run, self.ensemble, names, self.device, self.engine)
 
     def check_kind(self, kind: str, source: str) -> InputSpec:
         """Return what samples must be like, where they are of the kind that the members take.
@@ -393,6 +416,10 @@ class Predictor:
         return self.spec
 
     def _answer(self, batch: Batch, source: str, simulated: bool) -> Answers:
+        return self._combine(self._score_members(batch), batch, source, simulated)
+
+    def _score_members(self, batch: Batch) -> list[Scores]:
+        """Return each member's scores of a batch: those that were held out, and of the other samples new ones."""
         held = {one.name: one for one in batch.held}
         rest = np.flatnonzero([not batch.held or sample not in batch.held[0].ids for sample in batch.ids])
         scores = []
@@ -406,7 +433,7 @@ class Predictor:
             if known:
                 parts.append(known)
             scores.append(join_scores(parts).take(batch.ids))
-        return self._combine(scores, batch, source, simulated)
+        return scores
 
     def _score(self, scorer: Scorer, batch: Batch) -> np.ndarray:
         """Return a member's logits: the mean over magnifications, of each the tiles merged."""
@@ -488,19 +515,19 @@ def _name_files(source: ImageSource) -> str:
     return files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
 
 
-def load_scorers(run: Run, ensemble: Ensemble, device: str) -> dict[str, Scorer]:
+def load_scorers(run: Run, ensemble: Ensemble, device: str, engine: str = "torch") -> dict[str, Scorer]:
     """Load an ensemble's members, checked to be those that it was fitted with."""
     run.check_unchanged(ensemble)
-    return _load(run, ensemble, [member.name for member in ensemble.members], device)
+    return _load(run, ensemble, [member.name for member in ensemble.members], device, engine)
 
 
-def _load(run: Run, ensemble: Ensemble, names: Sequence[str], device: str) -> dict[str, Scorer]:
+def _load(run: Run, ensemble: Ensemble, names: Sequence[str], device: str, engine: str) -> dict[str, Scorer]:
     if is_exported(run):
         return open_exported(run, names, device)
-    from hpa_hier.members.tta import Tta, load_with_tta  # imports torch
+    from hpa_hier.members.tta import Tta, load_with_tta
 
     tta = Tta.from_settings(fitted_settings(ensemble))
-    return {name: load_with_tta(run.member_folder(name), device, tta) for name in names}
+    return {name: load_with_tta(run.member_folder(name), device, tta, engine) for name in names}
 
 
 def answer_tables(ensemble: Ensemble, files: Mapping[str, Path], source: str) -> Answers:

@@ -124,7 +124,7 @@ def test_a_size_that_a_network_does_not_take_is_named(
     def refuse(*_: object) -> None:
         raise AssertionError("Input height (48) doesn't match model (32).")
 
-    monkeypatch.setattr("hpa_hier.members.tta.score", refuse)
+    monkeypatch.setattr("hpa_hier.members.score.score", refuse)
     with pytest.raises(UserError, match=r"ensemble\.tta_sizes: member 'leaf' does not take images of 48×48 pixels"):
         TtaMember(member, Tta("none", "mean", (48,))).logits(some(run, 2))
 

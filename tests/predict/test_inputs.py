@@ -58,7 +58,7 @@ def test_the_command_says_how_many_images_look_wrong_and_what_to_do(tmp_path, mo
     run = SmallRun(tmp_path)
     fit_run(run.run)
     scorers = {name: MeanOfPixels(scores) for name, scores in run.members.items()}
-    monkeypatch.setattr(module, "load_scorers", lambda run, ensemble, device: scorers)
+    monkeypatch.setattr(module, "load_scorers", lambda run, ensemble, device, engine: scorers)
     for i in range(3):
         made = {name: plane >> 4 for name, plane in planes(i, dtype=np.uint16).items()}
         for channel, plane in made.items():

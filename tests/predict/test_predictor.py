@@ -33,7 +33,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
 @pytest.fixture
 def predictor(small: SmallRun, monkeypatch: pytest.MonkeyPatch) -> Predictor:
     scorers = {name: MeanOfPixels(scores) for name, scores in small.members.items()}
-    monkeypatch.setattr(module, "load_scorers", lambda run, ensemble, device: scorers)
+    monkeypatch.setattr(module, "load_scorers", lambda run, ensemble, device, engine: scorers)
     return Predictor.load(small.run)
 
 

@@ -16,6 +16,7 @@ from hpa_hier.cli.ensemble.arguments import (
     open_images,
     open_run,
 )
+from hpa_hier.cli.flags.backend import add_backend_argument, read_backend
 from hpa_hier.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def add_flags(one: Parser) -> None:
     add_image_arguments(one)
     add_scales_argument(one)
     add_prior_argument(one)
+    add_backend_argument(one, engines=True)
     text = "also write a page <id>.html with the picture and the training images most like it into this folder"
     one.add_argument("--out", metavar="DIR", type=path, help=text)
     text = """also draw on the page where the picture speaks for a node, in each member and in all together (default:
@@ -50,6 +52,7 @@ def add_flags(one: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print how the image's labels came about."""
+    from hpa_hier.members.process import prepare_process
     from hpa_hier.predict.magnify import WHOLE
     from hpa_hier.predict.predictor import Predictor
 
@@ -63,7 +66,11 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("explain needs the id of an image, or its file, as in: hpa-hier explain my_images/a.png")
     simulated = options.images is None or are_simulated([options.images])
     opened = open_run(options, fitted=True, simulated=simulated)
-    predictor = Predictor.load(opened, options.device, options.intensity, options.prior, options.scales or WHOLE)
+    prepare_process()
+    engine = read_backend(options.backend, engines=True).engine or "torch"
+    predictor = Predictor.load(
+        opened, options.device, options.intensity, options.prior, options.scales or WHOLE, engine
+    )
     images = _open_image(options, predictor) if options.images else None
     answers = predictor.answer_one(options.id, images)
     heat = None

@@ -94,13 +94,13 @@ def add_flags(one: Parser) -> None:
     """Add the command's flags."""
     text = "images: a folder, or files (as --images)"
     one.add_argument("paths", metavar="IMAGES", type=path, nargs="*", help=text)
-    add_backend_argument(one, places=True)
     add_run_argument(one, "the run whose ensemble was fitted last, but not on simulated cells; else the bundled one")
     add_score_argument(one)
     add_image_arguments(one)
     add, threads = one.add_argument, min(8, os.cpu_count() or 1)
     add_scales_argument(one)
     add_prior_argument(one)
+    add_backend_argument(one, engines=True, places=True)
     add("--vectors", metavar="FILE", type=path, help="feature vectors, as `data pack --vectors` takes them")
     add_vector_flags(one)
     text = "the run's own samples, by networks that have not learned from them where there are such"
@@ -130,12 +130,17 @@ def run(options: argparse.Namespace) -> int:
     """Predict, and write the tables or print the answers."""
     images = [*options.paths, *([options.images] if options.images else [])]
     _check_flags(options, images)
+    engine = read_backend(options.backend, engines=True, places=True).engine or "torch"
     wanted = _check_tables(options)
     opened = open_run(options, fitted=True, simulated=are_simulated(images))
+    from hpa_hier.members.process import prepare_process
     from hpa_hier.predict.magnify import WHOLE
     from hpa_hier.predict.predictor import Predictor
 
-    predictor = Predictor.load(opened, options.device, options.intensity, options.prior, options.scales or WHOLE)
+    prepare_process()
+    predictor = Predictor.load(
+        opened, options.device, options.intensity, options.prior, options.scales or WHOLE, engine
+    )
     print_prior(predictor)
     if options.scores:
         return _answer_scores(options, predictor, wanted)
@@ -149,6 +154,9 @@ def _check_flags(options: argparse.Namespace, images: Sequence[Path]) -> None:
         raise UserError(
             "predict needs images (a folder or files), --vectors FILE, --scores NAME=FILE.csv … or --own; give one"
         )
+    engine, place = read_backend(options.backend, engines=True, places=True)
+    if options.scores and engine:
+        raise UserError(f"--backend {engine}: computes members' scores, and --scores has those already; leave one out")
     read_vector_source(options)
     of_images = ("channels", "may_be_missing", "intensity", "follow_links", "frame", "scales")
     given = [name for name in of_images if getattr(options, name)]
@@ -157,7 +165,6 @@ def _check_flags(options: argparse.Namespace, images: Sequence[Path]) -> None:
     if options.vectors and given:
         flag = given[0].replace("_", "-")
         raise UserError(f"--{flag}: goes with --images; vectors have no channels, leave it out")
-    place = read_backend(options.backend, places=True).place
     of_tables = {name: getattr(options, name) for name in ("sample_submission", "format", "overwrite", "report")}
     of_shards = {"shard_size": options.shard_size, "worker": options.worker, f"backend {place}": place}
     for name, value in {**of_tables, **of_shards}.items():
@@ -268,8 +275,10 @@ def _share(
             print(f"going on: {before:,} of {kept.total:,} images are answered already")
         try:
             with tqdm(total=kept.total, initial=kept.done, unit="image", desc="predict", disable=None) as progress:
-                if place := read_backend(options.backend, places=True).place:
-                    _compute_elsewhere(options, place, kept, lambda: progress.update(kept.look() - progress.n))
+                if place := read_backend(options.backend, engines=True, places=True).place:
+                    _compute_elsewhere(
+                        options, place, predictor.engine, kept, lambda: progress.update(kept.look() - progress.n)
+                    )
                 while True:
                     for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
                         kept.add(answers)
@@ -301,12 +310,16 @@ def _share(
     return _tell(options, predictor, samples, found, f"{found.total:,} images", began)
 
 
-def _compute_elsewhere(options: argparse.Namespace, name: str, kept: Shards, look: Callable[[], object]) -> None:
-    """Have the workers of --backend compute shards until none is free."""
+def _compute_elsewhere(
+    options: argparse.Namespace, name: str, engine: str, kept: Shards, look: Callable[[], object]
+) -> None:
+    """Have the workers of --backend compute shards until none is free, with the engine that was chosen here."""
     from hpa_hier.places.place import open_place
     from hpa_hier.predict.shards.on_place import compute_on_place
 
     words = leave_out(options.words, ("--backend", "--jobs"), ("--report",))
+    if read_backend(options.backend, engines=True, places=True).engine:
+        words += ("--backend", engine)
     with open_place(name, options.jobs) as place:
         compute_on_place(("hpa_hier", "ensemble", *words, "--worker"), kept.folder, place, look)
 
@@ -444,6 +457,7 @@ def _describe_settings(options: argparse.Namespace, predictor: Predictor, images
     prior = Path(options.prior or "")
     return {
         "ensemble": sha256(predictor.run.ensemble_folder / FILE),
+        "engine (--backend)": predictor.engine,
         **({"table of --prior": sha256(prior)} if prior.is_file() else {}),
         "images": json.dumps([str(one) for one in images]),
         "version of this program": __version__,

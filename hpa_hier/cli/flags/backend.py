@@ -14,6 +14,7 @@ ENGINES = {
     "torch": "PyTorch, the default",
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",
+    "openvino-bf16": "OpenVINO in bfloat16, faster on processors that have it; labels may change",
 }
 PLACES = {
     "loky": "processes on this machine",

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from hpa_hier.files.extras import import_extra
+from hpa_hier.members.engines.sessions import LOGITS, SAMPLES
 from hpa_hier.models.heads.head import Head
 
 if TYPE_CHECKING:
     from openvino import Model
 
-SAMPLES, LOGITS = "samples", "logits"  # names of what a converted network takes and gives
 _TRACED = 2  # samples that a network is traced with; 1 would be taken for an axis of length 1 that is never longer
 
 

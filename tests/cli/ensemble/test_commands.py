@@ -50,7 +50,7 @@ def small(tmp_path, monkeypatch) -> SmallRun:
     monkeypatch.setattr(
         predictor,
         "load_scorers",
-        lambda run, ensemble, device: {member.name: scorers[member.name] for member in ensemble.members},
+        lambda run, ensemble, device, engine: {member.name: scorers[member.name] for member in ensemble.members},
     )
     return run
 

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from hpa_hier.errors import UserError
-from hpa_hier.members.engines.convert import LOGITS, SAMPLES, convert_onnx, read_openvino
+from hpa_hier.members.engines.convert import convert_onnx, read_openvino
+from hpa_hier.members.engines.sessions import LOGITS, SAMPLES
 from hpa_hier.members.networks import add_head
 from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.models.heads.ancestry import Ancestry

@@ -50,7 +50,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     scorers = {name: MeanOfPixels(scores) for name, scores in run.members.items()}
     first = min(scorers)
     scorers[first] = Interrupting(run.members[first])
-    monkeypatch.setattr(module, "load_scorers", lambda run, ensemble, device: scorers)
+    monkeypatch.setattr(module, "load_scorers", lambda run, ensemble, device, engine: scorers)
     monkeypatch.setattr(Interrupting, "batches", 1 << 30)
     monkeypatch.setattr(Interrupting, "pause", 0.0)
     monkeypatch.setattr(Interrupting, "scored", [], raising=False)
@@ -168,7 +168,7 @@ from hpa_hier.predict import predictor
 def slow(images):
     time.sleep(0.1)
     return images.mean(axis=(1, 2, 3))[:, None] / 100.0
-def load(run, ensemble, device):
+def load(run, ensemble, device, engine):
     nodes = {name: one.nodes for name, one in ensemble.combiner.calibrations.items()}
     means = lambda n: lambda images: slow(images).repeat(n, axis=1)
     return {k: types.SimpleNamespace(nodes=v, logits=means(len(v))) for k, v in nodes.items()}

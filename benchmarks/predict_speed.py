@@ -1,0 +1,118 @@
+"""Where a prediction's time goes, engine by engine, beside decoding for each member and computing eagerly.
+
+    python benchmarks/predict_speed.py --images DIR [--run NAME|DIR] [--engines NAMES] [--rounds N] [--most N]
+
+DIR holds images as `predict` takes them, such as PNGs of 512 × 512 pixels in four channels. Everything has one
+thread of its own: decoding one, networks one, so that two cores are busy at most. The ways take turns; medians.
+
+Processor time an image, in milliseconds:
+  decode    files → 8 bits at the members' side, as `predict` reads them
+  networks  all members' logits, in passes as `predict` makes them
+  rest      what is left of the whole: what is unlike, combining, labels, and waiting threads
+  predict   the whole of `Predictor.stream`
+  peer      for each member: decode, then its network in eager float32, contiguous; nothing else
+Wall clock on two cores: the whole, and its ratio to the longer of decode and networks, each alone on the wall clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import torch
+
+from hpa_hier.data.images.kernels.switch import SWITCH, compile_kernels
+from hpa_hier.data.images.read import read_image
+from hpa_hier.data.images.scan import ImageSource, scan
+from hpa_hier.members.process import prepare_process
+from hpa_hier.members.score import COMPUTE_BATCH, Member
+from hpa_hier.predict.predictor import Predictor
+
+_BATCH = 32
+
+
+def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, tuple[float, float]]:
+    """Return the median processor and wall seconds of each way; the ways take turns."""
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            processor, wall = time.process_time(), time.perf_counter()
+            way()
+            took[name].append((time.process_time() - processor, time.perf_counter() - wall))
+    return {name: (median(one[0] for one in some), median(one[1] for one in some)) for name, some in took.items()}
+
+
+def main() -> None:
+    """Read the arguments, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--run", default="pretrained", metavar="NAME|DIR")
+    parser.add_argument("--engines", default="torch,onnxruntime,openvino,openvino-bf16", metavar="NAMES")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="(default: 3)")
+    parser.add_argument("--most", type=int, default=96, metavar="N", help="images at most (default: 96)")
+    options = parser.parse_args()
+    prepare_process()
+    torch.set_num_threads(1)
+    SWITCH.kernels = compile_kernels()  # as in a long prediction, which compiles them once
+    predictors = {name: Predictor.load(options.run, engine=name) for name in options.engines.split(",")}
+    first = next(iter(predictors.values()))
+    spec = first.spec
+    assert spec is not None
+    sources = scan(options.images, None).sources[: options.most]
+    count = len(sources)
+
+    def read(some: list[ImageSource] | tuple[ImageSource, ...]) -> np.ndarray:
+        return np.stack([read_image(one, spec.size, spec.channels, spec.intensity).image for one in some])
+
+    images = read(sources)
+    folders = [first.run.member_folder(member.name) for member in first.ensemble.members]
+    eager = [Member.load(folder, "cpu").network.to(memory_format=torch.contiguous_format) for folder in folders]
+
+    def compute(predictor: Predictor) -> None:
+        for start in range(0, count, _BATCH):
+            for scorer in predictor.scorers.values():
+                scorer.logits(images[start : start + _BATCH])
+
+    def predict(predictor: Predictor) -> None:
+        files = [plane.file for one in sources for plane in one.planes.values()]
+        for _ in predictor.stream(predictor.open_images(files, batch_size=_BATCH, threads=1)):
+            pass
+
+    def decode_for_each() -> None:
+        for network in eager:
+            for start in range(0, count, COMPUTE_BATCH):
+                with torch.inference_mode():
+                    network(torch.from_numpy(read(sources[start : start + COMPUTE_BATCH])))
+
+    ways: dict[str, Callable[[], object]] = {"decode": lambda: read(sources), "peer": decode_for_each}
+    for name, predictor in predictors.items():
+        compute(predictor)  # converts, warms up
+        ways[f"networks {name}"] = lambda predictor=predictor: compute(predictor)
+        ways[f"predict {name}"] = lambda predictor=predictor: predict(predictor)
+    took = measure(ways, options.rounds)
+
+    def each(way: str, clock: int = 0) -> float:
+        return took[way][clock] / count * 1000
+
+    print(f"{count} images, members of {spec.size} pixels, {options.rounds} rounds; milliseconds an image")
+    print("engine         decode networks  rest predict  peer  peer/predict | wall: predict, / max(decode, networks)")
+    for name in predictors:
+        networks, whole, peer = each(f"networks {name}"), each(f"predict {name}"), each("peer")
+        rest = whole - networks - each("decode")
+        wall = each(f"predict {name}", 1)
+        longest = max(each("decode", 1), each(f"networks {name}", 1))
+        print(
+            f"{name:14} {each('decode'):6.1f} {networks:8.1f} {rest:5.1f} {whole:7.1f} {peer:5.1f} {peer / whole:13.2f}"
+            f" | {wall:13.1f} {wall / longest:8.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

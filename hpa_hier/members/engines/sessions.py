@@ -1,0 +1,90 @@
+"""Sessions: a converted network that computes, by ONNX Runtime or by OpenVINO."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+
+import numpy as np
+
+from hpa_hier.files.extras import import_extra
+
+SAMPLES, LOGITS = "samples", "logits"  # names of what a converted network takes and gives
+
+Compute = Callable[[np.ndarray], np.ndarray]  # (n, …) samples of one pass → (n, N) float32 logits, in any thread
+
+
+def open_session(engine: str, onnx: bytes, shape: tuple[int, ...], threads: int) -> Compute:
+    """Open a converted network for passes of one shape; each pass is computed by the thread that asks for it.
+
+    Args:
+        engine: of `RUNTIMES`.
+        onnx: from `convert_onnx`.
+        shape: (n, C, S, S) or (n, F) of every pass. With one shape a sample gets the same logits, to the last bit,
+            alone or among others.
+        threads: that may ask at the same time.
+
+    Raises:
+        UserError: the runtime is not installed.
+    """
+    return RUNTIMES[engine](onnx, shape, threads)
+
+
+def check_installed(engine: str) -> None:
+    """Raise the UserError of a runtime that is not installed."""
+    import_extra(_package(engine), _package(engine), f"--backend {engine}")
+
+
+def describe_version(engine: str) -> str:
+    """Return the name of an engine with the version of its library, without importing it."""
+    return f"{engine} {version(_package(engine))}"
+
+
+def _package(engine: str) -> str:
+    return engine.partition("-")[0]
+
+
+def _open_onnxruntime(onnx: bytes, shape: tuple[int, ...], threads: int) -> Compute:
+    check_installed("onnxruntime")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # passes go side by side instead
+    options.log_severity_level = 3  # errors
+    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+
+    def compute(samples: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run([LOGITS], {SAMPLES: samples})[0])
+
+    return compute
+
+
+def _open_openvino(onnx: bytes, shape: tuple[int, ...], threads: int, precision: str = "f32") -> Compute:
+    check_installed("openvino")
+    import openvino
+
+    core = openvino.Core()
+    # By the runtime's own reader: openvino.convert_model reports to its makers over the network.
+    model = core.read_model(onnx)
+    model.reshape(list(shape))
+    settings = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
+    compiled, own = core.compile_model(model, "CPU", settings), threading.local()
+
+    def compute(samples: np.ndarray) -> np.ndarray:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        return np.array(own.request.infer({SAMPLES: samples}, share_inputs=True)[LOGITS])  # a copy: it is used again
+
+    return compute
+
+
+def _open_openvino_bf16(onnx: bytes, shape: tuple[int, ...], threads: int) -> Compute:
+    return _open_openvino(onnx, shape, threads, "bf16")
+
+
+RUNTIMES: Mapping[str, Callable[[bytes, tuple[int, ...], int], Compute]] = {
+    "onnxruntime": _open_onnxruntime,
+    "openvino": _open_openvino,
+    "openvino-bf16": _open_openvino_bf16,
+}
