@@ -11,7 +11,7 @@ from hpa_hier.files.faults.shown import show, show_error
 @given(st.text(max_size=40))
 def test_what_is_shown_holds_no_control_sign_and_can_be_encoded(text: str) -> None:
     shown = show(text)
-    assert all(sign.isprintable() or sign in "\n\t" or ord(sign) > 0xA0 for sign in shown)
+    assert all(sign.isprintable() or sign in "\n\t" or ord(sign) >= 0xA0 for sign in shown)
     assert "\x1b" not in shown
     shown.encode("utf-8")
     assert show(shown) == shown
