@@ -26,7 +26,7 @@ SIZE = float(os.environ.get("FAULTS_SIZE", "1"))  # of all trials, against the f
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A world with a fitted, evaluated and reported run."""
+    """A world with a fitted and evaluated run."""
     preload()
     made = World(tmp_path_factory.mktemp("faults") / "world")
     make_world(made)
@@ -36,7 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def make_world(made: World) -> None:
     made.draw()
     members = (made.train_words(name) for name in ("coarse", "leaf", "leaf-s1"))
-    last = (made.ensemble_words("fit"), made.ensemble_words("evaluate"), ["report", "--run", made.run])
+    last = (made.ensemble_words("fit"), made.ensemble_words("evaluate"))
     for words in (made.pack_words(), *members, *last):
         done = run(*words)
         assert done.status == 0, done.text
