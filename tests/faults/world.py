@@ -40,7 +40,7 @@ ensemble: {{members: [coarse, leaf], baseline: [leaf, leaf-s1], bootstrap: 20, f
 report: {{gallery: 2}}
 """
 _NOT_COMPARED = re.compile(r"(^|/)(\.?lock|train\.log|.*\.lock)$")
-_TIMES = re.compile(rb'"(seconds|sha256|ensemble_sha256|history\.csv)": [^,\n}]*')
+_TIMES = re.compile(rb'"(seconds|sha256|checksum|ensemble_sha256|history\.csv)": [^,\n}]*')
 
 
 class World:
@@ -140,6 +140,7 @@ def _without_times(path: Path) -> bytes:
     if path.name == "member.json":
         facts = json.loads(content)
         facts.pop("seconds", None)
+        facts.pop("checksum", None)
         facts.get("files", {}).pop("history.csv", None)
         return json.dumps(facts, sort_keys=True).encode()
     return _TIMES.sub(b"", content) if path.suffix in (".json", ".html") else content

@@ -106,7 +106,7 @@ def write_tables(
     classes = table.loc[list(names)].rename(columns=lambda name: name.replace(" ", "_")).reset_index(names="class")
     images = pd.DataFrame({"id": ids, "factor": plan.factors, "weight": plan.weights})
     chart = _plot(table, plan.goal.target)
-    with lock_folder(folder, "writing a plan into", wait=PATIENCE, name="balance"), together(folder, "balance"):
+    with lock_folder(folder, "writing a plan into", wait=PATIENCE), together(folder):
         write_table(folder / TABLE, classes.assign(growth=classes["growth"].map("{:.4f}".format)))
         write_table(folder / FACTORS, images.assign(weight=images["weight"].map("{:.4f}".format)))
         write_text(folder / CHART, chart)
