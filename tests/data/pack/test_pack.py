@@ -15,9 +15,11 @@ import pytest
 import tifffile
 from image_folders import CHANNELS, planes, png, write, write_folder, write_sample
 
+from hpa_hier.data.images.formats import png_jpeg
+from hpa_hier.data.images.kernels import counts, switch
 from hpa_hier.data.images.read import read_image, to_uint8
 from hpa_hier.data.images.scan import scan
-from hpa_hier.data.pack import shard
+from hpa_hier.data.pack import fill, shard
 from hpa_hier.data.pack.audit import audit
 from hpa_hier.data.pack.build import build_pack
 from hpa_hier.data.pack.matching import PackRequest
@@ -82,6 +84,19 @@ def test_the_digest_does_not_depend_on_the_number_of_threads(tmp_path):
     write_folder(tmp_path / "images", 9)
     digests = {build_pack(request(tmp_path, out=tmp_path / f"pack{n}"), threads=n).pack.digest for n in (1, 2, 5)}
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("price", [1e9, 1e-9])  # s of reading without kernels, after which they are compiled
+def test_the_digest_does_not_depend_on_kernels(tmp_path, price, monkeypatch):
+    pytest.importorskip("numba")
+    write_folder(tmp_path / "images", 9)
+    expected = build_pack(request(tmp_path)).pack.digest
+    own = switch.Switch()
+    monkeypatch.setattr(switch, "PRICE", price)
+    for user in (counts, fill, png_jpeg):
+        monkeypatch.setattr(user, "SWITCH", own)
+    assert build_pack(request(tmp_path, out=tmp_path / "again"), threads=1).pack.digest == expected
+    assert (own.kernels is not None) == (price < 1)
 
 
 def test_labels_and_antibodies_stay_with_their_images(tmp_path):

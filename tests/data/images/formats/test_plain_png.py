@@ -133,20 +133,16 @@ def fix_checksums(data: bytes) -> bytes:
     return bytes(fixed) + data[at:]
 
 
-@settings(deadline=None, max_examples=120)
-@given(
+DAMAGE = given(
     data=PNGS,
     places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4),
     cut=st.floats(0.5, 2),
     fixed=st.booleans(),
 )
-def test_a_damaged_file_is_refused_or_equal(
-    data: bytes,
-    places: list[tuple[float, int]],
-    cut: float,
-    fixed: bool,
-    kernels: Kernels,
-    tmp_path_factory: pytest.TempPathFactory,
+
+
+def check_damaged_png(
+    data: bytes, places: list[tuple[float, int]], cut: float, fixed: bool, kernels: Kernels, path: Path
 ) -> None:
     damaged = bytearray(data)
     for place, value in places:
@@ -155,9 +151,22 @@ def test_a_damaged_file_is_refused_or_equal(
     damaged_bytes = fix_checksums(bytes(damaged)) if fixed else bytes(damaged)
     ours = decode_plain(damaged_bytes, kernels)
     if ours is not None:
-        theirs = read(damaged_bytes, tmp_path_factory.getbasetemp() / "damaged.png")
+        theirs = read(damaged_bytes, path)
         assert isinstance(theirs, np.ndarray), theirs
         np.testing.assert_array_equal(ours, theirs)
+
+
+@settings(deadline=None, max_examples=120)
+@DAMAGE
+def test_a_damaged_file_is_refused_or_equal(data, places, cut, fixed, kernels, tmp_path_factory) -> None:
+    check_damaged_png(data, places, cut, fixed, kernels, tmp_path_factory.getbasetemp() / "damaged.png")
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=3000)
+@DAMAGE
+def test_thousands_of_damaged_files_are_refused_or_equal(data, places, cut, fixed, kernels, tmp_path_factory) -> None:
+    check_damaged_png(data, places, cut, fixed, kernels, tmp_path_factory.getbasetemp() / "damaged.png")
 
 
 ROWS = random_rows(1, 64, 64, 1, [0, 1, 2, 3, 4])

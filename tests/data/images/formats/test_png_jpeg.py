@@ -60,28 +60,37 @@ def test_a_cut_jpeg_with_its_end_mark_is_refused(options: dict[str, object], col
         assert "damaged or truncated" in reason(tmp_path / "a.jpg", whole[:end] + b"\xff\xd9")
 
 
-@settings(deadline=None, max_examples=80)
-@given(
+DAMAGE = given(
     options=st.sampled_from(KINDS),
     places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=3),
     cut=st.floats(0.2, 1.5),
 )
-def test_a_damaged_jpeg_is_refused_or_what_pillow_reads(
-    options: dict[str, object],
-    places: list[tuple[float, int]],
-    cut: float,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
+
+
+def check_damaged_jpeg(options: dict[str, object], places: list[tuple[float, int]], cut: float, path: Path) -> None:
     data = bytearray(jpeg(picture(3), **options))
     for place, value in places:
         data[int(place * (len(data) - 1))] = value
     damaged = bytes(data[: int(len(data) * cut)])
     try:
-        found = read(tmp_path_factory.getbasetemp() / "damaged.jpg", damaged)
+        found = read(path, damaged)
     except UnreadableImage:
         return
     expected = np.asarray(Image.open(io.BytesIO(damaged)))
     np.testing.assert_array_equal(found, expected[None] if expected.ndim == 2 else np.moveaxis(expected, 2, 0))
+
+
+@settings(deadline=None, max_examples=80)
+@DAMAGE
+def test_a_damaged_jpeg_is_refused_or_what_pillow_reads(options, places, cut, tmp_path_factory) -> None:
+    check_damaged_jpeg(options, places, cut, tmp_path_factory.getbasetemp() / "damaged.jpg")
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=3000)
+@DAMAGE
+def test_thousands_of_damaged_jpegs_are_refused_or_what_pillow_reads(options, places, cut, tmp_path_factory) -> None:
+    check_damaged_jpeg(options, places, cut, tmp_path_factory.getbasetemp() / "damaged.jpg")
 
 
 def chunk(kind: bytes, content: bytes = b"") -> bytes:
