@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from hpa_hier.cli.command import Parser, one_thread_a_process, path, whole_number
+from hpa_hier.cli.flags.backend import add_backend_argument, read_backend
 from hpa_hier.errors import UserError
 
 _DESCRIPTION = """Answer for images on a page in the browser, and over HTTP.
@@ -42,6 +43,7 @@ def parser() -> Parser:
     text = "further name that the server is called by, as behind a proxy; may be given several times"
     add("--allow-host", metavar="NAME", action="append", default=[], help=text)
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    add_backend_argument(whole, engines=True)
     add("--decoders", metavar="N", type=whole_number(1, 64), default=1, help="processes that decode (default: 1)")
     text = "change a limit, as in --limit files=200 or file_bytes=1g; may be given several times; --limits lists them"
     add("--limit", metavar="NAME=N", action="append", default=[], dest="limit", help=text)
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         print(Limits.describe())
         return 0
     limits = Limits.parse(options.limit)
+    backend = read_backend(options.backend, engines=True).engine or "torch"
     one_thread_a_process()
     _check_extra()
     from pathlib import Path
@@ -72,6 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         roots=Plan.check_roots(options.roots),
         corrections=options.corrections or Path("corrections"),
         device=options.device,
+        backend=backend,
         decoders=options.decoders,
         limits=limits,
     )

@@ -40,6 +40,7 @@ class Plan:
         roots: folders whose images may be named by paths.
         corrections: folder in which corrected labels are kept.
         device: auto, cpu, cuda, cuda:N or mps.
+        backend: what computes members' networks: torch, onnxruntime, openvino, openvino-bf16 or auto.
         decoders: processes that decode images.
         limits: how much may be asked.
     """
@@ -49,6 +50,7 @@ class Plan:
     roots: tuple[Path, ...] = ()
     corrections: Path = Path("corrections")
     device: str = "auto"
+    backend: str = "torch"
     decoders: int = 1
     limits: Limits = field(default_factory=Limits)
 
@@ -91,7 +93,7 @@ class Service:
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self._lock = FileLock(self.folder / _LOCK, timeout=0)
         self._lock.acquire()
-        self.engine = Engine(plan.device, plan.limits.queue)
+        self.engine = Engine(plan.device, plan.limits.queue, plan.backend)
         loading = self.engine.call(default.folder, lambda predictor: None)  # before somebody waits for it
         loading.add_done_callback(_tell)
         self.jobs = Jobs(self.folder, self.engine, plan.limits, plan.decoders)

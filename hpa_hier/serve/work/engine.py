@@ -43,8 +43,8 @@ class Item:
 class Engine:
     """Computes."""
 
-    def __init__(self, device: str = "auto", queue: int = 256) -> None:
-        self._device, self._most = device, queue
+    def __init__(self, device: str = "auto", queue: int = 256, backend: str = "torch") -> None:
+        self._device, self._most, self._backend = device, queue, backend
         self._items: deque[Item] = deque()
         self._calls: deque[tuple[Path, Callable[[Predictor], Any], Future[Any]]] = deque()
         self._wake = threading.Condition()
@@ -167,7 +167,7 @@ class Engine:
         written = (folder / "ensemble" / FILE).stat().st_mtime_ns
         if self._predictor is None or (folder, written) != (self._folder, self._written):
             self._predictor, self._folder = None, None
-            predictor = Predictor.load(folder, self._device)
+            predictor = Predictor.load(folder, self._device, engine=self._backend)
             predictor.scorers  # noqa: B018  (reads the networks)
             self._predictor, self._folder, self._written = predictor, folder, written
         return self._predictor
