@@ -16,6 +16,7 @@ from hpa_hier.data.images.channels import CHANNELS, check_may_be_missing
 from hpa_hier.errors import UserError
 from hpa_hier.files.faults.machine import describe_refusal
 from hpa_hier.files.faults.shown import show, show_error
+from hpa_hier.files.remote.path import is_remote, to_path
 from hpa_hier.files.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -103,7 +104,21 @@ def path(text: str) -> Path:
     """Read a flag's file or folder, which an empty text does not name."""
     if not text.strip():
         raise argparse.ArgumentTypeError(f"must name a file or a folder, got {text!r}")
-    return Path(text)
+    if is_remote(to_path(text)):
+        raise argparse.ArgumentTypeError(
+            f"must be on this machine, got {text!r}; images, labels and packs may be elsewhere"
+        )
+    return to_path(text)
+
+
+def place(text: str) -> Path:
+    """Read a flag's file or folder, which may be one of a bucket or web server, as s3://bucket/folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"must name a file or a folder, got {text!r}")
+    try:
+        return to_path(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def channels(text: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from hpa_hier.ensemble.rules import check_rules
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, text_digest, write_json, write_text
 from hpa_hier.files.lock import lock_folder
+from hpa_hier.files.remote.path import names_folder
 from hpa_hier.runs.roster import Roster, check_members, follow_tree
 from hpa_hier.runs.run import CONFIG, RUN_FILE, SPLIT_FILE, TAXONOMY, Run, RunFacts
 from hpa_hier.settings.recipe import DataSettings, Recipe
@@ -73,7 +74,7 @@ def prepare_run(recipe: Recipe) -> Run:
     begun = Run(folder, recipe).facts
     pack = recipe.data.pack or str(_simulate(recipe, taxonomy, folder / RUN_FILE, begun))
     run = Run(folder, recipe.model_copy(update={"data": recipe.data.model_copy(update={"pack": pack})}))
-    if not Path(pack).is_dir():
+    if not names_folder(pack):
         Pack.open(pack)  # raises the error of what is not there
     kept = (folder / SPLIT_FILE).exists()
     split = run.split if kept else split_pack(run.pack, recipe.split)
@@ -102,7 +103,7 @@ def choose_taxonomy(recipe: Recipe) -> Recipe:
     That is the file which the pack was made with, so that an edit of it counts; where it is gone, the pack's copy.
     """
     pack = recipe.data.pack
-    if "taxonomy" in recipe.model_fields_set or not pack or not Path(pack).is_dir():
+    if "taxonomy" in recipe.model_fields_set or not pack or not names_folder(pack):
         return recipe
     chosen = recipe.model_copy(update={"taxonomy": Pack.open(pack).find_taxonomy(recipe.taxonomy)})
     before = recipe.origins

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpa_hier.files.atomic import read_json
+from hpa_hier.files.remote.path import names_folder
 from hpa_hier.files.shell import path_from_here
 from hpa_hier.files.shipped import shipped_names
 from hpa_hier.files.yaml_file import write_yaml
@@ -40,7 +41,7 @@ def read_saved(settings: dict[str, Any], file: Path) -> dict[str, Any]:
     tree, data = settings.get("taxonomy"), settings.get("data")
     if isinstance(tree, str) and not _is_taxonomy(tree) and (folder / _TAXONOMY).is_file():
         settings["taxonomy"] = str(folder / _TAXONOMY)
-    if isinstance(data, dict) and isinstance(data.get("pack"), str) and not Path(data["pack"]).is_dir():
+    if isinstance(data, dict) and isinstance(data.get("pack"), str) and not names_folder(data["pack"]):
         begun = read_json(folder / _RUN_FILE)
         known = begun.get("pack") if isinstance(begun, dict) else None
         data["pack"] = known if isinstance(known, str) and Path(known).is_dir() else data["pack"]

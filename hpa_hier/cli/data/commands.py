@@ -17,6 +17,7 @@ from hpa_hier.cli.command import (
     may_be_missing,
     one_thread_a_process,
     path,
+    place,
     whole_number,
 )
 from hpa_hier.cli.flags.backend import add_backend_argument
@@ -81,14 +82,14 @@ def _add_pack(parser: Parser) -> None:
 def add_source_flags(parser: Parser) -> None:
     """Add the flags of what is packed, and how; `run` takes them too."""
     add, source = parser.add_argument, parser.add_mutually_exclusive_group(required=True).add_argument
-    source("--images", type=path, metavar="DIR", help="folder of images, or a CSV table of paths")
+    source("--images", type=place, metavar="DIR", help="folder of images, or a CSV table of paths")
     text = "feature vectors: .csv, .parquet, .h5ad, .npz, .npy with --ids, or a folder with a .npy file for each"
     source("--vectors", type=path, metavar="FILE", help=text)
     add_vector_flags(parser)
     fill = "replace missing values of vectors by the training mean (default: refuse)"
     add("--fill", choices=("mean",), help=fill)
     table = "label table (.csv, .parquet, obs of .h5ad); or the word folders: images lie in folders of their class"
-    add("--labels", type=path, required=True, metavar="CSV", help=table)
+    add("--labels", type=place, required=True, metavar="CSV", help=table)
     add("--taxonomy", metavar="YAML", help="label tree (default: the recipe's)")
     add("--size", type=whole_number(16, 2048), metavar="PX", help="side of the packed image (default: the recipe's)")
     add("--channels", metavar="TEXT", help=_CHANNELS)
@@ -102,7 +103,7 @@ def add_source_flags(parser: Parser) -> None:
 
 def _add_split(parser: Parser) -> None:
     add, source = parser.add_argument, parser.add_mutually_exclusive_group(required=True).add_argument
-    source("--pack", type=path, metavar="DIR", help="pack to split")
+    source("--pack", type=place, metavar="DIR", help="pack to split")
     source("--labels", type=path, metavar="CSV", help="label table to split; folders: class folders, with --images")
     add_images_of_labels(parser)
     add("--out", type=path, required=True, metavar="FILE", help="split.csv to write")
@@ -118,7 +119,7 @@ def _add_balance(parser: Parser) -> None:
     add, source = parser.add_argument, parser.add_mutually_exclusive_group(required=True).add_argument
     source("--labels", type=path, metavar="CSV", help="label table; folders: class folders, with --images")
     add_images_of_labels(parser)
-    source("--pack", type=path, metavar="DIR", help="pack")
+    source("--pack", type=place, metavar="DIR", help="pack")
     add("--out", type=path, required=True, metavar="DIR", help="folder for the tables and the chart")
     add("--split", type=path, metavar="FILE", help="split.csv: plan for its train part only")
     add("--taxonomy", metavar="YAML", help="label tree (default: the recipe's, or the pack's)")

@@ -13,7 +13,7 @@ from hpa_hier.cli.command import (
     add_follow_links,
     add_stacks,
     may_be_missing,
-    path,
+    place,
     print_notes,
     stop_after_print,
 )
@@ -84,7 +84,7 @@ def add_score_argument(one: Parser) -> Callable[..., argparse.Action]:
 def add_image_arguments(one: Parser) -> None:
     """Add the flags of images that an ensemble is to answer for."""
     add = one.add_argument
-    add("--images", metavar="DIR", type=path, help="folder of images")
+    add("--images", metavar="DIR", type=place, help="folder of images")
     add("--channels", metavar="TEXT", help="which channel is where, as red,green,blue,yellow, if names do not say")
     add("--may-be-missing", type=may_be_missing, metavar="CHANNELS", default=(), help=_MISSING)
     add_follow_links(one)

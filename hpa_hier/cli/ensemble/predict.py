@@ -17,6 +17,7 @@ from hpa_hier.cli.command import (
     Parser,
     add_vector_flags,
     path,
+    place,
     print_notes,
     read_vector_source,
     whole_number,
@@ -93,7 +94,7 @@ same time on several machines that see --out and the images, it shares the work;
 def add_flags(one: Parser) -> None:
     """Add the command's flags."""
     text = "images: a folder, or files (as --images)"
-    one.add_argument("paths", metavar="IMAGES", type=path, nargs="*", help=text)
+    one.add_argument("paths", metavar="IMAGES", type=place, nargs="*", help=text)
     add_run_argument(one, "the run whose ensemble was fitted last, but not on simulated cells; else the bundled one")
     add_score_argument(one)
     add_image_arguments(one)

@@ -11,11 +11,12 @@ from typing import NamedTuple
 from hpa_hier.data.images.channels import CHANNELS, ChannelHint, find_channel, split_name
 from hpa_hier.data.images.grouping import FileGroup
 from hpa_hier.data.images.reader import PartsReader, UnreadableImage
-from hpa_hier.data.images.readers import find_reader, is_image_folder, split_suffix
+from hpa_hier.data.images.readers import find_fetch_fault, find_reader, is_image_folder, split_suffix
 from hpa_hier.data.images.walk import ImageFile
 from hpa_hier.data.labels.ids import find_id
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, read_csv
+from hpa_hier.files.remote.path import is_remote, to_path
 
 LISTINGS = (".csv", ".tsv")
 _LETTERS = {channel[0]: channel for channel in CHANNELS}  # SubCell's r_image, y_image, b_image, g_image
@@ -114,7 +115,16 @@ def _join(folder: str, name: str) -> str:
 
 
 def _find_file(table: Path, cell: str) -> tuple[Path, str | None]:
-    """Return the file that a cell names, and what is wrong with it."""
+    """Return the file that a cell names, and what is wrong with it; that a remote one is not there shows later."""
+    try:
+        remote = to_path(cell)
+    except UserError as error:
+        return Path(cell.partition("://")[0]), str(error)
+    if not is_remote(remote) and is_remote(table) and not Path(cell).is_absolute():
+        remote = table.parent / cell
+    if is_remote(remote):
+        named = "" if split_suffix(remote.name)[1] else f"{remote} is no image by its name"
+        return remote, named or find_fetch_fault(remote)
     forms = [Path(cell), *([Path(*PureWindowsPath(cell).parts)] if "\\" in cell else [])]
     for file in (place / form for place in (table.parent, Path()) for form in forms):
         if file.exists():

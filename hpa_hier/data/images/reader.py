@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.remote.path import is_remote
 
 MAX_PIXELS = 64 << 20  # pixels of one plane; a small file can claim far more than memory holds
 MAX_DECODED = 3 * MAX_PIXELS  # bytes of all planes of an image
@@ -32,6 +33,8 @@ class UnreadableImage(UserError):  # noqa: N818  (a state of an image, which is 
         >>> UnreadableImage(Path("lab/a.tif"), "0 bytes").shown, UnreadableImage(Path("lab/p.zarr/B/12/0"), "").shown
         ('a.tif', 'p.zarr/B/12/0')
         """
+        if is_remote(self.file):
+            return str(self.file)
         parts = self.file.parts[-_DEEPEST:]
         start = next((i for i in reversed(range(len(parts))) if "." in parts[i]), len(parts) - 1)
         return "/".join(parts[start:])

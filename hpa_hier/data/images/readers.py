@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from hpa_hier.data.images.formats import microscope, ome_zarr, unread
+from hpa_hier.data.images.formats.fetched import NOT_FETCHED, FetchedReader
 from hpa_hier.data.images.formats.png_jpeg import PngJpegReader
 from hpa_hier.data.images.formats.tiff import TiffReader
 from hpa_hier.data.images.reader import Reader
+from hpa_hier.files.remote.path import is_remote
 
 _PNG_JPEG, _TIFF, _ZARR = PngJpegReader(), TiffReader(), ome_zarr.OmeZarrReader()
 READERS: dict[str, Reader] = {  # by suffix in lower case; the longest that fits a name counts
@@ -22,6 +24,11 @@ READERS: dict[str, Reader] = {  # by suffix in lower case; the longest that fits
     ".ome.zarr": _ZARR,
     **dict.fromkeys(microscope.FORMATS, microscope.MicroscopeReader()),
     **dict.fromkeys(unread.CURES, unread.UnreadReader()),
+}
+_FETCHED = {  # the formats of which one file is one image
+    suffix: FetchedReader(reader, by_head=reader is _PNG_JPEG)
+    for suffix, reader in READERS.items()
+    if reader in (_PNG_JPEG, _TIFF)
 }
 FORMATS = "PNG, JPEG, TIFF and OME-Zarr"  # for people
 
@@ -41,6 +48,8 @@ def split_suffix(name: str) -> tuple[str, str]:
 def find_reader(path: Path) -> Reader:
     """Return what reads an image: by its suffix, or of a part of a file by the file's; folders are OME-Zarr."""
     suffix = split_suffix(path.name)[1]
+    if is_remote(path):
+        return _FETCHED[suffix]
     if suffix:
         return READERS[suffix]
     return _ZARR if path.is_dir() else READERS[split_suffix(path.parent.name)[1]]
@@ -48,9 +57,18 @@ def find_reader(path: Path) -> Reader:
 
 def is_image_folder(path: Path) -> bool:
     """Tell whether a folder is an image: a Zarr store, by its name or by what is in it."""
+    if is_remote(path):  # a store's files are not fetched
+        return False
     return path.is_dir() and (
         READERS.get(split_suffix(path.name)[1]) is _ZARR or any((path / name).is_file() for name in ome_zarr.METADATA)
     )
+
+
+def find_fetch_fault(path: Path) -> str | None:
+    """Return why an image cannot be read from where it is; None: it can."""
+    if is_remote(path) and split_suffix(path.name)[1] not in _FETCHED:
+        return NOT_FETCHED
+    return None
 
 
 def is_original(path: Path) -> bool:
@@ -60,6 +78,8 @@ def is_original(path: Path) -> bool:
 
 def find_file(path: Path) -> Path:
     """Return the file on disk that tells whether an image has changed: of a part of a file the file."""
+    if is_remote(path):
+        return path
     if path.is_dir():
         return next((path / name for name in ome_zarr.METADATA if (path / name).is_file()), path)
     return microscope.find_file(path)

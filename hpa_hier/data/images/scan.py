@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-import os
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,12 +16,21 @@ from hpa_hier.data.images.listing import LISTINGS, read_listing
 from hpa_hier.data.images.names.assign import describe_names, find_given
 from hpa_hier.data.images.planes import Plane, find_planes
 from hpa_hier.data.images.reader import PartsReader, UnreadableImage
-from hpa_hier.data.images.readers import FORMATS, READERS, find_reader, is_image_folder, is_original, split_suffix
+from hpa_hier.data.images.readers import (
+    FORMATS,
+    READERS,
+    find_fetch_fault,
+    find_reader,
+    is_image_folder,
+    is_original,
+    split_suffix,
+)
 from hpa_hier.data.images.walk import SIMULATED, ImageFile, walk
 from hpa_hier.data.labels.ids import ID_RULE, is_valid_id
 from hpa_hier.data.labels.image_names import ImageName, ImageNames
 from hpa_hier.errors import UserError
 from hpa_hier.files.faults.shown import show
+from hpa_hier.files.remote.path import RemotePath, is_remote, to_path
 from hpa_hier.files.spelling import did_you_mean
 
 _LISTED = 4  # names in a note
@@ -127,7 +136,7 @@ def _collect(given: Sequence[Path], hint: ChannelHint, follow_links: bool) -> _P
     for place in given:
         if place.is_dir() and not is_image_folder(place):
             found = walk(place, follow_links)
-            above = place.absolute().relative_to(top).parts
+            above = _name_folders(place, top)
             pile.files += [replace(file, folders=(*above, *file.folders)) for file in found.files]
             pile.ignored += ["/".join((*above, name)) for name in found.ignored]
             pile.rejects += [Reject(file.path.name, file.shown, str(file.fault)) for file in found.closed]
@@ -135,8 +144,8 @@ def _collect(given: Sequence[Path], hint: ChannelHint, follow_links: bool) -> _P
             continue
         pile.entries += 1
         if split_suffix(place.name)[1] or is_image_folder(place):
-            fault = None if place.exists() else "no regular file, or a link to nothing"
-            pile.files.append(ImageFile(place, place.absolute().parent.relative_to(top).parts, fault))
+            fault = find_fetch_fault(place) or (None if place.exists() else "no regular file, or a link to nothing")
+            pile.files.append(ImageFile(place, _name_folders(place.parent, top), fault))
         elif place.suffix.lower() in LISTINGS and len(given) == 1:
             pile.groups += read_listing(place, hint)
         else:
@@ -144,6 +153,11 @@ def _collect(given: Sequence[Path], hint: ChannelHint, follow_links: bool) -> _P
     if not any(place.is_dir() for place in given):
         pile.files += find_siblings(pile.files, hint)
     return pile
+
+
+def _name_folders(folder: Path, top: Path) -> tuple[str, ...]:
+    """Return the names that lead from one folder to another one in it."""
+    return tuple(folder.absolute().parts[len(top.parts) :])
 
 
 def _describe_places(found: Scan) -> list[str]:
@@ -173,7 +187,10 @@ def _refuse_unused(typed: str | None, hint: ChannelHint, meanings: Mapping[str, 
 def _expand(given: Sequence[Path | str]) -> list[Path]:
     """Return the folders and files that are given, those that a pattern fits in its place."""
     places: list[Path] = []
-    for one in map(Path, given):
+    for one in map(to_path, given):
+        if isinstance(one, RemotePath):
+            places += _expand_remote(one)
+            continue
         if one.exists() or one.is_symlink() or not glob.has_magic(str(one)):
             places.append(one)
             continue
@@ -188,11 +205,33 @@ def _expand(given: Sequence[Path | str]) -> list[Path]:
     return places
 
 
+def _expand_remote(place: RemotePath) -> list[Path]:
+    """Return a remote folder or file that is there, or those that a pattern fits."""
+    if not glob.has_magic(str(place)):
+        if not place.exists():
+            raise UserError(f"{place}: no such bucket, folder or file; check the address")
+        return [place]
+    parts = place.parts
+    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    fitting: list[Path] = list(RemotePath(*parts[:first]).glob("/".join(parts[first:])))
+    if not fitting:
+        raise UserError(f"{place}: no file fits this pattern; check it")
+    return fitting
+
+
 def _find_common_folder(given: Sequence[Path]) -> Path:
     """Return the folder that all are in; one folder is its own."""
     if len(given) == 1 and given[0].is_dir() and not is_image_folder(given[0]):
         return given[0].absolute()
-    return Path(os.path.commonpath([place.absolute().parent for place in given]))
+    parents = [place.absolute().parent.parts for place in given]
+    if len({isinstance(place, RemotePath) for place in given}) > 1 or len({parts[0] for parts in parents}) > 1:
+        raise UserError(f"{given[0]}, {given[-1]}: are in different places; give those of each place apart")
+    kind = RemotePath if isinstance(given[0], RemotePath) else Path
+    return kind(*(same[0] for same in itertools.takewhile(_are_one, zip(*parents, strict=False))))
+
+
+def _are_one(names: Sequence[str]) -> bool:
+    return len({*names}) == 1
 
 
 def _set_originals_aside(files: Sequence[ImageFile]) -> tuple[list[ImageFile], list[str]]:
@@ -211,7 +250,7 @@ def _set_originals_aside(files: Sequence[ImageFile]) -> tuple[list[ImageFile], l
 def _open_parts(file: ImageFile) -> list[ImageFile]:
     """Return the images that a file holds; the file itself where it is one."""
     reader = READERS.get(split_suffix(file.path.name)[1]) or find_reader(file.path)
-    if file.fault or not isinstance(reader, PartsReader):
+    if file.fault or is_remote(file.path) or not isinstance(reader, PartsReader):
         return [file]
     try:
         parts = reader.parts(file.path)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hpa_hier.data.images.readers import is_image_folder, split_suffix
+from hpa_hier.data.images.readers import find_fetch_fault, is_image_folder, split_suffix
 from hpa_hier.errors import UserError
 from hpa_hier.files.faults.shown import show
+from hpa_hier.files.remote.path import RemotePath
 
 FOLLOW = "--follow-links reads it"
 # One of these marks a folder of this package's: a pack, finished or not, a run, its parts, and answers.
@@ -40,7 +41,9 @@ class ImageFile:
 
     @property
     def shown(self) -> str:
-        """The file's path in what was asked for."""
+        """The file's path in what was asked for; its address where it is remote."""
+        if isinstance(self.path, RemotePath):
+            return str(self.path)
         return show("/".join((*self.folders, self.part or self.path.name)))
 
 
@@ -67,6 +70,8 @@ def walk(folder: Path, follow_links: bool = False) -> Walk:
     Raises:
         UserError: there is no such folder, or it cannot be read.
     """
+    if isinstance(folder, RemotePath):
+        return _walk_remote(folder)
     found = Walk()
     top = Path(os.path.realpath(folder))
     entered: set[tuple[int, int]] = set()
@@ -104,6 +109,36 @@ def walk(folder: Path, follow_links: bool = False) -> Walk:
                     found.ignored.append("/".join((*folders, entry.name)) + "/")
                 else:
                     waiting.append((Path(entry.path), (*folders, entry.name)))
+    return found
+
+
+def _walk_remote(folder: RemotePath) -> Walk:
+    """List the image files of a folder of a bucket or web server, by the same rules; it has no links."""
+    found = Walk()
+    waiting: list[tuple[RemotePath, tuple[str, ...]]] = [(folder, ())]
+    with tqdm(desc="looking for images", unit="file", delay=_SAID_AFTER, leave=False, disable=None) as bar:
+        while waiting:
+            path, folders = waiting.pop()
+            entries = list(path.iterdir())
+            bar.update(len(entries))
+            found.entries += len(entries)
+            names = {entry.name for entry in entries}
+            if folders and not names.isdisjoint(_OWN):
+                found.ignored.append("/".join(folders) + "/")
+                continue
+            below: list[RemotePath] = []
+            for entry in entries:
+                shown, is_folder = "/".join((*folders, show(entry.name))), entry.is_dir()
+                junk = entry.name.startswith(".") or (is_folder and entry.name.lower() in _JUNK_FOLDERS)
+                if not junk and split_suffix(entry.name)[1]:
+                    fault = find_fetch_fault(entry) or ("a folder with an image's name" if is_folder else None)
+                    fault = fault if entry.name.isprintable() else "its name has signs that cannot be shown; rename it"
+                    found.files.append(ImageFile(entry, folders, fault))
+                elif junk or not is_folder or (entry.name == _MASKS and SIMULATED in names):
+                    found.ignored.append(shown + "/" * is_folder)
+                else:
+                    below.append(entry)
+            waiting += [(entry, (*folders, entry.name)) for entry in reversed(below)]
     return found
 
 

@@ -18,6 +18,7 @@ from hpa_hier.data.labels.label_file import read_label_cells
 from hpa_hier.data.labels.problems import OnProblem, Problem, stop_at_problems
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable
+from hpa_hier.files.remote.path import to_path
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.taxonomy import Taxonomy
 
@@ -77,7 +78,7 @@ def read_labels(
     Raises:
         UserError: the table cannot be read, or has problems and `on_problem` is "stop".
     """
-    table = read_label_cells(Path(path))
+    table = read_label_cells(to_path(path))
     columns = find_columns(table, taxonomy, ignore)
     problems: tuple[Problem, ...] = ()
     strange = {j: name for j, name in columns.hot.items() if not taxonomy.find_node(name)}

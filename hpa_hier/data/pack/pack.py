@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from hpa_hier.data.labels.table import Targets, targets
+from hpa_hier.data.pack.fetch import fetch_pack
 from hpa_hier.data.pack.pack_file import FILLED, TAXONOMY, VECTORS, PackFacts, count_filled, pack_digest, read_pack_file
 from hpa_hier.data.pack.samples import SAMPLES, Sample, pixel_hash, read_samples
 from hpa_hier.data.pack.shard import Shard, Shards
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, text_digest
+from hpa_hier.files.remote.path import RemotePath, to_path
 from hpa_hier.files.shell import path_from_here
 from hpa_hier.files.shipped import shipped_names
 from hpa_hier.taxonomy import Taxonomy
@@ -37,10 +39,13 @@ class Pack(ABC):
     def open(path: Path | str) -> ImagePack | VectorPack:
         """Open a finished pack and check that its files are the ones it was finished with.
 
+        One of a bucket or web server is fetched into the user's cache first.
+
         Raises:
             UserError: the folder is no finished pack, or its files were changed.
         """
-        path = Path(path)
+        place = to_path(path)
+        path = fetch_pack(place) if isinstance(place, RemotePath) else place
         known = read_pack_file(path)
         samples = read_samples(path / SAMPLES)
         if known.digest != pack_digest(path, known.facts, known.shards):

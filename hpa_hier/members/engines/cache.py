@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,24 +11,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hpa_hier.files.atomic import text_digest, write_bytes
+from hpa_hier.files.remote.cache import FOLDER, cache_folder
 
-FOLDER = "HPA_HIER_CACHE"  # environment variable: another folder than the user's
 _FIRST = b"hpa-hier cache 1 "  # a file begins with this and a checksum of its key and its content
 _WAIT = 600  # seconds for which another process may be making the same
 _told: set[Path] = set()  # folders that cannot be written to
-
-
-def cache_folder() -> Path:
-    """Return the folder of what is kept: that of HPA_HIER_CACHE, or one in the user's cache folder."""
-    if named := os.environ.get(FOLDER):
-        return Path(named).expanduser().absolute()
-    if sys.platform == "win32":
-        home = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        home = Path.home() / "Library" / "Caches"
-    else:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "hpa-hier"
 
 
 def keep(kind: str, key: Sequence[str], make: Callable[[], bytes]) -> bytes:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hpa_hier.members.engines.cache import FOLDER, cache_folder, keep
+from hpa_hier.files.remote.cache import FOLDER, cache_folder
+from hpa_hier.members.engines.cache import keep
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.remote.cache import FOLDER
 from hpa_hier.members.engines import choose
-from hpa_hier.members.engines.cache import FOLDER
 from hpa_hier.members.engines.choose import choose_engine
 
 MANIFEST = SimpleNamespace(

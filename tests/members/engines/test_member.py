@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.remote.cache import FOLDER
 from hpa_hier.files.shipped import pretrained_folder
-from hpa_hier.members.engines.cache import FOLDER
 from hpa_hier.members.engines.member import RuntimeMember, count_threads
 from hpa_hier.members.features import find_member
 from hpa_hier.members.score import Member
