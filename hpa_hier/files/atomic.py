@@ -9,8 +9,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -18,12 +17,11 @@ from pydantic import BaseModel, ValidationError
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.faults.leftovers import name_temporary
-from hpa_hier.files.faults.together import find_stage
+from hpa_hier.files.faults.together import find_stage, sync_folder, synced
 
 CHECKSUM = "checksum"  # the last key of every JSON file of this package: of all the others
 _MOST_BYTES = 1 << 30  # of a JSON file
 _Model = TypeVar("_Model", bound=BaseModel)
-_synced: ContextVar[bool] = ContextVar("synced", default=True)
 
 
 @contextmanager
@@ -32,11 +30,11 @@ def without_sync() -> Iterator[None]:
 
     They are still whole or absent for whoever reads them, but may not be after a power failure.
     """
-    token = _synced.set(False)
+    token = synced.set(False)
     try:
         yield
     finally:
-        _synced.reset(token)
+        synced.reset(token)
 
 
 @contextmanager
@@ -50,15 +48,14 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary, stage = name_temporary(path), None
     try:
         yield temporary
-        if _synced.get():
+        if synced.get():
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
         if (stage := find_stage(path)) is not None:
             stage.take(path, temporary)
             return
         temporary.replace(path)
-        if _synced.get():
-            _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         if error.filename is None or str(error.filename) == str(temporary):  # a failed write names no file
             error.filename, error.filename2 = str(path), None
@@ -85,7 +82,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             path.rename(before)
         temporary.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         if before.exists() and not path.exists():
             before.rename(path)
@@ -218,12 +215,3 @@ def text_digest(*parts: str) -> str:
     '52baff9b2464fbef'
     """
     return hashlib.sha256(b"".join(part.encode("utf-8") + b"\0" for part in parts)).hexdigest()[:16]
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # Windows cannot open folders, and some network file systems refuse to sync them
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

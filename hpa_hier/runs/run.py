@@ -154,7 +154,7 @@ class Run:
 
     def _read_taxonomy(self, path: Path) -> Taxonomy:
         """Read a taxonomy; one of which the text was read already is not parsed again."""
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
         if text not in self._taxonomies:
             self._taxonomies[text] = Taxonomy.load(path)
         return self._taxonomies[text]

@@ -20,7 +20,7 @@ def keep(promise: str, tally: Tally, command: str) -> None:
     known[promise] = {
         "tries": tally.tries,
         "failures": len(tally.failures),
-        "first": tally.failures[:3],
+        "first": tally.failures[:12],
         "command": command,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }

@@ -40,7 +40,12 @@ def sweep(folder: Path, stem: str | None = None) -> None:
     with suppress(OSError):  # it cannot be listed or written to, which is the writer's to say
         for entry in list(os.scandir(folder)):
             found = _NAME.fullmatch(entry.name)
-            if found and stem in (None, found["stem"]) and _is_left(entry, int(found["process"]), found["machine"]):
+            if (
+                found
+                and entry.is_file(follow_symlinks=False)
+                and stem in (None, found["stem"])
+                and _is_left(entry, int(found["process"]), found["machine"])
+            ):
                 Path(entry.path).unlink(missing_ok=True)
 
 

@@ -48,6 +48,7 @@ class Stage:
         self.removed.append(path.name)
 
 
+synced: ContextVar[bool] = ContextVar("synced", default=True)  # whether files are waited for until they are on disk
 _stage: ContextVar[Stage | None] = ContextVar("stage", default=None)
 
 
@@ -126,7 +127,7 @@ def finish(folder: Path, name: str = "") -> bool:
             (folder / temporary).replace(folder / final)
     for one in removed:
         (folder / one).unlink(missing_ok=True)
-    _sync(folder)
+    sync_folder(folder)
     path.unlink(missing_ok=True)
     return fresh
 
@@ -141,20 +142,24 @@ def _write_journal(stage: Stage, removed: list[str], name: str) -> None:
         with temporary.open("w", encoding="utf-8") as handle:
             handle.write(json.dumps(content))
             handle.flush()
-            os.fsync(handle.fileno())
+            if synced.get():
+                os.fsync(handle.fileno())
         temporary.replace(path)
     except BaseException:
         for one in (temporary, *stage.ready.values()):
             one.unlink(missing_ok=True)
         raise
-    _sync(stage.folder)
+    sync_folder(stage.folder)
 
 
 def _checksum(ready: dict[str, str], removed: list[str]) -> str:
     return hashlib.sha256(json.dumps([sorted(ready.items()), removed]).encode()).hexdigest()
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until the names of a folder's files are on disk, where the system lets us and they are to be."""
+    if not synced.get():
+        return
     with suppress(OSError):  # Windows cannot open folders, and some network file systems refuse to sync them
         handle = os.open(folder, os.O_RDONLY)
         try:
