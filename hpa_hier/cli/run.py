@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hpa_hier.cli.command import VECTOR_FLAGS, Parser, add_recipe_arguments, one_thread_a_process, whole_number
 from hpa_hier.cli.data.commands import add_source_flags
+from hpa_hier.cli.flags.backend import add_backend_argument, read_backend
 from hpa_hier.cli.steps import Step, describe_duration, run_steps
 from hpa_hier.errors import UserError
 from hpa_hier.files.shell import Flag, command
@@ -50,6 +51,7 @@ def parser() -> Parser:
     add("--dry-run", action="store_true", help="only say what was found, and what would be done")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     add("--jobs", type=whole_number(1), metavar="N", help="networks trained at a time (default: one per GPU or core)")
+    add_backend_argument(whole, places=True)
     add_recipe_arguments(whole)
     return whole
 
@@ -112,7 +114,11 @@ class Way:
         """List what ends with trained networks; training stops at a time.monotonic(), if any, with what is finished."""
         own: dict[str, Flag] = {"config": self.config}
         of_pack = tuple(change for change in self.sets if change.startswith("data."))
-        pack_line = command("data", "pack", **own, **self.source, set=of_pack, out=self.home / "pack")
+        place = self.training.get("backend")
+        elsewhere: dict[str, Flag] = (
+            {"backend": place, "workers": self.training["jobs"]} if place and "images" in self.source else {}
+        )
+        pack_line = command("data", "pack", **own, **self.source, set=of_pack, out=self.home / "pack", **elsewhere)
         own |= {"data": self.home / "pack", "run": self.home}
         train_line = command("train", "--all", **own, **self.training, set=self.sets)
         until = None if deadline is None else deadline - _CLOSING
@@ -250,7 +256,10 @@ def _list_given(options: argparse.Namespace) -> tuple[dict[str, Flag], dict[str,
     asked: dict[str, Flag] = {name: flag for name, flag in source.items() if name != "threads"}
     asked |= {"config": options.config, "set": " --set ".join(options.sets) or None, "no_baseline": options.no_baseline}
     device = None if options.device == "auto" else options.device
-    return source, {name: flag for name, flag in asked.items() if flag}, {"device": device, "jobs": options.jobs}
+    training: dict[str, Flag] = {"device": device, "jobs": options.jobs}
+    if options.backend:
+        training["backend"] = read_backend(options.backend, places=True).place
+    return source, {name: flag for name, flag in asked.items() if flag}, training
 
 
 def _read_kept(home: Path, asked: dict[str, Flag]) -> Way | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future, InvalidStateError
+from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import Any
 
 from hpa_hier.errors import UserError
@@ -15,6 +17,9 @@ from hpa_hier.places.engine import Engine
 from hpa_hier.places.on_this_machine import count_cores
 from hpa_hier.places.signals import hold_ctrl_c
 
+_LOOK = 1.0  # seconds between two looks for the scheduler
+_GONE = 20.0  # seconds without a connection after which it is taken for dead
+_LOST = "the scheduler is gone; start it again"
 _WAIT = 30.0  # seconds for a scheduler to answer, and for its first worker to connect
 
 
@@ -70,7 +75,7 @@ def connect(name: str, workers: int | None) -> Iterator[Engine]:
         yield Engine(workers or there, _Dask(client), here=False)
     finally:
         with _quiet():
-            client.close()
+            client.close(timeout=_GONE)
 
 
 class _Dask(Executor):
@@ -80,21 +85,40 @@ class _Dask(Executor):
     """
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401
-        self._client = client
+        self._client, self._gone = client, False
+        self._pending: set[Future[Any]] = set()
+        Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        """Give up everything when the scheduler has not answered for a while; Dask itself would wait, and again."""
+        seen = time.monotonic()
+        while self._client.status != "closed" and not self._gone:
+            time.sleep(_LOOK)
+            if self._client.status == "running":
+                seen = time.monotonic()
+            self._gone = time.monotonic() - seen > _GONE
+        self._gone = True
+        for future in list(self._pending):
+            with suppress(InvalidStateError):
+                future.set_exception(ConnectionError(_LOST))
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         """Call a function on a worker."""
+        if self._gone:
+            raise ConnectionError(_LOST)
         task = self._client.submit(fn, pure=False)
         future: Future[Any] = Future()
+        self._pending.add(future)
+        future.add_done_callback(self._pending.discard)
 
         async def follow() -> None:
             try:
                 answer = await task
             except (Exception, CancelledError) as error:
-                if future.set_running_or_notify_cancel():
+                with suppress(InvalidStateError):  # cancelled, or given up
                     future.set_exception(error if isinstance(error, Exception) else ConnectionError("its task is gone"))
             else:
-                if future.set_running_or_notify_cancel():
+                with suppress(InvalidStateError):
                     future.set_result(answer)
 
         future.add_done_callback(lambda done: task.cancel() if done.cancelled() else None)

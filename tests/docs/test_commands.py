@@ -20,6 +20,9 @@ NOT_RUN = {  # a word of the command → why it is not run
     "make": "a target of the Makefile; tests/test_readme.py looks at it",
     "serve": "answers until it is stopped; tests/serve drives it",
     "data.image_size=448": "for SubCell, at a size that takes minutes",
+    "dask://127.0.0.1:8786": "needs a scheduler; test_cluster.py starts one",
+    "ray": "starts Ray; test_cluster.py has it",
+    "slurm": "needs SLURM; test_cluster.py starts it",
     "all_channels_ViT-ProtS-Pool.pth": "349 MB that are not here; tests/models has the network",
 }
 TWICE = {"docs/howto/few_images.md", "README.md"}  # pages that a faster test runs from beginning to end

@@ -19,6 +19,7 @@ from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.data.images.read import to_uint8
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.errors import UserError
+from hpa_hier.places.place import open_place
 from hpa_hier.settings.recipe import SimulateSettings
 from hpa_hier.simulate.field import simulate_field
 from hpa_hier.simulate.labelsets import LEAVES, draw_samples
@@ -36,6 +37,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def test_the_files_are_the_same_whatever_the_number_of_workers(tmp_path: Path) -> None:
     write_folder(tmp_path / "one", settings(10, 3), workers=1)
     write_folder(tmp_path / "two", settings(10, 3), workers=2)
+    with open_place("threading", 2) as place:
+        write_folder(tmp_path / "place", settings(10, 3), workers=place)
+    assert files_of(tmp_path / "place") == files_of(tmp_path / "one")
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
     assert len(files_of(tmp_path / "one")) == 4 * 10 + 2  # labels.csv, simulated.json
 

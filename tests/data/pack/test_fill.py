@@ -1,0 +1,29 @@
+"""Filling on a place: the pack is that of one process, byte for byte, and finished shards are kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from image_folders import CHANNELS, write_folder
+
+from hpa_hier.data.pack.build import build_pack
+from hpa_hier.data.pack.matching import PackRequest
+from hpa_hier.places.place import open_place
+from hpa_hier.taxonomy import Taxonomy
+
+
+def test_a_pack_that_is_filled_on_a_place_is_the_one_of_one_process(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("hpa_hier.data.pack.fill.rows_per_shard", lambda *_: 3)
+    labels = write_folder(tmp_path / "images", 8)
+    tree = Taxonomy.load("hierarchy/hpa28.yaml")
+    request = PackRequest(tmp_path / "images", labels, tmp_path / "here", tree, 16, CHANNELS, intensity="depth")
+    here = build_pack(request, 1)
+    with open_place("threading", 2) as place:
+        there = build_pack(replace(request, out=tmp_path / "there"), 1, place=place)
+    assert len(here.pack.shards) == 3
+    assert there.pack.digest == here.pack.digest
+    files = sorted(path.name for path in (tmp_path / "here").iterdir() if path.is_file())
+    assert [
+        name for name in files if (tmp_path / "here" / name).read_bytes() != (tmp_path / "there" / name).read_bytes()
+    ] == []
