@@ -7,6 +7,7 @@ the data needs to be saved. No worker processes: they only make reading a memory
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -78,6 +79,7 @@ class TrainingBatches:
         batch_size: samples in every batch.
         steps: optimiser steps in an epoch.
         before: is called with the number of a batch, counted from the start of training, before it is taken.
+        held: seconds that `before` has taken so far.
 
     Args:
         reader: of the samples.
@@ -100,6 +102,7 @@ class TrainingBatches:
         self.reader, self.factors, self.seed = reader, factors, seed
         self.world, self._accumulate = settings.devices * settings.nodes, settings.accumulate
         self.before: Callable[[int], None] = lambda number: None
+        self.held = 0.0
         share = round(float(factors.sum())) // self.world
         if share < 2:
             raise UserError(
@@ -140,7 +143,9 @@ class TrainingBatches:
         made = look_ahead(take, left) if self.reader.slow else map(take, left)
         for index in left:
             number = epoch * len(self) + index
+            began = time.monotonic()
             self.before(number)
+            self.held += time.monotonic() - began
             batch = next(made)
             self._next = number + 1
             yield batch

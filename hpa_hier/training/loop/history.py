@@ -66,7 +66,12 @@ class History(pl.Callback):
         self.weights: dict[str, Tensor] = {}
         self.done = False
         self._spent = 0.0  # seconds of this epoch before an interruption
-        self._since = time.monotonic()
+        self._batches: object = None
+        self._since = self._clock()
+
+    def _clock(self) -> float:
+        """Return the time without what the batches were held back by trainings that take turns with this one."""
+        return time.monotonic() - float(getattr(self._batches, "held", 0.0))
 
     @property
     def seconds(self) -> float:
@@ -75,7 +80,8 @@ class History(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self._since = time.monotonic()
+        self._batches = trainer.train_dataloader
+        self._since = self._clock()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object, **__: object) -> None:
         """End the training after its last step, wherever in an epoch that is."""
@@ -85,7 +91,7 @@ class History(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the epoch's row, and keep the weights where they are the best so far."""
         assert isinstance(pl_module, Training)
-        now = time.monotonic()
+        now = self._clock()
         epoch = len(self.rows) + 1
         row = {
             "epoch": epoch,
@@ -115,7 +121,7 @@ class History(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a resumed training needs."""
-        spent = self._spent + time.monotonic() - self._since
+        spent = self._spent + self._clock() - self._since
         return {**{name: getattr(self, name) for name in self._KEPT}, "spent": spent}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

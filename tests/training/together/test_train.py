@@ -13,6 +13,7 @@ from tiny_run import one_thread, train_command, train_here, write_tiny
 
 from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import find_member
+from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.runs.run import Run
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
@@ -78,12 +79,14 @@ def warped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_members_trained_together_are_those_trained_apart_and_warp_shared_images_once(
     tmp_path: Path, apart: dict[str, bytes], warped: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = open_run(tmp_path)
+    run, began = open_run(tmp_path), time.monotonic()
     assert together(run) == dict.fromkeys(("leaf", "leaf-s1", "coarse", "group-Inside"), 0)
     assert contents(run) == apart
     assert len(apart) == 4 * 3
     steps = len(apart["leaf/history.csv"].splitlines()[1:]) * 7  # of 16 among the 112 training images
     assert len(warped) == 3 * steps  # leaf with leaf-s1, coarse, and group-Inside, which waited for leaf
+    seconds = [read_manifest(run.member_folder(name)).seconds for name in ("leaf", "leaf-s1", "coarse")]
+    assert 0 < sum(seconds) < time.monotonic() - began  # a member's do not hold the others' turns
     printed = capsys.readouterr().err
     assert "leaf, leaf-s1: each batch is read and varied once for all of them" in printed
     assert "coarse: has batches of its own" in printed
