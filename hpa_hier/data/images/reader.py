@@ -14,6 +14,7 @@ from hpa_hier.files.remote.path import is_remote
 MAX_PIXELS = 64 << 20  # pixels of one plane; a small file can claim far more than memory holds
 MAX_DECODED = 3 * MAX_PIXELS  # bytes of all planes of an image
 MAX_BYTES = 1 << 30  # bytes of one file
+_LONGEST_SIDE = 1_000_000  # pixels, as libpng has it
 _LONGEST_NAME = 100  # characters of a plane's; a file can hold one of megabytes
 _DEEPEST = 4  # names in the way to an image inside of a store: store, row, column, field
 
@@ -117,6 +118,8 @@ def check_pixels(path: Path, width: int, height: int, depth: int = 1) -> None:
     """
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
         raise UnreadableImage(path, f"claims {width} × {height} pixels; at most {MAX_PIXELS:,} are read")
+    if max(width, height) > _LONGEST_SIDE:
+        raise UnreadableImage(path, f"a side of {max(width, height):,} pixels; at most {_LONGEST_SIDE:,} are read")
     if width * height * depth > MAX_DECODED:
         claim = f"claims {width} × {height} pixels of {depth} bytes, {width * height * depth >> 20} MB"
         cure = "save each channel as a file of its own, or cut it into fields"

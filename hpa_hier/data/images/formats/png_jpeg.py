@@ -28,7 +28,6 @@ _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the end mark with its checksum, which Pillow does not compare
 _JPEG_START = b"\xff\xd8"
 _ALONE = (0x01, *range(0xD0, 0xDA))  # markers without a segment
-_LONGEST = 1_000_000  # pixels of a side, as libpng reads it
 _SCAN = b"\xff\xda"  # begins a scan of a JPEG, and is nowhere in its pixels
 _MOST_SCANS = 64  # of a progressive JPEG, each of which goes over all pixels again; encoders make about ten
 _MOST_PIECES = 1 << 16  # of a file; writers of PNGs put 8 KB of pixels and more into each
@@ -128,8 +127,6 @@ def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarr
     bits = mode if mode == "1" else mode.partition(";")[2]
     if bits in ("1", "2", "4"):
         raise UnreadableImage(path, f"{bits} bit{'s' if bits != '1' else ''} a channel; save it with 8 or 16")
-    if max(image.size) > _LONGEST:
-        raise UnreadableImage(path, f"a side of {max(image.size):,} pixels; at most {_LONGEST:,} are read")
     image.verify()
     if _PNG_END not in data:
         raise UnreadableImage(path, "damaged or truncated: the PNG has no whole end mark")
