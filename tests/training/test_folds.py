@@ -23,7 +23,7 @@ from hpa_hier.settings.recipe import SplitSettings
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.training.folds import fold_split
 from hpa_hier.training.plan import Plan, plan_training
-from hpa_hier.training.train_member import TrainOptions, train_member
+from hpa_hier.training.train_member import TrainOptions, train_fold, train_member
 
 QUIET = TrainOptions(device="cpu", lines=False)
 FOLDS = 3
@@ -67,6 +67,17 @@ def test_the_member_answers_with_the_mean_of_its_folds_bit_for_bit(plan: Plan) -
     single = [Member.load(plan.folder / f"fold-{fold}", "cpu").logits(images) for fold in range(FOLDS)]
     np.testing.assert_allclose(np.mean(single, axis=0), test.logits, rtol=1e-5, atol=1e-6)
     assert not np.array_equal(single[0], single[1])
+
+
+@pytest.mark.slow
+def test_folds_that_are_trained_apart_in_any_order_join_to_the_same_member(plan: Plan, tmp_path: Path) -> None:
+    apart = planned(tmp_path)
+    for fold in (2, 0, 1):
+        train_fold(apart, fold, QUIET)
+    assert not (apart.folder / "member.json").exists()
+    train_member(apart, QUIET)
+    for name in ("model.safetensors", "scores.npz"):
+        assert (apart.folder / name).read_bytes() == (plan.folder / name).read_bytes()
 
 
 def test_its_record_counts_what_all_folds_cost(plan: Plan) -> None:

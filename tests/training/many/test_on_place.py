@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -122,6 +124,44 @@ def test_ctrl_c_has_all_members_save_and_leaves_no_process_behind(place: Place, 
         assert not is_alive(int((task.folder / "process").read_text().split()[0]))
         assert int((task.folder / "last.ckpt").read_text()) < 3000
     assert "one: stopped\n" in capfd.readouterr().err
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from hpa_hier.places.place import open_place
+from hpa_hier.training.many.on_place import Task, train_on_place
+if __name__ == "__main__":
+    place, home, steps = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+    task = Task("one", ("toy_member", str(home / "one"), steps), home / "one")
+    with open_place(place, 1) as opened:
+        sys.exit(train_on_place([task], opened, home, ["cpu"])["one"])
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("name", ["threading", "loky", "dask-local"])
+def test_when_the_command_itself_is_killed_members_save_and_it_goes_on_when_typed_again(name: str, tmp_path: Path):
+    task = make_task(tmp_path, "one", 0)
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS)))}
+
+    def start(steps: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, str(script), name, str(tmp_path), str(steps)], env=environment)
+
+    parent = start(100_000)
+    when_at(task, 5, lambda *_: parent.kill()).join()
+    parent.wait(30)
+    child = int((task.folder / "process").read_text().split()[0])
+    until = time.monotonic() + 60
+    while is_alive(child) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_alive(child)
+    saved = int((task.folder / "last.ckpt").read_text())
+    assert 5 <= saved < 100_000
+    assert start(saved + 5).wait(120) == 0
+    assert read_log(task) == [f"begun at step {saved} on cpu", "one: done"]
 
 
 @pytest.mark.parametrize("place", ["threading"], indirect=True)
