@@ -20,6 +20,7 @@ from hpa_hier.training.loop.module import Training
 from hpa_hier.training.loop.stopping import Interrupted, SignalCounter
 
 _SECONDS_BETWEEN = 600.0  # between two checkpoints within an epoch; there is one at each epoch's end besides
+_STEPS_BETWEEN = 16  # between two questions of several processes whether one is due
 OURS = "hpa_hier"  # key of what we add to the library's checkpoint: format, and digest of what is trained
 FORMAT = 3  # of what callbacks and schedules keep; raised when trainings of before could not be resumed
 
@@ -94,7 +95,8 @@ class ResumeCheckpoint(pl.Callback):
         if ends_epoch or done % trainer.accumulate_grad_batches:  # checkpoints hold no gradients
             return
         due = time.monotonic() - self._saved_at > _SECONDS_BETWEEN
-        stopping, due = self._must_stop(trainer), self._any(trainer, due and trainer.is_global_zero)
+        asked = trainer.world_size == 1 or trainer.global_step % _STEPS_BETWEEN == 0
+        stopping, due = self._must_stop(trainer), asked and self._any(trainer, due and trainer.is_global_zero)
         if stopping or due:
             self._save(trainer)
         if stopping:
@@ -122,4 +124,9 @@ class ResumeCheckpoint(pl.Callback):
 
     def _any(self, trainer: pl.Trainer, here: bool) -> bool:
         """Say whether something holds in any process: all must stop, and save, at the same step."""
-        return here if trainer.world_size == 1 else bool(trainer.strategy.reduce_boolean_decision(here, all=False))
+        if trainer.world_size == 1:
+            return here
+        anywhere = torch.tensor(int(here), device=trainer.strategy.root_device)
+        # Lightning's own reduction has all wait for each other twice.
+        torch.distributed.all_reduce(anywhere, torch.distributed.ReduceOp.MAX)
+        return bool(anywhere)

@@ -122,7 +122,7 @@ class Training(pl.LightningModule):
             return
         # Lightning has averaged loss × known share over the batches; by the mean share, that is the mean over entries.
         share = torch.as_tensor(self._known_share, device=self.device) / self._settings.accumulate
-        mean = self.trainer.strategy.reduce(share, reduce_op="mean")
+        mean = self._mean_of_processes(share)
         self._known_share = 0.0
         mean = torch.where(mean > 0, mean, 1.0)
         torch._foreach_div_([weights.grad for weights in self.parameters() if weights.grad is not None], mean)
@@ -130,8 +130,15 @@ class Training(pl.LightningModule):
     def mean_loss_sum(self) -> float:
         """Return the sum of the losses since the epoch's start, the mean over the processes."""
         if self.trainer.world_size > 1:  # and keep the mean, as a checkpoint holds one process's sum
-            self.loss_sum.copy_(self.trainer.strategy.reduce(self.loss_sum, reduce_op="mean"))
+            self._mean_of_processes(self.loss_sum)
         return float(self.loss_sum)
+
+    def _mean_of_processes(self, value: Tensor) -> Tensor:
+        """Return a value's mean over the processes, in place."""
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(value)
+            value /= self.trainer.world_size
+        return value
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score one batch of the calibration part."""

@@ -89,7 +89,7 @@ def test_a_step_of_two_processes_is_that_of_one_with_batches_twice_as_large(fold
         torch.testing.assert_close(half[name], weights, rtol=1e-3, atol=1e-5)
 
 
-LONG = {"epochs": 4, "batch_size": 4, "devices": 2, "head": "chain", "ema": 0.9}
+LONG = {"epochs": 4, "batch_size": 8, "devices": 2, "head": "chain", "ema": 0.9}
 
 
 def _flags(folder: Path, run: str) -> tuple[object, ...]:
