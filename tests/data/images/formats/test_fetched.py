@@ -115,7 +115,7 @@ def test_answers_of_a_bucket_are_those_of_the_folder(
     monkeypatch.chdir(tmp_path)
     fit_run(run.run)
     scorers = {name: MeanOfPixels(scores) for name, scores in run.members.items()}
-    monkeypatch.setattr(module, "load_scorers", lambda run, ensemble, device: scorers)
+    monkeypatch.setattr(module, "load_scorers", lambda *_: scorers)
     write_images(tmp_path / "images", 3)
     (tmp_path / "images" / "image-01_green.png").write_bytes(b"")
     upload(memory, tmp_path / "images", "bucket/images")
