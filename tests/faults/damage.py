@@ -90,6 +90,7 @@ REPORTED: tuple[tuple[str, Reader], ...] = tuple(
         f"{_LEAF}/member.json",
     )
 )
+EDITED = ("config.yaml",)  # files that people may edit: what they say is done
 OTHER_JSON = (
     b"[]", b"null", b"0", b'""', b"{}", b"true", b"NaN", b"1e999", b"[" * 100_000, b'{"a":' * 100_000, b"", b"\xff\xfe",
     b"9" * 5000, b'{"format": 1}', b'{"format": 4}', b'{"digest": 7}', b'{"a": "\\ud800"}', b"[[[[]]]]",
@@ -167,7 +168,7 @@ def _try_one(
         kept.restore()
         (home / name).write_bytes(changed)
         outcome = run(*reader.words(there))
-        if outcome.status == 0 and reader.notes in outcome.text:
+        if outcome.status == 0 and (reader.notes in outcome.text or name.endswith(EDITED)):
             yield True, ""
         elif outcome.status == 0:
             yield (
