@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import describe_invalid, read_json, write_json
+from hpa_hier.files.lock import PATIENCE, lock_folder
 from hpa_hier.files.shell import command
 
 FILE = "results.json"
@@ -202,7 +203,8 @@ _ADAPTER = TypeAdapter(Results)
 
 def write_results(folder: Path, results: Results) -> Path:
     """Write results.json into an ensemble's folder and return its path."""
-    write_json(folder / FILE, _ADAPTER.dump_python(results, mode="json"))
+    with lock_folder(folder, "writing results into", wait=PATIENCE, flag=""):
+        write_json(folder / FILE, _ADAPTER.dump_python(results, mode="json"))
     return folder / FILE
 
 

@@ -35,6 +35,13 @@ def _without(*parts: str) -> Callable[[World], None]:
     return prepare
 
 
+def _with_answers(world: World) -> None:
+    folder = world.home / "answers"
+    folder.mkdir()
+    for name in ("predictions.csv", "submission.csv", "rejected.csv", "probabilities.csv", "probabilities.parquet"):
+        (folder / name).write_text("of another prediction\n")
+
+
 _RUN = "artifacts/tiny"
 _OTHER = ("--set", "ensemble.aggregate=mean", "--set", "ensemble.thresholds=f1")
 CASES = (
@@ -65,6 +72,7 @@ CASES = (
         lambda w: w.ensemble_words("evaluate"),
     ),
     Case("predict", _without(), lambda w: w.predict_words()),
+    Case("predict over other answers", _with_answers, lambda w: w.predict_words("--overwrite")),
     Case("report", _without(f"{_RUN}/report"), lambda w: ["report", "--run", w.run]),
 )
 

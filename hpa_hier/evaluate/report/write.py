@@ -29,6 +29,7 @@ from hpa_hier.evaluate.report.section import Page, Section
 from hpa_hier.evaluate.results import Results, write_results
 from hpa_hier.evaluate.training_record import ClassCount, TrainingRecord, class_counts, read_records
 from hpa_hier.files.atomic import write_text
+from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.files.shell import command
 from hpa_hier.metrics.scores import sample_losses
 from hpa_hier.predict.labelled.evaluate import NewEvaluation
@@ -88,6 +89,8 @@ def write_report(run: Run, figures: str | None = None, new: NewEvaluation | None
         () if new else _list_steps(run, from_pack),
     )
     page = (new.folder if new else run.folder) / "report" / "index.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    sweep(page.parent)
     write_text(page, render(_name(run, results), data, drawn, from_pack, opening, ensemble))
     return [page, *(save_figures(drawn, page.parent / "figures", figures) if figures else ())]
 
