@@ -66,10 +66,10 @@ def test_a_bucket_is_packed_opened_and_answered_for_as_a_folder_is(
     assert f"image-01,{bucket}/images/image-01_green.png,0 bytes" in (tmp_path / "there" / "rejected.csv").read_text()
     assert "hush" not in "".join(path.read_text() for path in (tmp_path / "there").iterdir())
     (tmp_path / "labels.csv").write_text("Id,Target\nimage-00,0\nimage-02,2\nimage-03,25\nimage-04,19\n")
-    given = ["--labels", "labels.csv", "--size", "16", "--out", "pack", "--on-problem", "skip"]
+    given = ["--labels", "labels.csv", "--size", "16", "--out", "packed", "--on-problem", "skip"]
     assert data_main(["pack", "--images", f"{bucket}/images", *given]) == 0
-    upload(tmp_path / "pack", f"{bucket}/pack")
-    assert Pack.open(f"{bucket}/pack").digest == Pack.open(tmp_path / "pack").digest
+    upload(tmp_path / "packed", f"{bucket}/pack")
+    assert Pack.open(f"{bucket}/pack").digest == Pack.open(tmp_path / "packed").digest
 
 
 def test_what_a_server_refuses_is_one_line(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
