@@ -10,6 +10,8 @@ Small networks on drawn dots, so that what is measured is the place, not the tra
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import os
 import re
 import resource
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("--no-kill", action="store_true", help="only what places cost")
     parser.add_argument("--joblib", nargs="*", default=[], metavar="ENGINE", help="loky, dask, ray: joblib alone")
     options = parser.parse_args()
+    adopt_orphans()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         home = Path(folder)
         rows: dict[str, list[tuple[float, float, str]]] = {}
@@ -106,8 +109,24 @@ def measure(home: Path, place: str, epochs: int) -> tuple[float, float, str]:
     _, said = process.communicate()
     if process.returncode:
         raise RuntimeError(f"{place}: {said}")
-    wall, now = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall = time.monotonic() - began
+    reap_orphans()
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime, hash_run(home)
+
+
+def adopt_orphans() -> None:
+    """Have what a command leaves behind, as a fork server or a daemon of Ray, count as a child of this process."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def reap_orphans() -> None:
+    """Wait for what a command has left behind, half a minute at most; its processor time counts then."""
+    until = time.monotonic() + 30
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < until:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.1)
 
 
 def hash_run(home: Path) -> str:
