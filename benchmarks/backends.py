@@ -64,7 +64,8 @@ def measure(name: str, rounds: int) -> None:
     """Print the figures of one network."""
     network, side = load(name)
     images = np.random.default_rng(0).integers(0, 256, (COMPUTE_BATCH, 4, side, side), dtype=np.uint8)
-    columns = len(score(network, images[:1], 0, torch.device("cpu"))) and network(torch.from_numpy(images[:1])).shape[1]
+    with torch.inference_mode():
+        columns = network(torch.from_numpy(images[:1])).shape[1]
     onnx = convert_onnx(network, images.shape[1:])
 
     def in_bf16() -> np.ndarray:
@@ -99,7 +100,7 @@ def count_labels(images: Path) -> None:
     found: dict[str, np.ndarray] = {}
     for engine in ("torch", *RUNTIMES):
         predictor = Predictor.load("pretrained", engine=engine)
-        parts = [answers.decided.present for answers in predictor.stream(predictor.open_images(images, threads=1))]
+        parts = [answers.present for answers in predictor.stream(predictor.open_images(images, threads=1))]
         found[engine] = np.concatenate(parts)
     wanted = found.pop("torch")
     for engine, present in found.items():
