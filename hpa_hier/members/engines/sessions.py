@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import numpy as np
 
+from hpa_hier.errors import UserError
 from hpa_hier.files.extras import import_extra
 
 SAMPLES, LOGITS = "samples", "logits"  # names of what a converted network takes and gives
@@ -65,11 +66,17 @@ def _open_openvino(onnx: bytes, shape: tuple[int, ...], threads: int, precision:
     import openvino
 
     core = openvino.Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise UserError("--backend openvino-bf16: this processor does not compute in bfloat16; use --backend openvino")
     # By the runtime's own reader: openvino.convert_model reports to its makers over the network.
     model = core.read_model(onnx)
     model.reshape(list(shape))
     settings = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
-    compiled, own = core.compile_model(model, "CPU", settings), threading.local()
+    try:
+        compiled, own = core.compile_model(model, "CPU", settings), threading.local()
+    except RuntimeError as error:
+        why = " ".join(str(error).split())[-200:]
+        raise UserError(f"--backend openvino: cannot compile a network here ({why}); use --backend torch") from None
 
     def compute(samples: np.ndarray) -> np.ndarray:
         if not hasattr(own, "request"):
