@@ -44,7 +44,8 @@ def make_world(made: World) -> None:
 
 
 def _keep(promise: str, tally: Tally, name: str) -> None:
-    figures.keep(promise, tally, f"make test-faults TEST={name}")
+    size = "" if SIZE == 1 else f"FAULTS_SIZE={SIZE:g} "
+    figures.keep(promise, tally, f"{size}make test-faults TEST={name}")
     assert tally.failures == []
 
 
