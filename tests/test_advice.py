@@ -18,7 +18,8 @@ NO_FLAGS = {
     "--help",
     "--force-reinstall",
     "--no-deps",
-}  # a style sheet's variable; every parser has it; pip's
+    *("--array", "--noheader", "--states", "--nodes", "--ntasks-per-node"),
+}  # a style sheet's variable; every parser has it; pip's; SLURM's
 
 
 TABLES = [name for name, flags in FLAGS.items() if "--labels" in flags]

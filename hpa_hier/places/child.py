@@ -1,6 +1,6 @@
 """Child: a command that asks itself to stop when the process that started it is gone.
 
-`python -m hpa_hier.places.child MODULE ARGUMENTS` runs `python -m MODULE ARGUMENTS`. Its standard input is a pipe that
+The module is run with another one's name and arguments, as `-m` runs that one. Its standard input is a pipe that
 only closes when the other end dies, by whatever signal.
 """
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ensemble_run import SmallRun
 
+from hpa_hier.files.atomic import read_json
 from hpa_hier.serve.catalog import Catalog, describe, describe_tree
 from hpa_hier.serve.safety.refusal import Refusal
 
@@ -19,7 +20,7 @@ def copy(small: SmallRun, artifacts: Path, name: str, **about: object) -> Path:
     folder = artifacts / name
     shutil.copytree(small.folder, folder)
     file = folder / "ensemble" / "ensemble.json"
-    kept = json.loads(file.read_text())
+    kept = read_json(file)
     kept["about"] |= about
     file.write_text(json.dumps(kept))
     os.utime(file, (1, len(list(artifacts.iterdir()))))
@@ -44,7 +45,7 @@ def test_the_default_is_the_ensemble_that_predict_would_take(small: SmallRun, tm
 
 
 def test_what_cannot_answer_for_images_is_listed_with_the_reason(small: SmallRun, tmp_path: Path) -> None:
-    vectors = json.loads((small.folder / "ensemble" / "ensemble.json").read_text())["about"]["images"]
+    vectors = read_json(small.folder / "ensemble" / "ensemble.json")["about"]["images"]
     copy(small, tmp_path, "vectors", images={**vectors, "kind": "vectors"})
     copy(small, tmp_path, "scores", images=None, score_kind="probs")
     (copy(small, tmp_path, "torn") / "ensemble" / "ensemble.json").write_text("{")
@@ -77,7 +78,9 @@ def test_an_ensemble_that_was_fitted_again_is_read_again(small: SmallRun, tmp_pa
     catalog = Catalog((), tmp_path)
     assert catalog.get("mine") is catalog.get("mine")
     file = folder / "ensemble" / "ensemble.json"
-    file.write_text(file.read_text().replace('"samples": 30', '"samples": 31'))
+    kept = read_json(file)
+    kept["about"]["samples"] += 1
+    file.write_text(json.dumps(kept))
     os.utime(file, (7, 7))
     assert catalog.get("mine").run.ensemble.about["samples"] == 31
 

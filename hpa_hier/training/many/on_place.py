@@ -158,7 +158,8 @@ def _begin(task: Task) -> Path:
     """Return the log of a task, empty."""
     log = task.folder / "train.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("", encoding="utf-8")
+    log.unlink(missing_ok=True)  # a link is removed, and what it leads to is not written to
+    log.touch()
     return log
 
 

@@ -150,7 +150,8 @@ def _train_in_turns(run: Run, training: _Training, turns: Turns, shared: SharedB
     status = _BUG
     try:
         training.log.parent.mkdir(parents=True, exist_ok=True)
-        with training.log.open("w", encoding="utf-8", buffering=1) as log:
+        training.log.unlink(missing_ok=True)  # a link is removed, and what it leads to is not written to
+        with training.log.open("x", encoding="utf-8", buffering=1) as log:
             _LOGS.log = log
             turns.wait(name, (0, 0))
             if options.stop is not None and options.stop.requested:

@@ -28,7 +28,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallRun:
     run = SmallRun(tmp_path)
     monkeypatch.chdir(tmp_path)
     every = {name: MeanOfPixels(scores) for name, scores in run.members.items()}
-    monkeypatch.setattr(module, "_load", lambda run, ensemble, names, device: {name: every[name] for name in names})
+    monkeypatch.setattr(module, "_load", lambda run, ensemble, names, *_: {name: every[name] for name in names})
     fit_run(run.run)
     evaluate_run(run.run)
     write_images(tmp_path / "mine", 24)

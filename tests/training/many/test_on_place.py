@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -46,13 +46,20 @@ def read_log(task: Task) -> list[str]:
     return (task.folder / "train.log").read_text().splitlines()
 
 
+def read_step(task: Task) -> int:
+    """Return how far a member's checkpoint is; -1 where there is none, as while it starts anew."""
+    try:
+        return int((task.folder / "last.ckpt").read_text())
+    except FileNotFoundError:
+        return -1
+
+
 def when_at(task: Task, step: int, act: Callable[[int, int], object]) -> threading.Thread:
     """Do something to the process of a member, and to its worker's, when it has come to a step."""
 
     def watch() -> None:
         until = time.monotonic() + 60
-        checkpoint = task.folder / "last.ckpt"
-        while time.monotonic() < until and not (checkpoint.exists() and int(checkpoint.read_text()) >= step):
+        while time.monotonic() < until and read_step(task) < step:
             time.sleep(0.005)
         child, worker = map(int, (task.folder / "process").read_text().split())
         act(child, worker)
@@ -60,12 +67,6 @@ def when_at(task: Task, step: int, act: Callable[[int, int], object]) -> threadi
     thread = threading.Thread(target=watch)
     thread.start()
     return thread
-
-
-def interrupt(both: threading.Barrier) -> None:
-    """Send this process a Ctrl-C when both watches have come so far."""
-    if both.wait() == 0:
-        os.kill(os.getpid(), signal.SIGINT)
 
 
 def is_alive(process: int) -> bool:
@@ -79,10 +80,13 @@ def test_one_that_comes_after_another_waits_and_a_failing_one_takes_only_those_w
     first = make_task(tmp_path, "first", 5)
     second = make_task(tmp_path, "second", 1, after=("first",))
     bad = make_task(tmp_path, "bad", 1, "--fail")
+    (tmp_path / "mine.txt").write_text("mine")
+    (first.folder / "train.log").symlink_to(tmp_path / "mine.txt")
     last = make_task(tmp_path, "last", 1, after=("bad",))
     assert train([second, first, last, bad], place, tmp_path) == {"first": 0, "second": 0, "bad": 2, "last": 2}
     assert (second.folder / "member.json").stat().st_mtime_ns > (first.folder / "member.json").stat().st_mtime_ns
     assert not (last.folder / "train.log").exists()
+    assert (tmp_path / "mine.txt").read_text() == "mine"  # a link in a log's place leads nowhere
     assert list(tmp_path.glob(".lease-*")) == []
 
 
@@ -99,7 +103,7 @@ def test_a_killed_member_goes_on_from_its_checkpoint_and_the_other_is_untouched(
     assert "killed: its process was killed on" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("place", [LOKY, "dask-local"], indirect=True)
+@pytest.mark.parametrize("place", [LOKY, DASK], indirect=True)
 def test_the_member_of_a_killed_worker_goes_on_from_its_checkpoint_on_another(place: Place, tmp_path: Path):
     tasks = [make_task(tmp_path, name, 60) for name in ("killed", "other")]
     watch = when_at(tasks[0], 10, lambda _, worker: os.kill(worker, signal.SIGKILL))
@@ -112,45 +116,52 @@ def test_the_member_of_a_killed_worker_goes_on_from_its_checkpoint_on_another(pl
         assert read_log(tasks[1]) == ["begun at step 0 on cpu", "other: done"]
 
 
-@pytest.mark.parametrize("place", ["threading", LOKY, "dask-local"], indirect=True)
-def test_ctrl_c_has_all_members_save_and_leaves_no_process_behind(place: Place, tmp_path: Path, capfd):
-    tasks = [make_task(tmp_path, name, 3000) for name in ("one", "two", "never")]
-    both = threading.Barrier(2)
-    watches = [when_at(task, 5, lambda *_: interrupt(both)) for task in tasks[:2]]
-    assert train(tasks, place, tmp_path) == {"one": 130, "two": 130}
-    for watch in watches:
-        watch.join()
-    for task in tasks[:2]:
-        assert not is_alive(int((task.folder / "process").read_text().split()[0]))
-        assert int((task.folder / "last.ckpt").read_text()) < 3000
-    assert "one: stopped\n" in capfd.readouterr().err
-
-
 PARENT = """
 import sys
 from pathlib import Path
 from hpa_hier.places.place import open_place
 from hpa_hier.training.many.on_place import Task, train_on_place
 if __name__ == "__main__":
-    place, home, steps = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
-    task = Task("one", ("toy_member", str(home / "one"), steps), home / "one")
-    with open_place(place, 1) as opened:
-        sys.exit(train_on_place([task], opened, home, ["cpu"])["one"])
+    place, home, steps, *names = sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]
+    tasks = [Task(name, ("toy_member", str(home / name), steps), home / name) for name in names]
+    with open_place(place, 2) as opened:
+        statuses = train_on_place(tasks, opened, home, ["cpu"])
+    print(dict(sorted(statuses.items())))
+    sys.exit(max(statuses.values()))
 """
+
+
+def start_parent(place: str, home: Path, steps: int, names: Sequence[str], **told: int) -> subprocess.Popen[str]:
+    """Train members of so many steps on a place in a process of its own."""
+    script = home / "parent.py"
+    script.write_text(PARENT)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS)))}
+    words = [sys.executable, str(script), place, str(home), str(steps), *names]
+    return subprocess.Popen(words, env=environment, text=True, **told)
+
+
+@pytest.mark.parametrize("name", ["threading", LOKY, DASK])
+def test_ctrl_c_has_all_members_save_and_leaves_no_process_behind(name: str, tmp_path: Path):
+    tasks = [make_task(tmp_path, one, 0) for one in ("one", "two", "never")]
+    names = [task.name for task in tasks]
+    parent = start_parent(name, tmp_path, 100_000, names, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for watch in [when_at(task, 5, lambda *_: None) for task in tasks[:2]]:
+        watch.join()
+    parent.send_signal(signal.SIGINT)
+    said, told = parent.communicate(timeout=60)
+    assert said == "{'one': 130, 'two': 130}\n"
+    assert parent.returncode == 130
+    assert "one: stopped\n" in told
+    for task in tasks[:2]:
+        assert not is_alive(int((task.folder / "process").read_text().split()[0]))
+        assert int((task.folder / "last.ckpt").read_text()) < 100_000
 
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("name", ["threading", "loky", "dask-local"])
 def test_when_the_command_itself_is_killed_members_save_and_it_goes_on_when_typed_again(name: str, tmp_path: Path):
     task = make_task(tmp_path, "one", 0)
-    script = tmp_path / "parent.py"
-    script.write_text(PARENT)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS)))}
-
-    def start(steps: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, str(script), name, str(tmp_path), str(steps)], env=environment)
-
-    parent = start(100_000)
+    parent = start_parent(name, tmp_path, 100_000, ["one"])
     when_at(task, 5, lambda *_: parent.kill()).join()
     parent.wait(30)
     child = int((task.folder / "process").read_text().split()[0])
@@ -160,7 +171,7 @@ def test_when_the_command_itself_is_killed_members_save_and_it_goes_on_when_type
     assert not is_alive(child)
     saved = int((task.folder / "last.ckpt").read_text())
     assert 5 <= saved < 100_000
-    assert start(saved + 5).wait(120) == 0
+    assert start_parent(name, tmp_path, saved + 5, ["one"]).wait(120) == 0
     assert read_log(task) == [f"begun at step {saved} on cpu", "one: done"]
 
 
