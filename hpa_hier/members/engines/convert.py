@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from hpa_hier.files.extras import import_extra
-from hpa_hier.members.engines.sessions import LOGITS, SAMPLES
+from hpa_hier.members.engines.sessions import LOGITS, SAMPLES, openvino_core
 from hpa_hier.models.heads.head import Head
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def read_openvino(onnx: bytes) -> Model:
         UserError: openvino is not installed.
     """
     # By the runtime's own reader: openvino.convert_model reports to its makers over the network.
-    model: Model = import_extra("openvino", "openvino", "--backend openvino").Core().read_model(onnx)
+    model: Model = openvino_core().read_model(onnx)
     return model
 
 

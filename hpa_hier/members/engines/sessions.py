@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.extras import import_extra
+
+if TYPE_CHECKING:
+    from openvino import Core
 
 SAMPLES, LOGITS = "samples", "logits"  # names of what a converted network takes and gives
 
@@ -46,6 +51,21 @@ def _package(engine: str) -> str:
     return engine.partition("-")[0]
 
 
+@cache
+def openvino_core() -> Core:
+    """Return OpenVINO's entry, one for the whole process.
+
+    The first network that a Core compiles gives the process another stack for signals, and its end puts back the one
+    that was found. Two Cores that end in the order of their beginning leave one that is no more: the next Ctrl-C would
+    end the process by a segmentation fault.
+
+    Raises:
+        UserError: openvino is not installed.
+    """
+    core: Core = import_extra("openvino", "openvino", "--backend openvino").Core()
+    return core
+
+
 def _open_onnxruntime(onnx: bytes, shape: tuple[int, ...], threads: int) -> Compute:
     check_installed("onnxruntime")
     import onnxruntime
@@ -63,9 +83,7 @@ def _open_onnxruntime(onnx: bytes, shape: tuple[int, ...], threads: int) -> Comp
 
 def _open_openvino(onnx: bytes, shape: tuple[int, ...], threads: int, precision: str = "f32") -> Compute:
     check_installed("openvino")
-    import openvino
-
-    core = openvino.Core()
+    core = openvino_core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UserError("--backend openvino-bf16: this processor does not compute in bfloat16; use --backend openvino")
     # By the runtime's own reader: openvino.convert_model reports to its makers over the network.

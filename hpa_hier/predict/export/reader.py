@@ -2,16 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+CORE = cache(lambda: import_module("openvino").Core())  # one: as two end, they may leave no stack for signals
 NAMES = "array interp add subtract multiply divide negative exp log log1p expm1 logaddexp tanh matmul maximum minimum"
 NAMES += " where greater_equal equal logical_and"
-OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(np, name) for name in NAMES.split()} | {
+OPERATIONS: dict[str, Any] = {name: getattr(np, name) for name in NAMES.split()} | {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "logit": lambda x: np.log(x / (1 - x)),
     "take": lambda x, columns: x[:, columns],
@@ -33,11 +34,10 @@ class Reader:
                 raise ValueError(f"{Path(folder, name)}: is not the file that was exported; export it again")
         self.networks = {name: self.open(Path(folder, file)) for name, file in self.about["networks"].items()}
 
-    @staticmethod
-    def open(file: Path) -> Callable[[np.ndarray], np.ndarray]:
+    def open(self, file: Path) -> Any:  # noqa: ANN401
         """Open a network; it takes one sample, (1, ...), and gives its logits, (1, n)."""
         if file.suffix == ".xml":
-            model = import_module("openvino").Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+            model = CORE().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
             return lambda sample: np.array(model(sample)[0])
         session = import_module("onnxruntime").InferenceSession(file, providers=["CPUExecutionProvider"])
         return lambda sample: np.asarray(session.run(None, {"samples": sample})[0])
@@ -49,7 +49,7 @@ class Reader:
             raise ValueError(f"samples: one is {given}, and must be {wanted}")
         return self.combine({n: np.concatenate([run(x[None]) for x in samples]) for n, run in self.networks.items()})
 
-    def combine(self, logits: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    def combine(self, logits: dict[str, np.ndarray]) -> dict[str, Any]:
         """Answer for what each network or other model said, by its name: (B, n), columns as in `rules["members"]`."""
         known, values = OPERATIONS | {"member": lambda name: np.asarray(logits[name], np.float64)}, list[Any]()
         with np.errstate(all="ignore"):

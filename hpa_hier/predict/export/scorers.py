@@ -82,7 +82,8 @@ def open_exported(run: Run, names: Sequence[str], device: str) -> dict[str, Scor
             raise UserError(f"{path}: is not the file that was exported; {again}")
     for runtime in {RUNTIMES[file.suffix] for file in networks.values()}:
         import_extra(runtime, runtime, run.folder)
-    records = run.select_members(names)
+    reader = Reader.__new__(Reader)  # opens networks; the folder is checked already, and its rules are not needed
     return {
-        one.name: ExportedMember(one.manifest.nodes, Reader.open(run.folder / networks[one.name])) for one in records
+        one.name: ExportedMember(one.manifest.nodes, reader.open(run.folder / networks[one.name]))
+        for one in run.select_members(names)
     }

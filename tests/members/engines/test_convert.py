@@ -7,14 +7,13 @@ from collections.abc import Iterable
 
 import numpy as np
 import onnxruntime
-import openvino
 import pytest
 import torch
 from torch import nn
 
 from hpa_hier.errors import UserError
 from hpa_hier.members.engines.convert import convert_onnx, read_openvino
-from hpa_hier.members.engines.sessions import LOGITS, SAMPLES
+from hpa_hier.members.engines.sessions import LOGITS, SAMPLES, openvino_core
 from hpa_hier.members.networks import add_head
 from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.models.heads.ancestry import Ancestry
@@ -58,7 +57,7 @@ def _check(network: Head, samples: np.ndarray) -> None:
         (found,) = session.run([LOGITS], {SAMPLES: some})
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, wanted, atol=1e-5)
-        compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         np.testing.assert_allclose(compiled(some)[0], wanted, atol=1e-5)
 
 

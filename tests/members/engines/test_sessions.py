@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
-import openvino
 import pytest
+from onnx import TensorProto, helper
 
 from hpa_hier.cli.flags.backend import ENGINES
 from hpa_hier.errors import UserError
@@ -30,6 +32,37 @@ def test_a_missing_runtime_is_asked_for_by_its_extra(engine: str, monkeypatch: p
 
 def test_bfloat16_is_refused_on_a_processor_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     core = SimpleNamespace(get_property=lambda device, name: ["FP32"])
-    monkeypatch.setattr(openvino, "Core", lambda: core)
+    monkeypatch.setattr("hpa_hier.members.engines.sessions.openvino_core", lambda: core)
     with pytest.raises(UserError, match="this processor does not compute in bfloat16; use --backend openvino"):
         open_session("openvino-bf16", b"", (4, 4, 32, 32), 1)
+
+
+def test_a_signal_after_several_networks_of_openvino_have_gone_ends_nothing(tmp_path: Path) -> None:
+    """OpenVINO gives the process a stack for signals, and its end puts back the one that it found, there or not."""
+    script = """
+import gc, os, signal, sys
+import numpy as np
+from pathlib import Path
+from hpa_hier.members.engines.sessions import open_session
+onnx = Path(sys.argv[1]).read_bytes()
+for _ in range(3):
+    opened = [open_session("openvino", onnx, (4, 3), 1) for _ in range(2)]
+    for compute in opened:
+        compute(np.zeros((4, 3), np.float32))
+    while opened:
+        del opened[0]
+        gc.collect()
+    del compute
+heard = []
+signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+os.kill(os.getpid(), signal.SIGTERM)
+assert heard
+"""
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 3])] for name in ("samples", "logits")
+    )
+    graph = helper.make_graph([helper.make_node("Neg", ["samples"], ["logits"])], "g", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "net.onnx")], capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr.decode()
