@@ -117,7 +117,8 @@ def train_on_place(tasks: Sequence[Task], place: Place, home: Path, devices: Seq
                 lease.end()
             if stop.count > 1:
                 break
-            for task in [] if stop.requested else _ready(waiting, statuses, len(free)):
+            begun = [task for task, _ in running.values()]
+            for task in [] if stop.requested else _ready(waiting, begun, statuses, len(free)):
                 waiting.remove(task)
                 device = free.popleft()
                 log = _begin(task)
@@ -137,9 +138,9 @@ def train_on_place(tasks: Sequence[Task], place: Place, home: Path, devices: Seq
     return statuses
 
 
-def _ready(waiting: Sequence[Task], statuses: Mapping[str, int], most: int) -> list[Task]:
+def _ready(waiting: Sequence[Task], begun: Sequence[Task], statuses: Mapping[str, int], most: int) -> list[Task]:
     """Return the first tasks that nothing holds back; what is not among the tasks is trained already."""
-    held = {task.name for task in waiting}
+    held = {task.name for task in (*waiting, *begun)}
     ready = [
         task
         for task in waiting

@@ -240,4 +240,4 @@ def test_the_reader_has_at_most_sixty_lines_and_needs_numpy_alone() -> None:
     imported = {
         line.split()[1].partition(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))
     }
-    assert imported == {"hashlib", "json", "collections", "importlib", "pathlib", "typing", "numpy"}
+    assert imported == {"hashlib", "json", "functools", "importlib", "pathlib", "typing", "numpy"}
