@@ -368,6 +368,7 @@ def _check_alone() -> None:
 def find_slots(device: str, jobs: int | None, threads: int = 1, devices: int = 1) -> list[str]:
     """Return the first device of each member that is trained at a time, with so many threads and devices each."""
     from hpa_hier.members.devices import check_devices, find_device
+    from hpa_hier.places.processor import count_cores
 
     found = find_device(device)
     check_devices(found, devices)
@@ -377,6 +378,5 @@ def find_slots(device: str, jobs: int | None, threads: int = 1, devices: int = 1
         gpus = [f"cuda:{index}" for index in range(0, torch.cuda.device_count() - devices + 1, devices)]
         return [gpus[job % len(gpus)] for job in range(jobs or len(gpus))]
     if found.type == "cpu":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return ["cpu"] * (jobs or max(1, cores // (threads * devices)))
+        return ["cpu"] * (jobs or max(1, count_cores() // (threads * devices)))
     return [str(found)] * (jobs or 1)

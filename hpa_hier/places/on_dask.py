@@ -14,7 +14,7 @@ from typing import Any
 from hpa_hier.errors import UserError
 from hpa_hier.files.extras import import_extra
 from hpa_hier.places.engine import Engine
-from hpa_hier.places.on_this_machine import count_cores
+from hpa_hier.places.processor import count_cores
 from hpa_hier.places.signals import hold_ctrl_c
 
 _LOOK = 1.0  # seconds between two looks for the scheduler

@@ -10,14 +10,10 @@ from threading import Lock
 from typing import Any
 
 from hpa_hier.places.engine import Engine
+from hpa_hier.places.processor import count_cores
 from hpa_hier.places.signals import end_with, hold_ctrl_c
 
 _IDLE = 300.0  # seconds after which an idle process ends
-
-
-def count_cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -10,21 +10,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from tiny_run import CHANNELS, SIZE, TAXONOMY
 
 from hpa_hier.files.atomic import read_json, write_json, write_text
 
-CHANNELS = ("red", "green", "blue", "yellow")
-SIZE = 32
-TAXONOMY = """taxonomy: toy
-levels: {coarse: 1, leaf: leaves}
-tree:
-  Inside:
-    Dots: {label: 0}
-    Rings: {label: 1}
-  Outside:
-    Blobs: {label: 2}
-    Smears: {label: 3}
-"""
 RECIPE = """run: tiny
 artifacts: {home}/artifacts
 taxonomy: {home}/toy.yaml

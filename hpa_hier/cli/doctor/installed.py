@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hpa_hier import __version__
 from hpa_hier.cli.doctor.finding import Finding
+from hpa_hier.places.processor import count_cores, name_processor
 
 # where this package's own metadata are not there, as in a checkout that is not installed
 _KNOWN = (
@@ -24,13 +25,12 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 def describe_machine() -> list[Finding]:
     """Return what this machine and its Python are."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES") if name in os.environ}
     rows = {
         "hpa_hier": f"{__version__}, in {Path(__file__).resolve().parents[2]}",
         "Python": f"{platform.python_version()} ({platform.python_implementation()}), {sys.executable}",
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
-        "processor": f"{_name_processor()}; {cores} of {os.cpu_count()} cores may be used",
+        "processor": f"{name_processor()}; {count_cores()} of {os.cpu_count()} cores may be used",
         "memory": _describe_memory(),
         "text": f"{sys.getfilesystemencoding()} file names, {locale.getpreferredencoding(do_setlocale=False)} text",
         "environment": ", ".join(f"{name}={value}" for name, value in threads.items()) or "nothing set that matters",
@@ -53,14 +53,6 @@ def list_packages() -> list[Finding]:
         except metadata.PackageNotFoundError:
             missing.append(name)
     return [*there, Finding("not installed", ", ".join(missing) or "nothing")]
-
-
-def _name_processor() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
 
 
 def _describe_memory() -> str:

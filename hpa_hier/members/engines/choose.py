@@ -21,6 +21,7 @@ from hpa_hier.members.engines.cache import keep
 from hpa_hier.members.engines.member import count_threads
 from hpa_hier.members.engines.sessions import check_installed, describe_version
 from hpa_hier.members.load import TORCH, load_with_engine
+from hpa_hier.places.processor import name_processor, read_processor
 from hpa_hier.runs.manifest import Manifest, read_manifest
 from hpa_hier.settings.training import SKLEARN
 
@@ -129,11 +130,5 @@ def _has_accelerator(device: str) -> bool:
 
 
 def _describe_processor() -> str:
-    """Return the processor's name and what it can do, as far as the system tells, and what limits its use."""
-    about = [platform.machine(), platform.processor()]
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        about += [line for line in lines if line.startswith(("model name", "flags", "Features"))][:2]
-    except OSError:
-        pass
-    return " ".join(about)
+    """Return the processor's name and what it can do, as far as the system tells."""
+    return " ".join((platform.machine(), name_processor(), read_processor("flags") or read_processor("Features")))

@@ -20,6 +20,7 @@ from hpa_hier.files.atomic import sha256
 from hpa_hier.members.engines.cache import keep
 from hpa_hier.members.engines.sessions import Compute, check_installed, open_session
 from hpa_hier.members.scorer import check_samples
+from hpa_hier.places.processor import count_cores
 from hpa_hier.runs.manifest import MANIFEST, WEIGHTS, Manifest, check_files, read_manifest
 
 if TYPE_CHECKING:
@@ -141,4 +142,4 @@ def count_threads() -> int:
     named = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if named.isdecimal() and int(named) > 0:
         return int(named)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return count_cores()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_bytes
+from hpa_hier.files.faults.arrays import read_npz
 from hpa_hier.predict.formats.rows import COLUMNS, Rows
 from hpa_hier.predict.tables import Rejected
 
@@ -64,9 +65,9 @@ def write_shard(path: Path, shard: Shard) -> None:
 def read_shard(path: Path) -> Shard | None:
     """Read a shard; None where it is damaged or absent."""
     try:
-        with np.load(path) as kept:
-            probs, text, digest = kept["probs"], kept["text"].tobytes(), kept["sha256"].tobytes()
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        kept = read_npz(path, "a shard of answers", "it is computed again")
+        probs, text, digest = kept["probs"], kept["text"].tobytes(), kept["sha256"].tobytes()
+    except (OSError, UserError, KeyError):
         return None
     if digest != _digest(probs, text):
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import platform
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from pydantic import RootModel
 from hpa_hier.files.atomic import read_model, write_json
 from hpa_hier.models.network import Network
 from hpa_hier.models.precision import Precision, processor_has_bf16
+from hpa_hier.places.processor import name_processor
 from hpa_hier.settings.training import TrainingSettings
 from hpa_hier.training.loop.trainer import training_precision
 
@@ -109,10 +109,6 @@ def time_passes(network: Network, shape: tuple[int, int, int, int]) -> PassTimes
 
 def _describe_processor() -> str:
     """Name the processor, the instructions that torch uses on it, and torch: what times depend on."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
     held = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
     instructions = f"{torch.backends.cpu.get_cpu_capability()}{held and f' up to {held}'}"
-    return f"{name}, {instructions}, torch {torch.__version__}"
+    return f"{name_processor()}, {instructions}, torch {torch.__version__}"

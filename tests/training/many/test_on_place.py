@@ -77,7 +77,7 @@ def is_alive(process: int) -> bool:
 
 
 def test_one_that_comes_after_another_waits_and_a_failing_one_takes_only_those_with_it(place: Place, tmp_path: Path):
-    first = make_task(tmp_path, "first", 5)
+    first = make_task(tmp_path, "first", 60)  # still running when the others could have ended
     second = make_task(tmp_path, "second", 1, after=("first",))
     bad = make_task(tmp_path, "bad", 1, "--fail")
     (tmp_path / "mine.txt").write_text("mine")
