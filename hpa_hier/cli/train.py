@@ -6,7 +6,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -286,9 +286,12 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
         return EXIT_INTERRUPTED
     finished = list(statuses.values()).count(0)
     print(f"{finished} of {len(logs)} members finished, in {opened.folder / 'members'}")
-    if finished == len(logs):
-        return 0
-    return EXIT_USER if {*statuses.values()} <= {0, EXIT_USER} else 1
+    return _join_statuses(statuses.values())
+
+
+def _join_statuses(statuses: Collection[int]) -> int:
+    """Return the exit status of several trainings: 1 where one failed by no mistake of the user, else 2 or 0."""
+    return max(statuses, default=0) if {*statuses} <= {0, EXIT_USER} else 1
 
 
 def _train_one_on_place(
@@ -309,11 +312,12 @@ def _train_one_on_place(
         return 0
     words = ("hpa_hier.train", *leave_out(arguments, ("--backend", "--jobs", "--device"), ("--restart",)))
     folder, folds = run.member_folder(member.name), count_folds(run, member)
-    statuses = _train_on_place(flags, run, list_tasks(member.name, words, folder, folds, restart=flags.restart))
-    if EXIT_INTERRUPTED in statuses.values():
+    tasks = list_tasks(member.name, words, folder, folds, restart=flags.restart)
+    statuses = _train_on_place(flags, run, tasks)
+    if EXIT_INTERRUPTED in statuses.values() or len(statuses) < len(tasks):
         print(f"stopped, everything is saved in {folder}. To resume: {resume}", file=sys.stderr)
         return EXIT_INTERRUPTED
-    return max(statuses.values(), default=0)
+    return _join_statuses(statuses.values())
 
 
 def _train_on_place(flags: argparse.Namespace, run: Run, tasks: Sequence[Task]) -> dict[str, int]:

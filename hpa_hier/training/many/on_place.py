@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from hpa_hier.training.loop.stopping import SignalCounter
 from hpa_hier.training.plan import CHECKPOINT, count_folds
 
 _LOOK = 0.2  # seconds between two looks for Ctrl-C
-_DONE, _USER = 0, 2  # exit statuses
+_DONE, _BUG, _USER = 0, 1, 2  # exit statuses
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,7 @@ def train_on_place(tasks: Sequence[Task], place: Place, home: Path, devices: Seq
                 lease.end()
             if stop.count > 1:
                 break
-            begun = [task for task, _ in running.values()]
-            for task in [] if stop.requested else _ready(waiting, begun, statuses, len(free)):
+            for task in [] if stop.requested else _ready(waiting, statuses, len(free)):
                 waiting.remove(task)
                 device = free.popleft()
                 log = _begin(task)
@@ -132,27 +131,33 @@ def train_on_place(tasks: Sequence[Task], place: Place, home: Path, devices: Seq
                 bars.write(line)
             for task in _find_hopeless(waiting, statuses):
                 waiting.remove(task)
-                statuses[task.name] = _USER
+                statuses[task.name], line = _describe_hopeless(task, statuses)
                 bars.end(task.name)
-                bars.write(f"{task.name}: not trained, as it comes after {', '.join(task.after)}")
+                bars.write(line)
     return statuses
 
 
-def _ready(waiting: Sequence[Task], begun: Sequence[Task], statuses: Mapping[str, int], most: int) -> list[Task]:
-    """Return the first tasks that nothing holds back; what is not among the tasks is trained already."""
-    held = {task.name for task in (*waiting, *begun)}
-    ready = [
-        task
-        for task in waiting
-        if all(statuses.get(one) == _DONE or (one not in held and one not in statuses) for one in task.after)
-    ]
-    return ready[:most]
+def _ready(waiting: Sequence[Task], statuses: Mapping[str, int], most: int) -> list[Task]:
+    """Return the first tasks that nothing holds back."""
+    return [task for task in waiting if all(statuses.get(one) == _DONE for one in task.after)][:most]
 
 
 def _find_hopeless(waiting: Sequence[Task], statuses: Mapping[str, int]) -> list[Task]:
-    """Return the tasks that come after one that has not ended well."""
-    bad = {name for name, status in statuses.items() if status != _DONE}
-    return [task for task in waiting if bad.intersection(task.after)]
+    """Return the tasks that come after one that has not ended well, once all that they come after have ended."""
+    return [
+        task
+        for task in waiting
+        if all(one in statuses for one in task.after) and any(statuses[one] != _DONE for one in task.after)
+    ]
+
+
+def _describe_hopeless(task: Task, statuses: Mapping[str, int]) -> tuple[int, str]:
+    """Return the exit status of a task that cannot begin, and one line for the user: a stop, else the worst before."""
+    bad = {name: statuses[name] for name in task.after if statuses[name] != _DONE}
+    if stopped := [name for name, status in bad.items() if status == EXIT_INTERRUPTED]:
+        return EXIT_INTERRUPTED, f"{task.name}: not begun, as {'; '.join(stopped)} stopped"
+    crashes = [status for status in bad.values() if status != _USER]
+    return max(crashes, default=_USER), f"{task.name}: not trained, as {'; '.join(bad)} failed"
 
 
 def _begin(task: Task) -> Path:
@@ -182,6 +187,11 @@ def _describe_end(task: Task, future: Future[Ended]) -> tuple[int, str]:
         ended = future.result()
     except UserError as error:
         return _USER, f"{task.name}: {error}"
+    except CancelledError:  # it waited for a worker when the user asked to stop
+        return EXIT_INTERRUPTED, f"{task.name}: stopped before it began"
+    except Exception as error:  # as of a worker whose disk is full; the other members go on
+        log = task.folder / "train.log"
+        return _BUG, f"{task.name}: failed ({type(error).__name__}: {error}); log: {log}"
     if ended.status == EXIT_INTERRUPTED:
         return ended.status, f"{task.name}: stopped"
     if ended.status == _DONE:

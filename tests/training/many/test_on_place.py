@@ -9,11 +9,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import pytest
 
+from hpa_hier.places.call import Answer, Call
+from hpa_hier.places.command import Ended
+from hpa_hier.places.engine import Engine
 from hpa_hier.places.place import Place, open_place
 from hpa_hier.training.many.on_place import Task, list_tasks, train_on_place
 
@@ -88,6 +92,50 @@ def test_one_that_comes_after_another_waits_and_a_failing_one_takes_only_those_w
     assert not (last.folder / "train.log").exists()
     assert (tmp_path / "mine.txt").read_text() == "mine"  # a link in a log's place leads nowhere
     assert list(tmp_path.glob(".lease-*")) == []
+
+
+class _Scripted(Executor):
+    """An engine whose calls end as a table says: with an exit status, or an error; the others never."""
+
+    def __init__(self, ends: Mapping[str, int | Exception]) -> None:
+        self._ends = ends
+
+    def submit(self, fn: Call, /, *_: object, **__: object) -> Future[Answer]:  # type: ignore[override]
+        future: Future[Answer] = Future()
+        end = self._ends.get(Path(fn.item.log).parent.name)
+        if isinstance(end, Exception):
+            future.set_result(Answer(error=end))
+        elif end is not None:
+            future.set_result(Answer(Ended(end, "its last line", "host")))
+        return future
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "line"),
+    [
+        ((0, 130), 130, "leaf: not begun, as leaf, fold 2 of 2 stopped"),
+        ((1, 130), 130, "leaf: not begun, as leaf, fold 2 of 2 stopped"),
+        ((1, 2), 1, "leaf: not trained, as leaf, fold 1 of 2; leaf, fold 2 of 2 failed"),
+        ((2, 0), 2, "leaf: not trained, as leaf, fold 1 of 2 failed"),
+    ],
+)
+def test_what_joins_folds_is_stopped_where_one_was_and_else_ends_as_the_worst(
+    ends: tuple[int, int], status: int, line: str, tmp_path: Path, capsys
+):
+    engine = Engine(2, _Scripted(dict(zip(("fold-0", "fold-1"), ends, strict=True))))
+    tasks = list_tasks("leaf", ("toy_member",), tmp_path / "leaf", 2, restart=False)
+    assert train(tasks, Place("scripted", engine), tmp_path)["leaf"] == status
+    assert line in capsys.readouterr().err.splitlines()
+
+
+def test_an_error_on_a_worker_is_one_line_and_the_other_members_go_on(tmp_path: Path, capsys):
+    engine = Engine(1, _Scripted({"full": OSError(28, "No space left on device"), "fine": 0}))
+    tasks = [make_task(tmp_path, name, 1) for name in ("full", "fine")]
+    assert train(tasks, Place("scripted", engine), tmp_path) == {"full": 1, "fine": 0}
+    told = capsys.readouterr().err
+    log = tasks[0].folder / "train.log"
+    assert f"full: failed (OSError: [Errno 28] No space left on device); log: {log}\n" in told
+    assert "Traceback" not in told
 
 
 def test_a_killed_member_goes_on_from_its_checkpoint_and_the_other_is_untouched(place: Place, tmp_path: Path, capsys):
