@@ -14,7 +14,8 @@ from tqdm import tqdm
 from hpa_hier.data.pack.pack_file import PACK, REJECTED, TAXONOMY, pack_digest, read_pack_file
 from hpa_hier.data.pack.samples import SAMPLES
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import replacing, sha256, text_digest
+from hpa_hier.files.atomic import replacing, sha256, text_digest, write_bytes
+from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.files.lock import lock_folder
 from hpa_hier.files.remote.cache import cache_folder
 from hpa_hier.files.remote.path import RemotePath, fetch
@@ -37,6 +38,8 @@ def fetch_pack(place: RemotePath) -> Path:
     with lock_folder(parent / name, "fetching a pack into", wait=_WAIT, flag=""):
         newest = parent / name / "newest"
         newest.mkdir(exist_ok=True)
+        for part in filter(Path.is_dir, (parent / name).iterdir()):  # the lock's holder sweeps right beside it only
+            sweep(part)
         _get(place, PACK, newest)
         known = read_pack_file(newest)
         folder = parent / name / known.digest
@@ -57,8 +60,9 @@ def fetch_pack(place: RemotePath) -> Path:
         if known.digest != pack_digest(folder, known.facts, known.shards):
             (folder / SAMPLES).unlink()
             raise UserError(f"{place / SAMPLES}: was edited after packing; edit the label table and pack again")
-        shutil.copy(newest / PACK, folder / f".{PACK}.tmp")
-        (folder / f".{PACK}.tmp").replace(folder / PACK)
+        content = (newest / PACK).read_bytes()
+        if not (folder / PACK).is_file() or (folder / PACK).read_bytes() != content:
+            write_bytes(folder / PACK, content)
     return folder
 
 

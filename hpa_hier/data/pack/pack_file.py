@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hpa_hier.data.pack.samples import SAMPLES, Sample, pixel_hash, write_samples
-from hpa_hier.data.pack.shard import SHARD_STEM, Shard, rows_per_shard, write_shard
+from hpa_hier.data.pack.shard import SHARD_STEM, Shard, is_shard_name, rows_per_shard, write_shard
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import describe_invalid, read_json, sha256, text_digest, write_json, write_text
 from hpa_hier.files.shipped import shipped_name
@@ -54,7 +54,9 @@ class PackFile(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     format: Literal[1]
-    digest: str  # 16 hex digits over pixels, ids, labels, groups, channels, size and intensity rule
+    digest: str = Field(
+        pattern=r"^[0-9a-f]{16}$"
+    )  # over pixels, ids, labels, groups, channels, size and intensity rule
     count: int = 0
     filled: dict[str, int] = {}  # channel → images that lack it
     facts: PackFacts
@@ -62,6 +64,16 @@ class PackFile(BaseModel):
     taxonomy_digest: str = ""  # 16 hex digits of its text; older packs have none
     taxonomy_file: str = ""  # that the pack was made with: its path, or a shipped one's name
     shards: tuple[Shard, ...]
+
+    @field_validator("shards")
+    @classmethod
+    def _check_names(cls, shards: tuple[Shard, ...]) -> tuple[Shard, ...]:
+        """Refuse a shard that lies anywhere but in the pack's folder, under a name of its own."""
+        names = [shard.file for shard in shards]
+        odd = next((name for name in names if not is_shard_name(name) or names.count(name) > 1), None)
+        if odd is not None:
+            raise ValueError(f"{odd!r} is no name of a shard")
+        return shards
 
 
 def read_pack_file(folder: Path) -> PackFile:

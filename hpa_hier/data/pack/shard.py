@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,15 @@ def rows_per_shard(count: int, channels: int, size: int) -> int:
 def shard_name(number: int) -> str:
     """Return the file name of a shard."""
     return f"images-{number:05d}.npy"
+
+
+def is_shard_name(name: str) -> bool:
+    """Tell whether a file name is one that `shard_name` gives, which leads nowhere else.
+
+    >>> is_shard_name(shard_name(7)), is_shard_name("../images-00007.npy")
+    (True, False)
+    """
+    return re.fullmatch(r"images-[0-9]{5,}\.npy", name) is not None
 
 
 def write_shard(folder: Path, number: int, images: np.ndarray) -> Shard:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,10 @@ from ensemble_run import TAXONOMY
 
 from hpa_hier.data.pack import fetch as module
 from hpa_hier.data.pack.pack import Pack
-from hpa_hier.data.pack.pack_file import PackFacts, claim_folder, write_pack
+from hpa_hier.data.pack.pack_file import PACK, PackFacts, claim_folder, write_pack
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import read_json, write_json
+from hpa_hier.files.faults.leftovers import name_temporary
 from hpa_hier.files.remote.path import fetch
 from hpa_hier.taxonomy import Taxonomy
 
@@ -98,3 +103,50 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(
     monkeypatch.setattr(module, "_SPARE", 1 << 60)
     with pytest.raises(UserError, match=r"MB are to be fetched, and .* MB free; name a larger disk by HPA_HIER_CACHE"):
         Pack.open(PLACE)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("digest", "../../../../outside"),
+        ("digest", "0123456789ABCDEF"),
+        ("digest", "0123456789abcdef\n"),
+        ("file", "../images-00000.npy"),
+        ("file", "/tmp/images-00000.npy"),
+        ("file", "pack.json"),
+    ],
+)
+def test_a_pack_that_leads_out_of_the_cache_is_refused_and_nothing_written(
+    tmp_path: Path, memory: Any, key: str, value: str
+) -> None:
+    make_pack(tmp_path / "pack")
+    file = tmp_path / "pack" / PACK
+    content = read_json(file)
+    (content if key == "digest" else content["shards"][0])[key] = value
+    write_json(file, content)
+    upload(memory, tmp_path / "pack")
+    memory.pipe_file(f"/bucket/{Path(value).name}", b"x")
+    for place in (PLACE, tmp_path / "pack"):
+        with pytest.raises(UserError, match=r"pack\.json: was edited \((digest|shards): .*; pack the images again"):
+            Pack.open(place)
+    assert {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()} <= {".lock", PACK}
+    assert {path.name for path in tmp_path.iterdir()} == {"pack", "cache", "small.yaml"}
+
+
+def test_what_a_killed_fetch_left_is_removed_and_a_damaged_copy_of_pack_json_mended(
+    tmp_path: Path, memory: Any
+) -> None:
+    make_pack(tmp_path / "pack")
+    upload(memory, tmp_path / "pack")
+    folder = Pack.open(PLACE).path
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    own = name_temporary(folder / "images-00001.npy")
+    left = own.with_name(own.name.replace(f".{os.getpid()}-", f".{dead.pid}-"))
+    left.touch()
+    before = (folder / PACK).stat()
+    Pack.open(PLACE)
+    assert not left.exists()
+    assert (folder / PACK).stat().st_ino == before.st_ino  # another process may be reading it
+    (folder / PACK).write_text("{}")
+    assert Pack.open(PLACE).ids == ("s0", "s1", "s2", "s3", "s4")
