@@ -72,7 +72,7 @@ class PackFile(BaseModel):
         names = [shard.file for shard in shards]
         odd = next((name for name in names if not is_shard_name(name) or names.count(name) > 1), None)
         if odd is not None:
-            raise ValueError(f"{odd!r} is no name of a shard")
+            raise ValueError(f"{odd!r}: no shard of the pack, or a link that leaves it")
         return shards
 
 
