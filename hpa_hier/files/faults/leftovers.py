@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 _NAME = re.compile(r"\.(?P<stem>.+)\.(?P<process>\d+)-(?P<machine>[0-9a-f]{4})[0-9a-f]{4}\.tmp(\..*)?", re.DOTALL)
+_JOURNAL = ".*replacing.json"  # names that `together.journal_path` gives
 _OLD = 3600.0  # seconds after which another machine's file, in a folder that is locked here, is nobody's
 
 
@@ -33,25 +35,53 @@ def is_temporary(name: str) -> bool:
 def sweep(folder: Path, stem: str | None = None) -> None:
     """Remove the temporary files of processes that are no more; who calls this holds the folder's lock.
 
+    Those stay to which a journal, of whatever lock of the folder, is to give their names.
+
     Args:
         folder: what lies right in it.
         stem: of the files meant; None: all.
     """
     with suppress(OSError):  # it cannot be listed or written to, which is the writer's to say
-        for entry in list(os.scandir(folder)):
-            found = _NAME.fullmatch(entry.name)
-            if (
-                found
-                and entry.is_file(follow_symlinks=False)
-                and stem in (None, found["stem"])
-                and _is_left(entry, int(found["process"]), found["machine"])
-            ):
-                Path(entry.path).unlink(missing_ok=True)
+        left = [Path(entry) for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)]
+        left = [path for path in left if is_left(path) and stem in (None, find_stem(path.name))]
+        promised = _find_promised(folder) if left else set()  # read last: the dead write no other journal
+        if promised is not None:
+            for path in left:
+                if path.name not in promised:
+                    path.unlink(missing_ok=True)
 
 
-def _is_left(entry: os.DirEntry[str], process: int, machine: str) -> bool:
-    if machine != _machine() or os.name == "nt":  # where asking whether a process is there would end it
-        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _OLD
+def find_stem(name: str) -> str | None:
+    """Return the stem of the path that a temporary file is to become; None: it is no such file."""
+    found = _NAME.fullmatch(name)
+    return found and found["stem"]
+
+
+def _find_promised(folder: Path) -> set[str] | None:
+    """Return the files that journals of a folder are to give their names; None: that cannot be told."""
+    promised: set[str] = set()
+    for journal in folder.glob(_JOURNAL):
+        try:
+            promised.update(json.loads(journal.read_text(encoding="utf-8"))["ready"].values())
+        except FileNotFoundError:  # finished meanwhile
+            continue
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
+    return promised
+
+
+def is_left(path: Path) -> bool:
+    """Tell whether a path is a temporary one of a process that is no more.
+
+    Raises:
+        FileNotFoundError: it is not there any more, where that is asked.
+    """
+    found = _NAME.fullmatch(path.name)
+    if found is None:
+        return False
+    process = int(found["process"])
+    if found["machine"] != _machine() or os.name == "nt":  # where asking whether a process is there would end it
+        return time.time() - path.lstat().st_mtime > _OLD
     if process == os.getpid():
         return False
     try:

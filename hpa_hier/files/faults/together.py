@@ -77,6 +77,7 @@ def together(folder: Path, name: str = "") -> Iterator[Stage]:
     token = _stage.set(stage)
     try:
         yield stage
+        finish(folder, name)  # another process's, which the journal of this one would take the place of
     except BaseException:
         for temporary in stage.ready.values():
             temporary.unlink(missing_ok=True)
@@ -107,7 +108,7 @@ def finish(folder: Path, name: str = "") -> bool:
     """Finish what a journal says, and remove it; return whether it was of files none of which was there before.
 
     Raises:
-        UserError: the journal is none that this module wrote.
+        UserError: the journal is none that this module wrote, or a file that it has is gone.
     """
     path = journal_path(folder, name)
     if not path.is_file() or path.is_symlink():
@@ -122,6 +123,13 @@ def finish(folder: Path, name: str = "") -> bool:
             raise ValueError
     except (ValueError, TypeError, KeyError, RecursionError, AttributeError):
         raise UserError(f"{path}: is damaged; remove it and run the command that writes this folder again") from None
+    there = {path.name for path in folder.iterdir()}
+    gone = [final for final, temporary in ready.items() if not {final, temporary} & there]
+    if gone:
+        raise UserError(
+            f"{path}: {folder / gone[0]} was to be replaced when a process was killed, and what was written for it is "
+            f"gone; remove {path.name} and run the command that writes this folder again"
+        )
     for final, temporary in ready.items():
         with suppress(FileNotFoundError):  # it has its name already
             (folder / temporary).replace(folder / final)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_json, write_text
+from hpa_hier.files.faults.leftovers import is_temporary
 from hpa_hier.files.faults.together import finish, journal_path, remove_file, together
 from hpa_hier.files.lock import lock_folder, settle
 
@@ -111,3 +114,58 @@ def test_a_journal_that_leads_elsewhere_is_refused(
     with pytest.raises(UserError, match=r"\.replacing\.json: is damaged; remove it and run the command"):
         finish(tmp_path / "folder")
     assert not (tmp_path / "a.csv").exists()
+
+
+def leave_journal(folder: Path, word: str, name: str, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Leave what a process leaves that was killed before its first renaming; return its temporary files."""
+    from hpa_hier.files.faults import leftovers
+    from hpa_hier.files.faults import together as module
+
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "finish", lambda *_: False)
+        patch.setattr(leftovers.os, "getpid", lambda: dead.pid)
+        with together(folder, name):
+            write_text(folder / f"{name}.csv", word)
+    return [path for path in folder.iterdir() if is_temporary(path.name)]
+
+
+def test_what_a_journal_of_another_name_needs_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [waiting] = leave_journal(tmp_path, "new", "split", monkeypatch)
+    other = waiting.with_name(waiting.name.replace("split", "other"))
+    other.touch()
+    with lock_folder(tmp_path, "writing into"):
+        assert waiting.exists()
+        assert not other.exists()
+    other.touch()
+    journal = journal_path(tmp_path, "split")
+    whole = journal.read_text()
+    journal.write_text(whole[:-9])
+    with lock_folder(tmp_path, "writing into"):
+        assert waiting.exists()
+        assert other.exists()  # it might be one that the journal has
+    journal.write_text(whole)
+    settle(tmp_path, name="split")
+    assert (tmp_path / "split.csv").read_text() == "new"
+
+
+def test_a_journal_whose_files_are_gone_is_told_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [waiting] = leave_journal(tmp_path, "new", "split", monkeypatch)
+    waiting.unlink()
+    with pytest.raises(UserError, match=r"split\.csv was to be replaced .* gone; remove \.split\.replacing\.json"):
+        settle(tmp_path, name="split")
+    assert journal_path(tmp_path, "split").exists()
+    (tmp_path / "split.csv").write_text("new")  # as where the process was killed after its renaming
+    settle(tmp_path, name="split")
+    assert not journal_path(tmp_path, "split").exists()
+
+
+def test_what_another_process_had_ready_is_finished_before_a_journal_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_journal(tmp_path, "theirs", "split", monkeypatch)
+    with together(tmp_path, "split"):
+        write_text(tmp_path / "more.csv", "ours")
+    assert (tmp_path / "split.csv").read_text() == "theirs"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["more.csv", "split.csv"]
