@@ -18,6 +18,7 @@ from hpa_hier.files.faults.machine import describe_refusal
 from hpa_hier.files.faults.shown import show, show_error
 from hpa_hier.files.remote.path import is_remote, to_path
 from hpa_hier.files.spelling import did_you_mean
+from hpa_hier.places.processor import keep_to_one_thread
 
 if TYPE_CHECKING:
     from hpa_hier.data.labels.table import LabelTable
@@ -361,7 +362,6 @@ def one_thread_a_process() -> None:
 
     Threads that wait for each other on a busy machine cost up to 14 times the work; processes side by side do not.
     """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
+    keep_to_one_thread()
     # Where a process of several is gone, one line says so, instead of pages of torch's own.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -14,6 +14,7 @@ from types import FrameType
 
 from hpa_hier.cli.command import EXIT_INTERRUPTED
 from hpa_hier.errors import UserError
+from hpa_hier.places.processor import environment_as_found
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def _perform(step: Step) -> None:
     before = {one: signal.signal(one, stop) for one in handled}
     late = False
     try:
-        child = subprocess.Popen([sys.executable, *shlex.split(step.line)[1:]])  # `python` is this very Python
+        words = [sys.executable, *shlex.split(step.line)[1:]]  # `python` is this very Python
+        child = subprocess.Popen(words, env=environment_as_found())
         if signal.SIGTERM in received:  # while the command was being started
             child.terminate()
         try:

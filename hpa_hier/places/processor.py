@@ -7,6 +7,34 @@ import platform
 from contextlib import suppress
 from pathlib import Path
 
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_set_here: set[str] = set()  # of these, what this process has set; a process that it starts finds them as given
+
+
+def keep_to_one_thread() -> None:
+    """Have numeric libraries that are imported later compute in one thread, where the environment says nothing."""
+    for name in _THREADS:
+        if name not in os.environ:
+            os.environ[name] = "1"
+            _set_here.add(name)
+
+
+def environment_as_found() -> dict[str, str]:
+    """Return the environment without what `keep_to_one_thread` has set, for a process that gets all of our cores."""
+    return {name: value for name, value in os.environ.items() if name not in _set_here or value != "1"}
+
+
+def count_threads() -> int:
+    """Return how many threads compute: as many as OMP_NUM_THREADS says, else as the processor has cores for us.
+
+    What `keep_to_one_thread` has set is nobody's wish and does not count here. It does in processes that inherit it, as
+    workers of a place: they work side by side, so each computes in one thread.
+    """
+    named = environment_as_found().get("OMP_NUM_THREADS", "").partition(",")[0]
+    if named.isdecimal() and int(named) > 0:
+        return int(named)
+    return count_cores()
+
 
 def count_cores() -> int:
     """Return the cores that this process may use."""

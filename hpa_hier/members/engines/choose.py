@@ -18,10 +18,9 @@ from hpa_hier import __version__
 from hpa_hier.data.pack.pack_file import VECTORS
 from hpa_hier.errors import UserError
 from hpa_hier.members.engines.cache import keep
-from hpa_hier.members.engines.member import count_threads
 from hpa_hier.members.engines.sessions import check_installed, describe_version
 from hpa_hier.members.load import TORCH, load_with_engine
-from hpa_hier.places.processor import name_processor, read_processor
+from hpa_hier.places.processor import count_threads, name_processor, read_processor
 from hpa_hier.runs.manifest import Manifest, read_manifest
 from hpa_hier.settings.training import SKLEARN
 

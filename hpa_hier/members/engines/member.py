@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from hpa_hier.files.atomic import sha256
 from hpa_hier.members.engines.cache import keep
 from hpa_hier.members.engines.sessions import Compute, check_installed, open_session
 from hpa_hier.members.scorer import check_samples
-from hpa_hier.places.processor import count_cores
+from hpa_hier.places.processor import count_threads
 from hpa_hier.runs.manifest import MANIFEST, WEIGHTS, Manifest, check_files, read_manifest
 
 if TYPE_CHECKING:
@@ -135,11 +134,3 @@ class RuntimeMember:
         made_by = (f"{name} {version(name)}" for name in ("torch", "onnx", "onnxscript"))
         weights, about = self.manifest.files[WEIGHTS], sha256(self.folder / MANIFEST)
         return keep("network", (weights, about, str(shape), __version__, *made_by), convert)
-
-
-def count_threads() -> int:
-    """Return how many threads compute: as many as OMP_NUM_THREADS says, else as the processor has cores for us."""
-    named = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    if named.isdecimal() and int(named) > 0:
-        return int(named)
-    return count_cores()

@@ -14,7 +14,7 @@ import pytest
 from hpa_hier.errors import UserError
 from hpa_hier.files.remote.cache import FOLDER
 from hpa_hier.files.shipped import pretrained_folder
-from hpa_hier.members.engines.member import RuntimeMember, count_threads
+from hpa_hier.members.engines.member import RuntimeMember
 from hpa_hier.members.features import find_member
 from hpa_hier.members.score import Member
 from hpa_hier.members.tta import Tta, TtaMember
@@ -93,11 +93,3 @@ def test_augmented_copies_of_other_sides_are_scored_too(folder: Path, images: np
     np.testing.assert_allclose(found, wanted, atol=1e-4)
     with pytest.raises(UserError, match=r"ensemble\.tta_sizes: member 'coarse' does not take images of 8×8 pixels"):
         TtaMember(RuntimeMember.load(folder, "openvino"), Tta("none", sizes=(8,))).logits(images[:1])
-
-
-def test_as_many_threads_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text, threads in (("3", 3), ("2,1", 2)):
-        monkeypatch.setenv("OMP_NUM_THREADS", text)
-        assert count_threads() == threads
-    monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    assert count_threads() == len(os.sched_getaffinity(0))
