@@ -40,8 +40,8 @@ test-gpu: $(VENV)/.installed-dev  ## the checks that need a CUDA device
 	$(BIN)/python -m pytest -m gpu -n 0
 
 TEST ?= test_
-test-faults: $(VENV)/.installed-dev  ## kills, failing system calls and changed bytes by the hundred: hours
-	$(BIN)/python -m pytest -m faults -n 0 tests/faults/test_full.py -k "$(TEST)"; status=$$?; \
+test-faults: $(VENV)/.installed-dev  ## every promise of docs/reliability.md by the hundred: hours
+	$(BIN)/python -m pytest -m faults -n 0 tests/faults -k "$(TEST)"; status=$$?; \
 	  PYTHONPATH=tests $(BIN)/python tests/faults/figures.py && exit $$status
 
 clean:  ## remove what tools leave behind; artifacts/ stays

@@ -8,26 +8,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from faults.damage import ARTIFACTS, EVALUATE, FIT, PREDICT, SPLIT, change_bytes, change_digit, try_damage
-from faults.failing import fail_python
-from faults.forked import preload, run
-from faults.kills import try_kills
+from faults.disk.failing import fail_python
+from faults.disk.kills import try_kills
+from faults.forked import run
+from faults.hostile.damage import ARTIFACTS, EVALUATE, FIT, PREDICT, SPLIT, change_bytes, change_digit, try_damage
 from faults.world import World
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="commands are forked")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A world with a fitted and evaluated run, made once."""
-    preload()
-    made = World(tmp_path_factory.mktemp("faults") / "world")
-    made.draw()
-    members = (made.train_words(name) for name in ("coarse", "leaf", "leaf-s1"))
-    for words in (made.pack_words(), *members, made.ensemble_words("fit"), made.ensemble_words("evaluate")):
-        done = run(*words)
-        assert done.status == 0, done.text
-    return made
 
 
 @pytest.mark.parametrize("name", ["data split", "fit over another"])
@@ -143,7 +130,7 @@ def test_an_ensemble_that_names_a_member_elsewhere_is_refused(world: World, tmp_
 
 
 def test_the_shim_compiles_where_there_is_a_compiler(tmp_path: Path) -> None:
-    from faults.failing import build_shim
+    from faults.disk.failing import build_shim
 
     library = build_shim(tmp_path)
     if library is None:

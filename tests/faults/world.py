@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from faults.forked import run
 from tiny_run import CHANNELS, SIZE, TAXONOMY
 
 from hpa_hier.files.atomic import read_json, write_json, write_text
@@ -67,6 +68,15 @@ class World:
         write_text(self.labels, "\n".join(rows) + "\n")
         write_text(self.taxonomy, TAXONOMY)
         self.write_recipe()
+
+    def make(self) -> None:
+        """Draw it, pack it, train three members, fit and evaluate."""
+        self.draw()
+        members = (self.train_words(name) for name in ("coarse", "leaf", "leaf-s1"))
+        last = (self.ensemble_words("fit"), self.ensemble_words("evaluate"))
+        for words in (self.pack_words(), *members, *last):
+            done = run(*words)
+            assert done.status == 0, done.text
 
     def write_recipe(self) -> None:
         """Write the recipe, whose paths are those of this folder."""

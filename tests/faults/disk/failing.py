@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from faults.disk.kills import CASES, Case
 from faults.forked import run
-from faults.kills import CASES, Case
 from faults.tally import Tally
 from faults.world import World, list_temporary, snapshot
 
