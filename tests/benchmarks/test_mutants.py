@@ -1,9 +1,11 @@
 """Mutation testing: what is changed, where, and which tests are asked."""
 
 import ast
+import os
+import time
 
 import numpy as np
-from mutants import PACKAGE, Mutant, change, choose_tests, draw_mutants, interval, list_changes
+from mutants import ROOT, Mutant, Reach, change, describe_share, draw_mutants, in_a_process, list_changes
 
 SOURCE = '''
 """Text is left alone."""
@@ -13,9 +15,12 @@ if TYPE_CHECKING:
 def f(x: "int | None" = 3) -> bool:
     """Say 1 < 2."""
     if x in (4,):
-        raise ValueError("no")
+        raise ValueError(f"no {x + 1}")
     print(x)
     return not x
+__all__ = ["f"][:1]
+if __name__ == "__main__":
+    f(5)
 '''
 
 
@@ -43,18 +48,29 @@ def test_each_change_alters_one_thing_and_none_what_says_nothing_at_run_time():
 def test_a_draw_is_repeatable_and_each_of_its_changes_is_another_and_compiles():
     first, again = (draw_mutants("metrics", 20, np.random.default_rng(3)) for _ in range(2))
     assert first == again
+    assert len({(one.file, one.lines.start) for one in first}) == 20
     assert len({one.source for one in first}) == 20
     assert all(compile(one.source, str(one.file), "exec") for one in first)
 
 
-def test_the_nearest_tests_come_first():
-    near, room = choose_tests(Mutant(PACKAGE / "metrics" / "scores.py", 1, "", ""))
-    assert near[0].endswith("tests/metrics/test_scores.py")
-    assert room[0].endswith("tests/metrics")
+def test_the_quickest_of_the_tests_that_reach_a_line_come_first_and_then_the_others_of_their_files():
+    seconds = {"a.py::slow": 3.0, "a.py::quick": 0.1, "a.py::other": 1.0, "b.py::far": 0.0}
+    file = ROOT / "one.py"
+    reach = Reach(
+        {str(file): {1: [""], 4: ["a.py::slow"], 5: ["a.py::quick", "a.py::slow"], 6: ["a.py::other"]}}, seconds
+    )
+    assert reach.choose(Mutant(file, range(4, 6), "", "")) == ["a.py::quick", "a.py::slow"]
+    assert reach.list_others(["a.py::slow"]) == ["a.py::quick", "a.py::other"]
+    assert reach.choose(Mutant(file, range(1, 2), "", "")) == ["a.py::quick", "a.py::other", "a.py::slow"]
+    assert reach.choose(Mutant(file, range(9, 10), "", "")) == []
 
 
-def test_the_interval_is_that_of_a_share():
-    low, high = interval(90, 100)
-    assert low < 0.9 < high
-    assert interval(0, 5)[0] == 0
-    assert interval(5, 5)[1] == 1
+def test_a_change_is_tried_in_a_process_of_its_own_and_an_error_there_is_noticed():
+    assert in_a_process(lambda: 0) == 0
+    assert in_a_process(lambda: 1 // 0) == 1
+    assert in_a_process(lambda: os.kill(os.getpid(), 9) or time.sleep(60) or 0) == 1
+
+
+def test_the_share_comes_with_its_interval():
+    assert describe_share(90, 100) == "0.90 [0.83, 0.94]"
+    assert describe_share(5, 5) == "1.00 [0.57, 1.00]"
