@@ -10,7 +10,8 @@ Processor time an image, in milliseconds:
   networks  all members' logits, in passes as `predict` makes them
   rest      what is left of the whole: what is unlike, combining, labels, and waiting threads
   predict   the whole of `Predictor.stream`
-  peer      for each member: decode, then its network in eager float32, contiguous; nothing else
+  peer      for each member: decode with Pillow, shrink by area, stretch by numpy's percentiles; then its network in
+            eager float32, contiguous; nothing is looked at or combined
 Wall clock on two cores: the whole, and its ratio to the longer of decode and networks, each alone on the wall clock.
 """
 
@@ -27,9 +28,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
+from PIL import Image
 
 from hpa_hier.data.images.kernels.switch import SWITCH, compile_kernels
-from hpa_hier.data.images.read import read_image
+from hpa_hier.data.images.read import PERCENTILES, read_image
 from hpa_hier.data.images.scan import ImageSource, scan
 from hpa_hier.members.process import prepare_process
 from hpa_hier.members.score import COMPUTE_BATCH, Member
@@ -47,6 +49,14 @@ def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, tup
             way()
             took[name].append((time.process_time() - processor, time.perf_counter() - wall))
     return {name: (median(one[0] for one in some), median(one[1] for one in some)) for name, some in took.items()}
+
+
+def read_plane(file: Path, size: int) -> np.ndarray:
+    """Read a square grey PNG as (size, size) uint8, as a script without this package would."""
+    with Image.open(file) as image:
+        plane = np.asarray(image.resize((size, size), Image.Resampling.BOX), np.float32)
+    low, high = np.percentile(plane, PERCENTILES)
+    return np.rint(np.clip((plane - low) * (255 / max(high - low, 1)), 0, 255)).astype(np.uint8)
 
 
 def main() -> None:
@@ -85,11 +95,15 @@ def main() -> None:
         for _ in predictor.stream(predictor.open_images(files, batch_size=_BATCH, threads=1)):
             pass
 
+    def decode_by_pillow(source: ImageSource) -> np.ndarray:
+        return np.stack([read_plane(source.planes[channel].file, spec.size) for channel in spec.channels])
+
     def decode_for_each() -> None:
         for network in eager:
             for start in range(0, count, COMPUTE_BATCH):
+                some = np.stack([decode_by_pillow(source) for source in sources[start : start + COMPUTE_BATCH]])
                 with torch.inference_mode():
-                    network(torch.from_numpy(read(sources[start : start + COMPUTE_BATCH])))
+                    network(torch.from_numpy(some))
 
     ways: dict[str, Callable[[], object]] = {"decode": lambda: read(sources), "peer": decode_for_each}
     for name, predictor in predictors.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations, pairwise
+from math import sqrt
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -73,14 +75,16 @@ def _compared_levels(size: int) -> list[int]:
 def _describe(image: np.ndarray, there: Sequence[bool]) -> list[float]:
     """Return one image's statistics; `there` says of each channel whether the image has it."""
     levels = _count_levels(image.shape[-1])
-    pyramids = [_pyramid(plane.astype(np.float32), levels) for plane in image]
-    row: list[float] = []
-    for plane, pyramid, has in zip(image, pyramids, there, strict=True):
-        row += _describe_channel(plane, pyramid) if has else [np.nan] * (4 + levels)
     compared = _compared_levels(image.shape[-1])
+    row: list[float] = []
+    centred: list[list[_Centred]] = []  # each channel that is there, at each compared level
+    for plane, has in zip(image, there, strict=True):
+        pyramid = _pyramid(plane.astype(np.float32), levels) if has else []
+        row += _describe_channel(plane, pyramid) if has else [np.nan] * (4 + levels)
+        centred.append([_centre(pyramid[k]) for k in compared] if has else [])
     for one, other in combinations(range(len(image)), 2):
         both = there[one] and there[other]
-        row += [_likeness(pyramids[one][k], pyramids[other][k]) if both else np.nan for k in compared]
+        row += map(_likeness, centred[one], centred[other]) if both else [np.nan] * len(compared)
     return row
 
 
@@ -92,10 +96,11 @@ def _pyramid(plane: np.ndarray, levels: int) -> list[np.ndarray]:
 
 
 def _describe_channel(plane: np.ndarray, pyramid: Sequence[np.ndarray]) -> list[float]:
-    contrast = [float((fine - cv2.pyrUp(coarse, dstsize=fine.shape[::-1])).std()) for fine, coarse in pairwise(pyramid)]
-    contrast.append(float(pyramid[-1].std()))
-    black, saturated = float((plane == 0).mean()), float((plane >= _SATURATED).mean())
-    brightness = float(np.log1p(pyramid[0].mean()))
+    bands = [fine - cv2.pyrUp(coarse, dstsize=fine.shape[::-1]) for fine, coarse in pairwise(pyramid)]
+    contrast = [float(np.sqrt(_centre(band).power)) for band in (*bands, pyramid[-1])]
+    black = (plane.size - cv2.countNonZero(plane)) / plane.size
+    saturated = np.count_nonzero(plane >= _SATURATED) / plane.size
+    brightness = float(np.log1p(_mean(pyramid[0])))
     detail = [float(np.log(one + _FLOOR)) for one in contrast]
     return [brightness, black**0.5, saturated**0.5, _lines(pyramid[min(1, len(pyramid) - 1)]), *detail]
 
@@ -104,13 +109,29 @@ def _lines(plane: np.ndarray) -> float:
     """Return how far gradients agree on a direction within a few pixels, in [0, 1]: coherence of structure tensors."""
     across, down = cv2.Sobel(plane, cv2.CV_32F, 1, 0), cv2.Sobel(plane, cv2.CV_32F, 0, 1)
     xx, yy, xy = (cv2.GaussianBlur(part, (0, 0), 2) for part in (across * across, down * down, across * down))
-    along = float(np.sqrt((xx - yy) ** 2 + 4 * xy * xy).mean())
-    return along / (float((xx + yy).mean()) + _FLOOR)
+    along = float(_mean(np.sqrt((xx - yy) ** 2 + 4 * xy * xy)))
+    return along / (float(_mean(xx + yy)) + _FLOOR)
 
 
-def _likeness(one: np.ndarray, other: np.ndarray) -> float:
+class _Centred(NamedTuple):
+    """A plane without its mean."""
+
+    values: np.ndarray
+    power: np.float32  # mean of their squares
+
+
+def _centre(plane: np.ndarray) -> _Centred:
+    values = plane - _mean(plane)
+    return _Centred(values, _mean(values * values))
+
+
+def _mean(plane: np.ndarray) -> np.float32:
+    """Return the mean as `numpy.mean` does, to the same bits, in a third of its time for small planes."""
+    return np.float32(np.add.reduce(plane, axis=None) / np.float32(plane.size))
+
+
+def _likeness(one: _Centred, other: _Centred) -> float:
     """Return Fisher's z of two planes' correlation, 0 where one of them is the same everywhere."""
-    one, other = one - one.mean(), other - other.mean()
-    product = float(np.sqrt(float((one * one).mean()) * float((other * other).mean())))
-    correlation = float((one * other).mean()) / product if product > 0 else 0.0
-    return float(np.arctanh(np.clip(correlation, -0.99, 0.99)))  # 0.99: z of equal planes would be infinite
+    product = sqrt(float(one.power) * float(other.power))
+    correlation = float(_mean(one.values * other.values)) / product if product > 0 else 0.0
+    return float(np.arctanh(min(max(correlation, -0.99), 0.99)))  # 0.99: z of equal planes would be infinite

@@ -491,6 +491,13 @@ def test_the_percentile_rule_stretches_a_dim_channel_and_takes_a_constant_one():
     assert not to_uint8(np.full((8, 8), 9, np.uint16), "percentile").any()
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 256), st.integers(0, 9))
+def test_the_percentile_rule_is_that_of_all_pixels_for_eight_bits_as_for_sixteen(height, width, values, seed):
+    plane = np.random.default_rng(seed).integers(0, values, (height, width), dtype=np.uint8)
+    np.testing.assert_array_equal(to_uint8(plane, "percentile"), to_uint8(plane.astype(np.uint16), "percentile"))
+
+
 def test_padding_has_no_share_in_the_percentiles(tmp_path):
     wide = np.linspace(5_000, 9_000, 32 * 16).reshape(16, 32).astype(np.uint16)
     for channel in CHANNELS:
