@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -49,6 +50,23 @@ def start_dask(folder: Path) -> Iterator[None]:
             process.wait(60)
 
 
+@contextlib.contextmanager
+def start_jobqueue(folder: Path, slurm: Path) -> Iterator[str]:
+    """Start the page's scheduler whose workers are jobs of SLURM; yields the address that it prints."""
+    line = next(block.text for block in blocks(PAGE) if "SLURMCluster" in block.text)
+    words = shlex.split(line.replace("jobs=8", "jobs=2").replace("8GB", "400MB"))
+    with run_slurm(slurm):
+        process = subprocess.Popen(
+            [sys.executable, *words[1:]], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+            process.communicate("\n", timeout=60)
+        finally:
+            process.kill()
+
+
 def hash_members(run: Path) -> dict[str, str]:
     """Return the hash of each member's weights and scores, by file."""
     files = [path for name in ("model.safetensors", "scores.npz") for path in run.glob(f"members/*/{name}")]
@@ -74,3 +92,15 @@ def test_the_command_of_an_engine_trains_the_same_members_as_one_machine(
         assert run_shortened(own, desk) == 0
     run = desk / "artifacts" / own[own.index("--run") + 1]
     assert hash_members(run) == hash_members(desk / "artifacts" / "here")
+
+
+def test_workers_that_dask_jobqueue_asks_slurm_for_train_the_same_members(
+    desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("dask_jobqueue")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with start_jobqueue(desk, tmp_path / "slurm") as address:
+        assert address.startswith("dask://")
+        words = ["train", "--all", "--data", "my_pack", "--run", "queue_run", "--config", "short.yaml"]
+        assert run_shortened([*words, "--backend", address], desk) == 0
+    assert hash_members(desk / "artifacts" / "queue_run") == hash_members(desk / "artifacts" / "here")

@@ -106,6 +106,12 @@ def write(folder: Path, *sets: str) -> str:
     return write_report(Run.open(folder, sets=[*FEW, *sets]))[0].read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Write pages without figures, which are most of their time: for tests of words."""
+    monkeypatch.setattr(writing, "FIGURES", ())
+
+
 def test_every_tag_closes_in_order(page):
     assert page.open == []
 
@@ -187,6 +193,7 @@ def test_the_page_opens_with_cells_shares_that_are_right_and_what_to_trust_and_c
     assert page.text.count("none of this is evidence") == 1
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_page_whose_ensemble_beats_nothing_says_so_before_all_figures(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     file = copy / "ensemble" / "evaluation.npz"
@@ -201,6 +208,7 @@ def test_a_page_whose_ensemble_beats_nothing_says_so_before_all_figures(run, tmp
     assert text.index(said) < text.index("Of 100 images like these")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_an_evaluation_of_before_the_trivial_baseline_opens_and_says_how_to_add_it(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     file = copy / "ensemble" / "evaluation.npz"
@@ -295,6 +303,7 @@ def test_a_name_with_markup_in_it_is_shown_and_not_obeyed(run, tmp_path):
     assert "&lt;script&gt;" in text
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_pack_that_moved_away_costs_its_sections_and_the_page_says_so(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     write_json(copy / "run.json", read_json(copy / "run.json") | {"pack": str(tmp_path / "gone")})
@@ -306,12 +315,14 @@ def test_a_pack_that_moved_away_costs_its_sections_and_the_page_says_so(run, tmp
     assert pictures(there)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_another_pack_than_the_runs_is_not_shown(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     write_json(copy / "run.json", read_json(copy / "run.json") | {"pack_digest": "0123456789abcdef"})
     assert "is another pack" in Page(write(copy)).text
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_sides_of_different_size_are_called_unmatched(run, tmp_path, page):
     assert "not matched" not in page.text
     copy = shutil.copytree(run, tmp_path / "run")
@@ -323,6 +334,7 @@ def test_sides_of_different_size_are_called_unmatched(run, tmp_path, page):
     assert "of as many networks" not in text
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_where_the_flat_ensemble_answers_the_page_shows_it_once_and_says_so_in_the_comparison(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     facts = read_json(copy / "ensemble" / "evaluation.json")
@@ -335,11 +347,13 @@ def test_where_the_flat_ensemble_answers_the_page_shows_it_once_and_says_so_in_t
     assert page.text.index("a test.") > page.text.index("Safe answers")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_without_a_flat_baseline_says_what_is_missing(tmp_path):
     page = Page(write(make_run(tmp_path, count=120, size=16, flat=False)))
     assert "holds no flat ensemble" in page.text
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_how_the_aggregate_was_accepted_is_one_sentence_of_the_comparison(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     facts = read_json(copy / "ensemble" / "evaluation.json")
@@ -369,6 +383,7 @@ def test_a_history_may_hold_empty_and_infinite_cells(tmp_path):
     assert history.train_loss[2] == 0.25
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_command_ends_with_one_line_that_names_the_page(run, capsys):
     sets = ["--set", "report.gallery=1"]
     assert command.main(["--run", str(run), *sets]) == 0
@@ -386,6 +401,7 @@ def test_the_command_writes_the_figures_as_files_where_asked(run, capsys):
     assert (run / "report" / "figures" / files[0]).read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_command_follows_the_recipe_kept_with_the_run(run, tmp_path):
     kept = tmp_path / "kept"
     shutil.copytree(run, kept)
