@@ -262,7 +262,7 @@ def _find_percentiles(plane: np.ndarray) -> np.ndarray:
     ranks = np.stack([below, np.minimum(below + 1, plane.size - 1)])
     first, second = np.searchsorted(np.cumsum(count_values(plane)), ranks, side="right")
     part = at - below
-    return np.where(part < 0.5, first + (second - first) * part, second - (second - first) * (1 - part))
+    return np.asarray(np.where(part < 0.5, first + (second - first) * part, second - (second - first) * (1 - part)))
 
 
 def to_uint8(plane: np.ndarray, intensity: str) -> np.ndarray:
@@ -273,7 +273,8 @@ def to_uint8(plane: np.ndarray, intensity: str) -> np.ndarray:
     """
     if intensity == "percentile":
         if plane.dtype == np.uint8:
-            return np.asarray(cv2.LUT(plane, _stretch(np.arange(256, dtype=np.uint8), *_find_percentiles(plane))))
+            table = _stretch(np.arange(256, dtype=np.uint8), *_find_percentiles(plane))
+            return np.asarray(cv2.LUT(plane, table))
         return _stretch(plane, *np.percentile(plane, PERCENTILES))
     if plane.dtype == np.uint8:
         return np.asarray(plane)
