@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import import_module, metadata
 from types import ModuleType
 
 from hpa_hier.errors import UserError
@@ -28,3 +28,18 @@ def import_extra(module: str, extra: str, place: object) -> ModuleType:
         raise UserError(
             f"{place}: needs {module.partition('.')[0]}; `pip install 'hpa-hier[{extra}]'` adds it"
         ) from None
+
+
+def find_version(module: str) -> str:
+    """Return the version of an installed library without importing it, by whatever distribution it came.
+
+    >>> find_version("numpy") == metadata.version("numpy")
+    True
+    >>> find_version("nowhere")
+    'unknown'
+    """
+    try:
+        return metadata.version(module)
+    except metadata.PackageNotFoundError:  # as onnxruntime is where onnxruntime-gpu has brought it
+        others = metadata.packages_distributions().get(module, ())
+        return " ".join(f"{name} {metadata.version(name)}" for name in sorted({*others})) or "unknown"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the known word most like `word`, or nothing where none is like it.
+    """Return ``"; did you mean 'x'?"``, an error's end, for the known word most like `word`; nothing where none is.
 
     >>> did_you_mean("epoch", ["epochs", "loss"])
     "; did you mean 'epochs'?"

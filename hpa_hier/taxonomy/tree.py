@@ -234,7 +234,7 @@ class Taxonomy:
             found = "is a leaf" if self.find_node(name) else "is no node of this taxonomy"
             near = did_you_mean(name, [node for node in self.nodes if not self.is_leaf(node)])
             top = f"its top groups are {', '.join(self.groups) or 'none'}"
-            raise UserError(f"{self.source}: '{name}' {found}, and a group was asked for{near}; {top}")
+            raise UserError(f"{self.source}: '{name}' {found}, and a group was asked for; {top}{near}")
         return self.leaves_below(name)
 
     def level_name(self, name: str) -> str:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -182,17 +182,23 @@ def _check_tables(options: argparse.Namespace) -> Sequence[str] | None:
     """Check that --out can be written as asked; return the ids that --sample-submission wants, where it is given."""
     if options.out:
         from hpa_hier.predict.formats.probabilities import check_format
-        from hpa_hier.predict.shards.shards import is_finishing
-        from hpa_hier.predict.tables import check_free
 
-        page = ("report.html",) if options.report else ()
-        check_free(options.out, options.overwrite or is_finishing(options.out), page)
+        _check_free(options)
         check_format(options.format or "csv")
     if not options.sample_submission:
         return None
     from hpa_hier.predict.tables import read_wanted
 
     return read_wanted(options.sample_submission)
+
+
+def _check_free(options: argparse.Namespace) -> None:
+    """Refuse to replace tables unasked."""
+    from hpa_hier.predict.shards.shards import is_finishing
+    from hpa_hier.predict.tables import check_free
+
+    page = ("report.html",) if options.report else ()
+    check_free(options.out, options.overwrite or is_finishing(options.out), page)
 
 
 def _open(
@@ -271,15 +277,14 @@ def _share(
     began, doubts, found = time.monotonic(), Doubts(), Doubts()
     about = _describe_settings(options, predictor, images)
     with open_shards(options.out, about, options.overwrite, options.shard_size) as kept:
+        _check_free(options)  # again: from now on no other prediction begins there, but one may have ended meanwhile
         samples = _open(options, predictor, images, kept)
         if before := kept.count_kept():
             print(f"going on: {before:,} of {kept.total:,} images are answered already")
         try:
             with tqdm(total=kept.total, initial=kept.done, unit="image", desc="predict", disable=None) as progress:
                 if place := read_backend(options.backend, engines=True, places=True).place:
-                    _compute_elsewhere(
-                        options, place, predictor.engine, kept, lambda: progress.update(kept.look() - progress.n)
-                    )
+                    _compute_elsewhere(options, place, predictor.engine, kept, progress)
                 while True:
                     for answers in predictor.stream(samples, stop=options.on_problem == "stop"):
                         kept.add(answers)
@@ -312,7 +317,7 @@ def _share(
 
 
 def _compute_elsewhere(
-    options: argparse.Namespace, name: str, engine: str, kept: Shards, look: Callable[[], object]
+    options: argparse.Namespace, name: str, engine: str, kept: Shards, progress: tqdm[NoReturn]
 ) -> None:
     """Have the workers of --backend compute shards until none is free, with the engine that was chosen here."""
     from hpa_hier.places.place import open_place
@@ -321,6 +326,12 @@ def _compute_elsewhere(
     words = leave_out(options.words, ("--backend", "--jobs"), ("--report",))
     if read_backend(options.backend, engines=True, places=True).engine:
         words += ("--backend", engine)
+
+    def look() -> int:
+        left = kept.look()
+        progress.update(kept.done - progress.n)
+        return left
+
     with open_place(name, options.jobs) as place:
         compute_on_place(("hpa_hier", "ensemble", *words, "--worker"), kept.folder, place, look)
 
@@ -451,13 +462,12 @@ def _describe_doubts(doubts: Doubts, when: str = "") -> list[str]:
 def _describe_settings(options: argparse.Namespace, predictor: Predictor, images: Sequence[Path]) -> dict[str, str]:
     """Return what the answers depend on beside the images."""
     from hpa_hier import __version__
-    from hpa_hier.ensemble.ensemble_file import FILE
     from hpa_hier.files.atomic import sha256
 
     settings = {name: value for name, value in vars(options).items() if name not in _WITHOUT_EFFECT}
     prior = Path(options.prior or "")
     return {
-        "ensemble": sha256(predictor.run.ensemble_folder / FILE),
+        "ensemble": predictor.run.ensemble_digest,
         "engine (--backend)": predictor.engine,
         **({"table of --prior": sha256(prior)} if prior.is_file() else {}),
         "images": json.dumps([str(one) for one in images]),

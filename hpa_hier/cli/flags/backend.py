@@ -94,4 +94,4 @@ def _explain(word: str, engines: bool, known: Sequence[str]) -> str:
     if word in ENGINES or word in PLACES or word.startswith(_DASK):
         wrong = "no scores are computed here" if not engines else "this command runs on this machine alone"
         return f"{wrong}; choose among {', '.join(known)}, or leave it out"
-    return f"there is no such backend{did_you_mean(word, known)}; there are {', '.join(known)}"
+    return f"there is no such backend; choose among {', '.join(known)}{did_you_mean(word, known)}"

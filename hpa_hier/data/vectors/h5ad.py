@@ -79,8 +79,8 @@ def _choose_matrix(source: VectorSource, matrices: dict[str, tuple[int, int]]) -
     wanted = source.layer.replace(":", "/")
     found = [name for name in matrices if wanted in (name, name.partition("/")[2])]
     if len(found) != 1:
-        why = "is in several places" if found else f"is no matrix{did_you_mean(wanted, tuple(matrices))}"
-        raise UserError(f"--layer {source.layer}: {why}; {source.path} has {listed}")
+        why, near = ("is in several places", "") if found else ("is no matrix", did_you_mean(wanted, tuple(matrices)))
+        raise UserError(f"--layer {source.layer}: {why}; {source.path} has {listed}{near}")
     return found[0]
 
 

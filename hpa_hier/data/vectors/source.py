@@ -61,8 +61,8 @@ class VectorSource:
         if self.per in names:
             return names.index(self.per)
         if self.id_pattern is None:
-            cure = f"or write an expression for ids with a group, such as '(.+)_'; columns: {list_names(names)}"
-            raise UserError(f"--per {self.per}: no such column in {self.path}{did_you_mean(self.per, names)}; {cure}")
+            cure = f"name one of {list_names(names)}, or write an expression for ids with a group, such as '(.+)_'"
+            raise UserError(f"--per {self.per}: no such column in {self.path}; {cure}{did_you_mean(self.per, names)}")
         return None
 
     @property

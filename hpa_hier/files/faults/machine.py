@@ -25,7 +25,10 @@ _NAMES: dict[str, str] = {
     "ENOMEM": "free some memory, or take fewer things at once",
     **dict.fromkeys(("EBUSY", "ETXTBSY"), "something else uses it; wait for it, and run this again"),
     "ENOLCK": "the file system has no locks left, or has none; name a place on another one",
-    **dict.fromkeys(("EXDEV", "EMLINK"), "the file system cannot do this; name a place on another one"),
+    **dict.fromkeys(
+        ("EXDEV", "EMLINK", "EOPNOTSUPP", "ENOTSUP", "ENOSYS"),
+        "the file system cannot do this; name a place on another one",
+    ),
 }
 # What the system may refuse for a reason that lies with the machine and not in this program → what helps.
 _CURES = {getattr(errno, name): cure for name, cure in _NAMES.items() if hasattr(errno, name)}

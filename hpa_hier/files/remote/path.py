@@ -184,7 +184,7 @@ def to_remote(text: str) -> RemotePath:
     if scheme not in _PACKAGES:
         known = ", ".join(f"{one}://" for one in (*_PACKAGES, _LOCAL))
         raise UserError(
-            f"{scheme}://…: no kind of address that is read{did_you_mean(scheme, _PACKAGES)}; there are {known}"
+            f"{scheme}://…: no kind of address that is read; there are {known}{did_you_mean(scheme, _PACKAGES)}"
         )
     if "@" in rest.partition("/")[0] or "?" in rest or "#" in rest:
         place = re.sub(r"^[^/]*@", "", re.split(r"[?#]", rest)[0])

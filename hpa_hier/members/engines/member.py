@@ -6,7 +6,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from hpa_hier import __version__
 from hpa_hier.data.pack.pack_file import VECTORS
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
+from hpa_hier.files.extras import find_version
 from hpa_hier.members.engines.cache import keep
 from hpa_hier.members.engines.sessions import Compute, check_installed, open_session
 from hpa_hier.members.scorer import check_samples
@@ -51,11 +51,14 @@ class RuntimeMember:
     def load(cls, folder: Path, engine: str) -> RuntimeMember:
         """Load the finished member of a folder; its network is converted when it is first asked, and then kept.
 
+        The weights are read, and compared with their checksum, when they are converted: what is kept goes by this
+        checksum, and has one of its own.
+
         Raises:
-            UserError: not finished, changed since it was written, or the runtime is not installed.
+            UserError: not finished, or the runtime is not installed.
         """
         manifest = read_manifest(folder)
-        check_files(folder, manifest, (WEIGHTS,))
+        check_files(folder, manifest, (WEIGHTS,), content=False)
         check_installed(engine)
         return cls(folder, manifest, engine, count_threads())
 
@@ -131,6 +134,6 @@ class RuntimeMember:
                     f"member '{self.manifest.name}': its network cannot be converted ({why}); use --backend torch"
                 ) from None
 
-        made_by = (f"{name} {version(name)}" for name in ("torch", "onnx", "onnxscript"))
+        made_by = (f"{name} {find_version(name)}" for name in ("torch", "onnx", "onnxscript"))
         weights, about = self.manifest.files[WEIGHTS], sha256(self.folder / MANIFEST)
         return keep("network", (weights, about, str(shape), __version__, *made_by), convert)

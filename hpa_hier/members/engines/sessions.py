@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.extras import import_extra
+from hpa_hier.files.extras import find_version, import_extra
 
 if TYPE_CHECKING:
     from openvino import Core
 
 SAMPLES, LOGITS = "samples", "logits"  # names of what a converted network takes and gives
+_MOST_SIGNS = 200  # of what a runtime says, of which the end tells most
 
 Compute = Callable[[np.ndarray], np.ndarray]  # (n, …) samples of one pass → (n, N) float32 logits, in any thread
 
@@ -32,9 +33,37 @@ def open_session(engine: str, onnx: bytes, shape: tuple[int, ...], threads: int)
         threads: that may ask at the same time.
 
     Raises:
-        UserError: the runtime is not installed.
+        UserError: the runtime is not installed, or does not take the network; what it returns raises it too, where the
+            runtime fails while it computes.
     """
-    return RUNTIMES[engine](onnx, shape, threads)
+    told = f"--backend {engine}: {engine} fails here ({{why}}); use --backend torch"
+    with translate_failure(told):
+        session = RUNTIMES[engine](onnx, shape, threads)
+
+    def compute(samples: np.ndarray) -> np.ndarray:
+        with translate_failure(told):
+            return session(samples)
+
+    return compute
+
+
+@contextmanager
+def translate_failure(told: str) -> Iterator[None]:
+    """Let what a runtime raises in this block be one line.
+
+    Args:
+        told: the line; {why} in it is what the runtime says.
+
+    Raises:
+        UserError: in place of a RuntimeError, as OpenVINO raises it, or of an exception of ONNX Runtime's own.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, RuntimeError) and type(error).__module__.partition(".")[0] != "onnxruntime":
+            raise
+        why = " ".join(str(error).split())[-_MOST_SIGNS:] or type(error).__name__
+        raise UserError(told.replace("{why}", why)) from None
 
 
 def check_installed(engine: str) -> None:
@@ -44,7 +73,7 @@ def check_installed(engine: str) -> None:
 
 def describe_version(engine: str) -> str:
     """Return the name of an engine with the version of its library, without importing it."""
-    return f"{engine} {version(_package(engine))}"
+    return f"{engine} {find_version(_package(engine))}"
 
 
 def _package(engine: str) -> str:
@@ -90,11 +119,7 @@ def _open_openvino(onnx: bytes, shape: tuple[int, ...], threads: int, precision:
     model = core.read_model(onnx)
     model.reshape(list(shape))
     settings = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
-    try:
-        compiled, own = core.compile_model(model, "CPU", settings), threading.local()
-    except RuntimeError as error:
-        why = " ".join(str(error).split())[-200:]
-        raise UserError(f"--backend openvino: cannot compile a network here ({why}); use --backend torch") from None
+    compiled, own = core.compile_model(model, "CPU", settings), threading.local()
 
     def compute(samples: np.ndarray) -> np.ndarray:
         if not hasattr(own, "request"):

@@ -67,7 +67,7 @@ def find_package(weights: str, backbone: str) -> Path:
     if name not in PACKAGES:
         near = did_you_mean(name, PACKAGES)
         known = ", ".join(PACKAGE + one for one in PACKAGES)
-        raise UserError(f"training.weights: no packaged weights {weights!r}{near}; there are {known}")
+        raise UserError(f"training.weights: no packaged weights {weights!r}; there are {known}{near}")
     packaged = PACKAGES[name]
     if backbone != packaged.backbone:
         raise UserError(

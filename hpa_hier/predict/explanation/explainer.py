@@ -65,7 +65,7 @@ class Explainer:
         for name in members or ():
             if name not in names:
                 near = did_you_mean(name, names)
-                raise UserError(f"no member is called '{name}'{near}; this ensemble combines {', '.join(names)}")
+                raise UserError(f"no member is called '{name}'; this ensemble combines {', '.join(names)}{near}")
         targets, maps, absent = self._find_targets(node), [], []
         for name in names if members is None else [name for name in names if name in members]:
             found = self._draw(name, image, node, targets.get(name, ()), method)

@@ -152,4 +152,4 @@ def check_method(method: str) -> Method:
     for one in METHODS:
         if one == method:
             return one
-    raise UserError(f"no heat maps are made by '{method}'{did_you_mean(method, METHODS)}; it is {' or '.join(METHODS)}")
+    raise UserError(f"no heat maps are made by '{method}'; it is {' or '.join(METHODS)}{did_you_mean(method, METHODS)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from hpa_hier.ensemble.steps.ensemble import Combination, write_ensemble
 from hpa_hier.ensemble.steps.steps import Steps
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import replacing_folder, sha256, write_bytes, write_json, write_text
-from hpa_hier.files.extras import import_extra
+from hpa_hier.files.extras import find_version, import_extra
 from hpa_hier.files.shell import run_name
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.members.score import Member
@@ -111,7 +110,7 @@ def export_member(
     if name not in run.member_names:
         there = ", ".join(run.member_names) or "none"
         raise UserError(
-            f"--member {name}: {run.folder} has no such member{did_you_mean(name, run.member_names)}; it has {there}"
+            f"--member {name}: {run.folder} has no such member; it has {there}{did_you_mean(name, run.member_names)}"
         )
     (record,) = run.select_members([name])
     manifest = record.manifest
@@ -237,10 +236,11 @@ def _finish(folder: Path, form: str, about: dict[str, Any], combination: Combina
         for name in _CODE if about["samples"]["type"] == "uint8" else _CODE[:1]:
             write_text(folder / name, Path(__file__).with_name(name).read_text(encoding="utf-8"))
     packages = ("torch", "numpy", *(("onnx", EXTRAS[form]) if form in EXTRAS else ()))
-    made_by = {"hpa_hier": __version__} | {name: version(name) for name in packages}
+    made_by = {"hpa_hier": __version__} | {name: find_version(name) for name in packages}
     about = {"format": form, **about, "made_by": made_by}
     write_text(folder / _READ_ME, describe_folder(about, combination))
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _READ_ME)
+    left_to_people = (_READ_ME, *_CODE)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in left_to_people)
     write_json(folder / ABOUT, about | {"files": {path.relative_to(folder).as_posix(): sha256(path) for path in files}})
 
 

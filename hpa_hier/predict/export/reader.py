@@ -1,8 +1,8 @@
 """Read an exported folder: `Reader(DIR).answer(samples)`; needs numpy and the runtime of its networks, nothing else."""
 
-import hashlib
 import json
 from functools import cache
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,25 +29,25 @@ class Reader:
 
     def __init__(self, folder: str | Path) -> None:
         self.about, self.rules = (json.loads(Path(folder, f"{n}.json").read_bytes()) for n in ("export", "combination"))
-        for name, digest in self.about["files"].items():
-            if hashlib.sha256(Path(folder, name).read_bytes()).hexdigest() != digest:
+        for name in {"combination.json": 0} | self.about["files"] | dict.fromkeys(self.about["networks"].values()):
+            path = Path(folder, name).resolve()
+            digest = Path(folder).resolve() in path.parents and path.is_file() and sha256(path.read_bytes()).hexdigest()
+            if digest != self.about["files"].get(name):
                 raise ValueError(f"{Path(folder, name)}: is not the file that was exported; export it again")
-        self.networks = {name: self.open(Path(folder, file)) for name, file in self.about["networks"].items()}
+        self.networks = {name: self._open(Path(folder, file)) for name, file in self.about["networks"].items()}
 
-    def open(self, file: Path) -> Any:  # noqa: ANN401
-        """Open a network; it takes one sample, (1, ...), and gives its logits, (1, n)."""
+    def _open(self, file: Path) -> Any:  # noqa: ANN401 - takes one sample, (1, ...), and gives [its logits, (1, n)]
         if file.suffix == ".xml":
-            model = CORE().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-            return lambda sample: np.array(model(sample)[0])
+            return CORE().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         session = import_module("onnxruntime").InferenceSession(file, providers=["CPUExecutionProvider"])
-        return lambda sample: np.asarray(session.run(None, {"samples": sample})[0])
+        return lambda sample: session.run(None, {"samples": sample})
 
     def answer(self, samples: np.ndarray) -> dict[str, Any]:
         """Answer for (B, C, S, S) uint8 images or (B, F) float32 vectors, each on its own; README.md says with what."""
-        wanted, given = self.about["samples"], {"type": str(samples.dtype), "shape": list(samples.shape[1:])}
-        if {name: wanted.get(name) for name in given} != given:
+        given, wanted = {"type": str(samples.dtype), "shape": [*samples.shape[1:]]}, self.about["samples"]
+        if wanted | given != wanted:
             raise ValueError(f"samples: one is {given}, and must be {wanted}")
-        return self.combine({n: np.concatenate([run(x[None]) for x in samples]) for n, run in self.networks.items()})
+        return self.combine({n: np.vstack([f(x[None])[0].copy() for x in samples]) for n, f in self.networks.items()})
 
     def combine(self, logits: dict[str, np.ndarray]) -> dict[str, Any]:
         """Answer for what each network or other model said, by its name: (B, n), columns as in `rules["members"]`."""

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, sha256
+from hpa_hier.files.atomic import read_json
 from hpa_hier.files.extras import import_extra
+from hpa_hier.members.engines.sessions import translate_failure
 from hpa_hier.members.scorer import Scorer
 from hpa_hier.predict.export.reader import Reader
 from hpa_hier.runs.run import Run
@@ -24,11 +25,11 @@ class ExportedMember:
     """A network of an exported run with the names of its columns."""
 
     nodes: tuple[str, ...]  # columns of the logits
-    network: Callable[[np.ndarray], np.ndarray]
+    network: Callable[[np.ndarray], Sequence[np.ndarray]]  # a sample, (1, …) → [its logits, (1, n)]
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Score (B, C, S, S) uint8 images, or (B, F) float32 vectors, as (B, n) float32, each sample on its own."""
-        return np.concatenate([self.network(np.ascontiguousarray(one[None])) for one in images])
+        return np.concatenate([self.network(np.ascontiguousarray(one[None]))[0].copy() for one in images])
 
 
 def is_exported(run: Run) -> bool:
@@ -73,17 +74,17 @@ def open_exported(run: Run, names: Sequence[str], device: str) -> dict[str, Scor
         )
     about, again = read_json(run.folder / ABOUT), "export it again from the run that it is of"
     try:
-        files, networks = dict(about["files"]), {name: Path(about["networks"][name]) for name in names}
+        networks, _ = {**about["networks"]}, {**about["files"]}
+        runtimes = {RUNTIMES[Path(file).suffix] for file in (*networks.values(), *map(networks.__getitem__, names))}
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{run.folder / ABOUT}: is damaged; {again}") from None
-    for name in (one for one in files if one.startswith("members/")):
-        path = run.folder / name
-        if not path.is_file() or sha256(path) != files[name]:
-            raise UserError(f"{path}: is not the file that was exported; {again}")
-    for runtime in {RUNTIMES[file.suffix] for file in networks.values()}:
+    for runtime in runtimes:
         import_extra(runtime, runtime, run.folder)
-    reader = Reader.__new__(Reader)  # opens networks; the folder is checked already, and its rules are not needed
+    with translate_failure(f"{run.folder}: its networks cannot be opened here ({{why}}); {again}"):
+        try:
+            reader = Reader(run.folder)
+        except (OSError, ValueError) as error:  # which names the file
+            raise UserError(str(error)) from None
     return {
-        one.name: ExportedMember(one.manifest.nodes, reader.open(run.folder / networks[one.name]))
-        for one in run.select_members(names)
+        one.name: ExportedMember(one.manifest.nodes, reader.networks[one.name]) for one in run.select_members(names)
     }

@@ -9,13 +9,13 @@ holder dies. Where a file system keeps no locks between machines, two may comput
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
-import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from filelock import FileLock
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, write_json
+from hpa_hier.files.faults.together import journal_path
 from hpa_hier.predict.formats.rows import Rows, join_rows
 from hpa_hier.predict.shards.shard_file import NO_ROWS, Shard, read_shard, write_shard
 from hpa_hier.predict.shards.workers import Workers, drop_lock, try_lock
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from hpa_hier.data.images.scan import ImageSource
     from hpa_hier.predict.answers import Answers
     from hpa_hier.predict.inputs import Batch
+    from hpa_hier.predict.tables import Rejected
 
 FOLDER = ".predict.partial"
 SHARD_SIZE = 64  # images, where nothing is said: what an interruption loses
@@ -50,7 +52,17 @@ class _Taken:
     files: dict[str, str]  # sample → its files as they are, in order
     pending: set[str]  # samples without answer
     rows: list[Rows] = field(default_factory=list)
-    shard: Shard = field(default_factory=lambda: Shard(NO_ROWS, (), {}))
+    rejected: list[Rejected] = field(default_factory=list)
+    doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    bits: Counter[str] = field(default_factory=Counter)
+    stacks: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def finish(self) -> Shard:
+        """Return what became of the images, in their order."""
+        rows = join_rows(self.rows or [NO_ROWS])
+        place = {sample: row for row, sample in enumerate(rows.ids)}
+        ordered = rows.take([place[sample] for sample in self.files if sample in place]) if place else rows
+        return Shard(ordered, tuple(self.rejected), self.files, self.doubts, self.bits, self.stacks)
 
 
 class Shards:
@@ -62,7 +74,8 @@ class Shards:
         self._sources: Sequence[ImageSource] = ()
         self._size, self._rows = int(manifest["shard_size"]), SHARD_SIZE
         self._read: Reader | None = None
-        self._finished: set[int] = set()
+        self._open: dict[int, None] = {}  # shards that are not finished, as far as this process knows, in order
+        self._kept = 0  # images of those that are
         self._old: dict[str, tuple[Path, str]] = {}  # sample → file that has its answer, its files as they were
         self._taken: dict[int, _Taken] = {}
         self._of: dict[str, _Taken] = {}  # sample → the shard that it is in, of those taken
@@ -83,14 +96,13 @@ class Shards:
         return self._folder
 
     def look(self) -> int:
-        """Look at what others have finished; return how many images are done."""
-        self._left()
-        return self.done
+        """Look at what others have finished; return how many shards are left."""
+        return len(self._left())
 
     @property
     def kept(self) -> int:
         """How many images are so on disk, as far as this process knows."""
-        return sum(len(self._cut(number)) for number in self._finished)
+        return self._kept
 
     def plan(self, sources: Sequence[ImageSource], read: Reader, rows: int) -> None:
         """Cut images into shards, as the others have who are at it; keep those answers that still hold.
@@ -116,7 +128,8 @@ class Shards:
             else:
                 self._plan_again(known, digest)
             self._workers.note_plan()
-        self._finished = {int(path.stem) for path in self._folder.glob(_PARTS)}
+        self._open, self._kept = dict.fromkeys(range(self._count)), 0
+        self._left()
         for path in sorted(self._folder.glob(_OLD)):
             old = read_shard(path)
             if old is not None:
@@ -144,7 +157,7 @@ class Shards:
             taken = self._taken[number]
             taken.rows.append(rows.take(places) if len(places) < len(rows) else rows)
             ids = taken.rows[-1].ids
-            taken.shard = _extend(taken.shard, doubts={sample: doubts[sample] for sample in ids if doubts.get(sample)})
+            taken.doubts |= {sample: doubts[sample] for sample in ids if doubts.get(sample)}
             taken.pending.difference_update(ids)
             self._close(taken)
 
@@ -183,10 +196,16 @@ class Shards:
                 lock.release()
             yield False
             return
+        mark, table, journal = self._folder / _FINISHING, self._out / "predictions.csv", journal_path(self._out)
+        before = _identify(table)
         try:
-            (self._folder / _FINISHING).touch()
+            mark.touch()
             yield True
             self.drop()
+        except BaseException:
+            if _identify(table) == before and not journal.exists():  # what is there is still another prediction's
+                mark.unlink(missing_ok=True)
+            raise
         finally:
             lock.release()
 
@@ -220,7 +239,7 @@ class Shards:
             self._workers.leave()
             useless = not any(self._folder.glob("*.npz")) and not self._workers.count_others()
             if useless or _find_manifest(self._folder) is None:
-                shutil.rmtree(self._folder, ignore_errors=True)
+                self._workers.remove()
 
     @property
     def _count(self) -> int:
@@ -237,9 +256,17 @@ class Shards:
 
     def _left(self) -> list[int]:
         """Return the shards that nobody has finished."""
-        left = [number for number in range(self._count) if number not in self._finished]
-        self._finished.update(number for number in left if self._path(number).exists())
-        return [number for number in left if number not in self._finished]
+        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:  # another may have written the tables
+            for name, _, end in (entry.name.partition(".") for entry in entries):
+                if end == "npz" and name.isdecimal():
+                    self._finish(int(name))
+        return list(self._open)
+
+    def _finish(self, number: int) -> None:
+        """Note that a shard is on disk."""
+        if number in self._open:
+            del self._open[number]
+            self._kept += len(self._cut(number))
 
     def _join(self, known: Mapping[str, Any], digest: str) -> None:
         """Share a prediction that another process is at."""
@@ -274,15 +301,15 @@ class Shards:
 
     def _take(self) -> Iterator[Sequence[ImageSource]]:
         """Take free shards, and yield those of their images that have no answer yet, as many as are read together."""
-        for number in range(self._count):
-            if number in self._finished or self._path(number).exists():
-                self._finished.add(number)
+        for number in list(self._open):
+            if self._path(number).exists():
+                self._finish(number)
                 continue
             lock = try_lock(self._lock(number))
             if lock is None:
                 continue
             if self._path(number).exists():  # since we looked
-                self._finished.add(number)
+                self._finish(number)
                 drop_lock(lock)
                 continue
             sources = self._cut(number)
@@ -298,23 +325,28 @@ class Shards:
 
     def _use_old(self, taken: _Taken) -> None:
         """Take over answers for files that are as they were."""
+        there: dict[Path, list[str]] = {}
         for sample, files in taken.files.items():
             path, described = self._old.get(sample, (None, ""))
-            old = _read_old(path) if path and described == files else None
-            if old is not None:
-                taken.rows.append(old.rows.take([old.rows.ids.index(sample)]))
-                doubts = {sample: old.doubts[sample]} if sample in old.doubts else {}
-                taken.shard = _extend(taken.shard, doubts=doubts)
-                taken.pending.discard(sample)
+            if path and described == files:
+                there.setdefault(path, []).append(sample)
+        for path, samples in there.items():
+            old = read_shard(path)
+            if old is None:  # damaged since
+                continue
+            place = {sample: row for row, sample in enumerate(old.rows.ids)}
+            taken.rows.append(old.rows.take([place[sample] for sample in samples]))
+            taken.doubts |= {sample: old.doubts[sample] for sample in samples if sample in old.doubts}
+            taken.pending.difference_update(samples)
 
     def _note(self, batch: Batch) -> None:
         """Keep what reading a batch has shown."""
         ids = (*batch.ids, *(one.id for one in batch.rejected))
         if ids:
             taken = self._of[ids[0]]  # a batch is of one shard
-            taken.shard = _extend(taken.shard, rejected=batch.rejected)
-            taken.shard.bits.update(batch.bits)
-            taken.shard.stacks.update(batch.stacks)
+            taken.rejected += batch.rejected
+            taken.bits.update(batch.bits)
+            taken.stacks.update(batch.stacks)
             taken.pending.difference_update(one.id for one in batch.rejected)
             self._close(taken)
 
@@ -322,14 +354,11 @@ class Shards:
         """Write a shard of which all images are done."""
         if taken.pending or taken.number not in self._taken:
             return
-        rows = join_rows(taken.rows or [NO_ROWS])
-        place = {sample: row for row, sample in enumerate(rows.ids)}
-        ordered = rows.take([place[sample] for sample in taken.files if sample in place]) if place else rows
-        write_shard(self._path(taken.number), _extend(taken.shard, rows=ordered, files=taken.files))
+        write_shard(self._path(taken.number), taken.finish())
         del self._taken[taken.number]
         for sample in taken.files:
             del self._of[sample]
-        self._finished.add(taken.number)
+        self._finish(taken.number)
         drop_lock(taken.lock)
 
 
@@ -350,6 +379,7 @@ def open_shards(out: Path, about: Mapping[str, str], overwrite: bool, size: int 
     workers = Workers(folder, out)
     try:
         with workers.alone():
+            workers.join()
             known = _find_manifest(folder)
             others = workers.count_others(planned=True)
             kept = known["about"] if known else {}
@@ -380,31 +410,18 @@ def open_shards(out: Path, about: Mapping[str, str], overwrite: bool, size: int 
         shards.leave()
 
 
-@lru_cache(maxsize=8)
-def _read_old(path: Path) -> Shard | None:
-    return read_shard(path)
-
-
 def is_finishing(out: Path) -> bool:
     """Tell whether a prediction was interrupted while its tables got their names, so that tables there are its own."""
     return (out / FOLDER / _FINISHING).exists()
 
 
-def _extend(
-    shard: Shard,
-    rows: Rows | None = None,
-    rejected: Sequence[Any] = (),
-    files: Mapping[str, str] | None = None,
-    doubts: Mapping[str, tuple[str, ...]] | None = None,
-) -> Shard:
-    return Shard(
-        rows or shard.rows,
-        (*shard.rejected, *rejected),
-        files or shard.files,
-        {**shard.doubts, **(doubts or {})},
-        shard.bits,
-        shard.stacks,
-    )
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from one that takes its place; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _find_manifest(folder: Path) -> dict[str, Any] | None:

@@ -21,22 +21,26 @@ class Workers:
     """This process among those that work in a folder."""
 
     def __init__(self, folder: Path, place: Path) -> None:
-        """Work in `folder`, which is made where it is absent; people call it `place`.
-
-        Raises:
-            UserError: it cannot be written to, or its file system has no locks.
-        """
+        """Work in `folder`, which is made where it is absent; people call it `place`."""
         self._folder, self._place = folder, place
-        self._own = try_lock(self._make() / f"{secrets.token_hex(8)}.lock")
+        self._own: FileLock | None = None
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Let no other worker through this door until the block ends."""
+        """Let no other worker through this door until the block ends.
+
+        Raises:
+            UserError: the folder cannot be written to, or its file system has no locks.
+        """
         door = self._knock()
         try:
             yield
         finally:
             door.release()
+
+    def join(self) -> None:
+        """Count as a worker from now on; the caller is alone, so that nobody takes its lock for a dead one's."""
+        self._own = try_lock(self._make() / f"{secrets.token_hex(8)}.lock")
 
     def note_plan(self) -> None:
         """Note that this worker knows the images."""
@@ -62,11 +66,28 @@ class Workers:
             drop_lock(self._own)
             self._own = None
 
+    def remove(self) -> None:
+        """Remove the folder; the caller is alone, and so its door goes last, when nothing of this is left behind it."""
+        for folder in (self._folder, self._door.parent):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path not in (self._door.parent, self._door):
+                    with suppress(OSError):  # a folder of somebody else's
+                        path.unlink()
+        with suppress(OSError):  # Windows removes no open file; or somebody has come in again meanwhile
+            self._door.unlink(missing_ok=True)
+            self._door.parent.rmdir()
+            self._folder.rmdir()
+
+    @property
+    def _door(self) -> Path:
+        return self._folder / "workers" / "door"
+
     def _knock(self) -> FileLock:
         """Return the lock of the door, held; the folder may be removed by the last worker meanwhile."""
         until = time.monotonic() + _DOOR
         while time.monotonic() < until:
-            door = try_lock(self._make() / "door")
+            self._make()
+            door = try_lock(self._door)
             if door is not None:
                 return door
             time.sleep(_KNOCK)
@@ -80,14 +101,21 @@ class Workers:
 
 
 def try_lock(path: Path) -> FileLock | None:
-    """Return the held lock of a file; None where another process holds it, or its folder is gone."""
+    """Return the held lock of a file; None where another process holds it, or its folder is gone.
+
+    Raises:
+        UserError: the file system has no locks, or the file cannot be written.
+    """
     if not path.parent.is_dir():
         return None
     lock = FileLock(path, timeout=0, thread_local=False)  # any thread of this process may release it
     try:
         lock.acquire()
-    except Timeout:
+    except (Timeout, FileNotFoundError):
         return None
+    except (OSError, NotImplementedError) as error:  # the latter of older versions of filelock, for no locks at all
+        why = getattr(error, "strerror", None) or "no locks there"
+        raise UserError(f"{path}: cannot be locked ({why}); name a folder on another file system with --out") from None
     return lock
 
 

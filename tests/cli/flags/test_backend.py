@@ -18,7 +18,8 @@ def test_one_of_each_kind_is_read_in_any_order():
 @pytest.mark.parametrize(
     ("words", "kinds", "said"),
     [
-        (["openvin"], {"engines": True}, "openvino"),
+        (["opnvino"], {"engines": True}, "no such backend; choose among auto, torch,"),
+        (["opnvino"], {"engines": True}, "openvino, openvino-bf16; did you mean 'openvino'?"),
         (["openvino", "torch"], {"engines": True}, "one or the other"),
         (["ray", "dask://a:1"], {"places": True}, "one or the other"),
         (["openvino"], {"places": True}, "no scores are computed here"),

@@ -232,7 +232,7 @@ def test_a_part_of_each_cells_id_is_its_sample(tmp_path: Path) -> None:
     assert read(tmp_path / "cells.csv", per=r"(\d+_A6_1)").ids == IDS[:5]
     with pytest.raises(UserError, match=r"--per \(9\.\*\): does not fit 15 ids of .*, as '800_A6_1/cell_0'"):
         read(tmp_path / "cells.csv", per="(9.*)")
-    with pytest.raises(UserError, match=r"--per image: no such column in .* or write an expression .*'feat0000'"):
+    with pytest.raises(UserError, match=r"--per image: no such column in .*; name one of .*'feat0000'.*, or write an"):
         read(tmp_path / "cells.csv", per="image")
     with pytest.raises(UserError, match=r"--per \(a\)\(b\): has 2 groups; put"):
         read(tmp_path / "cells.csv", per="(a)(b)")

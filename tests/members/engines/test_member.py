@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from hpa_hier.members.engines.member import RuntimeMember
 from hpa_hier.members.features import find_member
 from hpa_hier.members.score import Member
 from hpa_hier.members.tta import Tta, TtaMember
+from hpa_hier.runs.manifest import WEIGHTS
 
 RUNTIMES = ("onnxruntime", "openvino")
 
@@ -70,6 +73,39 @@ def test_a_kept_network_needs_no_torch(folder: Path, kept: Path, images: np.ndar
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(1, 3) False"
     assert done.stderr == ""
+
+
+def test_weights_are_compared_with_their_checksum_when_they_are_converted(
+    folder: Path, tmp_path: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = RuntimeMember.load(folder, "onnxruntime").logits(images[:1])  # kept by now
+    other = tmp_path / "coarse"
+    shutil.copytree(folder, other)
+    weights = bytearray((other / WEIGHTS).read_bytes())
+    weights[-1] ^= 1
+    (other / WEIGHTS).write_bytes(weights)
+    assert np.array_equal(RuntimeMember.load(other, "onnxruntime").logits(images[:1]), whole)
+    monkeypatch.setenv(FOLDER, str(tmp_path / "nothing"))
+    with pytest.raises(UserError, match=r"model\.safetensors: does not match the checksum in member\.json"):
+        RuntimeMember.load(other, "onnxruntime").logits(images[:1])
+    (other / WEIGHTS).unlink()
+    with pytest.raises(UserError, match=r"model\.safetensors: missing; train the member again"):
+        RuntimeMember.load(other, "onnxruntime")
+
+
+def test_a_converter_that_is_not_installed_is_one_line(
+    folder: Path, tmp_path: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setattr("hpa_hier.files.extras.metadata.version", _absent)
+    monkeypatch.setattr("hpa_hier.files.extras.metadata.packages_distributions", dict)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(UserError, match=r"converting a network: needs onnx; `pip install 'hpa-hier\[onnxruntime\]'"):
+        RuntimeMember.load(folder, "onnxruntime").logits(images[:1])
+
+
+def _absent(name: str) -> str:
+    raise PackageNotFoundError(name)
 
 
 def test_other_samples_are_refused_as_by_torch(folder: Path) -> None:

@@ -144,7 +144,7 @@ def test_every_pooling_has_the_packages_stages_under_it(pooling: str, features: 
         (
             "package:efficientnet-lite0",
             TF_LITE0,
-            r"no packaged weights 'package:efficientnet-lite0'; did you mean 'eff",
+            r"no packaged weights 'package:efficientnet-lite0'; there are .*; did you mean 'efficientnet_lite0'",
         ),
         ("package:", TF_LITE0, "no packaged weights 'package:'; there are package:efficientnet_lite0, package:eff"),
         (LITE0, "small_cnn", "goes with backbone tf_efficientnet_lite0, and training.backbone is small_cnn; add --set"),

@@ -151,6 +151,55 @@ def test_a_file_that_was_changed_is_refused_by_name(exported: Path, tmp_path: Pa
         Predictor.load(broken).predict(np.zeros((1, 4, SIZE, SIZE), np.uint8))
 
 
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("../outside.onnx", "outside.onnx: is not the file that was exported"),
+        ("members/leaf/other.onnx", "other.onnx: is not the file that was exported"),  # which no checksum is of
+        ("members/leaf/link.onnx", "link.onnx: is not the file that was exported"),
+        ("members/leaf/network.pt", "export.json: is damaged"),
+        (None, "export.json: is damaged"),
+    ],
+)
+def test_a_network_that_is_elsewhere_or_was_not_exported_is_refused(
+    exported: Path, tmp_path: Path, file: str | None, told: str
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(exported, broken)
+    leaf = broken / "members" / "leaf"
+    for copy in (tmp_path / "outside.onnx", leaf / "other.onnx"):
+        shutil.copy(leaf / "network.onnx", copy)
+    (leaf / "link.onnx").symlink_to(tmp_path / "outside.onnx")
+    about = read_json(broken / "export.json")
+    about["networks"] = {"leaf": file} if file else {}
+    if file and file.endswith(("link.onnx", "outside.onnx")):
+        about["files"][file] = sha256(tmp_path / "outside.onnx")
+    write_json(broken / "export.json", about)
+    with pytest.raises(UserError, match=told):
+        Predictor.load(broken).predict(np.zeros((1, 4, SIZE, SIZE), np.uint8))
+    if file and file.endswith(".onnx"):
+        with pytest.raises(ValueError, match=told):
+            Reader(broken)
+
+
+def test_people_may_change_the_example(exported: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(exported, own)
+    (own / "example.py").write_text("print('mine')")
+    assert Reader(own).networks
+
+
+def test_a_network_that_the_runtime_does_not_take_is_one_line(exported: Path, tmp_path: Path) -> None:
+    broken, name = tmp_path / "broken", "members/leaf/network.onnx"
+    shutil.copytree(exported, broken)
+    (broken / name).write_bytes(b"of a later version")
+    about = read_json(broken / "export.json")
+    about["files"][name] = sha256(broken / name)
+    write_json(broken / "export.json", about)
+    with pytest.raises(UserError, match=r"broken: its networks cannot be opened here \(.+\); export it again"):
+        Predictor.load(broken).predict(np.zeros((1, 4, SIZE, SIZE), np.uint8))
+
+
 def test_samples_of_another_kind_are_refused_with_what_is_needed(exported: Path) -> None:
     with pytest.raises(ValueError, match=r"'type': 'float32', 'shape': \[4, 32, 32\]}, and must be {'type': 'uint8'"):
         Reader(exported).answer(np.zeros((1, 4, SIZE, SIZE), np.float32))

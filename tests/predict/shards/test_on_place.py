@@ -6,13 +6,17 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ensemble_run import SmallRun, write_images
 
 from hpa_hier.cli.ensemble import main
 from hpa_hier.errors import UserError
+from hpa_hier.places.command import Ended
 from hpa_hier.places.place import open_place
 from hpa_hier.predict.shards.on_place import compute_on_place
 from hpa_hier.predict.shards.shards import FOLDER
@@ -25,11 +29,11 @@ sys.exit(int(sys.argv[3]))
 """
 
 
-def compute(home: Path, *arguments: str) -> None:
+def compute(home: Path, *arguments: str, left: Callable[[], int] = lambda: 2) -> None:
     (home / "program.py").write_text(PROGRAM)
     (home / "ran").mkdir()
     with open_place("threading", 2) as place:
-        compute_on_place(("program", str(home / "ran"), *arguments), home, place, lambda: None)
+        compute_on_place(("program", str(home / "ran"), *arguments), home, place, left)
 
 
 def test_each_worker_runs_the_command_with_a_log_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +49,22 @@ def test_a_worker_s_error_is_told_with_its_log(tmp_path: Path, monkeypatch: pyte
         UserError, match=r"--backend threading: a worker on .* ended with an error: .*log has all of it"
     ):
         compute(tmp_path, "0", "3")
+
+
+def test_no_more_workers_are_asked_for_than_there_are_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    compute(tmp_path, "0", "0", left=lambda: 1)
+    assert len(list((tmp_path / "ran").iterdir())) == 1
+
+
+def test_workers_that_have_not_begun_when_nothing_is_left_are_not_waited_for(tmp_path: Path) -> None:
+    """A cluster may be busy with others."""
+    never: Future[Ended] = Future()
+    taken_back: list[Future[Ended]] = []
+    place = SimpleNamespace(name="busy", workers=9, submit=lambda *_: never, cancel=taken_back.append)
+    answers = iter((3, 2, 0))
+    compute_on_place(("program",), tmp_path, place, lambda: next(answers))  # type: ignore[arg-type]
+    assert taken_back == [never] * 3
 
 
 @pytest.mark.cluster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,11 +19,12 @@ from ensemble_run import MeanOfPixels, SmallRun, write_images
 
 from hpa_hier.cli.ensemble import main
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults import together
 from hpa_hier.predict import predictor as module
 from hpa_hier.predict import tables
 from hpa_hier.predict.fit_run import fit_run
 from hpa_hier.predict.inputs import scan_images
-from hpa_hier.predict.shards.shards import FOLDER, open_shards
+from hpa_hier.predict.shards.shards import FOLDER, Shards, open_shards
 
 TABLES = ("predictions.csv", "probabilities.csv", "submission.csv", "rejected.csv")
 
@@ -134,22 +137,68 @@ def test_answers_of_another_prediction_are_neither_mixed_nor_dropped_unasked(hom
 def test_an_interruption_between_the_tables_is_mended_without_overwrite(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = tables.replacing
+    finish = together.finish
 
-    def fail_at_the_second(path: Path) -> object:
-        if path.name == "submission.csv":
-            raise KeyboardInterrupt
-        return real(path)
+    def fail(folder: Path, name: str = "") -> bool:
+        if not together.journal_path(folder).exists():
+            return finish(folder, name)
+        ready = json.loads(together.journal_path(folder).read_text())["ready"]
+        (folder / ready["predictions.csv"]).rename(folder / "predictions.csv")
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(tables, "replacing", fail_at_the_second)
+    monkeypatch.setattr(together, "finish", fail)
     with pytest.raises(KeyboardInterrupt):
         predict("out")
-    (home / "out" / "predictions.csv").write_text("as if it had got its name already")
-    monkeypatch.setattr(tables, "replacing", real)
+    assert (home / "out" / "predictions.csv").exists()
+    monkeypatch.setattr(together, "finish", finish)
     Interrupting.scored.clear()
     assert predict("out") == 1
     assert Interrupting.scored == []
     assert_whole(home)
+
+
+def test_tables_that_could_not_be_written_leave_those_that_are_there_to_their_owner(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert predict("out") == 1
+    monkeypatch.setattr(tables.Tables, "reject", lambda *_: Path("no", "folder").mkdir())
+    with pytest.raises(FileNotFoundError, match="no/folder"):
+        predict("out", "--overwrite")
+    with pytest.raises(UserError, match=r"out/predictions.csv: exists already; name another folder"):
+        predict("out")
+
+
+def test_tables_that_came_while_the_members_were_loaded_are_not_replaced_unasked(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = module.Predictor.load
+
+    def load_slowly(*given: object) -> object:
+        (home / "out").mkdir()
+        (home / "out" / "predictions.csv").write_text("another command's")
+        return load(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module.Predictor, "load", load_slowly)
+    with pytest.raises(UserError, match=r"out/predictions.csv: exists already; name another folder"):
+        predict("out")
+    assert [path.name for path in (home / "out").iterdir()] == ["predictions.csv"]
+    assert (home / "out" / "predictions.csv").read_text() == "another command's"
+
+
+def test_looking_costs_the_same_however_many_shards_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts: list[int] = []
+    cut = Shards._cut
+    monkeypatch.setattr(Shards, "_cut", lambda shards, number: cuts.append(number) or cut(shards, number))
+    sources = [SimpleNamespace(id=str(number)) for number in range(300)]
+    with open_shards(tmp_path, {}, overwrite=False, size=1) as kept:
+        kept.plan(sources, lambda chunks: iter(()), 1)  # type: ignore[arg-type]
+        for number in range(299):
+            (kept.folder / f"{number:08d}.npz").touch()
+        assert kept.look() == 1
+        assert (kept.done, kept.kept, len(cuts)) == (299, 299, 299)
+        for _ in range(10):
+            assert (kept.look(), kept.done) == (1, 299)
+        assert len(cuts) == 299
 
 
 def test_batches_are_ordered_as_asked_for_however_they_were_kept(home: Path) -> None:
