@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-import examples  # noqa: F401 - registers the profile that `make test-slow` names
+import examples  # noqa: F401 - registers the profiles of hypothesis
 import pytest
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

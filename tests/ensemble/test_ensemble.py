@@ -17,7 +17,7 @@ from hpa_hier.ensemble.scores.scores import Scores, Truth
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
-pure = settings(max_examples=300, deadline=None)
+pure = settings(max_examples=300)
 whole = examples(200, suppress_health_check=[HealthCheck.too_slow])
 
 

@@ -17,7 +17,7 @@ CELLS = st.text(st.characters(exclude_categories=("C",), exclude_characters='"\n
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @given(rows=st.lists(st.tuples(CELLS.filter(bool), CELLS), min_size=1, max_size=6))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_what_a_spreadsheet_quotes_is_read_back_whatever_it_separates_by(tmp_path_factory, delimiter, rows) -> None:
     path = Path(tmp_path_factory.mktemp("csv")) / "t.csv"
     lines = [("Id", "Target"), *rows]

@@ -133,7 +133,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> Non
     assert document.line("b") == 2
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.text(max_size=60) | st.text(alphabet="ab:{}[],-?*&!|>'\"%@` \n\t#0.~<", max_size=60))
 def test_any_text_is_read_or_refused_in_our_words(text: str) -> None:
     got, message = _read_or_refused(text)

@@ -26,7 +26,7 @@ def _case(seed: int, samples: int = 60, nodes: int = 7, ties: bool = False):
 SEEDS = st.integers(0, 10_000)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS)
 def test_counts_are_those_of_the_multilabel_confusion_matrix(seed):
     targets, _, present, known = _case(seed)
@@ -35,7 +35,7 @@ def test_counts_are_those_of_the_multilabel_confusion_matrix(seed):
     np.testing.assert_array_equal(found, reference.multilabel_confusion_matrix(targets, present))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS)
 def test_f1_precision_and_recall_are_scikit_learns(seed):
     targets, _, present, known = _case(seed)
@@ -51,7 +51,7 @@ def test_f1_precision_and_recall_are_scikit_learns(seed):
     assert metrics.recall(counts.pooled()) == pytest.approx(reference.recall_score(targets, present, average="micro"))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS)
 def test_sample_f1_and_subset_accuracy_are_scikit_learns(seed):
     targets, _, present, known = _case(seed)
@@ -61,7 +61,7 @@ def test_sample_f1_and_subset_accuracy_are_scikit_learns(seed):
     assert matches == pytest.approx(reference.accuracy_score(targets, present))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS, st.booleans())
 def test_average_precision_is_scikit_learns_also_with_ties(seed, ties):
     targets, probs, _, known = _case(seed, ties=ties)
@@ -69,7 +69,7 @@ def test_average_precision_is_scikit_learns_also_with_ties(seed, ties):
     np.testing.assert_allclose(metrics.average_precision(probs, targets, known), expected)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(SEEDS, st.booleans())
 def test_weighted_average_precision_is_scikit_learns_with_sample_weights(seed, ties):
     targets, probs, _, known = _case(seed, ties=ties)
@@ -84,7 +84,7 @@ def test_weighted_average_precision_is_scikit_learns_with_sample_weights(seed, t
         np.testing.assert_allclose(row, expected, rtol=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_weights_count_a_sample_as_often_as_repeating_it(seed):
     targets, probs, present, known = _case(seed)

@@ -138,7 +138,7 @@ def test_an_ensemble_that_the_recipe_names_is_kept() -> None:
     assert (roster.ensemble, roster.baseline) == (("leaf", "coarse"), ())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 60), min_size=28, max_size=28))
 def test_members_of_any_counts_can_be_trained(images: list[int]) -> None:
     counts = dict(zip(HPA28.leaves, images, strict=True))

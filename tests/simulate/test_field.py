@@ -34,7 +34,7 @@ def pattern(leaf: str, seed: int = 3, scene: Scene | None = None) -> np.ndarray:
 
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000), st.sets(st.sampled_from(sorted(LEAVES)), min_size=1, max_size=5))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_same_seed_and_index_give_the_same_bits(seed: int, index: int, labels: set[str]) -> None:
     one = simulate_field(seed, index, 64, sorted(labels))
     two = simulate_field(seed, index, 64, sorted(labels, reverse=True))
@@ -143,7 +143,7 @@ def test_a_spindle_and_a_bridge_have_the_cells_they_need() -> None:
 
 
 @given(st.integers(0, 10_000), st.booleans(), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_cells_keep_their_distance_and_one_at_rest_lies_inside(seed: int, metaphase: bool, parting: bool) -> None:
     cells = draw_cells(np.random.default_rng(seed), 96, Needs(metaphase, parting, False))
     resting = np.flatnonzero(cells.state == 0)

@@ -39,7 +39,7 @@ def test_the_kept_counts_are_those_of_the_real_table(shared_data: Path) -> None:
 
 
 @given(st.integers(1, 700), st.integers(0, 1000), st.floats(0, 2))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_as_many_samples_are_drawn_as_asked_for(count: int, seed: int, imbalance: float) -> None:
     samples = draw_samples(count, seed, imbalance)
     assert len(samples) == count

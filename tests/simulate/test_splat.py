@@ -13,7 +13,7 @@ SOME = st.floats(1, 30, allow_nan=False)
 
 
 @given(st.lists(st.tuples(SOME, SOME), min_size=1, max_size=20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_splatting_keeps_the_weight_and_the_centre_of_mass(points: list[tuple[float, float]]) -> None:
     canvas = splat(np.array(points), np.ones(len(points)), 32)
     rows, columns = np.mgrid[:32, :32]

@@ -119,7 +119,7 @@ def test_a_group_with_one_group_below_keeps_apart_from_it() -> None:
     assert renamed_nodes(trained, current, trained.nodes) == {"Secretory": "Secretion"}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(graphs())
 def test_renaming_every_node_makes_nothing_stale_and_every_old_name_finds_its_own(tree: dict) -> None:
     trained = Taxonomy.from_text(tree_text(tree))

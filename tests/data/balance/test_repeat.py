@@ -29,7 +29,6 @@ def random_labels(seed: int) -> np.ndarray:
 
 
 @given(st.integers(0, 1000))
-@settings(deadline=None)
 def test_every_image_is_kept_and_none_is_repeated_beyond_the_most(seed):
     factors = repeat_factors(random_labels(seed), threshold=0.1, most=5)
     assert factors.min() >= 1
@@ -37,7 +36,6 @@ def test_every_image_is_kept_and_none_is_repeated_beyond_the_most(seed):
 
 
 @given(st.integers(0, 1000))
-@settings(deadline=None)
 def test_an_image_is_repeated_by_its_rarest_label(seed):
     present = random_labels(seed)
     factors = repeat_factors(present, threshold=0.1)
@@ -53,7 +51,6 @@ def test_common_labels_are_not_repeated():
 
 
 @given(st.integers(0, 1000))
-@settings(deadline=None)
 def test_counts_after_balancing_agree_with_repeating_the_rows(seed):
     present = random_labels(seed)
     factors = repeat_factors(present, threshold=0.1)
@@ -71,7 +68,7 @@ def goal(present: np.ndarray, target: int, bound: float = 0.15, most: int = 32) 
 
 
 @given(st.integers(0, 1000), st.integers(5, 120), st.sampled_from([0.0, 0.1, 0.5]), st.sampled_from([2, 9, 40]))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_plan_keeps_every_bound_and_reaches_the_target_or_names_who_cannot(seed, target, bound, most):
     present = random_labels(seed)
     plan = plan_balance(present, goal(present, target, bound, most))
@@ -85,7 +82,7 @@ def test_a_plan_keeps_every_bound_and_reaches_the_target_or_names_who_cannot(see
 
 
 @given(st.integers(0, 1000))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_who_is_named_as_short_cannot_reach_the_target_even_alone_or_shares_its_bounds(seed):
     present = random_labels(seed)
     plan = plan_balance(present, goal(present, 100, bound=0.02, most=6))
@@ -131,7 +128,6 @@ def test_on_the_real_table_every_class_is_lifted_to_300_while_nucleoplasm_grows_
 
 
 @given(st.integers(0, 1000))
-@settings(deadline=None)
 def test_copying_the_rare_reaches_the_target_and_drags_along_what_stands_beside_it(seed):
     present = random_labels(seed)
     _, after = balanced_counts(present, copy_factors(present, 50))
@@ -140,7 +136,6 @@ def test_copying_the_rare_reaches_the_target_and_drags_along_what_stands_beside_
 
 
 @given(st.integers(0, 1000), st.lists(st.floats(0, 7), min_size=1, max_size=60).filter(lambda w: sum(w) > 0.1))
-@settings(deadline=None)
 def test_an_epoch_drawn_by_weights_holds_each_image_its_weight_or_one_more(seed, weights):
     wanted = np.array(weights)
     copies = epoch_copies(wanted, np.random.default_rng(seed))

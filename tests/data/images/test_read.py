@@ -429,7 +429,7 @@ def test_a_cmyk_jpeg_is_refused(tmp_path):
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_damage_to_a_file_brings_anything_but_its_reason(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("damaged")
     suffix = data.draw(st.sampled_from([".png", ".jpg", ".tif"]))
@@ -465,7 +465,6 @@ def test_a_strip_is_shrunk_before_it_is_padded_so_that_memory_stays_small():
 
 
 @given(st.integers(16, 100), st.integers(16, 100))
-@settings(deadline=None)
 def test_a_constant_plane_stays_constant_at_any_size(side, size):
     assert (convert_plane(np.full((side, side), 77, np.uint8), size, "depth") == 77).all()
 
@@ -477,7 +476,6 @@ def test_shrinking_takes_the_mean_over_the_area():
 
 
 @given(st.integers(0, 65_535))
-@settings(deadline=None)
 def test_the_depth_rule_keeps_order_and_ends(value):
     pair = to_uint8(np.array([[0, value, 65_535]], np.uint16), "depth")[0]
     assert (pair[0], pair[2]) == (0, 255)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from examples import examples
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpa_hier.data.labels.classes import Classes, find_classes, name_labels, quote, read_classes, write_flat
@@ -72,7 +72,6 @@ def test_every_word_that_yaml_readers_convert_is_a_label_of_its_own(tmp_path, la
 
 
 @given(st.text(st.characters(exclude_categories=("C",)), min_size=1, max_size=12).map(str.strip).filter(bool))
-@settings(deadline=None)
 def test_quoted_text_is_the_same_text_for_any_reader(text: str) -> None:
     yaml = pytest.importorskip("yaml")
     written = f"a: {quote(text)}\nb: {{c: {quote(text)}}}\n"

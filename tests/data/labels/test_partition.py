@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hpa_hier.data.labels.partition import FEWEST, add_partition_nodes, divide
@@ -41,7 +41,6 @@ def test_a_saved_taxonomy_that_has_them_already_is_refused(tmp_path: Path) -> No
 
 
 @given(st.dictionaries(st.sampled_from(TREE.leaves), st.integers(0, 3000)), st.integers(1, 3000))
-@settings(deadline=None)
 def test_majority_and_minority_divide_the_leaves(counts: dict[str, int], least: int) -> None:
     sides = divide(counts, 3000, PartitionSettings(majority_min_images=least), TREE)
     assert sides.min_images == least
@@ -57,7 +56,6 @@ def test_named_majority_leaves_win_over_counts() -> None:
 
 
 @given(st.lists(st.integers(0, 3000), min_size=28, max_size=28), st.integers(1, 30000))
-@settings(deadline=None)
 def test_neither_side_is_empty_or_there_is_no_partition_and_it_says_why(of_leaves: list[int], images: int) -> None:
     sides = divide(dict(zip(TREE.leaves, of_leaves, strict=True)), images, PartitionSettings(), TREE)
     if sides.left_out:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hpa_hier.data.labels.groups import parse_antibody
@@ -293,7 +293,6 @@ def test_an_absent_table_and_a_folder_are_distinguished(tmp_path, tree):
 
 
 @given(st.binary(max_size=300))
-@settings(deadline=None)
 def test_no_bytes_bring_a_traceback(tmp_path_factory, data):
     tree = Taxonomy.load("hierarchy/hpa28.yaml")
     path = table(tmp_path_factory.mktemp("any"), b"Id,Target\n" + data)
@@ -306,7 +305,6 @@ def test_no_bytes_bring_a_traceback(tmp_path_factory, data):
 
 
 @given(st.text(max_size=140))
-@settings(deadline=None)
 def test_a_valid_id_never_leaves_its_folder(text):
     if is_valid_id(text):
         assert (Path("/folder") / f"{text}_red.png").resolve().parent == Path("/folder")
@@ -329,7 +327,6 @@ def test_what_a_group_alone_does_not_tell_is_unknown(tree):
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_targets_agree_with_walking_the_tree(data):
     tree = Taxonomy.load("hierarchy/hpa28.yaml")
     rows = data.draw(st.lists(st.lists(st.sampled_from(tree.nodes), min_size=1, max_size=4), min_size=1, max_size=5))

@@ -19,7 +19,7 @@ def draw(carried: np.ndarray, sizes: np.ndarray, seed: int) -> np.ndarray:
 
 
 @given(st.integers(3, 80), st.integers(1, 6), st.integers(0, 2**32 - 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_each_class_of_three_units_is_on_both_sides_and_a_rarer_one_is_outside(U, L, seed):
     rng = np.random.default_rng(seed)
     carried = np.zeros((U, L), bool)

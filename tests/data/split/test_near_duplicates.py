@@ -56,7 +56,7 @@ def random_codes(seed: int, count: int) -> np.ndarray:
 
 
 @given(st.integers(0, 10_000), st.integers(0, 60), st.integers(0, 15))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_search_finds_just_what_comparing_each_with_each_finds(seed, count, distance):
     codes, queries = random_codes(seed, count), random_codes(seed, count)[::-1].copy()
     for asked in (codes, queries):

@@ -39,7 +39,6 @@ def parts_holding(present: np.ndarray, part: np.ndarray) -> np.ndarray:
 
 
 @given(tables(), st.integers(0, 100))
-@settings(deadline=None)
 def test_no_group_crosses_and_every_sample_has_a_part(table, seed):
     present, groups = table
     part = split(present, groups, FRACTIONS, seed)
@@ -50,7 +49,7 @@ def test_no_group_crosses_and_every_sample_has_a_part(table, seed):
 
 
 @given(tables())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_label_that_stands_alone_in_three_samples_is_in_every_part(table):
     present, _ = table
     alone = np.zeros_like(present)
@@ -61,7 +60,6 @@ def test_a_label_that_stands_alone_in_three_samples_is_in_every_part(table):
 
 
 @given(tables())
-@settings(deadline=None)
 def test_no_part_is_empty(table):
     present, _ = table
     for count in (3, 4, len(present)):
@@ -69,7 +67,6 @@ def test_no_part_is_empty(table):
 
 
 @given(tables())
-@settings(deadline=None)
 def test_the_same_seed_gives_the_same_parts(table):
     present, groups = table
     np.testing.assert_array_equal(split(present, groups, FRACTIONS, 7), split(present, groups, FRACTIONS, 7))

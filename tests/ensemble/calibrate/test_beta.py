@@ -49,7 +49,7 @@ def test_without_labels_it_is_the_temperature():
     np.testing.assert_allclose(fitted.apply(true), Temperature.fit(NODES, true, nothing, 50.0).apply(true), atol=1e-9)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SEEDS)
 def test_it_is_finite_and_keeps_the_order_of_samples(seed):
     rng = np.random.default_rng(seed)

@@ -16,7 +16,7 @@ from hpa_hier.ensemble.calibrate.isotonic import Isotonic
 from hpa_hier.ensemble.calibrate.platt import Platt
 from hpa_hier.ensemble.calibrate.temperature import QUIETEST, Temperature
 
-often = settings(max_examples=200, deadline=None)
+often = settings(max_examples=200)
 
 
 def platt(

@@ -41,7 +41,7 @@ def test_of_an_exclusive_tree_leaves_share_one_by_the_ratio_of_their_shares() ->
     assert moved[0] == pytest.approx(moved[1] + moved[2])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS)
 def test_answers_stay_coherent_and_leaves_are_called_as_before(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -57,7 +57,7 @@ def test_groups_nobody_answers_for_get_the_largest_child_and_others_stay(seed):
     assert (filled[:, graph.leaves] == probs[:, graph.leaves]).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SEEDS)
 def test_invariants_macro_f1_of_a_concatenation_is_the_weighted_mean_of_its_parts(seed):
     rng = np.random.default_rng(seed)

@@ -19,7 +19,7 @@ from hpa_hier.predict.explanation.numbers import explain_in_numbers
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
-whole = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+whole = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 PLAIN = EnsembleSettings(calibrate="none", aggregate="mean", refine=False, thresholds="fixed", bootstrap=0, folds=0)
 
 

@@ -28,7 +28,7 @@ from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
 often = examples(200)
-now_and_then = settings(max_examples=20, deadline=None)
+now_and_then = settings(max_examples=20)
 QUICK = EnsembleSettings(bootstrap=0)
 
 

@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from hpa_hier.ensemble.combine.propagate import Graph, propagate
 from hpa_hier.taxonomy import Taxonomy
 
-often = settings(max_examples=100, deadline=None)
+often = settings(max_examples=100)
 SMALL = """taxonomy: small
 levels: {top: 1, middle: 2, leaf: leaves}
 tree:

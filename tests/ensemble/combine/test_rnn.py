@@ -32,7 +32,7 @@ def fitted():
     return taxonomy, truth, members, fit(members, truth, taxonomy, RNN)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SEEDS)
 def test_invariants_levels_hold_every_node_once_and_below_all_its_parents(seed):
     graph = random_graph(np.random.default_rng(seed))

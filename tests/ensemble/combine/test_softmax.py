@@ -15,7 +15,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
-often = settings(max_examples=100, deadline=None)
+often = settings(max_examples=100)
 QUICK = EnsembleSettings(bootstrap=0, folds=2)
 
 

@@ -17,7 +17,7 @@ from hpa_hier.ensemble.decide.thresholds import Thresholds, fit_thresholds
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.ranking import Ranked
 
-often = settings(max_examples=200, deadline=None)
+often = settings(max_examples=200)
 
 
 def choose(rule: str, probs: np.ndarray, present: np.ndarray, known: np.ndarray, **options: float) -> Thresholds:

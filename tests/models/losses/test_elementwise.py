@@ -204,7 +204,7 @@ def test_frequency_weights_rise_with_rarity_and_are_capped() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000))
 def test_what_is_unknown_changes_neither_loss_nor_gradient(name: str, seed: int) -> None:
     logits, present, known = drawn(seed)

@@ -94,7 +94,7 @@ def test_epochs_differ_in_order() -> None:
     assert sorted(first) == sorted(second)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(step=st.integers(0, 40))
 def test_going_on_at_any_step_gives_the_batches_that_would_have_come(step: int) -> None:
     through, resumed = batches(50, 10, ALL), batches(50, 10, ALL)
@@ -199,7 +199,7 @@ def test_channel_statistics_look_at_the_whole_of_a_sorted_pack(count: int) -> No
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix", "union_mean"])
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(step=st.integers(0, 40))
 def test_going_on_at_any_step_gives_the_mixed_bent_and_resized_batches_that_would_have_come(
     kind: str, step: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hpa_hier.models.network import Standardise
@@ -38,7 +38,6 @@ def test_a_feature_without_variance_decides_nothing(values: list[float], new: fl
 
 
 @given(st.lists(st.floats(-100, 100, width=32), min_size=4, max_size=30), st.floats(allow_nan=False, width=32))
-@settings(deadline=None)
 def test_nothing_lies_further_out_than_the_values_seen_lie_apart(values: list[float], new: float) -> None:
     table = one_feature(values)
     found = feature_statistics(table.__getitem__, np.arange(len(table)))

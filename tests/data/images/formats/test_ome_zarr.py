@@ -134,7 +134,7 @@ def test_only_the_resolution_and_the_planes_that_are_needed_are_read(tmp_path, m
 
 
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_metadata_bring_anything_but_their_reason(tmp_path_factory, data):
     path = write_image(tmp_path_factory.mktemp("broken") / "a.zarr", stacked(side=8), "cyx")
     about = json.loads((path / ".zattrs").read_text())

@@ -91,7 +91,7 @@ PNGS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(data=PNGS)
 def test_all_filters_depths_and_colours_give_what_the_libraries_give(
     data: bytes, kernels: Kernels, tmp_path_factory: pytest.TempPathFactory
@@ -107,7 +107,7 @@ def test_all_filters_depths_and_colours_give_what_the_libraries_give(
         assert ours is None
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 1 << 30), grey=st.booleans())
 def test_grey_and_rgb_are_what_pillow_reads(seed: int, grey: bool, kernels: Kernels) -> None:
     rng = np.random.default_rng(seed)
@@ -156,14 +156,14 @@ def check_damaged_png(
         np.testing.assert_array_equal(ours, theirs)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @DAMAGE
 def test_a_damaged_file_is_refused_or_equal(data, places, cut, fixed, kernels, tmp_path_factory) -> None:
     check_damaged_png(data, places, cut, fixed, kernels, tmp_path_factory.getbasetemp() / "damaged.png")
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=3000)
+@settings(max_examples=3000)
 @DAMAGE
 def test_thousands_of_damaged_files_are_refused_or_equal(data, places, cut, fixed, kernels, tmp_path_factory) -> None:
     check_damaged_png(data, places, cut, fixed, kernels, tmp_path_factory.getbasetemp() / "damaged.png")

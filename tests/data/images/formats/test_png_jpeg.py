@@ -80,14 +80,14 @@ def check_damaged_jpeg(options: dict[str, object], places: list[tuple[float, int
     np.testing.assert_array_equal(found, expected[None] if expected.ndim == 2 else np.moveaxis(expected, 2, 0))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @DAMAGE
 def test_a_damaged_jpeg_is_refused_or_what_pillow_reads(options, places, cut, tmp_path_factory) -> None:
     check_damaged_jpeg(options, places, cut, tmp_path_factory.getbasetemp() / "damaged.jpg")
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=3000)
+@settings(max_examples=3000)
 @DAMAGE
 def test_thousands_of_damaged_jpegs_are_refused_or_what_pillow_reads(options, places, cut, tmp_path_factory) -> None:
     check_damaged_jpeg(options, places, cut, tmp_path_factory.getbasetemp() / "damaged.jpg")

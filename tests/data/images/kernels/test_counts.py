@@ -26,7 +26,7 @@ def noise(seed: int, height: int, width: int) -> np.ndarray:
     return rng.integers(0, int(rng.choice([1, 2, 5, 255])) + 1, (height, width)).astype(np.uint8)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 1 << 30), st.integers(1, 40), st.integers(1, 40))
 def test_values_are_counted(seed: int, height: int, width: int) -> None:
     plane = noise(seed, height, width)
@@ -34,7 +34,7 @@ def test_values_are_counted(seed: int, height: int, width: int) -> None:
     np.testing.assert_array_equal(count_values(plane[:, ::2]), np.bincount(plane[:, ::2].ravel(), minlength=256))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.integers(0, 1 << 30), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 2, 3, 4, 6, 8, 16]))
 def test_squares_are_averaged_as_opencv_does(seed: int, height: int, width: int, side: int) -> None:
     plane = noise(seed, height * side, width * side)
