@@ -6,10 +6,12 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import socket
 from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 from tiny_run import plan_tiny
@@ -47,6 +49,22 @@ def train_words(*flags: object) -> int | None:
     from hpa_hier.cli.train import main
 
     return main([str(flag) for flag in flags])
+
+
+def die_while_connecting(seen: bool) -> None:
+    """Kill the second process as it connects; the first one is told of it, or waits for it in vain."""
+    import torch
+    from torch import distributed
+
+    from hpa_hier.training.processes import team as processes
+
+    processes._BUILDING, processes._GRACE = (60.0 if seen else 0.5), 0.2
+    with processes.form_team(2, 1, "leaf", 60, (), "") as team:
+        if not team.first:
+            distributed.init_process_group = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+        elif seen:
+            Timer(0.5, team._lose, ["process 2 of 2 was killed by SIGKILL"]).start()
+        team.join_group(torch.device("cpu"))
 
 
 def train_each(folder: Path, kinds: Mapping[str, Mapping[str, Any]]) -> None:

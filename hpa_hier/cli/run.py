@@ -257,8 +257,11 @@ def _list_given(options: argparse.Namespace) -> tuple[dict[str, Flag], dict[str,
     asked |= {"config": options.config, "set": " --set ".join(options.sets) or None, "no_baseline": options.no_baseline}
     device = None if options.device == "auto" else options.device
     training: dict[str, Flag] = {"device": device, "jobs": options.jobs}
-    if options.backend:
-        training["backend"] = read_backend(options.backend, places=True).place
+    if place := read_backend(options.backend, places=True).place:
+        from hpa_hier.places.place import check_place
+
+        check_place(place, options.jobs)
+        training["backend"] = place
     return source, {name: flag for name, flag in asked.items() if flag}, training
 
 

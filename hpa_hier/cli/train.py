@@ -6,7 +6,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hpa_hier.members.nodes import Kind
     from hpa_hier.runs.run import Run
     from hpa_hier.settings.recipe import MemberSettings, Recipe
+    from hpa_hier.settings.training import TrainingSettings
     from hpa_hier.training.many.on_place import Task
     from hpa_hier.training.processes.team import Team
 
@@ -59,6 +60,12 @@ def main(arguments: Sequence[str]) -> int:
             raise UserError(f"--{name.replace('_', '-')}: goes with --all; leave it out for one member")
     if flags.fold and (flags.all or flags.backend):
         raise UserError("--fold: trains one network here; leave it out with --all and --backend, which train all folds")
+    if place := read_backend(flags.backend, places=True).place:
+        from hpa_hier.places.place import check_place
+
+        check_place(place, flags.jobs)
+    if flags.all or flags.backend:
+        _check_alone()
     one_thread_a_process()
     changes = _list_changes(flags)
     recipe = load_run_recipe(flags.config, flags.sets, changes)
@@ -140,7 +147,6 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, arguments: Sequence[st
     from hpa_hier.members.nodes import Selector, find_member, select_member
     from hpa_hier.runs.roster import Roster
     from hpa_hier.runs.start import choose_taxonomy, prepare_run, start_run
-    from hpa_hier.settings.training import SKLEARN
     from hpa_hier.taxonomy import Taxonomy
 
     taxonomy = Taxonomy.load(choose_taxonomy(recipe).taxonomy)
@@ -163,11 +169,11 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, arguments: Sequence[st
         shown = prepare_run(recipe).recipe if recipe.data.pack else possible
         stop_after_print(flags, shown, pick(shown))
     if flags.backend:
+        _check_one_machine(pick(possible).name, settings)
         opened = start_run(recipe, bool(flags.config), lambda run: check_training(run, pick(run.recipe)))
         _print_scarcity(opened)
         return _train_one_on_place(flags, opened, pick(opened.recipe), arguments, resume)
-    processes = (1, 1) if settings.backbone == SKLEARN else (settings.devices, settings.nodes)
-    with form_team(*processes, pick(possible).name, settings.wait, arguments, resume) as team:
+    with form_team(*settings.processes, pick(possible).name, settings.wait, arguments, resume) as team:
         return _train_together(flags, recipe, pick, team, resume)
 
 
@@ -228,7 +234,6 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     from hpa_hier.runs.start import choose_taxonomy, prepare_run, start_run
     from hpa_hier.taxonomy import Taxonomy
 
-    _check_alone()
     if recipe.members == ():
         raise UserError("--all: the recipe lists no members; add some under `members`, or set it to auto")
     if not (flags.no_progress or flags.print_config):
@@ -246,11 +251,7 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
         training_order(run.recipe)
         for name in run.roster.trained:
             check_training(run, find_member(run.recipe, name))
-            if run.recipe.member_training(find_member(run.recipe, name)).nodes > 1:
-                raise UserError(
-                    f"training.nodes of '{name}': --all trains on one machine; train it alone with --member {name} on "
-                    "each of them, or set training.nodes=1"
-                )
+            _check_one_machine(name, run.recipe.member_training(find_member(run.recipe, name)))
 
     opened = start_run(recipe, check=check)  # once, before several would each simulate the demo cells
     _print_scarcity(opened)
@@ -266,7 +267,8 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
 
         words = ("hpa_hier.train", "--config", str(opened.folder / CONFIG), "--threads", str(flags.threads))
         todo = {name: order[name] for name in logs if name not in kept}
-        statuses |= _train_on_place(flags, opened, list_all_tasks(opened, todo, words, restart=flags.restart))
+        tasks = list_all_tasks(opened, todo, words, restart=flags.restart)
+        statuses |= _train_on_place(flags, opened, tasks, _count_devices(opened.recipe, todo))
         statuses = {name: statuses[name] for name in logs if name in statuses}  # not of folds
     elif len(kept) < len(logs) and flags.together:
         from hpa_hier.training.together.train import train_together
@@ -279,7 +281,7 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
         from hpa_hier.training.side_by_side import Job, train_side_by_side
 
         jobs = [Job(name, *options, log, after=order[name]) for name, log in logs.items() if name not in kept]
-        devices = max(opened.recipe.member_training(find_member(opened.recipe, name)).devices for name in logs)
+        devices = _count_devices(opened.recipe, [job.name for job in jobs])
         statuses |= train_side_by_side(jobs, find_slots(flags.device, flags.jobs, flags.threads, devices))
     if EXIT_INTERRUPTED in statuses.values() or len(statuses) < len(logs):
         print(f"stopped, everything is saved. To resume: {resume}", file=sys.stderr)
@@ -313,23 +315,43 @@ def _train_one_on_place(
     words = ("hpa_hier.train", *leave_out(arguments, ("--backend", "--jobs", "--device"), ("--restart",)))
     folder, folds = run.member_folder(member.name), count_folds(run, member)
     tasks = list_tasks(member.name, words, folder, folds, restart=flags.restart)
-    statuses = _train_on_place(flags, run, tasks)
+    statuses = _train_on_place(flags, run, tasks, run.recipe.member_training(member).processes[0])
     if EXIT_INTERRUPTED in statuses.values() or len(statuses) < len(tasks):
         print(f"stopped, everything is saved in {folder}. To resume: {resume}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return _join_statuses(statuses.values())
 
 
-def _train_on_place(flags: argparse.Namespace, run: Run, tasks: Sequence[Task]) -> dict[str, int]:
-    """Train members and folds where --backend says; return the exit status of each."""
-    from hpa_hier.places.place import is_here, open_place
+def _train_on_place(flags: argparse.Namespace, run: Run, tasks: Sequence[Task], devices: int) -> dict[str, int]:
+    """Train members and folds, with at most so many devices each, where --backend says; return each exit status."""
+    from hpa_hier.places.place import open_place
     from hpa_hier.training.many.on_place import train_on_place
 
     name = read_backend(flags.backend, places=True).place or ""
-    # Elsewhere, each worker chooses among the devices that it has.
-    devices = find_slots(flags.device, flags.jobs, flags.threads) if is_here(name) else [flags.device]
-    with open_place(name, len(devices) if is_here(name) else flags.jobs) as place:
-        return train_on_place(tasks, place, run.folder, devices)
+
+    def find_here() -> list[str]:
+        return find_slots(flags.device, flags.jobs, flags.threads, devices)
+
+    with open_place(name, flags.jobs, lambda: len(find_here())) as place:
+        # Elsewhere, every worker takes --device as it is, and auto is its first GPU: which one that is,
+        # CUDA_VISIBLE_DEVICES of the worker decides.
+        return train_on_place(tasks, place, run.folder, find_here() if place.here else [flags.device])
+
+
+def _count_devices(recipe: Recipe, names: Iterable[str]) -> int:
+    """Return the most devices of a machine that one of these members is trained on."""
+    from hpa_hier.members.nodes import find_member
+
+    return max(recipe.member_training(find_member(recipe, name)).processes[0] for name in names)
+
+
+def _check_one_machine(name: str, settings: TrainingSettings) -> None:
+    """Refuse a member that --all or --backend cannot train, as each of several machines is to start its part."""
+    if settings.processes[1] > 1:
+        raise UserError(
+            f"training.nodes of '{name}': --all and --backend train a member on one machine; train it without them, by "
+            "the same command on each machine, or set training.nodes=1"
+        )
 
 
 def _describe_finished(run: Run, name: str) -> str:
@@ -355,7 +377,7 @@ def _print_scarcity(run: Run) -> None:
 
 
 def _check_alone() -> None:
-    """Refuse several processes that would each train all members."""
+    """Refuse several processes that would each train everything that --all or --backend is to share out."""
     from hpa_hier.training.processes.place import count_started
 
     started = count_started(os.environ)
@@ -364,8 +386,8 @@ def _check_alone() -> None:
 
         leave_word_to_first()
         raise UserError(
-            f"--all: {started} processes of this command were started, and one alone trains all members side by side; "
-            "start it once, or train one member with --member NAME"
+            f"{started} processes of this command were started, and with --all or --backend one alone starts the "
+            "others; start it once, or train one member, without these flags"
         )
 
 

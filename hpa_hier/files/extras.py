@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from types import ModuleType
 
 from hpa_hier.errors import UserError
@@ -25,9 +26,24 @@ def import_extra(module: str, extra: str, place: object) -> ModuleType:
     try:
         return import_module(module)
     except ImportError:
-        raise UserError(
-            f"{place}: needs {module.partition('.')[0]}; `pip install 'hpa-hier[{extra}]'` adds it"
-        ) from None
+        raise _describe_missing(module, extra, place) from None
+
+
+def check_extra(module: str, extra: str, place: object) -> None:
+    """Refuse what needs a library of an extra that is not installed, without importing it.
+
+    Args:
+        module: such as ray.
+        extra: of this package that brings it.
+        place: the file or flag that needs it.
+
+    Raises:
+        UserError: as `import_extra`.
+
+    >>> check_extra("json", "json", "a.json")
+    """
+    if find_spec(module.partition(".")[0]) is None:
+        raise _describe_missing(module, extra, place)
 
 
 def find_version(module: str) -> str:
@@ -43,3 +59,7 @@ def find_version(module: str) -> str:
     except metadata.PackageNotFoundError:  # as onnxruntime is where onnxruntime-gpu has brought it
         others = metadata.packages_distributions().get(module, ())
         return " ".join(f"{name} {metadata.version(name)}" for name in sorted({*others})) or "unknown"
+
+
+def _describe_missing(module: str, extra: str, place: object) -> UserError:
+    return UserError(f"{place}: needs {module.partition('.')[0]}; `pip install 'hpa-hier[{extra}]'` adds it")

@@ -24,8 +24,11 @@ EXIT_INTERRUPTED = 130
 _BEAT = 5.0  # seconds between two signs of life of the process that asks
 _PATIENCE = 120.0  # seconds without one after which that process is taken for dead
 _LOOK = 2.0  # seconds between two looks for it
+_SAVING = 120.0  # seconds for a command to save and stop, before it is killed
+AT_ONCE = 3 * _LOOK  # seconds in which all commands have ended that are to stop at once
 _WAIT = 300.0  # seconds for another process to let go of what the command works on
 _POLL = 0.1
+_ON, _STOP, _AT_ONCE = range(3)  # what is wished of a command
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Ended(NamedTuple):
 class Lease:
     """A file that tells workers anywhere that this process lives and wants its commands to run on; a context.
 
-    Its removal, or two minutes without a touch, has them save and stop.
+    Its removal, or two minutes without a touch, has them save and stop; a word in it, stop at once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -87,6 +90,11 @@ class Lease:
         self._end.set()
         self.path.unlink(missing_ok=True)
 
+    def end_at_once(self) -> None:
+        """Have all commands killed, which resume from what they have saved."""
+        self._end.set()
+        self.path.write_text("at once", encoding="utf-8")
+
     def _beat(self) -> None:
         while not self._end.wait(_BEAT):
             with suppress(OSError):
@@ -110,11 +118,14 @@ def run_command(command: Command) -> Ended:
             return Ended(EXIT_INTERRUPTED, "stopped", host)
         first = change_times(tuple(Path(path) for path, _ in command.begun)) == command.begun
         with _child([*command.words, *(command.once if first else ())], command.folder, log.fileno()) as child:
-            stopped = False
+            stopped = 0.0  # since when
             while child.poll() is None:
-                if not stopped and watch.over():
-                    stopped = True
+                wish = watch.look()
+                if wish != _ON and not stopped:
+                    stopped = time.monotonic()
                     child.terminate()
+                if wish == _AT_ONCE or (stopped and time.monotonic() - stopped > _SAVING):
+                    child.kill()
                 time.sleep(_POLL)
     line = _last_line(Path(command.log))
     if stopped:
@@ -131,23 +142,29 @@ class _Watch:
 
     def __init__(self, lease: Path) -> None:
         self._lease, self._looked, self._touched = lease, 0.0, 0
-        self._alive = time.monotonic()
+        self._alive, self._wish = time.monotonic(), _ON
 
-    def over(self) -> bool:
-        """Return whether the command is to stop."""
+    def look(self) -> int:
+        """Return whether the command is to go on, to save and stop, or to stop at once."""
         now = time.monotonic()
         if now - self._looked < _LOOK:
-            return False
+            return self._wish
         self._looked = now
         try:
-            touched = self._lease.stat().st_mtime_ns
+            found = self._lease.stat()
         except FileNotFoundError:
-            return True
+            self._wish = _STOP
+            return self._wish
         except OSError:  # a file server that pauses
-            return now - self._alive > _PATIENCE
-        if touched != self._touched:
-            self._touched, self._alive = touched, now
-        return now - self._alive > _PATIENCE
+            pass
+        else:
+            if found.st_size:
+                self._wish = _AT_ONCE
+                return self._wish
+            if found.st_mtime_ns != self._touched:
+                self._touched, self._alive = found.st_mtime_ns, now
+        self._wish = _STOP if now - self._alive > _PATIENCE else _ON
+        return self._wish
 
 
 def _wait_for(path: Path, watch: _Watch) -> bool:
@@ -155,7 +172,7 @@ def _wait_for(path: Path, watch: _Watch) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + _WAIT
     while time.monotonic() < until:
-        if watch.over():
+        if watch.look() != _ON:
             return False
         with suppress(Timeout), FileLock(path, timeout=0):
             return True
@@ -175,7 +192,11 @@ def _child(words: list[str], folder: str, log: int) -> Iterator[subprocess.Popen
     finally:
         if child.poll() is None:
             child.terminate()
-            child.wait()
+            try:
+                child.wait(_SAVING)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
         if child.stdin:
             child.stdin.close()
 

@@ -16,4 +16,4 @@ class Engine(NamedTuple):
     executor: Executor
     here: bool = True  # whether its workers were started for this process, on this machine
     threads: bool = False  # whether they are threads of this process
-    call_alone: Callable[[Call], Any] | None = None  # where a dead worker takes the calls of the others with it
+    call_alone: Callable[[Call], Any] | None = None  # waits; where a dead worker takes the calls of the others with it

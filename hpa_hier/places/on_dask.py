@@ -14,7 +14,6 @@ from typing import Any
 from hpa_hier.errors import UserError
 from hpa_hier.files.extras import import_extra
 from hpa_hier.places.engine import Engine
-from hpa_hier.places.processor import count_cores
 from hpa_hier.places.signals import hold_ctrl_c
 
 _LOOK = 1.0  # seconds between two looks for the scheduler
@@ -24,12 +23,11 @@ _WAIT = 30.0  # seconds for a scheduler to answer, and for its first worker to c
 
 
 @contextmanager
-def open_local(workers: int | None) -> Iterator[Engine]:
+def open_local(count: int) -> Iterator[Engine]:
     """Start Dask workers on this machine: processes of one thread each."""
     distributed = import_extra("distributed", "dask", "--backend dask-local")
     import dask
 
-    count = workers or count_cores()
     # A worker's death is told at once, and what it was doing is called again by the place, which counts. A dead worker
     # is started again, however long that takes on a busy machine; without this, Dask gives it up after 15 seconds.
     settings = {"distributed.scheduler.allowed-failures": 0, "distributed.deploy.lost-worker-timeout": "1 day"}

@@ -11,13 +11,17 @@ from typing import Any
 
 from hpa_hier.files.extras import import_extra
 from hpa_hier.places.engine import Engine
-from hpa_hier.places.processor import count_cores
 from hpa_hier.places.signals import hold_ctrl_c
 
 
 @contextmanager
-def open_ray(workers: int | None) -> Iterator[Engine]:
-    """Connect to the cluster that RAY_ADDRESS names or that runs on this machine; else start workers here."""
+def open_ray(workers: int | None, default: Callable[[], int]) -> Iterator[Engine]:
+    """Connect to the cluster that RAY_ADDRESS names or that runs on this machine; else start workers here.
+
+    Args:
+        workers: calls at a time; None: what the cluster has.
+        default: tells how many workers are started here where none was asked for.
+    """
     ray = import_extra("ray", "ray", "--backend ray")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a call that asks for no GPU still sees them all
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
@@ -26,7 +30,7 @@ def open_ray(workers: int | None) -> Iterator[Engine]:
         try:
             ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
         except ConnectionError:
-            ray.init(num_cpus=workers or count_cores(), **quiet)
+            ray.init(num_cpus=workers or default(), **quiet)
             here = True
     try:
         there = int(ray.cluster_resources().get("CPU", 1))

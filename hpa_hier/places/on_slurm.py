@@ -16,7 +16,7 @@ from threading import Event, Thread
 from typing import Any
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.extras import import_extra
+from hpa_hier.files.extras import check_extra, import_extra
 from hpa_hier.places.engine import Engine
 
 _ASK = 5.0  # seconds between two questions to the queue
@@ -48,13 +48,8 @@ def open_slurm(workers: int | None, engine: str = "slurm") -> Iterator[Engine]:
     Raises:
         UserError: there is no SLURM here, or no number of jobs was asked for.
     """
+    workers = check_slurm(workers, engine)
     submitit = import_extra("submitit", "slurm", "--backend slurm")
-    if engine == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
-        raise UserError("--backend slurm: there is no sbatch here; start this on a machine that hands jobs to SLURM")
-    if not workers:
-        raise UserError(
-            "--backend slurm: say how many jobs may run at a time, as in --jobs 8 of train, --workers 8 of data"
-        )
     logging.getLogger("submitit").setLevel(logging.ERROR)
     # What travels lies in a hidden folder here, where all machines see it, for as long as this runs.
     with tempfile.TemporaryDirectory(prefix=".slurm-", dir=Path.cwd(), ignore_cleanup_errors=True) as folder:
@@ -65,6 +60,22 @@ def open_slurm(workers: int | None, engine: str = "slurm") -> Iterator[Engine]:
             yield Engine(workers, jobs, here=False)
         finally:
             jobs.shutdown()
+
+
+def check_slurm(workers: int | None, engine: str = "slurm") -> int:
+    """Return the number of jobs at a time; refuse where none was asked for, or there is no SLURM.
+
+    Raises:
+        UserError: as `open_slurm`.
+    """
+    check_extra("submitit", "slurm", "--backend slurm")
+    if engine == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
+        raise UserError("--backend slurm: there is no sbatch here; start this on a machine that hands jobs to SLURM")
+    if not workers:
+        raise UserError(
+            "--backend slurm: say how many jobs may run at a time, as in --jobs 8 of train, --workers 8 of data"
+        )
+    return workers
 
 
 def ask_queue(jobs: list[str]) -> dict[str, str]:
@@ -112,10 +123,7 @@ class _Jobs(Executor):
         while not self._end.wait(_GATHER):
             self._hand_over()
             for future, job in list(self._running.items()):
-                if future.cancelled():
-                    del self._running[future]
-                    _cancel(job)
-                elif job.paths.result_pickle.exists() or (self._ask is None and job.done()):
+                if job.paths.result_pickle.exists() or (self._ask is None and job.done()):
                     self._take(future)
             if self._ask and self._running and time.monotonic() - asked > _ASK:
                 asked = time.monotonic()

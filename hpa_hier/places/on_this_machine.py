@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
 from hpa_hier.places.engine import Engine
-from hpa_hier.places.processor import count_cores
 from hpa_hier.places.signals import end_with, hold_ctrl_c
 
 _IDLE = 300.0  # seconds after which an idle process ends
 
 
 @contextmanager
-def open_threads(workers: int | None) -> Iterator[Engine]:
+def open_threads(count: int) -> Iterator[Engine]:
     """Open threads of this process."""
-    count = workers or count_cores()
     executor = ThreadPoolExecutor(count, thread_name_prefix="place")
     try:
         yield Engine(count, executor, threads=True)
@@ -28,9 +26,8 @@ def open_threads(workers: int | None) -> Iterator[Engine]:
 
 
 @contextmanager
-def open_loky(workers: int | None) -> Iterator[Engine]:
+def open_loky(count: int) -> Iterator[Engine]:
     """Open processes of loky, which is joblib's."""
-    count = workers or count_cores()
     executor = _Loky(count)
     try:
         yield Engine(count, executor, call_alone=executor.call_alone)
@@ -43,7 +40,7 @@ class _Loky(Executor):
 
     def __init__(self, count: int) -> None:
         self._count, self._lock = count, Lock()
-        self._processes = _start(count)
+        self._processes, self._alone, self._ended = _start(count), set[Any](), False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         """Call a function in a process."""
@@ -56,17 +53,24 @@ class _Loky(Executor):
 
     def call_alone(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401
         """Call a function in a process that no other call shares its fate with."""
-        with hold_ctrl_c():
+        with self._lock, hold_ctrl_c():
+            if self._ended:
+                raise CancelledError
             alone = _start(1)
+            self._alone.add(alone)
             future = alone.submit(call)
         try:
             return future.result()
         finally:
+            self._alone.discard(alone)
             alone.shutdown(wait=False, kill_workers=True)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the processes, whatever they are doing."""
-        self._processes.shutdown(wait=wait, kill_workers=True)
+        with self._lock:
+            self._ended = True
+        for processes in (self._processes, *self._alone):
+            processes.shutdown(wait=wait, kill_workers=True)
 
 
 def _start(count: int) -> Any:  # noqa: ANN401

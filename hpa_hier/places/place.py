@@ -13,8 +13,10 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.extras import check_extra
 from hpa_hier.places.call import Call, Ground, settle
 from hpa_hier.places.engine import Engine
+from hpa_hier.places.processor import count_cores
 
 MOST_CALLS = 3  # of a function for one item, where its worker dies each time
 _AHEAD = 4  # items per worker that may have been begun, or be waiting, before their answers are taken
@@ -38,6 +40,7 @@ class Place:
         self._ground = Ground.here(moves=not engine.threads)
         # What was lost is submitted again from a thread of its own: an engine tells of it in one of its threads.
         self._again = ThreadPoolExecutor(1, thread_name_prefix="again")
+        self._alone = ThreadPoolExecutor(engine.workers, thread_name_prefix="alone")  # each waits for its call
         self._lock, self._closing, self._inner = Lock(), False, dict[Future[Any], Future[Any]]()
 
     def map(
@@ -92,24 +95,21 @@ class Place:
             pending = list(self._inner)
         for outer in pending:
             self.cancel(outer)
-        self._again.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._again, self._alone):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _call(self, outer: Future[Any], call: Call, name: str, number: int, alone: bool = False) -> None:
         """Make one of the calls for an item; `number` counts from 1."""
         if self._closing or outer.cancelled():
             return
-        if alone and self._engine.call_alone:
-            inner: Future[Any] = Future()
-            try:
-                inner.set_result(self._engine.call_alone(call))
-            except Exception as error:
-                inner.set_exception(error)
-        else:
-            try:
+        try:
+            if alone and self._engine.call_alone:
+                inner: Future[Any] = self._alone.submit(self._engine.call_alone, call)
+            else:
                 inner = self._engine.executor.submit(call)
-            except Exception as error:
-                self._give_up(outer, name, f"could not be handed over ({type(error).__name__}: {error})")
-                return
+        except Exception as error:
+            self._give_up(outer, name, f"could not be handed over ({type(error).__name__}: {error})")
+            return
         with self._lock:
             self._inner[outer] = inner
         inner.add_done_callback(partial(self._take, outer, call, name, number))
@@ -145,18 +145,36 @@ def _describe(error: BaseException) -> str:
     return f"its worker was lost ({type(error).__name__}{': ' + lines[0][:160] if lines else ''})"
 
 
-def is_here(name: str) -> bool:
-    """Return whether a place is this machine, whose cores and devices its workers share."""
-    return name in ("loky", "threading", "dask-local")
+def check_place(name: str, workers: int | None = None) -> None:
+    """Refuse a place that cannot be opened from here, before anything is done for it; imports no engine.
+
+    Args:
+        name: as for `open_place`.
+        workers: as for `open_place`.
+
+    Raises:
+        UserError: a package is missing, there is no SLURM, or it is not told how many jobs may run.
+
+    >>> check_place("threading")
+    """
+    if name == "dask-local" or name.startswith(_DASK):
+        check_extra("distributed", "dask", f"--backend {name}")
+    elif name == "ray":
+        check_extra("ray", "ray", "--backend ray")
+    elif name == "slurm":
+        from hpa_hier.places.on_slurm import check_slurm
+
+        check_slurm(workers)
 
 
 @contextmanager
-def open_place(name: str, workers: int | None = None) -> Iterator[Place]:
+def open_place(name: str, workers: int | None = None, default: Callable[[], int] = count_cores) -> Iterator[Place]:
     """Open a place: start its engine, or connect to the one that runs.
 
     Args:
         name: loky, threading, dask-local, dask://HOST:PORT, ray or slurm.
-        workers: calls at a time; None: the cores of this machine, or what the engine has. SLURM asks for a number.
+        workers: calls at a time; None: `default`, or what an engine has that runs. SLURM asks for a number.
+        default: tells how many workers are started here where none was asked for.
 
     Raises:
         UserError: a package is missing, nothing answers there, or no worker is connected.
@@ -166,25 +184,27 @@ def open_place(name: str, workers: int | None = None) -> Iterator[Place]:
     [1, 2, 3]
     """
     with ExitStack() as stack:
-        place = Place(name, stack.enter_context(_open(name, workers)))
+        place = Place(name, stack.enter_context(_open(name, workers, default)))
         stack.callback(place.close)  # before the engine is shut down
         yield place
 
 
-def _open(name: str, workers: int | None) -> AbstractContextManager[Engine]:
+def _open(name: str, workers: int | None, default: Callable[[], int]) -> AbstractContextManager[Engine]:
+    check_place(name, workers)
     # Each engine's file imports its library when it is opened.
     if name in ("loky", "threading"):
         from hpa_hier.places import on_this_machine
 
-        return on_this_machine.open_loky(workers) if name == "loky" else on_this_machine.open_threads(workers)
+        count = workers or default()
+        return on_this_machine.open_loky(count) if name == "loky" else on_this_machine.open_threads(count)
     if name == "dask-local" or name.startswith(_DASK):
         from hpa_hier.places import on_dask
 
-        return on_dask.open_local(workers) if name == "dask-local" else on_dask.connect(name, workers)
+        return on_dask.open_local(workers or default()) if name == "dask-local" else on_dask.connect(name, workers)
     if name == "ray":
         from hpa_hier.places import on_ray
 
-        return on_ray.open_ray(workers)
+        return on_ray.open_ray(workers, default)
     if name == "slurm":
         from hpa_hier.places import on_slurm
 

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 
 from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import find_member
+from hpa_hier.places.signals import hold_ctrl_c
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe_file import load_recipe
-from hpa_hier.settings.training import SKLEARN
 from hpa_hier.training.bars import Bars
 from hpa_hier.training.loop.stopping import Interrupted, SignalCounter, stop_with_parent
 from hpa_hier.training.plan import plan_training
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 _POLL = 0.1  # seconds between two looks at the processes
 _TELL = 0.5  # seconds between two words on how far a process is
 _PATIENCE = 2.0  # seconds after a second Ctrl-C before processes are killed
-_DONE, _USER, _INTERRUPTED = 0, 2, 130  # exit statuses
+_DONE, _BUG, _USER, _INTERRUPTED = 0, 1, 2, 130  # exit statuses
+_UNKNOWN = 255  # as multiprocessing has it where the server that a process was forked from is gone
+_STARTS = 3  # of a process, where that server dies meanwhile
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,60 @@ class Job:
     threads: int
     log: Path  # everything that the process prints
     after: str | None = None  # the job that must have trained its member before
+
+
+@dataclass
+class _Training:
+    """A process that trains a member.
+
+    Attributes:
+        job: what it does.
+        slot: the device that it has.
+        process: itself.
+        line: what it tells on: shares of its training as float, in the end its exit status as int.
+        status: that it has told.
+        hung_up: whether its end of the line is closed, as when it has ended.
+    """
+
+    job: Job
+    slot: str
+    process: BaseProcess
+    line: Connection
+    status: int | None = None
+    hung_up: bool = False
+
+    def listen(self) -> list[float]:
+        """Return the shares that it has told since the last look."""
+        shares: list[float] = []
+        try:
+            while not self.hung_up and self.line.poll():
+                word: float | int = self.line.recv()
+                if isinstance(word, int):
+                    self.status = word
+                else:
+                    shares.append(word)
+        except (EOFError, OSError):
+            self.hung_up = True
+        return shares
+
+    def has_ended(self) -> bool:
+        """Return whether it has ended. One whose fork server was killed trains on, while its line is open."""
+        if self.process.is_alive():
+            return False
+        return self.process.exitcode != _UNKNOWN or self.hung_up
+
+    def send(self, number: int) -> None:
+        """Send it a signal, also where its fork server is gone, which multiprocessing would take for its end."""
+        if self.process.pid and not self.has_ended():
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
+
+    def exit_status(self) -> int:
+        """Return how it has ended: negative, by a signal."""
+        status = self.process.exitcode or _DONE
+        if status != _UNKNOWN:
+            return status
+        return -signal.SIGKILL if self.status is None else self.status
 
 
 def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> dict[str, int]:
@@ -68,7 +124,7 @@ def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> dict[str, i
     """
     context = _context()
     waiting, free, names = list(jobs), deque(slots), {job.name for job in jobs}
-    running: dict[BaseProcess, tuple[Job, str, Connection]] = {}
+    running: list[_Training] = []
     statuses: dict[str, int] = {}
     passed_on, asked_at = 0, 0.0
     message = "stopping all members, and saving; once more stops them at once"
@@ -77,11 +133,11 @@ def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> dict[str, i
             if stop.count > passed_on:
                 passed_on = stop.count
                 asked_at = time.monotonic()
-                for process in running:
-                    process.terminate()
+                for training in running:
+                    training.send(signal.SIGTERM)
             if stop.count > 1 and time.monotonic() - asked_at > _PATIENCE:
-                for process in running:  # one that does not react, as a stopped one
-                    process.kill()
+                for training in running:  # one that does not react, as a stopped one
+                    training.send(signal.SIGKILL)
             for job in [job for job in waiting if statuses.get(job.after or "") not in (None, _DONE)]:
                 waiting.remove(job)
                 statuses[job.name] = _USER
@@ -92,16 +148,16 @@ def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> dict[str, i
                 waiting.remove(job)
                 slot = free.popleft()
                 bars.write(f"{job.name}: training on {slot}, log: {job.log}")
-                process, progress = _start(context, job, slot)
-                running[process] = job, slot, progress
-            for process, (job, slot, progress) in list(running.items()):
-                if shares := _receive(progress):
-                    bars.report(job.name, shares[-1])
-                if not process.is_alive():
-                    del running[process]
-                    free.append(slot)
-                    statuses[job.name], line = _describe_end(job, process, stop.requested)
-                    bars.end(job.name)
+                running.append(_start(context, job, slot))
+            for training in running[:]:
+                ended, name = training.has_ended(), training.job.name  # looked for first: nothing is told after the end
+                if shares := training.listen():
+                    bars.report(name, shares[-1])
+                if ended:
+                    running.remove(training)
+                    free.append(training.slot)
+                    statuses[name], line = _describe_end(training, stop.requested)
+                    bars.end(name)
                     bars.write(line)
             time.sleep(_POLL)
     return statuses
@@ -112,35 +168,30 @@ def _context() -> BaseContext:
     if "forkserver" in mp.get_all_start_methods():
         context = mp.get_context("forkserver")
         context.set_forkserver_preload(["hpa_hier.training.side_by_side", "hpa_hier.training.train_member"])
-        # The server imports for seconds, during which a Ctrl-C would end it; it inherits that it ignores SIGINT.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        forkserver.ensure_running()
-        signal.signal(signal.SIGINT, before)
         return context
     return mp.get_context("spawn")
 
 
-def _start(context: BaseContext, job: Job, slot: str) -> tuple[BaseProcess, Connection]:
-    """Start a process, and return it with what tells how far it is."""
+def _start(context: BaseContext, job: Job, slot: str) -> _Training:
+    """Start a process."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    receiver, sender = context.Pipe(duplex=False)
-    process: BaseProcess = context.Process(  # type: ignore[attr-defined]
-        target=_work, args=(job, slot, sender), name=job.name
-    )
-    process.start()
-    sender.close()
-    return process, receiver
-
-
-def _receive(progress: Connection) -> list[float]:
-    """Return the shares that a process has told since the last look."""
-    shares: list[float] = []
-    try:
-        while progress.poll():
-            shares.append(progress.recv())
-    except (EOFError, OSError):  # the process has ended
-        pass
-    return shares
+    for start in range(1, _STARTS + 1):
+        receiver, sender = context.Pipe(duplex=False)
+        process: BaseProcess = context.Process(  # type: ignore[attr-defined]
+            target=_work, args=(job, slot, sender), name=job.name
+        )
+        try:
+            if context.get_start_method() == "forkserver":
+                with hold_ctrl_c():  # which would end the server in the seconds in which it imports
+                    forkserver.ensure_running()
+            process.start()
+            break
+        except (OSError, EOFError):  # the server was killed, out of memory or by hand
+            if start == _STARTS:
+                raise
+        finally:
+            sender.close()
+    return _Training(job, slot, process, receiver)
 
 
 def _tell(sender: Connection, share: float, told: list[float]) -> None:
@@ -148,13 +199,12 @@ def _tell(sender: Connection, share: float, told: list[float]) -> None:
     if not told or time.monotonic() - told[-1] >= _TELL or share >= 1:
         told[:] = [time.monotonic()]
         with suppress(OSError):  # the parent has gone; the training ends by itself
-            sender.send(share)
+            sender.send(float(share))
 
 
-def _describe_end(job: Job, process: BaseProcess, stop_requested: bool) -> tuple[int, str]:
+def _describe_end(training: _Training, stop_requested: bool) -> tuple[int, str]:
     """Return how a process that has ended did so: its exit status, and one line for the user."""
-    process.join()
-    status = process.exitcode or _DONE
+    job, status = training.job, training.exit_status()
     log = job.log.read_text(encoding="utf-8", errors="replace") if job.log.exists() else ""
     last = (log.strip().splitlines() or ["its log is empty"])[-1]
     if status == _DONE:
@@ -174,19 +224,29 @@ def _work(job: Job, slot: str, sender: Connection) -> None:
     if hasattr(os, "setpgrp"):
         os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # held back in the server that it was forked from
     stop_with_parent()
     job.log.unlink(missing_ok=True)  # a link is removed, and what it leads to is not written to
     with job.log.open("x", encoding="utf-8", buffering=1) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+    status = _BUG
     try:
         told: list[float] = []
         print(_train(job, slot, lambda share: _tell(sender, share, told)), flush=True)
+        status = _DONE
     except UserError as error:
         print(f"error: {error}", flush=True)
-        sys.exit(_USER)
+        status = _USER
     except Interrupted:
-        sys.exit(_INTERRUPTED)
+        status = _INTERRUPTED
+    except SystemExit as end:  # of several processes of one member, another tells why
+        status = end.code if isinstance(end.code, int) else _BUG
+    finally:
+        with suppress(OSError):
+            sender.send(status)
+    sys.exit(status)
 
 
 def _train(job: Job, device: str, report: Report) -> str:
@@ -197,11 +257,10 @@ def _train(job: Job, device: str, report: Report) -> str:
     recipe = load_recipe(job.config, job.sets)
     member = find_member(recipe, job.name)
     settings = recipe.member_training(member)
-    processes = (1, 1) if settings.backbone == SKLEARN else (settings.devices, settings.nodes)
     # What further processes of this member repeat.
     words = ["--member", job.name, "--device", device, "--threads", str(job.threads)]
     words += ["--restart"] * job.restart + (["--config", job.config] if job.config else [])
     words += [word for change in job.sets for word in ("--set", change)]
-    with form_team(*processes, job.name, settings.wait, words, "") as team:
+    with form_team(*settings.processes, job.name, settings.wait, words, "") as team:
         plan = plan_training(team.after_first(lambda: start_run(recipe, named=False)), member)
         return train_member(plan, TrainOptions(device, job.restart, True, report, threads=job.threads, team=team))

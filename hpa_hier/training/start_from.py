@@ -58,11 +58,11 @@ def missing_starts(run: Run, member: MemberSettings) -> list[MemberSettings]:
     known, missing = {one.name: one for one in run.recipe.listed}, list[MemberSettings]()
     training_order(run.recipe)
     settings = run.recipe.member_training(member)
-    processes = settings.devices, settings.nodes
+    processes = settings.processes
     while start := known.get(settings.start_from or ""):
         settings = run.recipe.member_training(start)
         trained = (run.member_folder(start.name) / MANIFEST).is_file()
-        if start == member or trained or (settings.devices, settings.nodes) != processes:
+        if start == member or trained or settings.processes != processes:
             break
         missing.insert(0, start)
     return missing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal, cast
 
 import cv2
@@ -66,7 +67,7 @@ def train_member(plan: Plan, options: TrainOptions) -> str:
     cv2.setNumThreads(1)
     team, restart = options.team, options.restart
     first = find_device(options.device)
-    check_devices(first, plan.settings.devices)
+    check_devices(first, plan.settings.processes[0])
     device = first if first.index is None else torch.device(first.type, first.index + team.place.local_rank)
     _check_team(plan, team)
     with _only_writer(plan, team):
@@ -163,7 +164,7 @@ def _train(plan: Plan, options: TrainOptions, first: torch.device, device: torch
 
 def _check_team(plan: Plan, team: Team) -> None:
     """Refuse a training whose processes nobody starts, and one that they were not started for."""
-    asked = 1 if plan.settings.backbone == SKLEARN else plan.settings.devices * plan.settings.nodes
+    asked = prod(plan.settings.processes)
     if asked != team.place.world and not team.several:
         raise UserError(
             f"{plan.member.name}: training.devices and training.nodes ask for {asked} processes, which the command "

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from safetensors.torch import save_file
@@ -16,6 +18,7 @@ from tiny_run import finish, one_thread, start, train, train_here, write_tiny
 
 from hpa_hier.cli.ensemble import main as ensemble_main
 from hpa_hier.cli.report import main as report_main
+from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
 from hpa_hier.models.backbones.create import build_backbone
 from hpa_hier.settings.training import TrainingSettings
@@ -62,6 +65,10 @@ def test_a_member_of_each_kind_is_trained_from_its_flag(recipe: Path, tmp_path: 
         (["--level", "leaf", "--fold", "2"], "--fold 2: leaf has no folds"),
         (["--level", "leaf", "--fold", "2", "--backend", "ray"], "--fold: trains one network here; leave it out"),
         (["--level", "leaf", "--backend", "openvino"], "--backend openvino: no scores are computed here"),
+        (
+            ["--level", "leaf", "--backend", "threading", "--set", "training.nodes=2"],
+            "training.nodes of 'leaf': --all and --backend train a member on one machine; train it without them",
+        ),
         (["--level", "leaf", "--set", "data.channels=[]"], "must name at least one channel, and each once"),
         (["--level", "leaf", "--set", "data.channels=[red, red]"], "must name at least one channel, and each once"),
         (["--level", "leaf", "--weights", "no.safetensors"], "--weights no.safetensors: no such file"),
@@ -254,6 +261,7 @@ def test_a_refused_training_leaves_nothing_behind(recipe: Path, tmp_path: Path) 
         (["--all", "--folds", "3", "--set", "members.leaf.training.folds=4"], "they must be the same"),
         (["--member", "nobody"], "--member nobody: the recipe has no member of that name"),
         (["--level", "leaf", "--no-baseline"], "--no-baseline: goes with --all"),
+        (["--all", "--backend", "slurm"], "error: --backend slurm: "),  # no package, no SLURM, or no --jobs
     ):
         status, printed = finish(tmp_path / "log", "--config", recipe, "--device", "cpu", *flags)
         assert (status, message in printed) == (2, True), printed
@@ -304,4 +312,35 @@ def test_merged_settings_are_printed_with_their_origin_and_nothing_is_begun(reci
     assert "  width: 4  # --set training.width=4" in printed
     assert f"  batch_size: 16  # {recipe}:" in printed
     assert "  folds: 0  # --folds 0" in printed
+    assert not (tmp_path / "artifacts").exists()
+
+
+def test_a_place_on_this_machine_has_a_worker_for_as_many_cores_as_a_member_takes(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def open_place(name: str, workers: int | None, default: Callable[[], int]) -> NoReturn:
+        asked.append((name, workers, default()))
+        raise UserError("not opened")
+
+    monkeypatch.setattr("hpa_hier.places.place.open_place", open_place)
+    monkeypatch.setattr("hpa_hier.places.processor.count_cores", lambda: 8)
+    for sets in (["training.devices=1"], ["training.devices=2"]):
+        flags = ("--config", recipe, "--level", "leaf", "--device", "cpu", "--backend", "threading", "--set", *sets)
+        assert train_here(*flags)[1].endswith("error: not opened\n")
+    assert asked == [("threading", None, 8), ("threading", None, 4)]
+
+
+@pytest.mark.parametrize("flags", [["--all"], ["--level", "leaf", "--backend", "threading"]])
+def test_what_one_process_shares_out_is_not_begun_by_several(
+    recipe: Path, tmp_path: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    status, printed = train_here("--config", recipe, *flags)
+    assert (status, printed.startswith("error: 2 processes of this command were started, and with --all or ")) == (
+        2,
+        True,
+    )
     assert not (tmp_path / "artifacts").exists()

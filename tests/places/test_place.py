@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import sys
+from concurrent.futures import Executor, Future
 from functools import partial
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from threading import Event
+from types import ModuleType
 
 import pytest
 from place_tasks import die, die_once, fail, square
@@ -14,7 +19,8 @@ from place_tasks import die, die_once, fail, square
 from hpa_hier.errors import UserError
 from hpa_hier.places import call as calls
 from hpa_hier.places.call import Answer, Call, Ground
-from hpa_hier.places.place import Place, open_place
+from hpa_hier.places.engine import Engine
+from hpa_hier.places.place import Place, check_place, open_place
 
 ENGINES = ["threading", "loky", "dask-local"]
 
@@ -106,12 +112,60 @@ def test_what_may_succeed_elsewhere_is_called_three_times(capsys):
     assert capsys.readouterr().err.count("once more") == 2
 
 
-@pytest.mark.parametrize(("name", "module", "extra"), [("dask-local", "distributed", "dask"), ("ray", "ray", "ray")])
+class _Broken(Executor):
+    """An engine whose workers all die."""
+
+    def submit(self, fn: object, /, *_: object, **__: object) -> Future[Answer]:  # type: ignore[override]
+        future: Future[Answer] = Future()
+        future.set_exception(ConnectionError("gone"))
+        return future
+
+
+def test_a_call_that_is_made_alone_holds_up_no_other():
+    gate = Event()
+
+    def call_alone(call: Call) -> Answer:
+        assert call.item or gate.wait(60)
+        return call()
+
+    place = Place("broken", Engine(2, _Broken(), call_alone=call_alone))
+    slow, quick = (place.submit(square, number, str(number)) for number in (0, 3))
+    assert quick.result(60) == 9
+    assert not slow.done()
+    gate.set()
+    assert slow.result(60) == 0
+    place.close()
+
+
+EXTRAS = [
+    ("dask-local", "distributed", "dask"),
+    ("dask://127.0.0.1:1", "distributed", "dask"),
+    ("ray", "ray", "ray"),
+    ("slurm", "submitit", "slurm"),
+]
+
+
+@pytest.mark.parametrize(("name", "module", "extra"), EXTRAS)
 def test_a_missing_package_is_asked_for_by_its_extra(name: str, module: str, extra: str, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     wanted = rf"--backend {name}: needs {module}; `pip install 'hpa-hier\[{extra}\]'`"
+    with pytest.raises(UserError, match=wanted):
+        check_place(name, 1)
     with pytest.raises(UserError, match=wanted), open_place(name, 1):
         pass
+
+
+def test_jobs_of_slurm_are_counted_before_anything_is_done_for_them(monkeypatch):
+    submitit = ModuleType("submitit")
+    submitit.__spec__ = ModuleSpec("submitit", None)
+    monkeypatch.setitem(sys.modules, "submitit", submitit)
+    monkeypatch.setenv("PATH", os.devnull)
+    with pytest.raises(UserError, match=r"--backend slurm: there is no sbatch here; start this on a machine that"):
+        check_place("slurm", 8)
+    monkeypatch.setattr("shutil.which", lambda program: f"/usr/bin/{program}")
+    with pytest.raises(UserError, match=r"--backend slurm: say how many jobs may run at a time, as in --jobs 8"):
+        check_place("slurm")
+    check_place("slurm", 8)
 
 
 def test_a_scheduler_that_does_not_answer_is_told_in_one_line(monkeypatch):

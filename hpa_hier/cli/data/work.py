@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 def pack(options: argparse.Namespace) -> None:
     """Pack a folder of images, or a table of feature vectors."""
+    _read_place(options)
     recipe = _recipe(options)
     request = read_request(options, recipe, options.out)
     if options.workers and not options.backend:
@@ -191,6 +192,7 @@ def audit_pack(options: argparse.Namespace) -> None:
 
 def simulate(options: argparse.Namespace) -> None:
     """Simulate cells."""
+    _read_place(options)
     flags = {f"--{name}": (f"simulate.{name}", getattr(options, name)) for name in ("count", "seed", "imbalance")}
     recipe = _recipe(options, {**flags, "--size": ("simulate.image_size", options.size)})
     settings, out = recipe.simulate, options.out
@@ -223,12 +225,21 @@ def _write_simulated(options: argparse.Namespace, recipe: Recipe, workers: int |
 
 def _open_place(options: argparse.Namespace) -> AbstractContextManager[Place | None]:
     """Open the place that --backend names; nothing where it names none."""
-    name = read_backend(options.backend, places=True).place
+    name = _read_place(options)
     if name is None:
         return nullcontext()
     from hpa_hier.places.place import open_place
 
     return open_place(name, options.workers)
+
+
+def _read_place(options: argparse.Namespace) -> str | None:
+    """Return the place that --backend names, if any, where it can be opened from here."""
+    if name := read_backend(options.backend, places=True).place:
+        from hpa_hier.places.place import check_place
+
+        check_place(name, options.workers)
+    return name
 
 
 COMMANDS = {"pack": pack, "split": split, "balance": balance, "audit": audit_pack, "simulate": simulate}

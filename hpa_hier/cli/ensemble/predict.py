@@ -176,6 +176,10 @@ def _check_flags(options: argparse.Namespace, images: Sequence[Path]) -> None:
             raise UserError(f"{flag} goes with images, whose answers are kept piece by piece; leave it out")
     if options.jobs and not place:
         raise UserError("--jobs goes with --backend, as in --backend loky; add it, or leave this out")
+    if place:
+        from hpa_hier.places.place import check_place
+
+        check_place(place, options.jobs)
 
 
 def _check_tables(options: argparse.Namespace) -> Sequence[str] | None:

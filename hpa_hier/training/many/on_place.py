@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
@@ -11,7 +13,7 @@ from pathlib import Path
 from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import find_member
 from hpa_hier.members.scores_file import fold_folder
-from hpa_hier.places.command import EXIT_INTERRUPTED, Command, Ended, Lease, change_times, run_command
+from hpa_hier.places.command import AT_ONCE, EXIT_INTERRUPTED, Command, Ended, Lease, change_times, run_command
 from hpa_hier.places.place import Place
 from hpa_hier.runs.manifest import MANIFEST
 from hpa_hier.runs.run import Run
@@ -96,7 +98,7 @@ def train_on_place(tasks: Sequence[Task], place: Place, home: Path, devices: Seq
     """Train members on a place, as many at a time as it has workers.
 
     One that fails does not stop the others, but for those that start from it. At Ctrl-C all of them are asked to save
-    and stop.
+    and stop; at a second one they are stopped at once.
 
     Args:
         tasks: in the order in which they are begun, save that one which comes after another waits for that.
@@ -112,11 +114,16 @@ def train_on_place(tasks: Sequence[Task], place: Place, home: Path, devices: Seq
     free = deque(devices[worker % len(devices)] for worker in range(place.workers))
     message = "stopping all members, and saving; once more stops them at once"
     with Lease(home) as lease, SignalCounter(message) as stop, Bars(len(tasks)) as bars:
-        while running or (waiting and not stop.requested):
-            if stop.requested:
-                lease.end()
-            if stop.count > 1:
-                break
+        passed_on, leave_at = 0, math.inf
+        while (running and time.monotonic() < leave_at) or (waiting and not stop.requested):
+            if stop.count > passed_on:
+                passed_on = stop.count
+                if passed_on == 1:
+                    lease.end()
+                else:
+                    lease.end_at_once()
+                    # What a dead machine has is not waited for longer; nothing is, at a third Ctrl-C.
+                    leave_at = time.monotonic() + (AT_ONCE if passed_on == 2 else 0)
             for task in [] if stop.requested else _ready(waiting, statuses, len(free)):
                 waiting.remove(task)
                 device = free.popleft()

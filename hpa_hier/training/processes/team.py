@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from threading import Timer
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _POLL = 0.05  # seconds between two looks at the store
 _GRACE = 5.0  # seconds in which a process ends by itself, after another one has
+_BUILDING = 120.0  # seconds for torch to connect processes that are all there
 _QUIET = 15.0  # seconds of waiting before that is said
 _STOPPED = 2  # exit status
 _ENDED, _FAILED = "ended", "failed"  # keys of the store
@@ -106,11 +108,19 @@ class Team:
             return
         kind = {"cuda": "nccl"}.get(device.type, "gloo")
         own = device if device.type == "cuda" else None
-        assert self._store is not None
-        store = distributed.PrefixStore("group", self._store)  # type: ignore[attr-defined]
-        distributed.init_process_group(
-            kind, store=store, rank=self.place.rank, world_size=self.place.world, device_id=own
-        )
+        self._meet_at("group")  # one that reads its data longer is waited for here, where it is seen to end
+        # A connection of its own, which torch holds while it builds: over this one, another's end is still told. Torch
+        # would wait for a dead process for half an hour, as long as for a step later on.
+        store = distributed.PrefixStore("group", self._connect(serve=False))  # type: ignore[attr-defined]
+        late = Timer(_BUILDING, self._lose, [f"the processes did not connect within {_BUILDING:g} s"])
+        late.daemon = True
+        late.start()
+        try:
+            distributed.init_process_group(
+                kind, store=store, rank=self.place.rank, world_size=self.place.world, device_id=own
+            )
+        finally:
+            late.cancel()
 
     def explain(self, error: Exception) -> UserError | None:
         """Say of an error that another process has ended, where that is why; None where it is an error of its own."""
@@ -154,7 +164,7 @@ class Team:
         nodes = place.world // self._devices
         self.address = find_address(place, nodes, os.environ)
         served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and not place.starts_others
-        self._open_store(serve=place.rank == 0 and not served)
+        self._store = self._connect(serve=place.rank == 0 and not served)
         if place.starts_others and self._devices > 1:
             self._children = Children(self._words, place, self._devices, self.address, self._lose)
         watch_parent(self._lose)
@@ -167,7 +177,20 @@ class Team:
         else:
             self._await("all here")
 
-    def _open_store(self, serve: bool) -> None:
+    def _meet_at(self, key: str) -> None:
+        """Wait until all processes have come to the same point, or one has ended."""
+        self._set(f"{key}/{self.place.rank}", "here")
+        if not self.first:
+            self._await(key)
+            return
+        while any(self._get(f"{key}/{rank}", strict=True) is None for rank in range(self.place.world)):
+            if why := self._lost or self._get(_FAILED):
+                raise self._ending(why)
+            time.sleep(_POLL)
+        self._set(key, "all here")
+
+    def _connect(self, serve: bool) -> Store:
+        """Return a connection to the store, or the store itself."""
         from torch import distributed
 
         if not serve:
@@ -184,7 +207,7 @@ class Team:
         self.address = Address(self.address.host, store.port)
         # What a torchrun keeps of an attempt that failed must not be met by the next one.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        self._store = distributed.PrefixStore(f"hpa_hier/{attempt}", store)  # type: ignore[attr-defined]
+        return distributed.PrefixStore(f"hpa_hier/{attempt}", store)  # type: ignore[attr-defined]
 
     def _knock(self) -> None:
         """Wait until the first process listens; torch itself would not hear Ctrl-C meanwhile."""

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -178,8 +179,7 @@ def _train_in_turns(run: Run, training: _Training, turns: Turns, shared: SharedB
 def _check_processes(run: Run, members: Sequence[MemberSettings]) -> None:
     """Refuse members that are trained by several processes."""
     for member in members:
-        settings = run.recipe.member_training(member)
-        if (processes := settings.devices * settings.nodes) > 1:
+        if (processes := prod(run.recipe.member_training(member).processes)) > 1:
             raise UserError(
                 f"--together: '{member.name}' is trained by {processes} processes; set training.devices and "
                 "training.nodes to 1, or leave --together out"

@@ -189,12 +189,17 @@ def start_parent(place: str, home: Path, steps: int, names: Sequence[str], **tol
 
 
 @pytest.mark.parametrize("name", ["threading", LOKY, DASK])
-def test_ctrl_c_has_all_members_save_and_leaves_no_process_behind(name: str, tmp_path: Path):
+def test_ctrl_c_has_all_members_save_and_a_second_one_ends_what_does_not_stop(name: str, tmp_path: Path):
     tasks = [make_task(tmp_path, one, 0) for one in ("one", "two", "never")]
     names = [task.name for task in tasks]
     parent = start_parent(name, tmp_path, 100_000, names, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for watch in [when_at(task, 5, lambda *_: None) for task in tasks[:2]]:
         watch.join()
+    os.kill(int((tasks[1].folder / "process").read_text().split()[0]), signal.SIGSTOP)
+    parent.send_signal(signal.SIGINT)
+    until = time.monotonic() + 60
+    while is_alive(int((tasks[0].folder / "process").read_text().split()[0])) and time.monotonic() < until:
+        time.sleep(0.05)
     parent.send_signal(signal.SIGINT)
     said, told = parent.communicate(timeout=60)
     assert said == "{'one': 130, 'two': 130}\n"

@@ -17,7 +17,7 @@ import pytest
 import torch
 from every_kind import ARCFACE, every_head_and_loss, write_antibodies
 from tiny_run import plan_tiny, trained_weights, write_tiny
-from two_processes import end_two, start_two, train_each, train_words
+from two_processes import die_while_connecting, end_two, start_two, train_each, train_words
 
 from hpa_hier.errors import UserError
 from hpa_hier.training.processes.team import form_team
@@ -149,6 +149,17 @@ def test_a_first_process_that_is_not_there_is_named_with_its_address(monkeypatch
     monkeypatch.setenv("MASTER_PORT", str(port))
     with pytest.raises(UserError, match=rf"process 2 of 2 waited 0\.2 s .* for the first one at 127\.0\.0\.1:{port}"):
         form_team(1, 2, "leaf", 0.2, (), "").__enter__()
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [(False, "the processes did not connect within 0.5 s"), (True, "process 2 of 2 was killed by SIGKILL")],
+)
+def test_a_process_that_dies_while_they_connect_ends_the_other(folder: Path, seen: bool, why: str) -> None:
+    here = folder / f"connect-{seen}"
+    assert end_two(start_two(here, die_while_connecting, seen)) == [2, -9]
+    printed = (here / "0.log").read_text()
+    assert printed == f"error: leaf: {why}, so the training stopped; the same command resumes it\n"
 
 
 def test_what_is_decided_first_is_decided_for_all_and_an_error_of_one_ends_both(folder: Path) -> None:

@@ -1,0 +1,40 @@
+"""Commands on workers: one that does not stop is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hpa_hier.places.command import EXIT_INTERRUPTED, Command, Lease, run_command
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("saving", [pytest.param(0.2, id="in time"), pytest.param(3600.0, id="at once")])
+def test_a_command_that_does_not_stop_is_killed(saving: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setattr("hpa_hier.places.command._LOOK", 0.05)
+    monkeypatch.setattr("hpa_hier.places.command._SAVING", saving)
+    words = ("toy_member", str(tmp_path), "100000")
+    with Lease(tmp_path) as lease, ThreadPoolExecutor(1) as thread:
+        command = Command(words, str(tmp_path), str(tmp_path / "train.log"), str(lease.path))
+        future = thread.submit(run_command, command)
+        until = time.monotonic() + 60
+        while not (tmp_path / "last.ckpt").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        child = int((tmp_path / "process").read_text().split()[0])
+        os.kill(child, signal.SIGSTOP)
+        lease.end()
+        if saving > 60:
+            time.sleep(0.3)
+            assert not future.done()
+            lease.end_at_once()
+        assert future.result(60).status == EXIT_INTERRUPTED
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    assert list(tmp_path.glob(".lease-*")) == []

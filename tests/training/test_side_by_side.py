@@ -1,0 +1,44 @@
+"""Members side by side: one whose fork server was killed is told as what it is."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from hpa_hier.training.side_by_side import Job, _describe_end, _Training
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "line"),
+    [(0, 0, "the last line"), (130, 130, "leaf: stopped"), (None, -9, "leaf: failed, killed by SIGKILL; log: ")],
+)
+def test_a_member_trains_on_without_its_fork_server_and_then_ends_as_it_says(
+    word: int | None, status: int, line: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "train.log"
+    log.write_text("the last line\n")
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
+        # What multiprocessing has of a process whose fork server is gone.
+        gone = SimpleNamespace(is_alive=lambda: False, exitcode=255, pid=child.pid)
+        process = cast("multiprocessing.process.BaseProcess", gone)
+        training = _Training(Job("leaf", None, (), False, 1, log), "cpu", process, receiver)
+        sender.send(0.5)
+        assert training.listen() == [0.5]
+        assert not training.has_ended()
+        training.send(signal.SIGTERM)
+        assert child.wait(60) == -signal.SIGTERM
+    if word is not None:
+        sender.send(word)
+    sender.close()
+    assert training.listen() == []
+    assert training.has_ended()
+    told, said = _describe_end(training, stop_requested=False)
+    assert (told, said.startswith(line)) == (status, True)
