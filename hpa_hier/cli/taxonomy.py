@@ -105,15 +105,12 @@ def _check(options: argparse.Namespace) -> int:
 
 def _write_new(options: argparse.Namespace) -> int:
     from hpa_hier.data.labels.classes import write_flat
-    from hpa_hier.errors import UserError
-    from hpa_hier.files.atomic import write_text
+    from hpa_hier.files.atomic import write_new
     from hpa_hier.files.shell import command
     from hpa_hier.taxonomy.tree import Taxonomy
 
     name = options.name or _make_name((options.images or options.labels).resolve().stem)
     out = options.out or Path(f"{name}.yaml")
-    if out.exists():
-        raise UserError(f"{out}: is there already, and is not overwritten; name another file with --out")
     classes = _read_classes(options)
     flat = Taxonomy.from_text(write_flat(classes.labels, name), str(out))
     table = read_label_table(options, flat)
@@ -131,7 +128,7 @@ def _write_new(options: argparse.Namespace) -> int:
         how=(origin, check),
     )
     Taxonomy.from_text(text, str(out))
-    write_text(out, text)
+    write_new(out, text)
     print(f"wrote {out}: {what}")
     for line in (*_describe_kind(classes, exclusive), *_name_shipped_that_fit(options, classes)):
         print(line)

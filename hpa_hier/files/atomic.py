@@ -16,9 +16,10 @@ from typing import Any, BinaryIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.faults.leftovers import name_temporary
+from hpa_hier.files.faults.leftovers import name_temporary, sweep
 from hpa_hier.files.faults.together import find_stage, sync_folder, synced
 
+UNFINISHED = ".unfinished"  # is in a folder of `replacing_folder` until that is known to be whole
 CHECKSUM = "checksum"  # the last key of every JSON file of this package: of all the others
 _MOST_BYTES = 1 << 30  # of a JSON file
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -69,13 +70,15 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside `path` to write into; on success sync it and put it in the place of `path`.
 
-    On any exception the temporary folder is removed and `path` is left as it was.
+    On any exception the temporary folder is removed and `path` is left as it was. A folder in the place of `path` of
+    which `is_unfinished` tells is that of a process which was killed after that, and may be replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, before = name_temporary(path), name_temporary(path)
     temporary.mkdir()
     try:
         yield temporary
+        (temporary / UNFINISHED).touch()
         for file in filter(Path.is_file, temporary.rglob("*")):
             with file.open("rb+") as handle:
                 os.fsync(handle.fileno())
@@ -83,11 +86,18 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             path.rename(before)
         temporary.rename(path)
         sync_folder(path.parent)
+        sweep(path.parent, path.stem)
     finally:
         if before.exists() and not path.exists():
             before.rename(path)
         for folder in (temporary, before):
             shutil.rmtree(folder, ignore_errors=True)
+    (path / UNFINISHED).unlink(missing_ok=True)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Tell whether a folder was put in its place by `replacing_folder` in a process that was killed then."""
+    return (path / UNFINISHED).is_file()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -105,6 +115,20 @@ def write_with(path: Path, writer: Callable[[BinaryIO], object]) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write UTF-8 text with Unix line ends, whole or not at all."""
     write_bytes(path, content.encode("utf-8"))
+
+
+def write_new(path: Path, content: str) -> None:
+    """Write UTF-8 text to a file that is not there yet; one that holds this very text is left as it is.
+
+    Raises:
+        UserError: there is another file or folder.
+    """
+    kept = path.exists()
+    if kept and not (path.is_file() and path.read_bytes() == content.encode("utf-8")):
+        raise UserError(f"{path}: is there already, and is not overwritten; name another file with --out")
+    if not kept:
+        write_text(path, content)
+    sweep(path.parent, path.stem)  # of a killed process that wrote the same
 
 
 def write_json(path: Path, value: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import write_text
+from hpa_hier.files.atomic import write_new
 from hpa_hier.files.spelling import did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -68,9 +68,7 @@ def copy_shipped(name: str, folder: str, out: Path | None = None) -> Path:
     out = out or Path(found.name)
     if out.is_dir():
         raise UserError(f"--out {out}: a folder; name the file, as in {out / found.name}")
-    if out.exists():
-        raise UserError(f"{out}: is there already, and is not overwritten; name another file with --out")
-    write_text(out, found.read_text(encoding="utf-8"))
+    write_new(out, found.read_text(encoding="utf-8"))
     return out
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import io
+import json
 import os
 import signal
 import sys
@@ -11,12 +14,22 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-_COMMANDS = ("data", "train", "ensemble", "report", "taxonomy")
+_COMMANDS = ("data", "train", "ensemble", "report", "taxonomy", "members", "recipe", "run", "main")
 _HEAVY = (
     *("cli.data.work", "training.train_member", "predict.fit_run", "predict.predictor", "predict.tables"),
     *("evaluate.compute", "evaluate.report.write", "evaluate.figures.table", "data.balance.tables", "simulate.write"),
+    *("runs.start", "training.bars", "members.tta", "members.heat_map", "members.features"),
+    *("ensemble.novelty.image_statistics", "predict.export.folder", "training.together.train", "cli.ensemble.export"),
+)
+_LIBRARIES = (
+    "networkx",
+    "captum.attr",
+    "sklearn.linear_model",
+    "sklearn.metrics",
+    "sklearn.model_selection",
+    "pyarrow",
 )
 HUNG = 999  # status of a command that did not end in time
 
@@ -26,6 +39,7 @@ class Outcome(NamedTuple):
 
     status: int  # exit status; negative: the signal that ended it
     text: str  # standard output and error
+    seconds: float = 0.0  # of processor time, its own and of the processes that it waited for
 
     @property
     def last(self) -> str:
@@ -44,28 +58,31 @@ class Outcome(NamedTuple):
 
 
 def preload() -> None:
-    """Import what commands import, so that each child need not."""
-    import importlib
-
-    for name in ("data", "train", "ensemble", "report", "taxonomy"):
-        importlib.import_module(f"hpa_hier.cli.{name}")
-    for name in _COMMANDS:
-        importlib.import_module(f"hpa_hier.cli.{name}")
-    for name in _HEAVY:
-        importlib.import_module(f"hpa_hier.{name}")
+    """Import what commands import, so that each child need not, and leave it to no child to collect or copy it."""
+    for name in (*(f"hpa_hier.cli.{name}" for name in _COMMANDS), *(f"hpa_hier.{name}" for name in _HEAVY)):
+        importlib.import_module(name)
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
 
 
 def run(
     *words: object, before: Callable[[], None] | None = None, at: Path | None = None, timeout: float = 60.0
 ) -> Outcome:
     """Run a command as `hpa-hier WORDS` does, in a forked child; `before` is called there first, in the folder `at`."""
+    return _fork(lambda pipe: _perform([str(word) for word in words], pipe, before, at), timeout)
+
+
+def _fork(work: Callable[[int], int], timeout: float) -> Outcome:
+    """Do some work in a child, which gets a pipe to write to and returns its exit status."""
     read, write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if not child:
         os.close(read)
-        os._exit(_perform([str(word) for word in words], write, before, at))
+        os._exit(work(write))
     os.close(write)
     return _wait(child, read, timeout)
 
@@ -79,14 +96,14 @@ def _wait(child: int, pipe: int, timeout: float) -> Outcome:
         with suppress(BlockingIOError):
             while piece := os.read(pipe, 1 << 16):
                 text += piece
-        ended, status = os.waitpid(child, os.WNOHANG)
+        ended, status, used = os.wait4(child, os.WNOHANG)
         if ended:
             with suppress(BlockingIOError):
                 while piece := os.read(pipe, 1 << 16):
                     text += piece
             os.close(pipe)
             code = HUNG if hung else os.waitstatus_to_exitcode(status)
-            return Outcome(code, text.decode("utf-8", "replace"))
+            return Outcome(code, text.decode("utf-8", "replace"), used.ru_utime + used.ru_stime)
         if time.monotonic() > end and not hung:
             hung = True
             os.kill(child, signal.SIGKILL)
@@ -118,3 +135,27 @@ def _perform(words: list[str], pipe: int, before: Callable[[], None] | None, at:
         sys.stdout.flush()
         sys.stderr.flush()
     return status
+
+
+def call(function: Callable[[], Any], timeout: float = 600.0) -> Any:
+    """Return what a function gives in a forked child, as JSON can say it.
+
+    Raises:
+        RuntimeError: the child died or was too slow.
+    """
+
+    def work(pipe: int) -> int:
+        with os.fdopen(pipe, "w", encoding="utf-8") as file:
+            try:
+                json.dump(["result", function()], file)
+            except BaseException:
+                json.dump(["raised", traceback.format_exc()], file)
+        return 0
+
+    outcome = _fork(work, timeout)
+    if outcome.status == 0:
+        kind, value = json.loads(outcome.text)
+        if kind == "result":
+            return value
+        raise RuntimeError(value)
+    raise RuntimeError(f"a child ended with status {outcome.status}")

@@ -135,7 +135,7 @@ def test_the_shim_compiles_where_there_is_a_compiler(tmp_path: Path) -> None:
     library = build_shim(tmp_path)
     if library is None:
         pytest.skip("no compiler")
-    call = "ctypes.CDLL(sys.argv[1]).fail_from(sys.argv[2].encode(), 1, 1, 5)"
+    call = "ctypes.CDLL(sys.argv[1]).fail_from(sys.argv[2].encode(), 1, 1, 5, None)"
     code = f"import ctypes, os, sys; {call}; os.write(os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT), b'x')"
     command = ["python3", "-c", code, str(library), str(tmp_path / "file")]
     done = subprocess.run(command, env={**os.environ, "LD_PRELOAD": str(library)}, capture_output=True, text=True)

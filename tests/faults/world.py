@@ -30,7 +30,7 @@ ensemble: {{members: [coarse, leaf], baseline: [leaf, leaf-s1], bootstrap: 20, f
 report: {{gallery: 2}}
 """
 _NOT_COMPARED = re.compile(r"(^|/)(\.?lock|train\.log|.*\.lock)$")
-_TIMES = re.compile(rb'"(seconds|sha256|checksum|ensemble_sha256|history\.csv)": [^,\n}]*')
+_TIMES = re.compile(rb'"(seconds|pack_seconds|train_seconds|sha256|checksum|ensemble_sha256|history\.csv)": [^,\n}]*')
 
 
 class World:
@@ -40,6 +40,7 @@ class World:
         self.home = home
         self.images, self.labels, self.taxonomy = home / "images", home / "labels.csv", home / "toy.yaml"
         self.pack, self.recipe, self.new = home / "pack", home / "recipe.yaml", home / "new"
+        self.vectors = home / "vectors.csv"
         self.run = home / "artifacts" / "tiny"
         self.count = count
 
@@ -66,6 +67,10 @@ class World:
                     cv2.imwrite(str(self.new / f"s{i:04d}_{channel}.png"), plane)
             rows.append(f"s{i:04d},{' '.join(map(str, np.flatnonzero(row)))},ab{i // 2}")
         write_text(self.labels, "\n".join(rows) + "\n")
+        features = present @ rng.normal(0, 3, (4, 6)) + rng.normal(size=(self.count, 6))
+        numbers = [",".join(f"{value:.4f}" for value in row) for row in features]
+        rows = ["id,f0,f1,f2,f3,f4,f5", *(f"s{i:04d},{row}" for i, row in enumerate(numbers))]
+        write_text(self.vectors, "\n".join(rows) + "\n")
         write_text(self.taxonomy, TAXONOMY)
         self.write_recipe()
 
@@ -86,7 +91,7 @@ class World:
         """Return a copy in another folder, which replaces what is there; images are not copied."""
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
-        for one in (self.labels, self.taxonomy):
+        for one in (self.labels, self.taxonomy, self.vectors):
             shutil.copy(one, home)
         for one in ("pack", "artifacts"):
             if (self.home / one).exists():

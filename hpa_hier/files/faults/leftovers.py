@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import time
 from contextlib import suppress
 from functools import cache
@@ -33,22 +34,22 @@ def is_temporary(name: str) -> bool:
 
 
 def sweep(folder: Path, stem: str | None = None) -> None:
-    """Remove the temporary files of processes that are no more; who calls this holds the folder's lock.
+    """Remove the temporary files and folders of processes that are no more.
 
     Those stay to which a journal, of whatever lock of the folder, is to give their names.
 
     Args:
-        folder: what lies right in it.
+        folder: what lies right in it; who asks for all of it holds its lock.
         stem: of the files meant; None: all.
     """
     with suppress(OSError):  # it cannot be listed or written to, which is the writer's to say
-        left = [Path(entry) for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)]
+        left = [Path(entry) for entry in os.scandir(folder) if not entry.is_symlink() and is_temporary(entry.name)]
         left = [path for path in left if is_left(path) and stem in (None, find_stem(path.name))]
         promised = _find_promised(folder) if left else set()  # read last: the dead write no other journal
         if promised is not None:
             for path in left:
                 if path.name not in promised:
-                    path.unlink(missing_ok=True)
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def find_stem(name: str) -> str | None:

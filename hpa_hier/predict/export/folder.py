@@ -17,7 +17,7 @@ from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.ensemble.steps.ensemble import Combination, write_ensemble
 from hpa_hier.ensemble.steps.steps import Steps
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import replacing_folder, sha256, write_bytes, write_json, write_text
+from hpa_hier.files.atomic import is_unfinished, replacing_folder, sha256, write_bytes, write_json, write_text
 from hpa_hier.files.extras import find_version, import_extra
 from hpa_hier.files.shell import run_name
 from hpa_hier.files.spelling import did_you_mean
@@ -150,7 +150,7 @@ def check_out(out: Path, overwrite: bool) -> None:
     Raises:
         UserError: naming it, and what to do.
     """
-    if not out.exists():
+    if not out.exists() or is_unfinished(out):
         return
     if not (out / ABOUT).is_file():
         raise UserError(f"{out}: is there already, and was not exported; name another folder with --out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import shutil
 import subprocess
@@ -16,8 +17,19 @@ from faults.forked import run
 from faults.tally import Tally
 from faults.world import World, list_temporary, snapshot
 
-KINDS = {"write": 1, "fsync": 2, "open": 4, "rename": 8, "mkdir": 32, "read": 64}
-ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENOMEM)
+KINDS = {  # as failing.c numbers them, each with the errors that it is made to fail with
+    "write": (1, (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)),
+    "fsync": (2, (errno.EIO, errno.ENOSPC)),
+    "open to write": (4, (errno.EIO, errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EMFILE, errno.ENOMEM)),
+    "rename": (8, (errno.EIO, errno.ENOSPC, errno.EACCES)),
+    "unlink": (16, (errno.EIO, errno.EACCES)),
+    "mkdir": (32, (errno.EIO, errno.ENOSPC, errno.EACCES)),
+    "read": (64, (errno.EIO, errno.ESTALE)),
+    "open to read": (128, (errno.EIO, errno.EACCES, errno.EMFILE, errno.ENOMEM)),
+    "allocate": (256, (errno.ENOSPC, errno.EIO)),
+    "list": (512, (errno.EIO, errno.EACCES)),
+    "lock": (1024, (errno.ENOLCK, errno.EIO)),
+}
 
 
 def build_shim(folder: Path) -> Path | None:
@@ -33,9 +45,10 @@ def build_shim(folder: Path) -> Path | None:
     return library
 
 
-def arm(shim: ctypes.CDLL, root: Path, kind: str, number: int, error: int) -> Callable[[], None]:
-    """Return what makes all calls of a kind below `root` fail in this process, from the `number`-th on."""
-    return lambda: shim.fail_from(str(root).encode(), KINDS[kind], number, error)
+def arm(shim: ctypes.CDLL, root: Path, kind: str, number: int, error: int, count: mmap.mmap) -> Callable[[], None]:
+    """Return what makes calls of a kind below `root` fail in this process, from the `number`-th on; each is counted."""
+    address = ctypes.c_void_p(ctypes.addressof(ctypes.c_int.from_buffer(count)))
+    return lambda: shim.fail_from(str(root).encode(), KINDS[kind][0], number, error, address)
 
 
 def fail_python(name: str, error: int) -> Callable[[], None]:
@@ -47,36 +60,62 @@ def fail_python(name: str, error: int) -> Callable[[], None]:
     return lambda: setattr(os, name, fail)
 
 
-def try_failures(world: World, scratch: Path, library: Path, names: Sequence[str] = (), most: int = 1000) -> Tally:
-    """Have each kind of call fail in each command, which then ends in one line; run again, it does what it always does.
+def try_failures(world: World, scratch: Path, library: Path, names: Sequence[str], most: int) -> Tally:
+    """Have each kind of call fail in each command, early and later.
 
-    This process must have the shim preloaded, and `most` bounds the tries of each command.
+    Either the command ends in one line, and run again does what it always does; or it goes on without that call, and
+    its result is right. This process must have the shim preloaded.
+
+    Args:
+        names: of the cases.
+        most: tries of each command.
     """
     shim, tally, home = ctypes.CDLL(str(library)), Tally(), scratch / "world"
-    for case in CASES:
-        if names and case.name not in names:
-            continue
+    for case in (case for case in CASES if case.name in names):
         wanted = _undisturbed(world, case, home)
+        plans = [(kind, number, error) for number in (1, 2, 5, 9) for kind in KINDS for error in KINDS[kind][1]]
         tried = 0
-        for kind in KINDS:
-            for place, error in enumerate(ERRORS if kind in ("write", "open") else ERRORS[:3]):
-                for number in (1, 2 + place):
-                    if tried >= most:
-                        break
-                    there = world.copy(home)
-                    case.prepare(there)
-                    failed = run(*case.words(there), before=arm(shim, home, kind, number, error))
-                    if failed.status in (0, 1) and not failed.traceback:
-                        continue  # there was no such call
-                    tried += 1
-                    what = f"{case.name}: {kind} {number} fails with {errno.errorcode[error]}"
-                    if not failed.refused:
-                        tally.add(False, f"{what}: status {failed.status}: {failed.text[-400:]}")
-                        continue
-                    again = run(*case.words(there))
-                    right = again.status in (0, 1) and snapshot(home) == wanted and not list_temporary(home)
-                    tally.add(right, f"{what}, then status {again.status}: {again.last}")
+        for place, (kind, number, error) in enumerate(plans):
+            if tried >= most:
+                break
+            if most < 60 and place % (60 // most + 1):
+                continue
+            found = _try_one(world, case, home, shim, wanted, (kind, number, error))
+            if found is not None:
+                tried += 1
+                what = f"{case.name}: {kind} {number} fails with {errno.errorcode[error]}"
+                tally.add(found == "", f"{what}: {found}")
     return tally
+
+
+def _try_one(
+    world: World, case: Case, home: Path, shim: ctypes.CDLL, wanted: dict[str, str], plan: tuple[str, int, int]
+) -> str | None:
+    """Return what went otherwise, "" where nothing did, and None where there was no such call."""
+    there = world.copy(home)
+    case.prepare(there)
+    with mmap.mmap(-1, mmap.PAGESIZE) as count:
+        armed = arm(shim, home, *plan, count)
+        failed = run(*case.words(there), before=armed)
+        calls = int.from_bytes(count[:4], sys.byteorder)
+        del armed
+    if not calls:
+        return None
+    if failed.status in (0, 1) and not failed.traceback:  # it went on without
+        left = [] if plan[0] == "unlink" else list_temporary(home)
+        other = _differ(snapshot(home), wanted)
+        return f"went on with another result: {other}, left {left[:2]}" if other or left else ""
+    if not failed.refused:
+        return f"status {failed.status}: {failed.text[-400:]}"
+    again = run(*case.words(there))
+    other, left = _differ(snapshot(home), wanted), list_temporary(home)
+    if again.status not in (0, 1) or other or left:
+        return f"then status {again.status}: {again.last}, other {other}, left {left[:2]}"
+    return ""
+
+
+def _differ(found: dict[str, str], wanted: dict[str, str]) -> list[str]:
+    return sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))[:4]
 
 
 def _undisturbed(world: World, case: Case, home: Path) -> dict[str, str]:

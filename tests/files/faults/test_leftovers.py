@@ -40,3 +40,15 @@ def test_another_machine_s_file_stays_for_an_hour(tmp_path: Path, monkeypatch) -
 def test_names_of_users_are_none(tmp_path: Path) -> None:
     assert not any(map(is_temporary, (".x.tmp", "x.12-abcdef12.tmp.csv", ".x.12-abcdef1.tmp", ".bash_history")))
     sweep(tmp_path / "no such folder")
+
+
+def test_a_folder_of_a_dead_process_is_removed_too(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    name = name_temporary(tmp_path / "exported").name
+    left = tmp_path / name.replace(str(os.getpid()), str(dead.pid), 1)
+    for folder in (left, tmp_path / name, tmp_path / "exported"):
+        folder.mkdir()
+        (folder / "a").write_text("x")
+    sweep(tmp_path, "exported")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, "exported"]
