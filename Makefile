@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test docs lint format types pytest test-slow test-cluster test-gpu test-faults wheel clean
+.PHONY: help demo test docs lint format types pytest test-slow test-cluster test-gpu test-faults wheel-check licences sbom audit clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -44,6 +44,18 @@ test-faults: $(VENV)/.installed-dev  ## every promise of docs/reliability.md by 
 	$(BIN)/python -m pytest -m faults -n 0 tests/faults -k "$(TEST)"; status=$$?; \
 	  PYTHONPATH=tests $(BIN)/python tests/faults/figures.py && exit $$status
 
+wheel-check: $(VENV)/.installed  ## build the wheel, then install and try it on each Python from 3.11 to 3.14 found
+	$(BIN)/python benchmarks/wheel.py
+
+licences: $(VENV)/.installed-dev build/tools/.installed  ## list licences that are not simply permissive; none is the GPL
+	build/tools/bin/python benchmarks/distributions.py licences --python $(BIN)/python
+
+sbom: $(VENV)/.installed-dev build/tools/.installed  ## write a bill of materials as CycloneDX: build/sbom.json
+	build/tools/bin/python benchmarks/distributions.py sbom --python $(BIN)/python --out build/sbom.json
+
+audit: $(VENV)/.installed-dev build/tools/.installed  ## ask PyPI or OSV for known faults of what is installed
+	build/tools/bin/python benchmarks/distributions.py audit --python $(BIN)/python
+
 clean:  ## remove what tools leave behind; artifacts/ stays
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -64,3 +76,8 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/bin/python
 $(VENV)/.installed-docs: pyproject.toml $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $@ $(VENV)/.installed
+
+build/tools/.installed: $(VENV)/bin/python
+	$(BIN)/python -m venv build/tools
+	build/tools/bin/python -m pip install --quiet pip-licenses cyclonedx-bom pip-audit
+	@touch $@
