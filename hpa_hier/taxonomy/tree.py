@@ -202,8 +202,8 @@ class Taxonomy:
         """Return the nodes of a level: those at its depth along the file's indentation, and the leaves higher up.
 
         Args:
-            name: a level of the file, in any case; ``all`` for every node. Where the file has no level of the name,
-                also ``leaves``, and ``partition`` for the virtual nodes if there are any.
+            name: a level of the file, in any case, as all of these; ``all`` for every node. Where the file has no level
+                of the name, also ``leaves``, and ``partition`` for the virtual nodes if there are any.
 
         Raises:
             UserError: the taxonomy has no such level; the message lists those it has.
@@ -243,7 +243,7 @@ class Taxonomy:
         >>> Taxonomy.load("hpa28").level_name("Coarse")
         'coarse'
         """
-        same = [level for level in (*self.depths, ALL, PARTITION) if level.casefold() == name.casefold()]
+        same = [one for one in {*self.depths, ALL, PARTITION, LEAVES} if one.casefold() == name.casefold()]
         return same[0] if len(same) == 1 and name not in self.depths else name
 
     def group_name(self, name: str) -> str:

@@ -212,3 +212,15 @@ def test_a_loss_that_is_alike_everywhere_is_as_open_as_the_imagined_units_say():
     low, high = interval(one, sampling)
     reach = sampling.quantile * np.sqrt(max(imagined, float(one.doubt)))
     assert (low, high) == (pytest.approx(max(0, 0.1 - reach)), pytest.approx(0.1 + reach))
+
+
+def test_the_metric_of_one_node_is_its_column_of_the_metrics_of_all():
+    _, targets, known, present = draw(3)
+    sampling = Sampling(np.arange(60))
+    every = influence.f1_by_node(present, targets, known, sampling)
+    one, alone = every.at(2), influence.f1_by_node(*(part[:, 2:3] for part in (present, targets, known)), sampling)
+    assert one.value == alone.value[0]
+    np.testing.assert_array_equal(one.influence, alone.influence[:, 0])
+    assert (one.below, one.above, one.bias, one.doubt) == tuple(
+        part[0] for part in (alone.below, alone.above, alone.bias, alone.doubt)
+    )

@@ -202,3 +202,11 @@ def test_wilson_bounds_are_the_textbook_ones():
     low, high = metrics.wilson(np.array([8.0, 0.0]), np.array([10.0, 0.0]), 0.95)
     assert (round(float(low[0]), 3), round(float(high[0]), 3)) == (0.490, 0.943)  # 8 of 10, z = 1.96
     assert np.isnan(low[1])
+
+
+def test_counts_of_chosen_nodes_are_theirs_in_the_order_given():
+    targets, _, present, known = _case(5)
+    chosen = metrics.count(present, targets, known).columns([4, 1])
+    for name in ("tp", "fp", "fn", "tn"):
+        alone = getattr(metrics.count(present[:, [4, 1]], targets[:, [4, 1]], known[:, [4, 1]]), name)
+        np.testing.assert_array_equal(getattr(chosen, name), alone)

@@ -103,6 +103,14 @@ BREAKS = {
     "name_with_a_non_printing_character": (10, '    "Cyto\\u200bsol": {label: 25}', "h.yaml:10: the node name 'Cyto\\u200bsol' contains a non-printing character"),
     "empty_name": (10, "    '': {label: 25}", "h.yaml:10: the node name '' is empty"),
     "long_name": (10, f"    {'C' * 101}: {{label: 25}}", f"h.yaml:10: the node name '{'C' * 100}…' has 101 characters, more than 100"),
+    "long_label": (10, f"    Cytosol: {{label: {'C' * 101}}}", f"h.yaml:10: the label '{'C' * 100}…' has 101 characters, more than 100"),
+    "label_with_a_line_end": (10, '    Cytosol: {label: "a\\nb"}', "h.yaml:10: the label 'a\\nb' contains a line end or another sign that is not printed; remove it"),
+    "virtual_that_is_a_list": (2, "virtual: [Lysosomes]", "h.yaml:2: 'virtual' must be nodes with their leaves such as {has_minority: [Lysosomes]}, got the list ['Lysosomes']"),
+    "virtual_without_a_list": (2, "virtual: {rare: Lysosomes}", "h.yaml:2: 'rare' must list leaves, got 'Lysosomes'"),
+    "virtual_with_an_empty_list": (2, "virtual: {rare: []}", "h.yaml:2: 'rare' must list leaves, got an empty list"),
+    "virtual_that_is_a_node": (2, "virtual: {nucleus: [Lysosomes]}", "h.yaml:2: the virtual node 'nucleus' has the name of a node of the tree; rename one"),
+    "virtual_of_a_group": (2, "virtual: {rare: [Lysosomes, Vesicles]}", "h.yaml:2: 'Vesicles' is no leaf of the tree"),
+    "virtual_of_a_leaf_twice": (2, "virtual: {rare: [Lysosomes, Lysosomes]}", "h.yaml:2: 'Lysosomes' is listed twice in 'rare'; remove one"),
     "tab": (10, "\tCytosol: {label: 25}", "h.yaml:10: a tab in the indentation; YAML needs spaces, so replace it by spaces"),
     "anchor": (10, "    Cytosol: &c {label: 25}", "h.yaml:10: the anchor '&c'; anchors are not allowed"),
 }  # fmt: skip
@@ -117,6 +125,11 @@ def test_a_broken_file_is_refused_with_its_line_and_the_cure(kind: str) -> None:
 def test_every_break_has_a_message_of_its_own() -> None:
     messages = [message.split(": ", 1)[1] for _, _, message in BREAKS.values()]
     assert len(set(messages)) == len(messages)
+
+
+def test_names_and_labels_may_have_a_hundred_characters() -> None:
+    taxonomy = Taxonomy.from_text(with_line(10, f"    {'C' * 100}: {{label: {'L' * 100}}}"))
+    assert taxonomy.label("C" * 100) == "L" * 100
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from taxonomy_texts import SMALL, graphs, tree_text, trees
 
+import hpa_hier.taxonomy
 from hpa_hier.errors import UserError
 from hpa_hier.taxonomy import Taxonomy
 
@@ -110,6 +111,24 @@ def test_a_second_parent_closes_counts_and_comes_first() -> None:
     assert {taxonomy.nodes[j] for j in np.flatnonzero(taxonomy.close(present)[0])} == {
         "Nucleoplasm", "Nucleus", "Vesicles", "Secretory",
     }  # fmt: skip
+
+
+def test_a_tree_without_a_level_of_leaves_has_its_leaves_all_the_same() -> None:
+    taxonomy = Taxonomy.from_text(SMALL.replace("levels: {coarse: 1, leaf: leaves}", "levels: {coarse: 1}"))
+    assert taxonomy.level("leaves") == taxonomy.level("LEAVES") == taxonomy.leaves
+
+
+def test_tables_may_use_names_labels_and_aliases_and_a_bar_where_a_label_has_a_space() -> None:
+    called = Taxonomy.from_text(SMALL.replace("{label: 9}", "{label: 9, aliases: [Early endosomes]}"))
+    assert called.words[-5:] == ("Endosomes", "9", "Early endosomes", "Negative", "none")
+    assert called.with_virtual({"has_rare": ["Endosomes"]}).words == called.words
+    assert called.label_separator == " "
+    assert Taxonomy.from_text(SMALL.replace("{label: 9}", "{label: late ones}")).label_separator == "|"
+
+
+def test_the_package_of_trees_has_the_tree_and_no_other_name() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Taxonomies'"):
+        hpa_hier.taxonomy.Taxonomies  # noqa: B018
 
 
 def test_the_closure_cannot_be_written_to(hpa28: Taxonomy) -> None:
