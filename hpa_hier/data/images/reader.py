@@ -15,6 +15,7 @@ MAX_PIXELS = 64 << 20  # pixels of one plane; a small file can claim far more th
 MAX_DECODED = 3 * MAX_PIXELS  # bytes of all planes of an image
 MAX_BYTES = 1 << 30  # bytes of one file
 _LONGEST_SIDE = 1_000_000  # pixels, as libpng has it
+_MOST_PIXELS_A_BYTE = 2000  # deflate packs at most 1,032 to one, and an empty JPEG takes two bits a block
 _LONGEST_NAME = 100  # characters of a plane's; a file can hold one of megabytes
 _DEEPEST = 4  # names in the way to an image inside of a store: store, row, column, field
 
@@ -108,19 +109,28 @@ def check_bytes(path: Path, limit: int = MAX_BYTES) -> None:
 
 
 def check_pixels(path: Path, width: int, height: int, depth: int = 1) -> None:
-    """Raise the UnreadableImage of sizes that no field of view has: no side at all, or more than memory should hold.
+    """Raise the UnreadableImage of sizes that no field of view has; arguments as `find_excess`."""
+    if excess := find_excess(width, height, depth):
+        raise UnreadableImage(path, excess)
+
+
+def find_excess(width: int, height: int, depth: int = 1, packed: int | None = None) -> str:
+    """Return why no field of view has such a size: no side at all, or more than memory should hold; "": one may.
 
     Args:
-        path: of the file.
         width: pixels.
         height: pixels.
         depth: bytes of a pixel, of all its planes.
+        packed: bytes of the file, where pixels are packed as PNGs and JPEGs have them.
     """
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise UnreadableImage(path, f"claims {width} × {height} pixels; at most {MAX_PIXELS:,} are read")
+        return f"claims {width} × {height} pixels; at most {MAX_PIXELS:,} are read"
     if max(width, height) > _LONGEST_SIDE:
-        raise UnreadableImage(path, f"a side of {max(width, height):,} pixels; at most {_LONGEST_SIDE:,} are read")
+        return f"a side of {max(width, height):,} pixels; at most {_LONGEST_SIDE:,} are read"
     if width * height * depth > MAX_DECODED:
         claim = f"claims {width} × {height} pixels of {depth} bytes, {width * height * depth >> 20} MB"
         cure = "save each channel as a file of its own, or cut it into fields"
-        raise UnreadableImage(path, f"{claim}; at most {MAX_DECODED >> 20} MB are read: {cure}")
+        return f"{claim}; at most {MAX_DECODED >> 20} MB are read: {cure}"
+    if packed is not None and width * height > _MOST_PIXELS_A_BYTE * packed:
+        return f"damaged: claims {width} × {height} pixels in {packed:,} bytes, which cannot hold them"
+    return ""

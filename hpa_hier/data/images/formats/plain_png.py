@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hpa_hier.data.images.kernels.switch import Kernels
-from hpa_hier.data.images.reader import MAX_PIXELS
+from hpa_hier.data.images.reader import find_excess
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FIRST = 33  # place of the chunk behind the header
@@ -60,6 +60,7 @@ def decode_plain(data: bytes, kernels: Kernels) -> np.ndarray | None:
     out[0] = 0  # what is above the first row
     if not kernels.unfilter(rows, out, step):
         return None
+    del raw, rows  # as large as what follows
     pixels = out[1:]
     if header.depth == 16:
         pixels = pixels.view(">u2").astype(np.uint16)
@@ -74,7 +75,7 @@ def _read_header(data: bytes, kernels: Kernels) -> _Header | None:
         return None
     width, height, depth, colour, packing, filters, interlace = struct.unpack(">IIBBBBB", data[16:29])
     plain = colour in _SAMPLES and depth in (8, 16) and (packing, filters, interlace) == (0, 0, 0)
-    if not plain or not 0 < width * height <= MAX_PIXELS:
+    if not plain or find_excess(width, height, _SAMPLES[colour] * depth // 8, len(data)):
         return None
     return _Header(width, height, depth, _SAMPLES[colour])
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from hpa_hier.data.images.formats.plain_png import decode_plain
 from hpa_hier.data.images.kernels.switch import SWITCH
-from hpa_hier.data.images.reader import MAX_PIXELS, Layout, UnreadableImage, check_bytes, check_pixels
+from hpa_hier.data.images.reader import MAX_PIXELS, Layout, UnreadableImage, check_bytes, find_excess
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # from twice as many on, Pillow itself refuses to open a file
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # files between the two are refused by our own error
@@ -31,7 +31,6 @@ _ALONE = (0x01, *range(0xD0, 0xDA))  # markers without a segment
 _SCAN = b"\xff\xda"  # begins a scan of a JPEG, and is nowhere in its pixels
 _MOST_SCANS = 64  # of a progressive JPEG, each of which goes over all pixels again; encoders make about ten
 _MOST_PIECES = 1 << 16  # of a file; writers of PNGs put 8 KB of pixels and more into each
-_MOST_PIXELS_A_BYTE = 2000  # deflate packs at most 1,032 to one, and an empty JPEG takes two bits a block
 
 
 class PngJpegReader:
@@ -57,10 +56,8 @@ class PngJpegReader:
                 return plain
             with _open(path, io.BytesIO(data)) as image:
                 width, height = image.size
-                check_pixels(path, width, height, _count_bytes(image))
-                if width * height > _MOST_PIXELS_A_BYTE * len(data):
-                    claim = f"{width} × {height} pixels in {len(data):,} bytes"
-                    raise UnreadableImage(path, f"damaged: claims {claim}, which cannot hold them")
+                if excess := find_excess(width, height, _count_bytes(image), len(data)):
+                    raise UnreadableImage(path, excess)
                 if image.format != "PNG":
                     return _decode_jpeg(path, data, image)
                 began = time.thread_time()

@@ -212,10 +212,26 @@ def test_what_is_odd_is_left_to_the_libraries(data: bytes, kernels: Kernels) -> 
     assert decode_plain(data, kernels) is None
 
 
-def test_a_file_may_not_claim_more_than_is_read(kernels: Kernels) -> None:
-    claims = png(ROWS, 1 << 16, 1 << 16)
+NOISE = np.random.default_rng(0).bytes(40_000)
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        (png(ROWS, 1 << 16, 1 << 16), "claims over 134,217,728 pixels; at most 67,108,864 are read"),
+        (png(NOISE, 8192, 8192, 16, 6), "claims 8192 × 8192 pixels of 8 bytes, 512 MB; at most 192 MB are read: save"),
+        (png(NOISE, 1_000_001, 1), "a side of 1,000,001 pixels; at most 1,000,000 are read"),
+        (png(bytes(4096), 8000, 8000), "damaged: claims 8000 × 8000 pixels in 83 bytes, which cannot hold them"),
+    ],
+    ids=["pixels", "bytes", "side", "packed"],
+)
+def test_a_file_may_not_claim_more_than_is_read_whoever_decodes_it(
+    claims: bytes, reason: str, kernels: Kernels, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     inflate: Callable[..., bytes] = pytest.fail
-    assert decode_plain(claims, replace(kernels, inflate=inflate)) is None
+    for found in (replace(kernels, inflate=inflate), None):
+        monkeypatch.setattr(SWITCH, "kernels", found)
+        assert str(read(claims, tmp_path / "a.png")).startswith(reason)
 
 
 def test_real_files_are_the_same(kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
