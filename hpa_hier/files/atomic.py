@@ -6,7 +6,6 @@ import difflib
 import hashlib
 import json
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,6 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.faults.leftovers import name_temporary, sweep
 from hpa_hier.files.faults.together import find_stage, sync_folder, synced
 
-UNFINISHED = ".unfinished"  # is in a folder of `replacing_folder` until that is known to be whole
 CHECKSUM = "checksum"  # the last key of every JSON file of this package: of all the others
 _MOST_BYTES = 1 << 30  # of a JSON file
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -64,40 +62,6 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if stage is None:
             temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path` to write into; on success sync it and put it in the place of `path`.
-
-    On any exception the temporary folder is removed and `path` is left as it was. A folder in the place of `path` of
-    which `is_unfinished` tells is that of a process which was killed after that, and may be replaced.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, before = name_temporary(path), name_temporary(path)
-    temporary.mkdir()
-    try:
-        yield temporary
-        (temporary / UNFINISHED).touch()
-        for file in filter(Path.is_file, temporary.rglob("*")):
-            with file.open("rb+") as handle:
-                os.fsync(handle.fileno())
-        if path.exists():
-            path.rename(before)
-        temporary.rename(path)
-        sync_folder(path.parent)
-        sweep(path.parent, path.stem)
-    finally:
-        if before.exists() and not path.exists():
-            before.rename(path)
-        for folder in (temporary, before):
-            shutil.rmtree(folder, ignore_errors=True)
-    (path / UNFINISHED).unlink(missing_ok=True)
-
-
-def is_unfinished(path: Path) -> bool:
-    """Tell whether a folder was put in its place by `replacing_folder` in a process that was killed then."""
-    return (path / UNFINISHED).is_file()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

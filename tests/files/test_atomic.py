@@ -9,16 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpa_hier.errors import UserError
-from hpa_hier.files import atomic
-from hpa_hier.files.atomic import (
-    CHECKSUM,
-    is_unfinished,
-    read_json,
-    replacing,
-    replacing_folder,
-    write_json,
-    write_new,
-)
+from hpa_hier.files.atomic import CHECKSUM, read_json, replacing, write_json, write_new
 
 FACTS = {"format": 1, "digest": "a1", "ratio": 1 / 3, "parts": {"train": [1, 2], "é": None}, "least": 1e-300}
 
@@ -103,16 +94,6 @@ def test_a_failed_write_names_the_file_and_leaves_nothing(tmp_path: Path) -> Non
         fail()
     assert caught.value.filename == str(tmp_path / "x.npy")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_is_unfinished_until_its_names_are_on_disk(tmp_path, monkeypatch) -> None:
-    seen = []
-    monkeypatch.setattr(atomic, "sync_folder", lambda folder: seen.append(is_unfinished(tmp_path / "exported")))
-    with replacing_folder(tmp_path / "exported") as folder:
-        (folder / "a").write_text("x")
-    assert seen == [True]
-    assert not is_unfinished(tmp_path / "exported")
-    assert [path.name for path in tmp_path.iterdir()] == ["exported"]
 
 
 def test_a_new_file_is_written_once_and_no_other_is_overwritten(tmp_path) -> None:

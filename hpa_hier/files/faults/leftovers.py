@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 _NAME = re.compile(r"\.(?P<stem>.+)\.(?P<process>\d+)-(?P<machine>[0-9a-f]{4})[0-9a-f]{4}\.tmp(\..*)?", re.DOTALL)
+_BEFORE = re.compile(r"\.(?P<stem>.+)\.(?P<process>\d+)-(?P<machine>[0-9a-f]{4})[0-9a-f]{4}\.before", re.DOTALL)
 _JOURNAL = ".*replacing.json"  # names that `together.journal_path` gives
 _OLD = 3600.0  # seconds after which another machine's file, in a folder that is locked here, is nobody's
 
@@ -26,6 +27,11 @@ def name_temporary(path: Path) -> Path:
     (True, False)
     """
     return path.with_name(f".{path.stem}.{os.getpid()}-{_machine()}{secrets.token_hex(2)}.tmp{path.suffix}")
+
+
+def name_before(path: Path) -> Path:
+    """Return a new hidden path beside `path` for what was there before; it is a user's, and never swept."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{_machine()}{secrets.token_hex(2)}.before")
 
 
 def is_temporary(name: str) -> bool:
@@ -58,6 +64,12 @@ def find_stem(name: str) -> str | None:
     return found and found["stem"]
 
 
+def find_before(name: str) -> str | None:
+    """Return the name of the path before which something was there; None: it is no such name."""
+    found = _BEFORE.fullmatch(name)
+    return found and found["stem"]
+
+
 def _find_promised(folder: Path) -> set[str] | None:
     """Return the files that journals of a folder are to give their names; None: that cannot be told."""
     promised: set[str] = set()
@@ -72,12 +84,12 @@ def _find_promised(folder: Path) -> set[str] | None:
 
 
 def is_left(path: Path) -> bool:
-    """Tell whether a path is a temporary one of a process that is no more.
+    """Tell whether a path is a temporary one, or what was there before, of a process that is no more.
 
     Raises:
         FileNotFoundError: it is not there any more, where that is asked.
     """
-    found = _NAME.fullmatch(path.name)
+    found = _NAME.fullmatch(path.name) or _BEFORE.fullmatch(path.name)
     if found is None:
         return False
     process = int(found["process"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,9 @@ from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.ensemble.steps.ensemble import Combination, write_ensemble
 from hpa_hier.ensemble.steps.steps import Steps
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import is_unfinished, replacing_folder, sha256, write_bytes, write_json, write_text
+from hpa_hier.files.atomic import sha256, write_bytes, write_json, write_text
 from hpa_hier.files.extras import find_version, import_extra
+from hpa_hier.files.faults.folder import is_unfinished, replacing_folder
 from hpa_hier.files.shell import run_name
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.members.score import Member
@@ -79,7 +81,7 @@ def export_ensemble(run: Run, out: Path, form: Format, overwrite: bool = False, 
         new = ensemble.prior.new
         shares = dict(zip(ensemble.taxonomy.nodes, new.shares.tolist(), strict=True))
         facts = facts.model_copy(update={"prior": shares, "prior_source": new.source})
-    with replacing_folder(out) as folder:
+    with _replacing(out, overwrite) as folder:
         members = {record.name: Member.load(record.folder, "cpu") for record in records}
         networks = {record.name: _write_member(folder, record, members[record.name], tta, form) for record in records}
         ensemble_file.save(ensemble, folder / run.ensemble_folder.name)
@@ -124,7 +126,7 @@ def export_member(
     if form == "safetensors":
         check_members([record], None)
         check_files(record.folder, manifest, (WEIGHTS,))
-        with replacing_folder(out) as folder:
+        with _replacing(out, overwrite) as folder:
             for file in (WEIGHTS, MANIFEST):
                 write_bytes(folder / file, (record.folder / file).read_bytes())
             _finish(folder, form, about | {"networks": {}}, None)
@@ -135,13 +137,21 @@ def export_member(
     outputs = {"logits": logits.number, "probs": logits.apply("sigmoid").number}
     leaves = tuple(map(record.taxonomy.is_leaf, manifest.nodes))
     combination = Combination({name: manifest.nodes}, manifest.nodes, leaves, steps.written, outputs)
-    with replacing_folder(out) as folder:
+    with _replacing(out, overwrite) as folder:
         member = Member.load(record.folder, "cpu")
         networks = {name: _write_member(folder, record, member, Tta(), form)}
         _finish(folder, form, about | {"networks": networks}, combination)
         samples = draw_samples(manifest)
         found, own = Reader(folder).answer(samples)["probs"], expit(member.logits(samples).astype(np.float64))
         return _check_close(folder, float(np.abs(found - own).max()))
+
+
+@contextmanager
+def _replacing(out: Path, overwrite: bool) -> Iterator[Path]:
+    """Give a folder to write into that becomes `out`, unless another process has written one there meanwhile."""
+    with replacing_folder(out) as folder:
+        check_out(out, overwrite)
+        yield folder
 
 
 def check_out(out: Path, overwrite: bool) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from hpa_hier.ensemble.ensemble import Ensemble, EnsembleMember, Prediction
 from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, write_json, write_text
+from hpa_hier.files.faults.folder import is_unfinished, replacing_folder
 from hpa_hier.members.estimators.member import EstimatorMember
 from hpa_hier.members.load import load_member
 from hpa_hier.members.score import Member
@@ -96,14 +95,14 @@ def adapt(
     Raises:
         UserError: the folder is there, the samples or labels do not fit, or no member can answer for a leaf.
     """
-    if folder.exists():
-        raise UserError(f"--out {folder}: is there already; name another run, or remove this one")
+    _check_free(folder)
     base, own = predictor.run, predictor.ensemble.taxonomy
     base.check_unchanged(predictor.ensemble)
     own_tree = tree is None or tree.content_digest == own.without_virtual.content_digest
     target = own if tree is None or own_tree else tree
     match = {node: node for node in own.nodes} if own_tree else match_nodes(target, own)
-    with _build(folder) as home:
+    with replacing_folder(folder) as home:
+        _check_free(folder)  # another process may have made it meanwhile
         report = pack_labelled(predictor, request, target.without_virtual, home / _PACK)
         pack = report.pack
         plans, left_out = _plan_members(predictor, target, match)
@@ -135,17 +134,9 @@ def prepare(predictor: Predictor, pack: Pack, tta: str = _TTA) -> Given:
     return _answer(predictor, plans, pack, own, match, _settings(predictor, own, pack, tta))
 
 
-@contextmanager
-def _build(folder: Path) -> Iterator[Path]:
-    """Give a folder to write a run into, which gets its name when it is whole and goes when it is not."""
-    home = folder.parent / f".{folder.name}.adapting"
-    shutil.rmtree(home, ignore_errors=True)
-    try:
-        home.mkdir(parents=True)
-        yield home
-        home.rename(folder)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+def _check_free(folder: Path) -> None:
+    if folder.exists() and not is_unfinished(folder):
+        raise UserError(f"--out {folder}: is there already; name another run, or remove this one")
 
 
 def _settings(predictor: Predictor, tree: Taxonomy, pack: Pack, tta: str) -> EnsembleSettings:
