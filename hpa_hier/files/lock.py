@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,7 +19,14 @@ _SAID_AFTER = 1.0  # seconds
 
 @contextmanager
 def lock_folder(
-    folder: Path, work: str, place: Path | None = None, *, wait: float = 0.0, name: str = "", flag: str = "--out "
+    folder: Path,
+    work: str,
+    place: Path | None = None,
+    *,
+    wait: float = 0.0,
+    name: str = "",
+    flag: str = "--out ",
+    tidy: bool = False,
 ) -> Iterator[bool]:
     """Make a folder where it is absent, and hold its lock; what killed processes left there is finished or removed.
 
@@ -30,6 +37,7 @@ def lock_folder(
         wait: seconds for which another process is waited for.
         name: of the files that are meant, their stem, where a folder is not one command's; "": all.
         flag: of the command line that names the folder, with a space behind it; "": none.
+        tidy: remove the lock's file in the end, from a folder that a user hands on; who waits for it makes another.
 
     Yields:
         Whether a process was killed while it gave their names to files of which none was there before.
@@ -43,6 +51,8 @@ def lock_folder(
         _acquire(lock, wait, f"{named}: waiting for another process, which is {work} it")
     except Timeout:
         raise UserError(f"{named}: another process is {work} this folder; wait for it, or name another") from None
+    except NotImplementedError:  # of filelock, where the file system has none
+        raise UserError(f"{flag}{named}: its file system has no locks; name a folder on another one") from None
     except OSError as error:
         raise UserError(f"{flag}{named}: cannot be written to ({error.strerror}); name another folder") from None
     try:
@@ -51,6 +61,9 @@ def lock_folder(
             sweep(folder, stem)
         yield fresh
     finally:
+        if tidy:
+            with suppress(OSError):  # Windows removes no open file
+                Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 

@@ -244,7 +244,7 @@ class Answers:
         """
         check_format(form)
         check_free(Path(folder), overwrite)
-        with open_tables(Path(folder), self.taxonomy, wanted, form) as tables:
+        with open_tables(Path(folder), self.taxonomy, wanted, form, overwrite=overwrite) as tables:
             tables.add(self.rows)
             tables.reject(self.rejected)
 

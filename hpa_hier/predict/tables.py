@@ -15,8 +15,8 @@ from hpa_hier.data.labels.ids import find_id
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import replacing
 from hpa_hier.files.csv_file import read_csv
-from hpa_hier.files.faults.leftovers import sweep
-from hpa_hier.files.faults.together import finish, remove_file, together
+from hpa_hier.files.faults.together import remove_file, together
+from hpa_hier.files.lock import PATIENCE, lock_folder
 from hpa_hier.files.tables import safe_cell
 from hpa_hier.predict.formats.probabilities import FORMATS, open_probabilities
 from hpa_hier.predict.formats.rows import COLUMNS, Rows, Writer
@@ -79,7 +79,7 @@ class Tables:
 
 @contextmanager
 def open_tables(
-    out: Path, taxonomy: Taxonomy, wanted: Sequence[str] | None = None, form: str = "csv"
+    out: Path, taxonomy: Taxonomy, wanted: Sequence[str] | None = None, form: str = "csv", *, overwrite: bool = True
 ) -> Iterator[Tables]:
     """Open the tables under temporary names; they get their own names together when all is written.
 
@@ -88,14 +88,15 @@ def open_tables(
         taxonomy: its nodes are the columns of the probabilities, but for virtual ones, which are no answers.
         wanted: ids that submission.csv is to have, in this order; None: as they are answered.
         form: format of the probabilities, a name of `FORMATS`; a table of them in another one is removed.
+        overwrite: replace tables that are there, also those that another process wrote while this one waited.
 
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: the folder cannot be written to, or there are tables that stay.
     """
     with ExitStack() as stack:
         try:
-            finish(out)  # what a killed prediction had ready
-            sweep(out)
+            stack.enter_context(lock_folder(out, "writing tables into", wait=PATIENCE, tidy=True))
+            check_free(out, overwrite)
             stack.enter_context(together(out))
             table = stack.enter_context(replacing(out / f"probabilities.{form}"))
             temporary = [stack.enter_context(replacing(out / name)) for name in reversed(_NAMES)]

@@ -227,7 +227,7 @@ def write_evaluation(
     """Write `evaluation.npz` and `evaluation.json` together, and remove the results of an earlier evaluation.
 
     Args:
-        folder: the run's ensemble folder, or one for samples that are not of its split.
+        folder: the run's ensemble folder, or one for samples that are not of its split; the caller has its lock.
         truth: of at least the predicted samples.
         ensemble: its prediction of the test part.
         baseline: the flat baseline's, of the same samples; None where there is none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import read_csv
+from hpa_hier.files.lock import lock_folder
+from hpa_hier.predict import tables as module
 from hpa_hier.predict.formats.rows import COLUMNS, Rows
 from hpa_hier.predict.tables import Rejected, check_free, open_tables, read_wanted
 from hpa_hier.taxonomy import Taxonomy
@@ -86,3 +89,36 @@ def make_rows(*ids: str) -> Rows:
 def submission(folder: Path) -> list[list[str]]:
     with (folder / "submission.csv").open(newline="") as handle:
         return list(csv.reader(handle))
+
+
+def test_two_predictions_write_their_tables_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    with lock_folder(tmp_path, "writing tables into"):
+        with (
+            pytest.raises(UserError, match=r"another process is writing tables into this folder; wait for it"),
+            open_tables(tmp_path, TREE),
+        ):
+            pass
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    with open_tables(tmp_path, TREE) as tables:
+        tables.add(make_rows("a"))
+        with (
+            pytest.raises(UserError, match=r"another process is"),
+            ThreadPoolExecutor(1) as other,
+        ):
+            other.submit(write, tmp_path, None).result()
+    assert [row[0] for row in submission(tmp_path)] == ["Id", "a"]
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_tables_that_another_process_wrote_meanwhile_stay(tmp_path: Path) -> None:
+    write(tmp_path, None)
+    before = (tmp_path / "predictions.csv").read_bytes()
+    with (
+        pytest.raises(UserError, match=r"predictions.csv: exists already; name another folder with --out, or replace"),
+        open_tables(tmp_path, TREE, overwrite=False) as tables,
+    ):
+        tables.add(make_rows("z"))
+    assert (tmp_path / "predictions.csv").read_bytes() == before

@@ -264,7 +264,7 @@ def _write(
             rows.append(answers.rows)
             _doubt(doubts, answers, samples, progress)
             progress.update(len(answers))
-    _write_tables(options, predictor, samples, rows, wanted)
+    _write_tables(options, predictor, samples, rows, wanted, overwrite=options.overwrite)
     if options.report:
         _write_report(options, predictor, rows, samples, _read_again(options, predictor, images))
     return _tell(options, predictor, samples, doubts, f"{sum(map(len, rows)):,} {unit}s", began)
@@ -313,7 +313,8 @@ def _share(
             samples.forget()
             if not any(len(shard.rows) for shard in kept.read()):
                 kept.drop()
-            _write_tables(options, predictor, samples, _gather(kept, samples, found), wanted)
+            rows = _gather(kept, samples, found)
+            _write_tables(options, predictor, samples, rows, wanted, overwrite=options.overwrite or kept.resumed)
             if options.report:
                 every = [shard.rows for shard in kept.read() if len(shard.rows)]
                 _write_report(options, predictor, every, samples, _read_again(options, predictor, images))
@@ -365,11 +366,14 @@ def _write_tables(
     samples: Samples,
     rows: Iterable[Rows],
     wanted: Sequence[str] | None,
+    *,
+    overwrite: bool,
 ) -> None:
     """Write all tables, or none where an image cannot be read and that is to stop, or none can."""
     from hpa_hier.predict.tables import open_tables
 
-    with open_tables(options.out, predictor.ensemble.taxonomy, wanted, options.format or "csv") as tables:
+    tree, form = predictor.ensemble.taxonomy, options.format or "csv"
+    with open_tables(options.out, tree, wanted, form, overwrite=overwrite) as tables:
         answered = 0
         for some in rows:
             tables.add(some)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.ensemble.trivial import TrivialBaseline
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
+from hpa_hier.files.lock import PATIENCE, lock_folder
 from hpa_hier.predict.held_out import fitted_settings
 from hpa_hier.predict.labelled.samples import LabelledRequest, Seen, check_kind, find_seen, pack_labelled, score_pack
 from hpa_hier.predict.predictor import Predictor, answer_tables
@@ -65,7 +67,8 @@ def evaluate_samples(predictor: Predictor, request: LabelledRequest, folder: Pat
     truth = Truth(pack.ids, found.present, found.known)
     facts = _describe(run, f"{pack.kind} of {request.source}", simulated=pack.simulated, pack_digest=pack.digest)
     trivial = fit_trivial(truth, pack.groups, ensemble.taxonomy)
-    write_evaluation(folder, truth, first, second[0] if second else None, trivial, facts, pack.groups)
+    with _lock(folder):
+        write_evaluation(folder, truth, first, second[0] if second else None, trivial, facts, pack.groups)
     return NewEvaluation(folder, _read(run, folder), report, find_seen(run, pack), report.notes)
 
 
@@ -77,8 +80,7 @@ def evaluate_tables(
     Raises:
         UserError: a table is wrong, no sample has both labels and scores, or `folder` has an evaluation.
     """
-    if (folder / "evaluation.npz").exists():
-        raise UserError(f"{folder}: holds an evaluation already; name another folder with --out")
+    _check_free(folder)
     answers = answer_tables(run.ensemble, tables, str(run.folder))
     table = read_labels(labels, run.ensemble.taxonomy.without_virtual, on_problem, ignore)
     both = [sample for sample in answers.ids if sample in set(table.ids)]
@@ -93,7 +95,9 @@ def evaluate_tables(
     groups = tuple(group[sample] for sample in both)
     trivial = fit_trivial(truth, groups, run.ensemble.taxonomy)
     facts = _describe(run, f"samples of {labels}", simulated=False, pack_digest=None)
-    write_evaluation(folder, truth, answers.take(both).prediction, None, trivial, facts, groups)
+    with _lock(folder):
+        _check_free(folder)  # another process may have written one meanwhile
+        write_evaluation(folder, truth, answers.take(both).prediction, None, trivial, facts, groups)
     return NewEvaluation(folder, _read(run, folder), None, None, table.notes)
 
 
@@ -107,6 +111,15 @@ def fit_trivial(truth: Truth, groups: Sequence[str], taxonomy: Taxonomy) -> Triv
         return TrivialBaseline.fit(truth.targets, taxonomy)
     fold = assign_folds(truth.present, groups, min(_FOLDS, units))
     return TrivialBaseline.fit_out_of_fold(truth.targets, fold, taxonomy)
+
+
+def _lock(folder: Path) -> AbstractContextManager[bool]:
+    return lock_folder(folder, "evaluating into", wait=PATIENCE)
+
+
+def _check_free(folder: Path) -> None:
+    if (folder / "evaluation.npz").exists():
+        raise UserError(f"{folder}: holds an evaluation already; name another folder with --out")
 
 
 def _list_members(run: Run) -> list[str]:

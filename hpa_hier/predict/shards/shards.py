@@ -71,6 +71,7 @@ class Shards:
     def __init__(self, folder: Path, out: Path, workers: Workers, manifest: dict[str, Any], asked: int | None) -> None:
         self._folder, self._out, self._workers = folder, out, workers
         self._manifest, self._asked = manifest, asked
+        self.resumed = False  # whether a process was ended while tables got their names, so that those there are ours
         self._sources: Sequence[ImageSource] = ()
         self._size, self._rows = int(manifest["shard_size"]), SHARD_SIZE
         self._read: Reader | None = None
@@ -199,6 +200,7 @@ class Shards:
         mark, table, journal = self._folder / _FINISHING, self._out / "predictions.csv", journal_path(self._out)
         before = _identify(table)
         try:
+            self.resumed = mark.exists()
             mark.touch()
             yield True
             self.drop()
