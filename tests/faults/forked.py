@@ -71,43 +71,79 @@ def run(
     *words: object, before: Callable[[], None] | None = None, at: Path | None = None, timeout: float = 60.0
 ) -> Outcome:
     """Run a command as `hpa-hier WORDS` does, in a forked child; `before` is called there first, in the folder `at`."""
-    return _fork(lambda pipe: _perform([str(word) for word in words], pipe, before, at), timeout)
+    return start(*words, before=before, at=at).wait(timeout)
 
 
-def _fork(work: Callable[[int], int], timeout: float) -> Outcome:
+def start(*words: object, before: Callable[[], None] | None = None, at: Path | None = None) -> Child:
+    """Start a command as `run` does, and return at once."""
+    return _fork(lambda pipe: _perform([str(word) for word in words], pipe, before, at))
+
+
+def _fork(work: Callable[[int], int]) -> Child:
     """Do some work in a child, which gets a pipe to write to and returns its exit status."""
     read, write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    child = os.fork()
-    if not child:
+    process = os.fork()
+    if not process:
         os.close(read)
         os._exit(work(write))
     os.close(write)
-    return _wait(child, read, timeout)
+    return Child(process, read)
 
 
-def _wait(child: int, pipe: int, timeout: float) -> Outcome:
-    text = bytearray()
-    end = time.monotonic() + timeout
-    os.set_blocking(pipe, False)
-    hung = False
-    while True:
+class Child:
+    """A forked child, while it runs and after."""
+
+    def __init__(self, process: int, pipe: int) -> None:
+        self.process, self._pipe, self._text = process, pipe, bytearray()
+        self._status: int | None = None
+        self._seconds = 0.0
+        self.stopped = False  # whether a signal has stopped it, and it was not let go on
+        os.set_blocking(pipe, False)
+
+    def poll(self) -> bool:
+        """Look how it is; return whether it has ended."""
+        if self._status is None:
+            self._read()
+            ended, status, used = os.wait4(self.process, os.WNOHANG | os.WUNTRACED)
+            if ended and os.WIFSTOPPED(status):
+                self.stopped = True
+            elif ended:
+                self._read()
+                os.close(self._pipe)
+                self._status, self._seconds = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
+        return self._status is not None
+
+    def go_on(self) -> None:
+        """Let it go on where it was stopped."""
+        if not self.poll():
+            self.stopped = False
+            os.kill(self.process, signal.SIGCONT)
+
+    def cpu(self) -> float:
+        """Return the seconds of processor time that it has taken so far."""
+        with suppress(OSError):
+            fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return self._seconds
+
+    def wait(self, timeout: float) -> Outcome:
+        """Return how it ended; after `timeout` seconds it is killed."""
+        end, hung = time.monotonic() + timeout, False
+        while not self.poll():
+            if time.monotonic() > end and not hung:
+                hung = True
+                os.kill(self.process, signal.SIGKILL)
+            time.sleep(0.002)
+        assert self._status is not None
+        text = self._text.decode("utf-8", "replace")
+        return Outcome(HUNG if hung else self._status, text, self._seconds)
+
+    def _read(self) -> None:
         with suppress(BlockingIOError):
-            while piece := os.read(pipe, 1 << 16):
-                text += piece
-        ended, status, used = os.wait4(child, os.WNOHANG)
-        if ended:
-            with suppress(BlockingIOError):
-                while piece := os.read(pipe, 1 << 16):
-                    text += piece
-            os.close(pipe)
-            code = HUNG if hung else os.waitstatus_to_exitcode(status)
-            return Outcome(code, text.decode("utf-8", "replace"), used.ru_utime + used.ru_stime)
-        if time.monotonic() > end and not hung:
-            hung = True
-            os.kill(child, signal.SIGKILL)
-        time.sleep(0.002)
+            while piece := os.read(self._pipe, 1 << 16):
+                self._text += piece
 
 
 def _perform(words: list[str], pipe: int, before: Callable[[], None] | None, at: Path | None) -> int:
@@ -152,7 +188,7 @@ def call(function: Callable[[], Any], timeout: float = 600.0) -> Any:
                 json.dump(["raised", traceback.format_exc()], file)
         return 0
 
-    outcome = _fork(work, timeout)
+    outcome = _fork(work).wait(timeout)
     if outcome.status == 0:
         kind, value = json.loads(outcome.text)
         if kind == "result":

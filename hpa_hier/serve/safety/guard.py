@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hpa_hier.errors import UserError
@@ -22,6 +23,7 @@ from hpa_hier.serve.safety.refusal import Refusal, one_line
 
 LOG = logging.getLogger("hpa_hier.serve")
 _OPEN = ("/", "/healthz", "/openapi.json")  # without a token, and so is all below /static/
+_LEFT = 499  # counted where the client left before it was answered, as nginx does
 _CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -72,6 +74,8 @@ class Guard:
         try:
             self._check(scope)
             await self._app(scope, _Body(scope, receive, self._limits).receive, answer.send)
+        except ClientDisconnect:  # nobody is there to be told
+            answer.status = _LEFT if not answer.begun else answer.status
         except Exception as error:
             refusal = explain_error(error)
             if refusal.code == "internal":
