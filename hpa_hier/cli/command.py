@@ -363,5 +363,6 @@ def one_thread_a_process() -> None:
     Threads that wait for each other on a busy machine cost up to 14 times the work; processes side by side do not.
     """
     keep_to_one_thread()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every installed package
     # Where a process of several is gone, one line says so, instead of pages of torch's own.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

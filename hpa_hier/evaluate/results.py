@@ -10,9 +10,10 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import describe_invalid, read_json, write_json
+from hpa_hier.files.atomic import describe_invalid, read_json, sha256, write_json
 from hpa_hier.files.lock import PATIENCE, lock_folder
 from hpa_hier.files.shell import command
+from hpa_hier.runs.evaluation import EvaluationFacts
 
 FILE = "results.json"
 
@@ -201,9 +202,22 @@ class Results:
 _ADAPTER = TypeAdapter(Results)
 
 
-def write_results(folder: Path, results: Results) -> Path:
-    """Write results.json into an ensemble's folder and return its path."""
+def write_results(folder: Path, results: Results, of: EvaluationFacts | None = None) -> Path:
+    """Write results.json into an ensemble's folder and return its path.
+
+    Args:
+        folder: of the ensemble, or of the evaluation.
+        results: of the evaluation that is there.
+        of: what it says of itself, by which another one is noticed that has taken its place; None: none has.
+
+    Raises:
+        UserError: the evaluation is gone, or another one is there.
+    """
     with lock_folder(folder, "writing results into", wait=PATIENCE, flag=""):
+        arrays = folder / "evaluation.npz"
+        if of and not (arrays.is_file() and of.arrays_sha256 in (None, sha256(arrays))):
+            what = "was replaced" if arrays.is_file() else "was removed"
+            raise UserError(f"{arrays}: {what} by another command meanwhile; give this one again")
         write_json(folder / FILE, _ADAPTER.dump_python(results, mode="json"))
     return folder / FILE
 

@@ -126,7 +126,15 @@ class Predictor:
     @cached_property
     def scorers(self) -> Mapping[str, Scorer]:
         """The members, by name, loaded when they are first asked for."""
-        return load_scorers(self.run, self.ensemble, self.device, self.engine)
+        opening: Future[Mapping[str, Scorer]] | None = self.__dict__.get("_opening")
+        return opening.result() if opening else load_scorers(self.run, self.ensemble, self.device, self.engine)
+
+    def open_early(self) -> None:
+        """Begin to load the members of an exported run, whose runtime leaves Python free to find and read images."""
+        if self.exported and self.spec:
+            one = ThreadPoolExecutor(1, "open")
+            self.__dict__["_opening"] = one.submit(load_scorers, self.run, self.ensemble, self.device, self.engine)
+            one.shutdown(wait=False)
 
     @property
     def exported(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 
 import pytest
 from evaluated_run import make_run
@@ -10,6 +11,7 @@ from evaluated_run import make_run
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.compute import compute_results
 from hpa_hier.evaluate.results import read_results, write_results
+from hpa_hier.runs.evaluation import EvaluationFacts
 from hpa_hier.runs.run import Run
 from hpa_hier.settings.recipe import ReportSettings
 
@@ -27,6 +29,17 @@ def test_results_are_read_back_as_they_were_written(results, tmp_path):
     assert path == tmp_path / "results.json"
     json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)  # no NaN, no Infinity
     assert read_results(tmp_path) == results
+
+
+def test_results_of_an_evaluation_that_another_command_replaced_or_removed_are_not_written(results, tmp_path):
+    facts = EvaluationFacts(arrays_sha256=sha256(b"these").hexdigest())
+    for content, what in ((b"those", "replaced"), (None, "removed")):
+        (tmp_path / "evaluation.npz").write_bytes(content) if content else (tmp_path / "evaluation.npz").unlink()
+        with pytest.raises(UserError, match=rf"evaluation\.npz: was {what} by another command meanwhile; give this"):
+            write_results(tmp_path, results, facts)
+        assert not (tmp_path / "results.json").exists()
+    (tmp_path / "evaluation.npz").write_bytes(b"these")
+    assert write_results(tmp_path, results, facts).is_file()
 
 
 def test_results_that_are_absent_old_or_damaged_are_refused_with_the_command(tmp_path):

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     _print_results(results)
     if opened.origin.warning and not results.scope.simulated:
         print(f"bear in mind: {opened.origin.warning}")
-    print(f"wrote {written} and {write_results(written.parent, results)}")
+    print(f"wrote {written} and {write_results(written.parent, results, opened.evaluation.facts)}")
     return 0
 
 
@@ -102,7 +102,7 @@ def _evaluate_samples(options: argparse.Namespace) -> int:
     _print_notes(new)
     results = compute_results(new.evaluation, opened.recipe.report)
     _print_results(results)
-    print(f"wrote {folder / 'evaluation.npz'} and {write_results(folder, results)}")
+    print(f"wrote {folder / 'evaluation.npz'} and {write_results(folder, results, new.evaluation.facts)}")
     if options.report:
         page, *_ = write_report(opened, new=new)
         print(f"wrote {page}; open it in a browser")

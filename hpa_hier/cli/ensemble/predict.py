@@ -145,6 +145,7 @@ def run(options: argparse.Namespace) -> int:
     print_prior(predictor)
     if options.scores:
         return _answer_scores(options, predictor, wanted)
+    predictor.open_early()
     if options.out:
         return _write(options, predictor, images, wanted)
     return _print(options, predictor, _open(options, predictor, images))

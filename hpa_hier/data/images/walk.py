@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, NoReturn
 
 from hpa_hier.data.images.readers import find_fetch_fault, is_image_folder, split_suffix
 from hpa_hier.errors import UserError
 from hpa_hier.files.faults.shown import show
 from hpa_hier.files.remote.path import RemotePath
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 FOLLOW = "--follow-links reads it"
 # One of these marks a folder of this package's: a pack, finished or not, a run, its parts, and answers.
@@ -76,7 +79,7 @@ def walk(folder: Path, follow_links: bool = False) -> Walk:
     top = Path(os.path.realpath(folder))
     entered: set[tuple[int, int]] = set()
     waiting: list[tuple[Path, tuple[str, ...]]] = [(folder, ())]
-    with tqdm(desc="looking for images", unit="file", delay=_SAID_AFTER, leave=False, disable=None) as bar:
+    with _Counter() as bar:
         while waiting:
             path, folders = waiting.pop()
             try:
@@ -112,11 +115,36 @@ def walk(folder: Path, follow_links: bool = False) -> Walk:
     return found
 
 
+class _Counter:
+    """Shows on a terminal how many files were seen, once that takes long; only then is a library imported for it."""
+
+    def __init__(self) -> None:
+        self._began, self._count = time.monotonic(), 0
+        self._bar: tqdm[NoReturn] | None = None
+
+    def __enter__(self) -> _Counter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, count: int) -> None:
+        """Count more files."""
+        self._count += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif time.monotonic() - self._began > _SAID_AFTER:
+            from tqdm import tqdm
+
+            self._bar = tqdm(desc="looking for images", unit="file", initial=self._count, leave=False, disable=None)
+
+
 def _walk_remote(folder: RemotePath) -> Walk:
     """List the image files of a folder of a bucket or web server, by the same rules; it has no links."""
     found = Walk()
     waiting: list[tuple[RemotePath, tuple[str, ...]]] = [(folder, ())]
-    with tqdm(desc="looking for images", unit="file", delay=_SAID_AFTER, leave=False, disable=None) as bar:
+    with _Counter() as bar:
         while waiting:
             path, folders = waiting.pop()
             entries = list(path.iterdir())

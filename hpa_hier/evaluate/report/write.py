@@ -75,7 +75,7 @@ def write_report(run: Run, figures: str | None = None, new: NewEvaluation | None
     if new:
         run = run.with_evaluation(new.evaluation, new.pack)
     results = add_members(compute_results(run.evaluation, run.recipe.report), run)
-    write_results(new.folder if new else run.ensemble_folder, results)
+    write_results(new.folder if new else run.ensemble_folder, results, run.evaluation.facts)
     from_pack = _from_new(run, new) if new else _from_pack(run)
     members = dict.fromkeys([*results.scope.members, *results.scope.baseline_members])
     data = ReportData(run.evaluation, results, read_records(run, members), from_pack.counts)

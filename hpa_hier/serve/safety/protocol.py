@@ -55,7 +55,8 @@ class CarefulProtocol(H11Protocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Answer before there is a request that the application could answer, and close."""
         named = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
-        response = h11.Response(status_code=refusal.status, headers=[*named, (b"connection", b"close")])
+        named += [(b"content-length", str(len(refusal.body)).encode()), (b"connection", b"close")]
+        response = h11.Response(status_code=refusal.status, headers=named)
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()
             return

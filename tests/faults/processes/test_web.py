@@ -31,18 +31,18 @@ def served(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name.replace(" ", "-"))
 def test_web_hostile(served: Served, attack: Attack) -> None:
     waits = attack.name == "a body that stops"
-    tally = try_attack(served, attack, figures.scale(40 if waits else 200), at_once=8 if waits else 2)
+    tally = try_attack(served, attack, figures.scale(60 if waits else 500), at_once=8)
     figures.keep(f"R14-{attack.name.replace(' ', '-')}", _HOSTILE, tally, "test_web", attack.name)
 
 
 def test_web_slow_clients(served: Served) -> None:
-    tally = try_attack(served, SLOW, figures.scale(100), at_once=50)
+    tally = try_attack(served, SLOW, figures.scale(200), at_once=50)
     figures.keep("R14-slow", _HOSTILE, tally, "test_web", SLOW.name)
 
 
 def test_web_strangers(world: World, tmp_path: Path) -> None:
     with serve(world, tmp_path, TOKEN) as running:
-        tally = try_attack(running, STRANGERS, figures.scale(200), at_once=2)
+        tally = try_attack(running, STRANGERS, figures.scale(500), at_once=8)
     figures.keep("R14-strangers", _HOSTILE, tally, "test_web", STRANGERS.name)
 
 

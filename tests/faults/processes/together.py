@@ -180,9 +180,10 @@ def try_pair(world: World, pair: Pair, scratch: Path, tries: int, seed: int = 0)
     for first, second, number in sorted(rng.sample(places, min(tries, len(places))), key=places.index):
         there = prepare()
         stopped = start(*first(there), before=stop_at(number, home, count))
-        _await(stopped, lambda child=stopped: child.stopped)
+        while not stopped.poll() and not stopped.stopped:
+            time.sleep(_PAUSE)
         beside = start(*second(there))
-        waited = _await(beside, lambda: False)
+        waited = _waits(beside)
         stopped.go_on()
         ends = stopped.wait(_LONGEST), beside.wait(_LONGEST)
         end, left = snapshot(home), list_temporary(home)
@@ -196,17 +197,15 @@ def try_pair(world: World, pair: Pair, scratch: Path, tries: int, seed: int = 0)
         yield right and end in allowed and not left, f"{pair.name}: {said} {told}, left {left[:2]}, other {differs}"
 
 
-def _await(child: Child, over: Callable[[], bool]) -> bool:
-    """Wait until a process has ended, `over` is true, or it does next to nothing; tell whether it is the last."""
+def _waits(child: Child) -> bool:
+    """Wait until a process has ended, or does next to nothing, as one that waits for another; tell whether it is so."""
     began = time.monotonic()
     seen = [(began, 0.0)]  # when, and seconds of processor time until then
-    while not child.poll() and not over():
+    while not child.poll():
         now = time.monotonic()
         seen.append((now, child.cpu()))
         before = next((one for one in reversed(seen) if now - one[0] >= _QUIET), None)
         if before and now - began > 2 * _QUIET and seen[-1][1] - before[1] < _LITTLE * _QUIET:
-            return True
-        if now - began > _LONGEST:
             return True
         time.sleep(_PAUSE)
     return False

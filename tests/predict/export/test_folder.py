@@ -127,7 +127,8 @@ def test_as_a_run_it_answers_the_same_and_imports_no_torch(run: Run, exported: P
     code = (
         "import sys; from hpa_hier.cli.main import dispatch\n"
         "status = dispatch(sys.argv[1:])\n"
-        "print([name for name in ('torch', 'pandas', 'sklearn', 'lightning', 'joblib') if name in sys.modules], status)"
+        "heavy = 'torch', 'pandas', 'sklearn', 'lightning', 'joblib', 'tifffile'\n"
+        "print([name for name in heavy if name in sys.modules], status)"
     )
     words = ["predict", str(tmp_path), "--run", str(exported)]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)

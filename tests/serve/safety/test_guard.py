@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from small_server import Running
+from starlette.requests import ClientDisconnect
 
 from hpa_hier.serve.safety.guard import HEADERS, Doors, Guard
 from hpa_hier.serve.safety.limits import Limits
@@ -125,6 +126,22 @@ def test_a_body_that_stops_is_given_up(served: Running) -> None:
     assert b"408 " in answer
     assert b"the form stopped after 5 bytes" in answer
     assert time.monotonic() - began < served.service.limits.idle_seconds + 5
+
+
+def test_a_client_that_leaves_while_it_sends_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    counted: list[int] = []
+
+    async def leave(*_: object) -> None:
+        raise ClientDisconnect
+
+    async def say(message: Any) -> None:
+        raise AssertionError(message)  # nobody is there to be told
+
+    scope = {"type": "http", "method": "GET", "path": "/jobs", "headers": [(b"host", b"localhost")]}
+    guard = Guard(leave, Doors(), Limits(), lambda method, status, seconds: counted.append(status))
+    asyncio.run(guard(scope, leave, say))
+    assert counted == [499]
+    assert caplog.records == []
 
 
 def test_faults_are_told_in_one_line_and_logged(served: Running, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import tifffile
 
 from hpa_hier.data.images.formats.tiff_metadata import (
     OwnPlanes,
@@ -22,12 +21,16 @@ from hpa_hier.data.images.formats.tiff_metadata import (
 from hpa_hier.data.images.reader import MAX_BYTES, Layout, UnreadableImage, check_bytes, check_pixels
 from hpa_hier.data.images.stacks import Stack, StackRules, choose_frame, choose_sections, project
 
+if TYPE_CHECKING:
+    import tifffile
+
 MAX_PLANES = 16  # more along the channel axis is a focus stack or a film
 _MAX_PAGES = 8192  # some writers give (H, W, C) arrays one page a row of pixels
 _MAX_PIECES = 1 << 16  # strips or tiles of a page
 _MAX_FILE = 64 << 30  # bytes; stacks are read section by section
 _ALPHA = (1, 2)  # values of the tag ExtraSamples
-_PRINTED = tuple(tifffile.PHOTOMETRIC[name] for name in ("SEPARATED", "CIELAB", "ICCLAB", "ITULAB"))
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE = 0, 1, 3  # values of the tag PhotometricInterpretation
+_PRINTED = {5: "SEPARATED", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB"}  # further ones
 _HYPERSTACK = "say which it is in Fiji (Image > Hyperstacks > Stack to Hyperstack) and save it again"
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # a bad file is listed with its reason once, by us
@@ -98,6 +101,8 @@ class TiffReader:
 
 def _open(path: Path) -> tifffile.TiffFile:
     """Open a file so that no metadata in it leads to another one."""
+    import tifffile
+
     check_bytes(path, _MAX_FILE)
     try:
         return tifffile.TiffFile(path, _multifile=False, is_mmstack=False, is_ndtiff=False)
@@ -194,7 +199,7 @@ def _describe_series(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffP
 
     tail = "".join(axis for axis in axes if axis in "YXS")
     content = _content(path, page, sizes, fetch, tail, read_names(tiff, sizes.get("C", sizes.get("S", 1))))
-    plain = page.photometric == tifffile.PHOTOMETRIC.MINISBLACK and tail == "YX" and lead.endswith("C")
+    plain = page.photometric == _BLACK_IS_ZERO and tail == "YX" and lead.endswith("C")
     return replace(content, read_block=read_block) if plain and paged and block is not None else content
 
 
@@ -247,13 +252,13 @@ def _shown(path: Path, page: tifffile.TiffPage, channels: int) -> tuple[Callable
     The colour map of a file of several channels is only what one of them was last looked at in.
     """
     if page.photometric in _PRINTED:
-        raise UnreadableImage(path, f"{tifffile.PHOTOMETRIC(page.photometric).name} colours; save it as grey or RGB")
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        raise UnreadableImage(path, f"{_PRINTED[page.photometric]} colours; save it as grey or RGB")
+    if page.photometric == _WHITE_IS_ZERO:
         if page.dtype != np.uint8:  # viewers disagree
             cure = "save it with black as zero, as in Fiji: Edit > Invert, then Image > Lookup Tables > Invert LUT"
             raise UnreadableImage(path, f"16 bits in which white is zero; {cure}")
         return np.invert, 1
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and channels == 1:
+    if page.photometric == _PALETTE and channels == 1:
         if page.colormap is None or page.dtype != np.uint8:
             raise UnreadableImage(path, "colours without a map of 256; save it as grey or RGB")
         colours = (np.asarray(page.colormap) >> 8).astype(np.uint8)  # (3, 256), as Pillow makes 8 bits of 16

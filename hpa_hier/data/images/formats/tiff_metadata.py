@@ -11,10 +11,12 @@ from functools import lru_cache
 from itertools import islice
 from math import prod
 from pathlib import PureWindowsPath
-
-import tifffile
+from typing import TYPE_CHECKING
 
 from hpa_hier.data.images.formats.pixel_size import check_square, to_micrometres
+
+if TYPE_CHECKING:
+    import tifffile
 
 _parse = lru_cache(maxsize=4)(ET.fromstring)  # what a file says is asked for several times
 _MICRO_MANAGER = 51123  # TIFF tag: JSON of one plane
