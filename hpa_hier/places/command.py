@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from hpa_hier.files.faults.leftovers import name_temporary, sweep
 from hpa_hier.places.call import WorkerLost
 
 EXIT_INTERRUPTED = 130
@@ -28,6 +28,7 @@ _SAVING = 120.0  # seconds for a command to save and stop, before it is killed
 AT_ONCE = 3 * _LOOK  # seconds in which all commands have ended that are to stop at once
 _WAIT = 300.0  # seconds for another process to let go of what the command works on
 _POLL = 0.1
+_LEASE = "lease"
 _ON, _STOP, _AT_ONCE = range(3)  # what is wished of a command
 
 
@@ -69,16 +70,12 @@ class Lease:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / f".lease-{uuid4().hex[:12]}"
+        self.path = name_temporary(folder / _LEASE)  # which is removed where this process was killed
         self._end = threading.Event()
 
     def __enter__(self) -> Lease:
+        sweep(self.path.parent, _LEASE)  # of dead processes, whose commands are to stop
         self.path.touch()
-        now = self.path.stat().st_mtime
-        for other in self.path.parent.glob(".lease-*"):
-            with suppress(OSError):
-                if now - other.stat().st_mtime > _PATIENCE:
-                    other.unlink()
         threading.Thread(target=self._beat, daemon=True).start()
         return self
 

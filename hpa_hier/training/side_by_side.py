@@ -189,6 +189,7 @@ def _start(context: BaseContext, job: Job, slot: str) -> _Training:
         except (OSError, EOFError):  # the server was killed, out of memory or by hand
             if start == _STARTS:
                 raise
+            time.sleep(_POLL)  # until the system, too, knows that it is gone
         finally:
             sender.close()
     return _Training(job, slot, process, receiver)

@@ -76,7 +76,7 @@ def run(
 
 def start(*words: object, before: Callable[[], None] | None = None, at: Path | None = None) -> Child:
     """Start a command as `run` does, and return at once."""
-    return _fork(lambda pipe: _perform([str(word) for word in words], pipe, before, at))
+    return _fork(lambda pipe: perform([str(word) for word in words], pipe, before, at))
 
 
 def _fork(work: Callable[[int], int]) -> Child:
@@ -146,7 +146,8 @@ class Child:
                 self._text += piece
 
 
-def _perform(words: list[str], pipe: int, before: Callable[[], None] | None, at: Path | None) -> int:
+def perform(words: list[str], pipe: int, before: Callable[[], None] | None, at: Path | None) -> int:
+    """Run a command in this process, a forked one, which then prints to `pipe`; return its exit status."""
     status = 1
     try:
         os.dup2(pipe, 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,4 +39,15 @@ def test_a_command_that_does_not_stop_is_killed(saving: float, tmp_path: Path, m
         assert future.result(60).status == EXIT_INTERRUPTED
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
-    assert list(tmp_path.glob(".lease-*")) == []
+    assert list(tmp_path.glob(".lease*")) == []
+
+
+def test_the_lease_of_a_killed_command_is_removed_by_the_next_one_and_that_of_a_live_one_stays(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    with Lease(tmp_path) as mine:
+        left = mine.path.with_name(mine.path.name.replace(f".{os.getpid()}-", f".{ended.pid}-"))
+        left.touch()
+        with Lease(tmp_path) as other:
+            assert sorted(tmp_path.iterdir()) == sorted([mine.path, other.path])
+    assert list(tmp_path.iterdir()) == []

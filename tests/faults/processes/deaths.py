@@ -1,0 +1,147 @@
+"""Processes that are killed, or stopped: workers, what they are forked from, and the command itself."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+
+from faults.processes.moments import ENDS, SECONDS, Undisturbed
+from faults.processes.started import Process, Started
+
+_BEGIN = 120.0  # seconds for a command to start its workers
+_END = 300.0  # seconds for a command that goes on without one of its workers
+_NOTICE = 30.0  # seconds for workers to notice that the command is gone, to save, and to end
+# What only tidies up, and what is a Ray cluster itself.
+_NO_WORKERS = ("resource_tracker", "gcs_server", "raylet", "/ray/", "ray_process_reaper", "log_monitor", "IDLE")
+
+
+def is_worker(process: Process) -> bool:
+    """Whether a process does some of the work."""
+    return not is_fork_server(process) and not any(word in process.command for word in _NO_WORKERS)
+
+
+def is_fork_server(process: Process) -> bool:
+    """Whether others, which look alike, are forked from a process."""
+    return "multiprocessing.forkserver" in process.command and not process.forked
+
+
+def kill_worker(calm: Undisturbed, rng: random.Random, *, goes_on: bool, told: str = "") -> str | None:
+    """Kill a worker at a random moment.
+
+    Args:
+        calm: the command.
+        rng: for the moment, and which worker.
+        goes_on: whether the command then ends as if nothing had happened; else the same command does, typed again.
+        told: what it says where it does not go on.
+
+    Returns:
+        What went otherwise than promised, "" where nothing did; None where nobody could be killed.
+    """
+    there = calm.prepare()
+    started = calm.start(there, fork=calm.long.fork)
+    try:
+        killed = _act(started, calm, rng, is_worker, signal.SIGKILL)
+        if killed is None:
+            return None
+        said = f"{calm.long.name}: killed {killed.command[:80]!r}"
+        status = started.wait(_END)
+        if status is None:
+            return f"{said}: not ended {_END:g} s later: {started.text[-300:]!r}"
+        text, wrong = started.text, _check_left(started, SECONDS)
+        if "Traceback" in text:
+            wrong += f"a traceback: {text[-600:]!r}; "
+        if goes_on and status != calm.status:
+            wrong += f"status {status}: {text[-300:]!r}; "
+        if not goes_on and status != calm.status and told not in text:
+            wrong += f"status {status}, and does not say {told!r}: {text[-300:]!r}; "
+    finally:
+        started.kill_all()
+    wrong += calm.compare() if goes_on else calm.repeat(there)
+    return f"{said}: {wrong}" if wrong else ""
+
+
+def kill_fork_server(calm: Undisturbed, rng: random.Random) -> str | None:
+    """Kill what members are forked from while they train: they train on, and end as if nothing had happened."""
+    there = calm.prepare()
+    started = calm.start(there, fork=calm.long.fork)
+    try:
+        if _act(started, calm, rng, is_fork_server, signal.SIGKILL) is None:
+            return None
+        said, status = f"{calm.long.name}: killed the fork server", started.wait(_END)
+        wrong = _check_left(started, SECONDS)
+        if status != calm.status or "Traceback" in started.text:
+            wrong += f"status {status}: {started.text[-600:]!r}; "
+    finally:
+        started.kill_all()
+    wrong += calm.compare()
+    return f"{said}: {wrong}" if wrong else ""
+
+
+def kill_parent(calm: Undisturbed, rng: random.Random) -> str | None:
+    """Kill the command itself at a random moment: its workers end, and typed again it gives the same result."""
+    there = calm.prepare()
+    started = calm.start(there, fork=calm.long.fork)
+    try:
+        if started.wait(rng.uniform(0.1, calm.last(fork=calm.long.fork))) is not None:
+            return None
+        os.kill(started.number, signal.SIGKILL)
+        started.wait(SECONDS)
+        wrong = _check_left(started, _NOTICE)
+    finally:
+        started.kill_all()
+    wrong += calm.repeat(there)
+    return f"{calm.long.name}: killed itself: {wrong}" if wrong else ""
+
+
+def stop_worker(calm: Undisturbed, rng: random.Random) -> str | None:
+    """Stop a worker, which then does not react to Ctrl-C; a second one ends the command, and typed again it goes on."""
+    there = calm.prepare()
+    started = calm.start(there, fork=calm.long.fork)
+    try:
+        stopped = _act(started, calm, rng, is_worker, signal.SIGSTOP)
+        if stopped is None:
+            return None
+        said = f"{calm.long.name}: stopped {stopped.command[:80]!r}, then Ctrl-C twice"
+        os.kill(started.number, signal.SIGINT)
+        if started.wait(3.0) is None:
+            os.kill(started.number, signal.SIGINT)
+        began = time.monotonic()
+        status = started.wait(SECONDS)
+        if status is None:
+            return f"{said}: not ended {SECONDS:g} s later: {started.text[-300:]!r}"
+        wrong = _check_left(started, began + SECONDS - time.monotonic())
+        if status not in (*ENDS, calm.status) or "Traceback" in started.text:
+            wrong += f"status {status}: {started.text[-600:]!r}; "
+    finally:
+        started.kill_all()
+    wrong += calm.repeat(there)
+    return f"{said}: {wrong}" if wrong else ""
+
+
+def _act(
+    started: Started, calm: Undisturbed, rng: random.Random, which: Callable[[Process], bool], number: int
+) -> Process | None:
+    """Send a signal to a process of a command at a random moment after its first worker is there; None: it had none."""
+    until = time.monotonic() + _BEGIN
+    while not any(is_worker(one) for one in started.list_processes()) and time.monotonic() < until:
+        if started.wait(0.05) is not None:
+            return None
+    if started.wait(rng.uniform(0, calm.last(fork=calm.long.fork) * 0.3)) is not None:
+        return None
+    chosen = sorted(one for one in started.list_processes() if which(one))
+    if not chosen:
+        return None
+    victim = rng.choice(chosen)
+    try:
+        os.kill(victim.number, number)
+    except ProcessLookupError:
+        return None
+    return victim
+
+
+def _check_left(started: Started, seconds: float) -> str:
+    left = started.wait_for_processes(seconds)
+    return f"{len(left)} processes left, as {left[0].command[:100]}; " if left else ""
