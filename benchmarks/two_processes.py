@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         train(Path(folder), options.images, "training.max_steps=1")  # simulates
         for _ in range(options.rounds):
             for name, sets in ways.items():
-                long = train(Path(folder), options.images, *sets, "training.epochs=2")
+                long = train(Path(folder), options.images, *sets, "training.epochs=2", "training.max_steps=0")
                 short = train(Path(folder), options.images, *sets, "training.max_steps=1")
                 found[name].append((long[0] - short[0], long[1] - short[1]))
     for name, rounds in found.items():
