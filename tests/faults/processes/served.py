@@ -14,12 +14,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from faults.world import World
 
 IDLE = 3  # seconds that the server waits for the next piece of a request
 _PATIENCE = 40.0  # seconds until an answer or an end must have come
-_LIMITS = {
+LIMITS: dict[str, Any] = {
     **{"files": 40, "file_bytes": "2m", "form_bytes": "8m", "job_bytes": "16m", "json_bytes": "64k"},
     **{"header_bytes": "16k", "idle_seconds": IDLE, "form_seconds": 20, "seconds_per_image": 10, "kept_jobs": 20},
     **{"job_images": 60, "clients_jobs": 40, "jobs": 60, "queue": 64, "decode_bytes": "1g"},
@@ -38,6 +39,9 @@ class Served:
     root: Path  # folder whose images may be named
     token: str | None
     images: dict[str, bytes]  # files of one image
+    files: frozenset[Path]  # that were there before it, and its log
+    status: int | None = None  # of its exit, once it was stopped
+    left: tuple[Path, ...] = ()  # files of what was sent that were there after it
     _read: int = field(default=0)
 
     def connect(self, seconds: float = _PATIENCE) -> socket.socket:
@@ -68,6 +72,20 @@ class Served:
         text, self._read = text[self._read :], len(text)
         return text[-600:] if any(one in text for one in _FAULTS) else ""
 
+    def find_strays(self) -> list[Path]:
+        """Return files that came where nothing of what is sent may be kept."""
+        home = self.log.parent
+        inside = (home / "tmp", home / "corrections", home / "artifacts")
+        return [path for path in _list(home) if path not in self.files and not {*inside} & {*path.parents}]
+
+    def settle(self) -> float:
+        """Wait until it holds as much as two seconds before, as when all is loaded, and return what that is, in MB."""
+        before, now = 0.0, self.held()
+        while abs(now - before) > 1:
+            time.sleep(2)
+            before, now = now, self.held()
+        return now
+
     def held(self) -> float:
         """Return what the server and its processes hold, in MB."""
         children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
@@ -83,9 +101,9 @@ class Served:
 @contextmanager
 def serve(world: World, scratch: Path, token: str | None = None) -> Iterator[Served]:
     """Serve the world's ensemble until the block ends."""
-    root, log = scratch / "plates", scratch / "serve.log"
-    root.mkdir(parents=True)
-    (scratch / "outside").mkdir()
+    root, log, sent = scratch / "plates", scratch / "serve.log", scratch / "tmp"
+    for folder in (root, scratch / "outside", sent):
+        folder.mkdir(parents=True)
     first = sorted(world.new.glob("s0000_*"))
     for path in first:
         (root / path.name).write_bytes(path.read_bytes())
@@ -95,24 +113,38 @@ def serve(world: World, scratch: Path, token: str | None = None) -> Iterator[Ser
     os.mkfifo(root / "pipe_green.png")
     words = ["serve", "--port", "0", "--run", str(world.run), "--root", str(root), "--device", "cpu"]
     words += ["--corrections", str(scratch / "corrections"), "--artifacts", str(scratch / "artifacts")]
-    words += [word for name, value in _LIMITS.items() for word in ("--limit", f"{name}={value}")]
+    words += [word for name, value in LIMITS.items() for word in ("--limit", f"{name}={value}")]
     words += ["--token", token] if token else []
     with log.open("w") as told:
         process = subprocess.Popen(
-            [sys.executable, "-m", "hpa_hier", *words], stdout=subprocess.PIPE, stderr=told, text=True, cwd=scratch
+            [sys.executable, "-m", "hpa_hier", *words],
+            stdout=subprocess.PIPE,
+            stderr=told,
+            text=True,
+            cwd=scratch,
+            env={**os.environ, "TMPDIR": str(sent)},
         )
     assert process.stdout is not None
+    served: Served | None = None
     try:
         line = process.stdout.readline()
         assert line.startswith("listening at "), line + log.read_text()
         port = int(line.split()[2].rstrip("/;").rpartition(":")[2])
-        yield Served(process, port, log, root, token, {path.name: path.read_bytes() for path in first})
+        images = {path.name: path.read_bytes() for path in first}
+        served = Served(process, port, log, root, token, images, frozenset(_list(scratch)))
+        yield served
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(30)
+            status = process.wait(30)
         finally:
             process.kill()
+    served.status, served.left = status, tuple(_list(sent))
+
+
+def _list(folder: Path) -> list[Path]:
+    """Return all files below a folder; links are not followed."""
+    return [Path(top) / name for top, _, names in os.walk(folder) for name in names]
 
 
 def drain(line: socket.socket) -> bytes:
