@@ -267,6 +267,7 @@ class _Measuring:
         from coverage import Coverage
 
         self.seconds: dict[str, float] = {}
+        self.failed: list[str] = []
         self.coverage = Coverage(data_file=None, config_file=False, include=[str(PACKAGE / room / "*")])
         self.coverage.start()
 
@@ -278,12 +279,16 @@ class _Measuring:
         self.seconds[item.nodeid] = time.process_time() - began
         return result
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.append(f"{report.nodeid}: {report.longreprtext.strip().splitlines()[-1]}")
+
     def keep(self, file: Path) -> None:
         """Write what was noted, as `Reach` holds it."""
         self.coverage.stop()
         data = self.coverage.get_data()
         tests = {one: data.contexts_by_lineno(one) for one in data.measured_files()}
-        file.write_text(json.dumps({"tests": tests, "seconds": self.seconds}))
+        file.write_text(json.dumps({"tests": tests, "seconds": self.seconds, "failed": self.failed}))
 
 
 class _Choosing:
@@ -351,9 +356,10 @@ def measure(room: str) -> Reach:
             noting.keep(file)
             return status
 
-        if in_a_process(work):
-            raise SystemExit(f"tests/{room}: fail as they are; fix them first")
-        found = json.loads(file.read_text())
+        status = in_a_process(work)
+        found = json.loads(file.read_text()) if file.exists() else {"failed": ["the tests could not be run"]}
+        if status or found["failed"]:
+            raise SystemExit(f"tests/{room}: fail as they are; fix them first: {'; '.join(found['failed'])}")
     tests = {name: {int(line): some for line, some in lines.items()} for name, lines in found["tests"].items()}
     return Reach(tests, found["seconds"])
 
