@@ -87,3 +87,16 @@ def test_groups_without_a_share_follow_from_their_leaves() -> None:
     rarer = Prior("x", new).fill_groups(Prior("y", fitted), tree).shares[column]
     assert 0.03 <= rarer[0] < 0.06
     assert (rarer[1:] == (0.02, 0.03)).all()
+
+
+def test_a_prior_says_whose_shares_change_most_and_leaves_groups_and_the_least_out() -> None:
+    tree = Taxonomy.from_text(
+        "{taxonomy: t, levels: {leaf: leaves}, tree: {G: {A: {label: 1}, B: {label: 2}}, C: {label: 3}, D: {label: 4}}}"
+    )
+    shares = {"G": (0.9, 0.1), "A": (0.2, 0.2), "B": (0.1, 0.05), "C": (0.1, 0.4), "D": (0.5, 0.01)}
+    fitted, new = (np.array([shares[node][k] for node in tree.nodes]) for k in (0, 1))
+    shift = PriorShift(tree, Prior("here", fitted), Prior("the new plate", new))
+    assert shift.describe() == (
+        "classes are taken to be as frequent as among the new plate; the largest changes: D 1 % (where it was fitted "
+        "50 %), C 40 % (where it was fitted 10 %), B 5 % (where it was fitted 10 %)"
+    )

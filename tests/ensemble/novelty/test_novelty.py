@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf
@@ -99,3 +101,34 @@ def test_features_of_another_version_are_refused() -> None:
     novelty = Novelty.fit(draw(50), NAMES)
     with pytest.raises(UserError, match="distances were fitted on the feature 'f', which is missing; fit them again"):
         novelty.choose(draw(2)[:, :5], NAMES[:5])
+
+
+def test_columns_are_found_by_the_names_of_features() -> None:
+    novelty, new = Novelty.fit(draw(50), NAMES), draw(4, seed=2)
+    order = [3, 1, 5, 0, 4, 2]
+    mixed = np.column_stack([new[:, order], np.full(4, 9.0)])
+    np.testing.assert_array_equal(novelty.choose(mixed, [*(NAMES[j] for j in order), "more"]), new)
+
+
+def test_a_p_value_is_the_share_that_lies_as_far_the_sample_counted() -> None:
+    novelty = replace(Novelty.fit(draw(50), NAMES), held_out=np.array([1.0, 2.0, 2.0, 4.0]))
+    assert novelty.p_values(np.array([0.5, 1.0, 2.0, 3.0, 5.0])).tolist() == [1.0, 1.0, 0.8, 0.4, 0.2]
+
+
+def test_two_units_are_enough_and_one_is_not() -> None:
+    assert len(Novelty.fit(draw(40), NAMES, ["a", "b"] * 20).held_out) == 40
+    with pytest.raises(UserError, match="40 samples of 1 units are too few"):
+        Novelty.fit(draw(40), NAMES, ["a"] * 40)
+
+
+def test_kept_arrays_of_another_size_are_refused() -> None:
+    kept = Novelty.fit(draw(50), NAMES).to_tensors()
+    with pytest.raises(ValueError, match="novelty of 5 features, and arrays of 6"):
+        Novelty.from_tensors(NAMES[:5], kept)
+    with pytest.raises(ValueError, match="novelty of 6 features"):
+        Novelty.from_tensors(NAMES, kept | {"scale": np.ones(5)})
+
+
+def test_a_sample_without_any_feature_lies_nowhere() -> None:
+    novelty = Novelty.fit(draw(50), NAMES)
+    assert novelty.distances(np.full((1, 6), np.nan)).tolist() == [0.0]

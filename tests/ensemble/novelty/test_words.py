@@ -75,3 +75,33 @@ def test_what_the_warning_is_worth_is_told(novelty: Novelty) -> None:
         "samples unlike the 150 looked at get a warning, and so do up to 5% of those like them"
     )
     assert "at least 19" in describe_reach(None)
+
+
+def test_at_most_two_features_are_named_the_furthest_first_and_none_that_is_near() -> None:
+    rng = np.random.default_rng(0)
+    novelty = Novelty.fit(rng.normal(size=(200, 4)), ("a", "b", "c", "d"))
+
+    def told(*deviations: float) -> list[str]:
+        (text,) = describe_unlike(novelty, (novelty.mean + novelty.scale * np.array(deviations))[None])
+        return text.removeprefix("unlike what was learned from: ").split(", ")
+
+    assert told(-6, 9, 1.9, 7) == [
+        "b is 9.0 standard deviations above the mean",
+        "d is 7.0 standard deviations above the mean",
+    ]
+    assert told(-9, 1.9, 0, 0) == ["a is 9.0 standard deviations below the mean"]
+
+
+def test_detail_is_fine_up_to_two_pixels_and_coarse_from_sixteen() -> None:
+    names = [f"red: detail {1 << k}" for k in range(5)]
+    novelty = Novelty.fit(np.random.default_rng(0).normal(size=(200, 5)), names)
+    words = {
+        0: "is blurred or has no fine detail",
+        1: "is blurred or has no fine detail",
+        2: "has less contrast than usual",
+        3: "has less contrast than usual",
+        4: "is more even than usual",
+    }
+    for k, said in words.items():
+        low = novelty.mean - 9 * novelty.scale * (np.arange(5) == k)
+        assert describe_unlike(novelty, low[None]) == (f"unlike what was learned from: red (microtubules) {said}",)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpa_hier.ensemble.fit import fit
-from hpa_hier.ensemble.scores.scores import Scores, Truth, align
+from hpa_hier.ensemble.scores.scores import Scores, Truth, align, join_scores
 from hpa_hier.errors import UserError
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
@@ -87,3 +87,29 @@ def test_prediction_asks_for_the_members_it_was_fitted_with():
 def truth(taxonomy: Taxonomy) -> Truth:
     present = np.array([[True, True, False], [True, False, True]])
     return Truth(("a", "b"), present, np.ones_like(present))
+
+
+def test_scores_of_different_samples_are_joined_by_the_names_of_nodes():
+    one = scores(ids=("a", "b"))
+    other = scores(ids=("c",), nodes=("Nuclear speckles", "Nucleoli"))
+    joined = join_scores([one, other])
+    assert (joined.ids, joined.nodes) == (("a", "b", "c"), one.nodes)
+    assert joined.logits.tolist() == [[0, 1], [2, 3], [1, 0]]
+    assert join_scores([one]) is one
+
+
+def test_rows_are_taken_in_the_order_asked_for_and_nodes_get_other_names():
+    one = scores(ids=("a", "b", "c"))
+    assert one.take(("c", "a")).logits.tolist() == [[4, 5], [0, 1]]
+    assert one.renamed({"Nucleoli": "Nucleolus"}).nodes == ("Nucleolus", "Nuclear speckles")
+    known = Truth(("a", "b"), np.array([[True], [False]]), np.array([[True], [False]]))
+    assert known.take(("b", "a")).present.tolist() == known.take(("b", "a")).known.tolist() == [[False], [True]]
+
+
+def test_of_many_samples_without_scores_three_are_named():
+    four, five = (("a", "b", "c", "d"), ("a", "b", "c", "d", "e"))
+    for ids, named in ((four, "'b', 'c', 'd'; all"), (five, "'b', 'c', 'd' and 1 more; all")):
+        with pytest.raises(UserError, match=f"member 'leaf' has no scores for {named} members must score the same"):
+            align([scores("coarse", ids=ids), scores("leaf", ids=("a",))])
+    with pytest.raises(UserError, match="no member to combine; train at least one"):
+        align([])
