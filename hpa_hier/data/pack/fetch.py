@@ -9,8 +9,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from hpa_hier.data.pack.pack_file import PACK, REJECTED, TAXONOMY, pack_digest, read_pack_file
 from hpa_hier.data.pack.samples import SAMPLES
 from hpa_hier.errors import UserError
@@ -50,6 +48,8 @@ def fetch_pack(place: RemotePath) -> Path:
         missing = [shard for shard in known.shards if not (folder / shard.file).is_file()]
         if missing:
             _check_room(place, [place / shard.file for shard in missing], folder)
+        from tqdm import tqdm  # takes a while, and most packs are here
+
         for shard in tqdm(missing, desc=f"fetching {place.name}", unit="file", disable=None):
             with replacing(folder / shard.file) as temporary:
                 _fetch(place / shard.file, temporary, _LARGE)

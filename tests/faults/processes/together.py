@@ -89,6 +89,12 @@ PAIRS = (
     Pair(
         "fit beside train --restart", _without(), _FIT, lambda w: w.train_words("leaf", "--restart", *_OTHER_SETTINGS)
     ),
+    Pair(
+        "fit beside train of a new member",
+        _without(f"{_RUN}/ensemble"),
+        _FIT,
+        lambda w: ["train", "--level", "leaf", "--seed", 5, "--device", "cpu", *w.config],
+    ),
     Pair("evaluate beside evaluate", _without(*_EVALUATED), _EVALUATE, _EVALUATE),
     Pair("predict beside another predict", _without(), _PREDICT, _OTHER_PREDICT),
     Pair("predict beside the same predict", _without(), lambda w: w.predict_words(), lambda w: w.predict_words()),

@@ -97,8 +97,8 @@ def test_a_converter_that_is_not_installed_is_one_line(
     folder: Path, tmp_path: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(FOLDER, str(tmp_path))
-    monkeypatch.setattr("hpa_hier.files.extras.metadata.version", _absent)
-    monkeypatch.setattr("hpa_hier.files.extras.metadata.packages_distributions", dict)
+    monkeypatch.setattr("importlib.metadata.version", _absent)
+    monkeypatch.setattr("importlib.metadata.packages_distributions", dict)
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UserError, match=r"converting a network: needs onnx; `pip install 'hpa-hier\[onnxruntime\]'"):
         RuntimeMember.load(folder, "onnxruntime").logits(images[:1])
