@@ -22,7 +22,7 @@ from hpa_hier.ensemble.scores.scores import Truth
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_model, sha256
 from hpa_hier.files.lock import settle
-from hpa_hier.files.remote.path import names_folder
+from hpa_hier.files.remote.path import names_folder, to_path
 from hpa_hier.files.shell import Flag, command
 from hpa_hier.files.shipped import find_shipped
 from hpa_hier.runs.evaluation import Evaluation, read_evaluation
@@ -223,6 +223,11 @@ class Run:
     @cached_property
     def pack(self) -> ImagePack | VectorPack:
         """The pack: the recipe's where it is there, else the one that the run was begun with."""
+        return Pack.open(self.pack_place)
+
+    @property
+    def pack_place(self) -> Path:
+        """Where the pack is, or was; an address of a bucket or web server too."""
         named = self.recipe.data.pack
         inside = self.folder / "pack"  # of an adapted run, wherever it was moved
         path = named if named and names_folder(named) else inside if inside.is_dir() else self.facts and self.facts.pack
@@ -231,7 +236,7 @@ class Run:
                 f"{self.folder / RUN_FILE}: names no pack; for an image of yours add --images DIR, else name the pack "
                 "that its members were trained on: --set data.pack=DIR"
             )
-        return Pack.open(path)
+        return to_path(path)
 
     @cached_property
     def split(self) -> Split:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from hpa_hier.cli.doctor.finding import Finding
 
@@ -57,15 +58,17 @@ def _try_torch() -> Iterator[Finding]:
         name = f"{torch.cuda.get_device_name(device)}, " if device.startswith("cuda") else ""
         if device == "cpu":
             name = f"{torch.backends.cpu.get_cpu_capability()}, "
-        try:
-            square = torch.ones(1, 1, _SIDE, _SIDE, device=device)
-            total = float(torch.nn.functional.conv2d(square, torch.ones(1, 1, 3, 3, device=device)).sum())
-            yield _judge(what, total, name)
-        except RuntimeError as error:
-            yield Finding(what, f"{name}fails ({str(error).splitlines()[0]})", wrong=True)
+        yield _try(what, partial(_convolve, device), name)
     if len(devices) == 1:
         built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is built without CUDA"
         yield Finding("GPU", f"none that torch can use; {built}")
+
+
+def _convolve(device: str) -> float:
+    import torch
+
+    square = torch.ones(1, 1, _SIDE, _SIDE, device=device)
+    return float(torch.nn.functional.conv2d(square, torch.ones(1, 1, 3, 3, device=device)).sum())
 
 
 def _try_onnxruntime() -> Iterator[Finding]:
@@ -78,12 +81,19 @@ def _try_onnxruntime() -> Iterator[Finding]:
     weights = numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32), "w")
     graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "doctor", [square], [out], [weights])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    def compute(provider: str) -> float:
+        options = onnxruntime.SessionOptions()
+        if not provider.startswith("CPU"):  # which takes the place of what cannot be loaded, and says nothing
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[provider])
+        if session.get_providers()[0] != provider:
+            raise RuntimeError(f"it cannot be loaded, and {session.get_providers()[0]} takes its place")
+        return float(session.run(None, {"x": np.ones((1, 1, _SIDE, _SIDE), np.float32)})[0].sum())
+
     for provider in onnxruntime.get_available_providers():
         if not provider.startswith(("CPU", "CUDA", "CoreML")):
             continue  # those that send work elsewhere, or need a licence
-        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=[provider])
-        total = float(session.run(None, {"x": np.ones((1, 1, _SIDE, _SIDE), np.float32)})[0].sum())
-        yield _judge(f"onnxruntime {onnxruntime.__version__}, {provider}", total)
+        yield _try(f"onnxruntime {onnxruntime.__version__}, {provider}", partial(compute, provider))
 
 
 def _try_openvino() -> Iterator[Finding]:
@@ -96,9 +106,22 @@ def _try_openvino() -> Iterator[Finding]:
     node = opset13.convolution(square, weights, [1, 1], [0, 0], [0, 0], [1, 1])
     model = openvino.Model([node], [square], "doctor")
     core = openvino.Core()
+
+    def compute(device: str) -> float:
+        return float(core.compile_model(model, device)(np.ones((1, 1, _SIDE, _SIDE), np.float32))[0].sum())
+
     for device in core.available_devices:
-        total = float(core.compile_model(model, device)(np.ones((1, 1, _SIDE, _SIDE), np.float32))[0].sum())
-        yield _judge(f"openvino {openvino.__version__.partition('-')[0]} on {device}", total)
+        what = f"openvino {openvino.__version__.partition('-')[0]} on {device}"
+        yield _try(what, partial(compute, device))
+
+
+def _try(what: str, compute: Callable[[], float], name: str = "") -> Finding:
+    """Return how a convolution of ones with ones goes; what one device raises leaves the others to be tried."""
+    try:
+        return _judge(what, compute(), name)
+    except Exception as error:  # each runtime has errors of its own
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        return Finding(what, f"{name}fails ({lines[0].strip()})", wrong=True)
 
 
 def _judge(what: str, total: float, name: str = "") -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from hpa_hier.cli.doctor.finding import Finding
@@ -13,8 +14,10 @@ from hpa_hier.ensemble import ensemble_file
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.results import FILE as RESULTS
 from hpa_hier.evaluate.results import read_results
-from hpa_hier.files.faults.leftovers import is_temporary
-from hpa_hier.files.faults.together import journal_path
+from hpa_hier.files.faults.leftovers import find_before, is_left
+from hpa_hier.files.faults.machine import describe_refusal
+from hpa_hier.files.faults.together import is_journal, is_left_journal
+from hpa_hier.files.remote.path import is_remote
 from hpa_hier.runs.find import find_run
 from hpa_hier.runs.manifest import MANIFEST, check_files, read_manifest
 from hpa_hier.runs.run import CONFIG, RUN_FILE, SPLIT_FILE, Run
@@ -56,8 +59,8 @@ def check_pack(folder: Path) -> list[Finding]:
         pack = Pack.open(folder)
         tree = pack.taxonomy
         damaged = pack.find_damaged()
-    except UserError as error:
-        return [*found, Finding(PACK, str(error), wrong=True)]
+    except (UserError, OSError) as error:
+        return [*found, Finding(PACK, _describe(error), wrong=True)]
     again = "its bytes have changed since it was packed; pack the images again"
     found.append(Finding(PACK, f"whole, {len(pack):,} {pack.kind} of {pack.describe()}, digest {pack.digest}"))
     found.append(Finding("taxonomy", f"'{tree.name}', {len(tree.nodes)} nodes"))
@@ -70,8 +73,12 @@ def check_pack(folder: Path) -> list[Finding]:
 def _look(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, check())
-    except UserError as error:
-        return Finding(what, str(error), wrong=True)
+    except (UserError, OSError) as error:
+        return Finding(what, _describe(error), wrong=True)
+
+
+def _describe(error: UserError | OSError) -> str:
+    return describe_refusal(error) or str(error)
 
 
 def _check_facts(run: Run) -> str:
@@ -109,21 +116,41 @@ def _check_member(folder: Path) -> str:
 
 def _check_pack_of(run: Run) -> list[Finding]:
     try:
-        path = run.pack.path
+        place = run.pack_place
+        place = run.pack.path if is_remote(place) else place
     except UserError as error:
-        return [Finding("pack", str(error), wrong=False)]  # it may be on another machine
-    found = check_pack(path)
-    return [Finding(f"pack: {one.what}", one.text, one.wrong) for one in found]
+        return [Finding("pack", str(error))]
+    if not place.is_dir():
+        return [Finding("pack", f"{place}: is not here; it may be on another machine")]
+    return [Finding(f"pack: {one.what}", one.text, one.wrong) for one in check_pack(place)]
 
 
 def _find_leftovers(folder: Path) -> list[Finding]:
-    left = [path for path in folder.rglob(".*") if is_temporary(path.name)]
-    half = [path.parent for path in folder.rglob(journal_path(Path("x")).name)]
+    """Return what killed commands left; what belongs to a command that still runs is none of it."""
+    sizes, half, aside = [], [], []
+    for path in folder.rglob(".*"):
+        with suppress(FileNotFoundError):  # removed meanwhile
+            if is_journal(path.name):
+                half += [path] if is_left_journal(path) else []
+            elif is_left(path):
+                (aside if find_before(path.name) else sizes).append(_measure(path))
     found = []
-    if left:
-        size = sum(path.stat().st_size for path in left) / 2**20
-        text = f"{len(left)} files of {size:.1f} MB of commands that were killed; the next one there removes them"
-        found.append(Finding("left over", text))
+    if sizes:
+        text = f"{_count(sizes, 'file')} of {sum(sizes) / 2**20:.1f} MB of commands that were killed"
+        found.append(Finding("left over", f"{text}; the next one there removes them"))
+    if aside:
+        text = f"{_count(aside, 'folder')} of {sum(aside) / 2**20:.1f} MB, when commands that were killed replaced them"
+        found.append(Finding("put aside", f"{text}; the same command puts them back, or removes what it has replaced"))
     for one in half:
-        found.append(Finding("half replaced", f"{one}: a command was killed there; the next one finishes it"))
+        found.append(Finding("half replaced", f"{one.parent}: a command was killed there; the next one finishes it"))
     return found
+
+
+def _count(several: list[int], what: str) -> str:
+    return f"{len(several)} {what}{'s' * (len(several) != 1)}"
+
+
+def _measure(path: Path) -> int:
+    """Return the bytes of a file, or of all files of a folder."""
+    files = (one for one in path.rglob("*") if one.is_file()) if path.is_dir() else (path,)
+    return sum(one.lstat().st_size for one in files)

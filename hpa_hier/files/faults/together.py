@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.faults.leftovers import is_temporary, name_temporary
+from hpa_hier.files.faults.leftovers import is_left, is_temporary, name_temporary
 
 
 @dataclass
@@ -102,6 +102,31 @@ def remove_file(path: Path) -> None:
 def journal_path(folder: Path, name: str = "") -> Path:
     """Return where a folder's journal is while its files are being replaced."""
     return folder / f".{f'{name}.' if name else ''}replacing.json"
+
+
+def is_journal(name: str) -> bool:
+    """Tell whether a file's name is one that `journal_path` gives.
+
+    >>> is_journal(journal_path(Path("run")).name), is_journal(journal_path(Path("run"), "split").name)
+    (True, True)
+    """
+    return name.startswith(".") and name.endswith(f"{journal_path(Path()).name}")
+
+
+def is_left_journal(path: Path) -> bool:
+    """Tell whether a journal is that of a process that is no more; a damaged one is.
+
+    Raises:
+        FileNotFoundError: it is not there any more.
+    """
+    try:
+        ready = json.loads(path.read_text(encoding="utf-8"))["ready"].values()
+        waiting = [path.with_name(str(one)) for one in ready]
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, AttributeError):
+        return True
+    return all(is_left(one) for one in waiting if one.exists())
 
 
 def finish(folder: Path, name: str = "") -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -37,3 +39,44 @@ def test_an_engine_that_ends_its_process_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(engines.subprocess, "run", lambda *_, **__: Done())
     assert engines._run("torch")[0].text == "its process was ended by SIGILL"
     assert os.getpid()
+
+
+def test_a_provider_that_another_stands_in_for_is_told_and_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    real = runtime.InferenceSession
+
+    def open_session(model: bytes, options: Any, providers: list[str]) -> Any:
+        if providers == ["CoreMLExecutionProvider"]:
+            raise ValueError("no such library\nand more of it")
+        return real(model, runtime.SessionOptions(), providers=["CPUExecutionProvider"])  # as without the CUDA library
+
+    names = ["CoreMLExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(runtime, "InferenceSession", open_session)
+    monkeypatch.setattr(runtime, "get_available_providers", lambda: names)
+    found = list(engines._try_onnxruntime())
+    assert [one.what.partition(", ")[2] for one in found] == names
+    assert [one.text for one in found] == [
+        "fails (no such library)",
+        "fails (it cannot be loaded, and CPUExecutionProvider takes its place)",
+        "works",
+    ]
+    assert [one.wrong for one in found] == [True, True, False]
+
+
+def test_a_device_of_torch_that_fails_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    real = torch.ones
+
+    def ones(*shape: int, device: str) -> torch.Tensor:
+        if device == "cuda:0":
+            raise AssertionError("Torch not compiled with CUDA enabled")
+        return real(*shape)
+
+    cuda = SimpleNamespace(is_available=lambda: True, device_count=lambda: 2, get_device_name=lambda device: "GPU")
+    monkeypatch.setattr(torch, "cuda", cuda)
+    monkeypatch.setattr(torch, "ones", ones)
+    texts = [one.text for one in engines._try_torch()]
+    assert texts[0].endswith("works")
+    assert texts[1:3] == ["GPU, fails (Torch not compiled with CUDA enabled)", "GPU, works"]
