@@ -53,9 +53,20 @@ def describe_refusal(error: BaseException) -> str | None:
 
 
 def find_refusal(error: BaseException | None) -> OSError | None:
-    """Return the machine's refusal that an error is, or that a library's RuntimeError came from; else None."""
+    """Return the machine's refusal that an error is, or that a library's RuntimeError came from; else None.
+
+    What this package raises while it handles a refusal is a bug, unless it is raised `from` it.
+    """
     if isinstance(error, OSError):
         return error if error.errno in _CURES else None
-    if isinstance(error, RuntimeError):
-        return find_refusal(error.__cause__ or error.__context__)
-    return None
+    if not isinstance(error, RuntimeError) or isinstance(error, (NotImplementedError, RecursionError)):
+        return None
+    if error.__cause__ is not None or error.__suppress_context__:
+        return find_refusal(error.__cause__)
+    return None if _is_handled_here(error.__context__) else find_refusal(error.__context__)
+
+
+def _is_handled_here(error: BaseException | None) -> bool:
+    """Tell whether an error was caught by this package, and not within a library."""
+    catcher = error and error.__traceback__  # a traceback begins where its error was caught
+    return bool(catcher) and str(catcher.tb_frame.f_globals.get("__name__")).partition(".")[0] == "hpa_hier"

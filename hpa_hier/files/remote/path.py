@@ -7,6 +7,7 @@ path of this machine, also `a:b`. A remote path can be listed and read, not writ
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import time
@@ -34,10 +35,20 @@ _PACKAGES = {  # scheme → the package that fsspec reads it by, and what instal
 _LOCAL = "file"
 _ATTEMPTS, _PAUSE = 3, 0.5  # tries of what a network lost, and seconds before the second one; twice as many after that
 _PIECE = 1 << 20  # bytes that are read at a time
-_SECRET = re.compile(
-    r"(?i)\b([\w-]*(?:secret|token|signature|password|credential|key)[\w-]*)\s*[=:]\s*[^\s&,;]+|//[^/\s]*@"
+_SECRET = re.compile(  # a name and what it is set to, in an address, a header or JSON; a header's value; a login
+    r"(?i)\b([\w-]*(?:secret|token|signature|passw(?:or)?d|credential|key|authorization)[\w-]*|sig|pwd)[\"']?\s*[=:]"
+    r"\s*(?:\"[^\"]*\"?|'[^']*'?|(?:bearer|basic)\s+[^\s,;\"']+|[^\s&,;]+)"
+    r"|\b(bearer|basic)\s+[\w.~+/=-]+"
+    r"|//[^/\s]*@"
 )
+_HERE = {  # errors that are never a server's
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+}
 _Answer = TypeVar("_Answer")
+
+
+class _DiskError(Exception):
+    """A disk of this machine refuses what was fetched; its cause says why."""
 
 
 class RemotePath(type(Path())):  # type: ignore[misc]  # what Path() is depends on the system
@@ -235,19 +246,37 @@ def fetch(path: RemotePath, out: Path, most: int) -> None:
     Raises:
         UserError: it has more than `most` bytes, or cannot be fetched.
         FileNotFoundError: it is not there.
+        OSError: the file of this machine cannot be written.
     """
     system, inside = _open(path)
 
     def get() -> None:
         left = most
-        with system.open(inside, "rb", cache_type="none" if most > _PIECE else "all") as source, out.open("wb") as copy:
+        with _writing(out):
+            copy.seek(0)
+            copy.truncate()
+        with system.open(inside, "rb", cache_type="none" if most > _PIECE else "all") as source:
             while piece := source.read(_PIECE):
                 left -= len(piece)
                 if left < 0:
                     raise UserError(f"{path}: has more than {most >> 20} MB, the most that such a file may have")
-                copy.write(piece)
+                with _writing(out):
+                    copy.write(piece)
 
-    _ask(path, get)
+    with out.open("wb") as copy:
+        try:
+            _ask(path, get)
+        except _DiskError as error:
+            raise error.__cause__ or error from None
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(out)
+        raise _DiskError from error
 
 
 def _open(path: RemotePath) -> tuple[Any, str]:
@@ -268,15 +297,18 @@ def _ask(path: RemotePath, ask: Callable[[], _Answer]) -> _Answer:
     Raises:
         FileNotFoundError: it has no such file.
         UserError: it cannot be reached, or gives no access.
+        OSError: this machine has no room, memory or handles left.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return ask()
-        except (UserError, FileNotFoundError, NotADirectoryError):
+        except (UserError, FileNotFoundError, NotADirectoryError, MemoryError, _DiskError):
             raise
         except PermissionError as error:
             _refuse(path, f"no rights to read it ({_one_line(error)})")
         except Exception as error:  # every service has errors of its own
+            if isinstance(error, OSError) and error.errno in _HERE:
+                raise
             kinds = {kind.__name__ for kind in type(error).__mro__}
             if "NoCredentialsError" in kinds:
                 _refuse(path, "no credentials were found")
@@ -296,11 +328,15 @@ def _refuse(path: RemotePath, why: str) -> NoReturn:
     ) from None
 
 
+def _hide(found: re.Match[str]) -> str:
+    return f"{found[1]}=…" if found[1] else f"{found[2]} …" if found[2] else "//…@"
+
+
 def _one_line(error: BaseException) -> str:
     """Return the first line of an error, without what may be secret."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (
-        _SECRET.sub(lambda found: f"{found[1]}=…" if found[1] else "//…@", lines[0])[:200]
+        _SECRET.sub(_hide, lines[0])[:200]
         if lines
         else "no reason given"
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import Any
 
 import pytest
 
 from hpa_hier.files.faults.machine import describe_refusal
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("name", ["EIO", "EFBIG", "ELOOP", "EMFILE", "ENOSPC", "EDQUOT", "EACCES", "EROFS", "ENOMEM"])
@@ -38,3 +41,58 @@ def test_too_little_memory_is_told() -> None:
     assert describe_refusal(MemoryError("Unable to allocate 8. TiB")) == (
         "memory: Unable to allocate 8. TiB; close other programs, or take fewer things at once"
     )
+
+
+class Full:
+    """A file on a full disk, as torch writes to it."""
+
+    def write(self, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None: ...
+
+
+CODE = """
+def save(file):
+    torch.save({"weights": torch.zeros(3)}, file)
+
+def handle(error, bug):
+    try:
+        raise error
+    except OSError:
+        raise bug
+
+def hide(error, bug):
+    try:
+        raise error
+    except OSError:
+        raise bug from None
+
+def tell(error, bug):
+    try:
+        raise error
+    except OSError as caught:
+        raise bug from caught
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "told"),
+    [
+        ("save", (Full(),), True),
+        ("tell", (FULL, RuntimeError("it is full")), True),
+        ("handle", (FULL, RuntimeError("a bug")), False),
+        ("hide", (FULL, RuntimeError("a bug")), False),
+        ("tell", (FULL, NotImplementedError("a bug")), False),
+    ],
+)
+def test_a_bug_while_a_refusal_is_handled_is_no_refusal(
+    function: str, arguments: tuple[object, ...], told: bool
+) -> None:
+    import torch
+
+    place: dict[str, Any] = {"__name__": "hpa_hier.somewhere", "torch": torch}
+    exec(CODE, place)  # noqa: S102 - as if it were a module of this package
+    with pytest.raises((RuntimeError, OSError)) as caught:
+        place[function](*arguments)
+    assert (describe_refusal(caught.value) is not None) is told

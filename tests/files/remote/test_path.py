@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import errno
+import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +128,11 @@ class NoCredentialsError(Exception):
             3,
         ),
         (OSError("bad https://me:hush@host?token=hush"), r"OSError: bad https:.*tried 3 times", 3),
+        (OSError("GET https://x/y?sv=2&sig=hush%2B&se=9"), r"sv=2&sig=…&se=9, tried 3 times", 3),
+        (ValueError("Authorization: Bearer hush.hush_-9=, sent"), r"Authorization=…, sent\); check", 1),
+        (ValueError("sent Bearer hush to it"), r"sent Bearer … to it\); check", 1),
+        (ValueError('{"access_token": "hush, hush", "b": 1}'), r'{"access_token=…, "b": 1}', 1),
+        (ValueError("{'SecretKey': 'hush hush'}"), r"{'SecretKey=…}", 1),
     ],
 )
 def test_servers_errors_are_one_line_without_secrets(
@@ -156,3 +164,43 @@ def test_what_the_network_lost_once_is_asked_again(bucket: RemotePath, monkeypat
     monkeypatch.setattr(remote, "_PAUSE", 0.0)
     monkeypatch.setattr(memory, "cat_file", lose_one)
     assert (bucket / "a.png").read_bytes() == b"aa"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EIO])
+def test_a_disk_of_this_machine_is_told_as_such_and_nothing_is_asked_again(
+    bucket: RemotePath, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    memory, asked = fsspec.filesystem("memory"), []
+    real = memory.open
+
+    def count(path: str, *rest: Any, **more: Any) -> Any:
+        asked.append(path)
+        return real(path, *rest, **more)
+
+    def write(self: Path, mode: str = "r") -> Any:
+        file = Disk(str(self), mode)
+        return file
+
+    class Disk(io.FileIO):
+        def write(self, content: Any) -> int:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(memory, "open", count)
+    monkeypatch.setattr(Path, "open", write)
+    with pytest.raises(OSError, match=rf"{os.strerror(number)}: .*a\.png") as told:
+        fetch(bucket / "a.png", tmp_path / "a.png", 99)
+    assert told.value.filename == str(tmp_path / "a.png")
+    assert len(asked) == 1
+
+
+def test_a_machine_without_memory_or_handles_is_told_as_such(
+    bucket: RemotePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (MemoryError(), OSError(errno.EMFILE, "Too many open files")):
+        monkeypatch.setattr(fsspec.filesystem("memory"), "cat_file", lambda *_, error=error, **__: throw(error))
+        with pytest.raises(type(error)):
+            (bucket / "a.png").read_bytes()
+
+
+def throw(error: BaseException) -> None:
+    raise error
