@@ -77,7 +77,7 @@ class Corrections:
             labels: names of nodes.
             note: what the user wrote beside.
         """
-        with _ONE, lock_folder(self.folder, "correcting into"):
+        with _ONE, lock_folder(self.folder, "correcting into", flag="--corrections "):
             rows = self.rows()
             kept = self._find_id(sample, planes, rows)
             for channel, file in planes.items():
@@ -90,7 +90,7 @@ class Corrections:
 
     def remove(self, kept: str) -> None:
         """Take one correction back."""
-        with _ONE, lock_folder(self.folder, "correcting into"):
+        with _ONE, lock_folder(self.folder, "correcting into", flag="--corrections "):
             self._write([row for row in self.rows() if row["id"] != kept])
             for channel in CHANNELS:
                 self._file(kept, channel).unlink(missing_ok=True)

@@ -81,6 +81,7 @@ def _try_onnxruntime() -> Iterator[Finding]:
     weights = numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32), "w")
     graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "doctor", [square], [out], [weights])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
     def compute(provider: str) -> float:
         options = onnxruntime.SessionOptions()
         if not provider.startswith("CPU"):  # which takes the place of what cannot be loaded, and says nothing

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hpa_hier.data.images.exposure import look_at, measure_exposure
+from hpa_hier.data.images.exposure import glance_at, judge
 from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.data.pack.samples import Sample
 from hpa_hier.data.split.near_duplicates import DISTANCE, NearPair, find_near_duplicates, pairs_across_parts
@@ -72,9 +72,9 @@ def _find_odd_images(pack: ImagePack) -> tuple[dict[str, tuple[str, ...]], tuple
     dark = []
     for row, sample in enumerate(pack.samples):
         image = pack.images(np.array([row]))[0]
-        planes = {name: image[c] for c, name in enumerate(pack.channels) if name not in sample.filled}
-        for flaw in look_at(planes).flaws:
+        glances = {name: glance_at(image[c]) for c, name in enumerate(pack.channels) if name not in sample.filled}
+        for flaw in judge(glances).flaws:
             flaws.setdefault(flaw, []).append(sample.id)
-        if max(measure_exposure(plane).high for plane in image) <= DARK:
+        if max(glance.exposure.high for glance in glances.values()) <= DARK:
             dark.append(sample.id)
     return {flaw: tuple(ids) for flaw, ids in flaws.items()}, tuple(dark)

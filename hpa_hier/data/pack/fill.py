@@ -23,6 +23,7 @@ from hpa_hier.data.pack.inspect import make_copy_reject
 from hpa_hier.data.pack.matching import PackRequest, Plan, Planned
 from hpa_hier.data.pack.samples import Sample, pixel_hash
 from hpa_hier.data.pack.shard import SHARD_STEM, Shard, is_inside, rows_per_shard, shard_name, write_shard
+from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, sha256, write_json
 
 if TYPE_CHECKING:
@@ -176,13 +177,16 @@ def _collect(
 
 
 def _finished_part(folder: Path, number: int) -> Part | None:
-    """Return a shard that an earlier run of this request finished; the request was checked at the door."""
+    """Return a shard that an earlier run of this request finished; None: it is to be filled.
+
+    The request was checked at the door.
+    """
     state = _state(folder, number)
     if not state.is_file():
         return None
     try:
         part = replace(_PARTS.validate_python(read_json(state)), reused=True)
-    except ValidationError:
+    except (UserError, ValidationError):  # damaged
         return None
     path = folder / shard_name(number)  # whatever the state calls it
     whole = part.shard.file == path.name and is_inside(path) and sha256(path) == part.shard.sha256

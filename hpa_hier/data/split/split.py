@@ -196,7 +196,7 @@ def complete_split(path: Path, kept: Split, settings: SplitSettings) -> None:
 
 
 def _lock(path: Path) -> AbstractContextManager[bool]:
-    return lock_folder(path.parent, "writing a split into", path, wait=PATIENCE, name=path.stem)
+    return lock_folder(path.parent, "writing a split into", path, wait=PATIENCE, name=path.stem, flag="")
 
 
 def _write_split_file(path: Path, kept: Split, settings: SplitSettings) -> None:

@@ -335,8 +335,4 @@ def _hide(found: re.Match[str]) -> str:
 def _one_line(error: BaseException) -> str:
     """Return the first line of an error, without what may be secret."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (
-        _SECRET.sub(_hide, lines[0])[:200]
-        if lines
-        else "no reason given"
-    )
+    return _SECRET.sub(_hide, lines[0])[:200] if lines else "no reason given"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from image_folders import CHANNELS, write_folder
 
 from hpa_hier.data.pack.build import build_pack
-from hpa_hier.data.pack.matching import PackRequest
+from hpa_hier.data.pack.fill import STATE, fill_shard
+from hpa_hier.data.pack.matching import PackRequest, make_plan
 from hpa_hier.places.place import open_place
 from hpa_hier.taxonomy import Taxonomy
 
@@ -27,3 +29,16 @@ def test_a_pack_that_is_filled_on_a_place_is_the_one_of_one_process(tmp_path: Pa
     assert [
         name for name in files if (tmp_path / "here" / name).read_bytes() != (tmp_path / "there" / name).read_bytes()
     ] == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "changed"])
+def test_a_shard_whose_state_is_damaged_is_filled_again(tmp_path: Path, content: str) -> None:
+    labels = write_folder(tmp_path / "images", 3)
+    tree = Taxonomy.load("hierarchy/hpa28.yaml")
+    request = PackRequest(tmp_path / "images", labels, tmp_path / "pack", tree, 16, CHANNELS, intensity="depth")
+    planned = make_plan(request).samples
+    first = fill_shard(request, planned, 0, 1)
+    assert fill_shard(request, planned, 0, 1) == replace(first, reused=True)
+    (state,) = (tmp_path / "pack").glob(STATE)
+    state.write_text(content if content != "changed" else state.read_text().replace("s1", "s7"))
+    assert fill_shard(request, planned, 0, 1) == first

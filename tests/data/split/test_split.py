@@ -201,3 +201,10 @@ def test_an_edited_split_is_refused(tmp_path, old, new, message):
 def test_an_absent_split_is_named(tmp_path: Path):
     with pytest.raises(UserError, match=r"split\.csv: no such file"):
         read_split(tmp_path / "split.csv")
+
+
+def test_a_split_that_cannot_be_written_is_named_without_a_flag(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    kept = Split(("a",), ("train",), ("",), (-1,))
+    with pytest.raises(UserError, match=r"^\S*file/split\.csv: cannot be written to \(.*\); name another folder"):
+        write_split(tmp_path / "file" / "split.csv", kept, SplitSettings())

@@ -92,7 +92,7 @@ def test_a_bug_while_a_refusal_is_handled_is_no_refusal(
     import torch
 
     place: dict[str, Any] = {"__name__": "hpa_hier.somewhere", "torch": torch}
-    exec(CODE, place)  # noqa: S102 - as if it were a module of this package
+    exec(CODE, place)
     with pytest.raises((RuntimeError, OSError)) as caught:
         place[function](*arguments)
     assert (describe_refusal(caught.value) is not None) is told
