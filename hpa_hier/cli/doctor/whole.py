@@ -127,7 +127,9 @@ def _check_pack_of(run: Run) -> list[Finding]:
 
 def _find_leftovers(folder: Path) -> list[Finding]:
     """Return what killed commands left; what belongs to a command that still runs is none of it."""
-    sizes, half, aside = [], [], []
+    sizes: list[int] = []  # bytes, of temporary files
+    aside: list[int] = []  # and of what was there before
+    half: list[Path] = []  # journals
     for path in folder.rglob(".*"):
         with suppress(FileNotFoundError):  # removed meanwhile
             if is_journal(path.name):

@@ -68,5 +68,7 @@ def find_refusal(error: BaseException | None) -> OSError | None:
 
 def _is_handled_here(error: BaseException | None) -> bool:
     """Tell whether an error was caught by this package, and not within a library."""
-    catcher = error and error.__traceback__  # a traceback begins where its error was caught
-    return bool(catcher) and str(catcher.tb_frame.f_globals.get("__name__")).partition(".")[0] == "hpa_hier"
+    if error is None or error.__traceback__ is None:
+        return False
+    catcher = error.__traceback__.tb_frame  # a traceback begins where its error was caught
+    return str(catcher.f_globals.get("__name__")).partition(".")[0] == "hpa_hier"
