@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from hpa_hier.files.faults.leftovers import name_temporary, sweep
 from hpa_hier.places.call import WorkerLost
+from hpa_hier.places.processor import one_thread
 
 EXIT_INTERRUPTED = 130
 _BEAT = 5.0  # seconds between two signs of life of the process that asks
@@ -199,12 +200,15 @@ def _child(words: list[str], folder: str, log: int) -> Iterator[subprocess.Popen
 
 
 def _environment() -> dict[str, str]:
-    """Return this process's environment, in which the package is found where this process has found it."""
-    found = Path(__file__).resolve().parents[2]
+    """Return this process's environment, in which the package is found where this process has found it.
+
+    Where it says nothing of threads it says one: commands work side by side on a machine.
+    """
+    found, named = Path(__file__).resolve().parents[2], one_thread() | os.environ
     if found.name in ("site-packages", "dist-packages"):
-        return dict(os.environ)
+        return named
     paths = (str(found), os.environ.get("PYTHONPATH", ""))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return {**named, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _last_line(log: Path) -> str:

@@ -13,10 +13,15 @@ _set_here: set[str] = set()  # of these, what this process has set; a process th
 
 def keep_to_one_thread() -> None:
     """Have numeric libraries that are imported later compute in one thread, where the environment says nothing."""
-    for name in _THREADS:
+    for name, one in one_thread().items():
         if name not in os.environ:
-            os.environ[name] = "1"
+            os.environ[name] = one
             _set_here.add(name)
+
+
+def one_thread() -> dict[str, str]:
+    """Return the variables by which a process that is started computes in one thread."""
+    return dict.fromkeys(_THREADS, "1")
 
 
 def environment_as_found() -> dict[str, str]:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hpa_hier.places.processor import one_thread
 from hpa_hier.serve.safety.refusal import Refusal, one_line
 
 _LINES = 200  # that are kept
@@ -58,7 +59,6 @@ class Adapting:
             self._began = time.monotonic()
             python, *arguments = shlex.split(line)
             assert python == "python"
-            one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
             self._process = subprocess.Popen(
                 [sys.executable, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -66,7 +66,7 @@ class Adapting:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                env=one | os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=one_thread() | os.environ | {"PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )
             threading.Thread(target=self._follow, args=(self._process, out, done), daemon=True).start()

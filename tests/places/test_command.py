@@ -42,6 +42,15 @@ def test_a_command_that_does_not_stop_is_killed(saving: float, tmp_path: Path, m
     assert list(tmp_path.glob(".lease*")) == []
 
 
+def test_commands_side_by_side_compute_in_one_thread_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")  # as in a worker that was started by hand
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    (tmp_path / "say.py").write_text("import os; print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Lease(tmp_path) as lease:
+        assert run_command(Command(("say",), str(tmp_path), str(tmp_path / "log"), str(lease.path))).line == "1 3"
+
+
 def test_the_lease_of_a_killed_command_is_removed_by_the_next_one_and_that_of_a_live_one_stays(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()

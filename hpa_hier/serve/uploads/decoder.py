@@ -14,6 +14,7 @@ from typing import Any
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json
+from hpa_hier.places.processor import one_thread
 
 _START_SECONDS = 60  # on a busy machine
 _LONGEST = 1 << 16  # bytes of an answer's line
@@ -95,13 +96,12 @@ class Decoder:
                 for name in ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
                 if name in os.environ
             }
-            one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "hpa_hier.serve.uploads.decode", str(self._memory)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=environment | one,
+                env=environment | one_thread(),
                 start_new_session=True,  # Ctrl-C is for the server, which ends it
             )
             self._read(self._process, _START_SECONDS)
