@@ -119,7 +119,12 @@ class Shards:
         self._sources, self._read, self._rows = sources, read, rows
         digest = hashlib.sha256("\0".join(source.id for source in sources).encode()).hexdigest()
         with self._workers.alone():
-            known = _find_manifest(self._folder) or self._manifest
+            known = _find_manifest(self._folder)
+            if known is None:
+                raise UserError(
+                    f"{self._out}: another process has predicted into this folder meanwhile; see what is there, or "
+                    "name another one with --out"
+                )
             if known["about"] != self._manifest["about"]:
                 raise UserError(
                     f"{self._out}: another command has begun to predict into this folder; name another one with --out"

@@ -311,6 +311,16 @@ def test_another_command_is_refused_while_one_is_at_it(home: Path) -> None:
     assert not (home / "out" / FOLDER).exists()
 
 
+def test_who_finds_the_work_of_another_done_before_he_began_leaves_it(home: Path) -> None:
+    with open_shards(home / "out", {"setting": "a"}, overwrite=False) as late:
+        with open_shards(home / "out", {"setting": "b"}, overwrite=False) as other:  # the first has not planned yet
+            other.plan((), lambda chunks: iter(()), 1)
+            other.drop()
+        with pytest.raises(UserError, match="out: another process has predicted into this folder meanwhile; see what"):
+            late.plan((), lambda chunks: iter(()), 1)
+    assert not (home / "out" / FOLDER).exists()
+
+
 def test_shards_are_of_images_and_of_tables(home: Path) -> None:
     with pytest.raises(UserError, match="--worker goes with --out DIR; add it"):
         main(["predict", "images", "--run", "small", "--worker"])
