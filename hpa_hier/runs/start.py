@@ -44,13 +44,15 @@ def start_run(recipe: Recipe, named: bool = True, check: Callable[[Run], object]
         UserError: the run was begun with another pack, split or set of labels, the recipe names no rule, or a member of
             it asks for a level or a group that the tree has not.
     """
-    begun = (Path(recipe.artifacts) / recipe.run / RUN_FILE).exists()
+    begun, split = ((Path(recipe.artifacts) / recipe.run / name).exists() for name in (RUN_FILE, SPLIT_FILE))
     run = prepare_run(recipe)
     if check:
         check(run)
     with lock_folder(run.folder, "starting a training in", wait=_DAY, flag=""):
         if not begun and (run.folder / RUN_FILE).exists():  # another process has begun it meanwhile
             run = prepare_run(recipe)
+        elif not (split or write_split(run.folder / SPLIT_FILE, run.split, run.recipe.split, replace=False)):
+            run = prepare_run(recipe)  # `data split` has written one there meanwhile
         _write(run, recipe.data, named)
     return run
 

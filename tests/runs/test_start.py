@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_run import write_tiny
 
+from hpa_hier.data.split.split import read_split, split_pack, write_split
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json
 from hpa_hier.runs.run import Run
@@ -178,3 +179,17 @@ def test_a_group_that_was_renamed_keeps_its_member_and_the_run_its_new_name(tmp_
         assert {one.name: one.group for one in run.recipe.listed}["group-Inside"] == "Within"
         assert "group: Within" in config.read_text()
     assert plan_training(run, run.recipe.listed[3]).nodes == ("Dots", "Rings")
+
+
+def test_a_split_that_came_while_a_run_was_prepared_is_the_runs(tmp_path: Path) -> None:
+    own = load_recipe(str(write_tiny(tmp_path)), ())
+    path = Path(own.artifacts) / own.run / "split.csv"
+
+    def come_between(run: Run) -> None:
+        other = split_pack(run.pack, run.recipe.split.model_copy(update={"seed": 99}))
+        assert other.digest != run.split.digest
+        write_split(path, other, run.recipe.split)
+
+    run = start_run(own, check=come_between)
+    assert run.facts is not None
+    assert run.split.digest == run.facts.split_digest == read_split(path).digest

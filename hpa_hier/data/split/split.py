@@ -177,15 +177,29 @@ def refuse_foreign_split(path: Path) -> None:
     refuse_foreign(path.with_suffix(".json"), '{\n "digest":')
 
 
-def write_split(path: Path, kept: Split, settings: SplitSettings) -> None:
-    """Write `split.csv` and, beside it, `split.json` with digest, seed, fractions and counts."""
+def write_split(path: Path, kept: Split, settings: SplitSettings, *, replace: bool = True) -> bool:
+    """Write `split.csv` and, beside it, `split.json` with digest, seed, fractions and counts.
+
+    Args:
+        path: of split.csv.
+        kept: the split.
+        settings: that it was made with.
+        replace: one that is there; otherwise that one stays.
+
+    Returns:
+        Whether it was written.
+    """
     import pandas as pd
 
     folds = ["" if fold < 0 else fold for fold in kept.folds]
     table = pd.DataFrame({"id": kept.ids, "part": kept.parts, "fold": folds, "group": kept.groups})
-    with _lock(path), together(path.parent, path.stem):
-        write_table(path, table)
-        _write_split_file(path, kept, settings)
+    with _lock(path):
+        if path.exists() and not replace:
+            return False
+        with together(path.parent, path.stem):
+            write_table(path, table)
+            _write_split_file(path, kept, settings)
+    return True
 
 
 def complete_split(path: Path, kept: Split, settings: SplitSettings) -> None:
