@@ -271,12 +271,17 @@ def _read_kept(home: Path, asked: dict[str, Flag]) -> Way | None:
     Raises:
         UserError: it was for other samples, labels or settings.
     """
-    from hpa_hier.files.atomic import read_json
+    from pydantic import TypeAdapter, ValidationError
+
+    from hpa_hier.files.atomic import describe_invalid, read_json
 
     if not (home / _PLAN).is_file():
         return None
-    kept = read_json(home / _PLAN)
-    way = Way(home, **{**kept, "sets": tuple(kept["sets"])})
+    try:
+        way = TypeAdapter(Way).validate_python({**read_json(home / _PLAN), "home": home})
+    except ValidationError as error:
+        again = "remove it, and run this again; what is finished is kept"
+        raise UserError(f"{home / _PLAN}: is damaged ({describe_invalid(error)}); {again}") from None
     for name in dict.fromkeys((*way.asked, *asked)):
         if way.asked.get(name) != asked.get(name):
             was, now = (flags.get(name, "not given") for flags in (way.asked, asked))

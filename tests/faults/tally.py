@@ -17,3 +17,8 @@ class Tally:
         self.tries += 1
         if not right:
             self.failures.append(what)
+
+    def join(self, other: Tally) -> None:
+        """Count another tally's tries as well."""
+        self.tries += other.tries
+        self.failures += other.failures

@@ -437,7 +437,9 @@ def _find_manifest(folder: Path) -> dict[str, Any] | None:
         found = read_json(folder / _MANIFEST)
     except (UserError, OSError):
         return None
-    return found if isinstance(found, dict) and "key" in found else None
+    kinds = {"key": str, "about": dict, "images": str, "count": int, "shard_size": int}
+    sound = all(isinstance(found.get(name), kind) for name, kind in kinds.items()) and found["shard_size"] > 0
+    return found if sound else None
 
 
 def _describe_files(source: ImageSource) -> str:
