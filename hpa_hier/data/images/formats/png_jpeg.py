@@ -31,6 +31,7 @@ _ALONE = (0x01, *range(0xD0, 0xDA))  # markers without a segment
 _SCAN = b"\xff\xda"  # begins a scan of a JPEG, and is nowhere in its pixels
 _MOST_SCANS = 64  # of a progressive JPEG, each of which goes over all pixels again; encoders make about ten
 _MOST_PIECES = 1 << 16  # of a file; writers of PNGs put 8 KB of pixels and more into each
+_MOST_OVERHEAD = 1 << 16  # bytes that packing may add to few pixels
 
 
 class PngJpegReader:
@@ -115,7 +116,8 @@ def _walk_segments(path: Path, file: BinaryIO) -> Iterator[None]:
 def _count_bytes(image: ImageFile.ImageFile) -> int:
     """Return the bytes of a pixel once it is decoded."""
     samples = str(image.tile[0][3]).partition(";") if image.tile else ("", "", "")  # such as I;16B or RGBA;16B
-    return len(image.getbands()) * (2 if "16" in samples[2] else 1)
+    bands = 4 if image.mode == "P" else len(image.getbands())  # a palette's number becomes a colour
+    return bands * (2 if "16" in samples[2] else 1)
 
 
 def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarray:
@@ -124,6 +126,7 @@ def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarr
     bits = mode if mode == "1" else mode.partition(";")[2]
     if bits in ("1", "2", "4"):
         raise UnreadableImage(path, f"{bits} bit{'s' if bits != '1' else ''} a channel; save it with 8 or 16")
+    _refuse_surplus(path, data, image)
     image.verify()
     if _PNG_END not in data:
         raise UnreadableImage(path, "damaged or truncated: the PNG has no whole end mark")
@@ -134,6 +137,19 @@ def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarr
         return planes[None]
     grey = image.mode in _GREY or mode.startswith("LA")  # with alpha, which OpenCV gives as blue, green, red and alpha
     return np.moveaxis(planes[..., :1] if grey or planes.shape[2] < 3 else planes[..., 2::-1], 2, 0)
+
+
+def _refuse_surplus(path: Path, data: bytes, image: ImageFile.ImageFile) -> None:
+    """Raise the UnreadableImage of a PNG with more packed pixels than it has, which a decoder inflates to the end."""
+    packed, place = 0, len(_PNG_START)
+    while place + 8 <= len(data):
+        size = int.from_bytes(data[place : place + 4], "big")
+        packed += size if data[place + 4 : place + 8] == b"IDAT" else 0
+        place += size + 12
+    width, height = image.size
+    most = 2 * height * (1 + width * _count_bytes(image)) + _MOST_OVERHEAD  # what does not shrink grows by little
+    if packed > most:
+        raise UnreadableImage(path, f"damaged: {packed:,} bytes of packed pixels for {width} × {height}")
 
 
 def _decode_jpeg(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarray:

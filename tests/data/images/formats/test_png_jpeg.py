@@ -99,7 +99,7 @@ def chunk(kind: bytes, content: bytes = b"") -> bytes:
 
 def png(width: int, height: int, depth: int, colour: int, more: bytes = b"") -> bytes:
     """Make a PNG of zeros."""
-    size = (width * {0: 1, 2: 3, 6: 4}[colour] * depth // 8 + 1) * height
+    size = (width * {0: 1, 2: 3, 3: 1, 6: 4}[colour] * depth // 8 + 1) * height
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     pixels = zlib.compress(bytes(size), 1)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + more + chunk(b"IDAT", pixels) + chunk(b"IEND")
@@ -164,3 +164,15 @@ def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path: Path) -> None:
     scans = whole.count(b"\xff\xda") + 99
     told = reason(tmp_path / "a.jpg", whole[:first] + whole[first:second] * 100 + whole[second:])
     assert told == f"{scans:,} scans; a progressive JPEG of more than 64 is not read"
+
+
+def test_a_png_that_inflates_to_more_than_its_pixels_is_refused(tmp_path: Path) -> None:
+    more = chunk(b"IDAT", b"\0" * (1 << 17))
+    data = png(16, 16, 8, 0, more)
+    assert reason(tmp_path / "a.png", data).startswith("damaged: 131,0")
+    assert reason(tmp_path / "a.png", data).endswith(" bytes of packed pixels for 16 × 16")
+
+
+def test_a_palette_counts_as_the_colours_that_it_becomes(tmp_path: Path) -> None:
+    told = reason(tmp_path / "a.png", png(8000, 8000, 8, 3, chunk(b"PLTE", bytes(768))))
+    assert told.startswith("claims 8000 × 8000 pixels of 4 bytes, 244 MB; at most 192 MB are read")
