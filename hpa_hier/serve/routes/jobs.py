@@ -246,7 +246,7 @@ async def _make_of_form(request: Request, service: Service) -> Job:
             raise Refusal("bad_request", f"no field is called '{unknown[0][:40]}'; files need a file name")
         if fields:
             missing = [part.strip() for part in fields.pop("may_be_missing", "").split(",") if part.strip()]
-            wanted = Wanted.model_validate({"may_be_missing": missing, **fields})
+            wanted = _check({"may_be_missing": missing, **fields})
             again = await asyncio.to_thread(_make, wanted, request, service)
             job = _hand_over(service, job, again)
         await asyncio.to_thread(service.jobs.start, job)
@@ -278,8 +278,17 @@ async def _receive(job: Job, request: Request, service: Service) -> dict[str, st
 
 async def _read_json(request: Request) -> Wanted:
     try:
-        return Wanted.model_validate(json.loads(await request.body()))
-    except (ValueError, RecursionError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        told = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else "no JSON"
-        raise Refusal("bad_request", f"{told}; send an object with ensemble, paths and so on") from None
+        content = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        raise Refusal("bad_request", "no JSON; send an object with ensemble, paths and so on") from None
+    return _check(content)
+
+
+def _check(content: object) -> Wanted:
+    """Return what is wanted, or refuse what is none."""
+    try:
+        return Wanted.model_validate(content)
+    except (ValidationError, RecursionError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "too deep"}
+        told = f"{'.'.join(map(str, first['loc'])) or 'the request'}: {first['msg']}"
+        raise Refusal("bad_request", f"{told}; send ensemble, paths and so on, as /openapi.json says") from None

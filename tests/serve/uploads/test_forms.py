@@ -95,3 +95,10 @@ def test_a_form_over_the_limit_is_answered_though_it_still_comes(served: Running
     answer = served.send(files)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
     assert "more than 40 files in one form" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("field", ["frame", "ensemble", "channels", "may_be_missing"])
+def test_a_field_that_is_too_long_is_told_by_its_name(served: Running, field: str) -> None:
+    answer = served.send({"a_green.png": b"x"}, **{field: ",".join("9" * 900)})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+    assert answer.json()["error"].startswith(f"{field}: ")
