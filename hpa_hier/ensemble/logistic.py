@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from hpa_hier.metrics.arrays import Floats
+from hpa_hier.metrics.logistic import expit
 
 _STEPS = 50
 _HALVINGS = 60

@@ -22,6 +22,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.members.engines.choose import choose_engine
 from hpa_hier.members.scorer import Scorer
 from hpa_hier.members.scores_file import load_scores
+from hpa_hier.metrics.logistic import expit
 from hpa_hier.predict.answers import Answers, join_answers
 from hpa_hier.predict.explanation.explainer import Evidence, Explainer
 from hpa_hier.predict.explanation.heat_maps import HeatMaps, Method
@@ -134,6 +135,7 @@ class Predictor:
         if self.exported and self.spec:
             one = ThreadPoolExecutor(1, "open")
             self.__dict__["_opening"] = one.submit(load_scorers, self.run, self.ensemble, self.device, self.engine)
+            one.submit(expit, 0.0)  # its library, which combining waits for
             one.shutdown(wait=False)
 
     @property

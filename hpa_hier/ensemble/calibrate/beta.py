@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.special import expit
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.calibrate.calibration import Calibration
 from hpa_hier.ensemble.calibrate.temperature import Temperature
 from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.metrics.logistic import expit
 
 _NEAR = 1.0  # precision of the slopes around 1 and of the offset around 0, as a count of logistic observations
 _FLATTEST = 0.01  # of the slopes: calibration keeps a member's order

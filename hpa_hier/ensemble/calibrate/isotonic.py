@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.special import logit
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.calibrate.calibration import Calibration
 from hpa_hier.ensemble.calibrate.platt import Platt, count_fewer, platt_goals
 from hpa_hier.metrics.arrays import Floats
+from hpa_hier.metrics.logistic import logit
 
 
 @dataclass(frozen=True)

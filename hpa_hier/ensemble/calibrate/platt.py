@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 import numpy as np
-from scipy.special import expit, logit
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.calibrate.calibration import Calibration
 from hpa_hier.ensemble.calibrate.temperature import QUIETEST, root_of_rising
 from hpa_hier.ensemble.logistic import LogisticProblem, NormalPrior, solve
 from hpa_hier.metrics.arrays import Floats
+from hpa_hier.metrics.logistic import expit, logit
 
 _WEAK = 1e-9  # precision of a prior that only keeps constant or unknown logits solvable
 _STEEPEST = 1e6

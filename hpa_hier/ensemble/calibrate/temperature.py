@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import ClassVar, Self
 
 import numpy as np
-from scipy.special import expit
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.calibrate.calibration import Calibration
 from hpa_hier.metrics.arrays import Floats
+from hpa_hier.metrics.logistic import expit
 
 # Between these is the root mean square of a member's calibrated logits, however loud it was: its order is never turned
 # round or lost, and logits that separate the labels do not become infinite.

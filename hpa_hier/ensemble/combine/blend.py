@@ -7,13 +7,13 @@ from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.combine.aggregate import MemberLogits
 from hpa_hier.ensemble.combine.reconcile import lift
 from hpa_hier.ensemble.combine.weighted_sum import Weighted, combine, mean_weights
 from hpa_hier.metrics.arrays import Bools, Floats, Order
+from hpa_hier.metrics.logistic import expit
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 

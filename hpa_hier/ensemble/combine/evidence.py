@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.special import expit, logit
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.combine.aggregate import Layout, MemberLogits
@@ -16,6 +15,7 @@ from hpa_hier.ensemble.combine.propagate import Graph, Propagated, bounded_logit
 from hpa_hier.ensemble.combine.reconcile import Reconciler, lift
 from hpa_hier.ensemble.combine.weighted_sum import combine
 from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.metrics.logistic import expit, logit
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 

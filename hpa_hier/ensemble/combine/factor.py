@@ -17,7 +17,7 @@ def product_logits(one: Floats, other: Floats) -> Floats:
 
     ab / (1 - ab) is 1 / (exp(-one) + exp(-other) + exp(-one - other)), so that nothing near to 1 is subtracted from it.
 
-    >>> from scipy.special import expit
+    >>> from hpa_hier.metrics.logistic import expit
     >>> float(expit(product_logits(np.array(0.0), np.array(0.0))).round(6))
     0.25
     """

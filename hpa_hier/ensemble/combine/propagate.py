@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from scipy.special import expit, logit
 
 from hpa_hier.metrics.arrays import Bools, Floats, Order
+from hpa_hier.metrics.logistic import expit, logit
 from hpa_hier.taxonomy import Taxonomy
 
 NEAREST = 2.0**-53  # how near to 0 and 1 a probability is taken to be: its logit is then within ±36.7

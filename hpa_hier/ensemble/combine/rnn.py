@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble.combine.aggregate import Aggregate, Layout, Levels, MemberLogits, Tensors
 from hpa_hier.ensemble.combine.mean import Mean
 from hpa_hier.metrics.arrays import Floats, Order
+from hpa_hier.metrics.logistic import expit
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 

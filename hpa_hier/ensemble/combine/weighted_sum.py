@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.special import expit
 
 from hpa_hier.ensemble.combine.aggregate import Aggregate, Layout, MemberLogits, Tensors
 from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.metrics.logistic import expit
 
 
 @dataclass(frozen=True)

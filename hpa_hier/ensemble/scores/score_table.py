@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.special import logit
 
 from hpa_hier.data.labels.ids import ID_RULE, find_id, is_valid_id
 from hpa_hier.ensemble.scores.scores import Scores
@@ -16,6 +15,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable, NumberTable, read_csv, read_plain_numbers
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.metrics.arrays import Bools
+from hpa_hier.metrics.logistic import logit
 from hpa_hier.taxonomy import Taxonomy
 
 ScoreKind = Literal["probs", "logits"]

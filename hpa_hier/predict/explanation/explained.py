@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import expit
 
 from hpa_hier.ensemble.ensemble import Ensemble, Prediction
 from hpa_hier.ensemble.scores.scores import Scores, align
 from hpa_hier.metrics.arrays import Bools, Floats
+from hpa_hier.metrics.logistic import expit
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy.special import expit
 
 from hpa_hier.ensemble.decide.safe import UNSURE
 from hpa_hier.ensemble.decide.thresholds import HALF, NEVER
 from hpa_hier.ensemble.ensemble import Ensemble, Prediction
 from hpa_hier.ensemble.scores.scores import Scores
 from hpa_hier.metrics.arrays import Bools
+from hpa_hier.metrics.logistic import expit
 from hpa_hier.predict.explanation.explained import Explained
 from hpa_hier.taxonomy import Taxonomy
 from hpa_hier.taxonomy.draw import Branch, branches
