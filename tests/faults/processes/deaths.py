@@ -28,6 +28,11 @@ def is_fork_server(process: Process) -> bool:
     return "multiprocessing.forkserver" in process.command and not process.forked
 
 
+def trains(process: Process) -> bool:
+    """Whether a process trains a member that another one has begun."""
+    return process.forked or "hpa_hier.places.child" in process.command
+
+
 def kill_worker(calm: Undisturbed, rng: random.Random, *, goes_on: bool, told: str = "") -> str | None:
     """Kill a worker at a random moment.
 
@@ -97,11 +102,11 @@ def kill_parent(calm: Undisturbed, rng: random.Random) -> str | None:
 
 
 def stop_worker(calm: Undisturbed, rng: random.Random) -> str | None:
-    """Stop a worker, which then does not react to Ctrl-C; a second one ends the command, and typed again it goes on."""
+    """Stop a training, which then does not react to Ctrl-C; a second one ends it, and typed again it goes on."""
     there = calm.prepare()
     started = calm.start(there, fork=calm.long.fork)
     try:
-        stopped = _act(started, calm, rng, is_worker, signal.SIGSTOP)
+        stopped = _act(started, calm, rng, trains, signal.SIGSTOP)
         if stopped is None:
             return None
         said = f"{calm.long.name}: stopped {stopped.command[:80]!r}, then Ctrl-C twice"
@@ -124,12 +129,12 @@ def stop_worker(calm: Undisturbed, rng: random.Random) -> str | None:
 def _act(
     started: Started, calm: Undisturbed, rng: random.Random, which: Callable[[Process], bool], number: int
 ) -> Process | None:
-    """Send a signal to a process of a command at a random moment after its first worker is there; None: it had none."""
+    """Send a signal to a process of a command at a random moment after the first such is there; None: there is none."""
     until = time.monotonic() + _BEGIN
-    while not any(is_worker(one) for one in started.list_processes()) and time.monotonic() < until:
+    while not any(which(one) for one in started.list_processes()) and time.monotonic() < until:
         if started.wait(0.05) is not None:
             return None
-    if started.wait(rng.uniform(0, calm.last(fork=calm.long.fork) * 0.3)) is not None:
+    if started.wait(rng.uniform(0, calm.last(fork=calm.long.fork) * 0.2)) is not None:
         return None
     chosen = sorted(one for one in started.list_processes() if which(one))
     if not chosen:

@@ -17,8 +17,15 @@ PROMISE = (
     "R10 SIGINT, SIGTERM or a terminal's Ctrl-C at a random moment: it ends within 10 s without a traceback, leaves no "
     "process, and the same command again gives the same result"
 )
-# Each try of these starts a cluster, or six programs one after the other.
-_DEAR = {"train --all --backend dask-local": 8, "train --all --backend ray": 8, "run": 6, "demo": 6}
+_MANY = 36
+_TRIES = {  # of what starts a cluster, or processes that import everything, or six programs one after the other
+    **dict.fromkeys(("train", "data pack", "fit"), 24),
+    **dict.fromkeys(("train --all --together", "data simulate", "serve"), 14),
+    **dict.fromkeys(("train --all", "export"), 8),
+    **dict.fromkeys(("predict --backend loky", "train --all --backend threading", "train --all --backend loky"), 5),
+    **dict.fromkeys(("train on two processes", "train --all --backend dask-local", "train --all --backend ray"), 4),
+    **dict.fromkeys(("run", "demo"), 3),
+}
 
 
 @pytest.mark.parametrize("long", LONG, ids=lambda long: slug(long.name))
@@ -27,11 +34,11 @@ def test_signals(world: World, tmp_path: Path, long: Long) -> None:
         pytest.skip(f"needs {long.needs}")
     rng, tally = random.Random(long.name), Tally()
     calm = Undisturbed(world, long, tmp_path)
-    wanted = figures.scale(_DEAR.get(long.name, 16))
+    wanted = figures.scale(_TRIES.get(long.name, _MANY))
     for number in range(4 * wanted):
         if tally.tries == wanted:
             break
-        wrong = interrupt(calm, rng, fork=long.fork and number % 4 > 0)
+        wrong = interrupt(calm, rng, fork=long.fork and number % 6 > 0)
         if wrong is not None:
             tally.add(not wrong, wrong)
     figures.keep(f"R10-{slug(long.name)}", PROMISE, tally, "test_signals", f"`{long.name}`")
