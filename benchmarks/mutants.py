@@ -1,7 +1,7 @@
 """Mutation testing: how many small changes of the code do its tests notice?
 
     python -m pip install coverage
-    python benchmarks/mutants.py [--rooms taxonomy metrics ensemble] [--each 150] [--seed 0]
+    python benchmarks/mutants.py [--rooms taxonomy metrics ensemble] [--each 150] [--seed 0] [--part 1/5]
 
 Draws --each lines of each room, every line on which something can be changed equally likely, and changes one thing on
 each: a comparison, an operator or a condition turned around, a number one larger, a `return` without its value, a
@@ -406,7 +406,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rooms", nargs="+", default=ROOMS, help="of hpa_hier/")
     parser.add_argument("--each", type=int, default=150, help="changes in each room")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--part", default="1/1", help="such as 2/5: the second of five parts of them, to try in turns")
     options = parser.parse_args(arguments)
+    part, parts = map(int, options.part.split("/"))
     sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
     os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
     settings.register_profile(
@@ -418,7 +420,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     survivors = []
     for room in options.rooms:
         reach = measure(room)
-        mutants = draw_mutants(room, options.each, np.random.default_rng(options.seed))
+        mutants = draw_mutants(room, options.each, np.random.default_rng(options.seed))[part - 1 :: parts]
         left = []
         for number, mutant in enumerate(mutants, 1):
             began = time.monotonic()
