@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_text
-from hpa_hier.files.faults.shown import show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,10 +80,9 @@ def _take_apostrophe_off(cell: str) -> str:
 
 
 def safe_cell(text: str) -> str:
-    r"""Put an apostrophe before a cell that a spreadsheet would run as a formula, and show control characters.
+    """Put an apostrophe before a cell that a spreadsheet would run as a formula.
 
-    >>> safe_cell("=1+1"), safe_cell("Nucleoli"), safe_cell("a\rb")
-    ("'=1+1", 'Nucleoli', 'a\\rb')
+    >>> safe_cell("=1+1"), safe_cell("Nucleoli")
+    ("'=1+1", 'Nucleoli')
     """
-    shown = show(text)  # a bare carriage return would also end the row
-    return f"'{shown}" if shown.startswith(_RUN_BY_SPREADSHEETS) else shown
+    return f"'{text}" if text.startswith(_RUN_BY_SPREADSHEETS) else text

@@ -13,7 +13,7 @@ from faults.disk.failing import fail_python
 from faults.disk.kills import try_kills
 from faults.forked import run
 from faults.hostile.damage import ARTIFACTS, EVALUATE, FIT, PREDICT, SPLIT, change_bytes, change_digit, try_damage
-from faults.processes.moments import LONG, Undisturbed, interrupt
+from faults.processes.moments import interrupt, undisturbed
 from faults.world import World
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="commands are forked")
@@ -51,11 +51,11 @@ def test_a_disk_that_fails_is_one_line_that_names_the_file(world: World, tmp_pat
 
 
 def test_a_signal_ends_a_command_and_the_same_again_gives_the_same_result(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("faults.processes.moments.SECONDS", 60.0)
-    calm, rng = Undisturbed(world, next(one for one in LONG if one.name == "data pack"), tmp_path), random.Random(3)
-    assert [wrong for _ in range(3) if (wrong := interrupt(calm, rng, fork=True))] == []
+    calm, rng = undisturbed(world, "data pack"), random.Random(3)
+    assert [wrong for _ in range(2) if (wrong := interrupt(calm, rng, fork=True))] == []
 
 
 def test_a_changed_pixel_stops_a_training(world: World, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def kill_worker(calm: Undisturbed, rng: random.Random, *, goes_on: bool, told: s
         What went otherwise than promised, "" where nothing did; None where nobody could be killed.
     """
     there = calm.prepare()
-    started = calm.start(there, fork=calm.long.fork)
+    started = calm.start(there)
     try:
         killed = _act(started, calm, rng, is_worker, signal.SIGKILL)
         if killed is None:
@@ -71,7 +71,7 @@ def kill_worker(calm: Undisturbed, rng: random.Random, *, goes_on: bool, told: s
 def kill_fork_server(calm: Undisturbed, rng: random.Random) -> str | None:
     """Kill what members are forked from while they train: they train on, and end as if nothing had happened."""
     there = calm.prepare()
-    started = calm.start(there, fork=calm.long.fork)
+    started = calm.start(there)
     try:
         if _act(started, calm, rng, is_fork_server, signal.SIGKILL) is None:
             return None
@@ -88,9 +88,9 @@ def kill_fork_server(calm: Undisturbed, rng: random.Random) -> str | None:
 def kill_parent(calm: Undisturbed, rng: random.Random) -> str | None:
     """Kill the command itself at a random moment: its workers end, and typed again it gives the same result."""
     there = calm.prepare()
-    started = calm.start(there, fork=calm.long.fork)
+    started = calm.start(there)
     try:
-        if started.wait(rng.uniform(0.1, calm.last(fork=calm.long.fork))) is not None:
+        if started.wait(rng.uniform(0.1, calm.last())) is not None:
             return None
         os.kill(started.number, signal.SIGKILL)
         started.wait(SECONDS)
@@ -104,7 +104,7 @@ def kill_parent(calm: Undisturbed, rng: random.Random) -> str | None:
 def stop_worker(calm: Undisturbed, rng: random.Random) -> str | None:
     """Stop a training, which then does not react to Ctrl-C; a second one ends it, and typed again it goes on."""
     there = calm.prepare()
-    started = calm.start(there, fork=calm.long.fork)
+    started = calm.start(there)
     try:
         stopped = _act(started, calm, rng, trains, signal.SIGSTOP)
         if stopped is None:
@@ -134,7 +134,7 @@ def _act(
     while not any(which(one) for one in started.list_processes()) and time.monotonic() < until:
         if started.wait(0.05) is not None:
             return None
-    if started.wait(rng.uniform(0, calm.last(fork=calm.long.fork) * 0.2)) is not None:
+    if started.wait(rng.uniform(0, calm.last() * 0.2)) is not None:
         return None
     chosen = sorted(one for one in started.list_processes() if which(one))
     if not chosen:

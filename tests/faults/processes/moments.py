@@ -10,8 +10,10 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 from faults.processes.started import Started, start
 from faults.world import World, list_temporary, snapshot
 
@@ -30,7 +32,6 @@ class Long:
         without: what is removed of the world before, below its folder.
         lasts: whether it runs until it is stopped, and makes nothing.
         needs: package that it cannot do without.
-        fork: whether it can be forked from a process that has imported everything.
     """
 
     name: str
@@ -38,7 +39,6 @@ class Long:
     without: tuple[str, ...] = ()
     lasts: bool = False
     needs: str = ""
-    fork: bool = True
 
 
 _RUN = "artifacts/tiny"
@@ -77,20 +77,19 @@ LONG = (
                                      "--workers", 2]),
     Long("data pack", lambda w: w.pack_words(), ("pack",)),
     Long("train", lambda w: w.train_words("leaf", *_LONGER), (_RUN,)),
-    Long("train on two processes", lambda w: w.train_words("leaf", *_LONGER, "--set", "training.devices=2"), (_RUN,),
-         fork=False),
+    Long("train on two processes", lambda w: w.train_words("leaf", *_LONGER, "--set", "training.devices=2"), (_RUN,)),
     Long("train --all", _train_all("--jobs", 2), (_RUN,)),
     Long("train --all --together", _train_all("--together"), (_RUN,)),
     Long("train --all --backend threading", _train_all("--backend", "threading", "--jobs", 2), (_RUN,)),
     Long("train --all --backend loky", _train_all("--backend", "loky", "--jobs", 2), (_RUN,)),
     Long("train --all --backend dask-local", _train_all("--backend", "dask-local", "--jobs", 2), (_RUN,),
-         needs="distributed", fork=False),
-    Long("train --all --backend ray", _train_all("--backend", "ray", "--jobs", 2), (_RUN,), needs="ray", fork=False),
+         needs="distributed"),
+    Long("train --all --backend ray", _train_all("--backend", "ray", "--jobs", 2), (_RUN,), needs="ray"),
     Long("fit", lambda w: w.ensemble_words("fit"), (f"{_RUN}/ensemble",)),
     Long("predict", lambda w: w.predict_words()),
     Long("predict --backend loky", lambda w: w.predict_words("--backend", "loky", "--jobs", 2, "--shard-size", 2)),
-    Long("run", _run_words, fork=False),
-    Long("demo", _demo_words, fork=False),
+    Long("run", _run_words),
+    Long("demo", _demo_words),
     Long("export", lambda w: w.ensemble_words("export", "--out", w.home / "exported"), needs="onnx"),
     Long("serve", lambda w: ["serve", "--port", 0, "--run", w.run, "--corrections", w.home / "corrections",
                              "--device", "cpu"], lasts=True, needs="fastapi"),
@@ -109,15 +108,17 @@ def slug(name: str) -> str:
 class Undisturbed:
     """A command that nobody disturbs: how it ends, what it makes, and how long it takes."""
 
-    def __init__(self, world: World, long: Long, scratch: Path) -> None:
-        self.long, self._world, self._scratch = long, world, scratch
-        self.home = scratch / "world"
+    def __init__(self, world: World, long: Long) -> None:
+        self.long, self._world = long, world
+        self._scratch = world.home.with_name(slug(long.name))
+        self._scratch.mkdir()
+        self.home = self._scratch / "world"
         self.seconds = dict[bool, float]()  # by whether it is forked
         there = self.prepare()
         if long.lasts:
             self.seconds = {True: 4.0, False: 12.0}
             return
-        self.status = self._time(there, fork=long.fork)
+        self.status = self._time(there, fork=True)
         self.made = snapshot(self.home)
 
     def _time(self, there: World, *, fork: bool) -> int:
@@ -131,7 +132,7 @@ class Undisturbed:
         assert "Traceback" not in text, f"{self.long.name}: {text[-2000:]}"
         return status
 
-    def last(self, *, fork: bool) -> float:
+    def last(self, *, fork: bool = True) -> float:
         """Return how many seconds the command takes."""
         if fork not in self.seconds:
             self._time(self.prepare(), fork=fork)
@@ -144,7 +145,7 @@ class Undisturbed:
             shutil.rmtree(self.home / part)
         return there
 
-    def start(self, there: World, *, fork: bool) -> Started:
+    def start(self, there: World, *, fork: bool = True) -> Started:
         """Start the command."""
         # Where the repository is, whose recipes and bundled ensemble are found by their names.
         return start(self.long.words(there), self._scratch / "output", fork=fork)
@@ -154,7 +155,7 @@ class Undisturbed:
         if self.long.lasts:
             return ""
         done = not self.compare()  # it was stopped when all was written, and need not write it again
-        again = self.start(there, fork=self.long.fork)
+        again = self.start(there)
         status = again.wait(_PATIENCE)
         again.kill_all()
         if status != self.status and not (done and status == 2 and "exists already" in again.text):
@@ -166,6 +167,19 @@ class Undisturbed:
         end, left = snapshot(self.home), list_temporary(self.home)
         other = sorted(name for name in {*end, *self.made} if end.get(name) != self.made.get(name))
         return f"then other: {other[:4]}, left: {left[:2]}" if other or left else ""
+
+
+_KNOWN = dict[tuple[Path, str], Undisturbed]()
+
+
+def undisturbed(world: World, name: str) -> Undisturbed:
+    """Return a command of `LONG` as it is when nobody disturbs it, tried once a session; skip what is not installed."""
+    long = next(one for one in LONG if one.name == name)
+    if long.needs and not find_spec(long.needs):
+        pytest.skip(f"needs {long.needs}")
+    if (key := (world.home, name)) not in _KNOWN:
+        _KNOWN[key] = Undisturbed(world, long)
+    return _KNOWN[key]
 
 
 def interrupt(calm: Undisturbed, rng: random.Random, *, fork: bool) -> str | None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 from faults import figures
 from faults.processes.deaths import kill_fork_server, kill_parent, kill_worker, stop_worker
-from faults.processes.moments import LONG, Undisturbed, slug
+from faults.processes.moments import Undisturbed, slug, undisturbed
 from faults.tally import Tally
 from faults.world import World
 
@@ -21,21 +19,15 @@ _ENDS = "R11 a worker is killed (SIGKILL): the command says so without a traceba
 _SERVER = "R11 the process that members are forked from is killed (SIGKILL): they train on, with the same result"
 _PARENT = "R11 the command itself is killed (SIGKILL): its workers end within 30 s; typed again, the same result"
 _STOPPED = "R11 a training is stopped (SIGSTOP): a second Ctrl-C ends all within 10 s; typed again, the same result"
-_BY_NAME = {long.name: long for long in LONG}
 _ALL, _ON = "train --all", "train --all --backend {}".format
 _STOP = "the training stopped; the same command resumes it"
 _KILLED = "failed, killed by SIGKILL; log: "
 
 
-def _try(
-    name: str, world: World, scratch: Path, most: int, act: Callable[[Undisturbed, random.Random], str | None]
-) -> Tally:
+def _try(name: str, world: World, most: int, act: Callable[[Undisturbed, random.Random], str | None]) -> Tally:
     """Try something with a command until it was done `most` times; where it ends sooner, that is none."""
-    long = _BY_NAME[name]
-    if long.needs and not find_spec(long.needs):
-        pytest.skip(f"needs {long.needs}")
     rng, tally, wanted = random.Random(name), Tally(), figures.scale(most)
-    calm = Undisturbed(world, long, scratch)
+    calm = undisturbed(world, name)
     for _ in range(4 * wanted):
         if tally.tries < wanted and (wrong := act(calm, rng)) is not None:
             tally.add(not wrong, wrong)
@@ -50,21 +42,21 @@ def _keep(kind: str, promise: str, name: str, tally: Tally) -> None:
     ("name", "most"),
     [(_ON("threading"), 6), (_ON("loky"), 6), (_ON("dask-local"), 6), (_ON("ray"), 6), ("predict --backend loky", 6)],
 )
-def test_deaths_of_workers_of_a_place(world: World, tmp_path: Path, name: str, most: int) -> None:
-    _keep("goes-on", _GOES_ON, name, _try(name, world, tmp_path, most, partial(kill_worker, goes_on=True)))
+def test_deaths_of_workers_of_a_place(world: World, name: str, most: int) -> None:
+    _keep("goes-on", _GOES_ON, name, _try(name, world, most, partial(kill_worker, goes_on=True)))
 
 
 @pytest.mark.parametrize(
     ("name", "most", "told"),
     [(_ALL, 8, _KILLED), ("train on two processes", 4, _STOP), ("data simulate", 4, "error: ")],
 )
-def test_deaths_of_workers(world: World, tmp_path: Path, name: str, most: int, told: str) -> None:
+def test_deaths_of_workers(world: World, name: str, most: int, told: str) -> None:
     act = partial(kill_worker, goes_on=False, told=told)
-    _keep("told", _ENDS, name, _try(name, world, tmp_path, most, act))
+    _keep("told", _ENDS, name, _try(name, world, most, act))
 
 
-def test_deaths_of_the_fork_server(world: World, tmp_path: Path) -> None:
-    _keep("server", _SERVER, _ALL, _try(_ALL, world, tmp_path, 6, kill_fork_server))
+def test_deaths_of_the_fork_server(world: World) -> None:
+    _keep("server", _SERVER, _ALL, _try(_ALL, world, 6, kill_fork_server))
 
 
 @pytest.mark.parametrize(
@@ -74,12 +66,12 @@ def test_deaths_of_the_fork_server(world: World, tmp_path: Path) -> None:
         *(("train on two processes", 2), ("predict --backend loky", 2), ("data simulate", 2)),
     ],
 )
-def test_deaths_of_commands(world: World, tmp_path: Path, name: str, most: int) -> None:
-    _keep("parent", _PARENT, name, _try(name, world, tmp_path, most, kill_parent))
+def test_deaths_of_commands(world: World, name: str, most: int) -> None:
+    _keep("parent", _PARENT, name, _try(name, world, most, kill_parent))
 
 
 @pytest.mark.parametrize(
     ("name", "most"), [(_ALL, 3), (_ON("threading"), 2), (_ON("loky"), 2), (_ON("dask-local"), 2), (_ON("ray"), 2)]
 )
-def test_deaths_of_what_is_stopped(world: World, tmp_path: Path, name: str, most: int) -> None:
-    _keep("stopped", _STOPPED, name, _try(name, world, tmp_path, most, stop_worker))
+def test_deaths_of_what_is_stopped(world: World, name: str, most: int) -> None:
+    _keep("stopped", _STOPPED, name, _try(name, world, most, stop_worker))

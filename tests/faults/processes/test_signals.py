@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 from faults import figures
-from faults.processes.moments import LONG, Long, Undisturbed, interrupt, slug
+from faults.processes.moments import LONG, Long, interrupt, slug, undisturbed
 from faults.tally import Tally
 from faults.world import World
 
@@ -29,16 +27,14 @@ _TRIES = {  # of what starts a cluster, or processes that import everything, or 
 
 
 @pytest.mark.parametrize("long", LONG, ids=lambda long: slug(long.name))
-def test_signals(world: World, tmp_path: Path, long: Long) -> None:
-    if long.needs and not find_spec(long.needs):
-        pytest.skip(f"needs {long.needs}")
+def test_signals(world: World, long: Long) -> None:
     rng, tally = random.Random(long.name), Tally()
-    calm = Undisturbed(world, long, tmp_path)
+    calm = undisturbed(world, long.name)
     wanted = figures.scale(_TRIES.get(long.name, _MANY))
     for number in range(4 * wanted):
         if tally.tries == wanted:
             break
-        wrong = interrupt(calm, rng, fork=long.fork and number % 6 > 0)
+        wrong = interrupt(calm, rng, fork=number % 6 > 0)
         if wrong is not None:
             tally.add(not wrong, wrong)
     figures.keep(f"R10-{slug(long.name)}", PROMISE, tally, "test_signals", f"`{long.name}`")
