@@ -210,6 +210,12 @@ def add_images_of_labels(parser: argparse.ArgumentParser) -> None:
     add_follow_links(group)
 
 
+def add_verify(parser: argparse._ActionsContainer) -> None:
+    """Add --verify, of commands that read a run's pack."""
+    text = "compare the whole pack with its checksums first (default: each sample, when it is first read)"
+    parser.add_argument("--verify", action="store_true", help=text)
+
+
 def add_follow_links(parser: argparse._ActionsContainer) -> None:
     """Add --follow-links, of commands that look for images in folders."""
     text = "enter linked folders of images, and take links that leave the folder (default: list them)"

@@ -15,6 +15,7 @@ from hpa_hier.cli.command import (
     EXIT_USER,
     Parser,
     add_recipe_arguments,
+    add_verify,
     change_text,
     load_run_recipe,
     name_run,
@@ -109,6 +110,7 @@ def parser() -> Parser:
     how.add_argument("--init", choices=("pretrained", "none"), help=init_help)
     no_baseline_help = "with --all: without the networks that only the flat baseline needs, which is then not fitted"
     how.add_argument("--no-baseline", action="store_true", help=no_baseline_help)
+    add_verify(how)
     how.add_argument("--tensorboard", action="store_true", help="also write curves for TensorBoard")
     how.add_argument("--no-progress", action="store_true", help="print only the last line")
     add_recipe_arguments(whole)
@@ -169,12 +171,22 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, arguments: Sequence[st
         shown = prepare_run(recipe).recipe if recipe.data.pack else possible
         stop_after_print(flags, shown, pick(shown))
     if flags.backend:
+
+        def check(run: Run) -> None:
+            check_training(run, pick(run.recipe))
+            _verify(flags, run)
+
         _check_one_machine(pick(possible).name, settings)
-        opened = start_run(recipe, bool(flags.config), lambda run: check_training(run, pick(run.recipe)))
+        opened = start_run(recipe, bool(flags.config), check)
         _print_scarcity(opened)
         return _train_one_on_place(flags, opened, pick(opened.recipe), arguments, resume)
     with form_team(*settings.processes, pick(possible).name, settings.wait, arguments, resume) as team:
         return _train_together(flags, recipe, pick, team, resume)
+
+
+def _verify(flags: argparse.Namespace, run: Run) -> None:
+    if flags.verify:
+        run.pack.verify()
 
 
 def _train_together(
@@ -188,10 +200,14 @@ def _train_together(
     from hpa_hier.training.start_from import missing_starts
     from hpa_hier.training.train_member import TrainOptions, train_fold, train_member
 
+    def check(run: Run) -> None:
+        check_training(run, pick(run.recipe))
+        _verify(flags, run)
+
     def open_run() -> Run:
         if not team.first:
             return prepare_run(recipe)
-        return start_run(recipe, bool(flags.config), lambda run: check_training(run, pick(run.recipe)))
+        return start_run(recipe, bool(flags.config), check)
 
     opened = team.after_first(open_run)
     wanted = pick(opened.recipe)
@@ -252,6 +268,7 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
         for name in run.roster.trained:
             check_training(run, find_member(run.recipe, name))
             _check_one_machine(name, run.recipe.member_training(find_member(run.recipe, name)))
+        _verify(flags, run)
 
     opened = start_run(recipe, check=check)  # once, before several would each simulate the demo cells
     _print_scarcity(opened)
@@ -312,7 +329,7 @@ def _train_one_on_place(
     if not flags.restart and (line := describe_finished(plan_training(run, member))):
         print(line)
         return 0
-    words = ("hpa_hier.train", *leave_out(arguments, ("--backend", "--jobs", "--device"), ("--restart",)))
+    words = ("hpa_hier.train", *leave_out(arguments, ("--backend", "--jobs", "--device"), ("--restart", "--verify")))
     folder, folds = run.member_folder(member.name), count_folds(run, member)
     tasks = list_tasks(member.name, words, folder, folds, restart=flags.restart)
     statuses = _train_on_place(flags, run, tasks, run.recipe.member_training(member).processes[0])

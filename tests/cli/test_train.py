@@ -18,9 +18,11 @@ from tiny_run import finish, one_thread, start, train, train_here, write_tiny
 
 from hpa_hier.cli.ensemble import main as ensemble_main
 from hpa_hier.cli.report import main as report_main
+from hpa_hier.cli.train import main
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
 from hpa_hier.models.backbones.create import build_backbone
+from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.settings.training import TrainingSettings
 
 LONG = {"epochs": 40, "batch_size": 4}  # too long to end before a test has done what it wants
@@ -344,3 +346,15 @@ def test_what_one_process_shares_out_is_not_begun_by_several(
         True,
     )
     assert not (tmp_path / "artifacts").exists()
+
+
+def test_verify_compares_the_whole_pack_before_anything_is_trained(recipe: Path, tmp_path: Path) -> None:
+    pack = Path(load_recipe(str(recipe)).data.pack or "")
+    (shard,) = pack.glob("images-*.npy")
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    flags = ["--member", "leaf", "--config", str(recipe), "--run", str(tmp_path / "verified"), "--verify"]
+    with pytest.raises(UserError, match=r"1 of 1 shards are not what was packed, as images-00000.npy; pack the images"):
+        main(flags)
+    assert not (tmp_path / "verified").exists()

@@ -126,6 +126,8 @@ def open_run(
     stop_after_print(options, opened.recipe)
     if fitted and opened.origin.warning:
         print(f"caution: {opened.origin.warning}")
+    if getattr(options, "verify", False):
+        opened.pack.verify()
     return opened
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpa_hier.cli.command import VECTOR_FLAGS, Parser, path
+from hpa_hier.cli.command import VECTOR_FLAGS, Parser, add_verify, path
 from hpa_hier.cli.ensemble.arguments import add_run_argument, add_score_argument, list_tables, open_run
 from hpa_hier.cli.ensemble.labelled import add_labelled_arguments, check_labels, open_request, print_pack
 from hpa_hier.errors import UserError
@@ -29,6 +29,7 @@ _EVALUATIONS = "evaluations"
 def add_flags(one: Parser) -> None:
     """Add the command's flags."""
     add_run_argument(one, "the recipe's run; with samples, the run whose ensemble was fitted last")
+    add_verify(one)
     add_score_argument(one)
     add_labelled_arguments(one)
     where = f"folder for the results of samples (default: {_EVALUATIONS}/ and the samples' name, in the run)"
@@ -39,6 +40,8 @@ def add_flags(one: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate, and print the results."""
     if options.images or options.vectors or options.scores:
+        if options.verify:
+            raise UserError("--verify: compares the run's own pack, which samples of yours are not in; leave it out")
         return _evaluate_samples(options)
     for name in (
         "labels",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hpa_hier.cli.command import Parser, change_text, column_names, path, stop_after_print
+from hpa_hier.cli.command import Parser, add_verify, change_text, column_names, path, stop_after_print
 from hpa_hier.cli.ensemble.arguments import add_run_argument, add_score_argument, list_tables, open_run
 from hpa_hier.errors import UserError
 
@@ -17,6 +17,7 @@ Writes <run>/ensemble/ensemble.json, and flat.json for the compute-matched flat 
 def add_flags(one: Parser) -> None:
     """Add the command's flags."""
     add_run_argument(one, "the recipe's run")
+    add_verify(one)
     add = add_score_argument(one)
     add("--score-kind", choices=("probs", "logits"), help="what the tables hold; it is never guessed")
     add("--labels", metavar="CSV", type=path, help="labels of the samples to fit on")
@@ -29,6 +30,8 @@ def add_flags(one: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Fit the ensemble, and print over what."""
     if options.scores:
+        if options.verify:
+            raise UserError("--verify: compares a run's pack, and --scores needs none; leave it out")
         return _fit_scores(options)
     for name in ("score_kind", "labels", "on_problem", "ignore_columns"):
         if getattr(options, name):

@@ -175,6 +175,16 @@ class Pack(ABC):
         self._content  # noqa: B018 - opening refuses shards that lead elsewhere
         return tuple(shard.file for shard in self.shards if sha256(self.path / shard.file) != shard.sha256)
 
+    def verify(self) -> None:
+        """Compare whole shards with their checksums, where reading compares each sample the first time.
+
+        Raises:
+            UserError: naming those that are not what was packed.
+        """
+        if damaged := self.find_damaged():
+            count = f"{len(damaged)} of {len(self.shards)} shards"
+            raise UserError(f"{self.path}: {count} are not what was packed, as {damaged[0]}; pack the images again")
+
     def targets(self, taxonomy: Taxonomy, below: str = "unknown") -> Targets:
         """Return targets as `data.labels.table.targets` does.
 

@@ -625,3 +625,20 @@ def test_one_file_a_pattern_a_table_of_paths_and_linked_folders_are_predicted(sm
         main(farm)
     assert main([*farm, "--follow-links", "--overwrite"]) == 0
     assert rows(tmp_path / "linked" / "probabilities.csv") == whole
+
+
+def test_verify_compares_the_whole_pack_before_anything_is_fitted_or_evaluated(small):
+    shard = small.pack.path / "images-00000.npy"
+    content = bytearray(shard.read_bytes())
+    main(["fit", "--run", "small", "--verify"])
+    before = (small.folder / "ensemble" / "ensemble.json").read_bytes()
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    for command in ("fit", "evaluate"):
+        with pytest.raises(UserError, match=r"1 of 1 shards are not what was packed, as images-00000.npy; pack the im"):
+            main([command, "--run", "small", "--verify"])
+    assert (small.folder / "ensemble" / "ensemble.json").read_bytes() == before
+    with pytest.raises(UserError, match="--verify: compares a run's pack, and --scores needs none; leave it out"):
+        main(["fit", "--scores", "a=b.csv", "--labels", "c.csv", "--verify"])
+    with pytest.raises(UserError, match="--verify: compares the run's own pack, which samples of yours are not in"):
+        main(["evaluate", "--run", "small", "--images", ".", "--labels", "c.csv", "--verify"])

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tiny_run import write_tiny
+from torch import nn
 
+from hpa_hier.data.pack.pack import ImagePack
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.machine import describe_refusal
 from hpa_hier.members.nodes import find_member
 from hpa_hier.members.score import Member
+from hpa_hier.models.backbones.create import Backbone
+from hpa_hier.models.network import Normalise
 from hpa_hier.runs.start import start_run
 from hpa_hier.settings.recipe import MemberSettings
 from hpa_hier.settings.recipe_file import load_recipe
@@ -115,3 +121,40 @@ def test_how_vectors_are_scaled_is_refused_where_there_are_only_images(plans: di
     member = MemberSettings(name="new", level="leaf", training={"frozen": False, "vectors": "both"})
     with pytest.raises(UserError, match=r"training\.vectors: has no effect on images, which .* holds; leave it out"):
         plan_training(plans["flat"].run, member)
+
+
+@pytest.mark.parametrize("reserves", [True, False])
+def test_space_is_allocated_before_it_is_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reserves: bool
+) -> None:
+    if not reserves:
+        monkeypatch.delattr(frozen.os, "posix_fallocate", raising=False)  # as on a Mac
+    elif not hasattr(frozen.os, "posix_fallocate"):
+        pytest.skip("this system reserves no space")
+    path = tmp_path / "features.npy"
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(3000, 100))
+    frozen._allocate(path)
+    assert path.stat().st_blocks * 512 >= path.stat().st_size  # no hole, in which a full disk would be a bus error
+    array[-1] = 1
+    array.flush()
+    np.testing.assert_array_equal(np.load(path)[-1], 1)
+
+
+def test_a_full_disk_is_told_before_a_feature_is_computed_and_leaves_nothing(
+    plans: dict[str, Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    pack, device = plans["flat"].run.pack, torch.device("cpu")
+    assert isinstance(pack, ImagePack)
+    monkeypatch.setattr(frozen.os, "posix_fallocate", refuse, raising=False)
+    monkeypatch.setattr(frozen, "score_rows", pytest.fail)
+    channels = len(pack.channels)
+    normalise = Normalise(np.zeros(channels), np.ones(channels))
+    with pytest.raises(OSError, match=r"No space left on device: .*\.npy") as told:
+        frozen.cached_features(tmp_path, pack, normalise, Backbone(nn.Flatten(), 7), device)
+    line = describe_refusal(told.value)
+    assert line is not None
+    assert line.endswith(".npy: No space left on device; make room on the disk; what was finished is kept")
+    assert [path.suffix for path in tmp_path.iterdir()] in ([".lock"], [])
