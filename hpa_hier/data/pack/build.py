@@ -147,6 +147,7 @@ def open_finished(out: Path, digests: Collection[str]) -> PackReport:
     if pack.facts.sources.get("request") not in digests:
         cure = "name another folder, or remove this one"
         raise UserError(f"{out}: holds a pack of other samples, labels or settings; {cure}")
+    (out / CLAIM).unlink(missing_ok=True)  # of a process that was killed when all else was done
     table = read_table(out / REJECTED, _REJECT_COLUMNS)[_REJECT_COLUMNS]
     rejects = tuple(Reject(*row) for row in table.itertuples(index=False))
     return PackReport(pack, rejects, len(pack.shards), reused=True)

@@ -26,7 +26,7 @@ from hpa_hier.files.atomic import read_json, write_json
 from hpa_hier.files.faults.together import journal_path
 from hpa_hier.predict.formats.rows import Rows, join_rows
 from hpa_hier.predict.shards.shard_file import NO_ROWS, Shard, read_shard, write_shard
-from hpa_hier.predict.shards.workers import Workers, drop_lock, try_lock
+from hpa_hier.predict.shards.workers import FINISHING, Workers, drop_lock, try_lock
 
 if TYPE_CHECKING:
     from hpa_hier.data.images.scan import ImageSource
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 FOLDER = ".predict.partial"
 SHARD_SIZE = 64  # images, where nothing is said: what an interruption loses
-_MANIFEST, _FINISHING = "manifest.json", "finishing"  # the latter is there while the tables get their names
+_MANIFEST = "manifest.json"
 _PARTS, _OLD = "[0-9]*.npz", "old-*.npz"  # finished shards; answers of shards that were cut or read otherwise
 _POLL = 0.2, 2.0  # seconds between looks at what others are at, at first and at most
 
@@ -202,7 +202,7 @@ class Shards:
                 lock.release()
             yield False
             return
-        mark, table, journal = self._folder / _FINISHING, self._out / "predictions.csv", journal_path(self._out)
+        mark, table, journal = self._folder / FINISHING, self._out / "predictions.csv", journal_path(self._out)
         before = _identify(table)
         try:
             self.resumed = mark.exists()
@@ -403,7 +403,7 @@ def open_shards(out: Path, about: Mapping[str, str], overwrite: bool, size: int 
             if differing or known is None:
                 for path in folder.glob("*.npz"):
                     path.unlink()
-                (folder / _FINISHING).unlink(missing_ok=True)
+                (folder / FINISHING).unlink(missing_ok=True)
                 known = {"key": secrets.token_hex(8), "about": dict(about), "images": "", "count": 0}
                 known["shard_size"] = size or SHARD_SIZE
                 write_json(folder / _MANIFEST, known)
@@ -419,7 +419,7 @@ def open_shards(out: Path, about: Mapping[str, str], overwrite: bool, size: int 
 
 def is_finishing(out: Path) -> bool:
     """Tell whether a prediction was interrupted while its tables got their names, so that tables there are its own."""
-    return (out / FOLDER / _FINISHING).exists()
+    return (out / FOLDER / FINISHING).exists()
 
 
 def _identify(path: Path) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from hpa_hier.errors import UserError
 
+FINISHING = "finishing"  # is there while the tables get their names
 _PLANNED = ".planned"  # beside the lock of a worker that knows which images there are
 _DOOR = 600.0  # seconds that another process may take to look through what is kept
 _KNOCK = 0.05  # seconds
@@ -70,12 +71,13 @@ class Workers:
         """Remove the folder; the caller is alone, and so its door goes last, when nothing of this is left behind it."""
         for folder in (self._folder, self._door.parent):
             for path in folder.iterdir() if folder.is_dir() else ():
-                if path not in (self._door.parent, self._door):
+                if path not in (self._door.parent, self._door, self._folder / FINISHING):
                     with suppress(OSError):  # a folder of somebody else's
                         path.unlink()
         with suppress(OSError):  # Windows removes no open file; or somebody has come in again meanwhile
             self._door.unlink(missing_ok=True)
             self._door.parent.rmdir()
+            (self._folder / FINISHING).unlink(missing_ok=True)  # until here, the same command may be given again
             self._folder.rmdir()
 
     @property
