@@ -87,7 +87,11 @@ def _fork(work: Callable[[int], int]) -> Child:
     process = os.fork()
     if not process:
         os.close(read)
-        os._exit(work(write))
+        status = 1
+        try:
+            status = work(write)
+        finally:
+            os._exit(status)  # and never back into the tests
     os.close(write)
     return Child(process, read)
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import process as children
 from multiprocessing import util
 from pathlib import Path
 from typing import NamedTuple
@@ -123,13 +124,18 @@ def start(words: Sequence[object], output: Path, *, fork: bool, at: Path | None 
         sys.stderr.flush()
         number = os.fork()
         if not number:
+            status = 1
 
             def settle() -> None:
                 os.setsid()
                 os.environ[_MARK] = mark
+                children._children = set()  # those of this process's parent are not waited for, nor ended
+                util._finalizer_registry.clear()
 
-            status = perform(typed, file.fileno(), settle, at)
-            threading._shutdown()  # as Python does at its end; what pytest wants to be done at its end is left out
-            util._exit_function()
-            os._exit(status)
+            try:
+                status = perform(typed, file.fileno(), settle, at)
+                threading._shutdown()  # as Python does at its end; what pytest wants to be done at its end is left out
+                util._exit_function()
+            finally:
+                os._exit(status)  # and never back into the tests
         return Started(number, mark, output)
