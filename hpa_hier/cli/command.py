@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,7 +16,7 @@ from hpa_hier import __version__
 from hpa_hier.data.images.channels import CHANNELS, check_may_be_missing
 from hpa_hier.errors import UserError
 from hpa_hier.files.faults.machine import describe_refusal
-from hpa_hier.files.faults.shown import show, show_error
+from hpa_hier.files.faults.shown import show, show_error, shown_stream
 from hpa_hier.files.remote.path import is_remote, to_path
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.places.processor import keep_to_one_thread
@@ -337,7 +338,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     """Run a command's `main` on the program's arguments and exit with its status.
 
     A UserError is printed on standard error in its one or two lines, with status 2, and so is what the machine refuses
-    (no room, no right, a broken disk); a bug keeps its traceback.
+    (no room, no right, a broken disk); a bug keeps its traceback. No control character of a name reaches the terminal.
     """
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends quietly
@@ -345,7 +346,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows "?"
     try:
-        status = main(sys.argv[1:]) or 0
+        with redirect_stdout(shown_stream(sys.stdout)):
+            status = main(sys.argv[1:]) or 0
     except UserError as error:
         print(f"error: {show_error(str(error))}", file=sys.stderr)
         status = EXIT_USER

@@ -62,3 +62,14 @@ def test_a_bug_keeps_its_traceback() -> None:
 
     with pytest.raises(OSError, match="closed too early"):
         run(main)
+
+
+def test_no_control_character_of_a_name_is_printed_and_colours_are(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(_: object) -> int:
+        print("wrote out\x1b[2J\x9b1A\r/a.csv:\t\x1b[31m3\x1b[0m images", flush=True)
+        return 0
+
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "wrote out\\x1b[2J\\x9b1A\\r/a.csv:\t\x1b[31m3\x1b[0m images\n"

@@ -22,6 +22,7 @@ from hpa_hier.evaluate.figures.figure import ReportFigure, inline_svg, pdf_uri
 from hpa_hier.evaluate.gallery.pictures import find_protein
 from hpa_hier.evaluate.report.opening import of_hundred
 from hpa_hier.evaluate.report.section import Page
+from hpa_hier.files.faults.shown import show
 
 _TEMPLATES = "templates"
 
@@ -63,6 +64,13 @@ def _texts() -> dict[str, str]:
     return {one.name: one.read_text(encoding="utf-8") for one in folder.iterdir() if one.is_file()}
 
 
+def _show(value: object) -> object:
+    """Return what a template prints without control characters."""
+    if isinstance(value, Markup):
+        return Markup(show(value))
+    return show(value) if isinstance(value, str) else value
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         trim_blocks=True,
@@ -70,6 +78,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         loader=jinja2.DictLoader(_texts()),
         autoescape=True,
+        finalize=_show,
     )
     filters: dict[str, Callable[..., str]] = {
         "estimate": describe.format_estimate,

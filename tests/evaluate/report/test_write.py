@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from evaluated_run import FLAT, MEMBERS, make_run
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from hpa_hier.cli import report as command
@@ -442,3 +443,9 @@ def test_the_report_of_ten_thousand_test_images_is_below_five_megabytes(tmp_path
     page, *_ = write_report(Run.open(run, sets=["report.heat_maps=0"]))
     assert read_results(run / "ensemble").scope.samples == 10_000
     assert page.stat().st_size < 5_000_000
+
+
+def test_no_page_holds_a_control_character_of_a_name() -> None:
+    template = frame._environment().from_string("<i>{{ name }}</i>{{ marked }}{{ count }}")
+    page = template.render(name="a\x1b[2J\u202eb<", marked=Markup("<b>\x9b</b>\n"), count=3)
+    assert page == "<i>a\\x1b[2J\\u202eb&lt;</i><b>\\x9b</b>\n3"
