@@ -1,7 +1,7 @@
 """Mutation testing: how many small changes of the code do its tests notice?
 
     python -m pip install coverage
-    python benchmarks/mutants.py [--rooms taxonomy metrics ensemble] [--each 150] [--seed 0]
+    python benchmarks/mutants.py [--rooms taxonomy metrics ensemble] [--each 150] [--seed 0] [--part 1/5]
 
 Draws --each lines of each room, every line on which something can be changed equally likely, and changes one thing on
 each: a comparison, an operator or a condition turned around, a number one larger, a `return` without its value, a
@@ -13,8 +13,9 @@ its docstrings, then by the tests of its room that reach its line (as coverage s
 quickest first, then by all others of these tests' files, until one fails. A test that takes five times its processor
 time and five seconds more has failed: a loop may have no end. Tests of other rooms are not asked, so that the share is
 a lower bound, and properties are tried on the same examples each time (hypothesis's `derandomize`, no shrinking).
-Prints the share that was noticed with Wilson's 95 % interval, and every change that was not. Needs an operating system
-that can fork.
+Prints the share that was noticed with Wilson's 95 % interval, of all changes and of those in code, without constants: a
+number with a name in capitals is a choice, and a test of its value would repeat it. Then every change that no test
+noticed. Needs an operating system that can fork.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ class Mutant:
     lines: range  # of the true file, that hold what is changed
     what: str
     source: str  # the changed file, without comments
+    is_constant: bool = False  # a number with a name in capitals: a choice, beside which others would be right, too
 
     def __str__(self) -> str:
         line = self.file.read_text(encoding="utf-8").splitlines()[self.lines.start - 1].strip()
@@ -195,6 +197,16 @@ def _find_skipped(tree: ast.Module) -> set[ast.AST]:
     return skipped
 
 
+def find_constants(tree: ast.Module) -> set[ast.AST]:
+    """Return the nodes of values that have a name in capitals, at a file's top."""
+    constants: set[ast.AST] = set()
+    for node in tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value and ast.unparse(target).isupper():
+            constants.update(ast.walk(node.value))
+    return constants
+
+
 def change(tree: ast.Module, number: int) -> tuple[range, str]:
     """Make one of the changes of `list_changes` in a tree; return its lines, and what it is.
 
@@ -229,9 +241,10 @@ def draw_mutants(room: str, count: int, rng: np.random.Generator) -> list[Mutant
     mutants = []
     for place in sorted(rng.choice(len(places), size=min(count, len(places)), replace=False)):
         file, _ = places[place]
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        where, what = change(tree, int(rng.choice(lines[places[place]])))
-        mutants.append(Mutant(file, where, what, ast.unparse(ast.fix_missing_locations(tree))))
+        tree, number = ast.parse(file.read_text(encoding="utf-8")), int(rng.choice(lines[places[place]]))
+        is_constant = list(list_changes(tree))[number][0] in find_constants(tree)
+        where, what = change(tree, number)
+        mutants.append(Mutant(file, where, what, ast.unparse(ast.fix_missing_locations(tree)), is_constant))
     return mutants
 
 
@@ -406,7 +419,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rooms", nargs="+", default=ROOMS, help="of hpa_hier/")
     parser.add_argument("--each", type=int, default=150, help="changes in each room")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--part", default="1/1", help="such as 2/5: the second of five parts of them, to try in turns")
     options = parser.parse_args(arguments)
+    part, parts = map(int, options.part.split("/"))
     sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
     os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
     settings.register_profile(
@@ -414,21 +429,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     for heavy in HEAVY:
         importlib.import_module(heavy)  # once, for all processes
-    print("| room | seed | changes | noticed | share |\n| --- | --- | --- | --- | --- |", flush=True)
+    head = "| room | seed | changes | noticed | share | of these in code | noticed | share |"
+    print(f"{head}\n{'| --- ' * 8}|", flush=True)
     survivors = []
     for room in options.rooms:
         reach = measure(room)
-        mutants = draw_mutants(room, options.each, np.random.default_rng(options.seed))
-        left = []
+        mutants = draw_mutants(room, options.each, np.random.default_rng(options.seed))[part - 1 :: parts]
+        left, tally = [], []
         for number, mutant in enumerate(mutants, 1):
             began = time.monotonic()
-            if not notice(mutant, reach):
+            tally.append((notice(mutant, reach), mutant.is_constant))
+            if not tally[-1][0]:
                 left.append(f"- {mutant}" + ("" if reach.choose(mutant) else " (no test reaches it)"))
                 print(left[-1], file=sys.stderr, flush=True)
             print(f"{room} {number}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
-        noticed = len(mutants) - len(left)
-        share = describe_share(noticed, len(mutants))
-        print(f"| {room} | {options.seed} | {len(mutants)} | {noticed} | {share} |", flush=True)
+        row = [room, str(options.seed)]
+        for some in (tally, [one for one in tally if not one[1]]):
+            noticed = sum(was for was, _ in some)
+            row += [str(len(some)), str(noticed), describe_share(noticed, len(some))]
+        print(f"| {' | '.join(row)} |", flush=True)
         survivors += left
     print("\nNot noticed:\n\n" + "\n".join(survivors))
 

@@ -14,7 +14,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,10 +22,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
+from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.pack.simulated_pack import write_simulated_pack
 from hpa_hier.data.split.fingerprint import fingerprints, likeness, thumbnails, turn_codes, turn_images
 from hpa_hier.data.split.hamming import find_close_pairs
-from hpa_hier.data.split.near_duplicates import ALIKE, DISTANCE, find_near_duplicates
+from hpa_hier.data.split.near_duplicates import ALIKE, DISTANCE, find_near_duplicates, join_groups
+from hpa_hier.taxonomy import Taxonomy
 
 Change = Callable[[np.ndarray], np.ndarray]  # (C, S, S) uint8 to the same
 SIDE = 128  # pixels
@@ -57,6 +60,33 @@ def speed(count: int) -> None:
         took = time.process_time() - began
         assert len(found) == histogram[: distance + 1].sum()  # nothing is missed
         print(f"  up to {distance:2} bits: {len(found):6,} pairs, all there are, in {took:5.2f} s, {each / took:5.1f}×")
+
+
+def crowds(counts: Sequence[int]) -> None:
+    """Print how the time grows with the number of images that are all alike, as the frames of a film are."""
+    took = []
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            pack = _write_film(Path(folder) / "pack", count)
+            began = time.process_time()
+            pairs = find_near_duplicates(pack)
+            took.append(time.process_time() - began)
+        joined = len({*join_groups(pack.samples, pairs)}) == 1
+        print(f"{count:,} frames of one film: {took[-1]:.2f} s, {len(pairs):,} pairs, all joined: {joined}")
+    print(f"{counts[-1] / counts[0]:.1f} times the frames take {took[-1] / took[0]:.1f} times as long")
+
+
+def _write_film(folder: Path, count: int) -> Pack:
+    """Write a pack of noisy copies of one field, each turned or flipped."""
+    rng = np.random.default_rng(0)
+    field = 60 + 400 * np.stack([cv2.GaussianBlur(plane, (0, 0), 4) for plane in rng.normal(0, 1, (4, 64, 64))])
+    noisy = (np.clip(field + rng.integers(0, 3, field.shape), 0, 255).astype(np.uint8) for _ in range(count))
+    frames = (np.ascontiguousarray(turn_images(frame, turn % 8)) for turn, frame in enumerate(noisy))
+    ids = [f"frame{number:05d}" for number in range(count)]
+    labels, groups = [("Cytosol",)] * count, [""] * count
+    tree = Taxonomy.load("hierarchy/hpa28.yaml")
+    write_simulated_pack(folder, frames, ids, labels, groups, CHANNELS, tree, "simulated")
+    return Pack.open(folder)
 
 
 def changes() -> dict[str, Change]:
@@ -128,8 +158,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100_000, metavar="N", help="fingerprints (default: 100,000)")
     parser.add_argument("--cells", type=int, default=2000, metavar="N", help="simulated cells (default: 2000)")
+    text = "only these numbers of images that are all alike (as in --alike 1000 5000)"
+    parser.add_argument("--alike", type=int, nargs="+", default=(), metavar="N", help=text)
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    if options.alike:
+        crowds(options.alike)
+        return
     speed(options.count)
     finding(options.cells)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_text
+from hpa_hier.files.faults.shown import show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,9 +81,10 @@ def _take_apostrophe_off(cell: str) -> str:
 
 
 def safe_cell(text: str) -> str:
-    """Put an apostrophe before a cell that a spreadsheet would run as a formula.
+    r"""Put an apostrophe before a cell that a spreadsheet would run as a formula, and show control characters.
 
-    >>> safe_cell("=1+1"), safe_cell("Nucleoli")
-    ("'=1+1", 'Nucleoli')
+    >>> safe_cell("=1+1"), safe_cell("Nucleoli"), safe_cell("a\rb")
+    ("'=1+1", 'Nucleoli', 'a\\rb')
     """
-    return f"'{text}" if text.startswith(_RUN_BY_SPREADSHEETS) else text
+    shown = show(text)  # a bare carriage return would also end the row
+    return f"'{shown}" if shown.startswith(_RUN_BY_SPREADSHEETS) else shown

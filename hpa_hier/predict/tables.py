@@ -63,7 +63,7 @@ class Tables:
             self.ascii = self.ascii and all(map(str.isascii, cells))
             self._predictions.writerow(map(safe_cell, cells))
         self._submission.writerows(
-            (one, safe_cell(labels)) for one, labels in zip(rows.ids, rows.submitted, strict=True)
+            (safe_cell(one), safe_cell(labels)) for one, labels in zip(rows.ids, rows.submitted, strict=True)
         )
         self._probabilities.add(rows)
 
@@ -73,7 +73,7 @@ class Tables:
         for sample, *why in rejected:
             self._rejected.writerow(map(safe_cell, (sample, *why)))
             if sample not in seen:
-                self._submission.writerow([sample, ""])
+                self._submission.writerow([safe_cell(sample), ""])
             seen.add(sample)
 
 
@@ -149,13 +149,18 @@ def read_wanted(path: Path) -> tuple[str, ...]:
 
 
 def _order_submission(path: Path, file: TextIO, wanted: Sequence[str]) -> None:
-    """Write a submission's rows again: those wanted, in that order, empty where there is no answer."""
+    """Write a submission's rows again: those wanted, in that order, empty where there is no answer.
+
+    Their ids are as the competition has them, also where a spreadsheet would run one; who asks for them has them so.
+    """
     with path.open(encoding="utf-8", newline="") as written:
         header, *rows = csv.reader(written)
     labels = dict(rows)
     file.seek(0)
     file.truncate()
-    csv.writer(file, lineterminator="\n").writerows([header, *([sample, labels.get(sample, "")] for sample in wanted)])
+    csv.writer(file, lineterminator="\n").writerows(
+        [header, *([sample, labels.get(safe_cell(sample), "")] for sample in wanted)]
+    )
 
 
 def check_free(out: Path, overwrite: bool, others: Sequence[str] = ()) -> None:

@@ -5,7 +5,17 @@ import os
 import time
 
 import numpy as np
-from mutants import ROOT, Mutant, Reach, change, describe_share, draw_mutants, in_a_process, list_changes
+from mutants import (
+    ROOT,
+    Mutant,
+    Reach,
+    change,
+    describe_share,
+    draw_mutants,
+    find_constants,
+    in_a_process,
+    list_changes,
+)
 
 SOURCE = '''
 """Text is left alone."""
@@ -74,3 +84,9 @@ def test_a_change_is_tried_in_a_process_of_its_own_and_an_error_there_is_noticed
 def test_the_share_comes_with_its_interval():
     assert describe_share(90, 100) == "0.90 [0.83, 0.94]"
     assert describe_share(5, 5) == "1.00 [0.57, 1.00]"
+
+
+def test_a_constant_is_a_value_with_a_name_in_capitals_at_the_top_of_a_file():
+    tree = ast.parse("_FAR = 2.0 + 1\nNEAR: int = 3\nfar = 4\ndef f(x=5):\n    HERE = 6\n")
+    numbers = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and node in find_constants(tree)]
+    assert sorted(numbers) == [1, 2.0, 3]

@@ -227,3 +227,14 @@ def test_too_few_samples_for_folds_are_used_unchecked_and_say_so() -> None:
     assert not accepted.uses_baseline
     assert accepted.verdict.accepted is None
     assert accepted.verdict.describe().endswith("too few; the ensemble is used unchecked.")
+
+
+def test_differences_that_are_shown_may_be_negative_and_metrics_may_not() -> None:
+    (ours, present), (theirs, _) = drawn(120), drawn(120, seed=1)
+    worse = compare(out_of_fold(theirs, present), out_of_fold(ours, present), TREE, 0.8, "flat").comparison
+    assert worse is not None
+    for name in ("mean_ap", "macro_f1"):
+        difference, one = getattr(worse.difference, name), getattr(worse.ensemble, name)
+        assert -1 <= difference.low < difference.value < difference.high < 0
+        assert 0 <= one.low < one.value < one.high <= 1
+        assert difference.value == pytest.approx(one.value - getattr(worse.baseline, name), abs=2e-6)

@@ -12,8 +12,12 @@ from examples import examples
 from hypothesis import HealthCheck, given, settings
 
 from hpa_hier.ensemble.combine.reconcile import lift
+from hpa_hier.ensemble.combiner import Combiner
+from hpa_hier.ensemble.ensemble import Prediction
 from hpa_hier.ensemble.fit import fit
+from hpa_hier.ensemble.scores.fit_data import fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
+from hpa_hier.errors import UserError
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
 
@@ -196,3 +200,37 @@ def test_invariants_no_violation_after_reconciling_and_closure_under_any_thresho
     above = case.taxonomy.closure
     for node in range(len(case.taxonomy.nodes)):
         assert (closed[:, [node]] <= closed[:, above[node]]).all()
+
+
+def test_predictions_are_taken_by_their_samples_and_joined_in_order():
+    case = Case(3)
+    ensemble = case.fitted()
+    whole = ensemble.predict(case.members)
+    some = [*whole.ids[7:2:-1], whole.ids[0]]
+    part, rows = whole.take(some), [7, 6, 5, 4, 3, 0]
+    assert part.ids == tuple(some)
+    first, second = whole.take(whole.ids[:5]), whole.take(whole.ids[5:])
+    for name in ("raw", "probs", "present"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[rows])
+        np.testing.assert_array_equal(getattr(Prediction.join([first, second]), name), getattr(whole, name))
+    for name in ("column", "confidence"):
+        np.testing.assert_array_equal(getattr(part.safe, name), getattr(whole.safe, name)[rows])
+        joined = Prediction.join([first, second]).safe
+        np.testing.assert_array_equal(getattr(joined, name), getattr(whole.safe, name))
+    assert Prediction.join([second, first]).ids == (*second.ids, *first.ids)
+
+
+def test_what_comes_after_calibrations_that_are_given_is_checked_and_fitted_as_otherwise():
+    case = Case(5)
+    data = fit_data(case.members, case.truth)
+    combiner = Combiner.fit(data, case.taxonomy, case.settings)
+    again = Combiner.fit_calibrated(data, combiner.calibrations, case.taxonomy, case.settings)
+    for one, other in zip(again.probs(case.members), combiner.probs(case.members), strict=True):
+        np.testing.assert_array_equal(one, other)
+    lost = [
+        Scores(one.name, one.ids, kept, one.logits[:, [one.nodes.index(node) for node in kept]])
+        for one in case.members
+        if (kept := tuple(node for node in one.nodes if node != case.taxonomy.leaves[0]))
+    ]
+    with pytest.raises(UserError, match=f"no member answers for the leaf '{re.escape(case.taxonomy.leaves[0])}'"):
+        Combiner.fit_calibrated(fit_data(lost, case.truth), {}, case.taxonomy, case.settings)

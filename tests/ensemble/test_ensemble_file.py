@@ -112,3 +112,22 @@ def test_distances_are_kept_beside_it_and_an_older_file_has_none(tmp_path: Path)
     assert load(tmp_path).novelty is None
     save(plain, tmp_path)
     assert sorted(file.name for file in tmp_path.glob("*.safetensors")) == ["rnn.safetensors"]
+
+
+def test_a_folder_without_an_ensemble_and_a_file_of_another_format_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"ensemble\.json: no such file; fit the ensemble: python -m hpa_hier"):
+        load(tmp_path)
+    rng = np.random.default_rng(0)
+    taxonomy = random_taxonomy(rng)
+    truth = draw_truth(rng, taxonomy, 40)
+    ensemble = fit(draw_members(rng, truth, taxonomy), truth, taxonomy, EnsembleSettings(bootstrap=0, folds=0))
+    path = save(ensemble, tmp_path)
+    kept = read_json(path)
+    for content in (kept | {"format": 5}, {name: value for name, value in kept.items() if name != "format"}, [1]):
+        path.write_text(json.dumps(content))
+        with pytest.raises(UserError, match=r"ensemble\.json: "):
+            load(tmp_path)
+    without = kept | {"thresholds": dict(list(kept["thresholds"].items())[1:])}
+    path.write_text(json.dumps(without))
+    with pytest.raises(UserError, match=r"ensemble\.json"):
+        load(tmp_path)

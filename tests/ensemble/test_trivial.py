@@ -79,3 +79,27 @@ def test_no_other_number_of_most_frequent_labels_has_a_larger_sample_f1():
         reached = [sample_f1(np.tile(np.isin(np.arange(4), order[:k]), (12, 1)), *truth).mean() for k in range(1, 5)]
         chosen = trivial.present[leaves]
         assert sample_f1(np.tile(chosen, (12, 1)), *truth).mean() == pytest.approx(max(reached))
+
+
+def test_out_of_fold_each_sample_gets_the_answer_of_the_other_folds():
+    told = targets("p", "p", "py", "y", "y", "i")
+    fold = np.array([0, 0, 0, 1, 1, 1])
+    found = TrivialBaseline.fit_out_of_fold(told, fold, TAXONOMY)
+    for k in (0, 1):
+        rows = fold != k
+        one = TrivialBaseline.fit(Targets(told.present[rows], told.known[rows]), TAXONOMY)
+        assert (found.probs[fold == k] == one.probs).all()
+        assert (found.present[fold == k] == one.present).all()
+    first = TrivialBaseline.fit(targets("e"), TAXONOMY)
+    joined = first.join(2, found)
+    assert joined.probs.tolist() == [first.probs.tolist()] * 2 + found.probs.tolist()
+    assert joined.present.tolist() == [first.present.tolist()] * 2 + found.present.tolist()
+
+
+def test_what_is_not_known_counts_neither_as_found_nor_as_missed():
+    told = targets("p", "p", "y", "y", "y")
+    known = np.ones_like(told.known)
+    known[2:4, TAXONOMY.column["Cytosol"]] = False  # one Cytosol of three is known to be
+    found = TrivialBaseline.fit(Targets(told.present, known), TAXONOMY)
+    assert found.probs[TAXONOMY.column["Cytosol"]] == pytest.approx(1.5 / 4)
+    assert found.probs[TAXONOMY.column["Nucleoplasm"]] == pytest.approx(2.5 / 6)

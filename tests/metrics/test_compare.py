@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
-from hpa_hier.metrics.compare import Difference, holm
+from hpa_hier.metrics.compare import Difference, degrees_of_freedom, holm
 from hpa_hier.metrics.influence import Sampling, f1_by_node, mean_of_samples
 
 
@@ -73,3 +73,9 @@ def test_the_error_of_a_difference_between_different_samples_is_that_of_both_and
     low, high = welch.confidence_interval(0.95)
     assert 1 <= (found.interval()[1] - found.interval()[0]) / (high - low) < 1.15  # a doubt is added for few units
     assert sum(found.interval()) == pytest.approx(low + high)
+
+
+def test_a_variance_that_one_unit_makes_has_three_degrees_of_freedom_and_one_of_alike_units_nearly_all():
+    assert degrees_of_freedom(np.array([1.0, 0, 0, 0, 0])) == 3
+    assert degrees_of_freedom(np.array([1.0, -1.0] * 20)) == 40
+    assert degrees_of_freedom(np.zeros(7)) == 7

@@ -94,3 +94,10 @@ def test_labels_taken_for_each_other_are_put_side_by_side():
 def test_two_labels_need_no_order():
     none = np.zeros((4, 2), bool)
     assert confuse(none, none, ~none).order_alike().tolist() == [0, 1]
+
+
+def test_of_three_labels_the_two_that_are_taken_for_each_other_are_put_side_by_side():
+    true, called = np.array([0, 0, 2, 2, 1]), np.array([2, 0, 0, 2, 1])
+    one = np.eye(3, dtype=bool)
+    order = confuse(one[called], one[true], np.ones((5, 3), bool)).order_alike().tolist()
+    assert order.index(1) != 1

@@ -224,3 +224,35 @@ def test_the_metric_of_one_node_is_its_column_of_the_metrics_of_all():
     assert (one.below, one.above, one.bias, one.doubt) == tuple(
         part[0] for part in (alone.below, alone.above, alone.bias, alone.doubt)
     )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_not_known_makes_no_difference_to_any_metric(seed):
+    probs, targets, known, present = draw(seed)
+    others = draw(seed + 50)
+    changed = [np.where(known, *pair) for pair in ((probs, others[0]), (targets, others[1]), (present, others[3]))]
+    sampling = Sampling(np.arange(60))
+    first = metrics(probs, targets, known, present, sampling)
+    for name, (many, _) in metrics(changed[0], changed[1], known, changed[2], sampling).items():
+        if name != "exact":
+            one = first[name][0]
+            for field in ("value", "influence", "below", "above", "bias", "doubt"):
+                np.testing.assert_array_equal(getattr(many, field), getattr(one, field), err_msg=f"{name} {field}")
+
+
+def test_a_mean_of_samples_leaves_out_those_where_it_is_not_defined():
+    values = np.random.default_rng(1).random(40)
+    values[::4] = np.nan
+    one, alone = (
+        influence.mean_of_samples(v, Sampling(np.arange(len(v)))) for v in (values, values[~np.isnan(values)])
+    )
+    assert one.value == pytest.approx(np.nanmean(values))
+    np.testing.assert_allclose(one.influence[~np.isnan(values)], alone.influence)
+    assert not one.influence[np.isnan(values)].any()
+
+
+def test_a_mean_of_samples_that_are_all_right_is_as_open_as_wilsons_share():
+    sampling = Sampling(np.arange(40))
+    low, high = interval(influence.mean_of_samples(np.ones(40), sampling), sampling)
+    below, above = scores.score_interval(np.array(1.0), np.array(40.0), sampling.quantile)
+    assert (low, high) == (pytest.approx(below, abs=0.01), pytest.approx(above))

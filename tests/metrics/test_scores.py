@@ -210,3 +210,32 @@ def test_counts_of_chosen_nodes_are_theirs_in_the_order_given():
     for name in ("tp", "fp", "fn", "tn"):
         alone = getattr(metrics.count(present[:, [4, 1]], targets[:, [4, 1]], known[:, [4, 1]]), name)
         np.testing.assert_array_equal(getattr(chosen, name), alone)
+
+
+@settings(max_examples=15)
+@given(SEEDS)
+def test_log_loss_and_brier_are_scikit_learns_over_all_known_entries(seed):
+    targets, probs, _, _ = _case(seed)
+    known = np.random.default_rng(seed).random(targets.shape) < 0.8
+    loss = reference.log_loss(targets[known], np.clip(probs[known], 1e-5, 1 - 1e-5), labels=[False, True])
+    assert metrics.log_loss(probs, targets, known) == pytest.approx(loss)
+    assert metrics.brier(probs, targets, known) == pytest.approx(
+        reference.brier_score_loss(targets[known], probs[known])
+    )
+
+
+def test_a_probability_that_is_sure_and_wrong_costs_as_one_a_hundred_thousandth_away():
+    yes = np.array([[True]])
+    for probs, targets in ((0.0, yes), (1.0, ~yes)):
+        assert metrics.log_loss(np.array([[probs]]), targets, yes) == pytest.approx(-np.log(1e-5))
+    for probs, targets in ((1.0, yes), (0.0, ~yes)):
+        assert metrics.log_loss(np.array([[probs]]), targets, yes) == pytest.approx(-np.log(1 - 1e-5))
+
+
+def test_a_tie_for_the_most_likely_node_goes_to_the_first_and_what_is_not_known_is_left_out():
+    probs, targets = (
+        np.array([[0.7, 0.7], [0.1, 0.9], [0.9, 0.1]]),
+        np.array([[True, False], [False, True], [False, True]]),
+    )
+    known = np.array([[True, True], [True, False], [True, True]])
+    np.testing.assert_array_equal(metrics.top_is_right(probs, targets, known), [1, np.nan, 0])

@@ -122,3 +122,23 @@ def test_tables_that_another_process_wrote_meanwhile_stay(tmp_path: Path) -> Non
     ):
         tables.add(make_rows("z"))
     assert (tmp_path / "predictions.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_id_of_a_submission_is_a_formula_but_one_that_the_competition_has(tmp_path: Path, sign: str) -> None:
+    answered, rejected = f"{sign}A1", f"{sign}A2"
+
+    def write_odd(wanted: tuple[str, ...] | None) -> list[list[str]]:
+        with open_tables(tmp_path, TREE, wanted) as tables:
+            tables.add(make_rows(answered, "b"))
+            tables.reject([Rejected(rejected, f"{rejected}.png", "0 bytes")])
+        return submission(tmp_path)[1:]
+
+    inert = "\\r" if sign == "\r" else f"'{sign}"
+    assert write_odd(None) == [[f"{inert}A1", "1"], ["b", "1 2"], [f"{inert}A2", ""]]
+    if sign != "\r":  # which no table's id has
+        assert write_odd(("b", answered, rejected)) == [["b", "1 2"], [answered, "1"], [rejected, ""]]
+    for table in tmp_path.glob("*.csv"):
+        for row in csv.reader(table.open(newline="")):
+            if table.name != "submission.csv":
+                assert not [cell for cell in row if cell.startswith(sign)]

@@ -129,3 +129,14 @@ def test_renaming_every_node_makes_nothing_stale_and_every_old_name_finds_its_ow
     assert sorted(names) == sorted(trained.nodes)
     assert sorted(names.values()) == sorted(current.nodes)
     assert all(trained.meaning(old) == current.meaning(new) for old, new in names.items())
+
+
+def test_a_group_around_another_takes_no_name_away_from_it() -> None:
+    trained = Taxonomy.from_text(SMALL)
+    around = "  Whole path:\n    Secretory:\n      Vesicles:\n        open: true\n        Lysosomes: {label: 10}\n"
+    around += "        Endosomes: {label: 9}\n"
+    start, end = SMALL.index("  Secretory:"), SMALL.index("  Negative:")
+    current = Taxonomy.from_text(SMALL[:start] + around + SMALL[end:])
+    assert current.meaning("Whole path") == current.meaning("Secretory") == trained.meaning("Vesicles")
+    assert renamed_nodes(trained, current, trained.nodes) == {}
+    assert stale_nodes(trained, current, trained.nodes) == ()

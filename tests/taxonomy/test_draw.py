@@ -15,7 +15,7 @@ from taxonomy_texts import SMALL, with_line
 
 from hpa_hier.cli.taxonomy import main
 from hpa_hier.taxonomy import Taxonomy
-from hpa_hier.taxonomy.draw import Counts, Style, draw
+from hpa_hier.taxonomy.draw import Counts, Style, branches, draw, level_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -216,3 +216,27 @@ def test_the_commands_use_the_runs_recipe_and_the_file_that_was_checked(run_fold
         f"python -m hpa_hier.train --member coarse --run {run_folder} --taxonomy {moved} --restart",
         f"python -m hpa_hier.train --level leaf --run {run_folder} --taxonomy {moved} --restart",
     ]
+
+
+def test_up_to_eight_nodes_of_a_level_are_listed_and_of_more_the_first_and_the_last() -> None:
+    eight, nine = (Taxonomy.from_text(f"{{taxonomy: t, tree: [{', '.join('abcdefghi'[:n])}]}}") for n in (8, 9))
+    assert level_lines(eight) == "  leaf    8  a, b, c, d, e, f, g, h"
+    assert level_lines(nine) == "  leaf    9  a, b, c, … i"
+    assert level_lines(nine, Style(unicode=False)) == "  leaf    9  a, b, c, ... i"
+    assert level_lines(Taxonomy.from_text(SMALL)).splitlines()[0].startswith("  coarse    4  Nucleus, Cytoplasm, ")
+
+
+def test_a_node_with_two_parents_is_named_below_both_or_at_home_only() -> None:
+    tree = Taxonomy.from_text(with_line(10, "    Cytosol: {label: 25, also_under: [Nucleus]}"))
+    everywhere, at_home = ([one.node for one in branches(tree, "Nucleus", everywhere=all)] for all in (True, False))
+    assert everywhere == ["Nucleoplasm", "Nucleoli", "Cytosol"]
+    assert at_home == ["Nucleoplasm", "Nucleoli"]
+    assert [one.node for one in branches(tree, "Cytoplasm", everywhere=False)] == ["Cytosol", "Centrosome"]
+
+
+def test_the_share_of_one_image_of_one_is_all_and_of_none_nothing() -> None:
+    taxonomy = Taxonomy.from_text(SMALL)
+    one, none = (draw(taxonomy, Counts(dict.fromkeys(taxonomy.nodes, n), n)).splitlines()[4] for n in (1, 0))
+    assert "1  100.0 %" in one
+    assert one.endswith("█")
+    assert none.endswith("0    0.0 %")

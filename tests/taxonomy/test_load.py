@@ -109,6 +109,7 @@ BREAKS = {
     "virtual_without_a_list": (2, "virtual: {rare: Lysosomes}", "h.yaml:2: 'rare' must list leaves, got 'Lysosomes'"),
     "virtual_with_an_empty_list": (2, "virtual: {rare: []}", "h.yaml:2: 'rare' must list leaves, got an empty list"),
     "virtual_that_is_a_node": (2, "virtual: {nucleus: [Lysosomes]}", "h.yaml:2: the virtual node 'nucleus' has the name of a node of the tree; rename one"),
+    "virtual_with_a_slash": (2, "virtual: {rare/few: [Lysosomes]}", "h.yaml:2: the node name 'rare/few' contains a slash"),
     "virtual_of_a_group": (2, "virtual: {rare: [Lysosomes, Vesicles]}", "h.yaml:2: 'Vesicles' is no leaf of the tree"),
     "virtual_of_a_leaf_twice": (2, "virtual: {rare: [Lysosomes, Lysosomes]}", "h.yaml:2: 'Lysosomes' is listed twice in 'rare'; remove one"),
     "tab": (10, "\tCytosol: {label: 25}", "h.yaml:10: a tab in the indentation; YAML needs spaces, so replace it by spaces"),

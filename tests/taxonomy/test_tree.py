@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ import hpa_hier.taxonomy
 from hpa_hier.errors import UserError
 from hpa_hier.taxonomy import Taxonomy
 
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = examples(60)
 
 
@@ -349,3 +351,18 @@ def test_the_orders_are_those_that_networkx_finds_in_the_graph(seed: int) -> Non
     for node in taxonomy.nodes:
         assert set(taxonomy.ancestors(node)) == nx.ancestors(graph, node)
         assert set(taxonomy.descendants(node)) == nx.descendants(graph, node)
+
+
+def test_meanings_are_those_that_members_of_older_runs_hold(hpa28: Taxonomy) -> None:
+    member = ROOT / "artifacts" / "pretrained" / "members" / "coarse" / "member.json"
+    if not member.exists():
+        pytest.skip("artifacts/pretrained was taken out")
+    kept = json.loads(member.read_text(encoding="utf-8"))["meanings"]
+    assert {node: hpa28.meaning(node) for node in kept} == kept
+    assert set(kept) >= {"Nucleus", "Cytoplasm", "Secretory"}
+
+
+def test_descriptions_and_go_ids_are_kept_with_their_nodes() -> None:
+    tree = Taxonomy.from_text(SMALL.replace("    go: GO:0005634\n", "    go: GO:0005634\n    description: the core\n"))
+    assert (tree.description, tree.node("Nucleus").description) == ("a tree to break", "the core")
+    assert (tree.node("Nucleus").go, tree.node("Nucleoli").description) == ("GO:0005634", "")

@@ -22,7 +22,13 @@ class ClosePairs(NamedTuple):
     bits: np.ndarray  # (P,) uint8, in which they differ
 
 
-def find_close_pairs(queries: np.ndarray, codes: np.ndarray, distance: int) -> ClosePairs:
+def find_close_pairs(
+    queries: np.ndarray,
+    codes: np.ndarray,
+    distance: int,
+    groups: np.ndarray | None = None,
+    most: int | None = None,
+) -> ClosePairs:
     """Return every query and code that differ in at most `distance` bits, where the query's place is the smaller one.
 
     Multi-index hashing: codes are looked up by each of four bands. Where two codes differ in k = 4 s + a bits, one of
@@ -32,6 +38,9 @@ def find_close_pairs(queries: np.ndarray, codes: np.ndarray, distance: int) -> C
         queries: (B,) uint64, such as the codes themselves, or those of the images turned.
         codes: (B,) uint64.
         distance: bits, 0 to 15.
+        groups: (B,) numbers from 0; pairs within a group are left out, and cost next to nothing. None: there are none.
+        most: codes of one band that a query is compared with, evenly spaced among those that have its bits there;
+            None: all of them.
 
     Returns:
         The pairs, each once, sorted by place.
@@ -48,33 +57,52 @@ def find_close_pairs(queries: np.ndarray, codes: np.ndarray, distance: int) -> C
     for band in range(_BANDS):
         radius = distance // _BANDS - (band > distance % _BANDS)
         if radius >= 0:
-            found += _close_by_band(queries, codes, band, radius, distance)
+            found += _close_by_band(queries, codes, band, radius, distance, groups, most)
     keys = np.unique(np.concatenate([np.zeros(0, np.int64), *(ask * len(codes) + answer for ask, answer in found)]))
     ask, answer = np.divmod(keys, max(len(codes), 1))
     return ClosePairs(ask, answer, np.bitwise_count(queries[ask] ^ codes[answer]))
 
 
 def _close_by_band(
-    queries: np.ndarray, codes: np.ndarray, band: int, radius: int, distance: int
+    queries: np.ndarray,
+    codes: np.ndarray,
+    band: int,
+    radius: int,
+    distance: int,
+    groups: np.ndarray | None,
+    most: int | None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     shift, mask = np.uint64(_WIDTH * band), np.uint64((1 << _WIDTH) - 1)
     values, asked = ((side >> shift & mask).astype(np.int64) for side in (codes, queries))
-    order, places = np.argsort(values, kind="stable"), np.argsort(asked, kind="stable")
+    grouped = np.zeros(len(codes), np.int64) if groups is None else groups
+    order, places = np.lexsort((grouped, values)), np.argsort(asked, kind="stable")
     sorted_codes, sorted_queries, asked = codes[order], queries[places], asked[places]  # in memory as they are walked
     first = np.concatenate([[0], np.cumsum(np.bincount(values, minlength=1 << _WIDTH))])
+    width = int(grouped.max(initial=0)) + 1
+    ranks = values[order] * width + grouped[order]  # of the codes, which are in this order
     for probe in _probes(radius):
         key = asked ^ probe
-        starts = first[key]
-        counts = first[key + 1] - starts
-        for begin, end in _portions(counts):
-            part = counts[begin:end]
-            runs = np.cumsum(part)
-            at = np.arange(runs[-1]) + np.repeat(starts[begin:end] - runs + part, part)
-            differing = np.bitwise_count(sorted_codes[at] ^ np.repeat(sorted_queries[begin:end], part))
-            hits = np.flatnonzero(differing <= distance)
-            ask = places[begin + np.searchsorted(runs, hits, side="right")]
-            answer = order[at[hits]]
-            yield ask[ask < answer], answer[ask < answer]
+        starts, ends = first[key], first[key + 1]
+        spans = [(starts, ends)]
+        if groups is not None:  # those of its own group are one run among the others
+            crowded = np.flatnonzero(ends > starts)
+            own, low, high = key[crowded] * width + grouped[places[crowded]], ends.copy(), ends.copy()
+            low[crowded], high[crowded] = np.searchsorted(ranks, own), np.searchsorted(ranks, own, side="right")
+            spans = [(starts, low), (high, ends)]
+        for start, stop in spans:
+            counts = stop - start if most is None else np.minimum(stop - start, most)
+            for begin, end in _portions(counts):
+                part, there = counts[begin:end], (stop - start)[begin:end]
+                runs = np.cumsum(part)
+                steps = np.arange(runs[-1]) - np.repeat(runs - part, part)
+                if most is not None:
+                    steps = steps * np.repeat(there, part) // np.repeat(part, part)
+                at = steps + np.repeat(start[begin:end], part)
+                differing = np.bitwise_count(sorted_codes[at] ^ np.repeat(sorted_queries[begin:end], part))
+                hits = np.flatnonzero(differing <= distance)
+                ask = places[begin + np.searchsorted(runs, hits, side="right")]
+                answer = order[at[hits]]
+                yield ask[ask < answer], answer[ask < answer]
 
 
 def _probes(radius: int) -> list[int]:

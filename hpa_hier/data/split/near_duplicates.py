@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 DISTANCE = 11  # bits that two fingerprints may differ in
 ALIKE = 0.8  # correlation of thumbnails from which a pair is one; different fields stay far below
 MOST_OTHERS = 16  # that an image is compared with, where not all of them are needed to join those alike
+MOST_TRIED = 64  # nearest fingerprints of an image, beyond which none is tried for joining it either
+_CROWD = 64  # images that share sixteen bits of their fingerprints, from which one leads those like it
+_LEADERS = 8  # of one crowd
+_BANDS = 4  # of sixteen bits
+_MOST_OF_A_BAND = 256  # images that share, or nearly share, sixteen bits, which one is compared with
 _CHUNK = 256  # images read at a time
 _HEADER = ("id", "other", "bits", "turn", "likeness", "part", "part_of_other")
 
@@ -43,8 +48,10 @@ def find_near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = 
 
     All pairs whose fingerprints differ in at most `distance` bits are found, and those whose thumbnails correlate by
     at least `ALIKE` are kept. Of images with identical pixels only the first takes part; images without contrast none.
-    Of an image that is like more than `MOST_OTHERS` others, as a frame of a film, those with the nearest fingerprints
-    are kept, and pairs without which two images would no longer be joined through others.
+    Of images that are like many others, as the frames of a film, some pairs are kept that join them: each is compared
+    with one that leads its crowd, with the `MOST_OTHERS` nearest that this does not join, and, as long as groups are
+    not joined, with one of each. Of these others, it is compared with the `MOST_TRIED` nearest fingerprints at most, so
+    that time grows as the images do.
 
     Args:
         pack: of images; one of vectors is a UserError.
@@ -57,10 +64,17 @@ def find_near_duplicates(pack: Pack, distance: int = DISTANCE, *, turns: bool = 
 
     firsts = {sample.pixels: row for row, sample in reversed(list(enumerate(pack.samples)))}
     rows, codes = _codes(pack, np.array(sorted(firsts.values()), dtype=np.int64))
-    turns_asked = enumerate(turn_codes(codes)[: TURNS if turns else 1])
-    found = [pd.DataFrame(find_close_pairs(asked, codes, distance)._asdict() | {"turn": t}) for t, asked in turns_asked]
-    pairs = pd.concat(found).sort_values(["query", "code", "bits", "turn"]).drop_duplicates(["query", "code"])
-    return _keep_alike(pack, pairs.assign(query=rows[pairs["query"]], code=rows[pairs["code"]]).reset_index(drop=True))
+    search = _Search(pack, rows, codes, distance, TURNS if turns else 1)
+    pairs = search.lead_crowds()
+    if len(pairs):  # one of each crowd for all of it
+        pairs = pd.concat([pairs, search.find(np.unique(search.join(pairs), return_index=True)[1], pairs)])
+    pairs = pd.concat([pairs, search.find(np.arange(len(rows)), pairs)])
+    pairs = pairs.sort_values(["query", "code", "bits", "turn"]).drop_duplicates(["query", "code"])
+    ids = [pack.ids[row] for row in rows]
+    return tuple(
+        NearPair(ids[pair.query], ids[pair.code], int(pair.bits), int(pair.turn), float(pair.likeness))
+        for pair in pairs.itertuples()
+    )
 
 
 def join_groups(samples: Sequence[Sample], alike: Sequence[NearPair] = ()) -> tuple[str, ...]:
@@ -121,68 +135,123 @@ def _codes(pack: ImagePack, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([np.zeros(0, np.int64), *kept]), np.concatenate([np.zeros(0, np.uint64), *codes])
 
 
-def _keep_alike(pack: ImagePack, pairs: pd.DataFrame) -> tuple[NearPair, ...]:
-    """Keep the pairs of rows `query`, once it is turned by `turn`, and `code` whose thumbnails are alike.
+class _Search:
+    """The search for pairs among images, each of which is a place in `codes`."""
 
-    First each image's nearest are compared; then, as long as there are pairs between images that are not joined yet,
-    one for each two groups of joined images. Every pair that is left out is of two that others join.
-    """
-    nearest = pairs.sort_values("bits", kind="stable")
-    rank = np.minimum(nearest.groupby("query").cumcount(), nearest.groupby("code").cumcount()).sort_index()
-    compare = _Comparison.of(pack, pairs)
-    due = np.flatnonzero(rank.to_numpy() < MOST_OTHERS)
-    likenesses = np.full(len(pairs), np.nan, np.float32)  # of those that have been compared
-    while len(due):
-        likenesses[due] = compare.measure(due)
-        groups = compare.join(likenesses >= ALIKE)
-        open_pairs = np.flatnonzero(np.isnan(likenesses) & (groups[compare.ones] != groups[compare.others]))
-        between = groups[compare.ones[open_pairs]] * len(groups) + groups[compare.others[open_pairs]]
-        due = open_pairs[np.unique(between, return_index=True)[1]]
-    return tuple(
-        NearPair(
-            pack.ids[pair.query], pack.ids[pair.code], int(pair.bits), int(pair.turn), float(likenesses[pair.Index])
-        )
-        for pair in pairs[likenesses >= ALIKE].itertuples()
-    )
+    def __init__(self, pack: ImagePack, rows: np.ndarray, codes: np.ndarray, distance: int, turns: int) -> None:
+        self._pack, self._rows, self._codes, self._distance = pack, rows, codes, distance
+        self._turned = turn_codes(codes)[:turns]
+        self._small = np.zeros((0, 1, 1), np.float32)  # (S, 32, 32) thumbnails, each made once it is needed
+        self._place = np.full(len(rows), -1)  # of each image's in it
 
+    def lead_crowds(self) -> pd.DataFrame:
+        """Return pairs of an image that leads and one that is like it, where many share sixteen bits.
 
-@dataclass(frozen=True)
-class _Comparison:
-    """The thumbnails of the images that pairs are of, each made once."""
+        What comes of a search among all that are alike grows with their number squared; this does not.
+        """
+        import pandas as pd
 
-    small: np.ndarray  # (B, 32, 32) of the images that are in pairs
-    ones: np.ndarray  # (P,) places in it of each pair's first image
-    others: np.ndarray  # (P,) and of its second
-    turns: np.ndarray  # (P,) by which the first is turned
+        led = [self._table([], [], [], [])]
+        for band in range(_BANDS):
+            values = np.ascontiguousarray(self._codes).view(np.uint16).reshape(-1, _BANDS)[:, band]
+            order, counts = np.argsort(values, kind="stable"), np.bincount(values, minlength=1 << 16)
+            ends = np.cumsum(counts)
+            groups = self.join(pd.concat(led)) if len(led) > 1 else np.arange(len(values))
+            for value in np.flatnonzero(counts > _CROWD):
+                waiting = order[ends[value] - counts[value] : ends[value]]
+                for _ in range(_LEADERS):
+                    if len(waiting) <= _CROWD:
+                        break
+                    leader, waiting = waiting[0], waiting[1:]
+                    waiting = waiting[groups[waiting] != groups[leader]]
+                    bits = np.bitwise_count(self._codes[leader] ^ self._codes[waiting])
+                    near = np.flatnonzero(bits <= self._distance)
+                    ones = np.full(len(near), leader)
+                    likenesses = self._measure(ones, waiting[near], np.zeros(len(near), np.int64))
+                    alike = likenesses >= ALIKE
+                    led.append(self._table(ones[alike], waiting[near][alike], bits[near][alike], likenesses[alike]))
+                    waiting = np.delete(waiting, near[alike])
+        return pd.concat(led)
 
-    @classmethod
-    def of(cls, pack: ImagePack, pairs: pd.DataFrame) -> _Comparison:
-        """Make the thumbnails."""
-        rows = np.unique(pairs[["query", "code"]].to_numpy())
-        parts = [thumbnails(pack.images(rows[first : first + _CHUNK])) for first in range(0, len(rows), _CHUNK)]
-        small = np.concatenate(parts) if parts else np.zeros((0, 1, 1), np.float32)
-        ones, others = (np.searchsorted(rows, pairs[side].to_numpy()) for side in ("query", "code"))
-        return cls(small, ones, others, pairs["turn"].to_numpy())
+    def find(self, chosen: np.ndarray, known: pd.DataFrame) -> pd.DataFrame:
+        """Return the pairs of some images that are alike, but for those that known pairs join.
 
-    def measure(self, due: np.ndarray) -> np.ndarray:
-        """Return how alike the pairs at the places `due` are."""
-        measured = []
-        for first in range(0, len(due), _CHUNK):
-            part = due[first : first + _CHUNK]
-            turned = [
-                turn_images(self.small[one], turn) for one, turn in zip(self.ones[part], self.turns[part], strict=True)
-            ]
-            measured.append(likeness(np.stack(turned), self.small[self.others[part]]))
-        return np.concatenate(measured)
+        First each image's nearest are compared; then, as long as there are pairs between images that are not joined
+        yet, one for each two groups of joined images.
+        """
+        import pandas as pd
 
-    def join(self, alike: np.ndarray) -> np.ndarray:
-        """Return the number of the group of each image, joined by the pairs that are alike."""
+        codes, groups = self._codes[chosen], self.join(known)[chosen] if len(known) else None
+        found = [
+            pd.DataFrame(
+                find_close_pairs(asked[chosen], codes, self._distance, groups, _MOST_OF_A_BAND)._asdict()
+            ).assign(turn=turn)
+            for turn, asked in enumerate(self._turned)
+        ]
+        pairs = pd.concat(found).sort_values(["query", "code", "bits", "turn"]).drop_duplicates(["query", "code"])
+        nearest = pairs.reset_index(drop=True).sort_values("bits", kind="stable")
+        rank = np.minimum(nearest.groupby("query").cumcount(), nearest.groupby("code").cumcount())
+        pairs = nearest[rank < max(MOST_TRIED, MOST_OTHERS)].assign(rank=rank).sort_values(["query", "code"])
+        ones, others, turns = chosen[pairs["query"]], chosen[pairs["code"]], pairs["turn"].to_numpy()
+        likenesses = np.full(len(pairs), np.nan, np.float32)  # of those that have been compared
+        due = np.flatnonzero(pairs["rank"].to_numpy() < MOST_OTHERS)
+        joined = (known["query"].to_numpy(np.int64), known["code"].to_numpy(np.int64))
+        while len(due):
+            likenesses[due] = self._measure(ones[due], others[due], turns[due])
+            alike = likenesses >= ALIKE
+            of = self._join(np.concatenate([joined[0], ones[alike]]), np.concatenate([joined[1], others[alike]]))
+            open_pairs = np.flatnonzero(np.isnan(likenesses) & (of[ones] != of[others]))
+            between = of[ones[open_pairs]] * len(of) + of[others[open_pairs]]
+            due = open_pairs[np.unique(between, return_index=True)[1]]
+        alike = likenesses >= ALIKE
+        return self._table(ones[alike], others[alike], pairs["bits"].to_numpy()[alike], likenesses[alike], turns[alike])
+
+    def join(self, pairs: pd.DataFrame) -> np.ndarray:
+        """Return the number of the group of each image, joined by pairs that are alike."""
+        return self._join(pairs["query"].to_numpy(np.int64), pairs["code"].to_numpy(np.int64))
+
+    def _join(self, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        count = len(self.small)
-        edges = (np.ones(int(alike.sum()), bool), (self.ones[alike], self.others[alike]))
+        count = len(self._rows)
+        edges = (np.ones(len(ones), bool), (ones, others))
         return np.asarray(connected_components(coo_array(edges, (count, count)), directed=False)[1], np.int64)
+
+    def _measure(self, ones: np.ndarray, others: np.ndarray, turns: np.ndarray) -> np.ndarray:
+        """Return how alike images `ones`, each turned by its turn, and `others` are."""
+        self._make(np.concatenate([ones, others]))
+        measured = [np.zeros(0, np.float32)]
+        for first in range(0, len(ones), _CHUNK):
+            part = slice(first, first + _CHUNK)
+            first_ones, second = self._small[self._place[ones[part]]], self._small[self._place[others[part]]]
+            turned = [turn_images(one, int(turn)) for one, turn in zip(first_ones, turns[part], strict=True)]
+            measured.append(likeness(np.stack(turned), second))
+        return np.concatenate(measured)
+
+    def _make(self, wanted: np.ndarray) -> None:
+        """Make the thumbnails that are not there yet."""
+        new = np.unique(wanted[self._place[wanted] < 0])
+        if not len(new):
+            return
+        parts = [thumbnails(self._pack.images(self._rows[new[i : i + _CHUNK]])) for i in range(0, len(new), _CHUNK)]
+        self._place[new] = len(self._small) + np.arange(len(new))
+        self._small = np.concatenate([self._small, *parts] if len(self._small) else parts)
+
+    def _table(
+        self,
+        ones: Sequence[int] | np.ndarray,
+        others: Sequence[int] | np.ndarray,
+        bits: Sequence[int] | np.ndarray,
+        likenesses: Sequence[float] | np.ndarray,
+        turns: Sequence[int] | np.ndarray | int = 0,
+    ) -> pd.DataFrame:
+        import pandas as pd
+
+        columns = {"query": ones, "code": others, "bits": bits, "likeness": likenesses}
+        table = pd.DataFrame({name: np.asarray(values) for name, values in columns.items()})
+        whole = {"query": np.int64, "code": np.int64, "bits": np.int64, "turn": np.int64, "likeness": np.float32}
+        return table.assign(turn=turns).astype(whole)
 
 
 def _name(together: Sequence[Sample]) -> str:

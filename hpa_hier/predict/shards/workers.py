@@ -98,6 +98,8 @@ class Workers:
     def _make(self) -> Path:
         workers = self._folder / "workers"
         with _told(self._place):
+            with suppress(FileNotFoundError):  # where the last worker removes the folder at this very moment
+                workers.mkdir(parents=True, exist_ok=True)
             workers.mkdir(parents=True, exist_ok=True)
         return workers
 

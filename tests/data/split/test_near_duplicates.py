@@ -68,6 +68,24 @@ def test_the_search_finds_just_what_comparing_each_with_each_finds(seed, count, 
         np.testing.assert_array_equal(found[2], apart[one, other])
 
 
+@given(st.integers(0, 10_000), st.integers(0, 60), st.integers(0, 15), st.integers(1, 4))
+@settings(max_examples=30, deadline=None)
+def test_pairs_within_a_group_are_left_out_of_the_search_and_no_others(seed, count, distance, kinds):
+    codes, groups = random_codes(seed, count), np.random.default_rng(seed).integers(0, kinds, count)
+    every = find_close_pairs(codes, codes, distance)
+    found = find_close_pairs(codes, codes, distance, groups, most=count + 1)
+    between = groups[every.query] != groups[every.code]
+    for one, other in zip(found, every, strict=True):
+        np.testing.assert_array_equal(one, other[between])
+
+
+def test_a_code_is_compared_with_so_many_of_each_band_at_most():
+    codes = np.zeros(400, np.uint64)
+    found = find_close_pairs(codes, codes, 0, most=10)
+    assert 400 < len(found.query) <= 10 * 400
+    assert len({*found.code.tolist()}) > 5
+
+
 def test_a_crowd_of_equal_codes_is_searched_in_portions(monkeypatch):
     monkeypatch.setattr("hpa_hier.data.split.hamming._AT_ONCE", 50)
     codes = np.zeros(90, np.uint64)
@@ -222,3 +240,15 @@ def test_images_that_only_a_pair_beyond_the_nearest_joins_are_joined(tmp_path, m
     assert group
     monkeypatch.setattr(near_duplicates, "MOST_OTHERS", 99)
     assert len(find_near_duplicates(pack)) == 12 * 11 / 2
+
+
+def test_a_film_whose_frames_were_turned_is_one_group_of_about_as_many_pairs(tmp_path):
+    count = 8 * 66  # more in each of the eight ways than are compared with each other
+    frames = [np.ascontiguousarray(turn_images(frame, place % 8)) for place, frame in enumerate(film(count))]
+    pack = pack_of(tmp_path / "pack", [*frames, *film(70, seed=1), field(2)])
+    pairs = find_near_duplicates(pack)
+    groups = join_groups(pack.samples, pairs)
+    assert len({*groups[:count]}) == len({*groups[count : count + 70]}) == 1
+    assert groups[0] != groups[count]
+    assert groups[-1] == ""
+    assert len(pairs) < 2 * count

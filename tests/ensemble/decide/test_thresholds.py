@@ -11,8 +11,13 @@ from hypothesis import given, settings
 from sklearn.metrics import f1_score as sklearn_f1
 
 from hpa_hier.data.labels.table import Targets
-from hpa_hier.ensemble.decide.rule import ThresholdOptions
-from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS, f1_thresholds, prevalence_thresholds
+from hpa_hier.ensemble.decide.rule import Resamples, ThresholdOptions
+from hpa_hier.ensemble.decide.threshold_rules import (
+    THRESHOLDS,
+    f1_thresholds,
+    plugin_thresholds,
+    prevalence_thresholds,
+)
 from hpa_hier.ensemble.decide.thresholds import Thresholds, fit_thresholds
 from hpa_hier.errors import UserError
 from hpa_hier.metrics.ranking import Ranked
@@ -58,7 +63,7 @@ def test_classes_that_do_not_occur_do_not_lower_the_thresholds_of_those_that_are
     present = np.zeros((40, 8), bool)
     present[np.arange(40), rng.integers(0, 2, 40)] = True  # two of eight classes occur, each sample has one
     probs = np.where(present, 1 - 1e-6, 1e-6)
-    probs[:, 2:] = 1e-12
+    probs[:, 2:] = 1e-12 * rng.random((40, 6))
     found = choose("plugin", probs, present, np.ones_like(present), level=(0,) * 8)
     assert (found.values[:2] > 0.4).all()
     assert ((probs >= found.values)[:, :2] == present[:, :2]).all()
@@ -161,3 +166,101 @@ def test_a_threshold_by_hand_for_no_node_is_refused():
     fitted = replace(choose("fixed", *drawn(3)), nodes=("node0", "node1", "node2", "node3"))
     with pytest.raises(UserError, match="hand_thresholds: no node is called 'nodee1'; did you mean 'node1'"):
         fitted.set_by_hand({"nodee1": 0.35})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_plugin_threshold_asks_known_samples_only_and_counts_one_as_often_as_its_weight(seed):
+    rng = np.random.default_rng(seed)
+    probs = rng.random((60, 3))
+    present, known = rng.random((60, 3)) < probs, rng.random((60, 3)) < 0.8
+    found = plugin_thresholds(Ranked.of(probs, present, known))
+    often = rng.integers(0, 3, 60)
+    weighted = plugin_thresholds(
+        Ranked.of(probs, present, known, ordered=True), np.stack([np.ones(60), often]).astype(np.float32)
+    )
+    for node in range(3):
+        for rows, value in ((known[:, node], found[node]), (known[:, node], weighted[0, node])):
+            assert value == pytest.approx(half_best_expected_f1(probs[rows, node], present[rows, node]), rel=1e-6)
+        rows = np.repeat(np.arange(60), often)
+        rows = rows[known[rows, node]]
+        expected = half_best_expected_f1(probs[rows, node], present[rows, node])
+        assert weighted[1, node] == pytest.approx(expected, rel=1e-6)
+
+
+def half_best_expected_f1(probs: np.ndarray, present: np.ndarray) -> float:
+    """Half the best of 2 Σp / (k + Σp) over the k likeliest samples, and no lower than calls twice the positives."""
+    p = np.sort(probs)[::-1]
+    half = max(p[:k].sum() / (k + p.sum()) for k in range(1, len(p) + 1))
+    most = 2 * max(p.sum(), present.sum())
+    ends = [k for k in range(1, len(p) + 1) if k == len(p) or p[k] < p[k - 1]]
+    last = max(k for k in ends if k <= max(most, 1))
+    return max(half, (p[last - 1] + p[last]) / 2 if last < len(p) else 0.0)
+
+
+def test_a_bagged_threshold_of_many_positives_goes_to_where_the_classes_part():
+    probs = np.repeat([[0.9], [0.1]], 300, axis=0)
+    present = probs > 0.5
+    values = {rule: choose(rule, probs, present, np.ones_like(present)).values[0] for rule in ("plugin", "bagged")}
+    assert values["bagged"] - values["plugin"] == pytest.approx(300 / 400 * (0.5 - values["plugin"]))  # 0.5 parts them
+
+
+def test_resamples_of_whole_units_choose_a_bagged_threshold_and_nothing_is_drawn_again():
+    rng = np.random.default_rng(0)
+    probs = rng.random((200, 1))
+    present = rng.random((200, 1)) < probs
+    options = ThresholdOptions(resamples=6)
+    choice = THRESHOLDS["bagged"].fit(Ranked.of(probs, present, np.ones_like(present)), options)
+    alike = np.ones((6, 200), np.float32)
+    whole, alone = (
+        THRESHOLDS["bagged"].refit(
+            Resamples(probs, Targets(present, np.ones_like(present)), alike, one), choice, options
+        )
+        for one in (True, False)
+    )
+    assert len(np.unique(whole)) == 1
+    assert len(np.unique(alone)) > 1
+
+
+def test_a_level_without_positives_has_a_mean_of_its_own():
+    rng = np.random.default_rng(0)
+    probs, present = rng.random((40, 3)) * [0.5, 0.01, 0.01], np.zeros((40, 3), bool)
+    present[:20, 0] = True
+    own = plugin_thresholds(Ranked.of(probs, present, np.ones_like(present)))
+    found = choose("plugin", probs, present, np.ones_like(present), level=(0, 1, 1))
+    share = 40 / 140
+    assert found.values[0] == pytest.approx(own[0])
+    np.testing.assert_allclose(found.values[1:], own[1:] ** share * np.sqrt(own[1] * own[2]) ** (1 - share))
+
+
+def test_thresholds_are_moved_with_the_probabilities_but_not_those_asked_of_probabilities_as_such():
+    probs, present, known = drawn(3, size=200)
+    fitted = choose("f1", probs, present, known, small_class=0).set_by_hand({"b": 0.4})
+    fitted = fitted.raise_where_unfounded(np.array([True, True, False, True])).never_call(np.arange(4) == 3)
+    assert fitted.rules == ("f1", "hand", "half", "never")
+    assert fitted.doubtful.tolist() == [False, False, True, False]
+    assert fitted.never.tolist() == [False, False, False, True]
+    moved = fitted.move(np.full(4, np.log(3)))
+    odds = 3 * fitted.values[0] / (1 - fitted.values[0])
+    assert moved.values[0] == pytest.approx(odds / (1 + odds))
+    assert moved.values[1:].tolist() == fitted.values[1:].tolist()
+    assert not fitted.apply(np.ones((1, 4)))[0, 3]
+
+
+def test_a_node_without_positives_is_never_called_only_where_none_was_learned_from():
+    probs, present, known = drawn(3)
+    present[:, 0] = present[:, 1] = False
+    fitted = choose("f1", probs, present, known)
+    told = np.ones(4, bool)
+    assert fitted.raise_where_unfounded(told).rules == fitted.rules
+    learned = np.array([False, True, False, True])
+    assert fitted.raise_where_unfounded(told, learned).rules == ("never", *fitted.rules[1:])
+    fixed = choose("fixed", probs, present, known, fixed=0.3)
+    assert fixed.raise_where_unfounded(~told).values.tolist() == [0.3] * 4
+
+
+def test_thresholds_are_kept_with_their_intervals():
+    fitted = choose("f1", *drawn(3), resamples=20).set_by_hand({"b": 0.35})
+    again = Thresholds.from_json(fitted.to_json())
+    assert (again.nodes, again.rules) == (fitted.nodes, fitted.rules)
+    for name in ("values", "low", "high", "positives"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(fitted, name))
