@@ -256,3 +256,20 @@ def test_a_mean_of_samples_that_are_all_right_is_as_open_as_wilsons_share():
     low, high = interval(influence.mean_of_samples(np.ones(40), sampling), sampling)
     below, above = scores.score_interval(np.array(1.0), np.array(40.0), sampling.quantile)
     assert (low, high) == (pytest.approx(below, abs=0.01), pytest.approx(above))
+
+
+def test_a_mean_over_nodes_has_their_mean_bias_and_what_few_samples_hide_adds_up_as_variances_do():
+    probs, targets, known, _ = draw(6)
+    sampling = Sampling(np.arange(60))
+    every = influence.average_precision_by_node(probs, targets, known, sampling)
+    alone, three = every.mean([1]), every.mean([0, 1, 3])
+    for name in ("value", "bias", "below", "above", "doubt"):
+        assert getattr(alone, name) == pytest.approx(getattr(every, name)[1])
+        of_three = getattr(every, name)[[0, 1, 3]]
+        assert getattr(three, name) == pytest.approx(
+            of_three.mean() if name in ("value", "bias") else of_three.sum() / 9
+        )
+    np.testing.assert_allclose(three.influence, every.influence[:, [0, 1, 3]].mean(axis=1))
+    nothing = every.mean([])
+    assert np.isnan(nothing.value)
+    assert (nothing.bias, nothing.doubt) == (0, 0)
