@@ -369,3 +369,8 @@ def make_jpeg(width: int, height: int, scans: int) -> bytes:
     runs = -(-blocks // 32_767)
     whole = b"\xff\xd8" + tables + frame + huffman(0, 0) + huffman(1, 0xE0) + scan(0, 0, "0" * blocks)
     return whole + scan(1, 63, ("0" + "1" * 14) * runs) * scans + b"\xff\xd9"
+
+
+def make_elsewhere(file: bytes) -> bytes:
+    """Return an OME-TIFF that says that its second channel is in another file."""
+    return make_tiff(16, 16, 1, 8, 1, bytes(256), _ome_elsewhere(file))

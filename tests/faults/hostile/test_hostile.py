@@ -18,6 +18,8 @@ from faults.hostile.damage import (
     try_damage,
 )
 from faults.hostile.images import try_crafted, try_images
+from faults.hostile.names import try_names
+from faults.hostile.opened import find_tracer, try_opened
 from faults.hostile.paths import try_paths
 from faults.hostile.pickles import try_pickles
 from faults.hostile.texts import try_bombs, try_texts
@@ -91,3 +93,16 @@ def test_crafted(tmp_path: Path) -> None:
 def test_pickles(world: World, tmp_path: Path) -> None:
     promise = "R4 a pickle in place of each file that is read, also with its checksum: none runs, and no traceback"
     figures.keep("R04-pickles", promise, try_pickles(world, tmp_path, figures.scale(1000)), "test_pickles")
+
+
+def test_opened(world: World, tmp_path: Path) -> None:
+    tracer = find_tracer()
+    if tracer is None:
+        pytest.skip("no strace, or no right to trace")
+    promise = "R7 all files that pack, predict, explain and evaluate open are of what they were named, or the system's"
+    figures.keep("R07-opened", promise, try_opened(world, tmp_path, tracer), "test_opened")
+
+
+def test_names(world: World, tmp_path: Path) -> None:
+    promise = "R18 markup and formulas as names and groups: inert in each table, page and printed line"
+    figures.keep("R18-names", promise, try_names(world, tmp_path), "test_names")
