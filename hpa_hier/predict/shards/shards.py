@@ -403,7 +403,8 @@ def open_shards(out: Path, about: Mapping[str, str], overwrite: bool, size: int 
             if differing or known is None:
                 for path in folder.glob("*.npz"):
                     path.unlink()
-                (folder / FINISHING).unlink(missing_ok=True)
+                if differing:  # else a process was killed that had written its tables, and what it kept is half gone
+                    (folder / FINISHING).unlink(missing_ok=True)
                 known = {"key": secrets.token_hex(8), "about": dict(about), "images": "", "count": 0}
                 known["shard_size"] = size or SHARD_SIZE
                 write_json(folder / _MANIFEST, known)

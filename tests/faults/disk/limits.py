@@ -186,7 +186,7 @@ def _judge(
     if not (first.status in (0, 1) or first.refused) or first.traceback:
         tally.add(False, f"{what}: status {first.status}: {first.text[-400:]}")
         return
-    again = repeat() if first.refused else first
+    again = repeat() if first.status else first  # 1: of several members, some are not trained
     end, left = snapshot(home), list_temporary(home)
     other = sorted(name for name in {*end, *wanted} if end.get(name) != wanted.get(name))[:4]
     right = again.status in (0, 1) and not other and not left

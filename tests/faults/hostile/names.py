@@ -18,7 +18,7 @@ _FORMULA = "=HYPERLINK(1)"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 _NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?%?")
 _NODES = {  # names of the toy taxonomy's nodes → what they become
-    "markup": {"Dots": f'"{_MARKUP}"', "Outside": '"A&B \'><script>alert(2)</script>"', "Rings": '"a &amp b"'},
+    "markup": {"Dots": f'"{_MARKUP}"', "Outside": '"A&B \'><script>alert(2)<"', "Rings": '"a &amp b"'},
     "formulas": {"Dots": f'"{_FORMULA}"', "Rings": '"@SUM(1)"', "Blobs": '"-cmd"', "Smears": "'+x'"},
 }
 

@@ -24,7 +24,7 @@ from hpa_hier.predict import predictor as module
 from hpa_hier.predict import tables
 from hpa_hier.predict.fit_run import fit_run
 from hpa_hier.predict.inputs import scan_images
-from hpa_hier.predict.shards.shards import FOLDER, Shards, open_shards
+from hpa_hier.predict.shards.shards import FOLDER, Shards, is_finishing, open_shards
 
 TABLES = ("predictions.csv", "probabilities.csv", "submission.csv", "rejected.csv")
 
@@ -326,3 +326,12 @@ def test_shards_are_of_images_and_of_tables(home: Path) -> None:
         main(["predict", "images", "--run", "small", "--worker"])
     with pytest.raises(UserError, match="--shard-size goes with images, whose answers are kept piece by piece"):
         main(["predict", "--own", "--run", "small", "--out", "out", "--shard-size", "5"])
+
+
+def test_what_a_process_kept_that_was_killed_while_it_removed_it_may_be_written_again(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / "finishing").touch()  # and no manifest any more
+    assert is_finishing(tmp_path)
+    with open_shards(tmp_path, {"ensemble": "a"}, False):
+        assert is_finishing(tmp_path)
+    assert not (tmp_path / FOLDER).exists()
