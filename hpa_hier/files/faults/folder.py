@@ -43,7 +43,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
         if before is not None:
             _remove(before)
-        (path / UNFINISHED).unlink(missing_ok=True)
+    (path / UNFINISHED).unlink(missing_ok=True)  # last of all, so that until then the same command may be given again
 
 
 def is_unfinished(path: Path) -> bool:
