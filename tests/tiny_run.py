@@ -153,6 +153,7 @@ def finish(log: Path, *flags: object) -> tuple[int | None, str]:
 
 
 def _command(log: Path, flags: list[str]) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # a server that `train --all` started holds it back
     with log.open("w", buffering=1) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
