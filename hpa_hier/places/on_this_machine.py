@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import CancelledError, Executor, Future, InvalidStateError, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from queue import Empty
 from threading import Lock
 from typing import Any
 
@@ -49,6 +51,7 @@ class _Loky(Executor):
                 self._processes.shutdown(wait=False, kill_workers=True)
                 self._processes = _start(self._count)
             future: Future[Any] = self._processes.submit(fn, *args, **kwargs)
+            future.set_exception = partial(_tell, future)  # type: ignore[method-assign]
             return future
 
     def call_alone(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401
@@ -70,7 +73,16 @@ class _Loky(Executor):
         with self._lock:
             self._ended = True
         for processes in (self._processes, *self._alone):
+            with suppress(Empty):  # calls that wait: loky drops them, and then stumbles over their numbers
+                while True:
+                    processes._work_ids.get_nowait()
             processes.shutdown(wait=wait, kill_workers=True)
+
+
+def _tell(future: Future[Any], error: BaseException | None) -> None:
+    """Set the exception of a future that nobody has cancelled; over one that is, loky stumbles and kills no worker."""
+    with suppress(InvalidStateError):
+        Future.set_exception(future, error)
 
 
 def _start(count: int) -> Any:  # noqa: ANN401

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -20,7 +17,6 @@ from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json, write_bytes, write_json
 from hpa_hier.files.tables import write_table
-from hpa_hier.places.signals import end_with, hold_ctrl_c
 from hpa_hier.simulate.field import SMALLEST_CELL, SimulatedField, simulate_field
 from hpa_hier.simulate.labelsets import LEAVES, SimulatedSample, draw_samples
 
@@ -32,8 +28,8 @@ if TYPE_CHECKING:
 NOTE = "simulated by hpa_hier.simulate: no real cells"
 _T = TypeVar("_T")
 _RADIUS = 3  # the stream of random numbers that radii come from
-_AHEAD = 64  # fields per worker that may wait in memory
-_TOGETHER = 16  # fields that go to a worker of a place at a time
+_TOGETHER = 16  # fields that go to a worker at a time, at most
+_SHARES = 4  # such groups that each worker gets, where there are few fields
 
 
 def image_id(index: int) -> str:
@@ -88,9 +84,10 @@ def write_folder(
     begun = sum((out / early.format(image_id(index))).exists() for index in range(len(samples)))
     first = max(0, begun - 1)  # they are written in order; of the last one some files may be missing
     files = [partial(_files, image_id(index), field, masks) for index, field in enumerate(fields)][first:]
-    for contents in _in_order(files, workers):
-        for name, content in contents.items():
-            write_bytes(out / name, content)
+    with _open(workers, len(files)) as opened:
+        for contents in _in_order(files, opened):
+            for name, content in contents.items():
+                write_bytes(out / name, content)
     rows = [(image_id(i), " ".join(sample.labels), sample.antibody_name) for i, sample in enumerate(samples)]
     write_table(table, pd.DataFrame(rows, columns=["Id", "Target", "antibody"]))
     return table
@@ -127,17 +124,18 @@ def write_pack(
     tree = Taxonomy.load(taxonomy)
     samples = draw_samples(settings.count, settings.seed, settings.imbalance)
     images = [partial(_image, field, intensity, channels) for field in _fields(samples, settings)]
-    write_simulated_pack(
-        out,
-        _in_order(images, workers),
-        ids=[image_id(i) for i in range(len(samples))],
-        nodes=[tuple(_node(tree, label) for label in sample.labels) for sample in samples],
-        groups=[sample.antibody_name for sample in samples],
-        channels=channels,
-        taxonomy=tree,
-        note=NOTE,
-        intensity=intensity,
-    )
+    with _open(workers, len(images)) as opened:
+        write_simulated_pack(
+            out,
+            _in_order(images, opened),
+            ids=[image_id(i) for i in range(len(samples))],
+            nodes=[tuple(_node(tree, label) for label in sample.labels) for sample in samples],
+            groups=[sample.antibody_name for sample in samples],
+            channels=channels,
+            taxonomy=tree,
+            note=NOTE,
+            intensity=intensity,
+        )
     return out
 
 
@@ -188,56 +186,40 @@ def _draw_radius(settings: SimulateSettings, index: int) -> float | None:
     return float(min(max(SMALLEST_CELL / settings.supersample, settings.image_size * radius), settings.image_size))
 
 
-def _in_order(tasks: Sequence[Callable[[], _T]], workers: int | Place) -> Iterator[_T]:
-    """Yield what the tasks return, in order, with a progress bar.
-
-    Tasks go to the processes in blocks: joblib computes on while nobody takes its results, and they would fill memory.
-    """
-    if not isinstance(workers, int):
-        yield from _on_place(tasks, workers)
+@contextmanager
+def _open(workers: int | Place, most: int) -> Iterator[int | Place]:
+    """Open a place for several workers of this machine, at most so many; what is one, or one process, stays so."""
+    if not isinstance(workers, int) or min(workers, most) <= 1:
+        yield workers
         return
-    warnings.filterwarnings("ignore", message=".*processed by the workers have been cancelled")  # after Ctrl-C
-    block = max(1, workers) * _AHEAD
-    with (
-        tqdm(total=len(tasks), desc="simulating", unit="field", mininterval=0.5, disable=None) as bar,
-        Parallel(max(1, workers), return_as="generator") as parallel,
-    ):
-        calls = tasks
-        if workers > 1:
-            with hold_ctrl_c():  # this process answers for its workers, which are started here
-                list(parallel(delayed(time.sleep)(0) for _ in range(workers)))
-            calls = [partial(_in_worker, os.getpid(), task) for task in tasks]
-        for start in range(0, len(calls), block):
-            for result in parallel(delayed(call)() for call in calls[start : start + block]):
-                bar.update()  # before the yield: who takes the last image may never come back
-                yield result
+    from hpa_hier.places.place import open_place
+
+    with open_place("loky", min(workers, most)) as place:
+        yield place
 
 
-def _on_place(tasks: Sequence[Callable[[], _T]], place: Place) -> Iterator[_T]:
-    """Yield what the tasks return, in order, computed on a place a few at a time."""
-    groups = [tasks[start : start + _TOGETHER] for start in range(0, len(tasks), _TOGETHER)]
-    numbered = list(enumerate(groups, start=1))
+def _in_order(tasks: Sequence[Callable[[], _T]], workers: int | Place) -> Iterator[_T]:
+    """Yield what the tasks return, in order, with a progress bar."""
     with tqdm(total=len(tasks), desc="simulating", unit="field", mininterval=0.5, disable=None) as bar:
-        for results in place.map(_work_off, numbered, lambda one: f"group {one[0]} of {len(groups)} of the fields"):
-            bar.update(len(results))
+        for results in _in_groups(tasks, workers):
+            bar.update(len(results))  # before the yield: who takes the last image may never come back
             yield from results
+
+
+def _in_groups(tasks: Sequence[Callable[[], _T]], workers: int | Place) -> Iterator[list[_T]]:
+    """Yield what the tasks return, in order, a few at a time."""
+    if not isinstance(workers, int):
+        size = min(_TOGETHER, -(-len(tasks) // (_SHARES * workers.workers)))
+        groups = [tasks[start : start + size] for start in range(0, len(tasks), max(1, size))]
+        named = list(enumerate(groups, start=1))
+        yield from workers.map(_work_off, named, lambda one: f"group {one[0]} of {len(groups)} of the fields")
+    else:
+        yield from ([task()] for task in tasks)
 
 
 def _work_off(group: tuple[int, Sequence[Callable[[], _T]]]) -> list[_T]:
     cv2.setNumThreads(1)
     return [task() for task in group[1]]
-
-
-def _in_worker(parent: int, task: Callable[[], _T]) -> _T:
-    _settle(parent)
-    return task()
-
-
-@cache
-def _settle(parent: int) -> None:
-    """Make this process a worker: one thread, and an end where its parent was killed."""
-    cv2.setNumThreads(1)
-    end_with(parent)
 
 
 def _image(field: Callable[[], SimulatedField], intensity: str, channels: Sequence[str]) -> NDArray[np.uint8]:

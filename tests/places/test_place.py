@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import sys
+import time
 from concurrent.futures import Executor, Future
 from functools import partial
 from importlib.machinery import ModuleSpec
@@ -14,7 +15,7 @@ from threading import Event
 from types import ModuleType
 
 import pytest
-from place_tasks import die, die_once, fail, square
+from place_tasks import answer_much, die, die_once, fail, square
 
 from hpa_hier.errors import UserError
 from hpa_hier.places import call as calls
@@ -75,6 +76,26 @@ def test_an_item_that_kills_every_worker_is_named_and_no_other_is(place: Place):
     with pytest.raises(UserError, match=wanted):
         list(place.map(die, range(4), name=lambda number: f"item {number}"))
     assert list(place.map(square, range(3))) == [0, 1, 4]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_workers_end_with_their_place_whatever_they_are_about_to_answer(tmp_path: Path):
+    with open_place("loky", 2) as place:
+        answers = place.map(partial(answer_much, tmp_path), range(60))
+        next(answers)
+        answers.close()
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    assert workers
+    until = time.monotonic() + 20
+    while (left := [one for one in workers if runs(one)]) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert left == []
+
+
+def runs(process: int) -> bool:
+    """Return whether a process is there that has not ended."""
+    stat = Path(f"/proc/{process}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
 
 
 def test_a_worker_with_another_version_or_without_the_folder_says_so(tmp_path: Path):
