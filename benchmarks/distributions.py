@@ -111,7 +111,9 @@ def audit(python: str) -> int:
         status = report_audit(source, text, done.stderr)
         if status != 2:
             return status
-    print("error: nothing was audited; run it where pypi.org's JSON API or osv.dev can be reached", file=sys.stderr)
+    print(
+        "error: nothing was audited; run it where the package index's JSON API or OSV can be reached", file=sys.stderr
+    )
     return 2
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -120,6 +121,17 @@ class World:
     def predict_words(self, *more: object) -> list[object]:
         flags = ["--images", self.new, "--out", self.home / "answers", "--device", "cpu"]
         return ["ensemble", "predict", "--run", self.run, *flags, *more]
+
+
+def without(*parts: str) -> Callable[[World], None]:
+    """Return what removes some files and folders of a world."""
+
+    def prepare(world: World) -> None:
+        for part in parts:
+            path = world.home / part
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    return prepare
 
 
 def snapshot(folder: Path) -> dict[str, str]:

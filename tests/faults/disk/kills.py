@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import io
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from faults.forked import run
 from faults.tally import Tally
-from faults.world import World, list_temporary, snapshot
+from faults.world import World, list_temporary, snapshot, without
 
 
 @dataclass(frozen=True)
@@ -25,15 +24,6 @@ class Case:
     prepare: Callable[[World], object]
     words: Callable[[World], Sequence[object]]
     most: int = 60  # tries at full size; fewer where each takes seconds
-
-
-def _without(*parts: str) -> Callable[[World], None]:
-    def prepare(world: World) -> None:
-        for part in parts:
-            path = world.home / part
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-    return prepare
 
 
 def _with_answers(world: World) -> None:
@@ -75,62 +65,62 @@ def _adapt(world: World) -> Sequence[object]:
 _RUN = "artifacts/tiny"
 _OTHER = ("--set", "ensemble.aggregate=mean", "--set", "ensemble.thresholds=f1")
 CASES = (
-    Case("data pack", _without("pack"), lambda w: w.pack_words()),
-    Case("data split", _without(), lambda w: ["data", "split", "--pack", w.pack, "--out", w.home / "split.csv"]),
+    Case("data pack", without("pack"), lambda w: w.pack_words()),
+    Case("data split", without(), lambda w: ["data", "split", "--pack", w.pack, "--out", w.home / "split.csv"]),
     Case(
         "data simulate",
-        _without(),
+        without(),
         lambda w: ["data", "simulate", "--out", w.home / "sim", "--count", 4, "--size", 32, "--workers", 1],
     ),
     Case(
         "data balance",
-        _without(),
+        without(),
         lambda w: ["data", "balance", "--pack", w.pack, "--target", 30, "--out", w.home / "balance"],
     ),
-    Case("train", _without(_RUN), lambda w: w.train_words()),
-    Case("train --restart", _without(f"{_RUN}/ensemble"), lambda w: w.train_words("leaf", "--restart")),
-    Case("fit", _without(f"{_RUN}/ensemble"), lambda w: w.ensemble_words("fit")),
-    Case("fit over another", _without(), lambda w: w.ensemble_words("fit", *_OTHER)),
+    Case("train", without(_RUN), lambda w: w.train_words()),
+    Case("train --restart", without(f"{_RUN}/ensemble"), lambda w: w.train_words("leaf", "--restart")),
+    Case("fit", without(f"{_RUN}/ensemble"), lambda w: w.ensemble_words("fit")),
+    Case("fit over another", without(), lambda w: w.ensemble_words("fit", *_OTHER)),
     Case(
         "fit without baseline over another",
-        _without(),
+        without(),
         lambda w: w.ensemble_words("fit", "--set", "ensemble.use_baseline=false"),
     ),
     Case(
         "evaluate",
-        _without(*(f"{_RUN}/ensemble/{name}" for name in ("evaluation.npz", "evaluation.json", "results.json"))),
+        without(*(f"{_RUN}/ensemble/{name}" for name in ("evaluation.npz", "evaluation.json", "results.json"))),
         lambda w: w.ensemble_words("evaluate"),
     ),
-    Case("predict", _without(), lambda w: w.predict_words()),
+    Case("predict", without(), lambda w: w.predict_words()),
     Case("predict over other answers", _with_answers, lambda w: w.predict_words("--overwrite")),
-    Case("report", _without(f"{_RUN}/report"), lambda w: ["report", "--run", w.run], most=8),
-    Case("data pack --vectors", _without(), _pack_vectors),
+    Case("report", without(f"{_RUN}/report"), lambda w: ["report", "--run", w.run], most=8),
+    Case("data pack --vectors", without(), _pack_vectors),
     Case(
         "predict in shards",
-        _without(),
+        without(),
         lambda w: w.predict_words("--shard-size", 2, "--format", "parquet", "--report", "--batch-size", 2),
     ),
     Case(
         "predict --backend threading",
-        _without(),
+        without(),
         lambda w: w.predict_words("--shard-size", 2, "--backend", "threading", "--jobs", 2),
         most=12,
     ),
-    Case("predict --own", _without(), lambda w: ["predict", "--run", w.run, "--own", "--out", w.home / "own"]),
-    Case("train --together", _without(_RUN), _all_together),
-    Case("train of frozen features", _without(f"{_RUN}/members/leaf"), _train_frozen),
-    Case("adapt", _without(), _adapt, most=30),
-    Case("members export", _without(), lambda w: _export_member(w, "leaf")),
+    Case("predict --own", without(), lambda w: ["predict", "--run", w.run, "--own", "--out", w.home / "own"]),
+    Case("train --together", without(_RUN), _all_together),
+    Case("train of frozen features", without(f"{_RUN}/members/leaf"), _train_frozen),
+    Case("adapt", without(), _adapt, most=30),
+    Case("members export", without(), lambda w: _export_member(w, "leaf")),
     Case("members export over another", _with_export, lambda w: _export_member(w, "leaf", "--overwrite")),
     Case(
         "ensemble export",
-        _without(),
+        without(),
         lambda w: ["ensemble", "export", "--run", w.run, "--out", w.home / "exported"],
         most=8,
     ),
-    Case("taxonomy copy", _without(), lambda w: ["taxonomy", "copy", "hpa28", "--out", w.home / "copy.yaml"]),
-    Case("taxonomy new", _without(), lambda w: ["taxonomy", "new", "--labels", w.labels, "--out", w.home / "n.yaml"]),
-    Case("recipe copy", _without(), lambda w: ["recipe", "copy", "default", "--out", w.home / "copy.yaml"]),
+    Case("taxonomy copy", without(), lambda w: ["taxonomy", "copy", "hpa28", "--out", w.home / "copy.yaml"]),
+    Case("taxonomy new", without(), lambda w: ["taxonomy", "new", "--labels", w.labels, "--out", w.home / "n.yaml"]),
+    Case("recipe copy", without(), lambda w: ["recipe", "copy", "default", "--out", w.home / "copy.yaml"]),
 )
 
 

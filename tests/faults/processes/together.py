@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import sys
 import time
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults.forked import Child, run, start
-from faults.world import World, list_temporary, snapshot
+from faults.world import World, list_temporary, snapshot, without
 
 Words = Callable[[World], Sequence[object]]
 _EVENTS = {"open": 0, "os.rename": 1, "os.remove": 0, "os.mkdir": 0, "os.rmdir": 0, "os.listdir": 0, "os.scandir": 0}
@@ -32,15 +31,6 @@ class Pair:
     one: Words
     other: Words
     costly: bool = False  # tried less often
-
-
-def _without(*parts: str) -> Callable[[World], None]:
-    def prepare(world: World) -> None:
-        for part in parts:
-            path = world.home / part
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-    return prepare
 
 
 def _answered(world: World) -> None:
@@ -81,50 +71,48 @@ def _export_member(member: str) -> Words:
 
 
 PAIRS = (
-    Pair("fit beside another fit", _without(f"{_RUN}/ensemble"), _FIT, _OTHER_FIT),
-    Pair("fit over an ensemble beside another fit", _without(), _FIT, _OTHER_FIT),
-    Pair("fit beside evaluate", _without(*_EVALUATED), _OTHER_FIT, _EVALUATE),
-    Pair("fit beside predict", _without(), _OTHER_FIT, lambda w: w.predict_words()),
-    Pair("fit beside report", _without(f"{_RUN}/report"), _OTHER_FIT, lambda w: ["report", "--run", w.run], True),
-    Pair(
-        "fit beside train --restart", _without(), _FIT, lambda w: w.train_words("leaf", "--restart", *_OTHER_SETTINGS)
-    ),
+    Pair("fit beside another fit", without(f"{_RUN}/ensemble"), _FIT, _OTHER_FIT),
+    Pair("fit over an ensemble beside another fit", without(), _FIT, _OTHER_FIT),
+    Pair("fit beside evaluate", without(*_EVALUATED), _OTHER_FIT, _EVALUATE),
+    Pair("fit beside predict", without(), _OTHER_FIT, lambda w: w.predict_words()),
+    Pair("fit beside report", without(f"{_RUN}/report"), _OTHER_FIT, lambda w: ["report", "--run", w.run], True),
+    Pair("fit beside train --restart", without(), _FIT, lambda w: w.train_words("leaf", "--restart", *_OTHER_SETTINGS)),
     Pair(
         "fit beside train of a new member",
-        _without(f"{_RUN}/ensemble"),
+        without(f"{_RUN}/ensemble"),
         _FIT,
         lambda w: ["train", "--level", "leaf", "--seed", 5, "--device", "cpu", *w.config],
     ),
-    Pair("evaluate beside evaluate", _without(*_EVALUATED), _EVALUATE, _EVALUATE),
-    Pair("predict beside another predict", _without(), _PREDICT, _OTHER_PREDICT),
-    Pair("predict beside the same predict", _without(), lambda w: w.predict_words(), lambda w: w.predict_words()),
+    Pair("evaluate beside evaluate", without(*_EVALUATED), _EVALUATE, _EVALUATE),
+    Pair("predict beside another predict", without(), _PREDICT, _OTHER_PREDICT),
+    Pair("predict beside the same predict", without(), lambda w: w.predict_words(), lambda w: w.predict_words()),
     Pair("predict over answers beside another predict", _answered, _PREDICT, _OTHER_PREDICT),
     Pair(
         "predict beside one that may not overwrite",
-        _without(),
+        without(),
         lambda w: w.predict_words(),
         lambda w: w.predict_words("--intensity", "percentile"),
     ),
     Pair(
         "predict beside predict --own",
-        _without(),
+        without(),
         _PREDICT,
         lambda w: w.ensemble_words("predict", "--own", "--out", w.home / "answers", "--device", "cpu", "--overwrite"),
     ),
-    Pair("data split beside another", _without(), _split(1, "split.csv"), _split(2, "split.csv")),
-    Pair("data split beside train", _without(_RUN), _split(1, f"{_RUN}/split.csv"), lambda w: w.train_words()),
+    Pair("data split beside another", without(), _split(1, "split.csv"), _split(2, "split.csv")),
+    Pair("data split beside train", without(_RUN), _split(1, f"{_RUN}/split.csv"), lambda w: w.train_words()),
     Pair(
         "data pack beside another",
-        _without("pack"),
+        without("pack"),
         lambda w: w.pack_words(),
         lambda w: [*w.pack_words(), "--intensity", "percentile"],
     ),
-    Pair("data simulate beside another", _without(), _simulate(1), _simulate(2)),
-    Pair("data balance beside another", _without(), _balance(30), _balance(40)),
-    Pair("train beside the same train", _without(_RUN), lambda w: w.train_words(), lambda w: w.train_words()),
-    Pair("train beside another member", _without(_RUN), lambda w: w.train_words(), lambda w: w.train_words("coarse")),
-    Pair("members export beside another", _without(), _export_member("leaf"), _export_member("coarse")),
-    Pair("export beside another", _without(), _export("onnx"), _export("openvino"), True),
+    Pair("data simulate beside another", without(), _simulate(1), _simulate(2)),
+    Pair("data balance beside another", without(), _balance(30), _balance(40)),
+    Pair("train beside the same train", without(_RUN), lambda w: w.train_words(), lambda w: w.train_words()),
+    Pair("train beside another member", without(_RUN), lambda w: w.train_words(), lambda w: w.train_words("coarse")),
+    Pair("members export beside another", without(), _export_member("leaf"), _export_member("coarse")),
+    Pair("export beside another", without(), _export("onnx"), _export("openvino"), True),
 )
 
 
