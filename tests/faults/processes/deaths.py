@@ -16,7 +16,16 @@ _END = 300.0  # seconds for a command that goes on without one of its workers
 _NOTICE = 30.0  # seconds for workers to notice that the command is gone, to save, and to end
 # What only tidies up, and what is a Ray cluster itself.
 # Ray's own agents too: with one of them its raylet dies, which is a lost scheduler and not a lost worker.
-_NO_WORKERS = ("resource_tracker", "gcs_server", "raylet", "/ray/", "ray_process_reaper", "log_monitor", "IDLE", "Agent")
+_NO_WORKERS = (
+    "resource_tracker",
+    "gcs_server",
+    "raylet",
+    "/ray/",
+    "ray_process_reaper",
+    "log_monitor",
+    "IDLE",
+    "Agent",
+)
 
 
 def is_worker(process: Process) -> bool:
