@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpa_hier.members.engines.member import RuntimeMember
+from hpa_hier.members.process import collect_later
 from hpa_hier.runs.manifest import read_manifest
 from hpa_hier.settings.training import SKLEARN
 
@@ -26,7 +27,8 @@ def load_member(folder: Path, device: str = "auto") -> Member | EstimatorMember:
         from hpa_hier.members.estimators.member import EstimatorMember
 
         return EstimatorMember.load(folder)
-    from hpa_hier.members.score import Member
+    with collect_later():
+        from hpa_hier.members.score import Member
 
     return Member.load(folder, device)
 

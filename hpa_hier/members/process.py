@@ -1,10 +1,13 @@
-"""Process: what a command that scores asks of its own process, before PyTorch is imported."""
+"""Process: what a command that scores asks of its own process, before and while PyTorch is imported."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # Parameters of glibc's mallopt, from malloc.h
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
@@ -33,3 +36,15 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):  # another C library
         return False
     return all(mallopt(name, value) for name, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _MOST), (_TOP_PAD, _PAD)))
+
+
+@contextmanager
+def collect_later() -> Iterator[None]:
+    """Look for no garbage meanwhile: PyTorch's import makes very many objects, all of which stay."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

@@ -59,3 +59,8 @@ def read_processor(field: str) -> str:
 def name_processor() -> str:
     """Return the processor's name, as far as the system tells."""
     return read_processor("model name") or platform.processor() or platform.machine() or "unknown"
+
+
+def describe_processor() -> str:
+    """Return the processor's name and what it can do, as far as the system tells."""
+    return " ".join((platform.machine(), name_processor(), read_processor("flags") or read_processor("Features")))

@@ -14,6 +14,7 @@ from tiny_run import SIZE, write_tiny
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json
+from hpa_hier.files.remote.cache import FOLDER
 from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.members.devices import find_device
 from hpa_hier.members.nodes import find_member
@@ -64,6 +65,25 @@ def test_a_loaded_member_gives_the_scores_that_training_kept(plan: Plan) -> None
     assert np.array_equal(member.logits(images), kept["logits"])
     assert (member.name, member.nodes) == ("leaf", ("Dots", "Rings", "Blobs", "Smears"))
     assert (member.channels, member.size) == (("red", "green", "blue", "yellow"), SIZE)
+
+
+def test_few_images_get_the_bits_that_they_have_among_many_in_smaller_passes(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    member = Member.load(plan.folder, "cpu")
+    images = np.random.default_rng(1).integers(0, 256, (COMPUTE_BATCH, 4, SIZE, SIZE), dtype=np.uint8)
+    sizes: list[int] = []
+    member.network.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    whole = member.logits(images)
+    for count in (1, 5, COMPUTE_BATCH // 2):
+        assert np.array_equal(member.logits(images[-count:]), whole[-count:])
+    (kept,) = tmp_path.glob("pass-*")
+    assert sizes[-1] == int(kept.read_bytes().splitlines()[-1]) < COMPUTE_BATCH
+    tried = len(sizes)
+    again = Member.load(plan.folder, "cpu")
+    assert np.array_equal(again.logits(images[:1]), whole[:1])
+    assert len(sizes) == tried
 
 
 def test_no_images_give_no_rows(plan: Plan) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import sys
 import time
@@ -20,7 +19,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.members.engines.cache import keep
 from hpa_hier.members.engines.sessions import check_installed, describe_version
 from hpa_hier.members.load import TORCH, load_with_engine
-from hpa_hier.places.processor import count_threads, name_processor, read_processor
+from hpa_hier.places.processor import count_threads, describe_processor
 from hpa_hier.runs.manifest import Manifest, read_manifest
 from hpa_hier.settings.training import SKLEARN
 
@@ -64,7 +63,7 @@ def choose_engine(engine: str, folders: Sequence[Path], device: str) -> str:
         return TORCH
     digests = [json.dumps(read_manifest(folder).files, sort_keys=True) for folder in networks]
     versions = [describe_version(name) for name in (TORCH, *installed)]
-    key = [*digests, *versions, _describe_processor(), str(count_threads()), __version__]
+    key = [*digests, *versions, describe_processor(), str(count_threads()), __version__]
     kept: Mapping[str, str] = json.loads(keep("engine", key, lambda: _measure(networks, installed)))
     return kept["engine"]
 
@@ -126,8 +125,3 @@ def _has_accelerator(device: str) -> bool:
     from hpa_hier.members.devices import find_device  # imports torch
 
     return find_device(device).type != "cpu"
-
-
-def _describe_processor() -> str:
-    """Return the processor's name and what it can do, as far as the system tells."""
-    return " ".join((platform.machine(), name_processor(), read_processor("flags") or read_processor("Features")))
