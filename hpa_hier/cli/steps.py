@@ -1,11 +1,14 @@
-"""Steps: commands that are run one after the other, each as a person would type it, with the time left."""
+"""Steps: commands that are run one after the other, each as a person would type it, with the time left.
+
+They end with this process, however it ends: what Ctrl-C or SIGTERM tells it, it tells the command of the step.
+"""
 
 from __future__ import annotations
 
+import math
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +17,8 @@ from types import FrameType
 
 from hpa_hier.cli.command import EXIT_INTERRUPTED
 from hpa_hier.errors import UserError
+from hpa_hier.places.child import start_child
+from hpa_hier.places.command import AT_ONCE, SAVING
 from hpa_hier.places.processor import environment_as_found
 
 
@@ -29,6 +34,8 @@ class Step:
     until: float | None = None  # time.monotonic() at which it is asked to save and stop, and the way goes on
 
 
+_POLL = 0.05  # seconds between two looks at a command
+_PATIENCE = AT_ONCE + 1.0  # seconds after a second signal before a command is killed, which needs some itself
 _SURE = 30.0  # seconds of steps after which the pace so far counts half in what is expected of the rest
 
 
@@ -81,30 +88,15 @@ def describe_duration(seconds: float) -> str:
 
 def _perform(step: Step) -> None:
     """Run a step's command; when this process is to stop, so is the command, and it gets the time to save."""
-    child: subprocess.Popen[bytes] | None = None
     received: list[int] = []
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        # The first Ctrl-C of a terminal has reached the command already, and a second signal would end it at once.
-        if child is not None and (number == signal.SIGTERM or len(received) > 1):
-            child.terminate()
 
     handled = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
-    before = {one: signal.signal(one, stop) for one in handled}
-    late = False
+    before = {one: signal.signal(one, note) for one in handled}
     try:
-        words = [sys.executable, *shlex.split(step.line)[1:]]  # `python` is this very Python
-        child = subprocess.Popen(words, env=environment_as_found())
-        if signal.SIGTERM in received:  # while the command was being started
-            child.terminate()
-        try:
-            status = child.wait(None if step.until is None else max(1.0, step.until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            late = True
-            print("the time limit is reached: stopping here and going on with what is finished", flush=True)
-            child.terminate()
-            status = child.wait()
+        status, late = _follow(start_child(_list_words(step), environment_as_found()), step.until, received)
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
@@ -113,3 +105,44 @@ def _perform(step: Step) -> None:
     if not late and status not in step.may_end_with:
         end = f"the step '{step.title}' ended with status {status}"
         raise UserError(f"{end}; fix what it says above, then run this again")
+
+
+def _follow(child: subprocess.Popen[bytes], until: float | None, received: Sequence[int]) -> tuple[int, bool]:
+    """Wait for the end of a command, and pass on what this process receives meanwhile.
+
+    Args:
+        child: the command's process.
+        until: time.monotonic() at which it is asked to save and stop.
+        received: signals so far; more are added while this runs.
+
+    Returns:
+        How it ended, and whether it was asked to for being late.
+    """
+    late, passed_on, kill_at = False, 0, math.inf
+    late_at = math.inf if until is None else max(until, time.monotonic() + 1.0)
+    try:
+        while child.poll() is None:
+            now = time.monotonic()
+            if len(received) > passed_on:
+                passed_on = len(received)
+                child.send_signal(received[0] if passed_on == 1 else signal.SIGTERM)
+                if passed_on > 1:
+                    kill_at = now + (_PATIENCE if passed_on == 2 else 0)
+            elif not late and now >= late_at:
+                late, kill_at = True, min(kill_at, now + SAVING)
+                print("the time limit is reached: stopping here and going on with what is finished", flush=True)
+                child.terminate()
+            if now >= kill_at:  # one that does not react, as a stopped one
+                child.kill()
+            time.sleep(_POLL)
+    finally:
+        if child.stdin is not None:
+            child.stdin.close()  # which ends it, were it still there
+    return child.returncode, late
+
+
+def _list_words(step: Step) -> list[str]:
+    """Return the module that a step's command runs, and its arguments."""
+    python, flag, *words = shlex.split(step.line)
+    assert (python, flag) == ("python", "-m"), step.line
+    return words

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,13 +18,13 @@ from filelock import FileLock, Timeout
 
 from hpa_hier.files.faults.leftovers import name_temporary, sweep
 from hpa_hier.places.call import WorkerLost
+from hpa_hier.places.child import EXIT_INTERRUPTED, start_child
 from hpa_hier.places.processor import one_thread
 
-EXIT_INTERRUPTED = 130
 _BEAT = 5.0  # seconds between two signs of life of the process that asks
 _PATIENCE = 120.0  # seconds without one after which that process is taken for dead
 _LOOK = 2.0  # seconds between two looks for it
-_SAVING = 120.0  # seconds for a command to save and stop, before it is killed
+SAVING = 120.0  # seconds for a command to save and stop, before it is killed
 AT_ONCE = 3 * _LOOK  # seconds in which all commands have ended that are to stop at once
 _WAIT = 300.0  # seconds for another process to let go of what the command works on
 _POLL = 0.1
@@ -122,7 +121,7 @@ def run_command(command: Command) -> Ended:
                 if wish != _ON and not stopped:
                     stopped = time.monotonic()
                     child.terminate()
-                if wish == _AT_ONCE or (stopped and time.monotonic() - stopped > _SAVING):
+                if wish == _AT_ONCE or (stopped and time.monotonic() - stopped > SAVING):
                     child.kill()
                 time.sleep(_POLL)
     line = _last_line(Path(command.log))
@@ -180,18 +179,15 @@ def _wait_for(path: Path, watch: _Watch) -> bool:
 
 @contextmanager
 def _child(words: list[str], folder: str, log: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process in a session of its own; it stops with this process, or when this is left."""
-    line = [sys.executable, "-m", "hpa_hier.places.child", *words]
-    child = subprocess.Popen(
-        line, cwd=folder, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=_environment()
-    )
+    """Start a process that stops with this one, or when this is left."""
+    child = start_child(words, _environment(), folder, log)
     try:
         yield child
     finally:
         if child.poll() is None:
             child.terminate()
             try:
-                child.wait(_SAVING)
+                child.wait(SAVING)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()

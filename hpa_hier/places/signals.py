@@ -1,23 +1,34 @@
-"""Ctrl-C where there are workers: it reaches this process alone, which answers for them."""
+"""Ctrl-C where there are workers: it reaches this process alone, which answers for them; and ends where it is gone."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
 @contextmanager
 def hold_ctrl_c() -> Iterator[None]:
     """Hold back Ctrl-C in this thread, and for good in the threads and processes that it starts meanwhile."""
+    if hasattr(signal, "pthread_sigmask"):
+        start_trackers()
+    with block_ctrl_c():
+        yield
+
+
+@contextmanager
+def block_ctrl_c() -> Iterator[None]:
+    """Hold back Ctrl-C as `hold_ctrl_c` does, where what tidies up after this process is not started meanwhile."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    start_trackers()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -45,6 +56,7 @@ def start_trackers() -> None:
 
 def end_with(parent: int) -> None:
     """End this process when its parent, of this number, is gone."""
+    wake_with_parent()
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -52,3 +64,10 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def wake_with_parent() -> None:
+    """Have a stop of this process (SIGSTOP) end when its parent does, which it could not notice; on Linux alone."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGCONT, 0, 0, 0)

@@ -17,10 +17,15 @@ from hpa_hier.errors import UserError
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(autouse=True)
+def _modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+
+
 def _python(tmp_path: Path, code: str) -> str:
-    file = tmp_path / f"step{len(list(tmp_path.glob('step*.py')))}.py"
-    file.write_text(code)
-    return f"python {file}"
+    name = f"step{len(list(tmp_path.glob('step*.py')))}"
+    (tmp_path / f"{name}.py").write_text(code)
+    return f"python -m {name}"
 
 
 def test_a_finished_step_is_passed_over_and_the_others_run_in_order(
@@ -73,13 +78,51 @@ time.sleep(60)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
-@pytest.mark.parametrize(("number", "to_group"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
+@pytest.mark.parametrize(
+    ("number", "to_group"), [(signal.SIGTERM, False), (signal.SIGINT, True), (signal.SIGINT, False)]
+)
 def test_a_stop_lets_the_step_save_and_leaves_no_process(tmp_path: Path, number: int, to_group: bool) -> None:
-    (tmp_path / "step.py").write_text(_SAVES.format(folder=str(tmp_path)))
+    process, step = _start(tmp_path)
+    if to_group:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "interrupted\n")
+    assert (tmp_path / "saved").read_text() == signal.Signals(number).name
+    assert _has_ended(step)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+def test_a_step_that_does_not_react_is_killed_at_the_third_signal(tmp_path: Path) -> None:
+    process, step = _start(tmp_path)
+    os.kill(step, signal.SIGSTOP)
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert _has_ended(step)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is stopped goes on by itself on Linux alone")
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_step_ends_with_the_command_that_is_killed(tmp_path: Path, stopped: bool) -> None:
+    process, step = _start(tmp_path)
+    if stopped:
+        os.kill(step, signal.SIGSTOP)
+    process.kill()
+    process.communicate(timeout=60)
+    assert _has_ended(step)
+    assert (tmp_path / "saved").read_text() == "SIGTERM"
+
+
+def _start(tmp_path: Path) -> tuple[subprocess.Popen[str], int]:
+    """Start a way of one step that saves when it is stopped; return it, and the number of the step's process."""
     code = (
         "from hpa_hier.cli.command import run\n"
         "from hpa_hier.cli.steps import Step, run_steps\n"
-        f"step = Step('wait', 'python {tmp_path}/step.py', None, 1.0)\n"
+        f"step = Step('wait', {_python(tmp_path, _SAVES.format(folder=str(tmp_path)))!r}, None, 1.0)\n"
         "run(lambda arguments: run_steps([step]))"
     )
     process = subprocess.Popen(
@@ -93,12 +136,16 @@ def test_a_stop_lets_the_step_save_and_leaves_no_process(tmp_path: Path, number:
     until = time.monotonic() + 60
     while not (tmp_path / "running").exists() and time.monotonic() < until:
         time.sleep(0.02)
-    if to_group:
-        os.killpg(process.pid, number)  # as a terminal does
-    else:
-        process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "interrupted\n")
-    assert (tmp_path / "saved").read_text() == signal.Signals(number).name
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "running").read_text()), 0)
+    return process, int((tmp_path / "running").read_text())
+
+
+def _has_ended(process: int) -> bool:
+    """Wait up to a minute for the end of a process that is no child of this one."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False

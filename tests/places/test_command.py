@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hpa_hier.places.command import EXIT_INTERRUPTED, Command, Lease, run_command
+from hpa_hier.places.child import EXIT_INTERRUPTED
+from hpa_hier.places.command import Command, Lease, run_command
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -21,7 +22,7 @@ TESTS = Path(__file__).resolve().parents[1]
 def test_a_command_that_does_not_stop_is_killed(saving: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     monkeypatch.setattr("hpa_hier.places.command._LOOK", 0.05)
-    monkeypatch.setattr("hpa_hier.places.command._SAVING", saving)
+    monkeypatch.setattr("hpa_hier.places.command.SAVING", saving)
     words = ("toy_member", str(tmp_path), "100000")
     with Lease(tmp_path) as lease, ThreadPoolExecutor(1) as thread:
         command = Command(words, str(tmp_path), str(tmp_path / "train.log"), str(lease.path))

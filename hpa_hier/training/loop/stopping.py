@@ -10,6 +10,9 @@ from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from types import FrameType
 
+from hpa_hier.places.child import EXIT_INTERRUPTED
+from hpa_hier.places.signals import wake_with_parent
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -24,7 +27,8 @@ class SignalCounter:
 
     Args:
         message: printed at the first signal; "": none is.
-        most: signals that are counted; one more ends the process at once. 0: as many as there are.
+        most: signals that are counted; one more ends the process at once, also where a library holds the main thread,
+            which then hears none. 0: as many as there are.
 
     Attributes:
         count: signals so far.
@@ -34,6 +38,7 @@ class SignalCounter:
         self.count = 0
         self._message, self._most = message, most
         self._before: dict[int, object] = {}
+        self._heard, self._told_before = -1, -1  # descriptors that Python writes the number of each signal to
 
     @property
     def requested(self) -> bool:
@@ -44,11 +49,20 @@ class SignalCounter:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.getsignal(number) for number in _SIGNALS}
             self.listen()
+            if self._most and sys.platform != "win32":
+                pipe, self._heard = os.pipe()
+                os.set_blocking(self._heard, False)
+                self._told_before = signal.set_wakeup_fd(self._heard, warn_on_full_buffer=False)
+                threading.Thread(target=_end_at, args=(self._most + 1, pipe), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        if self._heard >= 0:
+            signal.set_wakeup_fd(self._told_before)
+            os.close(self._heard)
+            self._heard = -1
 
     def listen(self) -> None:
         """Install the handlers, also over those that a library has installed since; not in other threads."""
@@ -66,8 +80,19 @@ class SignalCounter:
             os.write(sys.stderr.fileno(), f"\n{self._message}\n".encode())
 
 
+def _end_at(last: int, pipe: int) -> None:
+    """End this process at so many signals, each a byte of a pipe, until that is closed."""
+    count = 0
+    with os.fdopen(pipe, "rb", buffering=0) as numbers:
+        while number := numbers.read(1):
+            count += number[0] in _SIGNALS
+            if count == last:
+                os._exit(EXIT_INTERRUPTED)
+
+
 def stop_with_parent() -> None:
     """Send this process a SIGTERM when its parent is gone, so that no orphaned training runs on."""
+    wake_with_parent()
     parent = parent_process()
 
     def watch() -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from hpa_hier.errors import UserError
 from hpa_hier.members.nodes import find_member
 from hpa_hier.members.scores_file import fold_folder
-from hpa_hier.places.command import AT_ONCE, EXIT_INTERRUPTED, Command, Ended, Lease, change_times, run_command
+from hpa_hier.places.child import EXIT_INTERRUPTED
+from hpa_hier.places.command import AT_ONCE, Command, Ended, Lease, change_times, run_command
 from hpa_hier.places.place import Place
 from hpa_hier.runs.manifest import MANIFEST
 from hpa_hier.runs.run import Run

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from hpa_hier.places.signals import wake_with_parent
 from hpa_hier.training.processes.address import Address
 from hpa_hier.training.processes.place import STARTED_BY, Place
 
@@ -86,4 +87,5 @@ def watch_parent(lost: Callable[[str], None]) -> None:
         lost("the process that started it is gone")
 
     if parent.isdecimal() and os.getppid() == int(parent):
+        wake_with_parent()
         threading.Thread(target=watch, daemon=True).start()

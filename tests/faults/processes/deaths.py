@@ -38,9 +38,9 @@ def is_fork_server(process: Process) -> bool:
     return "multiprocessing.forkserver" in process.command and not process.forked
 
 
-def trains(process: Process) -> bool:
-    """Whether a process trains a member that another one has begun."""
-    return process.forked or "hpa_hier.places.child" in process.command
+def is_command(process: Process) -> bool:
+    """Whether a process trains a member that another one has begun, or is a step of a command."""
+    return process.forked or any(word in process.command for word in ("hpa_hier.places.child", "hpa_hier.train "))
 
 
 def kill_worker(calm: Undisturbed, rng: random.Random, *, goes_on: bool, told: str = "") -> str | None:
@@ -95,28 +95,41 @@ def kill_fork_server(calm: Undisturbed, rng: random.Random) -> str | None:
     return f"{said}: {wrong}" if wrong else ""
 
 
-def kill_parent(calm: Undisturbed, rng: random.Random) -> str | None:
-    """Kill the command itself at a random moment: its workers end, and typed again it gives the same result."""
+def kill_parent(calm: Undisturbed, rng: random.Random, *, stopping: bool = False) -> str | None:
+    """Kill the command itself at a random moment: its workers end, and typed again it gives the same result.
+
+    Args:
+        calm: the command.
+        rng: for the moment.
+        stopping: whether a worker is stopped before, which notices nothing.
+    """
     there = calm.prepare()
     started = calm.start(there)
     try:
-        if started.wait(rng.uniform(0.1, calm.last())) is not None:
-            return None
+        if stopping:
+            stopped = _act(started, calm, rng, is_worker, signal.SIGSTOP)
+            if stopped is None or started.wait(1.0) is not None:
+                return None
+            said = f"stopped {stopped.command[:80]!r}, then killed itself"
+        else:
+            if started.wait(rng.uniform(0.1, calm.last())) is not None:
+                return None
+            said = "killed itself"
         os.kill(started.number, signal.SIGKILL)
         started.wait(SECONDS)
         wrong = _check_left(started, _NOTICE)
     finally:
         started.kill_all()
     wrong += calm.repeat(there)
-    return f"{calm.long.name}: killed itself: {wrong}" if wrong else ""
+    return f"{calm.long.name}: {said}: {wrong}" if wrong else ""
 
 
-def stop_worker(calm: Undisturbed, rng: random.Random) -> str | None:
-    """Stop a training, which then does not react to Ctrl-C; a second one ends it, and typed again it goes on."""
+def stop(calm: Undisturbed, rng: random.Random, *, which: Callable[[Process], bool]) -> str | None:
+    """Stop a process, which then does not react to Ctrl-C; a second one ends it, and typed again all goes on."""
     there = calm.prepare()
     started = calm.start(there)
     try:
-        stopped = _act(started, calm, rng, trains, signal.SIGSTOP)
+        stopped = _act(started, calm, rng, which, signal.SIGSTOP)
         if stopped is None:
             return None
         said = f"{calm.long.name}: stopped {stopped.command[:80]!r}, then Ctrl-C twice"

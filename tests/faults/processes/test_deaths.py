@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 from faults import figures
-from faults.processes.deaths import kill_fork_server, kill_parent, kill_worker, stop_worker
+from faults.processes.deaths import is_command, is_worker, kill_fork_server, kill_parent, kill_worker, stop
 from faults.processes.moments import Undisturbed, slug, undisturbed
 from faults.tally import Tally
 from faults.world import World
@@ -18,7 +18,13 @@ _GOES_ON = "R11 a worker is killed (SIGKILL): the command goes on, with the same
 _ENDS = "R11 a training is killed (SIGKILL): the command says so without a traceback; typed again, the same result"
 _SERVER = "R11 the process that members are forked from is killed (SIGKILL): they train on, with the same result"
 _PARENT = "R11 the command itself is killed (SIGKILL): its workers end within 30 s; typed again, the same result"
-_STOPPED = "R11 a training is stopped (SIGSTOP): a second Ctrl-C ends all within 10 s; typed again, the same result"
+_STOPPED = (
+    "R11 a worker or step is stopped (SIGSTOP): a second Ctrl-C ends all within 10 s; typed again, the same result"
+)
+_ORPHANED = (
+    "R11 a worker or step is stopped (SIGSTOP), and the command itself killed (SIGKILL): all ends within 30 s; typed "
+    "again, the same result"
+)
 _ALL, _ON = "train --all", "train --all --backend {}".format
 _STOP = "the training stopped; the same command resumes it"
 _KILLED = "failed, killed by SIGKILL; log: "
@@ -70,7 +76,7 @@ def test_deaths_of_the_fork_server(world: World) -> None:
     ("name", "most"),
     [
         *((_ALL, 4), (_ON("threading"), 2), (_ON("loky"), 2), (_ON("dask-local"), 3), (_ON("ray"), 3)),
-        *(("train on two processes", 2), ("predict --backend loky", 2), ("data simulate", 2)),
+        *(("train on two processes", 2), ("predict --backend loky", 2), ("data simulate", 2), ("demo", 2), ("run", 2)),
     ],
 )
 def test_deaths_of_commands(world: World, name: str, most: int) -> None:
@@ -78,7 +84,33 @@ def test_deaths_of_commands(world: World, name: str, most: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [(_ALL, 3), (_ON("threading"), 2), (_ON("loky"), 2), (_ON("dask-local"), 2), (_ON("ray"), 2)]
+    ("name", "most"),
+    [
+        *((_ALL, 3), (_ON("threading"), 2), (_ON("loky"), 2), (_ON("dask-local"), 2), (_ON("ray"), 2)),
+        *(("train on two processes", 3), ("demo", 2), ("run", 2)),
+    ],
 )
 def test_deaths_of_what_is_stopped(world: World, name: str, most: int) -> None:
-    _keep("stopped", _STOPPED, name, _try(name, world, most, stop_worker))
+    _keep("stopped", _STOPPED, name, _try(name, world, most, partial(stop, which=is_command)))
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        *((_ON("loky"), 2), (_ON("dask-local"), 2), (_ON("ray"), 2)),
+        *(("predict --backend loky", 2), ("data simulate", 2)),
+    ],
+)
+def test_deaths_of_workers_that_are_stopped(world: World, name: str, most: int) -> None:
+    _keep("stopped-worker", _STOPPED, name, _try(name, world, most, partial(stop, which=is_worker)))
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        *((_ALL, 3), (_ON("threading"), 2), (_ON("loky"), 2), (_ON("dask-local"), 2), (_ON("ray"), 2)),
+        *(("train on two processes", 2), ("predict --backend loky", 2), ("data simulate", 3), ("demo", 2), ("run", 2)),
+    ],
+)
+def test_deaths_of_commands_with_a_stopped_worker(world: World, name: str, most: int) -> None:
+    _keep("orphaned", _ORPHANED, name, _try(name, world, most, partial(kill_parent, stopping=True)))

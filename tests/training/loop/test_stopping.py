@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -28,3 +30,34 @@ def test_after_the_last_signal_that_is_counted_another_one_ends_the_process() ->
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         counter.listen()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+
+
+_STUCK = """
+import ctypes
+from hpa_hier.training.loop.stopping import SignalCounter
+system, lock = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+with SignalCounter("stopping", most=1):
+    system.pthread_mutex_lock(lock)
+    print("stuck", flush=True)
+    system.pthread_mutex_lock(lock)  # as a library does that waits for another process: no signal ends it
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a lock of another system is no 64 zeros")
+def test_a_second_signal_ends_a_process_whose_main_thread_hears_none() -> None:
+    with subprocess.Popen([sys.executable, "-c", _STUCK], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stuck\n"
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+
+
+def test_what_hears_signals_is_closed_with_its_counter() -> None:
+    with SignalCounter("stopping", most=1) as counter:
+        heard = counter._heard
+    assert signal.set_wakeup_fd(-1) == -1
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(heard)
