@@ -144,6 +144,8 @@ def load(folder: Path, file: str = FILE, read_taxonomy: Callable[[Path], Taxonom
     if not path.is_file():
         raise UserError(f"{path}: no such file; fit the ensemble: {fit_command}")
     content = read_json(path)
+    if not (folder / "taxonomy.yaml").exists():
+        raise UserError(f"{folder / 'taxonomy.yaml'}: missing, and needed by {file}; {again}")
     taxonomy = read_taxonomy(folder / "taxonomy.yaml")
     if not isinstance(content, dict) or content.get("format") not in (2, 3, FORMAT):
         raise UserError(f"{path}: not an ensemble of format {FORMAT}; {again}")
@@ -164,7 +166,7 @@ def load(folder: Path, file: str = FILE, read_taxonomy: Callable[[Path], Taxonom
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: is broken ({type(error).__name__}: {error}); {again}") from None
     except UserError as error:
-        raise UserError(f"{path}: {error}; {again}" if str(path) not in str(error) else str(error)) from None
+        raise UserError(str(error) if again in str(error) else f"{path}: {error}; {again}") from None
 
 
 def _to_file(ensemble: Ensemble, tensors: _Tensors | None, novelty: _Novelty | None) -> EnsembleFile:

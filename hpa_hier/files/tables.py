@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_text
+from hpa_hier.files.faults.machine import describe_refusal
 from hpa_hier.files.faults.shown import show
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def read_table(path: Path, columns: Sequence[str] = (), types: Mapping[str, type
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, ValueError, KeyError) as error:  # pandas' errors of parsing and decoding are ValueErrors
+        if refused := describe_refusal(error):
+            raise UserError(refused) from None
         problem = " ".join(str(error).split())
         raise UserError(f"{path}: not the table expected ({problem}); run the step that writes it again") from None
     missing = [column for column in columns if column not in frame]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import describe_invalid, read_model, sha256, write_json
+from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.settings.renamed import translate_settings
 from hpa_hier.settings.training import TrainingSettings
 
@@ -104,14 +105,18 @@ def check_files(folder: Path, manifest: Manifest, names: tuple[str, ...], *, con
     Raises:
         UserError: a file is absent or not the one that was written.
     """
+    shipped = pretrained_folder()
+    again = "train the member again with --restart"
+    if shipped and shipped.resolve() in folder.resolve().parents:
+        again = "it came with hpa_hier, so install that again"
     for name in names:
         path = folder / name
         if not path.is_file() and any(folder.glob(f"{EXPORTED}.*")):
             raise UserError(f"{path}: was not exported, only what answers; name the run that it was exported from")
         if not path.is_file():
-            raise UserError(f"{path}: missing; train the member again with --restart")
+            raise UserError(f"{path}: missing; {again}")
         if content and sha256(path) != manifest.files.get(name):
-            raise UserError(f"{path}: does not match the checksum in {MANIFEST}; train the member again with --restart")
+            raise UserError(f"{path}: does not match the checksum in {MANIFEST}; {again}")
 
 
 def training_settings(manifest: Manifest) -> TrainingSettings:

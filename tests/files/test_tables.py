@@ -70,3 +70,9 @@ def test_another_file_than_expected_is_a_users_error(tmp_path: Path, content: st
     types = {"fold": int} if content and "fold" in content else {}
     with pytest.raises(UserError, match=message):
         read_table(path, ["Id", "part"], types)
+
+
+def test_what_the_machine_refuses_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(UserError, match=r"x\.csv: Is a directory; a folder is in the way of a file"):
+        read_table(tmp_path / "x.csv")

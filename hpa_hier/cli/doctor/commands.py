@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hpa_hier.cli.command import EXIT_USER, Parser, path
@@ -12,15 +12,15 @@ from hpa_hier.cli.doctor.finding import Finding
 
 _DESCRIPTION = """Show what is installed and works here, and whether a run or a pack is whole.
 
-All that a bug report needs. Each device and engine is tried in a process of its own. With --run or --pack every
-checksum is compared; the exit status is 2 where something is wrong with them."""
+All that a bug report needs. With --run or --pack every file is read and every checksum compared; each device and engine
+is tried in a process of its own, unless with --quick. The exit status is 2 where a line says WRONG."""
 
 
 def parser() -> Parser:
     """Build the command's parser."""
     whole = Parser("doctor", _DESCRIPTION)
     add = whole.add_argument
-    add("--run", metavar="NAME", help="a run to be checked: its name under artifacts/, or its folder")
+    add("--run", metavar="NAME|DIR", help="a run to be checked: its name under artifacts/, or its folder")
     add("--pack", type=path, metavar="DIR", help="a pack to be checked, down to every shard")
     add("--folder", type=path, metavar="DIR", help="where you mean to write (default: artifacts)")
     add("--quick", action="store_true", help="try no device and no engine")
@@ -29,41 +29,46 @@ def parser() -> Parser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print what was found, and return whether a run or a pack is damaged."""
+    """Print what was found, each part as soon as it is known, and return whether something is wrong."""
     options = parser().parse_args(arguments)
-    found = _find(options)
+    wrong, found = 0, {}
+    for title, rows in _find(options):
+        wrong += sum(one.wrong for one in rows)
+        found[title] = [one.to_json() for one in rows]
+        if not options.json:
+            print(f"{title}\n{_describe(rows)}\n", flush=True)
     if options.json:
-        print(json.dumps({title: [one.to_json() for one in rows] for title, rows in found.items()}, indent=1))
+        print(json.dumps(found, indent=1))
+    elif wrong:
+        print(f"{wrong} {'line says' if wrong == 1 else 'lines say'} WRONG, with what helps")
     else:
-        print("\n\n".join(f"{title}\n{_describe(rows)}" for title, rows in found.items()))
-    wrong = [one for title in ("run", "pack") for one in found.get(title, ()) if one.wrong]
-    if wrong and not options.json:
-        print(f"\n{len(wrong)} {'thing is' if len(wrong) == 1 else 'things are'} wrong; the lines above say what helps")
-    elif not options.json:
-        print("\na bug report needs all of the above, the command as typed, and what it printed")
+        print("nothing is wrong; a bug report needs all of the above, the command as typed, and what it printed")
     return EXIT_USER if wrong else 0
 
 
-def _find(options: argparse.Namespace) -> dict[str, list[Finding]]:
+def _find(options: argparse.Namespace) -> Iterator[tuple[str, list[Finding]]]:
+    from hpa_hier.cli.doctor.folder import try_folder
     from hpa_hier.cli.doctor.installed import describe_machine, list_packages
 
-    found = {"machine": describe_machine(), "packages": list_packages()}
-    if not options.quick:
-        from hpa_hier.cli.doctor.engines import try_engines
+    if options.run is not None:
+        from hpa_hier.runs.find import find_run
 
-        found["devices and engines"] = try_engines()
-    from hpa_hier.cli.doctor.folder import try_folder
-
-    found["folder"] = try_folder(options.folder or Path("artifacts"))
-    if options.run:
+        find_run(options.run)  # refuses what is none before anything is tried
+    yield "machine", describe_machine()
+    yield "packages", list_packages()
+    yield "folder", try_folder(options.folder or Path("artifacts"))
+    if options.run is not None:
         from hpa_hier.cli.doctor.whole import check_run
 
-        found["run"] = check_run(options.run)
+        yield "run", check_run(options.run)
     if options.pack:
         from hpa_hier.cli.doctor.whole import check_pack
 
-        found["pack"] = check_pack(options.pack)
-    return found
+        yield "pack", check_pack(options.pack)
+    if not options.quick:
+        from hpa_hier.cli.doctor.engines import try_engines
+
+        yield "devices and engines", try_engines()
 
 
 def _describe(rows: Sequence[Finding]) -> str:

@@ -23,9 +23,8 @@ def try_engines() -> list[Finding]:
 def _run(name: str) -> list[Finding]:
     code = f"from hpa_hier.cli.doctor.engines import answer; answer({name!r})"
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=_PATIENCE, check=False
-        )
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=False)
     except subprocess.TimeoutExpired:
         return [Finding(name, f"does not answer within {_PATIENCE} s", wrong=True)]
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"what"')]
@@ -44,8 +43,9 @@ def answer(name: str) -> None:
         for finding in _TRIALS[name]():
             print(json.dumps(finding.to_json()), flush=True)
     except ImportError as error:
-        text = f"not installed; pip install 'hpa-hier[{name}]' adds it" if name != "torch" else f"fails ({error})"
-        print(json.dumps(Finding(name, text, wrong=name == "torch").to_json()))
+        absent = isinstance(error, ModuleNotFoundError) and name != "torch"
+        text = f"not installed; pip install 'hpa-hier[{name}]' adds it" if absent else f"cannot be imported ({error})"
+        print(json.dumps(Finding(name, text, wrong=not absent).to_json()))
 
 
 def _try_torch() -> Iterator[Finding]:

@@ -13,13 +13,18 @@ from hpa_hier.files.faults.machine import describe_refusal
 
 def try_folder(folder: Path) -> list[Finding]:
     """Try what writing a file takes, in the folder or in the nearest one above that is there; nothing is left."""
-    place = next((one for one in (folder.absolute(), *folder.absolute().parents) if one.is_dir()), Path.cwd())
+    place = next(one for one in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(one))
     text = f"{folder}" if place == folder.absolute() else f"{folder} (not there yet, so {place})"
+    if not place.is_dir():
+        return [Finding(f"{folder}", f"{place}: is no folder; move it, or name another place", wrong=True)]
     try:
         _write_a_file(place)
         how, wrong = "files can be written, synced, renamed and locked there", False
     except OSError as error:
-        how, wrong = describe_refusal(error) or str(error), True
+        refused = OSError(error.errno, error.strerror or str(error), str(place))
+        how, wrong = describe_refusal(refused) or f"{place}: cannot be written to ({refused.strerror})", True
+    except NotImplementedError:  # of filelock
+        how, wrong = "its file system has no locks; name a folder on another one", True
     try:
         room = f"{shutil.disk_usage(place).free / 2**30:,.1f} GB free"
     except OSError as error:

@@ -15,12 +15,13 @@ from hpa_hier import __version__
 from hpa_hier.cli.doctor.finding import Finding
 from hpa_hier.places.processor import count_cores, name_processor
 
-# where this package's own metadata are not there, as in a checkout that is not installed
+# beside what this package's own metadata name: those of a checkout are not there, or as old as its installation
 _KNOWN = (
     "numpy scipy pandas scikit-learn torch torchvision lightning timm opencv-python-headless tifffile safetensors "
-    "pydantic joblib filelock matplotlib onnxruntime openvino dask ray"
+    "pydantic joblib filelock matplotlib onnxruntime openvino distributed ray submitit fastapi numba captum"
 )
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
+_FOR_DEVELOPERS = re.compile(r"extra\s*==\s*['\"](dev|docs)['\"]")
 
 
 def describe_machine() -> list[Finding]:
@@ -41,10 +42,11 @@ def describe_machine() -> list[Finding]:
 def list_packages() -> list[Finding]:
     """Return the version of each package that this one needs or can use; those that are not there come last."""
     try:
-        required = metadata.requires("hpa-hier") or []
+        required = [text for text in metadata.requires("hpa-hier") or [] if not _FOR_DEVELOPERS.search(text)]
     except metadata.PackageNotFoundError:
-        required = _KNOWN.split()
-    names = dict.fromkeys(found[0].lower() for text in required if (found := _NAME.match(text)))
+        required = []
+    named = (_NAME.match(text) for text in (*required, *_KNOWN.split()))
+    names = dict.fromkeys(found[0].lower() for found in named if found)
     names.pop("hpa-hier", None)
     there, missing = [], []
     for name in sorted(names):

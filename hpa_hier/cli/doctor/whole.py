@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from hpa_hier.cli.doctor.finding import Finding
+from hpa_hier.data.labels.partition import PARTITION_FILE
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.data.pack.pack_file import PACK
 from hpa_hier.data.split.split import read_split
@@ -14,13 +16,28 @@ from hpa_hier.ensemble import ensemble_file
 from hpa_hier.errors import UserError
 from hpa_hier.evaluate.results import FILE as RESULTS
 from hpa_hier.evaluate.results import read_results
+from hpa_hier.files.atomic import read_json, sha256
 from hpa_hier.files.faults.leftovers import find_before, is_left
 from hpa_hier.files.faults.machine import describe_refusal
 from hpa_hier.files.faults.together import is_journal, is_left_journal
 from hpa_hier.files.remote.path import is_remote
+from hpa_hier.files.shell import command
+from hpa_hier.predict.export.scorers import ABOUT, is_exported
 from hpa_hier.runs.find import find_run
-from hpa_hier.runs.manifest import MANIFEST, check_files, read_manifest
+from hpa_hier.runs.manifest import EXPORTED, MANIFEST, SCORES, check_files, read_manifest
 from hpa_hier.runs.run import CONFIG, RUN_FILE, SPLIT_FILE, Run
+
+_TRAIN = "the training command, typed again, writes it again"
+
+
+class _Part(NamedTuple):
+    """A file of a run, what reads it, and what writes it again."""
+
+    what: str
+    file: str
+    check: Callable[[], str]
+    again: str
+    needed: bool = False  # whether something that is there goes with it
 
 
 def check_run(name: str) -> list[Finding]:
@@ -33,23 +50,45 @@ def check_run(name: str) -> list[Finding]:
     found = [Finding("folder", str(folder.absolute()))]
     try:
         run = Run.open(name)
-    except UserError as error:
-        return [*found, Finding(CONFIG, str(error), wrong=True)]
-    checks = [
-        (RUN_FILE, RUN_FILE, lambda: _check_facts(run)),
-        (SPLIT_FILE, SPLIT_FILE, lambda: _check_split(run)),
-        ("partition.json", "partition.json", lambda: "" if run.sides is None else "whole"),
-        ("ensemble", f"ensemble/{ensemble_file.FILE}", lambda: _check_ensemble(run)),
-        ("flat baseline", f"ensemble/{ensemble_file.FLAT_FILE}", lambda: "whole" if run.baseline else ""),
-        ("evaluation", "ensemble/evaluation.npz", lambda: f"whole, {len(run.evaluation.ids):,} samples"),
-        ("results", f"ensemble/{RESULTS}", lambda: "whole" if read_results(run.ensemble_folder) else ""),
-    ]
-    found += [_look(what, check) for what, file, check in checks if (folder / file).exists()]
-    for member in sorted(folder.glob("members/*")):
-        found.append(_look(f"member {member.name}", lambda member=member: _check_member(member)))  # type: ignore[misc]
-    if (folder / RUN_FILE).is_file():
+    except (UserError, OSError) as error:
+        return [*found, Finding(CONFIG, _describe(error), wrong=True)]
+    for part in _list_parts(run):
+        path = folder / part.file
+        if path.is_file():
+            found.append(_look(part.what, part.check))
+        elif path.exists() or path.is_symlink():
+            found.append(Finding(part.what, f"{path}: is no file; remove it, and {part.again}", wrong=True))
+        elif part.needed:
+            found.append(Finding(part.what, f"{path}: missing; {part.again}", wrong=True))
+    for member in sorted(folder.glob("members/[!.]*")):
+        found += _check_member(member, fits=(folder / SPLIT_FILE).exists())
+    if is_exported(run):
+        found += _check_exported(folder)
+    elif (folder / RUN_FILE).is_file():
         found += _check_pack_of(run)
     return [*found, *_find_leftovers(folder)]
+
+
+def _list_parts(run: Run) -> list[_Part]:
+    """Return the files that a run may have, and whether others that are there go with them."""
+    folder = run.folder
+    fitted, flat = f"ensemble/{ensemble_file.FILE}", f"ensemble/{ensemble_file.FLAT_FILE}"
+    answers, facts, results = "ensemble/evaluation.npz", "ensemble/evaluation.json", f"ensemble/{RESULTS}"
+
+    def has(*files: str) -> bool:
+        return any((folder / file).exists() for file in files)
+
+    trained = has(SPLIT_FILE) and bool(run.member_names)
+    fit, evaluate = (f"run: {command('ensemble', step, run=folder)}" for step in ("fit", "evaluate"))
+    return [
+        _Part(RUN_FILE, RUN_FILE, lambda: _check_facts(run), _TRAIN, trained),
+        _Part(SPLIT_FILE, SPLIT_FILE, lambda: _check_split(run), _TRAIN, _was_split(run)),
+        _Part(PARTITION_FILE, PARTITION_FILE, lambda: "" if run.sides is None else "whole", _TRAIN, trained),
+        _Part("ensemble", fitted, lambda: _check_ensemble(run), fit, has(flat, answers, facts, results)),
+        _Part("flat baseline", flat, lambda: "whole" if run.baseline else "", fit),
+        _Part("evaluation", answers, lambda: _check_evaluation(run, facts), evaluate, has(facts, results)),
+        _Part("results", results, lambda: "whole" if read_results(run.ensemble_folder) else "", evaluate),
+    ]
 
 
 def check_pack(folder: Path) -> list[Finding]:
@@ -82,8 +121,18 @@ def _describe(error: UserError | OSError) -> str:
 
 
 def _check_facts(run: Run) -> str:
-    assert run.facts is not None
-    return f"whole, begun with pack {run.facts.pack_digest} and taxonomy '{run.facts.taxonomy}'"
+    facts = run.facts
+    if facts is None or is_exported(run):
+        return "whole"
+    return f"whole, begun with pack {facts.pack_digest} and taxonomy '{facts.taxonomy}'"
+
+
+def _was_split(run: Run) -> bool:
+    """Tell whether run.json says that the run has a split; one that cannot be read says so itself."""
+    try:
+        return bool(run.facts and run.facts.split_digest)
+    except (UserError, OSError):
+        return False
 
 
 def _check_split(run: Run) -> str:
@@ -100,18 +149,62 @@ def _check_ensemble(run: Run) -> str:
     return f"whole, {len(ensemble.members)} members by {ensemble.aggregate}"
 
 
-def _check_member(folder: Path) -> str:
-    """Check all files of a member, and of its folds, that its manifest lists."""
+def _check_evaluation(run: Run, facts: str) -> str:
+    count = len(run.evaluation.ids)
+    beside = "" if (run.folder / facts).is_file() else f" (of an older version, without {Path(facts).name})"
+    return f"whole, {count:,} samples{beside}"
+
+
+def _check_member(folder: Path, fits: bool) -> list[Finding]:
+    """Check all files of a member, and of its folds, that its manifest lists.
+
+    Args:
+        folder: of the member.
+        fits: whether ensembles are fitted in its run, which needs its scores.
+    """
+    what = f"member {folder.name}"
     if not (folder / MANIFEST).is_file():
-        return "not finished; the training command goes on with it"
-    count = 0
+        return [Finding(what, "not finished; the training command goes on with it")]
+    count, left_out, wrong = 0, [], []
     for part in (folder, *sorted(folder.glob("fold-*"))):
-        if (part / MANIFEST).is_file():
+        if not (part / MANIFEST).is_file():
+            continue
+        try:
             manifest = read_manifest(part)
-            there = [name for name in manifest.files if (part / name).is_file() or part == folder]
-            check_files(part, manifest, tuple(there))
-            count += len(there)
-    return f"whole, {count} files"
+        except (UserError, OSError) as error:
+            wrong.append(Finding(what, _describe(error), wrong=True))
+            continue
+        exported = any(part.glob(f"{EXPORTED}.*"))
+        for name in manifest.files:
+            if not (part / name).exists() and (part != folder or exported or (name == SCORES and not fits)):
+                left_out += [name] if part == folder and not exported else []
+                continue
+            try:
+                check_files(part, manifest, (name,))
+                count += 1
+            except (UserError, OSError) as error:
+                wrong.append(Finding(what, _describe(error), wrong=True))
+    without = f"; without {', '.join(left_out)}, which only fitting needs" if left_out else ""
+    return wrong or [Finding(what, f"whole, {count} file{'s' * (count != 1)}{without}")]
+
+
+def _check_exported(folder: Path) -> list[Finding]:
+    """Compare the files of an exported folder with the checksums that it was exported with."""
+    again = "export it again from the run that it is of"
+    try:
+        files = read_json(folder / ABOUT)["files"]
+        changed = [name for name, known in files.items() if not _is_same(folder, name, known)]
+    except (UserError, OSError) as error:
+        return [Finding(ABOUT, _describe(error), wrong=True)]
+    except (KeyError, TypeError, AttributeError):
+        return [Finding(ABOUT, f"{folder / ABOUT}: is damaged; {again}", wrong=True)]
+    found = [Finding(f"exported {name}", f"is not what was exported; {again}", wrong=True) for name in changed]
+    return found or [Finding(ABOUT, f"{len(files)} files, all as they were exported")]
+
+
+def _is_same(folder: Path, name: str, known: str) -> bool:
+    path = (folder / name).resolve()
+    return folder.resolve() in path.parents and path.is_file() and sha256(path) == known
 
 
 def _check_pack_of(run: Run) -> list[Finding]:

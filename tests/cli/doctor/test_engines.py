@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,6 +41,30 @@ def test_an_engine_that_ends_its_process_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(engines.subprocess, "run", lambda *_, **__: Done())
     assert engines._run("torch")[0].text == "its process was ended by SIGILL"
     assert os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "text", "wrong"),
+    [
+        ("openvino", ModuleNotFoundError("no"), "not installed; pip install 'hpa-hier[openvino]' adds it", False),
+        ("openvino", ImportError("libtbb.so: not found"), "cannot be imported (libtbb.so: not found)", True),
+        ("torch", ModuleNotFoundError("no"), "cannot be imported (no)", True),
+    ],
+)
+def test_an_engine_that_is_not_installed_is_told_from_one_that_cannot_be_imported(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    error: Exception,
+    text: str,
+    wrong: bool,
+) -> None:
+    def fail() -> Iterator[engines.Finding]:
+        raise error
+
+    monkeypatch.setitem(engines._TRIALS, name, fail)
+    engines.answer(name)
+    assert json.loads(capsys.readouterr().out) == {"what": name, "text": text, "wrong": wrong}
 
 
 def test_a_provider_that_another_stands_in_for_is_told_and_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
