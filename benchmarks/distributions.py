@@ -14,8 +14,10 @@ CycloneDX's JSON. `audit` asks PyPI for known faults, and OSV if that does not a
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,7 @@ KINDS = ("permissive", "weak copyleft", "proprietary", "no licence named", "look
 UNKNOWN = ("", "UNKNOWN", "None")
 OWN = "hpa-hier"
 SOURCES = ("pypi", "osv")  # of known faults
+_AUDIT_ELSEWHERE = "run `make audit` where https://pypi.org or https://api.osv.dev can be reached; no mirror will do"
 LOOKED_AT = {  # refused by what they say, and yet no reason to worry
     "docutils": "its Emacs mode alone is under the GPL (its COPYING.rst); needed by `make docs` only",
 }
@@ -99,8 +102,12 @@ def write_sbom(python: str, out: Path) -> int:
 
 def audit(python: str) -> int:
     """Print the known faults of what is installed; return 1 if there are some, 2 if no source could be asked."""
+    if not importlib.util.find_spec("pip_audit"):
+        print("error: pip-audit is not installed beside this; `make audit` installs it, and runs this", file=sys.stderr)
+        return 2
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    reasons = []
     for source in SOURCES:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "audit.json")
@@ -108,38 +115,48 @@ def audit(python: str) -> int:
             command += ["--progress-spinner", "off", "-f", "json", "-o", str(out)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             text = out.read_text(encoding="utf-8") if out.exists() else ""
-        status = report_audit(source, text, done.stderr)
+        status, reason = report_audit(source, text, done.stderr)
         if status != 2:
             return status
-    print(
-        "error: nothing was audited; run it where the package index's JSON API or OSV can be reached", file=sys.stderr
-    )
+        reasons.append(reason)
+    print(f"error: nothing was audited: {'; '.join(reasons)}\n{_AUDIT_ELSEWHERE}", file=sys.stderr)
     return 2
 
 
-def report_audit(source: str, text: str, said: str) -> int:
-    """Print what pip-audit found; return 1 if there are known faults, 2 if nothing was audited.
+def report_audit(source: str, text: str, said: str) -> tuple[int, str]:
+    """Print what pip-audit found.
 
     Args:
         source: of `SOURCES`.
         text: pip-audit's JSON; "" where it ended before that.
         said: what it printed beside it.
+
+    Returns:
+        0; 1 if there are known faults; 2 if nothing was audited, and why.
     """
     if not text:
-        last = (said.strip() or "pip-audit said nothing").splitlines()[-1]
-        print(f"{source} did not answer: {last[:300]}", file=sys.stderr)
-        return 2
+        return 2, f"{source} did not answer ({_shorten(said)})"
     asked = [one for one in json.loads(text)["dependencies"] if one["name"] != OWN]
     known = [one for one in asked if "skip_reason" not in one]
     if not known:
-        print(f"{source} knew none of {len(asked)} distributions", file=sys.stderr)
-        return 2
+        return 2, f"{source} knew none of {len(asked)} distributions"
     faults = [(one, fault) for one in known for fault in one["vulns"]]
     for one, fault in faults:
         fixed = ", ".join(fault["fix_versions"]) or "no version"
         print(f"{one['name']} {one['version']}: {fault['id']}, fixed in {fixed}")
     print(f"{source}: {len(known)} of {len(asked)} distributions known there, {len(faults)} known faults")
-    return int(bool(faults))
+    return int(bool(faults)), ""
+
+
+def _shorten(said: str) -> str:
+    """Return the innermost reason of what pip-audit printed last, in at most 120 characters.
+
+    >>> _shorten("ConnectionError: Max retries (Caused by NameResolution(Failed to resolve 'x' (no such name)))")
+    "Failed to resolve 'x'"
+    """
+    last = (said.strip() or "pip-audit said nothing").splitlines()[-1]
+    inner = re.search(r"Caused by .*?(Failed to [^(\"]+|Connection [^(\"]+)", last)
+    return (inner[1] if inner else last).strip(" :")[:120]
 
 
 def main() -> None:
@@ -149,6 +166,8 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="of the environment (default: this one's)")
     parser.add_argument("--out", type=Path, default=Path("build/sbom.json"), help="of sbom")
     options = parser.parse_args()
+    if not shutil.which(options.python):
+        parser.error(f"--python {options.python}: is no program; name the environment's Python")
     if options.check == "licences":
         raise SystemExit(report_licences(list_licences(options.python)))
     raise SystemExit(write_sbom(options.python, options.out) if options.check == "sbom" else audit(options.python))

@@ -1,9 +1,11 @@
 """What an installation consists of: which licences are refused, and an audit that could not be made says so."""
 
 import json
+from types import SimpleNamespace
 
+import distributions
 import pytest
-from distributions import kind_of, report_audit, report_licences
+from distributions import audit, kind_of, report_audit, report_licences
 
 
 @pytest.mark.parametrize(
@@ -36,14 +38,33 @@ def test_one_refused_licence_is_enough(capsys):
     assert "refused: three 3.0: GPL-3.0" in capsys.readouterr().out
 
 
-def test_an_audit_that_no_source_answered_is_no_clean_one(capsys):
-    assert report_audit("pypi", "", "ERROR: connection refused") == 2
+def test_an_audit_that_no_source_answered_is_no_clean_one_and_says_why_in_two_lines(capsys, monkeypatch):
+    assert report_audit("pypi", "", "ERROR: connection refused") == (
+        2,
+        "pypi did not answer (ERROR: connection refused)",
+    )
     skipped = {"dependencies": [{"name": "numpy", "skip_reason": "not found"}], "fixes": []}
-    assert report_audit("pypi", json.dumps(skipped), "") == 2
-    assert capsys.readouterr().err.splitlines() == [
-        "pypi did not answer: ERROR: connection refused",
-        "pypi knew none of 1 distributions",
-    ]
+    assert report_audit("pypi", json.dumps(skipped), "") == (2, "pypi knew none of 1 distributions")
+    said = (
+        "Traceback (most recent call last):\n"
+        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='api.osv.dev', port=443): Max retries exceeded "
+        "with url: /v1/query (Caused by NameResolutionError(\"HTTPSConnection(host='api.osv.dev', port=443): Failed to "
+        "resolve 'api.osv.dev' ([Errno -2] Name or service not known)\"))\n"
+    )
+    monkeypatch.setattr(distributions.importlib.util, "find_spec", lambda _: True)
+    ended = SimpleNamespace(stdout="/site\n", stderr=said)
+    monkeypatch.setattr(distributions.subprocess, "run", lambda *_, **__: ended)
+    assert audit("python") == 2
+    first, second = capsys.readouterr().err.splitlines()
+    why = "did not answer (Failed to resolve 'api.osv.dev')"
+    assert first == f"error: nothing was audited: pypi {why}; osv {why}"
+    assert second.startswith("run `make audit` where https://pypi.org or https://api.osv.dev can be reached")
+
+
+def test_an_audit_without_its_tool_says_what_installs_it(capsys, monkeypatch):
+    monkeypatch.setattr(distributions.importlib.util, "find_spec", lambda _: None)
+    assert audit("python") == 2
+    assert "pip-audit is not installed beside this; `make audit` installs it" in capsys.readouterr().err
 
 
 def test_an_audit_names_each_known_fault_with_the_version_that_fixes_it(capsys):
@@ -51,10 +72,10 @@ def test_an_audit_names_each_known_fault_with_the_version_that_fixes_it(capsys):
     found = {
         "dependencies": [{"name": "a", "version": "1", "vulns": []}, {"name": "b", "version": "2", "vulns": [fault]}]
     }
-    assert report_audit("osv", json.dumps(found), "") == 1
+    assert report_audit("osv", json.dumps(found), "") == (1, "")
     assert capsys.readouterr().out.splitlines() == [
         "b 2: PYSEC-1, fixed in 2.1",
         "osv: 2 of 2 distributions known there, 1 known faults",
     ]
     found["dependencies"].pop()
-    assert report_audit("osv", json.dumps(found), "") == 0
+    assert report_audit("osv", json.dumps(found), "") == (0, "")
