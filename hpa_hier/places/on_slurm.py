@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
@@ -17,6 +17,7 @@ from typing import Any
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.extras import check_extra, import_extra
+from hpa_hier.files.faults.leftovers import name_temporary, sweep
 from hpa_hier.places.engine import Engine
 
 _ASK = 5.0  # seconds between two questions to the queue
@@ -33,6 +34,8 @@ _ALIVE = (
     "RESIZING",
     "SIGNALING",
 )
+_FOLDER = "slurm"  # stem of the name of what holds what travels
+_TOUCH = 60.0  # seconds between two signs of life
 _TIME = 24 * 60  # minutes that a job may take; SBATCH_TIMELIMIT overrules it
 _Ask = Callable[[list[str]], dict[str, str]]
 
@@ -52,14 +55,26 @@ def open_slurm(workers: int | None, engine: str = "slurm") -> Iterator[Engine]:
     submitit = import_extra("submitit", "slurm", "--backend slurm")
     logging.getLogger("submitit").setLevel(logging.ERROR)
     # What travels lies in a hidden folder here, where all machines see it, for as long as this runs.
-    with tempfile.TemporaryDirectory(prefix=".slurm-", dir=Path.cwd(), ignore_cleanup_errors=True) as folder:
-        executor = submitit.AutoExecutor(folder, cluster=engine)
+    with _make_folder() as folder:
+        executor = submitit.AutoExecutor(str(folder), cluster=engine)
         executor.update_parameters(timeout_min=_TIME, slurm_job_name="hpa-hier", slurm_array_parallelism=workers)
-        jobs = _Jobs(executor, workers, ask_queue if engine == "slurm" else None)
+        jobs = _Jobs(executor, workers, ask_queue if engine == "slurm" else None, folder)
         try:
             yield Engine(workers, jobs, here=False)
         finally:
             jobs.shutdown()
+
+
+@contextmanager
+def _make_folder() -> Iterator[Path]:
+    """Make a folder here that others cannot read, and remove it in the end, and those of processes that were killed."""
+    sweep(Path.cwd(), _FOLDER)
+    folder = name_temporary(Path.cwd() / _FOLDER)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_slurm(workers: int | None, engine: str = "slurm") -> int:
@@ -95,8 +110,8 @@ def ask_queue(jobs: list[str]) -> dict[str, str]:
 class _Jobs(Executor):
     """Jobs of SLURM, at most so many at a time; those that are handed over together are one array."""
 
-    def __init__(self, executor: Any, most: int, ask: _Ask | None) -> None:  # noqa: ANN401
-        self._executor, self._most, self._ask = executor, most, ask
+    def __init__(self, executor: Any, most: int, ask: _Ask | None, folder: Path) -> None:  # noqa: ANN401
+        self._executor, self._most, self._ask, self._folder = executor, most, ask, folder
         self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
         self._running: dict[Future[Any], Any] = {}
         self._absent: dict[Future[Any], float] = {}  # since when a job is no longer in the queue
@@ -119,8 +134,12 @@ class _Jobs(Executor):
 
     def _attend(self) -> None:
         """Hand calls over and take their answers, until the place is closed."""
-        asked = time.monotonic()
+        asked = touched = time.monotonic()
         while not self._end.wait(_GATHER):
+            if time.monotonic() - touched > _TOUCH:
+                touched = time.monotonic()
+                with suppress(OSError):
+                    os.utime(self._folder)  # tells other machines that it is somebody's
             self._hand_over()
             for future, job in list(self._running.items()):
                 if job.paths.result_pickle.exists() or (self._ask is None and job.done()):

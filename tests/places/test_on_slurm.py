@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from one_node_slurm import run_slurm
 from place_tasks import die_once, square
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.leftovers import name_temporary
 from hpa_hier.places.on_slurm import ask_queue, open_slurm
 from hpa_hier.places.place import Place, open_place
 
@@ -50,7 +53,13 @@ def test_without_slurm_or_a_number_of_jobs_it_is_told_what_to_do(monkeypatch):
         pass
 
 
-def test_submitits_own_processes_answer_in_order(tmp_path: Path):
+def test_submitits_own_processes_answer_in_order_and_what_a_killed_command_left_is_removed(tmp_path: Path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    name = name_temporary(tmp_path / "slurm").name
+    (tmp_path / name.replace(f".{os.getpid()}-", f".{dead.pid}-")).mkdir()
     with open_slurm(2, "local") as engine:
+        (folder,) = tmp_path.iterdir()
+        assert folder.stat().st_mode & 0o777 == 0o700
         assert list(Place("slurm", engine).map(square, range(3))) == [0, 1, 4]
     assert list(tmp_path.iterdir()) == []
