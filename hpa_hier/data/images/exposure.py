@@ -72,11 +72,10 @@ def measure_exposure(plane: np.ndarray) -> Exposure:
     """
     depth = plane.dtype.itemsize * 8
     counts = count_values(plane)
-    values = np.flatnonzero(counts)
-    below = np.cumsum(counts[values], dtype=np.float64)
-    low, high = (int(values[np.searchsorted(below, q * plane.size)]) for q in _QUANTILES)
-    clipped = float(counts[values[-1]] / plane.size)
-    return Exposure(depth, int(values[0]), low, high, int(values[-1]), clipped, len(values))
+    below = counts.cumsum(dtype=np.float64)  # pixels of at most each value
+    ranks = (1, *(q * plane.size for q in _QUANTILES), below[-1])
+    floor, low, high, peak = below.searchsorted(ranks).tolist()
+    return Exposure(depth, floor, low, high, peak, float(counts[peak] / plane.size), int(np.count_nonzero(counts)))
 
 
 class Glance(NamedTuple):
@@ -86,6 +85,7 @@ class Glance(NamedTuple):
     grid: np.ndarray  # up to 128 × 128 of them, evenly spaced
     whole: np.ndarray | None  # all of them, where the grid has too few to compare
     noise: bool  # nothing but noise; not told of less than 64 × 64 pixels
+    sums: np.ndarray | None  # over squares of pixels, where a kernel summed some
 
 
 def glance_at(plane: np.ndarray) -> Glance:
@@ -95,10 +95,12 @@ def glance_at(plane: np.ndarray) -> Glance:
         plane: (H, W) uint8 or uint16.
     """
     exposure = measure_exposure(plane)
-    large = min(plane.shape) >= _SAMPLED // 2
-    noise = large and not exposure.constant and measure_structure(plane) < _STRUCTURE
-    grid = plane[_grid(plane.shape)].astype(np.float32)
-    return Glance(exposure, grid, plane if grid.size < _COMPARABLE else None, noise)
+    shows = min(plane.shape) >= _SAMPLED // 2 and not exposure.constant
+    sums = sum_squares(plane, _step(plane)) if shows else None
+    noise = shows and measure_structure(plane, sums) < _STRUCTURE
+    rows, columns = _grid(plane.shape)
+    grid = np.ascontiguousarray(plane[rows])[:, columns].astype(np.float32)  # row by row, as they are in memory
+    return Glance(exposure, grid, plane if grid.size < _COMPARABLE else None, noise, sums)
 
 
 def find_equal(glances: Mapping[str, Glance]) -> tuple[tuple[str, ...], ...]:
@@ -229,20 +231,20 @@ def count_bits(looks: Iterable[Look]) -> dict[str, int]:
     return dict(Counter(f"{look.bits} of {look.depth}" for look in looks).most_common())
 
 
-def measure_structure(plane: np.ndarray) -> float:
+def measure_structure(plane: np.ndarray, sums: np.ndarray | None = None) -> float:
     """Return the correlation of neighbouring pixels at about 128 pixels a side: 0 for noise, 1 for smooth structure.
 
     It is 0.37 and more for each of 492 real channels, and less than 0.02 for a camera's noise.
 
     Args:
         plane: (H, W), not constant.
+        sums: (H / step, W / step), of squares of pixels that are one of these 128; None: OpenCV averages them.
 
     >>> round(measure_structure(np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)), 2)
     0.98
     """
-    step = max(1, max(plane.shape) // _SAMPLED)
+    step = _step(plane)
     size = (max(1, plane.shape[1] // step), max(1, plane.shape[0] // step))
-    sums = sum_squares(plane, step)
     if sums is None:
         small = cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     else:
@@ -257,6 +259,12 @@ def measure_structure(plane: np.ndarray) -> float:
     ends = float(small[1:, 0] @ small[:-1, -1])  # of a row and the next, which are neighbours in memory only
     beside = (float(values[1:] @ values[:-1]) - ends) / max(1, small.size - height)
     return float((below + beside) / 2 / variance)
+
+
+def _step(plane: np.ndarray) -> int:
+    """Return the side of a square of pixels, so that about 128 of them are a side of the plane."""
+    side: int = max(plane.shape)
+    return max(1, side // _SAMPLED)
 
 
 def find_flaws(

@@ -76,8 +76,8 @@ def read_image(
     glances: dict[str, Glance] = {}
     image = np.zeros((len(channels), size, size), dtype=np.uint8)
     for channel, plane in _each_plane(source, there, replace(stacks, least_side=_FINER * size), decoded):
-        image[channels.index(channel)] = convert_plane(plane, size, intensity)
         glances[channel] = glance_at(plane)
+        image[channels.index(channel)] = convert_plane(plane, size, intensity, glances[channel].sums)
         shape = plane.shape
     side = agree(stack.micrometres for stack in decoded.values())
     micrometres = None if side is None else side * max(shape) / size
@@ -123,7 +123,7 @@ def _each_plane(
     left = {file: len(numbers) for file, numbers in wanted.items()}
     for channel in channels:
         file = source.planes[channel].file
-        plane = _plane(source.planes[channel], decoded, replace(stacks, wanted=_numbers(wanted[file])))
+        plane = _plane(source.planes[channel], decoded, stacks, wanted[file])
         left[file] -= 1
         if not left[file]:
             decoded[file] = decoded[file]._replace(planes=_NONE)
@@ -135,21 +135,16 @@ def _each_plane(
         del plane
 
 
-def _numbers(planes: Collection[int | None]) -> frozenset[int] | None:
-    """Return the numbers of planes; None, all, where a whole file is wanted."""
-    return None if None in planes else frozenset(number for number in planes if number is not None)
-
-
-def _plane(plane: Plane, decoded: dict[Path, Stack], stacks: StackRules) -> np.ndarray:
+def _plane(plane: Plane, decoded: dict[Path, Stack], stacks: StackRules, numbers: Collection[int | None]) -> np.ndarray:
     """Return one channel as (H, W) uint8 or uint16; files of several planes are decoded once."""
     if plane.sections:
         wanted = [plane.sections[i] for i in choose_sections(len(plane.sections), stacks.projection)]
-        sections = (_whole(file, _decode(file, stacks)) for file in wanted)
+        sections = (_whole(file, _decode(file, stacks, numbers)) for file in wanted)
         projected = project(_check_sections(plane.sections, sections), stacks.projection)
         decoded[plane.file] = Stack(projected[None], len(plane.sections))
         return projected
     if plane.file not in decoded:
-        decoded[plane.file] = _decode(plane.file, stacks)
+        decoded[plane.file] = _decode(plane.file, stacks, numbers)
     if plane.index is None:
         return _whole(plane.file, decoded[plane.file])
     planes = decoded[plane.file].planes
@@ -162,10 +157,14 @@ def _plane(plane: Plane, decoded: dict[Path, Stack], stacks: StackRules) -> np.n
     return np.asarray(planes[plane.index])
 
 
-def _decode(file: Path, stacks: StackRules) -> Stack:
+def _decode(file: Path, stacks: StackRules, numbers: Collection[int | None]) -> Stack:
+    """Decode the planes of a file that have these numbers; None among them: a whole file is wanted."""
     reader = find_reader(file)
     try:
-        return reader.read_stack(file, stacks) if reads_stacks(reader) else Stack(reader.read(file))
+        if not reads_stacks(reader):
+            return Stack(reader.read(file))
+        some = None if None in numbers else frozenset(number for number in numbers if number is not None)
+        return reader.read_stack(file, replace(stacks, wanted=some))
     except (cv2.error, ValueError, MemoryError) as error:
         raise UnreadableImage(file, f"damaged: {type(error).__name__}: {error}") from None
 
@@ -208,13 +207,14 @@ def agree(micrometres: Iterable[float | None]) -> float | None:
     return known[0]
 
 
-def convert_plane(plane: np.ndarray, size: int, intensity: str) -> np.ndarray:
+def convert_plane(plane: np.ndarray, size: int, intensity: str, sums: np.ndarray | None = None) -> np.ndarray:
     """Convert one channel as read_image does: shrink by area or enlarge linearly, make 8 bits by the rule, pad.
 
     Args:
         plane: (H, W) uint8 or uint16.
         size: S, pixels.
         intensity: "depth" or "percentile".
+        sums: of squares of the plane's pixels, where there are some: they need not be summed again for this size.
 
     Returns:
         (S, S) uint8.
@@ -222,17 +222,17 @@ def convert_plane(plane: np.ndarray, size: int, intensity: str) -> np.ndarray:
     >>> convert_plane(np.full((2, 4), 65535, np.uint16), 4, "depth")[:, 0].tolist()
     [0, 255, 255, 0]
     """
-    return _pad(to_uint8(_scale(plane, size), intensity), size)
+    return _pad(to_uint8(_scale(plane, size, sums), intensity), size)
 
 
-def _scale(plane: np.ndarray, size: int) -> np.ndarray:
+def _scale(plane: np.ndarray, size: int, sums: np.ndarray | None) -> np.ndarray:
     """Resize a plane so that its longer side has `size` pixels."""
     height, width = plane.shape
     side = max(height, width)
     inner = (max(1, round(height * size / side)), max(1, round(width * size / side)))
     if inner == plane.shape:
         return plane
-    if side > size and (small := average_squares(plane, inner)) is not None:
+    if side > size and (small := average_squares(plane, inner, sums)) is not None:
         return small
     how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(np.ascontiguousarray(plane), inner[::-1], interpolation=how))

@@ -50,7 +50,8 @@ class PngJpegReader:
         """Decode a file to (1, H, W) grey or (3, H, W) RGB."""
         check_bytes(path)
         try:
-            data = path.read_bytes()
+            with path.open("rb", buffering=0) as file:
+                data = file.read()
             kernels = SWITCH.kernels
             plain = decode_plain(data, kernels) if kernels else None
             if plain is not None:

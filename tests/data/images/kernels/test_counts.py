@@ -32,19 +32,21 @@ def test_values_are_counted(seed: int, height: int, width: int) -> None:
     plane = noise(seed, height, width)
     np.testing.assert_array_equal(count_values(plane), np.bincount(plane.ravel(), minlength=256))
     np.testing.assert_array_equal(count_values(plane[:, ::2]), np.bincount(plane[:, ::2].ravel(), minlength=256))
+    np.testing.assert_array_equal(count_values(plane[1:]), np.bincount(plane[1:].ravel(), minlength=256))
 
 
 @settings(max_examples=80)
 @given(st.integers(0, 1 << 30), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 2, 3, 4, 6, 8, 16]))
 def test_squares_are_averaged_as_opencv_does(seed: int, height: int, width: int, side: int) -> None:
     plane = noise(seed, height * side, width * side)
-    averages = average_squares(plane, (height, width))
+    averages = average_squares(plane, (height, width), None)
     expected = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
     assert (averages is None) == (side not in (4, 8, 16))
     if averages is not None:
         np.testing.assert_array_equal(averages, expected)
     sums = sum_squares(plane, side)
     assert sums is not None
+    assert (averages is None) or np.array_equal(average_squares(plane, (height, width), sums), averages)
     floats = cv2.resize(plane.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     np.testing.assert_allclose(sums * np.float32(1 / side**2), floats, rtol=1e-6)
 
