@@ -108,4 +108,9 @@ def is_left(path: Path) -> bool:
 
 @cache
 def _machine() -> str:
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:4]
+    """Return a mark of what numbers this process: a machine, or a container, which may have the machine's name."""
+    try:
+        numbers = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # of another system
+        numbers = ""
+    return hashlib.sha256(f"{platform.node()} {numbers}".encode()).hexdigest()[:4]

@@ -6,6 +6,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shutil import which
+
+import pytest
 
 from hpa_hier.files.faults import leftovers
 from hpa_hier.files.faults.leftovers import is_temporary, name_temporary, sweep
@@ -35,6 +38,18 @@ def test_another_machine_s_file_stays_for_an_hour(tmp_path: Path, monkeypatch) -
     os.utime(path, (0, 0))
     sweep(tmp_path)
     assert not path.exists()
+
+
+def test_a_container_s_file_stays_though_it_has_the_machine_s_name_and_its_process_is_none_here(tmp_path: Path) -> None:
+    apart = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no right to make a process space")
+    code = "from hpa_hier.files.faults.leftovers import *; print(name_temporary(Path('a')).name)"
+    done = subprocess.run([*apart, sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    path = tmp_path / done.stdout.strip().replace(".a.1-", ".a.4194305-")  # a number that no process here has
+    path.write_text("x")
+    sweep(tmp_path)
+    assert path.exists()
 
 
 def test_names_of_users_are_none(tmp_path: Path) -> None:
