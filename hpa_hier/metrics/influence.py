@@ -17,7 +17,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 from scipy.stats import t as student
 
 from hpa_hier.metrics.scores import Bools, CalibrationSums, Floats, ratio, score_interval, wilson
@@ -267,7 +266,7 @@ def calibration_error(sums: CalibrationSums, sampling: Sampling, worst: float) -
     """Measure the expected calibration error, as `scores.calibration_error` has it.
 
     Its bias: noise alone gives a bin a distance |g|. With s² the noise's variance, the true distance is taken to be
-    m = √max(0, g² − s²), and the bias the larger of |g| − m and what a normal variable around m has, E |N(m, s)| − m.
+    m = √max(0, g² − s²), and the bias |g| − m; where m is 0, at least what noise alone has, s √(2/π).
 
     Args:
         sums: of each sample and bin, (B, K).
@@ -278,9 +277,8 @@ def calibration_error(sums: CalibrationSums, sampling: Sampling, worst: float) -
     one = ratio_of_sums((gap * np.sign(gap.sum(axis=0))).sum(axis=1), sums.entries.sum(axis=1), sampling, worst)
     seen, noise = np.abs(gap.sum(axis=0)), np.sqrt((sampling.sum(gap) ** 2).sum(axis=0))
     true = np.sqrt(np.maximum(seen**2 - noise**2, 0))
-    away = ratio(true, noise)
-    folded = noise * np.sqrt(2 / np.pi) * np.exp(-(away**2) / 2) - 2 * true * norm.cdf(-away)
-    bias = ratio(np.fmax(seen - true, folded).sum(), sums.entries.sum())
+    too_far = np.where(true > 0, seen - true, np.maximum(seen, noise * np.sqrt(2 / np.pi)))
+    bias = ratio(too_far.sum(), sums.entries.sum())
     return Measured(one.value, one.influence, one.below, one.above, np.asarray(bias), one.doubt)
 
 

@@ -70,6 +70,7 @@ def test_the_error_of_a_difference_between_different_samples_is_that_of_both_and
     found = Difference.apart(parts[0][0], parts[1][0], parts[0][1], parts[1][1])
     welch = ttest_ind(one, other, equal_var=False)
     assert found.value == pytest.approx(one.mean() - other.mean())
+    assert found.degrees == pytest.approx(welch.df, rel=0.2)  # which takes the values to be normal
     low, high = welch.confidence_interval(0.95)
     assert 1 <= (found.interval()[1] - found.interval()[0]) / (high - low) < 1.15  # a doubt is added for few units
     assert sum(found.interval()) == pytest.approx(low + high)

@@ -91,6 +91,14 @@ def test_labels_taken_for_each_other_are_put_side_by_side():
     assert abs(order.index(1) - order.index(2)) == 1
 
 
+def test_a_label_that_was_seen_once_and_mistaken_is_put_beside_what_it_was_taken_for():
+    true = np.array([0, *[1] * 5, *[2] * 5, *[3] * 5])
+    called = np.array([1, *[1] * 5, *[1] * 3, 2, 2, *[1] * 3, 3, 3])  # all of 0, and 3 of 5 of 2 and of 3
+    one = np.eye(4, dtype=bool)
+    order = confuse(one[called], one[true], np.ones((16, 4), bool)).order_alike().tolist()
+    assert abs(order.index(0) - order.index(1)) == 1
+
+
 def test_two_labels_need_no_order():
     none = np.zeros((4, 2), bool)
     assert confuse(none, none, ~none).order_alike().tolist() == [0, 1]

@@ -206,6 +206,26 @@ def test_the_doubt_of_two_alike_systems_is_half_a_trial_in_either_direction():
     assert loss.doubt == pytest.approx(near * (1 - near) * (2 / 32) ** 2 * 0.25)
 
 
+def test_a_loss_beyond_its_worst_is_as_open_as_one_at_its_worst():
+    worst, beyond = (
+        influence.ratio_of_sums(np.full(30, loss), np.ones(30), Sampling(np.arange(30)), worst=0.5)
+        for loss in (0.5, 0.9)
+    )
+    assert beyond.doubt == worst.doubt > 0
+
+
+@pytest.mark.parametrize("wrong", [0, 4])
+def test_f1_has_the_interval_of_the_share_of_which_it_is_a_function_where_that_is_the_wider(wrong):
+    """F1 = 2 J / (1 + J): of J, Wilson's bound for as many trials as there are samples, each its own unit."""
+    samples = 40
+    present, yes = (np.arange(samples) >= wrong)[:, None], np.ones((samples, 1), bool)
+    one = influence.f1_by_node(present, yes, yes, sampling := Sampling(np.arange(samples)))
+    share = scores.wilson(np.array([samples - wrong]), np.array([samples]), 0.95)[0]
+    spread = sampling.quantile * np.sqrt(sampling.variance(one.influence))
+    wilsons = one.value - 2 * share / (1 + share)
+    assert interval(one, sampling)[0] == pytest.approx(one.value - max(wilsons, spread))
+
+
 def test_a_loss_that_is_alike_everywhere_is_as_open_as_the_imagined_units_say():
     one = influence.ratio_of_sums(np.full(30, 0.1), np.ones(30), sampling := Sampling(np.arange(30)), worst=0.5)
     imagined = 2 * (0.1**2 + 0.4**2) / 34**2  # two at 0 and two at 0.5

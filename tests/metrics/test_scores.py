@@ -204,6 +204,13 @@ def test_wilson_bounds_are_the_textbook_ones():
     assert np.isnan(low[1])
 
 
+def test_the_bounds_of_a_share_never_leave_0_and_1():
+    trials = np.arange(1.0, 2000.0)
+    for hits in (np.zeros_like(trials), trials):
+        low, high = metrics.wilson(hits, trials, 0.95)
+        assert 0 <= low.min() <= high.max() <= 1
+
+
 def test_counts_of_chosen_nodes_are_theirs_in_the_order_given():
     targets, _, present, known = _case(5)
     chosen = metrics.count(present, targets, known).columns([4, 1])

@@ -46,8 +46,13 @@ def test_the_better_member_gets_most_of_the_weight() -> None:
     assert weights[0, 0] > 0.9
 
 
-def test_no_other_weights_have_a_smaller_log_loss() -> None:
-    logits, targets = case(members=2)
+@pytest.mark.parametrize("errors", [(0.2, 1.0), (1.2, 1.3)])
+def test_no_other_weights_have_a_smaller_log_loss(errors: tuple[float, float]) -> None:
+    rng = np.random.default_rng(5)
+    true = rng.normal(-1.5, 1.5, (400, 6))
+    present = rng.random(true.shape) < expit(true)
+    values = np.stack([true + rng.normal(0, error, true.shape) for error in errors])
+    logits, targets = answer(values, np.ones((2, 6), bool)), Targets(present, np.ones_like(present))
     found = loss(logits, targets, blend_weights(logits, targets))
     for other in np.linspace(0, 1, 21):
         assert found <= loss(logits, targets, np.array([[other] * 6, [1 - other] * 6])) + 1e-5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,22 @@ def test_what_a_member_makes_up_is_all_but_ignored() -> None:
         shares.append(reconciler(world.fitted("evidence")).share)
     assert np.mean(shares) < 0.02
     assert reconciler(World(0).fitted("evidence")).share > 0.2
+
+
+def test_a_share_is_the_likeliest_under_a_normal_prior_of_standard_deviation_a_tenth() -> None:
+    """There the samples pull as hard as the prior holds: the slope of their log-likelihood is share / 0.1²."""
+    world = World(0)
+    rule, leaves = reconciler(world.fitted("evidence")), [world.taxonomy.column[one] for one in world.taxonomy.leaves]
+    raw, step = world.fitted("evidence").predict(world.members).raw, 1e-4
+    present = world.truth.present[:, leaves]
+
+    def log_likelihood(share: float) -> float:
+        probs = replace(rule, share=share).hear(raw, np.ones(raw.shape[1], bool))[1].leaves(raw)[:, leaves]
+        return float(np.log(np.where(present, probs, 1 - probs)).sum())
+
+    slope = (log_likelihood(rule.share + step) - log_likelihood(rule.share - step)) / (2 * step)
+    assert 0.05 < rule.share < 1.5
+    assert slope == pytest.approx(rule.share / 0.1**2, rel=0.01)
 
 
 def test_a_share_is_held_nearer_to_0_on_fewer_samples() -> None:
