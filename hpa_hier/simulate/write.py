@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.errors import UserError
-from hpa_hier.files.atomic import read_json, write_bytes, write_json
+from hpa_hier.files.atomic import read_json, text_digest, write_bytes, write_json
 from hpa_hier.files.tables import write_table
 from hpa_hier.simulate.field import SMALLEST_CELL, SimulatedField, simulate_field
 from hpa_hier.simulate.labelsets import LEAVES, SimulatedSample, draw_samples
@@ -102,7 +103,7 @@ def write_pack(
     intensity: str = "depth",
     channels: Sequence[str] = CHANNELS,
 ) -> Path:
-    """Write fields straight into a pack of uint8 images.
+    """Write fields straight into a pack of uint8 images; one that the same arguments have made is left as it is.
 
     Args:
         out: the pack's folder.
@@ -118,10 +119,14 @@ def write_pack(
     Raises:
         UserError: the taxonomy lacks a label, or `out` holds something else.
     """
-    from hpa_hier.data.pack.simulated_pack import write_simulated_pack
+    from hpa_hier.data.pack.simulated_pack import is_written, write_simulated_pack
     from hpa_hier.taxonomy import Taxonomy
 
     tree = Taxonomy.load(taxonomy)
+    rules = {**settings.model_dump(mode="json"), "intensity": intensity, "channels": channels}
+    request = text_digest(json.dumps(rules, sort_keys=True), tree.text)
+    if is_written(out, request):
+        return out
     samples = draw_samples(settings.count, settings.seed, settings.imbalance)
     images = [partial(_image, field, intensity, channels) for field in _fields(samples, settings)]
     with _open(workers, len(images)) as opened:
@@ -135,6 +140,7 @@ def write_pack(
             taxonomy=tree,
             note=NOTE,
             intensity=intensity,
+            request=request,
         )
     return out
 

@@ -7,14 +7,16 @@ import importlib
 import io
 import json
 import os
+import select
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 _COMMANDS = ("data", "train", "ensemble", "report", "taxonomy", "members", "recipe", "run", "main")
 _HEAVY = (
@@ -148,6 +150,76 @@ class Child:
         with suppress(BlockingIOError):
             while piece := os.read(self._pipe, 1 << 16):
                 self._text += piece
+
+
+class Host:
+    """A forked child that does one command after the other, which takes a third of the time of a fork for each.
+
+    What a command leaves in memory the next one finds, so no command may keep there what it has read of a file.
+    Another child takes its place where it ends.
+    """
+
+    def __init__(self) -> None:
+        self._process = 0
+        self._words: IO[str]
+        self._ends: IO[str]
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def run(self, *words: object, timeout: float = 60.0) -> Outcome:
+        """Run a command as `run` does."""
+        if not self._process:
+            self._start()
+        self._words.write(json.dumps([str(word) for word in words]) + "\n")
+        self._words.flush()
+        soon = bool(select.select([self._ends], [], [], timeout)[0])
+        if soon and (line := self._ends.readline()):
+            return Outcome(*json.loads(line))
+        status = self._end()
+        return Outcome(status if soon else HUNG, "")
+
+    def _start(self) -> None:
+        (taken, given), (heard, told) = os.pipe(), os.pipe()
+        self._process = os.fork()
+        if not self._process:
+            try:
+                os.close(given)
+                os.close(heard)
+                _perform_all(taken, told)
+            finally:
+                os._exit(1)
+        os.close(taken)
+        os.close(told)
+        self._words, self._ends = os.fdopen(given, "w"), os.fdopen(heard)
+
+    def _end(self) -> int:
+        """End the child; return how it ended, or that it was killed."""
+        if not self._process:
+            return 0
+        os.kill(self._process, signal.SIGKILL)
+        _, status = os.waitpid(self._process, 0)
+        self._process = 0
+        for pipe in (self._words, self._ends):
+            with suppress(OSError):
+                pipe.close()
+        return os.waitstatus_to_exitcode(status)
+
+
+def _perform_all(words: int, ends: int) -> None:
+    """Do the commands that come in, a line each, and tell how each ended and what it printed."""
+    with tempfile.TemporaryFile() as printed, os.fdopen(words) as lines, os.fdopen(ends, "w") as answers:
+        for line in lines:
+            os.ftruncate(printed.fileno(), 0)
+            os.lseek(printed.fileno(), 0, os.SEEK_SET)
+            status = perform(json.loads(line), printed.fileno(), None, None)
+            size = os.lseek(printed.fileno(), 0, os.SEEK_END)
+            text = os.pread(printed.fileno(), size, 0).decode("utf-8", "replace")
+            answers.write(json.dumps([status, text]) + "\n")
+            answers.flush()
 
 
 def perform(words: list[str], pipe: int, before: Callable[[], None] | None, at: Path | None) -> int:

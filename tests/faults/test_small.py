@@ -19,7 +19,7 @@ from faults.world import World
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="commands are forked")
 
 
-@pytest.mark.parametrize("name", ["data split", "fit over another"])
+@pytest.mark.parametrize("name", ["data split", "fit over another", "doctor"])
 def test_a_command_that_is_killed_does_the_same_when_it_is_run_again(world: World, tmp_path: Path, name: str) -> None:
     tally = try_kills(world, tmp_path, [name], most=2)
     assert tally.tries >= 2

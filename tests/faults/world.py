@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,23 @@ class World:
         flags = ["--images", self.new, "--out", self.home / "answers", "--device", "cpu"]
         return ["ensemble", "predict", "--run", self.run, *flags, *more]
 
+    def whole_words(self, *more: object) -> list[object]:
+        """Return the words of `run`, whose recipe names neither a pack nor a run."""
+        recipe = self.home / "whole.yaml"
+        lines = self.recipe.read_text().splitlines()
+        kept = [line for line in lines if not line.startswith(("run:", "artifacts:", "taxonomy:"))]
+        recipe.write_text("\n".join(kept).replace(f"pack: {self.pack}, ", "") + "\n")
+        source = ["--images", self.images, "--labels", self.labels, "--taxonomy", self.taxonomy, "--config", recipe]
+        return ["run", *source, "--out", self.home / "whole", "--device", "cpu", *more]
+
+    def demo_words(self) -> list[object]:
+        """Return the words of a small `demo`."""
+        changes = (
+            *("simulate.count=120", "simulate.image_size=32", "data.image_size=32", "training.max_steps=2"),
+            *("training.width=4", "report.heat_maps=0", f"artifacts={self.home / 'demo'}"),
+        )
+        return ["demo", *(word for change in changes for word in ("--set", change))]
+
 
 def without(*parts: str) -> Callable[[World], None]:
     """Return what removes some files and folders of a world."""
@@ -149,6 +167,17 @@ def list_temporary(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if ".tmp" in path.name)
 
 
+def _without_addresses(path: Path) -> bytes:
+    """Return a skops file's content without what it says of the process that wrote it: ids of objects, and the time."""
+    with zipfile.ZipFile(path) as archive:
+        schema = archive.read("schema.json").decode()
+        arrays = {name.partition(".")[0]: archive.read(name) for name in archive.namelist() if name != "schema.json"}
+    ids = dict.fromkeys(re.findall(r'"__id__": (\d+)', schema))
+    for number, one in enumerate(ids):
+        schema = schema.replace(one, f"#{number}")
+    return schema.encode() + b"".join(arrays[one] for one in ids if one in arrays)
+
+
 def _without_times(path: Path) -> bytes:
     content = path.read_bytes()
     if path.name == "history.csv":
@@ -157,6 +186,9 @@ def _without_times(path: Path) -> bytes:
         facts = json.loads(content)
         facts.pop("seconds", None)
         facts.pop("checksum", None)
-        facts.get("files", {}).pop("history.csv", None)
+        files = facts.get("files", {})
+        facts["files"] = {name: files[name] for name in files if not name.endswith(("history.csv", ".skops"))}
         return json.dumps(facts, sort_keys=True).encode()
+    if path.suffix == ".skops":
+        return _without_addresses(path)
     return _TIMES.sub(b"", content) if path.suffix in (".json", ".html") else content

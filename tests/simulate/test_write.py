@@ -18,6 +18,7 @@ from hpa_hier.cli.data import main
 from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.data.images.read import to_uint8
 from hpa_hier.data.pack.pack import Pack
+from hpa_hier.data.pack.pack_file import CLAIM
 from hpa_hier.errors import UserError
 from hpa_hier.places.place import open_place
 from hpa_hier.settings.recipe import SimulateSettings
@@ -89,6 +90,15 @@ def test_the_pack_holds_the_same_images_labels_and_antibodies_as_the_folder(tmp_
         for channel, plane in zip(pack.channels, image, strict=True):
             path = tmp_path / "folder" / f"{image_id(i)}_{channel}.png"
             assert (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == plane).all()
+
+
+def test_the_pack_of_the_same_settings_is_there_already_and_that_of_others_is_not_written_over(tmp_path: Path) -> None:
+    made = files_of(write_pack(tmp_path, settings(2, 3, 32)))
+    (tmp_path / CLAIM).write_text("{}")  # as where a process was killed when all else was done
+    assert files_of(write_pack(tmp_path, settings(2, 3, 32))) == made
+    for changes in ({"intensity": "percentile"}, {"channels": CHANNELS[:3]}):
+        with pytest.raises(UserError, match="already holds a finished pack; name another folder, or remove this one"):
+            write_pack(tmp_path, settings(2, 3, 32), **changes)
 
 
 def test_a_pack_keeps_the_channels_that_were_asked_for_in_their_order(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 from hpa_hier.cli.doctor.finding import Finding
-from hpa_hier.files.faults.leftovers import name_temporary
+from hpa_hier.files.faults.leftovers import name_temporary, sweep
 from hpa_hier.files.faults.machine import describe_refusal
+
+_PROBE = "doctor"  # stem of the files that are made and removed
 
 
 def try_folder(folder: Path) -> list[Finding]:
@@ -17,6 +19,7 @@ def try_folder(folder: Path) -> list[Finding]:
     text = f"{folder}" if place == folder.absolute() else f"{folder} (not there yet, so {place})"
     if not place.is_dir():
         return [Finding(f"{folder}", f"{place}: is no folder; move it, or name another place", wrong=True)]
+    sweep(place, _PROBE)  # of one that was killed
     try:
         _write_a_file(place)
         how, wrong = "files can be written, synced, renamed and locked there", False
@@ -35,8 +38,8 @@ def try_folder(folder: Path) -> list[Finding]:
 def _write_a_file(folder: Path) -> None:
     from filelock import FileLock
 
-    first = name_temporary(folder / "doctor.txt")
-    second, lock = name_temporary(folder / "doctor.txt"), name_temporary(folder / "doctor.lock")
+    first = name_temporary(folder / f"{_PROBE}.txt")
+    second, lock = name_temporary(folder / f"{_PROBE}.txt"), name_temporary(folder / f"{_PROBE}.lock")
     try:
         with first.open("wb") as handle:
             handle.write(bytes(1 << 16))

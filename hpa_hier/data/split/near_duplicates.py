@@ -15,6 +15,7 @@ from hpa_hier.data.split.fingerprint import TURNS, fingerprints, likeness, thumb
 from hpa_hier.data.split.hamming import find_close_pairs
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import refuse_foreign
+from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.files.tables import write_table
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def write_pairs(path: Path, pairs: Sequence[NearPair], part: Mapping[str, str]) 
     rows = [
         (p.id, p.other, p.bits, p.turn, f"{p.likeness:.3f}", part.get(p.id, ""), part.get(p.other, "")) for p in pairs
     ]
+    sweep(path.parent, path.stem)  # of a killed process that wrote the same
     write_table(path, pd.DataFrame(rows, columns=_HEADER))
 
 

@@ -21,6 +21,7 @@ from hpa_hier.evaluate.figures.palette import LIGHT, ramp
 from hpa_hier.evaluate.results import Results
 from hpa_hier.evaluate.training_record import ClassCount, TrainingRecord
 from hpa_hier.files.atomic import write_bytes
+from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.runs.evaluation import Evaluation
 
 WIDTH = 6.2  # inches
@@ -80,6 +81,7 @@ def draw_figures(table: Sequence[ReportFigure], data: ReportData) -> dict[Report
 
 def save_figures(figures: Mapping[ReportFigure, Figure], folder: Path, form: str) -> list[Path]:
     """Write each figure as a file of the form "pdf", "png" or "svg", in the light theme on white."""
+    sweep(folder)  # of a killed process that wrote the same
     for one, figure in figures.items():
         write_bytes(folder / f"{one.name}.{form}", _render(figure, form, one.name))
     return [folder / f"{one.name}.{form}" for one in figures]

@@ -14,6 +14,7 @@ from hpa_hier.evaluate.report.leaderboard import Cost, total_cost
 from hpa_hier.evaluate.report.opening import name_words
 from hpa_hier.evaluate.report.section import Page, Section
 from hpa_hier.files.atomic import write_text
+from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.runs.run import Run
 
 _CLEAR = ("better", "worse")
@@ -58,6 +59,7 @@ def write_comparison(ours: Run, theirs: Run) -> tuple[Path, Comparison]:
     """
     comparison = describe_comparison(ours, theirs)
     path = ours.folder / "report" / f"against-{theirs.folder.resolve().name}.html"
+    sweep(path.parent, path.stem)  # of a killed process that wrote the same
     write_text(path, render_comparison(comparison, describe_notes(ours, theirs)))
     return path, comparison
 

@@ -14,6 +14,7 @@ import numpy as np
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import text_digest, write_bytes
+from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.runs.run import Run
 
 FILE = "neighbours.safetensors"  # beside the ensemble
@@ -165,6 +166,7 @@ def _write(path: Path, digest: str, features: np.ndarray) -> None:
     from safetensors.numpy import save
 
     try:
+        sweep(path.parent, path.stem)  # of a killed process that kept the same
         write_bytes(path, save({"features": features}, {"digest": digest}))
     except OSError as error:
         print(f"{path}: is not kept ({error.strerror})", file=sys.stderr)

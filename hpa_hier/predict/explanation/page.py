@@ -13,6 +13,7 @@ import numpy as np
 from hpa_hier.data.images.channels import STAINS
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import refuse_foreign, write_text
+from hpa_hier.files.faults.leftovers import sweep
 from hpa_hier.predict.explanation.draw import colour_channels, composite, draw_heat_map, encode_png
 from hpa_hier.predict.explanation.explained import Picture
 from hpa_hier.predict.explanation.heat_maps import ENSEMBLE, HEAT_MAP_NOTE, METHOD_NAMES, HeatMap, HeatMaps
@@ -58,6 +59,7 @@ def write_page(folder: Path, shown: Shown) -> Path:
     )
     try:
         refuse_foreign(path, _BEGIN)
+        sweep(folder, path.stem)  # of a killed process that wrote the same
         write_text(path, content)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written to ({error.strerror}); name another folder with --out") from None

@@ -16,8 +16,10 @@ from faults.forked import Outcome, run
 from faults.tally import Tally
 from faults.world import World, list_temporary, snapshot
 
-NOT_TRIED = ("report", "ensemble export", "predict --backend threading")  # seconds each, and written as others are
-CHOSEN = tuple(case for case in CASES if case.name not in NOT_TRIED)
+_COSTLY = ("report", "report --figures", "ensemble export", "predict --backend threading", "evaluate of other samples")
+CHOSEN = tuple(  # but for those that take seconds each, and write as others do
+    case for case in CASES if case.name not in (*_COSTLY, "doctor") and not case.whole
+)
 _ROOMS = (4, 16, 40, 90, 160, 260)  # kB that a disk has left
 _SIZES = (0, 1000, 4000, 12_000, 40_000)  # bytes that a file may have
 _HANDLES = (1, 4, 9, 16)  # files that may be opened beside those that are open

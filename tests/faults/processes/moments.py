@@ -49,29 +49,6 @@ def _train_all(*flags: object) -> Callable[[World], Sequence[object]]:
     return lambda w: ["train", "--all", "--device", "cpu", *w.config, *_LONGER, *flags]
 
 
-def _run_words(world: World) -> Sequence[object]:
-    source = ["--images", world.images, "--labels", world.labels, "--taxonomy", world.taxonomy]
-    return ["run", *source, "--out", world.home / "whole", "--device", "cpu", "--jobs", 2, "--config", _whole(world)]
-
-
-def _whole(world: World) -> Path:
-    """Write the recipe of `run`, which names neither a pack nor a run."""
-    path = world.home / "whole.yaml"
-    lines = world.recipe.read_text().splitlines()
-    left_out = ("run:", "artifacts:", "taxonomy:")
-    kept = [line.replace(f"pack: {world.pack}, ", "") for line in lines if not line.startswith(left_out)]
-    path.write_text("\n".join(kept) + "\n")
-    return path
-
-
-def _demo_words(world: World) -> Sequence[object]:
-    changes = (
-        *("simulate.count=120", "simulate.image_size=32", "data.image_size=32", "training.max_steps=2"),
-        *("training.width=4", "report.heat_maps=0", f"artifacts={world.home / 'demo'}"),
-    )
-    return ["demo", *(word for change in changes for word in ("--set", change))]
-
-
 LONG = (
     Long("data simulate", lambda w: ["data", "simulate", "--out", w.home / "sim", "--count", 60, "--size", 64,
                                      "--workers", 2]),
@@ -88,8 +65,8 @@ LONG = (
     Long("fit", lambda w: w.ensemble_words("fit"), (f"{_RUN}/ensemble",)),
     Long("predict", lambda w: w.predict_words()),
     Long("predict --backend loky", lambda w: w.predict_words("--backend", "loky", "--jobs", 2, "--shard-size", 2)),
-    Long("run", _run_words),
-    Long("demo", _demo_words),
+    Long("run", lambda w: w.whole_words("--jobs", 2)),
+    Long("demo", lambda w: w.demo_words()),
     Long("export", lambda w: w.ensemble_words("export", "--out", w.home / "exported"), needs="onnx"),
     Long("serve", lambda w: ["serve", "--port", 0, "--run", w.run, "--corrections", w.home / "corrections",
                              "--device", "cpu"], lasts=True, needs="fastapi"),
