@@ -1,10 +1,10 @@
-"""How far reading for a pack is from its limit, which is inflating alone, and how it grows with threads.
+"""How far reading for a pack is from its limit, which is inflating alone, and how it grows with workers.
 
-    python benchmarks/pack_speed.py --images DIR [--sizes 128 256] [--most 24] [--rounds 9] [--threads 1 2]
+    python benchmarks/pack_speed.py --images DIR [--sizes 128 256] [--most 24] [--rounds 9] [--workers 2]
 
 DIR holds one PNG a channel, <id>_red.png and so on; JPEGs and TIFFs are made of the same pixels. Prints milliseconds of
-one core's processor time a plane, medians of the rounds, in which the ways take turns; then wall-clock seconds by
-threads. About 40 s for 24 images of four channels of 512².
+one core's processor time a plane, medians of the rounds, in which the ways take turns; then how much several
+threads and processes read at a time. About 40 s for 24 images of four channels of 512².
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import median
 
@@ -179,21 +181,37 @@ def compare_others(sources: Sequence[ImageSource], rounds: int) -> None:
             show(f"decode a TIFF, {kind}", measure(ways, len(jpegs), rounds), "tifffile, one thread")
 
 
-def compare_threads(sources: Sequence[ImageSource], threads: Sequence[int], rounds: int, kernels: Kernels) -> None:
-    """Measure the wall-clock time of reading everything with several threads."""
+def compare_workers(sources: Sequence[ImageSource], most: int, rounds: int, kernels: Kernels) -> None:
+    """Measure how much more is read by several threads or processes at a time, beside inflating alone."""
     SWITCH.kernels = kernels
-    channels = tuple(sources[0].planes)
-    spent: dict[int, list[float]] = {count: [] for count in threads}
-    for _ in range(rounds):
-        for count in threads:
-            with ThreadPoolExecutor(count) as pool:
-                list(pool.map(lambda _: None, range(count)))
-                began = time.perf_counter()
-                list(pool.map(lambda source: read_image(source, 128, channels, "depth"), list(sources) * 4))
-                spent[count].append(time.perf_counter() - began)
-    print("\nall that a pack does at 128², with kernels, wall-clock time, best of the rounds")
-    for count, times in spent.items():
-        print(f"  {count} threads {min(times):7.3f} s   {min(spent[threads[0]]) / min(times):5.2f}×")
+    packed = [find_pixels(plane.file) for source in sources for plane in source.planes.values()] * 4
+    most_bytes = 2 * max(len(zlib.decompress(pixels)) for pixels in packed[: len(sources)])
+    whole = each(lambda source: read_image(source, 128, tuple(source.planes), "depth"), list(sources) * 2)
+    works = {
+        "inflating alone, by threads": (
+            threading.Thread,
+            each(lambda pixels: kernels.inflate(pixels, most_bytes), packed),
+        ),
+        "all that a pack does, by threads": (threading.Thread, whole),
+        "by processes": (get_context("fork").Process, whole),
+    }
+    print("\nwork done at a time at 128², with kernels, by the clock, best of the rounds")
+    for name, (kind, work) in works.items():
+        spent = {count: min(time_workers(kind, work, count) for _ in range(rounds)) for count in (1, most)}
+        print(
+            f"  {name:34} 1: {spent[1]:6.3f} s   {most}: {spent[most]:6.3f} s   {most * spent[1] / spent[most]:5.2f}×"
+        )
+
+
+def time_workers(kind: Callable[..., threading.Thread | BaseProcess], work: Way, count: int) -> float:
+    """Return the seconds by the clock in which so many threads or processes do the same work, each all of it."""
+    workers = [kind(target=work) for _ in range(count)]
+    began = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return time.perf_counter() - began
 
 
 def measure_interpreter(channels: Sequence[str], rounds: int, kernels: Kernels) -> float:
@@ -215,7 +233,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256], metavar="PX", help="(default: 128 256)")
     parser.add_argument("--most", type=int, default=24, metavar="N", help="images to read (default: 24)")
     parser.add_argument("--rounds", type=int, default=9, metavar="N", help="(default: 9)")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, os.cpu_count() or 1], metavar="N")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: one a core)")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     sources = [source for source in scan(options.images).sources if len(source.planes) > 1][: options.most]
@@ -233,7 +251,7 @@ def main() -> None:
     compare_others(sources[:8], options.rounds)
     alone = measure_interpreter(tuple(sources[0].planes), options.rounds, kernels)
     print(f"\nthe interpreter's part, which no two threads do at a time: at most {alone:.3f} ms a plane")
-    compare_threads(sources, options.threads, min(options.rounds, 5), kernels)
+    compare_workers(sources, options.workers, options.rounds, kernels)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def collect_later() -> Iterator[None]:
-    """Look for no garbage meanwhile: PyTorch's import makes very many objects, all of which stay."""
+    """Look for no garbage meanwhile: imports, PyTorch's above all, make very many objects, all of which stay."""
     collects = gc.isenabled()
     gc.disable()
     try:

@@ -134,9 +134,11 @@ def run(options: argparse.Namespace) -> int:
     engine = read_backend(options.backend, engines=True, places=True).engine or "torch"
     wanted = _check_tables(options)
     opened = open_run(options, fitted=True, simulated=are_simulated(images))
-    from hpa_hier.members.process import prepare_process
-    from hpa_hier.predict.magnify import WHOLE
-    from hpa_hier.predict.predictor import Predictor
+    from hpa_hier.members.process import collect_later, prepare_process
+
+    with collect_later():
+        from hpa_hier.predict.magnify import WHOLE
+        from hpa_hier.predict.predictor import Predictor
 
     prepare_process()
     predictor = Predictor.load(
