@@ -31,6 +31,8 @@ members:
 ensemble: {{members: [coarse, leaf], baseline: [leaf, leaf-s1], bootstrap: 20, folds: 2}}
 report: {{gallery: 2}}
 """
+# What `evaluate` writes, below the world's folder.
+EVALUATED = tuple(f"artifacts/tiny/ensemble/{name}" for name in ("evaluation.npz", "evaluation.json", "results.json"))
 _NOT_COMPARED = re.compile(r"(^|/)(\.?lock|train\.log|.*\.lock)$")
 _TIMES = re.compile(rb'"(seconds|pack_seconds|train_seconds|sha256|checksum|ensemble_sha256|history\.csv)": [^,\n}]*')
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from faults.processes.started import Started, start
-from faults.world import World, list_temporary, snapshot
+from faults.world import EVALUATED, World, list_temporary, snapshot, without
 
 SECONDS = 10.0  # in which a command ends, and all that it has started
 _PATIENCE = 240.0  # seconds for a command that nobody disturbs
@@ -63,6 +62,8 @@ LONG = (
          needs="distributed"),
     Long("train --all --backend ray", _train_all("--backend", "ray", "--jobs", 2), (_RUN,), needs="ray"),
     Long("fit", lambda w: w.ensemble_words("fit"), (f"{_RUN}/ensemble",)),
+    Long("evaluate", lambda w: w.ensemble_words("evaluate"), EVALUATED),
+    Long("report", lambda w: ["report", "--run", w.run]),
     Long("predict", lambda w: w.predict_words()),
     Long("predict --backend loky", lambda w: w.predict_words("--backend", "loky", "--jobs", 2, "--shard-size", 2)),
     Long("run", lambda w: w.whole_words("--jobs", 2)),
@@ -118,8 +119,7 @@ class Undisturbed:
     def prepare(self) -> World:
         """Return a world in which the command has not begun."""
         there = self._world.copy(self.home)
-        for part in self.long.without:
-            shutil.rmtree(self.home / part)
+        without(*self.long.without)(there)
         return there
 
     def start(self, there: World, *, fork: bool = True) -> Started:

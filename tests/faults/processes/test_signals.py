@@ -19,10 +19,10 @@ _MANY = 36
 _TRIES = {  # of what starts a cluster, or processes that import everything, or six programs one after the other
     **dict.fromkeys(("train", "data pack", "fit"), 24),
     **dict.fromkeys(("train --all --together", "data simulate", "serve"), 14),
-    **dict.fromkeys(("train --all", "export"), 8),
+    **dict.fromkeys(("train --all", "export", "evaluate"), 8),
     **dict.fromkeys(("predict --backend loky", "train --all --backend threading", "train --all --backend loky"), 5),
     **dict.fromkeys(("train on two processes", "train --all --backend dask-local", "train --all --backend ray"), 4),
-    **dict.fromkeys(("run", "demo"), 3),
+    **dict.fromkeys(("run", "demo", "report"), 3),
 }
 
 

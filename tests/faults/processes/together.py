@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults.forked import Child, run, start
-from faults.world import World, list_temporary, snapshot, without
+from faults.world import EVALUATED, World, list_temporary, snapshot, without
 
 Words = Callable[[World], Sequence[object]]
 _EVENTS = {"open": 0, "os.rename": 1, "os.remove": 0, "os.mkdir": 0, "os.rmdir": 0, "os.listdir": 0, "os.scandir": 0}
@@ -39,7 +39,6 @@ def _answered(world: World) -> None:
 
 
 _RUN = "artifacts/tiny"
-_EVALUATED = tuple(f"{_RUN}/ensemble/{name}" for name in ("evaluation.npz", "evaluation.json", "results.json"))
 _FIT: Words = lambda w: w.ensemble_words("fit")  # noqa: E731
 _OTHER_FIT: Words = lambda w: w.ensemble_words("fit", "--set", "ensemble.aggregate=mean")  # noqa: E731
 _EVALUATE: Words = lambda w: w.ensemble_words("evaluate")  # noqa: E731
@@ -73,7 +72,7 @@ def _export_member(member: str) -> Words:
 PAIRS = (
     Pair("fit beside another fit", without(f"{_RUN}/ensemble"), _FIT, _OTHER_FIT),
     Pair("fit over an ensemble beside another fit", without(), _FIT, _OTHER_FIT),
-    Pair("fit beside evaluate", without(*_EVALUATED), _OTHER_FIT, _EVALUATE),
+    Pair("fit beside evaluate", without(*EVALUATED), _OTHER_FIT, _EVALUATE),
     Pair("fit beside predict", without(), _OTHER_FIT, lambda w: w.predict_words()),
     Pair("fit beside report", without(f"{_RUN}/report"), _OTHER_FIT, lambda w: ["report", "--run", w.run], True),
     Pair("fit beside train --restart", without(), _FIT, lambda w: w.train_words("leaf", "--restart", *_OTHER_SETTINGS)),
@@ -83,7 +82,7 @@ PAIRS = (
         _FIT,
         lambda w: ["train", "--level", "leaf", "--seed", 5, "--device", "cpu", *w.config],
     ),
-    Pair("evaluate beside evaluate", without(*_EVALUATED), _EVALUATE, _EVALUATE),
+    Pair("evaluate beside evaluate", without(*EVALUATED), _EVALUATE, _EVALUATE),
     Pair("predict beside another predict", without(), _PREDICT, _OTHER_PREDICT),
     Pair("predict beside the same predict", without(), lambda w: w.predict_words(), lambda w: w.predict_words()),
     Pair("predict over answers beside another predict", _answered, _PREDICT, _OTHER_PREDICT),
