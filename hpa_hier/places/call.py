@@ -13,6 +13,7 @@ from typing import Any
 
 from hpa_hier import __version__
 from hpa_hier.errors import UserError
+from hpa_hier.places.signals import wake_with_parent
 
 
 class WorkerLost(Exception):  # noqa: N818 - no error of the function: it may succeed on another worker
@@ -59,7 +60,7 @@ class Call:
     def __call__(self) -> Answer:
         """Call the function."""
         try:
-            _check_ground(self.ground)
+            _prepare(self.ground)
             if self.ground.moves and str(Path.cwd()) != self.ground.folder:
                 os.chdir(self.ground.folder)
             return Answer(self.function(self.item))
@@ -70,8 +71,10 @@ class Call:
 
 
 @cache
-def _check_ground(ground: Ground) -> None:
-    """Refuse to work with another version of the package, or where the folder is not seen."""
+def _prepare(ground: Ground) -> None:
+    """Refuse to work with another version of the package, or where the folder is not seen; once in a process."""
+    if ground.moves:
+        wake_with_parent()
     host = socket.gethostname()
     if ground.version != __version__:
         raise UserError(

@@ -14,7 +14,7 @@ from typing import Any
 from hpa_hier.errors import UserError
 from hpa_hier.files.extras import import_extra
 from hpa_hier.places.engine import Engine
-from hpa_hier.places.signals import hold_ctrl_c
+from hpa_hier.places.signals import hold_ctrl_c, wake
 
 _LOOK = 1.0  # seconds between two looks for the scheduler
 _GONE = 20.0  # seconds without a connection after which it is taken for dead
@@ -40,6 +40,9 @@ def open_local(count: int) -> Iterator[Engine]:
         try:
             yield Engine(count, _Dask(client))
         finally:
+            for nanny in cluster.workers.values():
+                if nanny.pid:
+                    wake(nanny.pid)  # one that was stopped, which Dask would wait for
             client.close()
             cluster.close()
 

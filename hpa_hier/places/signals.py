@@ -66,6 +66,12 @@ def end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def wake(process: int) -> None:
+    """End a stop of a process (SIGSTOP); nothing where there is none."""
+    with suppress(OSError, AttributeError):
+        os.kill(process, signal.SIGCONT)
+
+
 def wake_with_parent() -> None:
     """Have a stop of this process (SIGSTOP) end when its parent does, which it could not notice; on Linux alone."""
     if sys.platform == "linux":

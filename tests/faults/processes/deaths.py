@@ -29,8 +29,10 @@ _NO_WORKERS = (
 
 
 def is_worker(process: Process) -> bool:
-    """Whether a process does some of the work."""
-    return not is_fork_server(process) and not any(word in process.command for word in _NO_WORKERS)
+    """Whether a process does some of the work; one without a command line is just being started."""
+    if is_fork_server(process) or not process.command:
+        return False
+    return not any(word in process.command for word in _NO_WORKERS)
 
 
 def is_fork_server(process: Process) -> bool:
