@@ -70,6 +70,14 @@ def test_a_file_of_format_3_answers_the_same(aggregate: str, written_as: str, ca
         ({"reconcile": "gate"}, r"was fitted with ensemble\.reconcile: gate, which was removed; fit it again: python"),
         ({"members": {}}, r"ensemble\.json: members: Dictionary should have at least 1 item.*; fit it again"),
         ({"version": 1}, r"ensemble\.json: version: Input should be a valid string; fit it again"),
+        (
+            {
+                "thresholds": lambda content: (
+                    content["thresholds"] | {"Elsewhere": next(iter(content["thresholds"].values()))}
+                )
+            },
+            r"thresholds for other nodes than the taxonomy's, such as 'Elsewhere'\); fit it again",
+        ),
         ({"taxonomy_digest": "0" * 16}, r"was fitted under another .*taxonomy\.yaml than is there now; fit it again"),
     ],
 )
@@ -81,7 +89,10 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(
     truth = draw_truth(rng, taxonomy, 40)
     ensemble = fit(draw_members(rng, truth, taxonomy), truth, taxonomy, EnsembleSettings(bootstrap=0, folds=0))
     path = save(ensemble, tmp_path)
-    path.write_text(json.dumps(as_format_3(read_json(path), "ridge") | change))
+    content = as_format_3(read_json(path), "ridge")
+    path.write_text(
+        json.dumps(content | {key: value(content) if callable(value) else value for key, value in change.items()})
+    )
     with pytest.raises(UserError, match=message) as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)

@@ -122,6 +122,24 @@ def test_what_is_safe_is_present() -> None:
     assert len(rows) > 5
 
 
+def test_what_is_known_of_a_fold_makes_no_difference_to_what_is_called_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, leaf = drawn(60)
+    fold = np.arange(60) % 3
+    monkeypatch.setattr("hpa_hier.ensemble.fit.assign_folds", lambda *_: fold)  # which are made of what is known
+    plain = {"calibrate": "none", "aggregate": "mean", "refine": False, "reconcile": "lift"}  # nothing but thresholds
+    settings = EnsembleSettings(**plain, folds=3, bootstrap=0, thresholds="f1", small_class_positives=1)
+    others = truth.present.copy()
+    others[fold == 0] = TREE.close(np.isin(np.arange(len(TREE.nodes)), LEAF[:1])[None])  # the first leaf alone
+    one, other = (
+        cross_fit(fit_data([leaf], Truth(truth.ids, present, truth.known)), TREE, settings)[1]
+        for present in (truth.present, others)
+    )
+    assert one is not None
+    assert other is not None
+    assert (one.present[fold == 0] == other.present[fold == 0]).all()
+    assert (one.present[fold != 0] != other.present[fold != 0]).any()
+
+
 def test_all_samples_of_one_antibody_are_fitted_without_folds() -> None:
     truth, leaf = drawn(60)
     ensemble, held_out = cross_fit(

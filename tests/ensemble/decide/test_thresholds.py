@@ -45,6 +45,14 @@ def test_the_f1_threshold_is_the_best_of_all_thresholds(seed):
             assert f1_score(y, p >= values[node]) == pytest.approx(best, abs=1e-12)
 
 
+def test_a_node_of_which_nothing_is_known_has_a_plugin_threshold_that_no_probability_of_0_reaches() -> None:
+    probs, present = np.array([[0.9, 0.0], [0.2, 0.0]]), np.zeros((2, 2), bool)
+    for resamples in (0, 5):
+        found = choose("plugin", probs, present, present, resamples=resamples)
+        assert (found.values > 0).all()
+        assert (found.values < 2).all()
+
+
 @often
 @given(SEEDS)
 def test_the_prevalence_threshold_calls_as_many_present_as_carry_the_node(seed):
