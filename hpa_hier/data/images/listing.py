@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from hpa_hier.data.images.channels import CHANNELS, ChannelHint, find_channel, split_name
 from hpa_hier.data.images.grouping import FileGroup
-from hpa_hier.data.images.reader import PartsReader, UnreadableImage
+from hpa_hier.data.images.reader import UnreadableImage, holds_parts
 from hpa_hier.data.images.readers import find_fetch_fault, find_reader, is_image_folder, split_suffix
 from hpa_hier.data.images.walk import ImageFile
 from hpa_hier.data.labels.ids import find_id
@@ -138,7 +138,7 @@ def _open_only_part(file: Path, cell: str) -> tuple[Path, str | None]:
     if not split_suffix(file.name)[1] and not is_image_folder(file):
         return file, f"{cell} is no image by its name"
     reader = find_reader(file)
-    if not isinstance(reader, PartsReader):
+    if not holds_parts(reader):
         return file, None
     try:
         parts = reader.parts(file)

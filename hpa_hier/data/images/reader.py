@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 
@@ -83,7 +83,6 @@ class Part(NamedTuple):
     path: Path  # what its reader takes: a folder inside, or the file's path with the number of the image behind it
 
 
-@runtime_checkable
 class PartsReader(Reader, Protocol):
     """A format whose files may hold several images."""
 
@@ -94,6 +93,11 @@ class PartsReader(Reader, Protocol):
             UnreadableImage: the file cannot be used.
         """
         ...
+
+
+def holds_parts(reader: Reader) -> TypeGuard[PartsReader]:
+    """Tell whether a format's files may hold several images, without what isinstance costs for each file."""
+    return hasattr(reader, "parts")
 
 
 def check_bytes(path: Path, limit: int = MAX_BYTES) -> None:

@@ -30,6 +30,7 @@ _FETCHED = {  # the formats of which one file is one image
     for suffix, reader in READERS.items()
     if reader in (_PNG_JPEG, _TIFF)
 }
+_ORIGINALS = {*microscope.FORMATS, *unread.CURES}
 FORMATS = "PNG, JPEG, TIFF and OME-Zarr"  # for people
 
 
@@ -73,7 +74,7 @@ def find_fetch_fault(path: Path) -> str | None:
 
 def is_original(path: Path) -> bool:
     """Tell whether a file is one of a microscope, or of a format that is not read, from which others may be made."""
-    return split_suffix(path.name)[1] in {*microscope.FORMATS, *unread.CURES}
+    return split_suffix(path.name)[1] in _ORIGINALS
 
 
 def find_file(path: Path) -> Path:

@@ -15,7 +15,7 @@ from hpa_hier.data.images.grouping import FileGroup, find_group_ids, find_siblin
 from hpa_hier.data.images.listing import LISTINGS, read_listing
 from hpa_hier.data.images.names.assign import describe_names, find_given
 from hpa_hier.data.images.planes import Plane, find_planes
-from hpa_hier.data.images.reader import PartsReader, UnreadableImage
+from hpa_hier.data.images.reader import UnreadableImage, holds_parts
 from hpa_hier.data.images.readers import (
     FORMATS,
     READERS,
@@ -250,7 +250,7 @@ def _set_originals_aside(files: Sequence[ImageFile]) -> tuple[list[ImageFile], l
 def _open_parts(file: ImageFile) -> list[ImageFile]:
     """Return the images that a file holds; the file itself where it is one."""
     reader = READERS.get(split_suffix(file.path.name)[1]) or find_reader(file.path)
-    if file.fault or is_remote(file.path) or not isinstance(reader, PartsReader):
+    if file.fault or is_remote(file.path) or not holds_parts(reader):
         return [file]
     try:
         parts = reader.parts(file.path)
