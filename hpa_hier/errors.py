@@ -8,3 +8,15 @@ class UserError(Exception):
     ``hierarchy/hpa28.yaml:14: label 7 belongs to both 'Golgi apparatus' and 'Vesicles'; give one another label``.
     Commands print it without a traceback and exit with status 2.
     """
+
+    def __init__(self, line: str, *more: str) -> None:
+        r"""Take the message by its lines; a line end inside one, as of a file's name, is shown as `\n`.
+
+        >>> print(UserError("a\nb.yaml: no such file; run", "hpa-hier demo"))
+        a\nb.yaml: no such file; run
+        hpa-hier demo
+        """
+        super().__init__(line, *more)
+
+    def __str__(self) -> str:
+        return "\n".join(str(line).replace("\n", "\\n") for line in self.args)

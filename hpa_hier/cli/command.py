@@ -85,7 +85,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the flags in one line, and exit with the status of a user's mistake."""
         joint = "" if message.endswith("?") else ";"
-        self.exit(EXIT_USER, f"error: {message}{joint} {self.prog} --help lists what there is\n")
+        message = show_error(str(UserError(f"{message}{joint} {self.prog} --help lists what there is")))
+        self.exit(EXIT_USER, f"error: {message}\n")
 
 
 def whole_number(low: int = 0, high: int | None = None) -> Callable[[str], int]:
@@ -358,7 +359,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         refused = describe_refusal(error)
         if refused is None:
             raise
-        print(f"error: {show_error(refused)}", file=sys.stderr)
+        print(f"error: {show_error(str(UserError(refused)))}", file=sys.stderr)
         status = EXIT_USER
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

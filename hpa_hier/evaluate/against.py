@@ -136,8 +136,10 @@ def match_trees(ours: Run, theirs: Run) -> None:
     raise UserError(
         f"{theirs.folder}: answers under another tree ({second.name}) than {ours.folder} ({first.name}): "
         f"'{alone[0]}'{f' and {len(alone) - 1} other nodes' if len(alone) > 1 else ''} cannot be compared; train its "
-        f"networks under that tree as a run of its own, fit and evaluate it, and compare with this one:\n{train}\n"
-        f"{command('ensemble', 'fit', run=again)}\n{command('ensemble', 'evaluate', run=again)}"
+        f"networks under that tree as a run of its own, fit and evaluate it, and compare with this one:",
+        train,
+        command("ensemble", "fit", run=again),
+        command("ensemble", "evaluate", run=again),
     )
 
 

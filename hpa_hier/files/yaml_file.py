@@ -1,8 +1,9 @@
 """YAML as people edit it, read strictly: plain data with line numbers, and nothing that can run, explode or guess.
 
 The subset: mappings, lists and scalars. No anchors, aliases, merges, tags or second documents; no key twice; at most
-`MAX_DEPTH` levels. Keys are text. Unquoted scalars follow YAML 1.2: `true`, `false`, `null`, whole numbers and decimal
-numbers are what they look like; everything else is text (`no`, `on`, `012`, `12:30` and `2024-01-01` too).
+`MAX_DEPTH` levels and `MAX_VALUES` keys and values. Keys are text. Unquoted scalars follow YAML 1.2: `true`, `false`,
+`null`, whole numbers and decimal numbers are what they look like; everything else is text (`no`, `on`, `012`, `12:30`
+and `2024-01-01` too).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ Key: TypeAlias = "str | int"  # a mapping's key, or a list item's index
 
 MAX_BYTES = 1_000_000  # a taxonomy of all of GO's cellular components has a third of this
 MAX_DEPTH = 32  # mappings and lists inside each other
+MAX_VALUES = 50_000  # keys, values, mappings and lists; each takes 25 µs
 _WIDTH = 120  # characters of a line that is written
 _MAX_DIGITS = 18  # longer runs of digits are identifiers rather than numbers, and stay text
 
@@ -162,6 +164,7 @@ class _Loader(yaml.SafeLoader):
         self.lines: dict[tuple[Key, ...], int] = {}
         self.last_line = 1  # of the node that is read
         self._depth = 0
+        self._count = 0
 
     def compose_document(self) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -181,9 +184,12 @@ class _Loader(yaml.SafeLoader):
             problem = f"the tag {_one_line(event.tag)!r}; tags are not allowed, so remove it"
         elif isinstance(event, yaml.CollectionStartEvent) and self._depth >= MAX_DEPTH:
             problem = f"more than {MAX_DEPTH} levels inside each other; make the file flatter"
+        elif self._count >= MAX_VALUES:
+            problem = f"more than {MAX_VALUES:,} keys and values, which no recipe and no taxonomy needs; make it shorter"
         if problem:
             raise self._error(event, problem)
         self._depth += 1
+        self._count += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node

@@ -382,10 +382,9 @@ class Run:
         stale = [(record, nodes) for record in records if (nodes := record.stale(taxonomy))]
         if stale:
             what = "; ".join(f"'{record.name}' ({', '.join(nodes[:3])})" for record, nodes in stale)
-            commands = "\n".join(dict.fromkeys(self.train_command(record, taxonomy) for record, _ in stale))
-            raise UserError(
-                f"{taxonomy.source} has changed what these members of {self.folder} answer for: {what}; run\n{commands}"
-            )
+            commands = dict.fromkeys(self.train_command(record, taxonomy) for record, _ in stale)
+            why = f"{taxonomy.source} has changed what these members of {self.folder} answer for"
+            raise UserError(f"{why}: {what}; run", *commands)
 
     def check_complete(self, records: Sequence[MemberRecord], taxonomy: Taxonomy) -> None:
         """Refuse members of which none answers for some leaf of `taxonomy`, as after one was added to it.
@@ -399,7 +398,7 @@ class Run:
             train = self.train_command(able, taxonomy) if able else leaf_member
             others = f" and {len(lost) - 1} others" if len(lost) > 1 else ""
             where = "" if able else ", and name it in ensemble.members"
-            raise UserError(f"no member answers for the leaf '{lost[0]}'{others}; train one that does{where}:\n{train}")
+            raise UserError(f"no member answers for the leaf '{lost[0]}'{others}; train one that does{where}:", train)
 
     def find_lost_leaves(
         self, records: Sequence[MemberRecord], taxonomy: Taxonomy

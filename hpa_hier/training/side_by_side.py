@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.shown import show_error
 from hpa_hier.members.nodes import find_member
 from hpa_hier.places.signals import hold_ctrl_c
 from hpa_hier.runs.start import start_run
@@ -238,7 +239,7 @@ def _work(job: Job, slot: str, sender: Connection) -> None:
         print(_train(job, slot, lambda share: _tell(sender, share, told)), flush=True)
         status = _DONE
     except UserError as error:
-        print(f"error: {error}", flush=True)
+        print(f"error: {show_error(str(error))}", flush=True)
         status = _USER
     except Interrupted:
         status = _INTERRUPTED

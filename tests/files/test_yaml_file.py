@@ -133,6 +133,11 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> Non
     assert document.line("b") == 2
 
 
+def test_more_values_than_a_tree_of_classes_has_are_refused_before_they_cost_much() -> None:
+    with pytest.raises(UserError, match=r"x\.yaml:2: more than 50,000 keys and values, which no recipe and no taxonomy"):
+        parse_yaml("a: [" + "1," * 49_996 + "\n1,1,1]", "x.yaml")
+
+
 @settings(max_examples=500)
 @given(st.text(max_size=60) | st.text(alphabet="ab:{}[],-?*&!|>'\"%@` \n\t#0.~<", max_size=60))
 def test_any_text_is_read_or_refused_in_our_words(text: str) -> None:

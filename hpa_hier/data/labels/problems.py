@@ -74,6 +74,6 @@ def stop_at_problems(where: object, problems: Sequence[Problem], cure: str) -> N
     """
     found = [problem for problem in problems if problem.items]
     if found:
-        listed = "".join(f"\n  {problem}" for problem in found)
+        listed = [f"  {problem}" for problem in found]
         count = sum(len(problem.items) for problem in found)
-        raise UserError(f"{where}: {count:,} problem{'s' if count > 1 else ''}; {cure}{listed}")
+        raise UserError(f"{where}: {count:,} problem{'s' if count > 1 else ''}; {cure}", *listed)

@@ -96,8 +96,8 @@ def read_labels(
         stop_at_problems(path, problems, cure)
     if not read.nodes:
         summary = "; ".join(map(str, problems)) or "the table has a header only"
-        cure = "" if read.any_known else f"\n{cure}"
-        raise UserError(f"{path}: no usable row among {len(table.rows):,}; {summary}{cure}")
+        more = [] if read.any_known else [cure]
+        raise UserError(f"{path}: no usable row among {len(table.rows):,}; {summary}", *more)
     ids, kept = tuple(read.nodes), [table.rows[row] for row in read.first.values()]
     cells = None if columns.group is None else [row[columns.group] for row in kept]
     groups = find_groups(ids, cells)
