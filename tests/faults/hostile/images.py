@@ -49,7 +49,7 @@ def _read_batch(scratch: Path, suffix: str, times: int, seed: str) -> list[str]:
         for _ in range(times):
             content = change_image(rng.choice(bases), suffix, rng)
             path.write_bytes(content)
-            if found := judge(path):
+            if found := judge_idle(path):
                 failures.append(f"{suffix}: {found}")
                 (scratch / f"kept-{len(failures)}.{suffix}").write_bytes(content)
     return failures
@@ -98,6 +98,15 @@ def judge(path: Path) -> str:
         if (seconds := time.process_time() - began) > SECONDS:
             return f"{read.__name__} takes {seconds:.2f} s"
     return ""
+
+
+def judge_idle(path: Path) -> str:
+    """Judge a file up to three times: a second of a processor does less where others share it."""
+    for _ in range(3):
+        found = judge(path)
+        if " takes " not in found:
+            break
+    return found
 
 
 def draw_bases() -> dict[str, list[bytes]]:
@@ -193,7 +202,7 @@ def try_crafted(scratch: Path) -> Tally:
 
         def read(path: Path = path) -> str:
             with limited_memory():
-                return judge(path)
+                return judge_idle(path)
 
         try:
             found = call(read, 60)
@@ -208,7 +217,7 @@ def list_crafted() -> Iterator[tuple[str, str, Callable[[], bytes]]]:
     """Yield small files that are made to cost much, or to lead elsewhere: a name, a suffix, and what makes it."""
     for width, height, bits, colour in (
         *((8191, 8191, 8, 0), (8191, 8191, 16, 6), (67_108_864, 1, 8, 0), (1, 67_108_864, 8, 0)),
-        *((65_500, 1000, 16, 2), (8191, 8191, 8, 3), (8191, 8191, 1, 0), (2**31 - 1, 2**31 - 1, 16, 6)),
+        *((65_500, 1000, 16, 2), (8191, 8191, 8, 2), (8191, 8191, 8, 3), (8191, 8191, 1, 0), (2**31 - 1, 2**31 - 1, 16, 6)),
     ):
         yield (
             f"PNG, {width} x {height}, {bits} bits, colour {colour}",
@@ -228,7 +237,15 @@ def list_crafted() -> Iterator[tuple[str, str, Callable[[], bytes]]]:
         lambda: make_png(**small, extra=_chunk(b"zTXt", b"x\0\0" + _zeros(64 << 20)) * 20),
     )
     yield "PNG whose pixels end early", "png", lambda: make_png(2000, 2000, 8, 0, data=zlib.compress(bytes(20_000)))
-    yield "PNG of 10 kB that inflates to 2 GB", "png", lambda: make_png(**small, data=_zeros(2 << 30))
+    yield "PNG of 16 x 16 that inflates to 2 GB", "png", lambda: make_png(**small, data=_zeros(2 << 30))
+    for bits, colour in ((8, 0), (16, 2), (8, 3)):
+        yield (
+            f"PNG of 1,000 x 1,000, {bits} bits, colour {colour}, that inflates to 2 GB",
+            "png",
+            lambda b=bits, c=colour: make_png(1000, 1000, b, c, data=_zeros(2 << 30)),
+        )
+    yield "TIFF of 4,000 pages that share a strip", "tif", lambda: _share_strip(4000, 4000)
+    yield "TIFF of 500 pages of 8,000 x 8,000 in 65 kB each", "tif", lambda: _share_strip(500, 8000, apart=True)
     for scans in (1, 90, 2000):
         yield f"JPEG of {scans} scans", "jpg", lambda scans=scans: make_jpeg(8000, 8000, scans)
     yield "JPEG of 65,496 x 1,024", "jpg", lambda: make_jpeg(65_496, 1024, 1)
@@ -323,6 +340,22 @@ def _make_chain(pages: int) -> bytes:
     for i in range(pages):
         parts.append(struct.pack("<HHHIII", 1, 256, 4, 1, 1, 8 + 18 * (i + 1) if i < pages - 1 else 0))
     return b"".join(parts)
+
+
+def _share_strip(pages: int, side: int, apart: bool = False) -> bytes:
+    """Return a stack whose pages are one strip of zeros, or a copy of it each."""
+    strip = _zeros(side * side)
+    parts, place = [b"II*\0" + struct.pack("<I", 8)], 8
+    size = 2 + 12 * 10 + 4
+    first = 8 + size * pages
+    for i in range(pages):
+        at = first + (i * len(strip) if apart else 0)
+        entries = [(256, 4, side), (257, 4, side), (258, 3, 8), (259, 3, 8), (262, 3, 1), (273, 4, at), (277, 3, 1)]
+        entries += [(278, 4, side), (279, 4, len(strip)), (305, 4, 0)]
+        page = b"".join(struct.pack("<HHII", code, kind, 1, value) for code, kind, value in entries)
+        place += size
+        parts.append(struct.pack("<H", len(entries)) + page + struct.pack("<I", place if i < pages - 1 else 0))
+    return b"".join((*parts, strip * (pages if apart else 1)))
 
 
 def _make_strips() -> bytes:

@@ -127,7 +127,7 @@ def _read_batch(scratch: Path, kind: str, times: int, seed: str) -> list[str]:
             given = path + rng.choice(("=", "=", "=", "", "==")) + rng.choice(_TOKENS)
         else:
             given = change_text(rng.choice(base), rng)
-        if found := judge(lambda given=given: _read(scratch, kind, given, recipe)):
+        if found := _judge_one(scratch, kind, given, recipe):
             failures.append(f"{kind}: {found}: {given[:600]!r}")
     return failures
 
@@ -146,26 +146,32 @@ def _list_bases(kind: str) -> Iterator[str]:
                 yield line.split(":")[0].strip(" -")
 
 
-def _read(scratch: Path, kind: str, given: str, recipe: Path) -> None:
-    """Read a text as the program does, and write and read again what it was taken for."""
-    from hpa_hier.settings.recipe_file import load_recipe, recipe_yaml
+def _read(scratch: Path, kind: str, given: str, recipe: Path) -> Any:
+    """Read a text as the program does."""
+    from hpa_hier.settings.recipe_file import load_recipe
     from hpa_hier.taxonomy import Taxonomy
 
     path = scratch / "changed.yaml"
     if kind == "set":
-        load_recipe(str(recipe), [given])
-        return
+        return load_recipe(str(recipe), [given])
     path.write_bytes(_encode(given))
-    if kind == "taxonomy":
-        taxonomy = Taxonomy.load(path)
-        assert taxonomy.closure.shape == (len(taxonomy.nodes),) * 2
-        for level in taxonomy.levels:
-            taxonomy.level(level)
-        assert Taxonomy.from_text(taxonomy.text, "again").nodes == taxonomy.nodes
+    return Taxonomy.load(path) if kind == "taxonomy" else load_recipe(str(path))
+
+
+def _read_again(scratch: Path, taken: Any) -> None:
+    """Write and read again what a text was taken for."""
+    from hpa_hier.settings.recipe_file import load_recipe, recipe_yaml
+    from hpa_hier.taxonomy import Taxonomy
+
+    if isinstance(taken, Taxonomy):
+        assert taken.closure.shape == (len(taken.nodes),) * 2
+        for level in taken.levels:
+            taken.level(level)
+        assert Taxonomy.from_text(taken.text, "again").nodes == taken.nodes
     else:
-        loaded = load_recipe(str(path))
-        path.write_text(recipe_yaml(loaded), encoding="utf-8")
-        assert load_recipe(str(path)) == loaded, "not read back as the same"
+        path = scratch / "again.yaml"
+        path.write_text(recipe_yaml(taken), encoding="utf-8")
+        assert load_recipe(str(path)) == taken, "not read back as the same"
 
 
 def _encode(text: str) -> bytes:
@@ -173,14 +179,25 @@ def _encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape" if escapes else "surrogatepass")
 
 
-def judge(read: Callable[[], Any]) -> str:
-    """Return what is wrong with how a text was taken or refused; "" where nothing is."""
+def _judge_one(scratch: Path, kind: str, given: str, recipe: Path) -> str:
+    return judge(lambda: _read(scratch, kind, given, recipe), lambda taken: _read_again(scratch, taken))
+
+
+def judge(read: Callable[[], Any], check: Callable[[Any], None]) -> str:
+    """Return what is wrong with how a text was taken or refused; "" where nothing is.
+
+    Args:
+        read: whose processor time counts.
+        check: of what it returns.
+    """
     from hpa_hier.errors import UserError
     from hpa_hier.files.faults.shown import show_error
 
     began = time.process_time()
     try:
-        read()
+        taken = read()
+        seconds = time.process_time() - began
+        check(taken)
     except UserError as error:
         shown = show_error(str(error))
         if shown.count("\n") > 1:
@@ -189,9 +206,9 @@ def judge(read: Callable[[], Any]) -> str:
             return f"refused in a line of {len(shown):,} characters"
         if _CONTROL.search(shown):
             return f"control characters in the error: {shown[:200]!r}"
+        seconds = time.process_time() - began
     except BaseException:
         return traceback.format_exc()[-700:]
-    seconds = time.process_time() - began
     return f"{seconds:.1f} s" if seconds > SECONDS else ""
 
 
@@ -251,7 +268,7 @@ def try_bombs(scratch: Path) -> Tally:
         for kind in ("taxonomy", "recipe", "set"):
             given = f"training={text}" if kind == "set" else text
             try:
-                found = call(lambda given=given, kind=kind: judge(lambda: _read(scratch, kind, given, recipe)), 120)
+                found = call(lambda given=given, kind=kind: _judge_one(scratch, kind, given, recipe), 120)
             except RuntimeError as error:
                 found = str(error)
             tally.add(not found, f"{name} as {kind}: {found[:500]}")

@@ -59,12 +59,14 @@ def _predict_one(world: World, scratch: Path) -> Iterator[_Way]:
             for file in world.new.glob(f"s{i:04d}_*.png"):
                 shutil.copy(file, images)
         words = ["predict", images, "--run", world.run, "--out", out, "--device", "cpu"]
-        yield f"among {company}", words, lambda out=out: _row(out, "s0005")
+        yield f"among {company}", words, lambda out=out, images=images: _row(out, "s0005", images)
 
 
-def _row(out: Path, sample: str) -> list[str]:
+def _row(out: Path, sample: str, images: Path) -> list[str]:
+    """Return a sample's rows of the tables, without the folder that its file is in."""
     tables = [out / "predictions.csv", out / "probabilities.csv"]
-    return [line for table in tables for line in table.read_text().splitlines() if line.startswith(sample)]
+    rows = [line for table in tables for line in table.read_text().splitlines() if line.startswith(sample)]
+    return [row.replace(str(images), "") for row in rows]
 
 
 def _pack(world: World, scratch: Path) -> Iterator[_Way]:
@@ -83,10 +85,10 @@ def _simulate(scratch: Path) -> Iterator[_Way]:
 
 
 def _train(world: World, scratch: Path) -> Iterator[_Way]:
-    for way in ("alone", "with threads", "together"):
+    for way in ("alone", "again", "together"):
         there = world.copy(scratch / way.replace(" ", "-"))
         shutil.rmtree(there.run)
-        words = there.train_words("leaf", *(["--threads", 2] if way == "with threads" else []))
+        words = there.train_words("leaf")
         if way == "together":
             words = ["train", "--all", "--together", "--device", "cpu", *there.config]
         yield way, words, lambda there=there: _trained(there)

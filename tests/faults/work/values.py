@@ -49,7 +49,8 @@ def try_images(world: World, scratch: Path) -> Tally:
             audit = run("data", "audit", "--pack", there.pack)
             tally.add(_is_told(audit), f"{name}: audit: {audit.status}: {audit.text[-400:]}")
             trained = run(*there.train_words("leaf"))
-            tally.add(_is_sound(trained, there), f"{name}: train: {trained.status}: {trained.text[-400:]}")
+            fine = trained.refused or _is_sound(trained, there)
+            tally.add(fine, f"{name}: train: {trained.status}: {trained.text[-400:]}")
     return tally
 
 

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpa_hier.data.images.formats.pixel_size import check_square, to_micrometres
-from hpa_hier.data.images.reader import MAX_BYTES, Layout, Part, UnreadableImage, check_pixels
+from hpa_hier.data.images.formats.zarr_store import LARGEST_METADATA, check_file, check_inside, count_bytes, open_store
+from hpa_hier.data.images.reader import (
+    MAX_BYTES,
+    MAX_DECODED,
+    Layout,
+    Part,
+    UnreadableImage,
+    check_pixels,
+    check_stack,
+    needs_stored,
+)
 from hpa_hier.data.images.stacks import Stack, StackRules, choose_frame, choose_sections, project
 
 if TYPE_CHECKING:
@@ -21,7 +31,8 @@ if TYPE_CHECKING:
 
 METADATA = (".zattrs", "zarr.json")  # of format 2 (OME-Zarr 0.4 and below) and 3 (0.5)
 _MOST_CHANNELS = 64
-_LARGEST_METADATA = 64 << 20  # bytes; plates of thousands of wells have some
+_MOST_LEVELS = 64  # resolutions, each half as large as the one before
+_OVERHEAD = 1 << 20  # bytes that packing may add to a chunk
 _OLD_AXES = ("t", "c", "z", "y", "x")  # before 0.3 they were always these
 
 
@@ -61,9 +72,12 @@ class OmeZarrReader:
         frame = choose_frame(path, layout.frames, rules)
         wanted = choose_sections(layout.sections, rules.projection)
         level = _choose_level(image, rules.least_side)
+        _check_work(path, level, image.axes, len(wanted), rules.wanted)
         try:
             sections = _read_sections(level, image.axes, frame, wanted, rules.wanted)
             planes = next(sections) if len(wanted) == 1 else project(sections, rules.projection)
+        except UnreadableImage:
+            raise
         except Exception as error:  # codecs and stores raise whatever their libraries do
             raise UnreadableImage(path, f"damaged: {type(error).__name__}: {error}") from None
         finest, chosen = (max(one.shape[image.axes.index(axis)] for axis in "yx") for one in (image.levels[0], level))
@@ -76,15 +90,12 @@ def _find_images(path: Path, about: dict[str, Any]) -> Iterator[Part]:
     if "multiscales" in about:
         yield Part("", path)
     elif "plate" in about:
-        for well in about["plate"].get("wells", ()):
-            place = _inside(path, str(well.get("path", "")))
-            name = "".join(place.relative_to(path).parts)
-            for field in _find_images(place, _read_metadata(place)):
+        for well in _list_places(path, about["plate"].get("wells", ())):
+            name = "".join(well.relative_to(path).parts)
+            for field in _find_fields(well, _read_metadata(well)):
                 yield Part(f"{name}_{field.name}", field.path)
     elif "well" in about:
-        for image in about["well"].get("images", ()):
-            place = _inside(path, str(image.get("path", "")))
-            yield Part("_".join(place.relative_to(path).parts), place)
+        yield from _find_fields(path, about)
     else:
         named = _read_metadata(path / "OME").get("series") if (path / "OME").is_dir() else None
         numbered = sorted((one.name for one in path.iterdir() if one.name.isdecimal()), key=int)
@@ -95,11 +106,22 @@ def _find_images(path: Path, about: dict[str, Any]) -> Iterator[Part]:
             yield Part("" if len(series) == 1 else one.name, one)
 
 
+def _find_fields(well: Path, about: dict[str, Any]) -> Iterator[Part]:
+    for place in _list_places(well, about["well"].get("images", ())):
+        yield Part("_".join(place.relative_to(well).parts), place)
+
+
+def _list_places(path: Path, told: Sequence[Any]) -> list[Path]:
+    """Return the places that metadata name, each once."""
+    return [_inside(path, name) for name in dict.fromkeys(str(one.get("path", "")) for one in told)]
+
+
 def _inside(path: Path, name: str) -> Path:
     """Return a place in a store; metadata never lead out of it."""
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or name.startswith("/") or "\\" in name:
         raise UnreadableImage(path, f"its metadata name the place {name!r}, which is not inside of it")
+    check_inside(path, name)
     return path.joinpath(*parts)
 
 
@@ -109,8 +131,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     if file is None:
         raise UnreadableImage(path, f"no OME-Zarr: there is neither {' nor '.join(METADATA)} in it")
     try:
-        if file.stat().st_size > _LARGEST_METADATA:
-            raise UnreadableImage(path, f"{file.name} has more than {_LARGEST_METADATA >> 20} MB")
+        check_file(path, file.name)
         told = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise UnreadableImage(path, f"{file.name} cannot be read: {error}") from None
@@ -145,14 +166,20 @@ def _describe(path: Path, about: dict[str, Any]) -> _Pyramid:
         raise UnreadableImage(path, "an OME-Zarr: `pip install 'hpa-hier[zarr]'` reads it") from None
     told = about["multiscales"][0]
     axes = tuple(str(one["name"] if isinstance(one, dict) else one) for one in told.get("axes", _OLD_AXES))
-    names = [_inside(path, str(dataset["path"])) for dataset in told["datasets"]]
-    group = zarr.open_group(path, mode="r")
+    names = _list_places(path, told["datasets"])
+    if len(names) > _MOST_LEVELS:
+        raise UnreadableImage(path, f"{len(names):,} resolutions; at most {_MOST_LEVELS} are read")
+    store = open_store(path)
+    group = zarr.open_group(store, mode="r")
     levels = [group[name.relative_to(path).as_posix()] for name in names]
     arrays = tuple(level for level in levels if isinstance(level, zarr.Array))
     if not arrays:
         raise UnreadableImage(path, "no OME-Zarr image: it has no resolution level")
     axes = axes[-arrays[0].ndim :] if "axes" not in told else axes
     _check(path, arrays, axes)
+    sharded = any(array.shards for array in arrays)
+    largest = max(prod(array.chunks) * array.dtype.itemsize for array in arrays)
+    store.most = None if sharded else max(LARGEST_METADATA, 2 * largest + _OVERHEAD)
     sizes = dict(zip(axes, arrays[0].shape, strict=True))
     labels = [str(one.get("label", "")) for one in about.get("omero", {}).get("channels", ()) if isinstance(one, dict)]
     planes = sizes.get("c", 1)
@@ -192,6 +219,18 @@ def _check(path: Path, arrays: Sequence[zarr.Array[Any]], axes: tuple[str, ...])
     check_pixels(path, *(sizes[axis] for axis in "xy"))
 
 
+def _check_work(
+    path: Path, array: zarr.Array[Any], axes: tuple[str, ...], sections: int, wanted: frozenset[int] | None
+) -> None:
+    """Refuse what is more than memory should hold, or out of all proportion to what is stored."""
+    sizes = dict(zip(axes, array.shape, strict=True))
+    planes = sizes.get("c", 1) if wanted is None else len(wanted)
+    check_pixels(path, sizes["x"], sizes["y"], planes * array.dtype.itemsize)
+    decoded = sections * planes * sizes["x"] * sizes["y"] * array.dtype.itemsize
+    if enough := needs_stored(decoded):
+        check_stack(path, decoded, count_bytes(path, enough))
+
+
 def _choose_level(image: _Pyramid, least_side: int) -> zarr.Array[Any]:
     """Return the smallest resolution whose longer side has as many pixels as are asked for, else the largest."""
     sides = [max(n for n, axis in zip(one.shape, image.axes, strict=True) if axis in "yx") for one in image.levels]
@@ -209,7 +248,7 @@ def _read_sections(
     sizes, chunks = (dict(zip(axes, numbers, strict=True)) for numbers in (array.shape, array.chunks))
     count, height, width = sizes.get("c", 1), sizes["y"], sizes["x"]
     chosen = range(count) if planes is None else [plane for plane in range(count) if plane in planes]
-    room = MAX_BYTES // (max(len(chosen), 1) * height * width * array.dtype.itemsize)
+    room = MAX_DECODED // (max(len(chosen), 1) * height * width * array.dtype.itemsize)
     step = max(1, min(chunks.get("z", 1), room))
     for first in range(wanted.start, wanted.stop, step):
         sections = range(first, min(first + step, wanted.stop))

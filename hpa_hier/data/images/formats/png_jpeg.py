@@ -6,6 +6,7 @@ import io
 import os
 import time
 import warnings
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -31,7 +32,9 @@ _ALONE = (0x01, *range(0xD0, 0xDA))  # markers without a segment
 _SCAN = b"\xff\xda"  # begins a scan of a JPEG, and is nowhere in its pixels
 _MOST_SCANS = 64  # of a progressive JPEG, each of which goes over all pixels again; encoders make about ten
 _MOST_PIECES = 1 << 16  # of a file; writers of PNGs put 8 KB of pixels and more into each
-_MOST_OVERHEAD = 1 << 16  # bytes that packing may add to few pixels
+_MOST_OVERHEAD = 1 << 16  # bytes that few pixels may have beside them
+_PIECE = 1 << 18  # bytes that are inflated at a time
+_BY_PILLOW = ("L", "LA", "RGB", "RGBA", "I;16B")  # modes of PNGs
 
 
 class PngJpegReader:
@@ -122,15 +125,23 @@ def _count_bytes(image: ImageFile.ImageFile) -> int:
 
 
 def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarray:
-    """Check every chunk to the end mark, then decode with OpenCV: Pillow makes 8 bits of 16-bit RGB."""
+    """Check every chunk to the end mark, then decode: with Pillow, which stops where the pixels are complete.
+
+    OpenCV inflates all that is there; it reads what Pillow has another form for, such as 16-bit RGB, of which it makes 8.
+    """
     mode = str(image.tile[0][3])  # such as "1", "L;4", "I;16B" or "RGB;16B"
     bits = mode if mode == "1" else mode.partition(";")[2]
     if bits in ("1", "2", "4"):
         raise UnreadableImage(path, f"{bits} bit{'s' if bits != '1' else ''} a channel; save it with 8 or 16")
-    _refuse_surplus(path, data, image)
     image.verify()
     if _PNG_END not in data:
         raise UnreadableImage(path, "damaged or truncated: the PNG has no whole end mark")
+    if mode in _BY_PILLOW:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as whole:  # as verify leaves none to decode
+            found = np.asarray(whole)
+        bands = found[None] if found.ndim == 2 else np.moveaxis(found, 2, 0)
+        return bands[: 1 if mode.startswith("L") else 3]
+    _refuse_surplus(path, data, image)
     planes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if planes is None or planes.shape[:2] != image.size[::-1]:
         raise UnreadableImage(path, "damaged: it could not be decoded")
@@ -141,16 +152,21 @@ def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarr
 
 
 def _refuse_surplus(path: Path, data: bytes, image: ImageFile.ImageFile) -> None:
-    """Raise the UnreadableImage of a PNG with more packed pixels than it has, which a decoder inflates to the end."""
-    packed, place = 0, len(_PNG_START)
+    """Raise the UnreadableImage of a PNG that inflates to more than its pixels."""
+    packed, place = [], len(_PNG_START)
     while place + 8 <= len(data):
         size = int.from_bytes(data[place : place + 4], "big")
-        packed += size if data[place + 4 : place + 8] == b"IDAT" else 0
+        if data[place + 4 : place + 8] == b"IDAT":
+            packed.append(data[place + 8 : place + 8 + size])
         place += size + 12
     width, height = image.size
-    most = 2 * height * (1 + width * _count_bytes(image)) + _MOST_OVERHEAD  # what does not shrink grows by little
-    if packed > most:
-        raise UnreadableImage(path, f"damaged: {packed:,} bytes of packed pixels for {width} × {height}")
+    most = 2 * height * (1 + width * _count_bytes(image)) + _MOST_OVERHEAD  # interlaced ones have more than a row each
+    inflater, rest = zlib.decompressobj(), b"".join(packed)
+    while rest and not inflater.eof:
+        most -= len(inflater.decompress(rest, _PIECE))
+        rest = inflater.unconsumed_tail
+        if most < 0:
+            raise UnreadableImage(path, f"damaged: more packed pixels than {width} × {height}")
 
 
 def _decode_jpeg(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarray:

@@ -18,7 +18,7 @@ from hpa_hier.data.images.formats.tiff_metadata import (
     read_micrometres,
     read_names,
 )
-from hpa_hier.data.images.reader import MAX_BYTES, Layout, UnreadableImage, check_bytes, check_pixels
+from hpa_hier.data.images.reader import MAX_BYTES, Layout, UnreadableImage, check_bytes, check_pixels, check_stack
 from hpa_hier.data.images.stacks import Stack, StackRules, choose_frame, choose_sections, project
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class _Content:
     tail: str  # axes of what is fetched: Y, X and perhaps S
     channels: int  # that are fetched one by one
     convert: Callable[[np.ndarray], np.ndarray]  # (H, W) as stored → (H, W) or (3, H, W) as it is shown
+    section_bytes: int
     read_block: Callable[[int, int], np.ndarray] | None = None  # section, frame → (P, H, W), where these are one block
 
     def section(self, z: int, t: int) -> np.ndarray:
@@ -89,6 +90,7 @@ class TiffReader:
             layout = content.layout
             frame = choose_frame(path, layout.frames, rules)
             wanted = choose_sections(layout.sections, rules.projection)
+            check_stack(path, len(wanted) * content.section_bytes, path.stat().st_size)
             try:
                 sections = (content.section(z, frame) for z in wanted)
                 planes = next(sections) if len(wanted) == 1 else project(sections, rules.projection)
@@ -243,7 +245,7 @@ def _content(
     kept = tuple(names) if len(names) == planes and any(names) else ()
     layout = Layout(planes, kept, rgb, sizes.get("Z", 1), sizes.get("T", 1))
     check_pixels(path, sizes["X"], sizes["Y"], planes * depth)
-    return _Content(layout, fetch, tail, channels, convert)
+    return _Content(layout, fetch, tail, channels, convert, sizes["X"] * sizes["Y"] * planes * depth)
 
 
 def _shown(path: Path, page: tifffile.TiffPage, channels: int) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
@@ -312,6 +314,8 @@ def _check_pages(
         if max(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True)) > size:
             raise UnreadableImage(path, f"truncated: its planes reach past its {size:,} bytes")
         kept.append(page)
+    if sum(sum(page.databytecounts) for page in kept) > size:
+        raise UnreadableImage(path, f"damaged: its planes share parts of its {size:,} bytes")
     if series is not None and series.dataoffset is not None and series.dataoffset + series.nbytes > size:
         raise UnreadableImage(path, f"truncated: its planes reach past its {size:,} bytes")
     return kept

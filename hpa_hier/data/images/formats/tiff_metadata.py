@@ -18,11 +18,19 @@ from hpa_hier.data.images.formats.pixel_size import check_square, to_micrometres
 if TYPE_CHECKING:
     import tifffile
 
-_parse = lru_cache(maxsize=4)(ET.fromstring)  # what a file says is asked for several times
 _MICRO_MANAGER = 51123  # TIFF tag: JSON of one plane
 _DOCUMENT_TYPE = "<!DOCTYPE"
 _MOST_PLANES = 1 << 18  # of a set of files
 _NUMBERED = re.compile(r"(channel|ch|c|track|wavelength|w)?[\W_]*(\d[\d:]*)?", re.IGNORECASE)  # names that say nothing
+
+
+@lru_cache(maxsize=4)
+def _parse(xml: str) -> ET.Element | None:
+    """Parse what a file says, which is asked for several times; None: it is no XML."""
+    try:
+        return ET.fromstring(xml)
+    except ET.ParseError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -47,9 +55,8 @@ def check_claims(xml: str, pages: int) -> None:
     """
     if _DOCUMENT_TYPE in xml:
         raise ValueError("its OME metadata declares a document type")
-    try:
-        root = _parse(xml)
-    except ET.ParseError:  # the library tells
+    root = _parse(xml)
+    if root is None:  # the library tells
         return
     for pixels in (one for one in root.iter() if _tag(one) == "Pixels"):
         sizes = prod(int(pixels.get(f"Size{axis}", 1)) for axis in "CZT")
@@ -67,12 +74,9 @@ def find_own_planes(xml: str, file_name: str, pages: int) -> OwnPlanes | None:
         file_name: its name now; where the metadata has a UUID for the file itself, that one counts and not the name.
         pages: in the file.
     """
-    try:
-        root = _parse(xml)  # not tifffile.xml2dict, which makes 488 of "0488"
-    except ET.ParseError:
-        return None
-    data = list(_tiff_data(root))
-    if not data:
+    root = _parse(xml)  # not tifffile.xml2dict, which makes 488 of "0488"
+    data = [] if root is None else list(_tiff_data(root))
+    if root is None or not data:
         return None
     mine = _own_uuid(root, [one for _, _, one in data], file_name)
     own = [(image, pixels, one) for image, pixels, one in data if _uuid(one) == mine]
@@ -152,10 +156,8 @@ def read_names(tiff: tifffile.TiffFile, channels: int) -> tuple[str, ...]:
 def _ome_names(tiff: tifffile.TiffFile, channels: int) -> tuple[str, ...]:
     if not (tiff.is_ome and tiff.ome_metadata):
         return ()
-    try:
-        return channel_names(_parse(tiff.ome_metadata))
-    except ET.ParseError:  # the planes can be read all the same
-        return ()
+    root = _parse(tiff.ome_metadata)
+    return () if root is None else channel_names(root)  # the planes can be read all the same
 
 
 def _imagej_names(tiff: tifffile.TiffFile, channels: int) -> tuple[str, ...]:
@@ -203,15 +205,16 @@ def read_micrometres(tiff: tifffile.TiffFile) -> float | None:
 def _ome_sides(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
     if not (tiff.is_ome and tiff.ome_metadata):
         return None
+    root = _parse(tiff.ome_metadata)
+    pixels = None if root is None else next((one for one in root.iter() if _tag(one) == "Pixels"), None)
+    if pixels is None:
+        return None
     try:
-        pixels = next((one for one in _parse(tiff.ome_metadata).iter() if _tag(one) == "Pixels"), None)
-        if pixels is None:
-            return None
         found = [
             to_micrometres(float(pixels.get(f"PhysicalSize{axis}", "nan")), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
             for axis in "XY"
         ]
-    except (ET.ParseError, ValueError):  # the planes can be read all the same
+    except ValueError:  # the planes can be read all the same
         return None
     return None if found[0] is None or found[1] is None else (found[0], found[1])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -204,3 +205,64 @@ def test_without_the_library_the_reason_names_what_to_install(tmp_path, monkeypa
     monkeypatch.setitem(sys.modules, "zarr", None)
     (reject,) = scan(tmp_path).rejects
     assert reject.reason == "an OME-Zarr: `pip install 'hpa-hier[zarr]'` reads it"
+
+
+def test_what_is_in_a_store_does_not_lead_out_of_it_and_is_not_waited_for(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for kind in ("chunk", "level", "metadata", "pipe", "array pipe"):
+        path = write_image(tmp_path / kind.replace(" ", "-") / "a.zarr", stacked(), "cyx")
+        chunk = next((path / "0").glob("[0-9]*"))
+        given = {"chunk": chunk, "level": path / "0", "metadata": path / ".zattrs"}.get(kind)
+        if given is not None:
+            given.rename(outside / kind)
+            given.symlink_to(outside / kind)
+        else:
+            file = chunk if kind == "pipe" else path / "0" / ".zarray"
+            file.unlink() if file.is_file() else file.rename(tmp_path / "gone")
+            os.mkfifo(file)
+        told = "is no regular file" if "pipe" in kind else f"is a link that leaves the store, to {outside}"
+        with pytest.raises(UnreadableImage, match=re.escape(told)):
+            READER.read(path)
+
+
+def test_a_link_within_a_store_is_followed(tmp_path):
+    path = write_image(tmp_path / "a.zarr", stacked(), "cyx")
+    (path / "0").rename(path / "full")
+    (path / "0").symlink_to("full")
+    np.testing.assert_array_equal(READER.read(path), stacked())
+
+
+def claim(path: Path, axes: str, shape: tuple[int, ...], chunks: tuple[int, ...]) -> Path:
+    """Write a store that holds no chunk."""
+    write_group(path, {"multiscales": [{"axes": list(axes), "datasets": [{"path": "0"}]}]}, "0.4")
+    zarr.create_array(store=path / "0", shape=shape, chunks=chunks, dtype="uint16", zarr_format=2)
+    return path
+
+
+def test_work_out_of_all_proportion_to_what_is_stored_is_refused(tmp_path):
+    with pytest.raises(UnreadableImage, match=r"damaged: claims 320,000 MB of sections in \d{3,4} bytes"):
+        READER.read(claim(tmp_path / "a.zarr", "zyx", (40_000, 2048, 2048), (1, 512, 512)))
+    with pytest.raises(UnreadableImage, match=r"claims 8000 × 8000 pixels of 8 bytes, 488 MB; at most 192 MB are read"):
+        READER.read(claim(tmp_path / "b.zarr", "cyx", (4, 8000, 8000), (1, 512, 512)))
+    assert READER.read(claim(tmp_path / "c.zarr", "zyx", (9, 40, 40), (1, 20, 20))).shape == (1, 40, 40)
+
+
+def test_a_chunk_of_more_than_it_can_hold_is_refused_before_it_is_unpacked(tmp_path):
+    path = write_image(tmp_path / "a.zarr", stacked(), "cyx")
+    with next((path / "0").glob("[0-9]*")).open("r+b") as chunk:
+        chunk.truncate(40 << 20)
+    with pytest.raises(UnreadableImage, match=r"damaged: 0/\S+ has 41,943,040 bytes; at most 16,777,216 are meant"):
+        READER.read(path)
+
+
+def test_metadata_that_name_one_place_a_thousand_times_name_it_once(tmp_path):
+    path = write_image(tmp_path / "a.zarr", stacked(), "cyx")
+    about = json.loads((path / ".zattrs").read_text())
+    about["multiscales"][0]["datasets"] *= 1000
+    (path / ".zattrs").write_text(json.dumps(about))
+    np.testing.assert_array_equal(READER.read(path), stacked())
+    about["multiscales"][0]["datasets"] = [{"path": str(n)} for n in range(1000)]
+    (path / ".zattrs").write_text(json.dumps(about))
+    with pytest.raises(UnreadableImage, match="1,000 resolutions; at most 64 are read"):
+        READER.read(path)

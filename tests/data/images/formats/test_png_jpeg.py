@@ -167,10 +167,16 @@ def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_png_that_inflates_to_more_than_its_pixels_is_refused(tmp_path: Path) -> None:
-    more = chunk(b"IDAT", b"\0" * (1 << 17))
-    data = png(16, 16, 8, 0, more)
-    assert reason(tmp_path / "a.png", data).startswith("damaged: 131,0")
-    assert reason(tmp_path / "a.png", data).endswith(" bytes of packed pixels for 16 × 16")
+    def make(colour: int, bits: int) -> bytes:
+        palette = chunk(b"PLTE", bytes(768)) if colour == 3 else b""
+        head = struct.pack(">IIBBBBB", 16, 16, bits, colour, 0, 0, 0)
+        pixels = zlib.compress(bytes(1 << 20))
+        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + palette + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+    for colour, bits in ((3, 8), (2, 16), (6, 16), (4, 16)):
+        assert reason(tmp_path / "a.png", make(colour, bits)) == "damaged: more packed pixels than 16 × 16"
+    for colour, bits in ((0, 8), (0, 16), (2, 8)):  # of these no more is inflated
+        assert not read(tmp_path / "a.png", make(colour, bits)).any()
 
 
 def test_a_palette_counts_as_the_colours_that_it_becomes(tmp_path: Path) -> None:

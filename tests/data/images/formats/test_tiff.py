@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -319,3 +320,26 @@ def test_a_compression_whose_library_is_missing_says_what_to_install(tmp_path, m
         UnreadableImage, match=r"No module named 'compression': `pip install 'hpa-hier\[tiff\]'` reads it"
     ):
         READER.read(tmp_path / "a.tif")
+
+
+def test_pages_that_share_their_bytes_are_damaged(tmp_path: Path) -> None:
+    path, pages, side = tmp_path / "a.tif", 9, 32
+    size, kinds = 2 + 9 * 12 + 4, (256, 257, 258, 259, 262, 273, 277, 278, 279)
+    content = b"II*\0" + struct.pack("<I", 8)
+    for i in range(pages):
+        values = (side, side, 8, 1, 1, 8 + pages * size, 1, side, side * side)
+        tags = b"".join(struct.pack("<HHII", kind, 4, 1, value) for kind, value in zip(kinds, values, strict=True))
+        content += struct.pack("<H", len(kinds)) + tags + struct.pack("<I", 8 + (i + 1) * size if i < pages - 1 else 0)
+    path.write_bytes(content + bytes(side * side))
+    with pytest.raises(UnreadableImage, match=r"damaged: its planes share parts of its 2,058 bytes"):
+        READER.layout(path)
+
+
+def test_a_stack_out_of_all_proportion_to_its_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpa_hier.data.images.reader.MAX_DECODED", 1 << 20)
+    path = tmp_path / "a.tif"
+    empty = np.zeros((40, 1000, 1000), np.uint8)
+    tifffile.imwrite(path, empty, photometric="minisblack", compression="zlib", metadata={"axes": "ZYX"})
+    with pytest.raises(UnreadableImage, match=r"damaged: claims 38 MB of sections in [\d,]+ bytes"):
+        READER.read(path)
+    assert READER.read_stack(path, StackRules("middle")).planes.shape == (1, 1000, 1000)
