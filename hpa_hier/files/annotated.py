@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ import numpy as np
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable
 from hpa_hier.files.extras import import_extra
+from hpa_hier.files.faults.arrays import check_unpacked
+from hpa_hier.files.faults.machine import find_refusal
 
 if TYPE_CHECKING:
     import h5py
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 SUFFIX = ".h5ad"
 _INDEX = ("_index", "index")  # a frame's row names, where it does not say which they are
 _OLD_CATEGORIES = "__categories"
+_MOST_PARTS = 50_000  # groups and arrays of a file
+_WITHIN = (0, 1)  # kinds of links that stay in a file: hard and soft
 
 
 @contextmanager
@@ -35,11 +40,49 @@ def open_annotated(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        file = library.File(path, "r")
-    except OSError as error:
-        raise UserError(f"{path}: no HDF5 file, or a damaged one ({str(error).splitlines()[0]})") from None
-    with file:
-        yield file
+        with library.File(path, "r") as file:
+            _check_links(path, file)
+            yield file
+    except UserError:
+        raise
+    except Exception as error:  # the library raises whatever the bytes happen to mean
+        if find_refusal(error) is not None:
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path}: no HDF5 file of AnnData, or a damaged one ({reason}); write it again") from None
+
+
+def _check_links(path: Path, file: h5py.File) -> None:
+    """Refuse a file of which a part is a link to another one, or of too many parts, and open none of them for it."""
+    count, links = 0, file.id.links
+
+    def find_problem(name: bytes, link: Any) -> str | None:  # noqa: ANN401 - an error that is raised here is lost
+        nonlocal count
+        count += 1
+        if count > _MOST_PARTS:
+            return f"has more than {_MOST_PARTS:,} parts; is it the right file?"
+        return _tell_elsewhere(_decode(name), links.get_val(name)[0]) if link.type not in _WITHIN else None
+
+    if problem := links.visit(find_problem, info=True):
+        raise UserError(f"{path}: {problem}")
+
+
+def check_part(part: h5py.Dataset) -> None:
+    """Refuse an array whose numbers are in another file, or that claims out of all proportion to its own.
+
+    Raises:
+        UserError: they are, or it does.
+    """
+    path = Path(part.file.filename)
+    sources = part.virtual_sources() if part.is_virtual else ()
+    others = [*(one[0] for one in part.external or ()), *(one.file_name for one in sources if one.file_name != ".")]
+    if others:
+        raise UserError(f"{path}: {_tell_elsewhere(part.name, others[0])}")
+    check_unpacked(path, max(part.size, prod(part.chunks or ())) * part.dtype.itemsize)
+
+
+def _tell_elsewhere(name: str, other: object) -> str:
+    return f"its part {name!r} is in another file, {_decode(other)!r}; put it into this one"
 
 
 def read_row_names(file: h5py.File, frame: str = "obs") -> tuple[str, ...] | None:
@@ -54,14 +97,17 @@ def list_columns(file: h5py.File) -> tuple[str, ...]:
     where = file.get("obs")
     if where is None:
         return ()
-    names = _name_columns(where)
+    names = dict.fromkeys(_name_columns(where))
     order = [name for name in map(_decode, where.attrs.get("column-order", ())) if name in names]
-    return tuple(name for name in order or names if name not in (_find_index(where), _OLD_CATEGORIES))
+    left = (_find_index(where), _OLD_CATEGORIES)
+    return tuple(name for name in order or names if name not in left)
 
 
 def read_column(file: h5py.File, name: str, frame: str = "obs") -> tuple[str, ...]:
     """Return a column of obs or var as text: what is missing is "", true and false are 1 and 0."""
     where = file[frame]
+    if not hasattr(where, "keys"):
+        check_part(where)
     return _read_texts(where[name] if hasattr(where, "keys") else where[name][:], file)
 
 
@@ -95,11 +141,16 @@ def _find_index(where: h5py.Group | h5py.Dataset) -> str | None:
 def _read_texts(element: Any, file: h5py.File) -> tuple[str, ...]:  # noqa: ANN401 - a group, a dataset or an array
     if hasattr(element, "keys"):
         if "categories" in element:
+            check_part(element["codes"])
             return _pick(_read_texts(element["categories"], file), element["codes"][:].tolist())
+        if "mask" in element:
+            check_part(element["mask"])
         missing = element["mask"][:] if "mask" in element else np.zeros(len(element["values"]), bool)
         texts = _read_texts(element["values"], file)
         return tuple("" if gone else text for text, gone in zip(texts, missing.tolist(), strict=True))
     attributes = getattr(element, "attrs", {})
+    if hasattr(element, "file"):
+        check_part(element)
     if "categories" in attributes:  # before AnnData 0.8: a reference
         return _pick(_read_texts(file[attributes["categories"]], file), element[:].tolist())
     return tuple(map(_describe_cell, np.asarray(element[:]).reshape(-1).tolist()))

@@ -8,8 +8,11 @@ from typing import Any
 from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable
 from hpa_hier.files.extras import import_extra
+from hpa_hier.files.faults.arrays import check_unpacked
+from hpa_hier.files.faults.machine import find_refusal
 
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather"}
+_LEAST = 4  # bytes that a cell takes in memory, or more
 _FEW_PLACES = frozenset({"", "0", "1"})  # what a column of fractions holds that says yes or no
 
 
@@ -25,7 +28,12 @@ def open_columnar(path: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
     try:
         opened = dataset.dataset(str(path), format=FORMATS[path.suffix.lower()])
         names = opened.schema.names
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        check_unpacked(path, opened.count_rows() * len(names) * _LEAST)
+    except UserError:
+        raise
+    except Exception as error:  # pyarrow's errors are of many kinds
+        if find_refusal(error) is not None:
+            raise
         raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
     if len({*names}) != len(names):
         twice = next(name for name in names if names.count(name) > 1)

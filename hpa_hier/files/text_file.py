@@ -9,6 +9,9 @@ from pathlib import Path
 
 from hpa_hier.errors import UserError
 
+_SMALL = 16 << 20  # bytes, which any .gz may unpack to
+_MOST_PACKED = 32  # bytes that a byte of a larger one unpacks to; tables of labels give some twenty
+
 
 def is_gzip(path: Path) -> bool:
     """Tell whether a file's name says that it is compressed.
@@ -31,15 +34,17 @@ def read_text(path: Path, kind: str, max_bytes: int) -> str:
         if path.is_dir():
             raise UserError(f"{path}: this is a folder; name a {kind} file")
         size = path.stat().st_size
-        with gzip.open(path) if is_gzip(path) else path.open("rb") as handle:
-            content = handle.read(max_bytes + 1) if size <= max_bytes else b""
+        packed = is_gzip(path)
+        most = min(max_bytes, _SMALL + _MOST_PACKED * size) if packed else max_bytes
+        with gzip.open(path) if packed else path.open("rb") as handle:
+            content = handle.read(most + 1) if size <= most else b""
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such file; check the path") from None
     except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: a NUL in the path
         raise UserError(f"{str(path)!r}: cannot be read ({error})") from None
     size = max(size, len(content))  # it may have grown since
-    if size > max_bytes:
-        problem = f"{size:,} bytes, more than the {max_bytes:,} that such a file may have; is it the right file?"
+    if size > most:
+        problem = f"{size:,} bytes, more than the {most:,} that such a file may have; is it the right file?"
         raise UserError(f"{path}: {problem}")
     if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):  # what Excel calls Unicode text
         try:

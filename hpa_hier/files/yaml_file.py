@@ -185,7 +185,7 @@ class _Loader(yaml.SafeLoader):
         elif isinstance(event, yaml.CollectionStartEvent) and self._depth >= MAX_DEPTH:
             problem = f"more than {MAX_DEPTH} levels inside each other; make the file flatter"
         elif self._count >= MAX_VALUES:
-            problem = f"more than {MAX_VALUES:,} keys and values, which no recipe and no taxonomy needs; make it shorter"
+            problem = f"more than {MAX_VALUES:,} keys and values, which no recipe or taxonomy needs; make it shorter"
         if problem:
             raise self._error(event, problem)
         self._depth += 1

@@ -13,6 +13,7 @@ from faults.disk.failing import fail_python
 from faults.disk.kills import try_kills
 from faults.forked import run
 from faults.hostile.damage import ARTIFACTS, EVALUATE, FIT, PREDICT, SPLIT, change_bytes, change_digit, try_damage
+from faults.hostile.tables import try_crafted
 from faults.processes.moments import interrupt, undisturbed
 from faults.world import World
 
@@ -150,3 +151,9 @@ def test_the_shim_compiles_where_there_is_a_compiler(tmp_path: Path) -> None:
     command = ["python3", "-c", code, str(library), str(tmp_path / "file")]
     done = subprocess.run(command, env={**os.environ, "LD_PRELOAD": str(library)}, capture_output=True, text=True)
     assert "OSError: [Errno 5]" in done.stderr
+
+
+def test_tables_that_lead_elsewhere_or_claim_what_is_not_there_are_refused(tmp_path: Path) -> None:
+    tally = try_crafted(tmp_path, costly=False)
+    assert tally.tries > 50
+    assert tally.failures == []

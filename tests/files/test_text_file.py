@@ -34,3 +34,10 @@ def test_a_compressed_file_is_read_and_its_limit_is_that_of_the_text(tmp_path: P
     (tmp_path / "b.csv.gz").write_bytes(b"Id,Target\n")
     with pytest.raises(UserError, match=r"b\.csv\.gz': cannot be read \(Not a gzipped file"):
         read_text(tmp_path / "b.csv.gz", "CSV", 1000)
+
+
+def test_a_gz_that_unpacks_to_hundreds_of_times_its_size_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"\n" * (20 << 20)))
+    with pytest.raises(UserError, match=r"a\.csv\.gz: 17,\d{3},\d{3} bytes, more than the 17,\d{3},\d{3} that"):
+        read_text(path, "CSV", 512 << 20)

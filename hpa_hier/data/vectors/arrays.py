@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from hpa_hier.data.vectors.growing import GrowingRows
 from hpa_hier.data.vectors.source import Rows, VectorSource, blocks
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.arrays import unpack_npz
+from hpa_hier.files.faults.machine import find_refusal
 
 _SHAPE = "vectors are numbers of shape (samples, features)"
 _SUBCELL = "_embedding.npy"  # how SubCellPortable ends the names of its files of one vector each
@@ -40,13 +43,8 @@ def read_npz(source: VectorSource) -> Rows:
     Raises:
         UserError: the file is absent, or which of its arrays are what is not plain.
     """
-    try:
-        with np.load(source.path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise UserError(f"{source.path}: no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(refuse_array(source.path, error)) from None
+    with _reasons(source.path):
+        arrays = unpack_npz(source.path)
     tables = {name: one for name, one in arrays.items() if one.ndim == 2 and one.dtype.kind in "fiu" and one.size}
     if source.layer is not None:
         tables = {name: one for name, one in tables.items() if name == source.layer}
@@ -79,6 +77,7 @@ def read_folder(source: VectorSource) -> Rows:
         tables = [path.name for path in sorted(source.path.iterdir()) if path.suffix.lower() in _TABLES]
         cure = f"name the file: --vectors {source.path / tables[0]}" if tables else "name a file of vectors"
         raise UserError(f"{source.path}: a folder without .npy files; {cure}")
+    _refuse_links(source.path, files)
     width = len(_load_one(files[0]))
     rows = GrowingRows(width)
     for path in files:
@@ -93,6 +92,15 @@ def read_folder(source: VectorSource) -> Rows:
     others = f" beside {len(found) - len(own):,} other .npy files" if own and len(found) > len(own) else ""
     note = f"{len(files):,} files *{_SUBCELL if own else '.npy'}{others}, one vector each"
     return _choose(source, keys, number_features(width), rows.finish(), "the files' names", (note,))
+
+
+def _refuse_links(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse links that lead out of a folder of vectors."""
+    top = os.path.realpath(folder)
+    for path in files:
+        target = Path(os.path.realpath(path))
+        if not target.is_relative_to(top):
+            raise UserError(f"{path}: a link that leaves the folder, to {target}; put a copy in its place")
 
 
 _TABLES = (".h5ad", ".parquet", ".csv", ".tsv", ".feather", ".npz")
@@ -117,7 +125,24 @@ def convert_rows(values: np.ndarray) -> np.ndarray:
     return rows.finish()
 
 
-def refuse_array(path: Path, error: Exception) -> str:
+@contextmanager
+def _reasons(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file raises into a line that says so."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    if not path.is_file():
+        raise UserError(f"{path}: is no regular file; save an array of numbers")
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if find_refusal(error) is not None:
+            raise
+        raise UserError(_refuse_array(path, error)) from None
+
+
+def _refuse_array(path: Path, error: Exception) -> str:
     """Say that an array cannot be read, and why."""
     with path.open("rb") as handle:
         if not handle.read(6).startswith((b"\x93NUMPY", b"PK")):
@@ -144,20 +169,14 @@ def _choose(
 
 
 def _load(path: Path) -> np.ndarray:
-    try:
+    with _reasons(path):
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(refuse_array(path, error)) from None
 
 
 def _load_one(path: Path) -> np.ndarray:
     """Return a file's (F,) numbers; one row of a table counts as a vector."""
-    try:
+    with _reasons(path):
         vector = np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(refuse_array(path, error)) from None
     if vector.dtype.kind not in "fiu" or not vector.size or max(vector.shape, default=0) != vector.size:
         raise UserError(f"{path}: {vector.dtype} of shape {vector.shape}; in a folder each file holds one vector")
     return vector.reshape(-1)

@@ -11,7 +11,8 @@ from hpa_hier.data.vectors.arrays import number_features
 from hpa_hier.data.vectors.growing import GrowingRows
 from hpa_hier.data.vectors.source import Rows, VectorSource, blocks
 from hpa_hier.errors import UserError
-from hpa_hier.files.annotated import list_columns, open_annotated, read_column, read_row_names
+from hpa_hier.files.annotated import check_part, list_columns, open_annotated, read_column, read_row_names
+from hpa_hier.files.faults.arrays import check_unpacked
 from hpa_hier.files.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def read_h5ad(source: VectorSource) -> Rows:
         matrices = _list_matrices(file)
         name = _choose_matrix(source, matrices)
         count, width = matrices[name]
+        check_unpacked(source.path, count * width * np.dtype(np.float32).itemsize)
         columns = list_columns(file)
         key = source.find_key(columns)
         ids = read_row_names(file) if key is None else read_column(file, columns[key])
@@ -93,6 +95,8 @@ def _name_features(file: h5py.File, name: str, width: int) -> tuple[str, ...]:
 def _read_matrix(source: VectorSource, matrix: Any, width: int, picked: tuple[int, ...] | None) -> np.ndarray:  # noqa: ANN401
     columns = slice(None) if picked is None else list(picked)
     dense = not hasattr(matrix, "keys")
+    for part in [matrix] if dense else [matrix[name] for name in ("data", "indices", "indptr")]:
+        check_part(part)
     if dense and picked is None and matrix.dtype == np.dtype("<f4") and matrix.id.get_offset() is not None:
         return np.asarray(np.memmap(source.path, np.float32, "r", matrix.id.get_offset(), matrix.shape))
     rows = GrowingRows(width if picked is None else len(picked))
@@ -108,7 +112,9 @@ def _read_sparse(source: VectorSource, matrix: h5py.Group) -> Iterator[np.ndarra
     shape = _find_shape(matrix)
     kind = matrix.attrs.get("encoding-type", matrix.attrs.get("h5sparse_format", ""))
     if str(kind).startswith("csc"):
-        whole = sparse.csc_matrix((matrix["data"][:], matrix["indices"][:], matrix["indptr"][:]), shape).tocsr()
+        columns = sparse.csc_matrix((matrix["data"][:], matrix["indices"][:], matrix["indptr"][:]), shape)
+        columns.check_format(full_check=True)  # else its numbers may lead out of what is there
+        whole = columns.tocsr()
         yield from (whole[part].toarray() for part in blocks(*shape))
         return
     if not str(kind).startswith("csr"):
@@ -116,7 +122,11 @@ def _read_sparse(source: VectorSource, matrix: h5py.Group) -> Iterator[np.ndarra
             f"{source.path}: {matrix.name} is {kind or 'of a kind'} that is not read; save a matrix of numbers"
         )
     ends = matrix["indptr"][:]
+    if len(ends) != shape[0] + 1:
+        raise UserError(f"{source.path}: {matrix.name} is damaged: {len(ends):,} ends of {shape[0]:,} rows")
     for part in blocks(*shape):
         first, last = int(ends[part.start]), int(ends[part.stop])
         entries = (matrix["data"][first:last], matrix["indices"][first:last], ends[part.start : part.stop + 1] - first)
-        yield sparse.csr_matrix(entries, (part.stop - part.start, shape[1])).toarray()
+        rows = sparse.csr_matrix(entries, (part.stop - part.start, shape[1]))
+        rows.check_format(full_check=True)  # else its numbers may lead out of what is there
+        yield rows.toarray()

@@ -256,7 +256,7 @@ def test_a_word_in_a_column_of_numbers_is_named_with_its_line(tmp_path: Path) ->
     ("name", "message"),
     [
         ("v.xlsx", r"v\.xlsx: \.xlsx is not read; save the table as \.csv, \.parquet or \.h5ad"),
-        ("v.h5ad", r"v\.h5ad: no HDF5 file, or a damaged one"),
+        ("v.h5ad", r"v\.h5ad: no HDF5 file of AnnData, or a damaged one"),
         ("v.parquet", r"v\.parquet: cannot be read"),
         ("v.npz", r"v\.npz: is no file that NumPy has saved"),
         ("v.csv", r"v\.csv: holds no vectors"),

@@ -217,7 +217,13 @@ def list_crafted() -> Iterator[tuple[str, str, Callable[[], bytes]]]:
     """Yield small files that are made to cost much, or to lead elsewhere: a name, a suffix, and what makes it."""
     for width, height, bits, colour in (
         *((8191, 8191, 8, 0), (8191, 8191, 16, 6), (67_108_864, 1, 8, 0), (1, 67_108_864, 8, 0)),
-        *((65_500, 1000, 16, 2), (8191, 8191, 8, 2), (8191, 8191, 8, 3), (8191, 8191, 1, 0), (2**31 - 1, 2**31 - 1, 16, 6)),
+        *(
+            (65_500, 1000, 16, 2),
+            (8191, 8191, 8, 2),
+            (8191, 8191, 8, 3),
+            (8191, 8191, 1, 0),
+            (2**31 - 1, 2**31 - 1, 16, 6),
+        ),
     ):
         yield (
             f"PNG, {width} x {height}, {bits} bits, colour {colour}",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from faults import figures
+from faults.hostile import tables
 from faults.hostile.damage import (
     ARTIFACTS,
     REPORTED,
@@ -106,3 +107,15 @@ def test_opened(world: World, tmp_path: Path) -> None:
 def test_names(world: World, tmp_path: Path) -> None:
     promise = "R18 markup and formulas as names and groups: inert in each table, page and printed line"
     figures.keep("R18-names", promise, try_names(world, tmp_path), "test_names")
+
+
+def test_tables(tmp_path: Path) -> None:
+    promise = "R6 changed tables of vectors and labels: read, or refused in one line; within 2 s of processor time"
+    figures.keep("R06-tables", promise, tables.try_changed(tmp_path, figures.scale(13_000)), "test_tables")
+
+
+def test_crafted_tables(tmp_path: Path) -> None:
+    promise = (
+        "R6 tables that are made to cost much, or lead elsewhere: the same, within 512 MB, and nothing there is read"
+    )
+    figures.keep("R06-crafted-tables", promise, tables.try_crafted(tmp_path), "test_crafted_tables")

@@ -127,7 +127,7 @@ def _count_bytes(image: ImageFile.ImageFile) -> int:
 def _decode_png(path: Path, data: bytes, image: ImageFile.ImageFile) -> np.ndarray:
     """Check every chunk to the end mark, then decode: with Pillow, which stops where the pixels are complete.
 
-    OpenCV inflates all that is there; it reads what Pillow has another form for, such as 16-bit RGB, of which it makes 8.
+    OpenCV inflates all that is there; it reads what Pillow has other forms for, such as 16-bit RGB.
     """
     mode = str(image.tile[0][3])  # such as "1", "L;4", "I;16B" or "RGB;16B"
     bits = mode if mode == "1" else mode.partition(";")[2]
