@@ -41,6 +41,25 @@ def test_it_is_the_logistic_regression_on_the_logarithms_of_both_answers():
     assert found == pytest.approx([*reference.coef_[0], reference.intercept_[0]], abs=0.02)
 
 
+@pytest.mark.parametrize("samples", [3, 10, 100])
+def test_on_few_labels_it_is_the_likeliest_under_a_normal_prior_around_the_temperature_alone(samples):
+    """Of precision 1, as a count of observations: no step from what is found makes samples and prior likelier."""
+    true, targets = drawn(samples)
+    fitted = Beta.fit(NODES, 3 * true, targets, 50.0)
+    scaled = 3 * true * fitted.slope
+    design = np.stack([-np.logaddexp(0, -scaled), np.logaddexp(0, scaled), np.ones_like(scaled)])
+
+    def loss(parameters: np.ndarray) -> float:
+        total = np.tensordot(parameters, design, 1)
+        apart = parameters - [1.0, 1.0, 0.0]
+        return float((np.logaddexp(0, total) - targets.present * total).sum() + apart @ apart / 2)
+
+    found = np.array([fitted.low, fitted.high, fitted.offset[0]])
+    slopes = [(loss(found + step) - loss(found - step)) / 2e-5 for step in 1e-5 * np.eye(3)]
+    assert np.abs(found - [1, 1, 0]).max() > 0.01
+    np.testing.assert_allclose(slopes, 0, atol=1e-3)
+
+
 def test_without_labels_it_is_the_temperature():
     true, targets = drawn(10)
     nothing = Targets(targets.present, np.zeros_like(targets.known))
