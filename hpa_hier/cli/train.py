@@ -147,6 +147,7 @@ def _check_initial_weights(recipe: Recipe, sets: Sequence[str]) -> None:
 
 def _train_one(flags: argparse.Namespace, recipe: Recipe, arguments: Sequence[str], resume: str) -> int:
     from hpa_hier.members.nodes import Selector, find_member, select_member
+    from hpa_hier.members.process import collect_later
     from hpa_hier.runs.roster import Roster
     from hpa_hier.runs.start import choose_taxonomy, prepare_run, start_run
     from hpa_hier.taxonomy import Taxonomy
@@ -163,8 +164,9 @@ def _train_one(flags: argparse.Namespace, recipe: Recipe, arguments: Sequence[st
     first = all(os.environ.get(name, "0") == "0" for name in ("RANK", "NODE_RANK", "SLURM_PROCID"))
     if first and not (flags.no_progress or flags.print_config):
         _print_start(f"{pick(possible).name}: checking its settings and its data")
-    from hpa_hier.training.plan import check_training, resolve_settings
-    from hpa_hier.training.processes.team import form_team
+    with collect_later():  # torch
+        from hpa_hier.training.plan import check_training, resolve_settings
+        from hpa_hier.training.processes.team import form_team
 
     settings = resolve_settings(possible, pick(possible), taxonomy)  # before simulating for a misspelt level
     if flags.print_config:
@@ -193,12 +195,15 @@ def _train_together(
     flags: argparse.Namespace, recipe: Recipe, pick: Callable[[Recipe], MemberSettings], team: Team, resume: str
 ) -> int:
     """Train a member in this process, one of a team; the first one prints and writes."""
+    from hpa_hier.members.process import collect_later
     from hpa_hier.runs.start import prepare_run, start_run
-    from hpa_hier.training.bars import Bars
-    from hpa_hier.training.loop.stopping import Interrupted
-    from hpa_hier.training.plan import check_training, plan_training
-    from hpa_hier.training.start_from import missing_starts
-    from hpa_hier.training.train_member import TrainOptions, train_fold, train_member
+
+    with collect_later():  # Lightning
+        from hpa_hier.training.bars import Bars
+        from hpa_hier.training.loop.stopping import Interrupted
+        from hpa_hier.training.plan import check_training, plan_training
+        from hpa_hier.training.start_from import missing_starts
+        from hpa_hier.training.train_member import TrainOptions, train_fold, train_member
 
     def check(run: Run) -> None:
         check_training(run, pick(run.recipe))
@@ -245,6 +250,7 @@ def _train_together(
 
 def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
     from hpa_hier.members.nodes import find_member
+    from hpa_hier.members.process import collect_later
     from hpa_hier.runs.roster import Roster
     from hpa_hier.runs.run import CONFIG
     from hpa_hier.runs.start import choose_taxonomy, prepare_run, start_run
@@ -254,8 +260,9 @@ def _train_all(flags: argparse.Namespace, recipe: Recipe, resume: str) -> int:
         raise UserError("--all: the recipe lists no members; add some under `members`, or set it to auto")
     if not (flags.no_progress or flags.print_config):
         _print_start("checking the recipe's members and its data")
-    from hpa_hier.training.plan import check_training
-    from hpa_hier.training.start_from import training_order
+    with collect_later():  # torch
+        from hpa_hier.training.plan import check_training
+        from hpa_hier.training.start_from import training_order
 
     if flags.print_config:
         tree = Taxonomy.load(choose_taxonomy(recipe).taxonomy)
