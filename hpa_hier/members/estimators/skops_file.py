@@ -22,6 +22,8 @@ from scipy.sparse import issparse
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_with
+from hpa_hier.files.faults.arrays import check_unpacked
+from hpa_hier.files.faults.machine import find_refusal
 from hpa_hier.members.estimators.create import NAMED
 
 TRUST = "HPA_HIER_TRUST"  # environment variable: dotted paths of classes, separated by commas
@@ -54,14 +56,21 @@ def read_skops(path: Path, features: int) -> dict[str, Any]:
     from skops.io import get_untrusted_types, load
 
     try:
+        with zipfile.ZipFile(path) as archive:
+            check_unpacked(path, sum(one.file_size for one in archive.infolist()))
         trusted = list(_TREES)
         unknown = [name for name in get_untrusted_types(file=path) if name not in trusted]
         refused = [name for name in unknown if not is_trusted(name)]
         if refused:
             raise UserError(_describe_refused(path, refused))
         content = load(path, trusted=[*trusted, *unknown])
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]}); train the member again") from None
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file raises any of a dozen kinds
+        if find_refusal(error) is not None:
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path}: cannot be read ({reason}); train the member again") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no member; train it again")
     check_trees(path, content, features)
@@ -96,7 +105,7 @@ def _describe_refused(path: Path, refused: list[str]) -> str:
 
 
 def check_trees(path: Path, content: object, features: int) -> None:
-    """Refuse trees whose nodes lead to nodes, features or samples that are not there, or back.
+    """Refuse trees whose nodes lead to nodes, features or samples that are not there, or back, and the like.
 
     Raises:
         UserError: there is one.
@@ -113,8 +122,8 @@ def check_trees(path: Path, content: object, features: int) -> None:
             count, places = len(tree.nodes), np.flatnonzero(inner)
             if (tree.nodes["bitset_idx"][tree.nodes["is_categorical"] > 0] >= len(tree.raw_left_cat_bitsets)).any():
                 raise UserError(f"{path}: {_HARM}")
-        elif type(tree).__module__ in _SEARCH_TREES or issparse(tree):
-            if not _stays_inside(tree):
+        elif type(tree).__module__ in _SEARCH_TREES or issparse(tree) or _is_machine(tree):
+            if not (_fits_together(tree) if _is_machine(tree) else _stays_inside(tree)):
                 raise UserError(f"{path}: {_HARM}")
             continue
         else:
@@ -142,6 +151,28 @@ def _stays_inside(tree: Any) -> bool:  # noqa: ANN401 - a KDTree, a BallTree or 
         and (2 * inner + 2 < count).all()
         and bounds.shape[1] == count
         and bounds.shape[2] == data.shape[1]
+    )
+
+
+def _is_machine(thing: object) -> bool:
+    """Tell whether something is a support vector machine of libsvm."""
+    return type(thing).__module__ == "sklearn.svm._classes" and hasattr(thing, "_dual_coef_")
+
+
+def _fits_together(machine: Any) -> bool:  # noqa: ANN401 - a classifier of scikit-learn
+    """Tell whether the arrays of a support vector machine have the sizes by which libsvm goes through them."""
+    counts, vectors = np.asarray(machine._n_support), machine.support_vectors_.shape[0]
+    classes = len(machine.classes_) if hasattr(machine, "classes_") else 2  # of numbers it has the form of two
+    pairs = classes * (classes - 1) // 2
+    counts = counts if hasattr(machine, "classes_") else counts[:1]
+    return bool(
+        len(counts) == (classes if hasattr(machine, "classes_") else 1)
+        and (counts >= 0).all()
+        and counts.sum() == vectors
+        and machine.support_.shape == (vectors,)
+        and machine._dual_coef_.shape == (classes - 1, vectors)
+        and machine._intercept_.shape == (pairs,)
+        and all(np.size(one) in (0, pairs) for one in (machine._probA, machine._probB))
     )
 
 

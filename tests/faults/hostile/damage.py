@@ -305,7 +305,7 @@ def try_damage(
         for prepare in dict.fromkeys(reader.prepare for _, reader in artifacts):
             there = world.copy(home)
             prepare(there)
-            kept = _Kept(home)
+            kept = Kept(home)
             for pattern, reader in artifacts:
                 if reader.prepare is prepare:
                     kept.restore()
@@ -319,7 +319,7 @@ def try_damage(
 def _try_one(
     host: Host,
     there: World,
-    kept: _Kept,
+    kept: Kept,
     name: str,
     reader: Reader,
     change: Change,
@@ -330,10 +330,10 @@ def _try_one(
     home = there.home
     first = run(*reader.words(there))
     assert first.status == 0, f"{name}: {first.text}"
-    wanted = _result(home, reader, first)
+    wanted = find_result(home, reader, first)
     content = kept.content(name)
     kept.restore()
-    assert _result(home, reader, host.run(*reader.words(there))) == wanted, f"{name}: read otherwise in a host"
+    assert find_result(home, reader, host.run(*reader.words(there))) == wanted, f"{name}: read otherwise in a host"
     for number in range(times):
         changed = change(content, rng)
         if changed == content:
@@ -344,7 +344,7 @@ def _try_one(
         by = f"{name} ({_describe_change(content, changed)}): {' '.join(map(str, reader.words(there)[:2]))}"
         if outcome.status in (0, 1) and not outcome.traceback:
             free = only_told or reader.notes in outcome.text or name.endswith(EDITED)
-            yield free or _result(home, reader, outcome) == wanted, f"{by} accepts it, with another result"
+            yield free or find_result(home, reader, outcome) == wanted, f"{by} accepts it, with another result"
         else:
             yield outcome.refused, f"{by} ended with {outcome.status}: {outcome.text[-700:]}"
 
@@ -354,7 +354,7 @@ def _describe_change(content: bytes, changed: bytes) -> str:
     return f"byte {first} of {len(content)}: {changed[max(0, first - 30) : first + 30]!r}"
 
 
-class _Kept:
+class Kept:
     """The files of a folder as they were, put back before each try."""
 
     def __init__(self, home: Path) -> None:
@@ -382,7 +382,8 @@ def _facts(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _result(home: Path, reader: Reader, outcome: Outcome) -> object:
+def find_result(home: Path, reader: Reader, outcome: Outcome) -> object:
+    """Return what a command has written, or printed, where that is its result."""
     files = snapshot(home)
     kept = {name: digest for name, digest in files.items() if name.startswith(reader.output)} if reader.output else {}
     return kept, _VARIES.sub("", outcome.text) if reader.printed else ""

@@ -15,6 +15,7 @@ from faults.world import World
 
 _MARKUP = "<img src=x onerror=alert(1)>"
 _FORMULA = "=HYPERLINK(1)"
+_IDS = ("=1+1", "@SUM(1)", "+cmd", "<img src=x onerror=alert(1)>", "a' onload='alert(2)", "s\u202e9")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 _NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?%?")
 _NODES = {  # names of the toy taxonomy's nodes → what they become
@@ -36,6 +37,7 @@ def try_names(world: World, scratch: Path) -> Tally:
         there.taxonomy.write_text(text)
         group = "=1+1" if kind == "formulas" else "<b>x</b>"
         there.labels.write_text(there.labels.read_text().replace(",ab", f",{group}"))
+        _rename_images(there)
         printed = ""
         for words in _list_commands(there):
             done = run(*words)
@@ -51,6 +53,18 @@ def try_names(world: World, scratch: Path) -> Tally:
             page.feed(path.read_text(encoding="utf-8"))
             tally.add(not page.bad, f"{kind}: {path.relative_to(there.home)}: {page.bad[:3]}")
     return tally
+
+
+def _rename_images(world: World) -> None:
+    """Name new images by markup and formulas, and add some that cannot be read."""
+    images, world.new = world.new, world.home / "new"
+    world.new.mkdir()
+    for path in sorted(images.iterdir()):
+        sample, _, channel = path.name.partition("_")
+        number = int(sample[1:])
+        shutil.copy(path, world.new / (f"{_IDS[number]}_{channel}" if number < len(_IDS) else path.name))
+    for name in _IDS:
+        (world.new / f"{name}0_green.png").touch()
 
 
 def _list_commands(world: World) -> Iterator[list[object]]:

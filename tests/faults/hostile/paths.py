@@ -1,4 +1,7 @@
-"""Names inside artifacts that lead elsewhere: which files are opened, told by Python's own audit of it."""
+"""Names inside artifacts that lead elsewhere, and what is no file in an artifact's place.
+
+Which files are opened is told by Python's own audit of it.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,21 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from faults.forked import run
+from faults.forked import HUNG, run
+from faults.hostile.damage import ARTIFACTS, REPORTED, Kept, find_result
 from faults.tally import Tally
 from faults.world import World
 
 from hpa_hier.files.atomic import read_json, write_json
 
 Tamper = Callable[[World, Path], Sequence[object]]
+_KINDS: dict[str, Callable[[Path], object]] = {
+    "a pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+    "a device without end": lambda path: path.symlink_to("/dev/zero"),
+    "a link in a circle": lambda path: path.symlink_to(path.name),
+    "a link to nothing": lambda path: path.symlink_to("nothing"),
+}
 
 
 def try_paths(world: World, scratch: Path) -> Tally:
@@ -121,3 +132,33 @@ def _write_journal(name: str) -> Tamper:
         return world.ensemble_words("fit")
 
     return tamper
+
+
+def try_kinds(world: World, scratch: Path, most: int = 1000) -> Tally:
+    """Put what is no file in the place of each artifact: it is refused in one line, or makes no difference."""
+    tally, home = Tally(), scratch / "world"
+    artifacts = [*ARTIFACTS, *REPORTED]
+    pairs = [(artifact, kind) for artifact in artifacts for kind in _KINDS]
+    pairs = pairs[:: max(1, -(-len(pairs) // most))]
+    for prepare in dict.fromkeys(reader.prepare for _, reader in artifacts):
+        chosen = [pair for pair in pairs if pair[0][1].prepare is prepare]
+        if not chosen:
+            continue
+        there = world.copy(home)
+        prepare(there)
+        kept = Kept(home)
+        for (pattern, reader), kind in chosen:
+            kept.restore()
+            first = run(*reader.words(there))
+            wanted = find_result(home, reader, first)
+            kept.restore()
+            path = next(iter(sorted(home.glob(pattern))))
+            path.unlink()
+            _KINDS[kind](path)
+            done = run(*reader.words(there), timeout=30)
+            same = done.status == first.status and find_result(home, reader, done) == wanted
+            what = f"{kind} as {path.relative_to(home)}: {' '.join(map(str, reader.words(there)[:2]))}"
+            ended = "waits" if done.status == HUNG else f"ended with {done.status}: {done.text[-500:]}"
+            tally.add(done.refused or (same and not done.traceback), f"{what} {ended}")
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    return tally

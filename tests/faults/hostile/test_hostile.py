@@ -21,7 +21,7 @@ from faults.hostile.damage import (
 from faults.hostile.images import try_crafted, try_images
 from faults.hostile.names import try_names
 from faults.hostile.opened import find_tracer, try_opened
-from faults.hostile.paths import try_paths
+from faults.hostile.paths import try_kinds, try_paths
 from faults.hostile.pickles import try_pickles
 from faults.hostile.texts import try_bombs, try_texts
 from faults.world import World
@@ -65,6 +65,14 @@ def test_cache(tmp_path: Path) -> None:
 def test_paths(world: World, tmp_path: Path) -> None:
     promise = "R7 a name inside an artifact leads elsewhere: refused in one line, and nothing there is opened"
     figures.keep("R07-paths", promise, try_paths(world, tmp_path), "test_paths")
+
+
+def test_kinds(world: World, tmp_path: Path) -> None:
+    promise = (
+        "R7 a pipe, folder, device, or link that leads nowhere in the place of each file that is read back: refused in "
+        "one line, or the same result; nothing is waited for"
+    )
+    figures.keep("R07-kinds", promise, try_kinds(world, tmp_path, figures.scale(1000)), "test_kinds")
 
 
 @pytest.mark.parametrize(("kind", "times"), [("taxonomy", 5000), ("recipe", 4000), ("set", 3000)])

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
 
 from hpa_hier.errors import UserError
 from hpa_hier.members.estimators.skops_file import TRUST, count_numbers, is_trusted, read_skops, write_skops
@@ -107,6 +108,31 @@ def test_trees_that_lead_out_of_themselves_are_refused(
     write_skops(tmp_path / "bad.skops", {"fit": estimator})
     with pytest.raises(UserError, match=r"bad.skops: holds a tree, or an array, whose numbers lead out of it"):
         read_skops(tmp_path / "bad.skops", 3)
+
+
+@pytest.mark.parametrize("name", ["_dual_coef_", "support_vectors_", "support_", "_intercept_", "_n_support"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_support_vector_machines_whose_arrays_do_not_fit_are_refused(tmp_path: Path, name: str, classes: int) -> None:
+    machine = SVC().fit(VALUES, np.arange(len(VALUES)) % classes)
+    write_skops(tmp_path / "good.skops", {"fit": machine})
+    answers = read_skops(tmp_path / "good.skops", 3)["fit"].predict(VALUES)
+    np.testing.assert_array_equal(answers, machine.predict(VALUES))
+    array = getattr(machine, name)
+    setattr(machine, name, np.repeat(array, 2, axis=array.ndim - 1))
+    if name == "support_vectors_":
+        machine.support_vectors_ = array[:-1]
+    write_skops(tmp_path / "bad.skops", {"fit": machine})
+    with pytest.raises(UserError, match=r"bad.skops: holds a tree, or an array, whose numbers lead out of it"):
+        read_skops(tmp_path / "bad.skops", 3)
+
+
+def test_a_file_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpa_hier.files.faults.arrays._SMALL", 1 << 10)
+    write_skops(tmp_path / "m.skops", {"zeros": np.zeros((3000, 1000))})
+    with pytest.raises(
+        UserError, match=r"m\.skops: claims 22 MB of numbers and texts in [\d,]+ bytes, which cannot hold"
+    ):
+        read_skops(tmp_path / "m.skops", 3)
 
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
