@@ -161,7 +161,17 @@ def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> dict[str, i
                     bars.end(name)
                     bars.write(line)
             time.sleep(_POLL)
+        if stop.requested:
+            _end_server()
     return statuses
+
+
+def _end_server() -> None:
+    """End what processes are forked from, which else ends after all the imports that it may have just begun."""
+    server = getattr(forkserver, "_forkserver", None)
+    if number := getattr(server, "_forkserver_pid", None):
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGTERM)
 
 
 def _context() -> BaseContext:

@@ -1,18 +1,20 @@
-"""Members side by side: one whose fork server was killed is told as what it is."""
+"""Members side by side: one whose fork server was killed is told as what it is; the server ends with a stop."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from hpa_hier.training.side_by_side import Job, _describe_end, _Training
+from hpa_hier.training.side_by_side import Job, _describe_end, _end_server, _Training
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,16 @@ def test_a_member_trains_on_without_its_fork_server_and_then_ends_as_it_says(
     assert training.has_ended()
     told, said = _describe_end(training, stop_requested=False)
     assert (told, said.startswith(line)) == (status, True)
+
+
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="nothing is forked here")
+def test_a_fork_server_in_the_middle_of_its_imports_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setattr(forkserver, "_forkserver", server := forkserver.ForkServer())
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    server.set_forkserver_preload(["slow"])
+    server.ensure_running()
+    number = server._forkserver_pid
+    _end_server()
+    assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == -signal.SIGTERM
+    _end_server()  # it is gone, and that is no error
