@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,12 @@ def keep(kind: str, key: Sequence[str], make: Callable[[], bytes]) -> bytes:
             except OSError as error:
                 _tell(path.parent, error)
         return made
+
+
+def can_keep() -> bool:
+    """Tell whether something can be kept: where nothing can, what saves little time is not worth making each time."""
+    folder = cache_folder()
+    return os.access(next(one for one in (folder, *folder.parents) if one.exists()), os.W_OK)
 
 
 def _read(path: Path, key: Sequence[str]) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +57,11 @@ def test_a_damaged_file_is_compared_again(kept: Path) -> None:
     (file,) = kept.glob("pass-*")
     file.write_bytes(file.read_bytes()[:-1] + b"4")
     assert find_least(_Rounds(5), SHAPE, "a") == 8
+
+
+def test_where_nothing_can_be_kept_nothing_is_compared(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = _Rounds(4)
+    monkeypatch.setenv(FOLDER, str(kept / "read" / "only"))
+    monkeypatch.setattr(os, "access", lambda folder, how: folder != kept)  # as a read-only disk, to root too
+    assert find_least(rounds, SHAPE, "a") == 32
+    assert rounds.sizes == []
