@@ -189,7 +189,13 @@ def refuse_foreign(path: Path, first: str) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content as 64 hex digits."""
+    """Return the SHA-256 of a file's content as 64 hex digits.
+
+    Raises:
+        UserError: it is a pipe or a device, whose end may never come.
+    """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no regular file; put a file in its place")
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 

@@ -34,6 +34,8 @@ def read_text(path: Path, kind: str, max_bytes: int) -> str:
         if path.is_dir():
             raise UserError(f"{path}: this is a folder; name a {kind} file")
         size = path.stat().st_size
+        if not path.is_file() and not path.is_relative_to("/dev"):  # as <(zcat labels.csv.gz) is
+            raise UserError(f"{path}: is no regular file; name a {kind} file")
         packed = is_gzip(path)
         most = min(max_bytes, _SMALL + _MOST_PACKED * size) if packed else max_bytes
         with gzip.open(path) if packed else path.open("rb") as handle:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 
 from hpa_hier.errors import UserError
+from hpa_hier.files.atomic import sha256
 from hpa_hier.files.text_file import read_text
 
 
@@ -41,3 +43,19 @@ def test_a_gz_that_unpacks_to_hundreds_of_times_its_size_is_refused(tmp_path: Pa
     path.write_bytes(gzip.compress(b"\n" * (20 << 20)))
     with pytest.raises(UserError, match=r"a\.csv\.gz: 17,\d{3},\d{3} bytes, more than the 17,\d{3},\d{3} that"):
         read_text(path, "CSV", 512 << 20)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_in_a_file_s_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t.yaml")
+    (tmp_path / "zeros.csv").symlink_to("/dev/zero")
+    for name in ("t.yaml", "zeros.csv"):
+        with pytest.raises(UserError, match=rf"{name}: is no regular file; name a YAML file"):
+            read_text(tmp_path / name, "YAML", 1000)
+    with pytest.raises(UserError, match="is no regular file"):
+        sha256(tmp_path / "t.yaml")
+    ends = os.pipe()
+    os.write(ends[1], b"a: 1\n")
+    os.close(ends[1])
+    assert read_text(Path(f"/dev/fd/{ends[0]}"), "YAML", 1000) == "a: 1\n"
+    os.close(ends[0])

@@ -15,7 +15,8 @@ MAX_PIXELS = 64 << 20  # pixels of one plane; a small file can claim far more th
 MAX_DECODED = 3 * MAX_PIXELS  # bytes of all planes of an image
 MAX_BYTES = 1 << 30  # bytes of one file
 _LONGEST_SIDE = 1_000_000  # pixels, as libpng has it
-_MOST_STACKED = 200  # bytes of a stack that a byte of its file holds; sections are not all empty
+_MOST_PACKED = 200  # bytes of pixels that a byte of a large file holds; a picture gives some ten
+_EMPTY = 32 << 20  # bytes of pixels that may all be empty
 _MOST_PIXELS_A_BYTE = 2000  # deflate packs at most 1,032 to one, and an empty JPEG takes two bits a block
 _LONGEST_NAME = 100  # characters of a plane's; a file can hold one of megabytes
 _DEEPEST = 4  # names in the way to an image inside of a store: store, row, column, field
@@ -138,6 +139,8 @@ def find_excess(width: int, height: int, depth: int = 1, packed: int | None = No
         return f"{claim}; at most {MAX_DECODED >> 20} MB are read: {cure}"
     if packed is not None and width * height > _MOST_PIXELS_A_BYTE * packed:
         return f"damaged: claims {width} × {height} pixels in {packed:,} bytes, which cannot hold them"
+    if packed is not None and width * height * depth > _EMPTY + _MOST_PACKED * packed:
+        return f"empty or damaged: {width} × {height} pixels in {packed:,} bytes"
     return ""
 
 
@@ -149,10 +152,10 @@ def check_stack(path: Path, decoded: int, stored: int) -> None:
         decoded: bytes of all sections that are read.
         stored: bytes on disk.
     """
-    if decoded > MAX_DECODED + _MOST_STACKED * stored:
+    if decoded > MAX_DECODED + _MOST_PACKED * stored:
         raise UnreadableImage(path, f"damaged: claims {decoded >> 20:,} MB of sections in {stored:,} bytes")
 
 
 def needs_stored(decoded: int) -> int:
     """Return how many bytes on disk are enough for so many of sections."""
-    return max(0, -(-(decoded - MAX_DECODED) // _MOST_STACKED))
+    return max(0, -(-(decoded - MAX_DECODED) // _MOST_PACKED))
