@@ -110,8 +110,9 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds an object.
 
     Raises:
-        UserError: the file is absent, is no file, is not JSON, holds something else than an object or is nested too
-            deeply, or was changed since this package wrote it; files of older versions have no checksum.
+        UserError: the file is absent, is no file, is not JSON, holds something else than an object, is nested too
+            deeply, has a number that is not finite, or was changed since this package wrote it; files of older versions
+            have no checksum.
     """
     again = "remove it and run the step that writes it again"
     try:
@@ -121,7 +122,7 @@ def read_json(path: Path) -> dict[str, Any]:
         if facts.st_size > _MOST_BYTES:
             raise UserError(f"{path}: {facts.st_size:,} bytes, which no such file has; {again}")
         content = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(content, ensure_ascii=False).encode()  # half of a character can be read and never written
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # nor halves of characters; never written
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except RecursionError:

@@ -69,6 +69,11 @@ def test_a_file_of_format_3_answers_the_same(aggregate: str, written_as: str, ca
     [
         ({"reconcile": "gate"}, r"was fitted with ensemble\.reconcile: gate, which was removed; fit it again: python"),
         ({"members": {}}, r"ensemble\.json: members: Dictionary should have at least 1 item.*; fit it again"),
+        (
+            {"offset": lambda content: dict.fromkeys(content["offset"], float("nan"))},
+            r"ensemble\.json: not a JSON file \(Out of range float values are not JSON compliant",
+        ),
+        ({"format": 5}, r"ensemble\.json: not an ensemble of format 4; fit it again"),
         ({"version": 1}, r"ensemble\.json: version: Input should be a valid string; fit it again"),
         (
             {

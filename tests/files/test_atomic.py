@@ -64,10 +64,12 @@ def test_a_damaged_name_of_the_checksum_is_noticed(tmp_path: Path) -> None:
         (b'{"a":' * 100_000, "is nested too deeply"),
         (b"9" * 5000, "not a JSON file"),
         (b'{"a": "\\ud800"}', "not a JSON file"),
+        (b'{"a": NaN}', "not a JSON file"),
+        (b'{"a": [-1e999]}', "not a JSON file"),
         (b"\xff\xfe", "not a JSON file"),
         (b"", "not a JSON file"),
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_what_is_no_object_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "x.json"

@@ -10,6 +10,7 @@ import pytest
 from ensemble_cases import SEEDS, draw_members, draw_truth, random_graph, random_taxonomy
 from hypothesis import given, settings
 
+from hpa_hier.data.labels.table import Targets
 from hpa_hier.ensemble import ensemble_file as keep
 from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.combine.rnn import columns_by_depth
@@ -30,6 +31,24 @@ def fitted():
     truth = draw_truth(rng, taxonomy, 150)
     members = draw_members(rng, truth, taxonomy)
     return taxonomy, truth, members, fit(members, truth, taxonomy, RNN)
+
+
+def test_steps_are_the_smaller_the_nearer_the_end_is(monkeypatch):
+    from hpa_hier.ensemble.combine import rnn_network
+
+    made = []
+
+    class Kept(rnn_network.torch.optim.AdamW):
+        def step(self, *arguments):
+            made.append(self.param_groups[0]["lr"])
+            return super().step(*arguments)
+
+    monkeypatch.setattr(rnn_network, "_STEPS", 20)
+    monkeypatch.setattr(rnn_network.torch.optim, "AdamW", Kept)
+    rng = np.random.default_rng(0)
+    targets = Targets(rng.random((30, 3)) < 0.5, np.ones((30, 3), bool))
+    rnn_network.train(((0,), (1, 2)), rng.normal(size=(30, 4)).astype(np.float32), rng.normal(size=(30, 3)), targets)
+    np.testing.assert_allclose(made, made[0] * (1 + np.cos(np.pi * np.arange(20) / 20)) / 2)
 
 
 @settings(max_examples=200)

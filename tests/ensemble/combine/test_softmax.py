@@ -47,6 +47,16 @@ def test_invariants_leaves_add_up_to_one_groups_to_their_leaves_and_nothing_cont
     assert alone.apply(raw[:1], answered).tobytes() == alone.apply(raw, answered)[:1].tobytes()
 
 
+def test_a_group_that_nobody_answers_for_has_the_sum_of_its_leaves_and_no_more_than_1():
+    tree = "tree: {G: {a: {label: 0}, b: {label: 1}}, c: {label: 2}}"
+    taxonomy = Taxonomy.from_text(f"{{taxonomy: t, exclusive: true, levels: {{leaf: leaves}}, {tree}}}")
+    columns = [taxonomy.column[node] for node in "Gabc"]
+    probs, answered = np.zeros((2, 4)), np.zeros(4, bool)
+    probs[:, columns], answered[columns] = [[0, 0.25, 0.5, 0.1], [0, 0.75, 0.5, 0.1]], [False, True, True, True]
+    filled = Softmax(taxonomy, 1.0).fill(probs, answered)
+    assert filled[:, columns].tolist() == [[0.75, 0.25, 0.5, 0.1], [1.0, 0.75, 0.5, 0.1]]
+
+
 def test_the_power_found_is_that_which_made_the_shares():
     rng = np.random.default_rng(0)
     taxonomy = Taxonomy.from_text(

@@ -167,6 +167,27 @@ def test_nodes_that_are_doubtful_or_never_called_are_not_called(drawn: Any) -> N
             check_same(replace(plain, decision=replace(plain.decision, thresholds=thresholds)), one.new, 1e-9)
 
 
+def test_nothing_is_called_where_only_doubtful_nodes_reach_their_thresholds(drawn: Any) -> None:
+    one = drawn(5, False)
+    plain = one.fit(aggregate="mean")
+    last = np.arange(len(one.taxonomy.nodes)) == one.taxonomy.column[one.taxonomy.leaves[-1]]
+    rules = tuple("fixed" if founded else "half" for founded in last)
+    thresholds = replace(plain.thresholds, rules=rules, values=np.where(last, 0.7, 0.2))
+    ensemble = replace(plain, decision=replace(plain.decision, thresholds=thresholds))
+    said = ensemble.predict(one.new)
+    assert 0 < ((said.probs >= 0.2).any(axis=1) & ~said.present.any(axis=1)).mean() < 1
+    check_same(ensemble, one.new, 1e-9)
+
+
+def test_a_factor_of_several_members_is_their_mean(drawn: Any) -> None:
+    one = Drawn(7)
+    rng, nodes = np.random.default_rng(1), next(m.nodes for m in one.members if m.name == "partition")
+    one.members.append(draw_member(rng, "partition-s1", nodes, one.truth, one.taxonomy))
+    ensemble = one.fit(aggregate="mean")
+    assert ensemble.combiner.factors == {"minority": "has_rare"}
+    check_same(ensemble, one.new, 1e-9)
+
+
 def test_tables_of_probabilities_are_read_as_such() -> None:
     one = Drawn(6)
     ensemble = replace(one.fit(aggregate="mean"), about={"score_kind": "probs"})
