@@ -67,6 +67,18 @@ def die_while_connecting(seen: bool) -> None:
         team.join_group(torch.device("cpu"))
 
 
+def be_interrupted_before_connecting() -> None:
+    """Let the second process hear Ctrl-C where it waits for the first, which counts signals already."""
+    import torch
+
+    from hpa_hier.training.processes.team import form_team
+
+    with form_team(2, 1, "leaf", 60, (), "") as team:
+        if not team.first:
+            raise KeyboardInterrupt
+        team.join_group(torch.device("cpu"))
+
+
 def train_each(folder: Path, kinds: Mapping[str, Mapping[str, Any]]) -> None:
     """Train the member `leaf` of a tiny run once per kind of training settings, and note what each process ends with.
 

@@ -30,7 +30,7 @@ _GRACE = 5.0  # seconds in which a process ends by itself, after another one has
 _BUILDING = 120.0  # seconds for torch to connect processes that are all there
 _QUIET = 15.0  # seconds of waiting before that is said
 _STOPPED = 2  # exit status
-_ENDED, _FAILED = "ended", "failed"  # keys of the store
+_ENDED, _FAILED, _INTERRUPTED = "ended", "failed", "interrupted"  # keys of the store
 
 T = TypeVar("T")
 
@@ -184,10 +184,17 @@ class Team:
             self._await(key)
             return
         while any(self._get(f"{key}/{rank}", strict=True) is None for rank in range(self.place.world)):
-            if why := self._lost or self._get(_FAILED):
-                raise self._ending(why)
+            self._check_others()
             time.sleep(_POLL)
         self._set(key, "all here")
+
+    def _check_others(self) -> None:
+        """End a wait for others, of which one is gone, has failed, or was interrupted before this one heard of it."""
+        if why := self._lost or self._get(_FAILED):
+            raise self._ending(why)
+        if who := self._get(_INTERRUPTED):
+            print(f"{self._name}: {who} was interrupted", file=sys.stderr, flush=True)
+            raise KeyboardInterrupt
 
     def _connect(self, serve: bool) -> Store:
         """Return a connection to the store, or the store itself."""
@@ -241,8 +248,7 @@ class Team:
             waited = time.monotonic() - start
             names = ", ".join(str(rank + 1) for rank in missing[:8]) + (", …" if len(missing) > 8 else "")
             who = f"process{'es' if len(missing) > 1 else ''} {names} of {self.place.world}"
-            if why := self._lost or self._get(_FAILED):
-                raise self._ending(why)
+            self._check_others()
             if waited > self._wait:
                 raise UserError(
                     f"{self._name}: waited {self._wait:g} s (training.wait) at {self.address} for {who}, which did not "
@@ -304,6 +310,8 @@ class Team:
             self._wait_for_leaving()
         elif isinstance(error, UserError):
             self._leave(str(error))
+        elif isinstance(error, KeyboardInterrupt):
+            self._set(_INTERRUPTED, f"{self.place.describe()}, on {socket.gethostname()},")
         self._set(f"left/{self.place.rank}", "yes")
         if error is None:
             from torch import distributed

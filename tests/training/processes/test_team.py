@@ -17,7 +17,14 @@ import pytest
 import torch
 from every_kind import ARCFACE, every_head_and_loss, write_antibodies
 from tiny_run import plan_tiny, trained_weights, write_tiny
-from two_processes import die_while_connecting, end_two, start_two, train_each, train_words
+from two_processes import (
+    be_interrupted_before_connecting,
+    die_while_connecting,
+    end_two,
+    start_two,
+    train_each,
+    train_words,
+)
 
 from hpa_hier.errors import UserError
 from hpa_hier.training.processes.team import form_team
@@ -160,6 +167,12 @@ def test_a_process_that_dies_while_they_connect_ends_the_other(folder: Path, see
     assert end_two(start_two(here, die_while_connecting, seen)) == [2, -9]
     printed = (here / "0.log").read_text()
     assert printed == f"error: leaf: {why}, so the training stopped; the same command resumes it\n"
+
+
+def test_a_process_that_is_interrupted_before_they_connect_ends_the_other(folder: Path) -> None:
+    here = folder / "interrupted"
+    assert end_two(start_two(here, be_interrupted_before_connecting)) == [130, 130]
+    assert re.fullmatch(r"leaf: process 2 of 2, on \S+, was interrupted\ninterrupted\n", (here / "0.log").read_text())
 
 
 def test_what_is_decided_first_is_decided_for_all_and_an_error_of_one_ends_both(folder: Path) -> None:
