@@ -70,7 +70,7 @@ def preload() -> None:
 
 
 def run(
-    *words: object, before: Callable[[], None] | None = None, at: Path | None = None, timeout: float = 60.0
+    *words: object, before: Callable[[], None] | None = None, at: Path | None = None, timeout: float = 240.0
 ) -> Outcome:
     """Run a command as `hpa-hier WORDS` does, in a forked child; `before` is called there first, in the folder `at`."""
     return start(*words, before=before, at=at).wait(timeout)
@@ -170,7 +170,7 @@ class Host:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def run(self, *words: object, timeout: float = 60.0) -> Outcome:
+    def run(self, *words: object, timeout: float = 240.0) -> Outcome:
         """Run a command as `run` does."""
         if not self._process:
             self._start()
