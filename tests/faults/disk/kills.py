@@ -262,7 +262,8 @@ def arm(
 
 def _fork_step(step: Any) -> None:
     """Do a step of `run` or `demo` as a fork of its process, not as a new one; where one is killed, so is the other."""
-    done = run(*shlex.split(step.line)[3:], timeout=_LONGEST)  # after `python -m hpa_hier`
+    _, _, module, *words = shlex.split(step.line)  # python -m hpa_hier.data pack …
+    done = run(*module.split(".")[1:], *words, timeout=_LONGEST)
     print(done.text, flush=True)
     if done.status == -signal.SIGKILL:
         os.kill(os.getpid(), signal.SIGKILL)
