@@ -31,6 +31,16 @@ members:
 ensemble: {{members: [coarse, leaf], baseline: [leaf, leaf-s1], bootstrap: 20, folds: 2}}
 report: {{gallery: 2}}
 """
+SHORT_DEMO = """run: demo
+artifacts: {home}/demo
+data: {{image_size: 32}}
+simulate: {{count: 60, image_size: 32}}
+split: {{folds: 0}}
+training: {{width: 4, max_steps: 2, batch_size: 16}}
+members: [{{name: coarse, level: coarse}}, {{name: leaf, level: leaf}}]
+ensemble: {{members: [coarse, leaf], baseline: [], use_baseline: false, bootstrap: 20, folds: 2}}
+report: {{gallery: 2, heat_maps: 0}}
+"""
 # What `evaluate` writes, below the world's folder.
 EVALUATED = tuple(f"artifacts/tiny/ensemble/{name}" for name in ("evaluation.npz", "evaluation.json", "results.json"))
 _NOT_COMPARED = re.compile(r"(^|/)(\.?lock|train\.log|.*\.lock)$")
@@ -138,8 +148,14 @@ class World:
         source = ["--images", self.images, "--labels", self.labels, "--taxonomy", self.taxonomy, "--config", recipe]
         return ["run", *source, "--out", self.home / "whole", "--device", "cpu", *more]
 
+    def short_demo_words(self) -> list[object]:
+        """Return the words of the smallest `demo`: of two members."""
+        recipe = self.home / "demo.yaml"
+        recipe.write_text(SHORT_DEMO.format(home=self.home))
+        return ["demo", "--config", recipe]
+
     def demo_words(self) -> list[object]:
-        """Return the words of a small `demo`."""
+        """Return the words of a small `demo` with all its members."""
         changes = (
             *("simulate.count=120", "simulate.image_size=32", "data.image_size=32", "training.max_steps=2"),
             *("training.width=4", "report.heat_maps=0", f"artifacts={self.home / 'demo'}"),
