@@ -162,7 +162,20 @@ CASES = (
     Case(
         "data simulate --as pack",
         without(),
-        lambda w: ["data", "simulate", "--out", w.home / "sim", "--count", 4, "--size", 32, "--as", "pack"],
+        lambda w: [
+            "data",
+            "simulate",
+            "--out",
+            w.home / "sim",
+            "--count",
+            4,
+            "--size",
+            32,
+            "--as",
+            "pack",
+            "--workers",
+            1,
+        ],
     ),
     Case(
         "report --figures",
