@@ -22,7 +22,8 @@ from hpa_hier.predict.formats.probabilities import FORMATS, open_probabilities
 from hpa_hier.predict.formats.rows import COLUMNS, Rows, Writer
 from hpa_hier.taxonomy import Taxonomy
 
-_NAMES = ("predictions.csv", "submission.csv", "rejected.csv")
+FIRST = "predictions.csv"
+_NAMES = (FIRST, "submission.csv", "rejected.csv")
 _PROBABILITIES = tuple(f"probabilities.{name}" for name in FORMATS)
 _BYTE_ORDER_MARK = "\ufeff"  # without it, Excel reads letters beyond ASCII wrongly
 

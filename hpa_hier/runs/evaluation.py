@@ -193,7 +193,7 @@ def read_evaluation(folder: Path, taxonomy: Taxonomy, groups: Mapping[str, str])
         raise UserError(f"{file}: no column for node '{absent[0]}' of {taxonomy.source}; fit and evaluate again")
     columns = [place[node] for node in taxonomy.nodes]
     kept = file.with_suffix(".json")
-    facts = read_model(kept, EvaluationFacts, f"run: {evaluate}") if kept.is_file() else EvaluationFacts()
+    facts = _read_facts(kept, evaluate) if kept.is_file() else EvaluationFacts()
     if facts.arrays_sha256 not in (None, sha256(file)):
         raise UserError(f"{file}: does not match the checksum in {kept.name}; run: {evaluate}")
     if fitted.is_file() and facts.ensemble_sha256 not in (None, sha256(fitted)):
@@ -212,6 +212,13 @@ def read_evaluation(folder: Path, taxonomy: Taxonomy, groups: Mapping[str, str])
         trivial=_trivial_answers(arrays, len(ids), columns) if "trivial_probs" in arrays else None,
         safe=tuple(map(str, arrays.get("safe", ()))),
     )
+
+
+def _read_facts(path: Path, evaluate: str) -> EvaluationFacts:
+    facts = read_model(path, EvaluationFacts, f"run: {evaluate}")
+    if "part" not in facts.model_fields_set:  # which the files of every version have
+        raise UserError(f"{path}: is damaged (it does not name the part that was evaluated); run: {evaluate}")
+    return facts
 
 
 def write_evaluation(

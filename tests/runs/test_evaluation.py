@@ -88,3 +88,10 @@ def test_an_evaluation_of_another_ensemble_is_refused(run, tmp_path):
         _ = Run.open(tmp_path / "run").evaluation
     (folder / "evaluation.json").write_text(json.dumps(facts | {"ensemble_sha256": sha256(folder / "ensemble.json")}))
     assert Run.open(tmp_path / "run").evaluation.ids == Run.open(run).evaluation.ids
+
+
+def test_facts_that_name_nothing_that_was_evaluated_are_refused(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "ensemble" / "evaluation.json").write_text('{"format": 4}')
+    with pytest.raises(UserError, match=r"evaluation\.json: is damaged \(it does not name the part .*; run: python -m"):
+        _ = Run.open(tmp_path / "run").evaluation

@@ -89,24 +89,33 @@ def _evaluate_samples(options: argparse.Namespace) -> int:
     check_labels(options)
     request = None if options.scores else open_request(options)
     opened = open_run(options, fitted=True)
+    from hpa_hier.files.faults.begun import begin
+    from hpa_hier.predict.labelled.evaluate import ARRAYS, evaluate_samples, evaluate_tables
+    from hpa_hier.predict.predictor import Predictor
+
+    folder = options.out or _default_folder(opened, request.source if request else options.labels)
+    with begin(folder, ARRAYS) as resumed:
+        if request is None:
+            skip: OnProblem = "skip" if options.on_problem == "skip" else "stop"
+            tables, ignore = list_tables(options), options.ignore_columns
+            new = evaluate_tables(opened, tables, options.labels, folder, skip, ignore, overwrite=resumed)
+        else:
+            new = evaluate_samples(Predictor.load(opened, options.device, options.intensity), request, folder)
+        return _write_results(opened, new, report=options.report)
+
+
+def _write_results(opened: Run, new: NewEvaluation, *, report: bool) -> int:
+    """Print the results of newly labelled samples, and write them beside their evaluation."""
     from hpa_hier.evaluate.compute import compute_results
     from hpa_hier.evaluate.report.write import write_report
     from hpa_hier.evaluate.results import write_results
-    from hpa_hier.predict.labelled.evaluate import evaluate_samples, evaluate_tables
-    from hpa_hier.predict.predictor import Predictor
+    from hpa_hier.predict.labelled.evaluate import ARRAYS
 
-    if request is None:
-        folder = options.out or _default_folder(opened, options.labels)
-        skip: OnProblem = "skip" if options.on_problem == "skip" else "stop"
-        new = evaluate_tables(opened, list_tables(options), options.labels, folder, skip, options.ignore_columns)
-    else:
-        folder = options.out or _default_folder(opened, request.source)
-        new = evaluate_samples(Predictor.load(opened, options.device, options.intensity), request, folder)
     _print_notes(new)
     results = compute_results(new.evaluation, opened.recipe.report)
     _print_results(results)
-    print(f"wrote {folder / 'evaluation.npz'} and {write_results(folder, results, new.evaluation.facts)}")
-    if options.report:
+    print(f"wrote {new.folder / ARRAYS} and {write_results(new.folder, results, new.evaluation.facts)}")
+    if report:
         page, *_ = write_report(opened, new=new)
         print(f"wrote {page}; open it in a browser")
     return 0

@@ -201,11 +201,12 @@ def _check_tables(options: argparse.Namespace) -> Sequence[str] | None:
 
 def _check_free(options: argparse.Namespace) -> None:
     """Refuse to replace tables unasked."""
+    from hpa_hier.files.faults.begun import is_begun
     from hpa_hier.predict.shards.shards import is_finishing
     from hpa_hier.predict.tables import check_free
 
     page = ("report.html",) if options.report else ()
-    check_free(options.out, options.overwrite or is_finishing(options.out), page)
+    check_free(options.out, options.overwrite or is_finishing(options.out) or is_begun(options.out), page)
 
 
 def _open(
@@ -222,7 +223,9 @@ def _open(
 
 
 def _answer_scores(options: argparse.Namespace, predictor: Predictor, wanted: Sequence[str] | None) -> int:
+    from hpa_hier.files.faults.begun import begin
     from hpa_hier.predict.inputs import Samples
+    from hpa_hier.predict.tables import FIRST
 
     answers = predictor.predict(list_tables(options))
     for line in answers.warnings:
@@ -230,10 +233,11 @@ def _answer_scores(options: argparse.Namespace, predictor: Predictor, wanted: Se
     if not options.out:
         print(answers.describe())
         return _end("", answers.rejected, "")
-    answers.to_csv(options.out, options.overwrite, wanted, options.format or "csv")
-    if options.report:
-        samples = Samples(answers.place or "score tables", len(answers), iter(()), list(answers.rejected))
-        _write_report(options, predictor, [answers.rows], samples, None)
+    with begin(options.out, FIRST) as resumed:
+        answers.to_csv(options.out, options.overwrite or resumed, wanted, options.format or "csv")
+        if options.report:
+            samples = Samples(answers.place or "score tables", len(answers), iter(()), list(answers.rejected))
+            _write_report(options, predictor, [answers.rows], samples, None)
     return _end(f"wrote {_list_tables(options)}: {len(answers):,} samples", answers.rejected, options.out)
 
 
@@ -259,6 +263,9 @@ def _write(
         return _share(options, predictor, images, wanted)
     from tqdm import tqdm
 
+    from hpa_hier.files.faults.begun import begin
+    from hpa_hier.predict.tables import FIRST
+
     began, doubts, rows = time.monotonic(), Doubts(), []
     samples = _open(options, predictor, images)
     unit = "vector" if predictor.spec and predictor.spec.kind == "vectors" else "image"
@@ -267,9 +274,10 @@ def _write(
             rows.append(answers.rows)
             _doubt(doubts, answers, samples, progress)
             progress.update(len(answers))
-    _write_tables(options, predictor, samples, rows, wanted, overwrite=options.overwrite)
-    if options.report:
-        _write_report(options, predictor, rows, samples, _read_again(options, predictor, images))
+    with begin(options.out, FIRST) as resumed:
+        _write_tables(options, predictor, samples, rows, wanted, overwrite=options.overwrite or resumed)
+        if options.report:
+            _write_report(options, predictor, rows, samples, _read_again(options, predictor, images))
     return _tell(options, predictor, samples, doubts, f"{sum(map(len, rows)):,} {unit}s", began)
 
 

@@ -25,6 +25,7 @@ from hpa_hier.runs.evaluation import Evaluation, EvaluationFacts, MemberCost, re
 from hpa_hier.runs.run import Run
 from hpa_hier.taxonomy import Taxonomy
 
+ARRAYS = "evaluation.npz"
 _PACK = "pack"  # folder of the samples, in that of the evaluation
 _FOLDS = 10  # of the trivial baseline
 
@@ -73,14 +74,30 @@ def evaluate_samples(predictor: Predictor, request: LabelledRequest, folder: Pat
 
 
 def evaluate_tables(
-    run: Run, tables: Mapping[str, Path], labels: Path, folder: Path, on_problem: OnProblem, ignore: Sequence[str]
+    run: Run,
+    tables: Mapping[str, Path],
+    labels: Path,
+    folder: Path,
+    on_problem: OnProblem,
+    ignore: Sequence[str],
+    *,
+    overwrite: bool = False,
 ) -> NewEvaluation:
     """Answer for samples that other models have scored, where the ensemble was fitted on such scores.
+
+    Args:
+        run: whose ensemble it is.
+        tables: of scores, by the models' names.
+        labels: table of the samples.
+        folder: to write into.
+        on_problem: what is done about rows of `labels` that cannot be used.
+        ignore: columns of `labels` that are no labels.
+        overwrite: replace an evaluation that is there.
 
     Raises:
         UserError: a table is wrong, no sample has both labels and scores, or `folder` has an evaluation.
     """
-    _check_free(folder)
+    _check_free(folder, overwrite)
     answers = answer_tables(run.ensemble, tables, str(run.folder))
     table = read_labels(labels, run.ensemble.taxonomy.without_virtual, on_problem, ignore)
     both = [sample for sample in answers.ids if sample in set(table.ids)]
@@ -96,7 +113,7 @@ def evaluate_tables(
     trivial = fit_trivial(truth, groups, run.ensemble.taxonomy)
     facts = _describe(run, f"samples of {labels}", simulated=False, pack_digest=None)
     with _lock(folder):
-        _check_free(folder)  # another process may have written one meanwhile
+        _check_free(folder, overwrite)  # another process may have written one meanwhile
         write_evaluation(folder, truth, answers.take(both).prediction, None, trivial, facts, groups)
     return NewEvaluation(folder, _read(run, folder), None, None, table.notes)
 
@@ -117,8 +134,8 @@ def _lock(folder: Path) -> AbstractContextManager[bool]:
     return lock_folder(folder, "evaluating into", wait=PATIENCE)
 
 
-def _check_free(folder: Path) -> None:
-    if (folder / "evaluation.npz").exists():
+def _check_free(folder: Path, overwrite: bool) -> None:
+    if (folder / ARRAYS).exists() and not overwrite:
         raise UserError(f"{folder}: holds an evaluation already; name another folder with --out")
 
 

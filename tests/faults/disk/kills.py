@@ -79,6 +79,21 @@ def _fit_scores(world: World) -> Sequence[object]:
     return ["ensemble", "fit", "--run", world.home / "of-scores", "--scores", *tables, *flags]
 
 
+def _fitted_scores(world: World) -> None:
+    _with_scores(world)
+    done = run(*_fit_scores(world))
+    assert done.status == 0, done.text
+
+
+def _scored(world: World) -> Sequence[object]:
+    return [
+        "--run",
+        world.home / "of-scores",
+        "--scores",
+        *(f"{one}={world.home / one}.csv" for one in ("one", "other")),
+    ]
+
+
 def _evaluate_samples(world: World) -> Sequence[object]:
     flags = ["--labels", world.labels, "--out", world.home / "evaluated", "--report", "--device", "cpu"]
     return world.ensemble_words("evaluate", "--images", world.images, *flags)
@@ -156,6 +171,12 @@ CASES = (
     Case("train of trees", _packed_vectors, _train_vectors),
     Case("train --folds", without(_RUN), lambda w: w.train_words("leaf", "--folds", 2)),
     Case("fit --scores", _with_scores, _fit_scores),
+    Case("predict --scores", _fitted_scores, lambda w: ["predict", *_scored(w), "--out", w.home / "answers"]),
+    Case(
+        "evaluate --scores",
+        _fitted_scores,
+        lambda w: ["ensemble", "evaluate", *_scored(w), "--labels", w.labels, "--out", w.home / "evaluated"],
+    ),
     Case("evaluate of other samples", without(), _evaluate_samples, most=12),
     Case("explain", without(), _explain, most=30),
     Case("data audit --pairs", without(), lambda w: ["data", "audit", "--pack", w.pack, "--pairs", w.home / "p.csv"]),

@@ -1,0 +1,45 @@
+"""Marks of begun folders: what a killed process left may be replaced, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hpa_hier.files.faults.begun import begin, is_begun
+
+
+def _die_in(folder: Path, content: str) -> None:
+    child = os.fork()
+    if not child:
+        with begin(folder, "table.csv"):
+            (folder / "table.csv").write_text(content)
+            os._exit(0)  # as a signal ends it
+    os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed")
+def test_what_a_killed_process_left_may_be_replaced_and_is_not_begun_afterwards(tmp_path: Path) -> None:
+    _die_in(tmp_path / "out", "half")
+    assert is_begun(tmp_path / "out")
+    with begin(tmp_path / "out", "table.csv") as resumed:
+        assert resumed
+    with begin(tmp_path / "out", "table.csv") as resumed:
+        assert resumed  # the mark of the dead one goes with the folder's lock, which sweeps
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed")
+def test_what_was_there_before_a_killed_process_stays(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a user's")
+    _die_in(tmp_path, "another")
+    assert not is_begun(tmp_path)
+
+
+def test_a_folder_is_not_begun_for_others_while_its_process_lives(tmp_path: Path) -> None:
+    with begin(tmp_path / "a" / "out", "table.csv") as resumed:
+        assert not resumed
+        assert not is_begun(tmp_path / "a" / "out")
+        (marked,) = (tmp_path / "a" / "out").iterdir()
+        assert marked.name.startswith(".begun.")
+    assert list(tmp_path.iterdir()) == []  # nothing was written into it
