@@ -60,7 +60,13 @@ class Outcome(NamedTuple):
 
 
 def preload() -> None:
-    """Import what commands import, so that each child need not, and leave it to no child to collect or copy it."""
+    """Import what commands import, so that each child need not, and leave it to no child to collect or copy it.
+
+    OpenCV begins no threads here, for which a child would wait in vain as it sets their number.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)
     for name in (*(f"hpa_hier.cli.{name}" for name in _COMMANDS), *(f"hpa_hier.{name}" for name in _HEAVY)):
         importlib.import_module(name)
     for name in _LIBRARIES:
