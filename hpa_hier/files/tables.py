@@ -52,6 +52,8 @@ def read_table(path: Path, columns: Sequence[str] = (), types: Mapping[str, type
     """
     import pandas as pd
 
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe or a device, whose end may never come
+        raise UserError(f"{path}: is no regular file; run the step that writes it again")
     try:
         frame = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8", skip_blank_lines=False)
         if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -76,3 +77,10 @@ def test_what_the_machine_refuses_is_no_damage(tmp_path: Path) -> None:
     (tmp_path / "x.csv").mkdir()
     with pytest.raises(UserError, match=r"x\.csv: Is a directory; a folder is in the way of a file"):
         read_table(tmp_path / "x.csv")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_in_a_table_s_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "split.csv")
+    with pytest.raises(UserError, match=r"split\.csv: is no regular file; run the step that writes it again"):
+        read_table(tmp_path / "split.csv")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from faults.forked import HUNG, run
-from faults.hostile.damage import ARTIFACTS, REPORTED, Kept, find_result
+from faults.hostile.damage import ARTIFACTS, REPORTED, Kept, Reader, find_result
 from faults.tally import Tally
 from faults.world import World
 
@@ -135,7 +135,7 @@ def _write_journal(name: str) -> Tamper:
 
 
 def try_kinds(world: World, scratch: Path, most: int = 1000) -> Tally:
-    """Put what is no file in the place of each artifact: it is refused in one line, or makes no difference."""
+    """Put what is no file in the place of each artifact: it is refused in one line, or as good as none."""
     tally, home = Tally(), scratch / "world"
     artifacts = [*ARTIFACTS, *REPORTED]
     pairs = [(artifact, kind) for artifact in artifacts for kind in _KINDS]
@@ -156,9 +156,22 @@ def try_kinds(world: World, scratch: Path, most: int = 1000) -> Tally:
             path.unlink()
             _KINDS[kind](path)
             done = run(*reader.words(there), timeout=30)
-            same = done.status == first.status and find_result(home, reader, done) == wanted
+            found = find_result(home, reader, done)
+            same = done.status == first.status and (found == wanted or found == _without(kept, path, there, reader))
             what = f"{kind} as {path.relative_to(home)}: {' '.join(map(str, reader.words(there)[:2]))}"
+            _remove(path)
             ended = "waits" if done.status == HUNG else f"ended with {done.status}: {done.text[-500:]}"
             tally.add(done.refused or (same and not done.traceback), f"{what} {ended}")
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     return tally
+
+
+def _without(kept: Kept, path: Path, world: World, reader: Reader) -> object:
+    """Remove what is in the place of a file, and return the result of the command where there is none."""
+    _remove(path)
+    kept.restore()
+    path.unlink()
+    return find_result(world.home, reader, run(*reader.words(world)))
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
