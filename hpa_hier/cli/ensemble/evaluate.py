@@ -11,6 +11,7 @@ from hpa_hier.cli.command import VECTOR_FLAGS, Parser, add_verify, path
 from hpa_hier.cli.ensemble.arguments import add_run_argument, add_score_argument, list_tables, open_run
 from hpa_hier.cli.ensemble.labelled import add_labelled_arguments, check_labels, open_request, print_pack
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.begun import begin
 
 if TYPE_CHECKING:
     from hpa_hier.data.labels.problems import OnProblem
@@ -89,7 +90,6 @@ def _evaluate_samples(options: argparse.Namespace) -> int:
     check_labels(options)
     request = None if options.scores else open_request(options)
     opened = open_run(options, fitted=True)
-    from hpa_hier.files.faults.begun import begin
     from hpa_hier.predict.labelled.evaluate import ARRAYS, evaluate_samples, evaluate_tables
     from hpa_hier.predict.predictor import Predictor
 

@@ -38,6 +38,7 @@ from hpa_hier.cli.flags.backend import add_backend_argument, read_backend
 from hpa_hier.cli.flags.words import leave_out
 from hpa_hier.data.labels.problems import Doubts
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.begun import begin, is_begun
 from hpa_hier.files.shell import command, run_name
 
 if TYPE_CHECKING:
@@ -201,7 +202,6 @@ def _check_tables(options: argparse.Namespace) -> Sequence[str] | None:
 
 def _check_free(options: argparse.Namespace) -> None:
     """Refuse to replace tables unasked."""
-    from hpa_hier.files.faults.begun import is_begun
     from hpa_hier.predict.shards.shards import is_finishing
     from hpa_hier.predict.tables import check_free
 
@@ -223,7 +223,6 @@ def _open(
 
 
 def _answer_scores(options: argparse.Namespace, predictor: Predictor, wanted: Sequence[str] | None) -> int:
-    from hpa_hier.files.faults.begun import begin
     from hpa_hier.predict.inputs import Samples
     from hpa_hier.predict.tables import FIRST
 
@@ -263,7 +262,6 @@ def _write(
         return _share(options, predictor, images, wanted)
     from tqdm import tqdm
 
-    from hpa_hier.files.faults.begun import begin
     from hpa_hier.predict.tables import FIRST
 
     began, doubts, rows = time.monotonic(), Doubts(), []
