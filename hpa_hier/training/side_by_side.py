@@ -13,7 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -145,11 +145,14 @@ def train_side_by_side(jobs: Sequence[Job], slots: Sequence[str]) -> dict[str, i
                 bars.end(job.name)
                 bars.write(f"{job.name}: not trained, as it starts from {job.after}")
             ready = [job for job in waiting if job.after not in names or statuses.get(job.after or "") == _DONE]
-            for job in ready[: len(free) if not stop.requested else 0]:
+            for job in ready[: len(free)]:
+                if stop.requested:
+                    break
                 waiting.remove(job)
                 slot = free.popleft()
                 bars.write(f"{job.name}: training on {slot}, log: {job.log}")
-                running.append(_start(context, job, slot))
+                started = _start(context, job, slot, stop if not running else None)
+                running += [started] if started else []
             for training in running[:]:
                 ended, name = training.has_ended(), training.job.name  # looked for first: nothing is told after the end
                 if shares := training.listen():
@@ -183,8 +186,19 @@ def _context() -> BaseContext:
     return mp.get_context("spawn")
 
 
-def _start(context: BaseContext, job: Job, slot: str) -> _Training:
-    """Start a process."""
+def _start(context: BaseContext, job: Job, slot: str, stop: SignalCounter | None) -> _Training | None:
+    """Start a process.
+
+    Args:
+        context: how.
+        job: what it does.
+        slot: its device.
+        stop: where no other process runs yet. A stop that is asked for while the server imports, which takes minutes
+            from a slow disk, then ends the server.
+
+    Returns:
+        The process; None where a stop was asked for before it began.
+    """
     job.log.parent.mkdir(parents=True, exist_ok=True)
     for start in range(1, _STARTS + 1):
         receiver, sender = context.Pipe(duplex=False)
@@ -195,9 +209,14 @@ def _start(context: BaseContext, job: Job, slot: str) -> _Training:
             if context.get_start_method() == "forkserver":
                 with hold_ctrl_c():  # which would end the server in the seconds in which it imports
                     forkserver.ensure_running()
-            process.start()
+            with stop.doing(_end_server) if stop else nullcontext():
+                if stop and stop.requested:
+                    return None
+                process.start()
             break
         except (OSError, EOFError):  # the server was killed, out of memory or by hand
+            if stop and stop.requested:
+                return None
             if start == _STARTS:
                 raise
             time.sleep(_POLL)  # until the system, too, knows that it is gone

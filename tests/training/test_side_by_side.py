@@ -7,6 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +17,8 @@ from typing import cast
 
 import pytest
 
-from hpa_hier.training.side_by_side import Job, _describe_end, _end_server, _Training
+from hpa_hier.training.loop.stopping import SignalCounter
+from hpa_hier.training.side_by_side import Job, _describe_end, _end_server, _start, _Training
 
 
 @pytest.mark.parametrize(
@@ -57,3 +61,38 @@ def test_a_fork_server_in_the_middle_of_its_imports_is_ended(monkeypatch: pytest
     _end_server()
     assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == -signal.SIGTERM
     _end_server()  # it is gone, and that is no error
+
+
+class Stopping(SignalCounter):
+    """Is told to stop while something is done, by no signal."""
+
+    @contextmanager
+    def doing(self, action: Callable[[], None]) -> Iterator[None]:
+        def stop() -> None:
+            self.count = 1
+            action()
+
+        threading.Timer(0.3, stop).start()
+        yield
+
+
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="nothing is forked here")
+def test_a_stop_in_the_middle_of_a_fork_servers_imports_is_not_kept_waiting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(600)\n")
+    server = forkserver.ForkServer()
+    for name, own in (
+        ("_forkserver", server),
+        ("ensure_running", server.ensure_running),
+        ("connect_to_new_process", server.connect_to_new_process),
+    ):
+        monkeypatch.setattr(forkserver, name, own)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    server.set_forkserver_preload(["slow"])
+    job = Job("leaf", None, (), False, 1, tmp_path / "leaf" / "train.log")
+    assert _start(multiprocessing.get_context("forkserver"), job, "cpu", Stopping("")) is None
+    assert os.waitstatus_to_exitcode(os.waitpid(server._forkserver_pid, 0)[1]) == -signal.SIGTERM
+    asked_before = Stopping("")
+    asked_before.count = 1
+    assert _start(multiprocessing.get_context("spawn"), job, "cpu", asked_before) is None

@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from types import FrameType
@@ -36,6 +38,7 @@ class SignalCounter:
 
     def __init__(self, message: str, most: int = 0) -> None:
         self.count = 0
+        self._at_signal: Callable[[], None] | None = None
         self._message, self._most = message, most
         self._before: dict[int, object] = {}
         self._heard, self._told_before = -1, -1  # descriptors that Python writes the number of each signal to
@@ -64,6 +67,15 @@ class SignalCounter:
             os.close(self._heard)
             self._heard = -1
 
+    @contextmanager
+    def doing(self, action: Callable[[], None]) -> Iterator[None]:
+        """Also do something at each signal meanwhile, such as ending what the main thread waits for."""
+        self._at_signal = action
+        try:
+            yield
+        finally:
+            self._at_signal = None
+
     def listen(self) -> None:
         """Install the handlers, also over those that a library has installed since; not in other threads."""
         main = threading.current_thread() is threading.main_thread()
@@ -78,6 +90,8 @@ class SignalCounter:
                 signal.signal(counted, signal.SIG_DFL)
         if self.count == 1 and self._message:  # not print: a signal may come in the middle of another print
             os.write(sys.stderr.fileno(), f"\n{self._message}\n".encode())
+        if self._at_signal:
+            self._at_signal()
 
 
 def _end_at(last: int, pipe: int) -> None:

@@ -25,6 +25,16 @@ def test_signals_are_counted_and_the_first_one_prints_the_message(capfd: pytest.
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_what_is_to_be_done_at_a_signal_is_done_at_each_and_no_longer() -> None:
+    heard = list[int]()
+    with SignalCounter("") as counter:
+        with counter.doing(lambda: heard.append(counter.count)):
+            counter._note(signal.SIGINT, None)
+            counter._note(signal.SIGTERM, None)
+        counter._note(signal.SIGINT, None)
+    assert heard == [1, 2]
+
+
 def test_after_the_last_signal_that_is_counted_another_one_ends_the_process() -> None:
     with SignalCounter("stopping", most=1) as counter:
         os.kill(os.getpid(), signal.SIGTERM)
