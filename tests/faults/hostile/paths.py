@@ -155,7 +155,7 @@ def try_kinds(world: World, scratch: Path, most: int = 1000) -> Tally:
             path = next(iter(sorted(home.glob(pattern))))
             path.unlink()
             _KINDS[kind](path)
-            done = run(*reader.words(there), timeout=30)
+            done = run(*reader.words(there), timeout=120)
             found = find_result(home, reader, done)
             same = done.status == first.status and (found == wanted or found == _without(kept, path, there, reader))
             what = f"{kind} as {path.relative_to(home)}: {' '.join(map(str, reader.words(there)[:2]))}"
