@@ -119,6 +119,8 @@ def is_left_journal(path: Path) -> bool:
     Raises:
         FileNotFoundError: it is not there any more.
     """
+    if path.is_symlink() or (path.exists() and not path.is_file()):  # a device or a pipe may have no end
+        return True
     try:
         ready = json.loads(path.read_text(encoding="utf-8"))["ready"].values()
         waiting = [path.with_name(str(one)) for one in ready]

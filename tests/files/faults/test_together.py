@@ -12,7 +12,7 @@ import pytest
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_json, write_text
 from hpa_hier.files.faults.leftovers import is_temporary
-from hpa_hier.files.faults.together import finish, journal_path, remove_file, together
+from hpa_hier.files.faults.together import finish, is_left_journal, journal_path, remove_file, together
 from hpa_hier.files.lock import lock_folder, settle
 
 
@@ -169,3 +169,8 @@ def test_what_another_process_had_ready_is_finished_before_a_journal_takes_its_p
         write_text(tmp_path / "more.csv", "ours")
     assert (tmp_path / "split.csv").read_text() == "theirs"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["more.csv", "split.csv"]
+
+
+def test_a_journal_that_is_a_device_is_not_read(tmp_path: Path) -> None:
+    journal_path(tmp_path).symlink_to("/dev/zero")
+    assert is_left_journal(journal_path(tmp_path))
