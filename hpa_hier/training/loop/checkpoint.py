@@ -53,6 +53,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: the file is damaged.
     """
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError("no regular file")
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()  # torch itself does not verify the checksums that it writes
         if damaged is not None:

@@ -183,6 +183,13 @@ def test_a_damaged_checkpoint_is_refused_and_says_how_to_start_again(tmp_path: P
         read_checkpoint(path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_in_the_place_of_a_checkpoint_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "last.ckpt")
+    with pytest.raises(UserError, match=r"last\.ckpt: damaged \(no regular file\); --restart trains the member again"):
+        read_checkpoint(tmp_path / "last.ckpt")
+
+
 def test_scores_are_of_the_parts_that_no_weight_has_seen(straight: Path) -> None:
     scores = np.load(straight / "scores.npz", allow_pickle=False)
     with (straight.parents[1] / "split.csv").open() as file:
