@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from hpa_hier.places.signals import wake_with_parent
 from hpa_hier.training.processes.address import Address
@@ -58,14 +59,16 @@ class Children:
             time.sleep(_POLL)
 
     def close(self, seconds: float) -> None:
-        """Wait until all have ended, and end those that take longer."""
+        """Wait until all have ended, and end those that take longer; at Ctrl-C, all at once."""
         self._closing = True
         deadline = time.monotonic() + seconds
-        for process in self._processes.values():
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
+        try:
+            for process in self._processes.values():
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, deadline - time.monotonic()))
+        finally:
+            for process in self._processes.values():
+                process.kill()  # nothing where it has ended
 
 
 def describe_end(status: int) -> str:
@@ -86,6 +89,6 @@ def watch_parent(lost: Callable[[str], None]) -> None:
             time.sleep(_POLL)
         lost("the process that started it is gone")
 
-    if parent.isdecimal() and os.getppid() == int(parent):
+    if parent.isdecimal():
         wake_with_parent()
         threading.Thread(target=watch, daemon=True).start()

@@ -160,6 +160,7 @@ class Team:
 
     def _meet(self) -> None:
         """Open the store and wait until all processes are there."""
+        watch_parent(self._lose)  # first: a process that is gone would be waited for
         place = self.place
         nodes = place.world // self._devices
         self.address = find_address(place, nodes, os.environ)
@@ -167,7 +168,6 @@ class Team:
         self._store = self._connect(serve=place.rank == 0 and not served)
         if place.starts_others and self._devices > 1:
             self._children = Children(self._words, place, self._devices, self.address, self._lose)
-        watch_parent(self._lose)
         if self.first and not place.launcher and nodes > 1:
             print(self._invite(nodes), file=sys.stderr, flush=True)
         self._set(f"here/{place.rank}", socket.gethostname())
@@ -220,6 +220,8 @@ class Team:
         """Wait until the first process listens; torch itself would not hear Ctrl-C meanwhile."""
         deadline, reason = time.monotonic() + self._wait, ""
         while time.monotonic() < deadline:
+            if self._lost:
+                raise self._ending(self._lost)
             try:
                 socket.create_connection(self.address, timeout=2).close()
             except OSError as error:

@@ -27,6 +27,7 @@ from two_processes import (
 )
 
 from hpa_hier.errors import UserError
+from hpa_hier.training.processes.place import STARTED_BY
 from hpa_hier.training.processes.team import form_team
 from hpa_hier.training.train_member import TrainOptions, train_member
 
@@ -156,6 +157,16 @@ def test_a_first_process_that_is_not_there_is_named_with_its_address(monkeypatch
     monkeypatch.setenv("MASTER_PORT", str(port))
     with pytest.raises(UserError, match=rf"process 2 of 2 waited 0\.2 s .* for the first one at 127\.0\.0\.1:{port}"):
         form_team(1, 2, "leaf", 0.2, (), "").__enter__()
+
+
+def test_a_process_whose_starter_is_gone_before_they_meet_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    place = {"RANK": 1, "WORLD_SIZE": 2, "LOCAL_RANK": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for name, value in (place | {STARTED_BY: os.getpid()}).items():  # no process has started itself
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(UserError, match="leaf: the process that started it is gone, so the training stopped; the same"):
+        form_team(2, 1, "leaf", 200, (), "").__enter__()
 
 
 @pytest.mark.parametrize(
