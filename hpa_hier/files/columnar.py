@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +27,28 @@ def open_columnar(path: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
     dataset = import_extra("pyarrow.dataset", "parquet", path)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    try:
+    with damage_told(path):
         opened = dataset.dataset(str(path), format=FORMATS[path.suffix.lower()])
         names = opened.schema.names
         check_unpacked(path, opened.count_rows() * len(names) * _LEAST)
-    except UserError:
-        raise
-    except Exception as error:  # pyarrow's errors are of many kinds
-        if find_refusal(error) is not None:
-            raise
-        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
     if len({*names}) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path}: two columns are called '{twice}'; give each its own name")
     return opened
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Turn whatever pyarrow raises at a damaged file, also at pages that are read late, into a line that says so."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if find_refusal(error) is not None and not isinstance(error, UnicodeDecodeError):
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path}: cannot be read ({reason})") from None
 
 
 def describe_cells(column: Any) -> tuple[str, ...]:  # noqa: ANN401 - pyarrow has no types
@@ -52,6 +62,11 @@ def read_columnar_cells(path: Path) -> CsvTable:
     Raises:
         UserError: the file cannot be read.
     """
+    with damage_told(path):
+        return _read_cells(path)
+
+
+def _read_cells(path: Path) -> CsvTable:
     from pyarrow import types
 
     opened = open_columnar(path)

@@ -12,7 +12,7 @@ from hpa_hier.data.vectors.columns import HEAD, Column, choose_columns
 from hpa_hier.data.vectors.growing import GrowingRows
 from hpa_hier.data.vectors.source import Rows, VectorSource, count_block_rows
 from hpa_hier.errors import UserError
-from hpa_hier.files.columnar import describe_cells, open_columnar
+from hpa_hier.files.columnar import damage_told, describe_cells, open_columnar
 
 
 def read_columnar(source: VectorSource, wanted: Collection[str] = (), never: Collection[str] = ()) -> Rows:
@@ -26,6 +26,11 @@ def read_columnar(source: VectorSource, wanted: Collection[str] = (), never: Col
     Raises:
         UserError: pyarrow is missing, the file cannot be read, or has no features.
     """
+    with damage_told(source.path):
+        return _read(source, wanted, never)
+
+
+def _read(source: VectorSource, wanted: Collection[str], never: Collection[str]) -> Rows:
     opened = open_columnar(source.path)
     names, head = opened.schema.names, opened.head(HEAD)
     columns = [_describe_column(name, head[name]) for name in names]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
@@ -73,7 +74,7 @@ def _read_plain(source: VectorSource, wanted: Collection[str], never: Collection
         reader = pd.read_csv(source.path, dtype=text, na_values=_MISSING, chunksize=step, **settings)
         with reader:
             return _collect(source, header, chosen, reader)
-    except (OSError, ValueError, csv.Error, EOFError):  # pandas' errors of parsing are ValueErrors
+    except (OSError, ValueError, csv.Error, EOFError, zlib.error):  # pandas' errors of parsing are ValueErrors
         return None
 
 
