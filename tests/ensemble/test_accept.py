@@ -77,6 +77,14 @@ def test_bounds_are_those_of_the_paired_t_test_where_every_sample_is_alone() -> 
     assert (found.lower, found.upper) == pytest.approx((interval.low, interval.high))
 
 
+def test_two_antibodies_are_compared_and_one_is_not() -> None:
+    ours, present = drawn(12)
+    theirs = ours / 2
+    for units, compared in ((("a", "b") * 6, True), (("a",) * 12, False)):
+        pair = (out_of_fold(probs, present, None, units) for probs in (ours, theirs))
+        assert (compare_losses(*pair, LEAF, 0.8) is not None) == compared
+
+
 def test_copies_of_an_image_make_nothing_surer() -> None:
     (ours, present), (theirs, _) = drawn(60), drawn(60, seed=1)
     many = [values.repeat(5, axis=0) for values in (ours, theirs, present)]
