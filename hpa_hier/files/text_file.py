@@ -39,7 +39,9 @@ def read_text(path: Path, kind: str, max_bytes: int) -> str:
         packed = is_gzip(path)
         most = min(max_bytes, _SMALL + _MOST_PACKED * size) if packed else max_bytes
         with gzip.open(path) if packed else path.open("rb") as handle:
-            content = handle.read(most + 1) if size <= most else b""
+            content = handle.read(size + 1) if size <= most else b""  # room for all of `most` would be taken at once
+            if len(content) > size:  # it was packed, is a pipe, or has grown
+                content += handle.read(most + 1 - len(content))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such file; check the path") from None
     except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: a NUL in the path
