@@ -333,7 +333,8 @@ def _train_one_on_place(
             f"--backend: {member.name} starts from {starts[0].name}, which is not trained yet; train that first, or "
             "both with --all"
         )
-    if not flags.restart and (line := describe_finished(plan_training(run, member))):
+    plan = plan_training(run, member)
+    if not (flags.restart or plan.checkpoint.exists()) and (line := describe_finished(plan)):
         print(line)
         return 0
     words = ("hpa_hier.train", *leave_out(arguments, ("--backend", "--jobs", "--device"), ("--restart", "--verify")))
@@ -379,12 +380,16 @@ def _check_one_machine(name: str, settings: TrainingSettings) -> None:
 
 
 def _describe_finished(run: Run, name: str) -> str:
-    """Say that a member needs no process, since it is trained already; "" where it does, if only to say why."""
+    """Say that a member needs no process, since it is trained already; "" where it does, if only to say why.
+
+    It does too where one was killed when all but its checkpoint's removal was done, which a training's lock guards.
+    """
     from hpa_hier.members.nodes import find_member
     from hpa_hier.training.plan import describe_finished, plan_training
 
     try:
-        return describe_finished(plan_training(run, find_member(run.recipe, name)))
+        plan = plan_training(run, find_member(run.recipe, name))
+        return "" if plan.checkpoint.exists() else describe_finished(plan)
     except UserError:  # which its own process tells, and no other member fails for it
         return ""
 

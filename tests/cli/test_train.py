@@ -303,6 +303,11 @@ def test_without_the_baseline_its_networks_are_not_trained_and_the_rest_works(tm
     # the run keeps it: without a recipe named, the same members are trained, and nothing is left to do
     status, printed = train_here("--all", "--run", run, "--device", "cpu", "--jobs", 1)
     assert (status, printed.count("already trained")) == (0, 2), printed
+    left = run / "members" / "coarse" / "last.ckpt"  # by a process that was killed before it removed it
+    left.touch()
+    status, printed = train_here("--all", "--together", "--run", run, "--device", "cpu")
+    assert status == 0, printed
+    assert not left.exists()
     shown = finish(tmp_path / "log", "--all", "--run", run, "--print-config")[1]
     assert f"use_baseline: false  # {run / 'config.yaml'}:" in shown
 

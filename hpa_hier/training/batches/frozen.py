@@ -46,7 +46,8 @@ def cached_features(
                 score_rows(extract, pack.images, np.arange(len(pack)), array, device)
                 array.flush()
                 del array
-            write_json(path.with_suffix(".json"), {"sha256": sha256(path)})
+                # First, so that no process can be killed between the two and leave features that nothing checks.
+                write_json(path.with_suffix(".json"), {"sha256": sha256(temporary)})
     return open_features(path, *shape)
 
 
