@@ -40,7 +40,7 @@ def try_sizes(world: World, scratch: Path, part: float = 1.0) -> tuple[Tally, li
             grown = 0.0
             if before and before[1] > _LEAST and not refused:
                 grown = math.log(done.seconds / before[1]) / math.log(size / before[0])
-            fine = (done.status in (0, 1) or refused) and not done.traceback and grown <= _MOST
+            fine = (done.status in (0, 1) or done.refused) and not done.traceback and grown <= _MOST
             tally.add(fine, f"{lines[-1]}, grows with the power {grown:.2f}: {done.text[-300:]}")
             before = None if refused else (size, done.seconds)
     return tally, lines
