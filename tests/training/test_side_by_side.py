@@ -54,7 +54,7 @@ def test_a_member_trains_on_without_its_fork_server_and_then_ends_as_it_says(
 def test_a_fork_server_in_the_middle_of_its_imports_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setattr(forkserver, "_forkserver", server := forkserver.ForkServer())
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]))
     server.set_forkserver_preload(["slow"])
     server.ensure_running()
     number = server._forkserver_pid
@@ -88,7 +88,7 @@ def test_a_stop_in_the_middle_of_a_fork_servers_imports_is_not_kept_waiting(
         ("connect_to_new_process", server.connect_to_new_process),
     ):
         monkeypatch.setattr(forkserver, name, own)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]))
     server.set_forkserver_preload(["slow"])
     job = Job("leaf", None, (), False, 1, tmp_path / "leaf" / "train.log")
     assert _start(multiprocessing.get_context("forkserver"), job, "cpu", Stopping("")) is None

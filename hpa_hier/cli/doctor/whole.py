@@ -79,7 +79,8 @@ def _list_parts(run: Run) -> list[_Part]:
         return any((folder / file).exists() for file in files)
 
     trained = has(SPLIT_FILE) and bool(run.member_names)
-    fit, evaluate = (f"run: {command('ensemble', step, run=folder)}" for step in ("fit", "evaluate"))
+    fit = f"run: {command('ensemble', 'fit', run=folder)}"
+    evaluate = f"run: {command('ensemble', 'evaluate', run=folder)}"
     return [
         _Part(RUN_FILE, RUN_FILE, lambda: _check_facts(run), _TRAIN, trained),
         _Part(SPLIT_FILE, SPLIT_FILE, lambda: _check_split(run), _TRAIN, _was_split(run)),
