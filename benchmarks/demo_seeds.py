@@ -1,6 +1,7 @@
 """The demo over several seeds: is its ensemble below the flat baseline of as many networks in any headline figure?
 
     python benchmarks/demo_seeds.py [--seeds 5] [--out artifacts/demo-seeds] [--config configs/demo.yaml] [--set ...]
+    python benchmarks/demo_seeds.py --set training.max_steps=1200     # what benchmarks/ensembles.md shows
 
 Each seed has its own simulated cells, split and weights. A run that is there is not trained again: what it holds is
 fitted, evaluated and reported anew, in seconds, so that a change of the ensemble can be judged on networks that are
