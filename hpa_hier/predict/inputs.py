@@ -14,6 +14,7 @@ import numpy as np
 
 from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.shown import show
 from hpa_hier.predict.magnify import WHOLE, Tiles, cut_tiles, magnified_side, stack_tiles
 from hpa_hier.predict.tables import Rejected
 
@@ -354,7 +355,7 @@ def scan_images(
     if unclear:
         raise UserError(f"{only}: {unclear[0].rpartition(', or ')[0]}")
     if not wanted:
-        reason = next((f": {one.file}: {one.reason}" for one in found.rejects if one.id == sample_id), "")
+        reason = next((f": {one.file}: {one.reason}" for one in found.rejects if one.id == show(sample_id)), "")
         there = ", ".join(source.id for source in found.sources[:3]) or "none"
         where = images if isinstance(images, (str, Path)) else "the files"
         raise UserError(f"{where}: no readable image '{only}'{reason}; the first ids here: {there}")

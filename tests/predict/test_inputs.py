@@ -13,6 +13,7 @@ from ensemble_run import MeanOfPixels, SmallRun
 from image_folders import CHANNELS, planes, write
 
 from hpa_hier.cli.ensemble import main
+from hpa_hier.errors import UserError
 from hpa_hier.predict import predictor as module
 from hpa_hier.predict.fit_run import fit_run
 from hpa_hier.predict.inputs import Batch, InputSpec, read_array, read_files, scan_images
@@ -91,3 +92,10 @@ def test_ensembles_from_before_stacks_were_read_take_the_maximum():
     about = {"channels": ["green"], "size": 16, "intensity": "depth", "may_be_missing": []}
     spec = InputSpec.from_ensemble(SimpleNamespace(about={"images": about}))
     assert (spec.projection, spec.frame) == ("max", None)
+
+
+def test_the_one_image_that_is_wanted_is_refused_with_the_reason_also_where_its_name_turns_text(tmp_path: Path) -> None:
+    file = tmp_path / "s\u202e9_green.png"
+    file.touch()
+    with pytest.raises(UserError, match=r"no readable image '.*': s\\u202e9_green\.png: .*cannot be an id"):
+        scan_images([file], None, only=str(file))

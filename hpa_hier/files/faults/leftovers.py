@@ -74,6 +74,8 @@ def _find_promised(folder: Path) -> set[str] | None:
     """Return the files that journals of a folder are to give their names; None: that cannot be told."""
     promised: set[str] = set()
     for journal in folder.glob(_JOURNAL):
+        if journal.is_symlink() or not journal.is_file():  # which `finish` passes over; a device may have no end
+            continue
         try:
             promised.update(json.loads(journal.read_text(encoding="utf-8"))["ready"].values())
         except FileNotFoundError:  # finished meanwhile

@@ -75,7 +75,7 @@ def _list_commands(world: World) -> Iterator[list[object]]:
     yield world.ensemble_words("evaluate")
     yield world.predict_words("--report")
     yield ["report", "--run", world.run]
-    yield ["explain", next(world.new.iterdir()), "--run", world.run, "--device", "cpu"]
+    yield ["explain", world.new / f"{_IDS[4]}_green.png", "--run", world.run, "--device", "cpu"]
     yield ["data", "balance", "--pack", world.pack, "--target", 30, "--out", world.home / "balance"]
     yield ["data", "audit", "--pack", world.pack]
     yield ["taxonomy", "check", world.taxonomy, "--labels", world.labels]

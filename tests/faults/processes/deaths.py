@@ -13,6 +13,7 @@ from faults.processes.started import Process, Started
 
 _BEGIN = 120.0  # seconds for a command to start its workers
 _END = 300.0  # seconds for a command that goes on without one of its workers
+_AGENTS = 90.0  # seconds for Ray's own agents, which tell a scheduler that is gone for one minute
 _NOTICE = 30.0  # seconds for workers to notice that the command is gone, to save, and to end
 # What only tidies up, and what is a Ray cluster itself.
 # Ray's own agents too: with one of them its raylet dies, which is a lost scheduler and not a lost worker.
@@ -174,4 +175,6 @@ def _act(
 
 def _check_left(started: Started, seconds: float) -> str:
     left = started.wait_for_processes(seconds)
+    if left and all("ray::" in one.command for one in left):
+        left = started.wait_for_processes(_AGENTS - seconds)
     return f"{len(left)} processes left, as {left[0].command[:100]}; " if left else ""

@@ -17,7 +17,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
 _GOES_ON = "R11 a worker is killed (SIGKILL): the command goes on, with the same result, and leaves no process"
 _ENDS = "R11 a training is killed (SIGKILL): the command says so without a traceback; typed again, the same result"
 _SERVER = "R11 the process that members are forked from is killed (SIGKILL): they train on, with the same result"
-_PARENT = "R11 the command itself is killed (SIGKILL): its workers end within 30 s; typed again, the same result"
+_PARENT = (
+    "R11 the command itself is killed (SIGKILL): its workers end within 30 s, Ray's own agents within 90 s; "
+    "typed again, the same result"
+)
 _STOPPED = (
     "R11 a worker or step is stopped (SIGSTOP): a second Ctrl-C ends all within 10 s; typed again, the same result"
 )

@@ -67,3 +67,13 @@ def test_a_folder_of_a_dead_process_is_removed_too(tmp_path: Path) -> None:
         (folder / "a").write_text("x")
     sweep(tmp_path, "exported")
     assert sorted(path.name for path in tmp_path.iterdir()) == [name, "exported"]
+
+
+def test_a_device_in_the_place_of_a_journal_is_not_read(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = tmp_path / name_temporary(tmp_path / "a.csv").name.replace(str(os.getpid()), str(dead.pid), 1)
+    left.write_text("x")
+    (tmp_path / ".replacing.json").symlink_to("/dev/zero")
+    sweep(tmp_path)
+    assert not left.exists()
