@@ -33,7 +33,7 @@ KINDS = ("permissive", "weak copyleft", "proprietary", "no licence named", "look
 UNKNOWN = ("", "UNKNOWN", "None")
 OWN = "hpa-hier"
 SOURCES = ("pypi", "osv")  # of known faults
-_AUDIT_ELSEWHERE = "run `make audit` where https://pypi.org or https://api.osv.dev can be reached; no mirror will do"
+_AUDIT_ELSEWHERE = "run `make audit` where PyPI or OSV itself can be reached; no mirror will do"
 LOOKED_AT = {  # refused by what they say, and yet no reason to worry
     "docutils": "its Emacs mode alone is under the GPL (its COPYING.rst); needed by `make docs` only",
 }

@@ -19,4 +19,9 @@ class UserError(Exception):
         super().__init__(line, *more)
 
     def __str__(self) -> str:
-        return "\n".join(str(line).replace("\n", "\\n") for line in self.args)
+        return "\n".join(map(one_line, self.args))
+
+
+def one_line(text: object) -> str:
+    """Return text with its line ends as escapes."""
+    return str(text).replace("\n", "\\n")

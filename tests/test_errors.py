@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import copy
 from pathlib import Path
 
 import pytest
@@ -24,4 +24,6 @@ def test_the_lines_of_an_error_stay_apart_also_in_another_process() -> None:
     with pytest.raises(UserError) as caught:
         stop_at_problems("l.csv", [Problem("unknown label", ("x\ny (line 4)",))], "correct it")
     assert str(caught.value) == "l.csv: 1 problem; correct it\n  unknown label (1): x\\ny (line 4)"
-    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301
+    assert str(copy.copy(caught.value)) == str(
+        caught.value
+    )  # made anew from its parts, as what another process sends is

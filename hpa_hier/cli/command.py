@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from hpa_hier import __version__
 from hpa_hier.data.images.channels import CHANNELS, check_may_be_missing
-from hpa_hier.errors import UserError
+from hpa_hier.errors import UserError, one_line
 from hpa_hier.files.faults.machine import describe_refusal
 from hpa_hier.files.faults.shown import show, show_error, shown_stream
 from hpa_hier.files.remote.path import is_remote, to_path
@@ -85,7 +85,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the flags in one line, and exit with the status of a user's mistake."""
         joint = "" if message.endswith("?") else ";"
-        message = show_error(str(UserError(f"{message}{joint} {self.prog} --help lists what there is")))
+        message = show_error(one_line(f"{message}{joint} {self.prog} --help lists what there is"))
         self.exit(EXIT_USER, f"error: {message}\n")
 
 
@@ -359,7 +359,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         refused = describe_refusal(error)
         if refused is None:
             raise
-        print(f"error: {show_error(str(UserError(refused)))}", file=sys.stderr)
+        print(f"error: {show_error(one_line(refused))}", file=sys.stderr)
         status = EXIT_USER
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -17,7 +17,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable
 from hpa_hier.files.extras import import_extra
 from hpa_hier.files.faults.arrays import check_unpacked
-from hpa_hier.files.faults.machine import find_refusal
+from hpa_hier.files.faults.damage import damage_told
 
 if TYPE_CHECKING:
     import h5py
@@ -39,17 +39,10 @@ def open_annotated(path: Path) -> Iterator[h5py.File]:
     library = import_extra("h5py", "h5ad", path)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    try:
-        with library.File(path, "r") as file:
-            _check_links(path, file)
-            yield file
-    except UserError:
-        raise
-    except Exception as error:  # the library raises whatever the bytes happen to mean
-        if find_refusal(error) is not None:
-            raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path}: no HDF5 file of AnnData, or a damaged one ({reason}); write it again") from None
+    told = damage_told(path, "no HDF5 file of AnnData, or a damaged one", "write it again")
+    with told, library.File(path, "r") as file:
+        _check_links(path, file)
+        yield file
 
 
 def _check_links(path: Path, file: h5py.File) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ from hpa_hier.errors import UserError
 from hpa_hier.files.csv_file import CsvTable
 from hpa_hier.files.extras import import_extra
 from hpa_hier.files.faults.arrays import check_unpacked
-from hpa_hier.files.faults.machine import find_refusal
+from hpa_hier.files.faults.damage import damage_told
 
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather"}
 _LEAST = 4  # bytes that a cell takes in memory, or more
@@ -35,20 +33,6 @@ def open_columnar(path: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path}: two columns are called '{twice}'; give each its own name")
     return opened
-
-
-@contextmanager
-def damage_told(path: Path) -> Iterator[None]:
-    """Turn whatever pyarrow raises at a damaged file, also at pages that are read late, into a line that says so."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        if find_refusal(error) is not None and not isinstance(error, UnicodeDecodeError):
-            raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path}: cannot be read ({reason})") from None
 
 
 def describe_cells(column: Any) -> tuple[str, ...]:  # noqa: ANN401 - pyarrow has no types

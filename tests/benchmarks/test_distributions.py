@@ -47,18 +47,18 @@ def test_an_audit_that_no_source_answered_is_no_clean_one_and_says_why_in_two_li
     assert report_audit("pypi", json.dumps(skipped), "") == (2, "pypi knew none of 1 distributions")
     said = (
         "Traceback (most recent call last):\n"
-        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='api.osv.dev', port=443): Max retries exceeded "
-        "with url: /v1/query (Caused by NameResolutionError(\"HTTPSConnection(host='api.osv.dev', port=443): Failed to "
-        "resolve 'api.osv.dev' ([Errno -2] Name or service not known)\"))\n"
+        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='osv.test', port=443): Max retries exceeded "
+        "with url: /v1/query (Caused by NameResolutionError(\"HTTPSConnection(host='osv.test', port=443): Failed to "
+        "resolve 'osv.test' ([Errno -2] Name or service not known)\"))\n"
     )
     monkeypatch.setattr(distributions.importlib.util, "find_spec", lambda _: True)
     ended = SimpleNamespace(stdout="/site\n", stderr=said)
     monkeypatch.setattr(distributions.subprocess, "run", lambda *_, **__: ended)
     assert audit("python") == 2
     first, second = capsys.readouterr().err.splitlines()
-    why = "did not answer (Failed to resolve 'api.osv.dev')"
+    why = "did not answer (Failed to resolve 'osv.test')"
     assert first == f"error: nothing was audited: pypi {why}; osv {why}"
-    assert second.startswith("run `make audit` where https://pypi.org or https://api.osv.dev can be reached")
+    assert second.startswith("run `make audit` where PyPI or OSV itself can be reached")
 
 
 def test_an_audit_without_its_tool_says_what_installs_it(capsys, monkeypatch):

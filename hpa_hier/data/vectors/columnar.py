@@ -12,7 +12,8 @@ from hpa_hier.data.vectors.columns import HEAD, Column, choose_columns
 from hpa_hier.data.vectors.growing import GrowingRows
 from hpa_hier.data.vectors.source import Rows, VectorSource, count_block_rows
 from hpa_hier.errors import UserError
-from hpa_hier.files.columnar import damage_told, describe_cells, open_columnar
+from hpa_hier.files.columnar import describe_cells, open_columnar
+from hpa_hier.files.faults.damage import damage_told
 
 
 def read_columnar(source: VectorSource, wanted: Collection[str] = (), never: Collection[str] = ()) -> Rows:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hpa_hier.errors import UserError
-from hpa_hier.files.faults.machine import find_refusal
+from hpa_hier.files.faults.damage import damage_told
 
 _SMALL = 256 << 20  # bytes, which any file may unpack to
 _MOST_PACKED = 200  # bytes that a byte of a larger one unpacks to; numbers that were measured give some ten
@@ -55,12 +55,5 @@ def read_npz(path: Path, what: str, cure: str) -> dict[str, np.ndarray[Any, Any]
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; {cure}")
-    try:
+    with damage_told(path, f"not {what}", cure):
         return unpack_npz(path)
-    except UserError:
-        raise
-    except Exception as error:  # a damaged file raises any of a dozen kinds
-        if find_refusal(error) is not None:
-            raise
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path}: not {what} ({reason}); {cure}") from None

@@ -23,7 +23,7 @@ from scipy.sparse import issparse
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import write_with
 from hpa_hier.files.faults.arrays import check_unpacked
-from hpa_hier.files.faults.machine import find_refusal
+from hpa_hier.files.faults.damage import damage_told
 from hpa_hier.members.estimators.create import NAMED
 
 TRUST = "HPA_HIER_TRUST"  # environment variable: dotted paths of classes, separated by commas
@@ -55,7 +55,7 @@ def read_skops(path: Path, features: int) -> dict[str, Any]:
     """
     from skops.io import get_untrusted_types, load
 
-    try:
+    with damage_told(path, cure="train the member again"):
         with zipfile.ZipFile(path) as archive:
             check_unpacked(path, sum(one.file_size for one in archive.infolist()))
         trusted = list(_TREES)
@@ -64,13 +64,6 @@ def read_skops(path: Path, features: int) -> dict[str, Any]:
         if refused:
             raise UserError(_describe_refused(path, refused))
         content = load(path, trusted=[*trusted, *unknown])
-    except UserError:
-        raise
-    except Exception as error:  # a damaged file raises any of a dozen kinds
-        if find_refusal(error) is not None:
-            raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path}: cannot be read ({reason}); train the member again") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no member; train it again")
     check_trees(path, content, features)

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from faults.disk.kills import arm
@@ -37,6 +37,20 @@ class Reader:
     printed: bool = False  # whether what it prints is its result
     notes: str = "\0"  # how it tells of damage that it goes on with
     prepare: Callable[[World], object] = lambda _: None  # what is there before the damage
+
+
+_Change = TypeVar("_Change")
+Artifact = tuple[str, Reader]  # a pattern of paths, and what reads them back
+
+
+def spread(
+    artifacts: Sequence[Artifact], changes: Sequence[_Change], most: int
+) -> Iterator[tuple[Callable[[World], object], list[tuple[Artifact, _Change]]]]:
+    """Yield at most so many pairs of an artifact and a change, evenly spread, by what prepares their world."""
+    pairs = [(artifact, change) for artifact in artifacts for change in changes]
+    pairs = pairs[:: max(1, -(-len(pairs) // most))]
+    for prepare in dict.fromkeys(reader.prepare for (_, reader), _ in pairs):
+        yield prepare, [pair for pair in pairs if pair[0][1].prepare is prepare]
 
 
 _CHANGED = "its bytes have changed since it was packed"

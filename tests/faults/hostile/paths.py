@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from faults.forked import HUNG, run
-from faults.hostile.damage import ARTIFACTS, REPORTED, Kept, Reader, find_result
+from faults.hostile.damage import ARTIFACTS, REPORTED, Kept, Reader, find_result, spread
 from faults.tally import Tally
 from faults.world import World
 
@@ -138,12 +138,7 @@ def try_kinds(world: World, scratch: Path, most: int = 1000) -> Tally:
     """Put what is no file in the place of each artifact: it is refused in one line, or as good as none."""
     tally, home = Tally(), scratch / "world"
     artifacts = [*ARTIFACTS, *REPORTED]
-    pairs = [(artifact, kind) for artifact in artifacts for kind in _KINDS]
-    pairs = pairs[:: max(1, -(-len(pairs) // most))]
-    for prepare in dict.fromkeys(reader.prepare for _, reader in artifacts):
-        chosen = [pair for pair in pairs if pair[0][1].prepare is prepare]
-        if not chosen:
-            continue
+    for prepare, chosen in spread(artifacts, list(_KINDS), most):
         there = world.copy(home)
         prepare(there)
         kept = Kept(home)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from faults.forked import run
-from faults.hostile.damage import ARTIFACTS, REPORTED, Reader
+from faults.hostile.damage import ARTIFACTS, REPORTED, Reader, spread
 from faults.tally import Tally
 from faults.world import World
 
@@ -146,13 +146,7 @@ def try_pickles(world: World, scratch: Path, most: int = 1000) -> Tally:
     """Put every payload in the place of every file that is read, checksums too: none runs, and none is a traceback."""
     tally, home, mark = Tally(), scratch / "world", scratch / "mark"
     artifacts = [*ARTIFACTS, *REPORTED, *GIVEN]
-    payloads = list(list_payloads(mark))
-    pairs = [(artifact, payload) for artifact in artifacts for payload in payloads]
-    pairs = pairs[:: max(1, -(-len(pairs) // most))]
-    for prepare in dict.fromkeys(reader.prepare for _, reader in artifacts):
-        chosen = [pair for pair in pairs if pair[0][1].prepare is prepare]
-        if not chosen:
-            continue
+    for prepare, chosen in spread(artifacts, list(list_payloads(mark)), most):
         there = world.copy(home)
         prepare(there)
         base = there.copy(scratch / "base")
