@@ -6,15 +6,15 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from hpa_hier.places.child import start_child
 from hpa_hier.places.processor import one_thread
 from hpa_hier.serve.safety.refusal import Refusal, one_line
 
@@ -27,17 +27,17 @@ class Adapting:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._about: dict[str, Any] = {"state": "none"}
         self._lines: deque[str] = deque(maxlen=_LINES)
         self._began = self._ended = 0.0
 
     def start(self, ensemble: str, line: str, out: Path, done: Callable[[Path], None]) -> None:
-        """Start a command as it is printed for people.
+        """Start a command as it is printed for people; it stops where this process ends, by whatever signal.
 
         Args:
             ensemble: its name.
-            line: the command.
+            line: the command, `python -m` with a module and its arguments.
             out: folder of the run that it makes.
             done: is told this folder where it was made.
 
@@ -57,19 +57,15 @@ class Adapting:
                 "result": None,
             }
             self._began = time.monotonic()
-            python, *arguments = shlex.split(line)
-            assert python == "python"
-            self._process = subprocess.Popen(
-                [sys.executable, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                env=one_thread() | os.environ | {"PYTHONUNBUFFERED": "1"},
-                start_new_session=True,
-            )
-            threading.Thread(target=self._follow, args=(self._process, out, done), daemon=True).start()
+            python, flag, *words = shlex.split(line)
+            assert (python, flag) == ("python", "-m")
+            printed, log = os.pipe()
+            try:
+                self._process = start_child(words, one_thread() | os.environ | {"PYTHONUNBUFFERED": "1"}, log=log)
+            finally:
+                os.close(log)
+            told = os.fdopen(printed, encoding="utf-8", errors="replace")
+            threading.Thread(target=self._follow, args=(self._process, told, out, done), daemon=True).start()
 
     def to_json(self) -> dict[str, Any]:
         """Return how far it is; see `GET /adapt`."""
@@ -96,15 +92,16 @@ class Adapting:
         process.kill()
         process.wait()
 
-    def _follow(self, process: subprocess.Popen[str], out: Path, done: Callable[[Path], None]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            told = one_line(line)
-            if told:
-                with self._lock:
-                    self._lines.append(told)
+    def _follow(
+        self, process: subprocess.Popen[bytes], printed: TextIO, out: Path, done: Callable[[Path], None]
+    ) -> None:
+        with printed:
+            for line in printed:
+                told = one_line(line)
+                if told:
+                    with self._lock:
+                        self._lines.append(told)
         status = process.wait()
-        process.stdout.close()
         if status == 0 and out.is_dir():
             done(out)
         with self._lock:

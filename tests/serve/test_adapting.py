@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +21,16 @@ from hpa_hier.serve.safety.refusal import Refusal
 from hpa_hier.serve.service import Plan
 
 
-def python(code: str) -> str:
-    return shlex.join(["python", "-c", code])
+@pytest.fixture
+def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Return what makes a command of a program."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+    def write(code: str) -> str:
+        (tmp_path / "adapts.py").write_text(code)
+        return "python -m adapts"
+
+    return write
 
 
 def follow(adapting: Adapting, seconds: float = 30) -> dict[str, Any]:
@@ -28,7 +40,7 @@ def follow(adapting: Adapting, seconds: float = 30) -> dict[str, Any]:
     return told
 
 
-def test_what_it_prints_is_told_and_what_it_made_is_offered(tmp_path: Path) -> None:
+def test_what_it_prints_is_told_and_what_it_made_is_offered(tmp_path: Path, python: Callable[[str], str]) -> None:
     adapting, made = Adapting(), []
     code = f"import os; print('caution: \\x1b[31mred'); os.mkdir({str(tmp_path / 'new')!r})"
     adapting.start("small", python(code), tmp_path / "new", made.append)
@@ -37,27 +49,53 @@ def test_what_it_prints_is_told_and_what_it_made_is_offered(tmp_path: Path) -> N
     assert made == [tmp_path / "new"]
 
 
-def test_its_error_is_told(tmp_path: Path) -> None:
+def test_its_error_is_told(tmp_path: Path, python: Callable[[str], str]) -> None:
     adapting = Adapting()
     adapting.start("small", python("import sys; sys.exit('error: too few; give more')"), tmp_path / "new", print)
     told = follow(adapting)
     assert (told["state"], told["error"]) == ("failed", "too few; give more")
 
 
-def test_one_at_a_time_and_cancelled_as_by_ctrl_c(tmp_path: Path) -> None:
+def test_one_at_a_time_and_cancelled_as_by_ctrl_c(tmp_path: Path, python: Callable[[str], str]) -> None:
     adapting, mark = Adapting(), tmp_path / "cleaned"
     code = (
         "import time\ntry:\n print('at work', flush=True); time.sleep(60)\n"
         f"except KeyboardInterrupt:\n open({str(mark)!r}, 'w')"
     )
-    adapting.start("small", python(code), tmp_path / "new", print)
+    line = python(code)
+    adapting.start("small", line, tmp_path / "new", print)
     with pytest.raises(Refusal, match="being adapted already"):
-        adapting.start("small", python("1"), tmp_path / "new", print)
+        adapting.start("small", line, tmp_path / "new", print)
     while "at work" not in adapting.to_json()["lines"]:
         threading.Event().wait(0.02)
     adapting.cancel()
     assert adapting.to_json()["state"] == "cancelled"
     assert mark.is_file()
+
+
+def test_it_ends_where_the_server_is_killed(tmp_path: Path, python: Callable[[str], str]) -> None:
+    at_work, cleaned = tmp_path / "at_work", tmp_path / "cleaned"
+    line = python(
+        "import pathlib, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))\n"
+        f"try:\n pathlib.Path({str(at_work)!r}).touch(); time.sleep(60)\n"
+        f"finally:\n pathlib.Path({str(cleaned)!r}).touch()"
+    )
+    server = (
+        "import pathlib, time; from hpa_hier.serve.adapting import Adapting\n"
+        f"Adapting().start('small', {line!r}, pathlib.Path({str(tmp_path / 'new')!r}), print); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", server]) as process:
+        wait_for(at_work)
+        process.send_signal(signal.SIGKILL)
+    wait_for(cleaned)
+
+
+def wait_for(path: Path, seconds: float = 30) -> None:
+    ends = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < ends, f"{path.name} did not come"
+        time.sleep(0.02)
 
 
 def test_the_command_names_a_run_that_is_not_there_yet(served: Running, tmp_path: Path) -> None:
