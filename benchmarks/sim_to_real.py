@@ -2,6 +2,7 @@
 
     python benchmarks/sim_to_real.py --images DIR --labels CSV [--crop-lower 0.08] [--run NAME|DIR] [--markdown FILE]
                                      [--missing yellow] [--prior CSV|hpa28] [--scales 1,2] [--each] [--each-class]
+                                     [--peers SCORES.npz]
 
 Without --run it is the bundled ensemble. Images may lack their yellow channel, or those that
 --missing names. Pictures with a scale bar burnt in, as the cell dictionary has, need `--crop-lower 0.08`: that share
@@ -12,7 +13,10 @@ give if every group is always answered. Top-k is the share of images with an ann
 its level; chance is a random order. Mean AP is the macro mean of average precision over the leaves with at least four
 images, and its chance their mean share of the images, which is what a random order gives. Intervals are bootstrap over
 images; a resample's mean AP leaves out those leaves that it has no image of. With --each-class there is a second table,
-of every leaf that occurs: its images, ROC AUC, AP and share of the images. Costs a few seconds for some tens of images.
+of every leaf that occurs: its images, ROC AUC, AP and share of the images. With --peers, a file as
+benchmarks/real_scores.py takes it, another tells what networks that were trained on real images reach on others with
+the same labels: for each image one of the file's with just its labels is drawn, 200 times; an image whose labels
+no other has is left out, and the table says how many are. Costs a few seconds for some tens of images.
 """
 
 from __future__ import annotations
@@ -42,6 +46,7 @@ from hpa_hier.taxonomy import Taxonomy
 RESAMPLES, LEVEL = 2000, 0.95
 GROUPS, ORGANELLES, LEAVES = "coarse", "compartment", "leaf"
 LEAST = 4  # images of a leaf that counts in mean AP
+DRAWS = 200  # of images with the same labels
 
 
 def top_hits(present: np.ndarray, probs: np.ndarray, k: int) -> np.ndarray:
@@ -113,6 +118,50 @@ def class_rows(taxonomy: Taxonomy, present: np.ndarray, probs: np.ndarray) -> li
     return lines
 
 
+def peer_rows(present: np.ndarray, labels: np.ndarray, scores: np.ndarray, seed: int = 0) -> tuple[np.ndarray, int]:
+    """Return what other networks reach on images drawn to have the same labels.
+
+    Args:
+        present: (B, L) leaves of the images at hand.
+        labels: (P, L) leaves of the networks' images.
+        scores: (E, P, L) of the networks.
+        seed: of the draws.
+
+    Returns:
+        (2, E, DRAWS) mean AP over the leaves with at least LEAST drawn images, and how often the likeliest leaf is
+        right; and for how many images there is none with the same labels, which are left out.
+    """
+    alike = [np.flatnonzero((labels == row).all(axis=1)) for row in present]
+    found = [rows for rows in alike if len(rows)]
+    rng = np.random.default_rng(seed)
+    figures = np.empty((2, len(scores), DRAWS))
+    for draw in range(DRAWS):
+        rows = [int(rng.choice(some)) for some in found]
+        truth = labels[rows]
+        leaves, weights = truth.sum(axis=0) >= LEAST, np.ones((1, len(rows)))
+        for e, answers in enumerate(scores[:, rows]):
+            figures[0, e, draw] = mean_ap(truth[:, leaves], answers[:, leaves], weights)[0]
+            figures[1, e, draw] = top_hits(truth, answers, 1).mean()
+    return figures, len(alike) - len(found)
+
+
+def peer_table(taxonomy: Taxonomy, present: np.ndarray, file: Path) -> str:
+    """Return the table of a file's networks on images with the same labels; `present` is (B, N) as taxonomy.nodes."""
+    with np.load(file, allow_pickle=False) as kept:
+        labels, scores, names = kept["labels"].astype(bool), kept["scores"], kept["members"]
+    nodes = [taxonomy.find_node(str(label)) for label in range(labels.shape[1])]
+    columns = [taxonomy.column[str(node)] for node in nodes]
+    figures, left_out = peer_rows(present[:, columns], labels, scores.astype(np.float64))
+    means = figures.mean(axis=2)
+    low, high = np.quantile(figures, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=2)
+    lines = [
+        (str(name), *(f"{means[m, e]:.2f} [{low[m, e]:.2f}, {high[m, e]:.2f}]" for m in (0, 1)))
+        for e, name in enumerate(names)
+    ]
+    head = (f"network on {len(present) - left_out} images with the same labels", "mean AP", "leaf top-1")
+    return markdown_table(head, lines)
+
+
 def markdown_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """Return the lines of a table."""
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, ("---",) * len(head), *rows))
@@ -147,6 +196,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--scales", type=numbers, default=(1,), metavar="NUMBERS", help="magnifications, likewise")
     parser.add_argument("--each", action="store_true", help="print each image's most probable leaves too")
     parser.add_argument("--each-class", action="store_true", help="add a table of every leaf that occurs")
+    parser.add_argument("--peers", type=Path, metavar="NPZ", help="add what other networks reach on images so labelled")
     options = parser.parse_args(arguments)
     missing = tuple(options.missing.split(","))
     if unknown := sorted(set(missing) - set(CHANNELS)):
@@ -176,6 +226,8 @@ def main(arguments: list[str]) -> int:
     if options.each_class:
         head = ("leaf", "images", "AUC", "AP", "share of images")
         text += "\n\n" + markdown_table(head, class_rows(taxonomy, present, probs))
+    if options.peers:
+        text += "\n\n" + peer_table(taxonomy, present, options.peers)
     print(
         f"{run.folder} on {len(rows)} real images of {options.images} ({len(labels) - len(rows)} labelled ones absent)"
     )
