@@ -2,21 +2,23 @@
 
     python benchmarks/sim_to_real.py --images DIR --labels CSV [--crop-lower 0.08] [--run NAME|DIR] [--markdown FILE]
                                      [--missing yellow] [--prior CSV|hpa28] [--scales 1,2] [--each] [--each-class]
-                                     [--peers SCORES.npz]
+                                     [--peers SCORES.npz] [--member NAME]
 
 Without --run it is the bundled ensemble. Images may lack their yellow channel, or those that
 --missing names. Pictures with a scale bar burnt in, as the cell dictionary has, need `--crop-lower 0.08`: that share
 of the height is cut off below, and as much of the width, half on each side, so that squares stay squares.
 
 Group F1 is the macro mean over the groups that occur, of the ensemble's own decisions; beside it what the same images
-give if every group is always answered. Top-k is the share of images with an annotated node among the k most probable of
-its level; chance is a random order. Mean AP is the macro mean of average precision over the leaves with at least four
-images, and its chance their mean share of the images, which is what a random order gives. Intervals are bootstrap over
-images; a resample's mean AP leaves out those leaves that it has no image of. With --each-class there is a second table,
-of every leaf that occurs: its images, ROC AUC, AP and share of the images. With --peers, a file as
-benchmarks/real_scores.py takes it, another tells what networks that were trained on real images reach on others with
-the same labels: for each image one of the file's with just its labels is drawn, 200 times; an image whose labels
-no other has is left out, and the table says how many are. Costs a few seconds for some tens of images.
+give if every group is always answered. Top-k is the share of images with an annotated node among the k most probable
+of its level; chance is a random order. Mean AP is the macro mean of average precision over the leaves with at least
+four images, and its chance their mean share of the images, which is what a random order gives. Intervals are
+bootstrap over images; a resample's mean AP leaves out those leaves that it has no image of. With --member it is one
+network of a run that answers for leaves, alone and uncalibrated, with the rows of leaves; the run need not have an
+ensemble. With --each-class there is a second table, of every leaf that occurs: its images, ROC AUC, AP and share of
+the images. With --peers, a file as benchmarks/real_scores.py takes it, another tells what networks that were trained
+on real images reach on others with the same labels: for each image one of the file's with just its labels is drawn,
+200 times; an image whose labels no other has is left out, and the table says how many are. Costs a few seconds for
+some tens of images.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from hpa_hier.cli.command import run
@@ -36,8 +39,10 @@ from hpa_hier.cli.ensemble.arguments import numbers
 from hpa_hier.data.images.channels import CHANNELS
 from hpa_hier.data.labels.table import read_labels, targets
 from hpa_hier.errors import UserError
+from hpa_hier.members.score import Member
 from hpa_hier.metrics import scores as metrics
 from hpa_hier.metrics.bootstrap import interval, resamples
+from hpa_hier.predict.inputs import InputSpec, read_files, scan_images
 from hpa_hier.predict.predictor import Predictor
 from hpa_hier.runs.find import PRETRAINED
 from hpa_hier.runs.run import Run
@@ -118,6 +123,18 @@ def class_rows(taxonomy: Taxonomy, present: np.ndarray, probs: np.ndarray) -> li
     return lines
 
 
+def score_member(
+    run: Run, name: str, images: Path, missing: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
+    """Return the ids of a folder's images, the nodes of one member of a run, and its logits, (B, n)."""
+    (record,) = run.select_members([name])
+    member = Member.load(record.folder, "cpu")
+    spec = InputSpec("images", member.channels, member.size, member.manifest.intensity)
+    sources = scan_images(images, None).sources
+    (batch,) = read_files([sources], spec, missing, threads=2)
+    return batch.ids, member.nodes, member.logits(batch.values)
+
+
 def peer_rows(present: np.ndarray, labels: np.ndarray, scores: np.ndarray, seed: int = 0) -> tuple[np.ndarray, int]:
     """Return what other networks reach on images drawn to have the same labels.
 
@@ -196,6 +213,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--scales", type=numbers, default=(1,), metavar="NUMBERS", help="magnifications, likewise")
     parser.add_argument("--each", action="store_true", help="print each image's most probable leaves too")
     parser.add_argument("--each-class", action="store_true", help="add a table of every leaf that occurs")
+    parser.add_argument("--member", metavar="NAME", help="measure one network of the run that answers for leaves")
     parser.add_argument("--peers", type=Path, metavar="NPZ", help="add what other networks reach on images so labelled")
     options = parser.parse_args(arguments)
     missing = tuple(options.missing.split(","))
@@ -204,14 +222,21 @@ def main(arguments: list[str]) -> int:
     if not 0 <= options.crop_lower < 0.9:
         raise UserError(f"--crop-lower must be a share from 0 to 0.9, got {options.crop_lower}")
     run = Run.open(options.run or PRETRAINED)
-    taxonomy = run.ensemble.taxonomy.without_virtual
+    taxonomy = (run.taxonomy if options.member else run.ensemble.taxonomy).without_virtual
     labels = read_labels(options.labels, taxonomy)
     with tempfile.TemporaryDirectory() as temporary:
         cropped = Path(temporary) / "cropped"
         cropped.mkdir()
         images = crop_lower(options.images, options.crop_lower, cropped) if options.crop_lower else options.images
-        found = Predictor.load(run, prior=options.prior, scales=options.scales).predict(images, may_be_missing=missing)
-    answers = {sample: (found.probs[row], found.present[row]) for row, sample in enumerate(found.ids)}
+        if options.member:
+            ids, nodes, logits = score_member(run, options.member, images, missing)
+            probs = np.zeros((len(ids), len(taxonomy.nodes)))
+            probs[:, [taxonomy.column[node] for node in nodes]] = expit(logits)
+            answers = {sample: (row, row > 1) for sample, row in zip(ids, probs, strict=True)}
+        else:
+            predictor = Predictor.load(run, prior=options.prior, scales=options.scales)
+            found = predictor.predict(images, may_be_missing=missing)
+            answers = {sample: (found.probs[row], found.present[row]) for row, sample in enumerate(found.ids)}
     rows = [(i, sample) for i, sample in enumerate(labels.ids) if sample in answers]
     if not rows:
         raise UserError(f"{options.labels}: none of its {len(labels)} ids is an image of {options.images}")
@@ -220,9 +245,10 @@ def main(arguments: list[str]) -> int:
     answered = np.stack([answers[sample][1] for _, sample in rows])
     if options.each:
         print(describe_each(taxonomy, [sample for _, sample in rows], present, probs))
-    text = markdown_table(
-        ("metric", "value", f"{LEVEL:.0%} interval", "chance"), table_rows(taxonomy, present, probs, answered)
-    )
+    measured = table_rows(taxonomy, present, probs, answered)
+    if options.member:  # it says nothing of groups
+        measured = [row for row in measured if "leaf" in row[0] or "leaves" in row[0]]
+    text = markdown_table(("metric", "value", f"{LEVEL:.0%} interval", "chance"), measured)
     if options.each_class:
         head = ("leaf", "images", "AUC", "AP", "share of images")
         text += "\n\n" + markdown_table(head, class_rows(taxonomy, present, probs))
