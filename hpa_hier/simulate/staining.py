@@ -14,8 +14,6 @@ from hpa_hier.simulate.patterns.cytoskeleton import bridges, filaments, spindles
 from hpa_hier.simulate.patterns.secretory import reticulum
 from hpa_hier.simulate.splat import Map, dots, noise, scatter
 
-_STRONG = (0.35, 0.25)  # share of the fields with bright unspecific light in cells, in nuclei
-
 
 def draw_real_strengths(rng: np.random.Generator, labels: tuple[str, ...]) -> dict[str, float]:
     """Draw how bright each place is: label → 0.3 to 1, the brightest 1; a protein's second place is often weak.
@@ -92,13 +90,10 @@ def _grain(scene: Scene, rng: np.random.Generator, most: float) -> Map:
 
 
 def _unspecific(scene: Scene, rng: np.random.Generator) -> Map:
-    """Draw light of the whole cell and of nuclei that no label speaks of; in some fields nearly as bright as a place."""
+    """Draw light of the whole cell and of nuclei that no label speaks of."""
     bright = scene.paint_cells(_brightness(scene, rng, rng.uniform(0.0, 0.5)))
-    strong = rng.random(2) < _STRONG
-    in_cell = rng.uniform(0.1, 0.6) if strong[0] else 0.4 * rng.beta(1.1, 4)
-    in_nucleus = rng.uniform(0.1, 0.5) if strong[1] else 0.3 * rng.beta(1, 5)
-    cell = in_cell * _body(scene, rng) * (1 - rng.uniform(0, 0.9) * scene.nucleus)
-    return np.asarray((cell + in_nucleus * scene.nucleus) * bright + rng.beta(1, 200), np.float32)
+    cell = 0.4 * rng.beta(1.1, 4) * _body(scene, rng) * (1 - rng.uniform(0, 0.9) * scene.nucleus)
+    return np.asarray((cell + 0.3 * rng.beta(1, 5) * scene.nucleus) * bright + rng.beta(1, 200), np.float32)
 
 
 def _specks(scene: Scene, rng: np.random.Generator) -> Map:
