@@ -75,13 +75,25 @@ def mean_of_rows(plane: np.ndarray, size: int) -> np.ndarray:
     return total
 
 
-if __name__ == "__main__":
+def main(files: list[str]) -> None:
+    """Print the five likeliest nodes of an image, and what is called."""
     from reader import Reader  # type: ignore[import-not-found]  # the file beside this one
 
     ensemble = Reader(Path(__file__).parent)
-    answer = ensemble.answer(read_image(sys.argv[1:], ensemble.about["samples"])[None])
+    channels = ensemble.about["samples"]["channels"]
+    if len(files) != len(channels):
+        raise ValueError(f"{len(files)} files were given; give {len(channels)}, for {', '.join(channels)}, - for none")
+    answer = ensemble.answer(read_image(files, ensemble.about["samples"])[None])
     for number in np.argsort(-answer["probs"][0], kind="stable")[:5]:
         print(f"{ensemble.rules['nodes'][number]:32} {answer['probs'][0, number]:.6f}")
     if "present" in answer:
         print("called:", ", ".join(answer["labels"][0]) or "unsure")
     print(ensemble.about["caution"])
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (OSError, ValueError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

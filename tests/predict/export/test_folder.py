@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,6 +183,64 @@ def test_a_network_that_is_elsewhere_or_was_not_exported_is_refused(
     if file and file.endswith(".onnx"):
         with pytest.raises(ValueError, match=told):
             Reader(broken)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("export.json", lambda content: b"{}"),
+        ("export.json", lambda content: b"[" * 100_000),
+        ("export.json", lambda content: content.replace(b'"networks"', b'"netwerks"')),
+        ("export.json", lambda content: content.replace(b'"checksum"', b'"checksun"')),
+        ("export.json", lambda content: content.replace(b'"intensity": "', b'"intensity": "x')),
+        ("export.json", lambda content: content[:-9]),
+        ("export.json", lambda content: b"\xff" + content),
+        ("export.json", None),
+        ("combination.json", lambda content: content.replace(b'"member"', b'"numbers"')),
+        ("combination.json", None),
+    ],
+)
+def test_the_example_refuses_a_damaged_folder_in_one_line(
+    exported: Path, tmp_path: Path, file: str, damage: Callable[[bytes], bytes] | None
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(exported, broken)
+    kept = (broken / file).read_bytes()
+    assert damage is None or damage(kept) != kept
+    (broken / file).unlink() if damage is None else (broken / file).write_bytes(damage(kept))
+    done = run_example(broken)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {broken / file}: is not the file that was exported; export it again\n"
+
+
+@pytest.mark.parametrize("part", ["files", "networks"])
+@pytest.mark.parametrize("value", [None, 5, [["a"]], {"leaf": {}}])
+def test_parts_of_another_kind_are_refused_also_with_a_checksum_that_fits(
+    exported: Path, tmp_path: Path, part: str, value: object
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(exported, broken)
+    about = read_json(broken / "export.json")
+    write_json(broken / "export.json", about | {part: value})
+    with pytest.raises(ValueError, match=r"(export|combination)\.json: is not the file that was exported; export it again"):
+        Reader(broken)
+
+
+def test_the_example_says_which_files_it_needs(exported: Path, tmp_path: Path) -> None:
+    (files,) = write_files(tmp_path, {"one": (64, 64)})
+    channels = ", ".join(CHANNELS)
+    assert run_example(exported, *files).returncode == 0
+    done = run_example(exported, *files[:2])
+    assert (done.returncode, done.stderr) == (2, f"error: 2 files were given; give 4, for {channels}, - for none\n")
+    (tmp_path / "text.png").write_text("no image")
+    done = run_example(exported, *files[:3], str(tmp_path / "text.png"))
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: .*text\.png.*\n", done.stderr)
+
+
+def run_example(folder: Path, *files: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, folder / "example.py", *files]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 def test_people_may_change_the_example(exported: Path, tmp_path: Path) -> None:
