@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -228,6 +229,23 @@ def test_without_flat_members_the_plain_mean_of_the_same_members_is_the_baseline
     itself = fit_accepted(drawn_members(60, (2.0, 2.0)), None, TREE, QUICK.model_copy(update={"aggregate": "mean"}))
     assert describe_acceptance(itself.ensemble) == "Nothing was compared: no verdict was kept."
     assert itself.verdict.describe() == "Nothing was compared: the aggregate is the mean of the members itself."
+
+
+def test_intervals_of_named_antibodies_do_not_depend_on_the_order_of_samples() -> None:
+    (ours, present), (theirs, _) = drawn(90), drawn(90, seed=1)
+    units = tuple(f"antibody {i // 3 * 7 % 30}" for i in range(90))
+    pair = [out_of_fold(probs, present, None, units) for probs in (ours, theirs)]
+    turned = [
+        OutOfFold(
+            replace(one.truth, ids=one.truth.ids[::-1], present=present[::-1]),
+            units[::-1],
+            one.fold[::-1],
+            one.probs[::-1],
+            one.present[::-1],
+        )
+        for one in pair
+    ]
+    assert compare(*pair, TREE, 0.8, "flat") == compare(*turned, TREE, 0.8, "flat")
 
 
 def test_too_few_samples_for_folds_are_used_unchecked_and_say_so() -> None:

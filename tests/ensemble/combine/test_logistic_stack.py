@@ -16,13 +16,14 @@ from hpa_hier.ensemble.accept import fit_accepted
 from hpa_hier.ensemble.calibrate.isotonic import fit_curves
 from hpa_hier.ensemble.calibrate.temperature import Temperature
 from hpa_hier.ensemble.combine.aggregate import MemberLogits
-from hpa_hier.ensemble.combine.logistic_stack import LogisticStack
+from hpa_hier.ensemble.combine.logistic_stack import LogisticStack, _find_precisions
 from hpa_hier.ensemble.decide.rule import ThresholdOptions
 from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS, plugin_thresholds
 from hpa_hier.ensemble.decide.thresholds import fit_thresholds
 from hpa_hier.ensemble.fit import assign_folds, cross_fit, fit
 from hpa_hier.ensemble.scores.fit_data import fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
+from hpa_hier.ensemble.logistic import LogisticProblem, NormalPrior
 from hpa_hier.metrics.ranking import Ranked
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
@@ -56,6 +57,16 @@ def test_invariants_the_stack_is_finite_and_weighs_only_members_that_answer(seed
     assert np.isfinite(stack.weights).all()
     assert np.isfinite(stack.offset).all()
     assert (stack.weights[~covers] == 0).all()
+
+
+def test_precisions_stay_what_they_were_where_nothing_is_known():
+    first, nodes = np.array([30.0, 1.0, 10.0, 10.0]), 5
+    problem = LogisticProblem(np.ones((nodes, 7, 4)), np.zeros((nodes, 7)), np.zeros((nodes, 7)))
+    near, used = NormalPrior(np.zeros((nodes, 4)), first), np.ones((nodes, 4), bool)
+    assert _find_precisions(problem, near.means, near, first, used) == pytest.approx(first)
+    away = near.means + [0.1, 0.2, 0.0, 0.3]
+    found = _find_precisions(problem, away, near, first, used)
+    assert found == pytest.approx(2 / (np.array([0.05, 0.2, 0.45, 0.45]) + 2 / first))
 
 
 @pytest.mark.parametrize("aggregate", ["logistic_stack"])
