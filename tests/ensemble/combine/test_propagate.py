@@ -97,6 +97,12 @@ def test_a_leaf_of_two_groups_that_say_the_same_gains_what_one_of_them_says(seed
     assert only.shift[0, column["a"]] == pytest.approx(said)
 
 
+def test_a_group_of_two_groups_that_say_the_same_hands_down_what_one_of_them_says():
+    graph = Graph(((2, (3,)), (0, (2,)), (1, (2,))), (3,), ((3,), (2, 3), (2, 3)))  # 0 and 1 above 2, above leaf 3
+    probs, evidence = np.array([[0.0, 0.0, 0.0, 0.2]]), np.array([[1.3, 1.3, 0.0, 0.0]])
+    assert propagate(probs, evidence, evidence > 0, graph).shift[0] == pytest.approx([0, 0, 0, 1.3])
+
+
 @often
 @given(SEEDS)
 def test_loud_answers_and_certain_ones_stay_finite_and_rows_stay_their_own(seed):

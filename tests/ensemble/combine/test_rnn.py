@@ -51,6 +51,22 @@ def test_steps_are_the_smaller_the_nearer_the_end_is(monkeypatch):
     np.testing.assert_allclose(made, made[0] * (1 + np.cos(np.pi * np.arange(20) / 20)) / 2)
 
 
+def test_a_training_begins_by_adding_nothing_and_leaves_torchs_threads_as_they_were(monkeypatch):
+    from hpa_hier.ensemble.combine import rnn_network
+
+    monkeypatch.setattr(rnn_network, "_STEPS", 0)
+    rng, levels, before = np.random.default_rng(0), ((0,), (1, 2)), rnn_network.torch.get_num_threads()
+    features, total = rng.normal(size=(30, 4)).astype(np.float32), rng.normal(size=(30, 3))
+    targets = Targets(rng.random((30, 3)) < 0.5, np.ones((30, 3), bool))
+    try:
+        rnn_network.torch.set_num_threads(2)
+        begun = rnn_network.train(levels, features, total, targets)
+        assert rnn_network.torch.get_num_threads() == 2
+    finally:
+        rnn_network.torch.set_num_threads(before)
+    assert (rnn_network.correct(levels, begun, features, total) == 0).all()
+
+
 @settings(max_examples=200)
 @given(SEEDS)
 def test_invariants_levels_hold_every_node_once_and_below_all_its_parents(seed):

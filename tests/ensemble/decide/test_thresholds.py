@@ -266,6 +266,17 @@ def test_a_node_without_positives_is_never_called_only_where_none_was_learned_fr
     assert fixed.raise_where_unfounded(~told).values.tolist() == [0.3] * 4
 
 
+def test_a_threshold_that_is_raised_or_never_reached_has_no_interval_and_the_others_keep_theirs():
+    probs, present, known = drawn(3, size=60)
+    present[:, 0] = False
+    fitted = choose("f1", probs, present, known, resamples=20)
+    raised = fitted.raise_where_unfounded(np.array([True, True, False, True]), np.array([False, True, True, True]))
+    assert raised.rules == ("never", fitted.rules[1], "half", fitted.rules[3])
+    for bound in ("low", "high"):
+        assert np.isnan(getattr(raised, bound)).tolist() == [True, False, True, False]
+        assert getattr(raised, bound)[[1, 3]].tolist() == getattr(fitted, bound)[[1, 3]].tolist()
+
+
 def test_thresholds_are_kept_with_their_intervals():
     fitted = choose("f1", *drawn(3), resamples=20).set_by_hand({"b": 0.35})
     again = Thresholds.from_json(fitted.to_json())
