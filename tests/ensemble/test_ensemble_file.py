@@ -130,6 +130,42 @@ def test_distances_are_kept_beside_it_and_an_older_file_has_none(tmp_path: Path)
     assert sorted(file.name for file in tmp_path.glob("*.safetensors")) == ["rnn.safetensors"]
 
 
+def test_what_a_killed_process_had_ready_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    taxonomy = random_taxonomy(rng)
+    truth = draw_truth(rng, taxonomy, 40)
+    ensemble = fit(draw_members(rng, truth, taxonomy), truth, taxonomy, EnsembleSettings(bootstrap=0, folds=0))
+    save(replace(ensemble, about={"fitted": "before"}), tmp_path)
+    real = Path.replace
+
+    def replace_journal_alone(self: Path, target: Path) -> Path:
+        if target.name.endswith((".json", ".yaml")) and not target.name.startswith("."):
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace_journal_alone)
+        with pytest.raises(KeyboardInterrupt):
+            save(replace(ensemble, about={"fitted": "again"}), tmp_path)
+    assert load(tmp_path).about == {"fitted": "again"}
+
+
+def test_an_ensemble_without_its_taxonomy_or_of_a_node_that_it_lacks_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    taxonomy = random_taxonomy(rng)
+    truth = draw_truth(rng, taxonomy, 40)
+    ensemble = fit(draw_members(rng, truth, taxonomy), truth, taxonomy, EnsembleSettings(bootstrap=0, folds=0))
+    path = save(ensemble, tmp_path)
+    content = read_json(path)
+    next(iter(content["members"].values()))["given"] = "Elsewhere"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"does not fit .*taxonomy\.yaml: 'Elsewhere' is missing; fit it again: python"):
+        load(tmp_path)
+    (tmp_path / "taxonomy.yaml").unlink()
+    with pytest.raises(UserError, match=r"taxonomy\.yaml: missing, and needed by ensemble\.json; fit it again: python"):
+        load(tmp_path)
+
+
 def test_a_folder_without_an_ensemble_and_a_file_of_another_format_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ensemble\.json: no such file; fit the ensemble: python -m hpa_hier"):
         load(tmp_path)
