@@ -178,7 +178,8 @@ def _find_skipped(tree: ast.Module) -> set[ast.AST]:
     for node in ast.walk(tree):
         parts: list[ast.AST] = []
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            every = [*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs]
+            starred = [one for one in (node.args.vararg, node.args.kwarg) if one]
+            every = [*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs, *starred]
             parts = [one.annotation for one in every if one.annotation] + ([node.returns] if node.returns else [])
             parts += node.decorator_list
         elif isinstance(node, ast.ClassDef):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -90,6 +92,11 @@ def test_at_most_two_features_are_named_the_furthest_first_and_none_that_is_near
         "d is 7.0 standard deviations above the mean",
     ]
     assert told(-9, 1.9, 0, 0) == ["a is 9.0 standard deviations below the mean"]
+    novelty = replace(novelty, mean=np.zeros(4), scale=np.ones(4))
+    assert told(-9, 2, 0, 0) == [
+        "a is 9.0 standard deviations below the mean",
+        "b is 2.0 standard deviations above the mean",
+    ]
 
 
 def test_detail_is_fine_up_to_two_pixels_and_coarse_from_sixteen() -> None:

@@ -131,6 +131,17 @@ def test_every_aggregate_and_reconciliation_answers_the_same(
     check_same(replace(ensemble, combiner=replace(combiner, reconciler=lift)), one.new, most)
 
 
+@pytest.mark.parametrize("usual", [0.0, -1.0])
+def test_evidence_of_exactly_0_or_1_answers_the_same(drawn: Any, usual: float) -> None:
+    one = drawn(1, False)
+    ensemble = one.fit(aggregate="mean", calibrate="none", reconcile="evidence")
+    rule, covers = ensemble.combiner.reconciler, ensemble.combiner.layout.covers
+    rule = replace(rule, share=1.0, usual=np.where(rule.graph.is_group, usual, 0.0))
+    shares = covers / np.maximum(covers.sum(axis=0), 1)
+    combiner = replace(ensemble.combiner, aggregate=Mean(shares, np.zeros(shares.shape[1])), reconciler=rule)
+    check_same(replace(ensemble, combiner=combiner), [replace(m, logits=m.logits * 0) for m in one.members], 1e-9)
+
+
 def test_a_taxonomy_of_one_leaf_a_sample_answers_the_same(drawn: Any) -> None:
     one = drawn(1, True)
     ensemble = one.fit(aggregate="mean")
