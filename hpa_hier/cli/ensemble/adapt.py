@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpa_hier.cli.command import VECTOR_FLAGS, Parser
 from hpa_hier.cli.ensemble.arguments import add_run_argument, open_run
 from hpa_hier.cli.ensemble.labelled import add_labelled_arguments, open_request, print_pack
-from hpa_hier.errors import UserError
 from hpa_hier.files.shell import Flag, command
 
 if TYPE_CHECKING:
+    from hpa_hier.evaluate.results import Results
     from hpa_hier.predict.labelled.adapt import Adapted
+    from hpa_hier.runs.run import Run
 
 DESCRIPTION = """Adapt a fitted ensemble to a few labelled images, or vectors, as a run of its own.
 
@@ -39,7 +41,9 @@ def run(options: argparse.Namespace) -> int:
     """Adapt, and print what it changed."""
     request = open_request(options)
     opened = open_run(options, fitted=True)
-    from hpa_hier.predict.labelled.adapt import adapt
+    from hpa_hier.evaluate.compute import compute_results
+    from hpa_hier.evaluate.results import write_results
+    from hpa_hier.predict.labelled.adapt import adapt, check_free
     from hpa_hier.predict.labelled.samples import name_source
     from hpa_hier.predict.predictor import Predictor
     from hpa_hier.taxonomy import Taxonomy
@@ -47,12 +51,18 @@ def run(options: argparse.Namespace) -> int:
     tree = Taxonomy.load(options.taxonomy) if options.taxonomy else None
     name = options.out or f"{opened.folder.resolve().name}-{name_source(request.source)}"
     folder = Path(name) if len(Path(name).parts) > 1 else Path(opened.recipe.artifacts) / name
-    if folder.exists():
-        raise UserError(f"{folder}: is there already; name another run with --out, or remove this one")
+    check_free(folder)
     began = time.monotonic()
-    found = adapt(Predictor.load(opened, options.device, options.intensity), request, folder, tree, options.tta)
+    results: list[Results] = []
+
+    def finish(new: Run) -> None:
+        results.append(compute_results(new.evaluation, new.recipe.report))
+        write_results(new.ensemble_folder, results[0])
+
+    predictor = Predictor.load(opened, options.device, options.intensity)
+    found = adapt(predictor, request, folder, tree, options.tta, finish)
     print_pack(found.report)
-    _print(found, time.monotonic() - began)
+    _print(found, results, time.monotonic() - began)
     new: dict[str, Flag] = {"images": "new_images"}
     if options.vectors:
         new = {"vectors": f"new{options.vectors.suffix}", **{name: getattr(options, name) for name in VECTOR_FLAGS}}
@@ -61,10 +71,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print(found: Adapted, seconds: float) -> None:
+def _print(found: Adapted, results: Sequence[Results], seconds: float) -> None:
     from hpa_hier.evaluate.adapted import describe_change
-    from hpa_hier.evaluate.compute import compute_results
-    from hpa_hier.evaluate.results import write_results
 
     seen = found.seen.describe(len(found.report.pack)) if found.seen else ""
     for line in (*found.left_out, *([seen] if seen else [])):
@@ -80,9 +88,7 @@ def _print(found: Adapted, seconds: float) -> None:
         tried = "; retraining heads did not help in folds" if found.fitted.unseen else ""
         what += ", and the networks' heads" if found.retrained else tried
     print(f"adapted {what}: {len(found.report.pack):,} samples in {seconds:.0f} s")
-    if found.fitted.unseen is None:
+    if not results:
         print("too few samples to say out of fold what that changed")
-        return
-    results = compute_results(found.run.evaluation, found.run.recipe.report)
-    write_results(found.run.ensemble_folder, results)
-    print("\n".join(describe_change(results, found.run.recipe.ensemble.safe_precision)))
+    for one in results:
+        print("\n".join(describe_change(one, found.run.recipe.ensemble.safe_precision)))

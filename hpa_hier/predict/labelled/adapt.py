@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,12 @@ class _Plan:
 
 
 def adapt(
-    predictor: Predictor, request: LabelledRequest, folder: Path, tree: Taxonomy | None = None, tta: str = _TTA
+    predictor: Predictor,
+    request: LabelledRequest,
+    folder: Path,
+    tree: Taxonomy | None = None,
+    tta: str = _TTA,
+    finish: Callable[[Run], object] = lambda _: None,
 ) -> Adapted:
     """Adapt a run's ensemble to labelled samples, and write a run of its own.
 
@@ -91,18 +96,19 @@ def adapt(
         folder: of the new run; there must be none.
         tree: label tree to adapt to; None: the ensemble's own.
         tta: test-time augmentation of images, where the ensemble has none.
+        finish: writes what else belongs to the new run, before it gets its name; called where it was judged out of fold.
 
     Raises:
         UserError: the folder is there, the samples or labels do not fit, or no member can answer for a leaf.
     """
-    _check_free(folder)
+    check_free(folder)
     base, own = predictor.run, predictor.ensemble.taxonomy
     base.check_unchanged(predictor.ensemble)
     own_tree = tree is None or tree.content_digest == own.without_virtual.content_digest
     target = own if tree is None or own_tree else tree
     match = {node: node for node in own.nodes} if own_tree else match_nodes(target, own)
     with replacing_folder(folder) as home:
-        _check_free(folder)  # another process may have made it meanwhile
+        check_free(folder)  # another process may have made it meanwhile
         report = pack_labelled(predictor, request, target.without_virtual, home / _PACK)
         pack = report.pack
         plans, left_out = _plan_members(predictor, target, match)
@@ -113,6 +119,7 @@ def adapt(
         _write_run(predictor, home, folder, ensemble, pack)
         if fitted.unseen:
             _write_evaluation(predictor, home, ensemble, fitted, given, pack, request)
+            finish(Run.open(home))
     new = tuple(leaf for leaf in target.leaves if leaf not in match)
     never = tuple(leaf for leaf in new if ensemble.thresholds.never[target.column[leaf]])
     return Adapted(
@@ -134,9 +141,14 @@ def prepare(predictor: Predictor, pack: Pack, tta: str = _TTA) -> Given:
     return _answer(predictor, plans, pack, own, match, _settings(predictor, own, pack, tta))
 
 
-def _check_free(folder: Path) -> None:
+def check_free(folder: Path) -> None:
+    """Refuse a folder that is there, but for what a killed process left of a run that it made.
+
+    Raises:
+        UserError: naming it.
+    """
     if folder.exists() and not is_unfinished(folder):
-        raise UserError(f"--out {folder}: is there already; name another run, or remove this one")
+        raise UserError(f"{folder}: is there already; name another run with --out, or remove this one")
 
 
 def _settings(predictor: Predictor, tree: Taxonomy, pack: Pack, tta: str) -> EnsembleSettings:

@@ -11,6 +11,7 @@ import pytest
 from hpa_hier.cli.ensemble import main
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
+from hpa_hier.files.faults.folder import UNFINISHED
 from hpa_hier.files.shipped import pretrained_folder
 from hpa_hier.predict.labelled.adapt import Adapted, adapt
 from hpa_hier.predict.labelled.samples import LabelledRequest
@@ -57,8 +58,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_adapt(home: Path, name: str, labels: str, tree: str | None = None) -> Adapted:
     request = LabelledRequest(labels=home / labels, images=home / "images")
-    chosen = Taxonomy.load(home / tree) if tree else None
-    return adapt(Predictor.load("pretrained"), request, home / "artifacts" / name, chosen, tta="none")
+    chosen, folder = Taxonomy.load(home / tree) if tree else None, home / "artifacts" / name
+
+    def finish(new: Run) -> None:
+        (new.ensemble_folder / "beside.txt").write_text(f"{new.evaluation.facts.part}, there: {folder.exists()}")
+
+    return adapt(Predictor.load("pretrained"), request, folder, chosen, "none", finish)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +101,10 @@ def test_the_run_that_it_is_made_of_stays_as_it_is_and_nothing_is_overwritten(ad
                 assert sha256(record.folder / name) == record.manifest.files[name]
     with pytest.raises(UserError, match="same: is there already; name another run"):
         run_adapt(home, "same", "labels.csv")
+
+
+def test_what_belongs_to_the_new_run_is_written_before_it_has_its_name(adapted: Adapted) -> None:
+    assert (adapted.run.ensemble_folder / "beside.txt").read_text() == "out of fold, there: False"
 
 
 def test_the_evaluation_is_out_of_fold_beside_the_ensemble_as_it_was(
@@ -153,5 +162,8 @@ def test_three_images_are_adapted_to_and_tell_nothing_out_of_fold(
     printed = capsys.readouterr().out
     assert "adapted calibration, weights, thresholds and safe answers: 3 samples" in printed
     assert "too few samples to say out of fold what that changed" in printed
+    (home / "artifacts" / "three" / UNFINISHED).touch()  # as where it was killed at the very end
+    assert main(["adapt", "--run", "pretrained", *flags, "--out", "three"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == printed.splitlines()[1:]
     with pytest.raises(UserError, match="was adapted to too few samples to say anything out of fold; evaluate it on"):
         main(["evaluate", "--run", "three"])
