@@ -15,6 +15,7 @@ from hpa_hier.cli.data.commands import add_source_flags
 from hpa_hier.cli.flags.backend import add_backend_argument, read_backend
 from hpa_hier.cli.steps import Step, describe_duration, run_steps
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.folder import is_unfinished
 from hpa_hier.files.shell import Flag, command
 
 if TYPE_CHECKING:
@@ -137,12 +138,12 @@ class Way:
         evaluate, report = command("ensemble", "evaluate", run=self.home), command("report", run=self.home)
         members = tuple(self.home.glob("members/*/member.json"))
         fitted, results = self.home / "ensemble" / "ensemble.json", self.home / "ensemble" / "results.json"
-        page, table = self.home / "report" / "index.html", self.answers / "predictions.csv"
+        page, last = self.home / "report" / "index.html", self.answers / "report.html"  # which are written last
         return (
             Step("fit the ensemble", fit, _if_newer(fitted, *members), 10.0),
             Step("evaluate it", evaluate, _if_newer(results, fitted, *members), 10.0),
             Step("write the report", report, _if_newer(page, results, fitted, *members), 5.0),
-            Step("answer for all samples", predict, _if_newer(table, fitted, *members), self.pack_seconds),
+            Step("answer for all samples", predict, _if_newer(last, fitted, *members), self.pack_seconds),
         )
 
     @property
@@ -156,7 +157,7 @@ class Way:
             return ()
         flags = {name: flag for name, flag in self.source.items() if name in _OF_ADAPT}
         line = command("ensemble", "adapt", run="pretrained", **flags, out=self.adapted)
-        done = self.adapted / "ensemble" / "results.json"
+        done = None if is_unfinished(self.adapted) else self.adapted / "ensemble" / "results.json"
         return (Step("adapt the bundled ensemble, to compare", line, done, 20.0, may_end_with=(0, 1, 2)),)
 
     def keep(self) -> None:

@@ -17,6 +17,7 @@ from types import FrameType
 
 from hpa_hier.cli.command import EXIT_INTERRUPTED
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.begun import is_finished
 from hpa_hier.places.child import start_child
 from hpa_hier.places.command import AT_ONCE, SAVING
 from hpa_hier.places.processor import environment_as_found
@@ -55,7 +56,7 @@ def run_steps(steps: Sequence[Step], before: int = 0, later: Sequence[Step] = ()
     total = before + len(steps) + len(later)
     for place, step in enumerate(steps):
         head = f"== step {before + place + 1} of {total}: {step.title}"
-        if step.output is not None and step.output.exists():
+        if step.output is not None and is_finished(step.output):
             print(f"{head}: finished already ({step.output})", flush=True)
             continue
         pace = (time.monotonic() - began + _SURE) / (expected + _SURE)

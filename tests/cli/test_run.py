@@ -16,6 +16,7 @@ from image_folders import write_folder
 
 from hpa_hier.cli.run import Way, _list_given, _read_kept, main, parser, read_duration
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.folder import UNFINISHED
 
 TREE = """taxonomy: toy
 levels: {coarse: 1, leaf: leaves}
@@ -47,6 +48,16 @@ def vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def _run(flags: list[str]) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "hpa_hier", "run", *flags]
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=280)
+
+
+def test_what_a_killed_adapt_left_is_adapted_again(tmp_path: Path) -> None:
+    way = Way(tmp_path / "mine", "few_images", (), {"images": "i", "labels": "l.csv"}, {}, {}, 1, 1.0, 1.0)
+    (step,) = way.list_adapting()
+    assert step.output == tmp_path / "mine-adapted" / "ensemble" / "results.json"
+    (tmp_path / "mine-adapted").mkdir()
+    (tmp_path / "mine-adapted" / UNFINISHED).touch()
+    (step,) = way.list_adapting()
+    assert step.output is None
 
 
 @pytest.mark.slow
@@ -127,12 +138,15 @@ def test_what_is_newer_than_all_that_it_is_made_of_is_finished(tmp_path: Path) -
     way = Way(tmp_path, "vectors", (), {"vectors": "v.csv"}, {}, {}, 1, 1.0, 1.0)
     assert [step.output for step in way.list_closing_steps(())] == [None] * 4
     made = ("members/leaf/member.json", "ensemble/ensemble.json", "ensemble/results.json", "report/index.html")
-    for age, name in enumerate((*made, "answers/predictions.csv")):
+    for age, name in enumerate((*made, "answers/report.html")):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
         os.utime(file, (age, age))
+    (tmp_path / "answers" / "predictions.csv").touch()  # newer, but written before the page
     assert all(step.output for step in way.list_closing_steps(()))
+    os.utime(tmp_path / "answers" / "report.html", (0, 0))
+    assert [bool(step.output) for step in way.list_closing_steps(())] == [True, True, True, False]
     os.utime(tmp_path / "members/leaf/member.json", (99, 99))  # trained again
     assert [step.output for step in way.list_closing_steps(())] == [None] * 4
 

@@ -13,6 +13,7 @@ import pytest
 
 from hpa_hier.cli.steps import Step, run_steps
 from hpa_hier.errors import UserError
+from hpa_hier.files.faults.begun import begin
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,6 +39,19 @@ def test_a_finished_step_is_passed_over_and_the_others_run_in_order(
     printed = capsys.readouterr().out
     assert f"== step 2 of 3: do 1: finished already ({tmp_path})" in printed
     assert f"$ {lines[2]}" in printed
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed")
+def test_a_step_that_was_killed_within_what_belongs_to_its_file_runs_again(tmp_path: Path) -> None:
+    out, log = tmp_path / "out", tmp_path / "log"
+    child = os.fork()
+    if not child:
+        with begin(out, "table.csv"):
+            (out / "table.csv").touch()
+            os._exit(0)  # as a signal ends it
+    os.waitpid(child, 0)
+    run_steps([Step("predict", _python(tmp_path, f"open({str(log)!r}, 'w')"), out / "table.csv", 1.0)])
+    assert log.exists()
 
 
 @pytest.mark.parametrize(("status", "may", "fails"), [(2, (0,), True), (1, (0,), True), (1, (0, 1), False)])

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hpa_hier.files.faults.leftovers import find_stem, is_left, name_temporary
+from hpa_hier.files.faults.together import is_journal, is_left_journal
 
 _STEM = "begun"  # of the mark, a temporary file, whose name tells the process
 
@@ -16,6 +17,14 @@ def is_begun(folder: Path) -> bool:
     with suppress(OSError):
         return any(find_stem(one.name) == _STEM and is_left(one) for one in folder.glob(f".{_STEM}.*"))
     return False
+
+
+def is_finished(path: Path) -> bool:
+    """Tell whether a file is there, and no process was killed while it wrote what belongs to it in its folder."""
+    journals = (one for one in path.parent.glob(".*") if is_journal(one.name))
+    with suppress(FileNotFoundError):  # of another process, which has finished meanwhile
+        return path.exists() and not is_begun(path.parent) and not any(map(is_left_journal, journals))
+    return True
 
 
 @contextmanager

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hpa_hier.files.faults.begun import begin, is_begun
+from hpa_hier.files.atomic import write_text
+from hpa_hier.files.faults.begun import begin, is_begun, is_finished
+from hpa_hier.files.faults.together import together
+from hpa_hier.files.lock import lock_folder
 
 
 def _die_in(folder: Path, content: str) -> None:
@@ -43,3 +46,34 @@ def test_a_folder_is_not_begun_for_others_while_its_process_lives(tmp_path: Path
         (marked,) = (tmp_path / "a" / "out").iterdir()
         assert marked.name.startswith(".begun.")
     assert list(tmp_path.iterdir()) == []  # nothing was written into it
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed")
+@pytest.mark.parametrize("marked", [False, True], ids=["journal", "mark"])
+def test_a_file_of_a_killed_process_is_not_finished_until_what_belongs_to_it_is(tmp_path: Path, marked: bool) -> None:
+    out = tmp_path / "out"
+
+    def write() -> None:
+        with together(out):
+            write_text(out / "table.csv", "whole")
+            write_text(out / "other.csv", "whole")
+
+    assert not is_finished(out / "table.csv")
+    child = os.fork()
+    if not child:
+        if marked:
+            with begin(out, "table.csv"):
+                write()
+                os._exit(0)  # as a signal ends it
+        real = Path.replace
+        Path.replace = lambda self, to: os._exit(0) if to.name == "other.csv" else real(self, to)  # type: ignore
+        write()
+    os.waitpid(child, 0)
+    assert (out / "table.csv").read_text() == "whole"
+    assert (out / "other.csv").exists() == marked
+    assert not is_finished(out / "table.csv")
+    with begin(out, "table.csv"), lock_folder(out, "writing into"):
+        write()
+    assert is_finished(out / "table.csv")
+    with begin(out, "free.csv"):
+        assert is_finished(out / "table.csv")  # while its process lives
