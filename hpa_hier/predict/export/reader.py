@@ -22,36 +22,26 @@ OPERATIONS: dict[str, Any] = {name: getattr(np, name) for name in NAMES.split()}
     "best": lambda x: x.argmax(axis=1)[:, None],
     "row": lambda x, rows: np.array(rows)[x[:, 0]],  # -1 is the last
 }
-CHANGED = "is not the file that was exported; export it again"
-
-
-def read(file: Path) -> dict[str, Any]:
-    """Read a JSON file of an exported folder, whose last key is a checksum of the others."""
-    try:
-        content = json.loads(file.read_bytes())
-        kept, text = content.pop("checksum"), json.dumps(content, sort_keys=True, separators=(",", ":"))
-        if kept == sha256(text.encode()).hexdigest():
-            return dict(content)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        pass
-    raise ValueError(f"{file}: {CHANGED}")
 
 
 class Reader:
     """An exported ensemble, or a member alone: `about` says what it takes, `rules` how it answers."""
 
     def __init__(self, folder: str | Path) -> None:
-        self.about, self.rules = (read(Path(folder, f"{name}.json")) for name in ("export", "combination"))
+        name, home = "export.json", Path(folder).resolve()
         try:
-            files, networks = {**self.about["files"]}, {**self.about["networks"]}
-            for name in {"combination.json": 0} | files | dict.fromkeys(networks.values()):
-                path, home = Path(folder, name).resolve(), Path(folder).resolve()
-                digest = home in path.parents and path.is_file() and sha256(path.read_bytes()).hexdigest()
-                if digest != files.get(name):
-                    raise ValueError(f"{Path(folder, name)}: {CHANGED}")
-        except (LookupError, TypeError):
-            raise ValueError(f"{Path(folder, 'export.json')}: {CHANGED}") from None
-        self.networks = {name: self._open(Path(folder, file)) for name, file in networks.items()}
+            self.about = json.loads((home / name).read_bytes())
+            own, text = self.about.pop("checksum"), json.dumps(self.about, sort_keys=True, separators=(",", ":"))
+            if sha256(text.encode()).hexdigest() != own:
+                raise ValueError
+            for name in ("combination.json", *self.about["files"], *self.about["networks"].values()):
+                path = (home / name).resolve()
+                if home not in path.parents or sha256(path.read_bytes()).hexdigest() != self.about["files"][name]:
+                    raise ValueError
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise ValueError(f"{Path(folder, str(name))}: is not the file that was exported; export it again") from None
+        self.rules = json.loads((home / "combination.json").read_bytes())
+        self.networks = {name: self._open(Path(folder, file)) for name, file in self.about["networks"].items()}
 
     def _open(self, file: Path) -> Any:  # noqa: ANN401 - takes one sample, (1, ...), and gives [its logits, (1, n)]
         if file.suffix == ".xml":

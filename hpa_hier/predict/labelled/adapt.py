@@ -96,7 +96,7 @@ def adapt(
         folder: of the new run; there must be none.
         tree: label tree to adapt to; None: the ensemble's own.
         tta: test-time augmentation of images, where the ensemble has none.
-        finish: writes what else belongs to the new run, before it gets its name; called where it was judged out of fold.
+        finish: writes what else belongs to the new run before it gets its name, where it was judged out of fold.
 
     Raises:
         UserError: the folder is there, the samples or labels do not fit, or no member can answer for a leaf.

@@ -21,9 +21,9 @@ from hpa_hier.ensemble.decide.rule import ThresholdOptions
 from hpa_hier.ensemble.decide.threshold_rules import THRESHOLDS, plugin_thresholds
 from hpa_hier.ensemble.decide.thresholds import fit_thresholds
 from hpa_hier.ensemble.fit import assign_folds, cross_fit, fit
+from hpa_hier.ensemble.logistic import LogisticProblem, NormalPrior
 from hpa_hier.ensemble.scores.fit_data import fit_data
 from hpa_hier.ensemble.scores.scores import Scores, Truth
-from hpa_hier.ensemble.logistic import LogisticProblem, NormalPrior
 from hpa_hier.metrics.ranking import Ranked
 from hpa_hier.settings.recipe import EnsembleSettings
 from hpa_hier.taxonomy import Taxonomy
@@ -64,7 +64,7 @@ def test_precisions_stay_what_they_were_where_nothing_is_known():
     problem = LogisticProblem(np.ones((nodes, 7, 4)), np.zeros((nodes, 7)), np.zeros((nodes, 7)))
     near, used = NormalPrior(np.zeros((nodes, 4)), first), np.ones((nodes, 4), bool)
     assert _find_precisions(problem, near.means, near, first, used) == pytest.approx(first)
-    away = near.means + [0.1, 0.2, 0.0, 0.3]
+    away = near.means + np.array([0.1, 0.2, 0.0, 0.3])
     found = _find_precisions(problem, away, near, first, used)
     assert found == pytest.approx(2 / (np.array([0.05, 0.2, 0.45, 0.45]) + 2 / first))
 
