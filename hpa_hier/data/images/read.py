@@ -12,7 +12,7 @@ import numpy as np
 
 from hpa_hier.data.images.channels import cure_missing
 from hpa_hier.data.images.exposure import Glance, Look, glance_at, judge
-from hpa_hier.data.images.kernels.counts import average_squares, count_values
+from hpa_hier.data.images.kernels.counts import count_values, shrink
 from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.readers import find_reader
@@ -232,7 +232,7 @@ def _scale(plane: np.ndarray, size: int, sums: np.ndarray | None) -> np.ndarray:
     inner = (max(1, round(height * size / side)), max(1, round(width * size / side)))
     if inner == plane.shape:
         return plane
-    if side > size and (small := average_squares(plane, inner, sums)) is not None:
+    if side > size and (small := shrink(plane, inner, sums)) is not None:
         return small
     how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(np.ascontiguousarray(plane), inner[::-1], interpolation=how))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import boolean, int32, int64, njit, types, uint8, uint32, uint64, void
+from numba import boolean, int32, int64, njit, types, uint8, uint16, uint32, uint64, void
 
 _types: Any = types  # whose module says too little of itself
 _WORDS = _types.Array(uint64, 1, "C", readonly=True)
 _ROWS = _types.Array(uint8, 2, "C", readonly=True)
+_FIRSTS = _types.Array(int64, 1, "C", readonly=True)
+_WEIGHTS = _types.Array(uint16, 2, "C", readonly=True)
 
 
 @njit(int32(int32, int32, int32))
@@ -129,3 +131,48 @@ def sum_squares(plane, side, columns, sums):  # type: ignore[no-untyped-def]  # 
         for x in range(side):
             for left in range(out.size):
                 out[left] += columns[left * side + x]
+
+
+@njit(
+    void(_ROWS, _FIRSTS, _WEIGHTS, _FIRSTS, _WEIGHTS, int64, uint16[::1], uint8[:, ::1]), nogil=True, boundscheck=False
+)
+def shrink(plane, tops, heights, lefts, widths, shift, line, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Average rectangles of pixels, some of them in part; halves are rounded to even.
+
+    Rows first, which the processor does many columns at a time; four of them, so that a sum is stored seldom.
+
+    Args:
+        plane: (H, W).
+        tops: (h,), of each row of `out`, the first of the plane's that it covers.
+        heights: (h, n), how much of each row from there on; n is a multiple of four.
+        lefts: (w,), the same for columns.
+        widths: (w, m)
+        shift: all weights of a rectangle add up to 2 to the power of this.
+        line: (W,), for use while it averages.
+        out: (h, w), written.
+    """
+    shift = uint32(shift)
+    half = (uint32(1) << (shift - uint32(1))) - uint32(1)
+    for y in range(out.shape[0]):
+        for k in range(0, heights.shape[1], 4):
+            a, b, c, d = heights[y, k], heights[y, k + 1], heights[y, k + 2], heights[y, k + 3]
+            top = tops[y] + k
+            one, two, three, four = plane[top], plane[top + 1], plane[top + 2], plane[top + 3]
+            if k == 0:
+                for x in range(line.size):
+                    line[x] = a * uint16(one[x]) + b * uint16(two[x]) + c * uint16(three[x]) + d * uint16(four[x])
+            else:
+                for x in range(line.size):
+                    line[x] += a * uint16(one[x]) + b * uint16(two[x]) + c * uint16(three[x]) + d * uint16(four[x])
+        row = out[y]
+        for x in range(row.size):
+            left = lefts[x]
+            total = (
+                uint32(line[left]) * uint32(widths[x, 0])
+                + uint32(line[left + 1]) * uint32(widths[x, 1])
+                + uint32(line[left + 2]) * uint32(widths[x, 2])
+                + uint32(line[left + 3]) * uint32(widths[x, 3])
+            )
+            for k in range(4, widths.shape[1]):
+                total += uint32(line[left + k]) * uint32(widths[x, k])
+            row[x] = (total + half + ((total >> shift) & uint32(1))) >> shift

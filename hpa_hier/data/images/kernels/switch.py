@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _KEPT = 16 << 20  # bytes a thread keeps to inflate into
-PRICE = 1.7  # s of processor time that importing numba and compiling take; benchmarks/pack_speed.py prints it
+PRICE = 2.0  # s of processor time that importing numba and compiling take; benchmarks/pack_speed.py prints it
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Kernels:
     unfilter: Callable[[np.ndarray, np.ndarray, int], bool]
     count: Callable[[np.ndarray, np.ndarray], None]
     sum_squares: Callable[[np.ndarray, int, np.ndarray, np.ndarray], None]
+    shrink: Callable[..., None]
     inflate: Callable[[bytes | memoryview, int], np.ndarray]  # zlib data, and how many bytes they hold at most
     checksum: Callable[[bytes | memoryview], int]  # CRC-32
 
@@ -63,10 +64,10 @@ def compile_kernels() -> Kernels | None:
     """Import and compile; None: the extra `fast` is not there, or does not work beside the numpy that is."""
     try:
         codecs: Any = import_module("imagecodecs")
-        from hpa_hier.data.images.kernels.compiled import count, sum_squares, unfilter
+        from hpa_hier.data.images.kernels.compiled import count, shrink, sum_squares, unfilter
     except Exception:  # numba's import runs much, and may fail at whatever else is installed
         return None
-    return Kernels(unfilter, count, sum_squares, _Inflater(codecs.deflate_decode), codecs.deflate_crc32)
+    return Kernels(unfilter, count, sum_squares, shrink, _Inflater(codecs.deflate_decode), codecs.deflate_crc32)
 
 
 class _Inflater(threading.local):

@@ -10,7 +10,7 @@ import pytest
 from hpa_hier.data.images.kernels import switch
 from hpa_hier.data.images.kernels.switch import PRICE, Kernels, Switch, compile_kernels
 
-KERNELS = Kernels(*[None] * 5)  # type: ignore[arg-type]
+KERNELS = Kernels(*[None] * 6)  # type: ignore[arg-type]
 
 
 def test_nothing_is_compiled_before_reading_has_taken_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
