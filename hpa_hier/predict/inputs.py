@@ -379,7 +379,7 @@ def _collect(chunk: Sequence[ImageSource], readings: Sequence[Future[_Magnified]
         filled.append(one.missing)
         looks.append(one.look)
         stacks.append((one.sections, one.frames))
-        files.append(str(source.planes.get("green", next(iter(source.planes.values()))).file))
+        files.append(str(source.planes[PROTEIN if PROTEIN in source.planes else next(iter(source.planes))].file))
     stacked = np.stack(images) if images else np.empty((0, 0, 0, 0), np.uint8)
     told = _describe_looks(looks, spec)
     return Batch(

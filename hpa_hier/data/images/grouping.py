@@ -16,7 +16,7 @@ from hpa_hier.data.images.readers import split_suffix
 from hpa_hier.data.images.walk import ImageFile
 
 
-@dataclass
+@dataclass(slots=True)
 class FileGroup:
     """The files of one sample, while they are being found."""
 
@@ -36,7 +36,7 @@ class FileGroup:
             return
         if fault is None and channel in self.files:
             what = f"channel {channel}" if channel else "the sample"
-            fault = f"a second file for {what}, beside {self.files[channel].path.name}"
+            fault = f"a second file for {what}, beside {self.files[channel].name}"
         if fault is None:
             self.files[channel] = file
         elif self.fault is None:
@@ -59,7 +59,7 @@ class Grouping(NamedTuple):
 def group_files(files: Sequence[ImageFile], hint: ChannelHint) -> Grouping:
     """Put the files of one sample together: of one folder and name, or of one name in folders of a channel each."""
     stems = [unicodedata.normalize("NFC", "/".join((*file.folders, file.stem))) for file in files]
-    placement = place_files([(stem, file.path) for stem, file in zip(stems, files, strict=True)], hint)
+    placement = place_files(stems, lambda i: files[i].path, hint)
     meanings = dict(placement.meanings)
     names = [place.id.rpartition("/")[2] for place in placement.places]
     of_channels = _find_channel_folders([(file.folders, name) for file, name in zip(files, names, strict=True)], hint)
@@ -160,9 +160,10 @@ def find_siblings(files: Sequence[ImageFile], hint: ChannelHint) -> list[ImageFi
     own = {file.path.absolute() for file in files if file.fault is None}
     found = []
     for folder, folders in {file.path.parent: file.folders for file in files if file.fault is None}.items():
-        paths = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-        images = [ImageFile(path, folders) for path in paths if split_suffix(path.name)[1]]
-        places = place_files([(image.stem, image.path) for image in images], hint).places
+        there = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+        paths = [path for path in there if split_suffix(path.name)[1]]
+        images = [ImageFile(path, folders) for path in paths]
+        places = place_files([image.stem for image in images], paths.__getitem__, hint).places
         one_channel = {i for i, place in enumerate(places) if place.channel or place.left_out or place.fault}
         wanted = {places[i].id for i in one_channel if images[i].path.absolute() in own}
         found += [images[i] for i in sorted(one_channel) if places[i].id in wanted]

@@ -117,13 +117,14 @@ def _each_plane(
     Memory that is free again is still in the processor's cache when the next plane is written into it.
     """
     shape: tuple[int, ...] | None = None
+    places = {channel: source.planes[channel] for channel in channels}
     wanted: dict[Path, list[int | None]] = {}
-    for channel in channels:
-        wanted.setdefault(source.planes[channel].file, []).append(source.planes[channel].index)
+    for place in places.values():
+        wanted.setdefault(place.file, []).append(place.index)
     left = {file: len(numbers) for file, numbers in wanted.items()}
-    for channel in channels:
-        file = source.planes[channel].file
-        plane = _plane(source.planes[channel], decoded, stacks, wanted[file])
+    for channel, place in places.items():
+        file = place.file
+        plane = _plane(place, decoded, stacks, wanted[file])
         left[file] -= 1
         if not left[file]:
             decoded[file] = decoded[file]._replace(planes=_NONE)

@@ -40,10 +40,11 @@ def split_suffix(name: str) -> tuple[str, str]:
     >>> split_suffix("a_green.PNG"), split_suffix("b.1.ome.tif"), split_suffix("labels.csv"), split_suffix("png")
     (('a_green', '.png'), ('b.1', '.ome.tif'), ('labels.csv', ''), ('png', ''))
     """
-    parts = name.lower().rsplit(".", 2)  # no suffix has more than two dots
-    endings = ("." + ".".join(parts[1:]), "." + parts[-1]) if len(parts) > 1 else ()
-    suffix = next((ending for ending in endings if ending in READERS), "")
-    return name[: len(name) - len(suffix)], suffix
+    _, *parts = name.lower().rsplit(".", 2)  # no suffix has more than two dots
+    for suffix in (f".{'.'.join(parts)}", f".{parts[-1]}") if parts else ():
+        if suffix in READERS:
+            return name[: len(name) - len(suffix)], suffix
+    return name, ""
 
 
 def find_reader(path: Path) -> Reader:
@@ -72,9 +73,9 @@ def find_fetch_fault(path: Path) -> str | None:
     return None
 
 
-def is_original(path: Path) -> bool:
+def is_original(name: str) -> bool:
     """Tell whether a file is one of a microscope, or of a format that is not read, from which others may be made."""
-    return split_suffix(path.name)[1] in _ORIGINALS
+    return split_suffix(name)[1] in _ORIGINALS
 
 
 def find_file(path: Path) -> Path:

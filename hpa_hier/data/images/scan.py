@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import itertools
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from hpa_hier.data.images.channels import ChannelHint, parse_hint
 from hpa_hier.data.images.grouping import FileGroup, find_group_ids, find_siblings, group_files
 from hpa_hier.data.images.listing import LISTINGS, read_listing
 from hpa_hier.data.images.names.assign import describe_names, find_given
-from hpa_hier.data.images.planes import Plane, find_planes
+from hpa_hier.data.images.planes import FilePlanes, NamedPlanes, Plane, find_planes
 from hpa_hier.data.images.reader import UnreadableImage, holds_parts
 from hpa_hier.data.images.readers import (
     FORMATS,
@@ -25,7 +26,7 @@ from hpa_hier.data.images.readers import (
     is_original,
     split_suffix,
 )
-from hpa_hier.data.images.walk import SIMULATED, ImageFile, walk
+from hpa_hier.data.images.walk import SIMULATED, ImageFile, find_stem, walk
 from hpa_hier.data.labels.ids import ID_RULE, is_valid_id
 from hpa_hier.data.labels.image_names import ImageName, ImageNames
 from hpa_hier.errors import UserError
@@ -37,13 +38,14 @@ _LISTED = 4  # names in a note
 _INSIDE = 3  # folders that lead to a field of a store: itself, row and column
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageSource:
     """One sample's files."""
 
     id: str
     planes: Mapping[str, Plane]  # by channel
     folder: str = ""  # where its files are, in what was scanned: "plate1/A01"; a channel's own folder is left out
+    name: str = field(default="", compare=False)  # what its files share, without folders
 
     def missing_channels(self, channels: Sequence[str]) -> tuple[str, ...]:
         """Return those of `channels` that the sample has not."""
@@ -114,8 +116,13 @@ def scan(images: Path | str | Sequence[Path | str], channels: str | None = None,
 
 def find_marks(sources: Sequence[ImageSource]) -> tuple[Path, ...]:
     """Return the files that say that images are simulated cells; () where not all are."""
-    folders = sorted({plane.file.parent for source in sources for plane in source.planes.values()})
-    marks = tuple(folder / SIMULATED for folder in folders)
+    folders = set[Path]()
+    for planes in (source.planes for source in sources):
+        if isinstance(planes, NamedPlanes):
+            folders |= planes.folders
+        else:
+            folders |= {plane.file.parent for plane in planes.values()}
+    marks = tuple(folder / SIMULATED for folder in sorted(folders))
     return marks if all(mark.is_file() for mark in marks) else ()
 
 
@@ -137,9 +144,11 @@ def _collect(given: Sequence[Path], hint: ChannelHint, follow_links: bool) -> _P
         if place.is_dir() and not is_image_folder(place):
             found = walk(place, follow_links)
             above = _name_folders(place, top)
-            pile.files += [replace(file, folders=(*above, *file.folders)) for file in found.files]
+            pile.files += (
+                [replace(file, folders=(*above, *file.folders)) for file in found.files] if above else found.files
+            )
             pile.ignored += ["/".join((*above, name)) for name in found.ignored]
-            pile.rejects += [Reject(file.path.name, file.shown, str(file.fault)) for file in found.closed]
+            pile.rejects += [Reject(file.name, file.shown, str(file.fault)) for file in found.closed]
             pile.entries += found.entries
             continue
         pile.entries += 1
@@ -238,19 +247,19 @@ def _set_originals_aside(files: Sequence[ImageFile]) -> tuple[list[ImageFile], l
     """Leave out files of a microscope, or of a format that is not read, beside images made of them."""
     made: dict[tuple[str, ...], list[str]] = {}  # folder → names of readable images
     for file in files:
-        if not is_original(file.path):
+        if not is_original(file.name):
             made.setdefault(file.folders, []).append(file.stem)
     kept, aside = [], []
     for file in files:
-        exported = is_original(file.path) and any(stem.startswith(file.stem) for stem in made.get(file.folders, ()))
+        exported = is_original(file.name) and any(stem.startswith(file.stem) for stem in made.get(file.folders, ()))
         aside.append(file.shown) if exported else kept.append(file)
     return kept, aside
 
 
 def _open_parts(file: ImageFile) -> list[ImageFile]:
     """Return the images that a file holds; the file itself where it is one."""
-    reader = READERS.get(split_suffix(file.path.name)[1]) or find_reader(file.path)
-    if file.fault or is_remote(file.path) or not holds_parts(reader):
+    reader = READERS.get(split_suffix(file.name)[1]) or find_reader(file.path)
+    if file.fault or is_remote(file.place) or not holds_parts(reader):
         return [file]
     try:
         parts = reader.parts(file.path)
@@ -259,7 +268,8 @@ def _open_parts(file: ImageFile) -> list[ImageFile]:
     if len(parts) == 1 and parts[0].path == file.path:
         return [file]
     return [
-        replace(file, path=part.path, part=f"{file.stem}_{part.name}" if part.name else file.stem) for part in parts
+        ImageFile(part.path, file.folders, file.fault, f"{file.stem}_{part.name}" if part.name else file.stem)
+        for part in parts
     ]
 
 
@@ -271,38 +281,71 @@ def _check(
     ids = find_group_ids(groups)
     sources: list[ImageSource] = []
     rejects: list[Reject] = []
+    names: list[ImageName] = []  # of those whose sources do not tell
     for sample, sample_id in sorted(zip(groups, ids, strict=True), key=lambda pair: pair[1]):
         if not is_valid_id(sample_id):
             sample.refuse(f"{sample_id!r} cannot be an id; {ID_RULE}")
-        if sample.fault is not None:
-            rejects.append(Reject(sample_id, sample.fault[0].shown, sample.fault[1]))
-            continue
-        planes = {
-            channel: Plane(
-                file.path, None, tuple(one.path for _, one in sorted(sample.sections.get(channel, {}).items()))
-            )
-            for channel, file in sample.files.items()
-            if channel
-        }
-        if planes and None in sample.files:
-            ignored.append(sample.files[None].shown)
+        planes: Mapping[str, Plane] = {}
         try:
-            if not planes:
-                planes, named = find_planes(sample.files[None].path, hint)
+            if sample.fault is not None:
+                rejects.append(Reject(sample_id, sample.fault[0].shown, sample.fault[1]))
+            elif any(sample.files):
+                planes = _find_own(sample)
+                ignored += [sample.files[None].shown] if None in sample.files else []
+            else:
+                planes, named = _find_inside(sample.files[None], hint)
                 taken.update(named)
-            sources.append(ImageSource(sample_id, planes, "/".join(sample.folders)))
         except UnreadableImage as error:
             rejects.append(Reject(sample_id, sample.files[None].shown, error.reason))
-    names = [
-        ImageName(sample_id, name, sample.folders)
-        for sample, sample_id in zip(groups, ids, strict=True)
-        for name in sorted({sample.name, *sample.stems})
-    ]
-    names += [
-        ImageName(sample_id, file.path.name, file.path.parent.parts[-_INSIDE:])
-        for sample, sample_id in zip(groups, ids, strict=True)
-        for file in sample.files.values()
-        if file.part and file.path.is_dir()  # rows may give a place in a store, screen.zarr/B/12/0
-    ]
+        if planes:
+            sources.append(ImageSource(sample_id, planes, sys.intern("/".join(sample.folders)), sample.name))
+        if not isinstance(planes, NamedPlanes) or len(sample.stems) > len(planes.names):
+            names += _name(sample, sample_id)
     notes = tuple(filter(None, [describe_names(taken)]))
-    return Scan(tuple(sources), tuple(rejects), tuple(sorted(ignored)), notes, ImageNames(names), taken)
+    kept = tuple(sources)
+    known = ImageNames(_Names(kept, names))
+    return Scan(kept, tuple(rejects), tuple(sorted(ignored)), notes, known, taken)
+
+
+def _find_own(sample: FileGroup) -> Mapping[str, Plane]:
+    """Return the planes of a sample with a file, or several sections, for each channel."""
+    files = {channel: file for channel, file in sample.files.items() if channel}
+    if not sample.sections and all(file.entry for file in files.values()):
+        return NamedPlanes({channel: (file.place, file.entry, None) for channel, file in files.items()})
+    return {
+        channel: Plane(file.path, None, tuple(one.path for _, one in sorted(sample.sections.get(channel, {}).items())))
+        for channel, file in files.items()
+    }
+
+
+def _find_inside(file: ImageFile, hint: ChannelHint) -> FilePlanes:
+    """Return the planes of a file of several channels, as `find_planes` does."""
+    found = find_planes(file.path, hint)
+    if not file.entry:
+        return found
+    where = {channel: (file.place, file.entry, plane.index) for channel, plane in found.planes.items()}
+    return found._replace(planes=NamedPlanes(where))
+
+
+def _name(sample: FileGroup, sample_id: str) -> Iterator[ImageName]:
+    """Yield the names that a sample is known by."""
+    for name in sorted({sample.name, *sample.stems}):
+        yield ImageName(sample_id, name, sample.folders)
+    for file in sample.files.values():
+        if file.part and file.path.is_dir():  # rows may give a place in a store, screen.zarr/B/12/0
+            yield ImageName(sample_id, file.path.name, file.path.parent.parts[-_INSIDE:])
+
+
+@dataclass(frozen=True)
+class _Names(Iterable[ImageName]):
+    """The names of all samples, which are made of those of their files while they are looked at."""
+
+    sources: tuple[ImageSource, ...]
+    others: Sequence[ImageName]
+
+    def __iter__(self) -> Iterator[ImageName]:
+        yield from self.others
+        for one in self.sources:
+            if isinstance(one.planes, NamedPlanes):
+                for name in sorted({one.name, *map(find_stem, one.planes.names)}):
+                    yield ImageName(one.id, name, tuple(one.folder.split("/")) if one.folder else ())

@@ -27,27 +27,42 @@ _JUNK_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume informatio
 _SAID_AFTER = 2.0  # seconds; a walk that takes longer shows its progress
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """A file, or a folder that is one image, found by its name."""
 
-    path: Path
+    place: Path  # of itself; where it has an `entry`, of the folder that it is in
     folders: tuple[str, ...] = ()  # names of the folders between what was asked for and the file
     fault: str | None = None  # why it cannot be used
     part: str = ""  # of several images in the file, the name of this one
+    entry: str = ""  # its name in a folder that a walk lists: a path for each would take ten times the memory
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.place / self.entry if self.entry else self.place
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.entry or self.place.name
 
     @property
     def stem(self) -> str:
         """The file's name without its suffix, and the name of the part."""
-        name = split_suffix(self.path.name)[0] if not self.part else self.part
-        return unicodedata.normalize("NFC", name)
+        return unicodedata.normalize("NFC", self.part) if self.part else find_stem(self.name)
 
     @property
     def shown(self) -> str:
         """The file's path in what was asked for; its address where it is remote."""
-        if isinstance(self.path, RemotePath):
+        if isinstance(self.place, RemotePath):
             return str(self.path)
-        return show("/".join((*self.folders, self.part or self.path.name)))
+        return show("/".join((*self.folders, self.part or self.name)))
+
+
+def find_stem(name: str) -> str:
+    """Return a file's name without its suffix, in the one of Unicode's forms that most systems write."""
+    return unicodedata.normalize("NFC", split_suffix(name)[0])
 
 
 @dataclass
@@ -105,7 +120,7 @@ def walk(folder: Path, follow_links: bool = False) -> Walk:
             if folders and is_image_folder(path):
                 found.files.append(ImageFile(path, folders[:-1]))
                 continue
-            below = list(_sort_out(entries, folders, found, top, follow_links))
+            below = list(_sort_out(path, entries, folders, found, top, follow_links))
             masks = _MASKS if SIMULATED in names else None
             for entry in sorted(below, key=lambda entry: (entry.is_symlink(), entry.name), reverse=True):
                 if entry.name == masks:
@@ -171,7 +186,12 @@ def _walk_remote(folder: RemotePath) -> Walk:
 
 
 def _sort_out(
-    entries: Iterable[os.DirEntry[str]], folders: tuple[str, ...], found: Walk, top: Path, follow_links: bool
+    path: Path,
+    entries: Iterable[os.DirEntry[str]],
+    folders: tuple[str, ...],
+    found: Walk,
+    top: Path,
+    follow_links: bool,
 ) -> Iterator[os.DirEntry[str]]:
     """Put a folder's images and other files where they belong, and yield the folders to enter."""
     for entry in entries:
@@ -179,13 +199,14 @@ def _sort_out(
         try:
             is_folder = entry.is_dir()
         except OSError as error:  # such as links that lead in a circle
-            found.files.append(ImageFile(Path(entry.path), folders, f"cannot be looked at ({error.strerror})"))
+            reason = f"cannot be looked at ({error.strerror})"
+            found.files.append(ImageFile(path, folders, reason, entry=entry.name))
             continue
         if entry.name.startswith(".") or (is_folder and entry.name.lower() in _JUNK_FOLDERS):
             found.ignored.append(shown + "/" * is_folder)
         elif split_suffix(entry.name)[1]:
             fault = _find_fault(entry, top, follow_links)
-            found.files.append(ImageFile(Path(entry.path), folders, fault))
+            found.files.append(ImageFile(path, folders, fault, entry=entry.name))
         elif not is_folder:
             found.ignored.append(shown)
         elif entry.is_symlink() and not follow_links:
@@ -206,10 +227,8 @@ def _find_fault(entry: os.DirEntry[str], top: Path, follow_links: bool) -> str |
         target = Path(os.path.realpath(entry.path))
         if not target.is_relative_to(top):
             return f"a link that leaves the folder, to {target}; {FOLLOW}"
+    if entry.is_file():
+        return None
     if is_image_folder(Path(entry.path)):
         return None
-    if entry.is_dir():
-        return "a folder with an image's name"
-    if not entry.is_file():
-        return "no regular file, or a link to nothing"
-    return None
+    return "a folder with an image's name" if entry.is_dir() else "no regular file, or a link to nothing"

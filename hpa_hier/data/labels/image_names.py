@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from hpa_hier.data.labels.ids import find_id
@@ -22,7 +22,7 @@ class ImageName(NamedTuple):
     folders: tuple[str, ...] = ()  # that the file is in
 
 
-@dataclass
+@dataclass(frozen=True)
 class ImageNames:
     """The names of all images in a folder.
 
@@ -31,15 +31,7 @@ class ImageNames:
     (['plate2_a', 'plate1_a', 'b', 'c'], {})
     """
 
-    known: Sequence[ImageName]
-    _by_name: dict[str, dict[str, tuple[str, ...]]] = field(init=False, repr=False)  # name → id → folders
-
-    def __post_init__(self) -> None:
-        self._by_name = {}
-        for one in self.known:
-            self._by_name.setdefault(one.name, {}).setdefault(one.id, one.folders)
-        for one in self.known:
-            self._by_name.setdefault(one.id, {one.id: one.folders})
+    known: Iterable[ImageName]  # gone over again each time that rows are read, so that no list need be kept
 
     def find_ids(
         self, cells: Sequence[str], header: Sequence[str], rows: Sequence[Sequence[str]]
@@ -58,6 +50,7 @@ class ImageNames:
         Returns:
             The ids, those of unknown images too; and for rows that fit several images alike, the reason.
         """
+        images = _Index(self.known)
         ids: list[str] = []
         unclear: dict[int, str] = {}
         claims: dict[str, list[tuple[int, int]]] = {}  # id → (how well it fits, row) of those that give a path
@@ -65,10 +58,10 @@ class ImageNames:
             name, above = find_id(cell), _list_folders(cell)
             words = {_simplify(word) for word in (*above, *row)}
             words |= {_simplify(title + word) for title, word in zip(header, row, strict=False) if word}
-            leading, score = self._find_fitting(name, words, bool(above))
+            leading, score = images.find_fitting(name, words, bool(above))
             ids.append(leading[0] if len(leading) == 1 else name)
             if len(leading) > 1:
-                unclear[i] = _describe_unclear(name, [self._by_name[name][one] for one in leading])
+                unclear[i] = _describe_unclear(name, [images.folders[name][one] for one in leading])
             elif leading and above:
                 claims.setdefault(leading[0], []).append((score, i))
         for claimed in claims.values():
@@ -78,9 +71,20 @@ class ImageNames:
                     ids[i] = "_".join((*_list_folders(cells[i])[-1:], find_id(cells[i])))
         return ids, unclear
 
-    def _find_fitting(self, name: str, words: set[str], is_path: bool) -> tuple[list[str], int]:
+
+class _Index:
+    """Which images are called how."""
+
+    def __init__(self, known: Iterable[ImageName]) -> None:
+        self.folders: dict[str, dict[str, tuple[str, ...]]] = {}  # name → id → folders
+        for one in known:
+            self.folders.setdefault(one.name, {}).setdefault(one.id, one.folders)
+        for one in known:
+            self.folders.setdefault(one.id, {one.id: one.folders})
+
+    def find_fitting(self, name: str, words: set[str], is_path: bool) -> tuple[list[str], int]:
         """Return the ids of the images that a name and words beside it fit best, and how many folders they name."""
-        folders = self._by_name.get(name, {})
+        folders = self.folders.get(name, {})
         scores = {one: sum(_simplify(part) in words for part in above) for one, above in folders.items()}
         best = max(scores.values(), default=0)
         leading = [one for one, score in scores.items() if score == best]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import tracemalloc
+
 import numpy as np
 import pytest
 from image_folders import CHANNELS, planes, write, write_sample
 
+from hpa_hier.data.images.planes import Plane
 from hpa_hier.data.images.read import read_image
 from hpa_hier.data.images.scan import scan
 from hpa_hier.errors import UserError
@@ -170,3 +174,30 @@ def test_what_is_no_image_is_an_error(tmp_path, images, message):
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(UserError, match=message):
         scan(tmp_path / images)
+
+
+def test_little_is_kept_of_each_of_many_samples(tmp_path):
+    count, names = 500, ("red", "green", "blue", "yellow")
+    for k in range(count):
+        for name in names:
+            (tmp_path / f"a-long-identifier-of-a-sample-{k:04d}_{name}.png").write_bytes(b"not looked into")
+    scan(tmp_path)  # what is kept once, whatever the number of samples
+    tracemalloc.start()
+    found = scan(tmp_path)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.sources) == count
+    assert kept < 800 * count  # bytes; paths of four files are 2,000
+
+
+def test_planes_of_a_scan_are_a_mapping_by_channel(tmp_path):
+    for folder in ("red", "green"):
+        write(tmp_path / folder / "a.png", RGB[..., 0])
+    write(tmp_path / "b.png", RGB)
+    a, b = scan(tmp_path).sources
+    assert a.planes == {name: Plane(tmp_path / name / "a.png", None) for name in ("red", "green")}
+    assert b.planes == {name: Plane(tmp_path / "b.png", k) for k, name in enumerate(("red", "green", "blue"))}
+    assert a.missing_channels(("green", "blue")) == ("blue",)
+    assert copy.deepcopy(b) == b  # by what sends it to workers too
+    with pytest.raises(KeyError, match="yellow"):
+        b.planes["yellow"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -57,7 +57,7 @@ class _Cut:
     frame: int | None = None
 
 
-def place_files(files: Sequence[tuple[str, Path]], hint: ChannelHint) -> Placement:
+def place_files(stems: Sequence[str], find: Callable[[int], Path], hint: ChannelHint) -> Placement:
     """Find the sample and the channel of each file by its name, beside the names of the others.
 
     A colour at the end of a name is a channel. A stain's name is one where the protein's is beside it, or where the
@@ -65,13 +65,14 @@ def place_files(files: Sequence[tuple[str, Path]], hint: ChannelHint) -> Placeme
     where the file holds a single plane.
 
     Args:
-        files: stem and path of each. A stem may hold folders, `plate1/a_red`: they stay in front of the id.
+        stems: of each file. One may hold folders, `plate1/a_red`: they stay in front of the id.
+        find: returns the path of the i-th file; few are opened.
         hint: what the user said about channels.
     """
     places: dict[int, Place] = {}
     meanings: dict[str, str | None] = {}
     cuts: dict[int, list[_Cut]] = {}
-    for i, (stem, _) in enumerate(files):
+    for i, stem in enumerate(stems):
         folder, slash, name = stem.rpartition("/")
         sample_id, channel = split_name(name, hint)
         if _THUMBNAIL.fullmatch(name):
@@ -83,17 +84,16 @@ def place_files(files: Sequence[tuple[str, Path]], hint: ChannelHint) -> Placeme
                 meanings[name[len(sample_id) + 1 :]] = channel
         elif found := list(_find_cuts(name, folder + slash, hint)):
             cuts[i] = found
-    paths = [path for _, path in files]
     chosen = _choose(cuts)
     if places or any(cut.channels for cut in chosen.values()):
-        chosen = _admit(chosen, files, hint)
+        chosen = _admit(chosen, stems, find, hint)
     else:  # actin_1, golgi_2: what the pictures are of, for all that is known
-        chosen = _admit({i: cut for i, cut in chosen.items() if cut.channels is None}, files, hint)
-    others, aside = _find_fillers(files, chosen, places, meanings)
+        chosen = _admit({i: cut for i, cut in chosen.items() if cut.channels is None}, stems, find, hint)
+    others, aside = _find_fillers(stems, find, chosen, places, meanings)
     for sample in _by_rest(chosen | others).values():
-        places |= _name_sample(sample, paths, hint, meanings)
+        places |= _name_sample(sample, find, hint, meanings)
     places |= aside
-    filled = [places.get(i) or Place(stem, None) for i, (stem, _) in enumerate(files)]
+    filled = [places.get(i) or Place(stem, None) for i, stem in enumerate(stems)]
     return Placement(tuple(_join_sections(filled)), meanings)
 
 
@@ -191,10 +191,12 @@ def _by_rest(chosen: Mapping[int, _Cut]) -> dict[str, dict[int, _Cut]]:
     return samples
 
 
-def _admit(chosen: Mapping[int, _Cut], files: Sequence[tuple[str, Path]], hint: ChannelHint) -> dict[int, _Cut]:
+def _admit(
+    chosen: Mapping[int, _Cut], stems: Sequence[str], find: Callable[[int], Path], hint: ChannelHint
+) -> dict[int, _Cut]:
     """Return the files whose names may be read so: of a set with the protein's stain, or of a single plane."""
     admitted: dict[int, _Cut] = {}
-    series = _count_series([stem for stem, _ in files]) if any(cut.stain.isdigit() for cut in chosen.values()) else {}
+    series = _count_series(stems) if any(cut.stain.isdigit() for cut in chosen.values()) else {}
     for rest, sample in _by_rest(chosen).items():
         bare = all(cut.stain.isdigit() for cut in sample.values())
         if bare and series[rest] != max(2, len(sample)):
@@ -204,7 +206,7 @@ def _admit(chosen: Mapping[int, _Cut], files: Sequence[tuple[str, Path]], hint: 
         for i, cut in sample.items():
             exported = len(sample) > 1 and _EXPORTED.fullmatch(cut.stain) and not hint.order  # coloured, by LAS X
             in_set = has_protein and (cut.channels is not None or bool(hint.names))
-            if in_set or exported or _layout(files[i][1]).planes == 1:
+            if in_set or exported or _layout(find(i)).planes == 1:
                 admitted[i] = cut
     return admitted
 
@@ -223,10 +225,10 @@ def _layout(path: Path) -> Layout:
 
 
 def _name_sample(
-    sample: Mapping[int, _Cut], paths: Sequence[Path], hint: ChannelHint, meanings: dict[str, str | None]
+    sample: Mapping[int, _Cut], find: Callable[[int], Path], hint: ChannelHint, meanings: dict[str, str | None]
 ) -> dict[int, Place]:
     """Find the channel of each file of a sample, and add what its stains were taken for to `meanings`."""
-    names = {i: _full_name(cut, paths[i]) for i, cut in sample.items()}
+    names = {i: _full_name(cut, i, find) for i, cut in sample.items()}
     short = {name: _short_name(name) for name in names.values()}
     if not hint.names and len(set(map(normalise, short.values()))) == len(short):
         names = {i: short[name] for i, name in names.items()}
@@ -258,11 +260,11 @@ def _short_name(name: str) -> str:
     return name[words[1].start :] if len(words) > 1 and read_number(words[0].text) and name[-1] != ")" else name
 
 
-def _full_name(cut: _Cut, path: Path) -> str:
+def _full_name(cut: _Cut, i: int, find: Callable[[int], Path]) -> str:
     """Return a stain as it is written, with the name that the file itself has for it where it is only a number."""
     if cut.channels is not None or not is_numbered(cut.stain):
         return cut.stain
-    own = _layout(path).names
+    own = _layout(find(i)).names
     return f"{cut.stain} ({own[0]})" if len(own) == 1 and not is_numbered(own[0]) else cut.stain
 
 
@@ -278,7 +280,8 @@ def _close(rest: str) -> str:
 
 
 def _find_fillers(
-    files: Sequence[tuple[str, Path]],
+    stems: Sequence[str],
+    find: Callable[[int], Path],
     chosen: Mapping[int, _Cut],
     places: Mapping[int, Place],
     meanings: dict[str, str | None],
@@ -288,10 +291,10 @@ def _find_fillers(
     Those of a sample with known stains are named with it; overlays, and what is beside files of colours, are aside.
     """
     rests = {cut.rest for cut in chosen.values() if cut.channels is not None}
-    coloured = {files[i][0][: len(place.id) + 1] + _HOLE for i, place in places.items() if place.channel}
+    coloured = {stems[i][: len(place.id) + 1] + _HOLE for i, place in places.items() if place.channel}
     stains: dict[int, _Cut] = {}
     aside: dict[int, Place] = {}
-    for i, (stem, path) in enumerate(files):
+    for i, stem in enumerate(stems):
         if i in places or i in chosen:
             continue
         folder, slash, name = stem.rpartition("/")
@@ -301,9 +304,9 @@ def _find_fillers(
                 continue
             if word.text in _OVERLAYS:
                 aside[i] = Place(_close(rest), None)
-            elif _layout(path).planes == 1 and rest in rests:
+            elif _layout(find(i)).planes == 1 and rest in rests:
                 stains[i] = _Cut(rest, name[word.start : word.end], None)
-            elif _layout(path).planes == 1:
+            elif _layout(find(i)).planes == 1:
                 aside[i] = Place(_close(rest), None, left_out=True)
                 meanings[name[word.start : word.end]] = None
     return stains, aside

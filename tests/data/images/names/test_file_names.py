@@ -25,8 +25,8 @@ def place(
         file = folder / f"{name}{suffix}"
         file.parent.mkdir(parents=True, exist_ok=True)
         write(file, np.dstack([grey, grey, grey]) if colour else grey)
-        files.append((name, file))
-    return list(place_files(files, parse_hint(hint)).places)
+        files.append(file)
+    return list(place_files(names, files.__getitem__, parse_hint(hint)).places)
 
 
 def told(places: list[Place]) -> list[tuple[str, str | None]]:
@@ -151,9 +151,7 @@ def test_a_set_may_have_other_pictures_beside_it(tmp_path):
         ("a", None, True),
         ("a", None, True),
     ]
-    coloured = place_files(
-        [*((n, tmp_path / f"{n}.tif") for n in names), ("a_merge", tmp_path / "x.tif")], parse_hint(None)
-    )
+    coloured = place_files([*names, "a_merge"], lambda i: tmp_path / f"{[*names, 'x'][i]}.tif", parse_hint(None))
     assert coloured.places[-1] == Place("a", None)
     assert coloured.meanings == {"GFP": "green", "DAPI": "blue", "Brightfield": None, "Novel": None}
 
@@ -163,7 +161,8 @@ def test_overlays_and_other_pictures_beside_colours_are_aside(tmp_path):
     placed = place(tmp_path, *names)
     assert [(one.id, one.left_out) for one in placed[3:]] == [("a", True), ("b", True), ("a_2", False)]
     assert told(place(tmp_path, "a_red", "a_green"))[0] == ("a", "red")
-    (overlay,) = place_files([(n, tmp_path / f"{n}.tif") for n in ("a_red", "a_merge")], parse_hint(None)).places[1:]
+    stems = ("a_red", "a_merge")
+    (overlay,) = place_files(stems, lambda i: tmp_path / f"{stems[i]}.tif", parse_hint(None)).places[1:]
     assert overlay == Place("a", None)
 
 
@@ -219,7 +218,7 @@ def test_numbers_are_named_by_what_the_files_say(tmp_path):
     for k, name in enumerate(["DAPI", "EGFP"]):
         metadata = {"axes": "YX", "Channel": {"Name": name}}
         tifffile.imwrite(tmp_path / f"a_ch{k}.ome.tif", planes(0)["red"], ome=True, metadata=metadata)
-    placement = place_files([(f"a_ch{k}", tmp_path / f"a_ch{k}.ome.tif") for k in (0, 1)], parse_hint(None))
+    placement = place_files(["a_ch0", "a_ch1"], lambda i: tmp_path / f"a_ch{i}.ome.tif", parse_hint(None))
     assert told(list(placement.places)) == [("a", "blue"), ("a", "green")]
     assert placement.meanings == {"ch0 (DAPI)": "blue", "ch1 (EGFP)": "green"}
 
