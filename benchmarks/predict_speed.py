@@ -75,8 +75,10 @@ def main() -> None:
     first = next(iter(predictors.values()))
     spec = first.spec
     assert spec is not None
-    sources = scan(options.images, None).sources[: options.most]
+    found = scan(options.images, None, follow_links=True).sources
+    sources = found[: options.most]
     count = len(sources)
+    given = [plane.file for one in sources for plane in one.planes.values()] if len(found) > count else options.images
 
     def read(some: list[ImageSource] | tuple[ImageSource, ...]) -> np.ndarray:
         return np.stack([read_image(one, spec.size, spec.channels, spec.intensity).image for one in some])
@@ -91,8 +93,7 @@ def main() -> None:
                 scorer.logits(images[start : start + _BATCH])
 
     def predict(predictor: Predictor) -> None:
-        files = [plane.file for one in sources for plane in one.planes.values()]
-        for _ in predictor.stream(predictor.open_images(files, batch_size=_BATCH, threads=1)):
+        for _ in predictor.stream(predictor.open_images(given, batch_size=_BATCH, threads=1, follow_links=True)):
             pass
 
     def decode_by_pillow(source: ImageSource) -> np.ndarray:

@@ -80,8 +80,8 @@ def _describe(image: np.ndarray, there: Sequence[bool]) -> list[float]:
     centred: list[list[_Centred]] = []  # each channel that is there, at each compared level
     for plane, has in zip(image, there, strict=True):
         pyramid = _pyramid(plane.astype(np.float32), levels) if has else []
-        row += _describe_channel(plane, pyramid) if has else [np.nan] * (4 + levels)
         centred.append([_centre(pyramid[k]) for k in compared] if has else [])
+        row += _describe_channel(plane, pyramid, centred[-1][0].mean) if has else [np.nan] * (4 + levels)
     for one, other in combinations(range(len(image)), 2):
         both = there[one] and there[other]
         row += map(_likeness, centred[one], centred[other]) if both else [np.nan] * len(compared)
@@ -95,14 +95,21 @@ def _pyramid(plane: np.ndarray, levels: int) -> list[np.ndarray]:
     return pyramid
 
 
-def _describe_channel(plane: np.ndarray, pyramid: Sequence[np.ndarray]) -> list[float]:
-    bands = [fine - cv2.pyrUp(coarse, dstsize=fine.shape[::-1]) for fine, coarse in pairwise(pyramid)]
-    contrast = [float(np.sqrt(_centre(band).power)) for band in (*bands, pyramid[-1])]
+def _describe_channel(plane: np.ndarray, pyramid: Sequence[np.ndarray], mean: np.float32) -> list[float]:
+    ups = [(fine, cv2.pyrUp(coarse, dstsize=fine.shape[::-1])) for fine, coarse in pairwise(pyramid)]
+    bands = [np.subtract(fine, up, out=up) for fine, up in ups]
+    contrast = [float(np.sqrt(_measure_power(band))) for band in (*bands, pyramid[-1].copy())]
     black = (plane.size - cv2.countNonZero(plane)) / plane.size
     saturated = np.count_nonzero(plane >= _SATURATED) / plane.size
-    brightness = float(np.log1p(_mean(pyramid[0])))
+    brightness = float(np.log1p(mean))
     detail = [float(np.log(one + _FLOOR)) for one in contrast]
     return [brightness, black**0.5, saturated**0.5, _lines(pyramid[min(1, len(pyramid) - 1)]), *detail]
+
+
+def _measure_power(plane: np.ndarray) -> np.float32:
+    """Return the mean square of a plane without its mean; the plane is used up."""
+    plane -= _mean(plane)
+    return _mean(np.multiply(plane, plane, out=plane))
 
 
 def _lines(plane: np.ndarray) -> float:
@@ -116,13 +123,15 @@ def _lines(plane: np.ndarray) -> float:
 class _Centred(NamedTuple):
     """A plane without its mean."""
 
+    mean: np.float32
     values: np.ndarray
     power: np.float32  # mean of their squares
 
 
 def _centre(plane: np.ndarray) -> _Centred:
-    values = plane - _mean(plane)
-    return _Centred(values, _mean(values * values))
+    mean = _mean(plane)
+    values = plane - mean
+    return _Centred(mean, values, _mean(values * values))
 
 
 def _mean(plane: np.ndarray) -> np.float32:
