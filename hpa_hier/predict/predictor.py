@@ -233,15 +233,15 @@ class Predictor:
         rejected = [Rejected(one.id, one.file, one.reason) for one in scan.rejects]
         if only is not None:
             source = _name_files(scan.sources[0])
-        from hpa_hier.data.images.scan import find_marks  # imports an image library
+        from hpa_hier.data.images.scan import count_files, find_marks  # imports an image library
 
         simulated = bool(find_marks(scan.sources))
         if chosen is not None:
             scan = scan._replace(sources=tuple(one for one in scan.sources if one.id in chosen))
-        SWITCH.allow()
         read = partial(read_files, spec=spec, allowed=allowed, threads=threads, scales=self.scales)
         if kept is not None:
             kept.plan(scan.sources, read, batch_size)
+        SWITCH.allow(count_files(scan.sources[kept.count_kept() if kept else 0 :]))
         chunks = (scan.sources[start : start + batch_size] for start in range(0, len(scan.sources), batch_size))
         batches = kept.batches() if kept else read(chunks)
         opened = Samples(source, len(scan.sources), batches, rejected, simulated, notes=scan.notes, spec=spec)

@@ -126,6 +126,11 @@ def find_marks(sources: Sequence[ImageSource]) -> tuple[Path, ...]:
     return marks if all(mark.is_file() for mark in marks) else ()
 
 
+def count_files(sources: Sequence[ImageSource]) -> int:
+    """Return how many files samples have, as many each as the first."""
+    return len(sources) * len({file for plane in sources[0].planes.values() for file in plane.files}) if sources else 0
+
+
 @dataclass
 class _Pile:
     """What lies in the folders, files and tables that are given."""

@@ -18,7 +18,7 @@ from hpa_hier.data.images.exposure import Look
 from hpa_hier.data.images.kernels.switch import SWITCH
 from hpa_hier.data.images.read import Reading, read_image
 from hpa_hier.data.images.reader import UnreadableImage
-from hpa_hier.data.images.scan import ImageSource, Reject
+from hpa_hier.data.images.scan import ImageSource, Reject, count_files
 from hpa_hier.data.pack.inspect import make_copy_reject
 from hpa_hier.data.pack.matching import PackRequest, Plan, Planned
 from hpa_hier.data.pack.samples import Sample, pixel_hash
@@ -120,7 +120,7 @@ def fill_shard(
             return fill_shard(request, planned, number, pool, tell, buffer)
     if buffer is None:
         buffer = make_buffer(request, len(planned))
-    SWITCH.allow()
+    SWITCH.allow(count_files([sample.source for sample in planned]))
     cv2.setNumThreads(1)  # a thread for each image is faster than several threads for one
     places = zip(planned, buffer, strict=False)
     outcomes = threads(delayed(_read)(request, sample.source, place) for sample, place in places)

@@ -1,4 +1,4 @@
-"""Switch: kernels are compiled where the extra `fast` is there, and not before enough was read for it to pay."""
+"""Switch: kernels are compiled where the extra `fast` is there, and enough is read, or to be read, for it to pay."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_TIMED = 8  # files that tell how long one takes
 _KEPT = 16 << 20  # bytes a thread keeps to inflate into
 PRICE = 2.0  # s of processor time that importing numba and compiling take; benchmarks/pack_speed.py prints it
 
@@ -29,31 +30,37 @@ class Kernels:
 
 
 class Switch:
-    """Compiles once, when reading without kernels has taken as long as compiling takes.
+    """Compiles once: as soon as what is left to read would take as long without kernels as compiling does.
 
-    So whatever number of images comes, no more than twice the time is spent that the better of the two ways would have
-    taken from the first image on; more cannot be promised without knowing that number.
+    With kernels a file takes less than half the time. Where nobody knows how many there are, it is when reading without
+    kernels has taken as long: so whatever number comes, no more than twice the time is spent that the better of the two
+    ways would have taken from the first file on, and more cannot be promised without knowing that number.
 
     Source: renting skis, as in Karlin, Manasse, Rudolph & Sleator, Competitive snoopy caching, Algorithmica 1988.
     """
 
     def __init__(self) -> None:
         self.kernels: Kernels | None = None
-        self._allowed = False
-        self._spent = 0.0  # s
+        self._allowed = self._tried = False
+        self._spent, self._read, self._left = 0.0, 0, 0  # s, and files
         self._lock = threading.Lock()
 
-    def allow(self) -> None:
-        """Allow compiling in this process: for commands that read folders, where one image may wait for it."""
-        self._allowed = True
+    def allow(self, files: int = 0) -> None:
+        """Allow compiling in this process: for commands that read folders, where one image may wait for it.
+
+        Args:
+            files: that are to be read from now on; there may be more.
+        """
+        self._allowed, self._left = True, files
 
     def spend(self, seconds: float) -> None:
-        """Note processor time of reading without kernels; the thread that makes it enough compiles, others read on."""
-        if not self._allowed:
-            return
+        """Note processor time of reading a file without kernels; one thread compiles once it pays, others read on."""
         with self._lock:
-            before, self._spent = self._spent, self._spent + seconds
-        if before < PRICE <= self._spent:
+            self._spent, self._read, self._left = self._spent + seconds, self._read + 1, self._left - 1
+            left = self._left * self._spent / self._read if self._read >= _TIMED else 0.0
+            compiles = self._allowed and not self._tried and max(self._spent, left) >= PRICE
+            self._tried |= compiles
+        if compiles:
             self.kernels = compile_kernels()
 
 

@@ -23,6 +23,20 @@ def test_nothing_is_compiled_before_reading_has_taken_as_long(monkeypatch: pytes
     assert one.kernels is KERNELS
 
 
+@pytest.mark.parametrize(("files", "compiled_after"), [(1000, 8), (59, 8), (57, 50), (0, 50)])
+def test_kernels_are_compiled_once_what_is_left_would_take_as_long(
+    files: int, compiled_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switch, "compile_kernels", lambda: KERNELS)
+    one = Switch()
+    one.allow(files)
+    read = 0
+    while one.kernels is None:
+        one.spend(PRICE / 49.9)
+        read += 1
+    assert read == compiled_after
+
+
 def test_nothing_is_compiled_where_it_was_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(switch, "compile_kernels", lambda: pytest.fail("compiled"))
     Switch().spend(PRICE * 9)
