@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,12 +24,12 @@ class FileGroup:
     folders: tuple[str, ...]
     files: dict[str | None, ImageFile] = field(default_factory=dict)  # by channel; None: the file of all channels
     fault: tuple[ImageFile, str] | None = None  # the first
-    stems: list[str] = field(default_factory=list)  # of the files' names
+    every: list[ImageFile] = field(default_factory=list)  # those with a fault too
     sections: dict[str, dict[int, ImageFile]] = field(default_factory=dict)  # by channel, where a section is a file
 
     def add(self, file: ImageFile, channel: str | None, fault: str | None, section: int | None = None) -> None:
         """Add a file; what is wrong with it is wrong with the sample."""
-        self.stems.append(file.stem)
+        self.every.append(file)
         if fault is None and channel and section is not None and section not in self.sections.get(channel, {}):
             self.sections.setdefault(channel, {})[section] = file
             self.files.setdefault(channel, file)
@@ -41,6 +41,11 @@ class FileGroup:
             self.files[channel] = file
         elif self.fault is None:
             self.fault = (file, fault)
+
+    @property
+    def stems(self) -> set[str]:
+        """Stems of the files' names."""
+        return {file.stem for file in self.every}
 
     def refuse(self, fault: str) -> None:
         """Say what is wrong with the whole sample, unless something is already."""
@@ -58,11 +63,14 @@ class Grouping(NamedTuple):
 
 def group_files(files: Sequence[ImageFile], hint: ChannelHint) -> Grouping:
     """Put the files of one sample together: of one folder and name, or of one name in folders of a channel each."""
-    stems = [unicodedata.normalize("NFC", "/".join((*file.folders, file.stem))) for file in files]
-    placement = place_files(stems, lambda i: files[i].path, hint)
+    placement = place_files(
+        [unicodedata.normalize("NFC", "/".join((*file.folders, file.stem))) for file in files],
+        lambda i: files[i].path,
+        hint,
+    )
     meanings = dict(placement.meanings)
-    names = [place.id.rpartition("/")[2] for place in placement.places]
-    of_channels = _find_channel_folders([(file.folders, name) for file, name in zip(files, names, strict=True)], hint)
+    named = ((file.folders, place.id.rpartition("/")[2]) for file, place in zip(files, placement.places, strict=True))
+    of_channels = _find_channel_folders(named, hint)
     samples: dict[tuple[tuple[str, ...], str], FileGroup] = {}
     left_out = []
     for file, (place, channel, fault, section, is_left_out) in zip(files, placement.places, strict=True):
@@ -80,7 +88,10 @@ def group_files(files: Sequence[ImageFile], hint: ChannelHint) -> Grouping:
             left_out.append(file)
             continue
         key = (tuple(folders), name)
-        samples.setdefault(key, FileGroup(name, key[0])).add(file, channel, file.fault or fault, section)
+        group = samples.get(key)
+        if group is None:
+            group = samples[key] = FileGroup(name, key[0])
+        group.add(file, channel, file.fault or fault, section)
     return Grouping(list(samples.values()), meanings, left_out)
 
 
@@ -93,7 +104,7 @@ class _ChannelFolder(NamedTuple):
 
 
 def _find_channel_folders(
-    places: Sequence[tuple[tuple[str, ...], str]], hint: ChannelHint
+    places: Iterable[tuple[tuple[str, ...], str]], hint: ChannelHint
 ) -> dict[tuple[str, ...], _ChannelFolder]:
     """Find the folders of one channel each.
 

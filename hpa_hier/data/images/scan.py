@@ -304,7 +304,7 @@ def _check(
             rejects.append(Reject(sample_id, sample.files[None].shown, error.reason))
         if planes:
             sources.append(ImageSource(sample_id, planes, sys.intern("/".join(sample.folders)), sample.name))
-        if not isinstance(planes, NamedPlanes) or len(sample.stems) > len(planes.names):
+        if not isinstance(planes, NamedPlanes) or len(sample.every) > len(planes.names):
             names += _name(sample, sample_id)
     notes = tuple(filter(None, [describe_names(taken)]))
     kept = tuple(sources)

@@ -69,7 +69,7 @@ def place_files(stems: Sequence[str], find: Callable[[int], Path], hint: Channel
         find: returns the path of the i-th file; few are opened.
         hint: what the user said about channels.
     """
-    places: dict[int, Place] = {}
+    places: list[Place | None] = [None] * len(stems)
     meanings: dict[str, str | None] = {}
     cuts: dict[int, list[_Cut]] = {}
     for i, stem in enumerate(stems):
@@ -85,15 +85,17 @@ def place_files(stems: Sequence[str], find: Callable[[int], Path], hint: Channel
         elif found := list(_find_cuts(name, folder + slash, hint)):
             cuts[i] = found
     chosen = _choose(cuts)
-    if places or any(cut.channels for cut in chosen.values()):
+    if any(places) or any(cut.channels for cut in chosen.values()):
         chosen = _admit(chosen, stems, find, hint)
     else:  # actin_1, golgi_2: what the pictures are of, for all that is known
         chosen = _admit({i: cut for i, cut in chosen.items() if cut.channels is None}, stems, find, hint)
     others, aside = _find_fillers(stems, find, chosen, places, meanings)
+    named: dict[int, Place] = {}
     for sample in _by_rest(chosen | others).values():
-        places |= _name_sample(sample, find, hint, meanings)
-    places |= aside
-    filled = [places.get(i) or Place(stem, None) for i, stem in enumerate(stems)]
+        named |= _name_sample(sample, find, hint, meanings)
+    for i, place in (named | aside).items():
+        places[i] = place
+    filled = [place or Place(stem, None) for place, stem in zip(places, stems, strict=True)]
     return Placement(tuple(_join_sections(filled)), meanings)
 
 
@@ -283,7 +285,7 @@ def _find_fillers(
     stems: Sequence[str],
     find: Callable[[int], Path],
     chosen: Mapping[int, _Cut],
-    places: Mapping[int, Place],
+    places: Sequence[Place | None],
     meanings: dict[str, str | None],
 ) -> tuple[dict[int, _Cut], dict[int, Place]]:
     """Find the files that are named as a sample's but for a word that is no known stain.
@@ -291,11 +293,13 @@ def _find_fillers(
     Those of a sample with known stains are named with it; overlays, and what is beside files of colours, are aside.
     """
     rests = {cut.rest for cut in chosen.values() if cut.channels is not None}
-    coloured = {stems[i][: len(place.id) + 1] + _HOLE for i, place in places.items() if place.channel}
+    coloured = {
+        stem[: len(place.id) + 1] + _HOLE for stem, place in zip(stems, places, strict=True) if place and place.channel
+    }
     stains: dict[int, _Cut] = {}
     aside: dict[int, Place] = {}
     for i, stem in enumerate(stems):
-        if i in places or i in chosen:
+        if places[i] or i in chosen:
             continue
         folder, slash, name = stem.rpartition("/")
         for word in split_words(name):
