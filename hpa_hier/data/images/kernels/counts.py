@@ -84,7 +84,7 @@ def shrink(plane: np.ndarray, shape: tuple[int, int], sums: np.ndarray | None = 
         if side == _HALVED:
             return None
         if sums is not None and sums.shape == shape:
-            return np.asarray(np.rint(sums.astype(np.float32) * np.float32(1 / side**2)), np.uint8)
+            return np.asarray(cv2.convertScaleAbs(sums.view(np.int32), alpha=1 / side**2))  # rounds halves to even
     small, shift = np.empty(shape, np.uint8), (rows.total * columns.total).bit_length() - 1
     line = np.empty(plane.shape[1], np.uint16)
     SWITCH.kernels.shrink(plane, rows.firsts, rows.weights, columns.firsts, columns.weights, shift, line, small)
