@@ -99,7 +99,7 @@ def glance_at(plane: np.ndarray) -> Glance:
     sums = sum_squares(plane, _step(plane)) if shows else None
     noise = shows and measure_structure(plane, sums) < _STRUCTURE
     rows, columns = _grid(plane.shape)
-    grid = np.ascontiguousarray(plane[rows])[:, columns].astype(np.float32)  # row by row, as they are in memory
+    grid = np.ascontiguousarray(np.ascontiguousarray(plane[rows])[:, columns])  # row by row, as they are in memory
     return Glance(exposure, grid, plane if grid.size < _COMPARABLE else None, noise, sums)
 
 
@@ -121,7 +121,7 @@ def find_equal(glances: Mapping[str, Glance]) -> tuple[tuple[str, ...], ...]:
     names = [name for name, one in exposures.items() if one.high > one.low]
     if len(names) < 2:
         return ()
-    grids = np.stack([glances[name].grid.ravel() for name in names])
+    grids = np.stack([glances[name].grid.ravel() for name in names]).astype(np.float32)
     grids -= grids.mean(axis=1, keepdims=True)
     size = grids.shape[1]
     together = (grids @ grids.T).tolist()  # sums of products of each two
@@ -248,9 +248,8 @@ def measure_structure(plane: np.ndarray, sums: np.ndarray | None = None) -> floa
     if sums is None:
         small = cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     else:
-        small = sums.astype(np.float32)
-        small *= np.float32(1 / step**2)
-    small -= np.float32(np.add.reduce(small, axis=None) / np.float32(small.size))  # its mean, in less time
+        small = sums.astype(np.float32) * np.float32(1 / step**2)
+    small = small - np.float32(np.add.reduce(small, axis=None) / np.float32(small.size))  # its mean, in less time
     values = small.ravel()
     height, width = small.shape
     variance = float(values @ values) / small.size

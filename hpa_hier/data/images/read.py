@@ -76,8 +76,9 @@ def read_image(
     glances: dict[str, Glance] = {}
     image = np.zeros((len(channels), size, size), dtype=np.uint8)
     for channel, plane in _each_plane(source, there, replace(stacks, least_side=_FINER * size), decoded):
-        glances[channel] = glance_at(plane)
-        image[channels.index(channel)] = convert_plane(plane, size, intensity, glances[channel].sums)
+        glance = glance_at(plane)
+        image[channels.index(channel)] = convert_plane(plane, size, intensity, glance.sums)
+        glances[channel] = glance._replace(sums=None)  # whose memory is still in the processor's cache
         shape = plane.shape
     side = agree(stack.micrometres for stack in decoded.values())
     micrometres = None if side is None else side * max(shape) / size
