@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class PackRequest:
         return tuple(c for c in source.missing_channels(self.channels) if c not in self.may_be_missing)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Planned:
     """One sample to pack."""
 
@@ -157,14 +157,19 @@ def request_digest(request: PackRequest, plan: Plan, intensity: str) -> str:
 
     `intensity` is the rule in the end: "depth" or "percentile".
     """
-    lines = [f"{reject.id}\t{reject.file}\t{reject.reason}" for reject in plan.rejects]
-    for sample in plan.samples:
-        lines.append("\t".join((sample.source.id, *sample.nodes, sample.group)))
-        for channel, plane in sample.source.planes.items():
-            for file in plane.files:
-                facts = find_file(file).stat()
-                lines.append(f"{channel}\t{plane.index}\t{file.name}\t{facts.st_size}\t{facts.st_mtime_ns}")
     settings = (*request.channels, "-", *request.may_be_missing, "-", str(request.size), intensity)
     if request.stacks != NO_CHOICE:
         settings = (*settings, request.stacks.projection, str(request.stacks.frame))
-    return text_digest(*settings, request.taxonomy.text, *lines)
+    return text_digest(*settings, request.taxonomy.text, more=_describe_plan(plan))
+
+
+def _describe_plan(plan: Plan) -> Iterator[str]:
+    """Yield a line for each reject, sample and file."""
+    for reject in plan.rejects:
+        yield f"{reject.id}\t{reject.file}\t{reject.reason}"
+    for sample in plan.samples:
+        yield "\t".join((sample.source.id, *sample.nodes, sample.group))
+        for channel, plane in sample.source.planes.items():
+            for file in plane.files:
+                facts = find_file(file).stat()
+                yield f"{channel}\t{plane.index}\t{file.name}\t{facts.st_size}\t{facts.st_mtime_ns}"

@@ -18,7 +18,7 @@ _COLUMNS = ("id", "nodes", "group", "pixels", "filled")
 _BETWEEN = "|"  # no node name holds it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One packed image without its pixels."""
 
