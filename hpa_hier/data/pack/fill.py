@@ -111,7 +111,7 @@ def fill_shard(
         tell: is called with the number of images that are done since the last call.
         buffer: from `make_buffer`, used again for shard after shard; None: one of its own.
     """
-    finished = _finished_part(request.out, number)
+    finished = _finished_part(request.out, planned, number)
     if finished is not None:
         tell(len(planned))
         return finished
@@ -176,7 +176,7 @@ def _collect(
     return Filled(tuple(samples), tuple(looks), tuple(rejects), tuple(copies), tuple(stacks), tuple(micrometres))
 
 
-def _finished_part(folder: Path, number: int) -> Part | None:
+def _finished_part(folder: Path, planned: Sequence[Planned], number: int) -> Part | None:
     """Return a shard that an earlier run of this request finished; None: it is to be filled.
 
     The request was checked at the door.
@@ -190,7 +190,16 @@ def _finished_part(folder: Path, number: int) -> Part | None:
         return None
     path = folder / shard_name(number)  # whatever the state calls it
     whole = part.shard.file == path.name and is_inside(path) and sha256(path) == part.shard.sha256
-    return part if whole else None
+    return part if whole and _fits(part, planned) else None
+
+
+def _fits(part: Part, planned: Sequence[Planned]) -> bool:
+    """Tell whether a part is of these samples, each once, with as much said of each that is packed."""
+    filled = part.filled
+    packed = [one.id for one in filled.samples]
+    told = {part.shard.rows, len(filled.looks), len(filled.stacks), len(filled.micrometres)}
+    every = [*packed, *(one.id for one in (*filled.rejects, *filled.copies))]
+    return told == {len(packed)} and sorted(every) == sorted(one.source.id for one in planned)
 
 
 def _state(folder: Path, number: int) -> Path:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hpa_hier.files.faults.leftovers import find_stem, is_left, name_temporary
-from hpa_hier.files.faults.together import is_journal, is_left_journal
+from hpa_hier.files.faults.together import is_journal, is_left_journal, journal_path
 
 _STEM = "begun"  # of the mark, a temporary file, whose name tells the process
 
@@ -31,6 +31,9 @@ def is_finished(path: Path) -> bool:
 def begin(folder: Path, first: str) -> Iterator[bool]:
     """Mark a folder until the block ends, where it is free or what is there is of a process that was killed.
 
+    The mark stays where the block fails after files were ready: what is there is not whole, and once this process has
+    ended, the same command may be given again.
+
     Args:
         folder: made where absent, and removed where nothing is written into it.
         first: the file that is there when the folder is not free.
@@ -44,10 +47,13 @@ def begin(folder: Path, first: str) -> Iterator[bool]:
         with suppress(OSError):  # which whoever writes there will say
             folder.mkdir(parents=True, exist_ok=True)
             mark.touch()
+    whole = False
     try:
         yield resumed
+        whole = True
     finally:
-        with suppress(OSError):
-            mark.unlink(missing_ok=True)
-            for one in made:
-                one.rmdir()
+        if whole or not ((folder / first).exists() or journal_path(folder).exists()):
+            with suppress(OSError):
+                mark.unlink(missing_ok=True)
+                for one in made:
+                    one.rmdir()

@@ -7,13 +7,14 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from hpa_hier.errors import UserError
+from hpa_hier.errors import UserError, one_line
+from hpa_hier.files.faults.machine import describe_refusal
 from hpa_hier.training.bars import Bars
 from hpa_hier.training.loop.stopping import Interrupted, SignalCounter
 from hpa_hier.training.plan import plan_training
@@ -167,8 +168,11 @@ def _train_in_turns(run: Run, training: _Training, turns: Turns, shared: SharedB
     except Interrupted:
         training.line, status = f"{name}: stopped", _INTERRUPTED
     except BaseException as error:
-        training.line = f"{name}: failed ({type(error).__name__}: {error}); log: {training.log}"
-        with training.log.open("a", encoding="utf-8") as log:
+        if (refused := describe_refusal(error)) is not None:  # by the machine, which may refuse the log, too
+            training.line, status = f"{name}: error: {one_line(refused)}", _USER
+        else:
+            training.line = f"{name}: failed ({type(error).__name__}: {error}); log: {training.log}"
+        with suppress(OSError), training.log.open("a", encoding="utf-8") as log:
             traceback.print_exc(file=log)
     finally:
         _LOGS.__dict__.clear()

@@ -11,6 +11,7 @@ from image_folders import CHANNELS, write_folder
 from hpa_hier.data.pack.build import build_pack
 from hpa_hier.data.pack.fill import STATE, fill_shard
 from hpa_hier.data.pack.matching import PackRequest, make_plan
+from hpa_hier.files.atomic import read_json, write_json
 from hpa_hier.places.place import open_place
 from hpa_hier.taxonomy import Taxonomy
 
@@ -42,3 +43,20 @@ def test_a_shard_whose_state_is_damaged_is_filled_again(tmp_path: Path, content:
     (state,) = (tmp_path / "pack").glob(STATE)
     state.write_text(content if content != "changed" else state.read_text().replace("s1", "s7"))
     assert fill_shard(request, planned, 0, 1) == first
+
+
+@pytest.mark.parametrize("part", ["samples", "looks", "stacks", "micrometres"])
+@pytest.mark.parametrize("more", [False, True], ids=["less", "more"])
+def test_a_state_that_says_more_or_less_than_its_shard_holds_is_damaged(tmp_path: Path, part: str, more: bool) -> None:
+    labels = write_folder(tmp_path / "images", 3)
+    tree = Taxonomy.load("hierarchy/hpa28.yaml")
+    request = PackRequest(tmp_path / "images", labels, tmp_path / "pack", tree, 16, CHANNELS, intensity="depth")
+    planned = make_plan(request).samples
+    first = fill_shard(request, planned, 0, 1)
+    (state,) = (tmp_path / "pack").glob(STATE)
+    content = read_json(state)
+    own = content["filled"][part]
+    content["filled"][part] = [*own, own[-1]] if more else own[:-1]
+    write_json(state, content)
+    assert fill_shard(request, planned, 0, 1) == first
+    assert fill_shard(request, planned, 0, 1) == replace(first, reused=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import random
@@ -286,11 +287,11 @@ def _change_value(facts: Any, rng: random.Random) -> None:
         elif kind < 0.25 and isinstance(place, dict):
             place[f"{key}x"] = place.pop(key)
         elif kind < 0.35 and isinstance(place, list):
-            place.append(place[key])
+            place.append(copy.deepcopy(place[key]))
         elif isinstance(place[key], (int, float)) and kind < 0.6:
             place[key] = rng.choice((-place[key], place[key] + 1, place[key] * 1000, str(place[key])))
         else:
-            place[key] = rng.choice(OTHER_VALUES)
+            place[key] = copy.deepcopy(rng.choice(OTHER_VALUES))  # which the next change may change
         return
 
 

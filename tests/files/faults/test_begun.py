@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -37,6 +38,24 @@ def test_what_was_there_before_a_killed_process_stays(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("a user's")
     _die_in(tmp_path, "another")
     assert not is_begun(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process ends")
+@pytest.mark.parametrize("written", ["", "table.csv", ".replacing.json"])
+def test_what_a_failed_process_left_may_be_replaced_once_it_has_ended(tmp_path: Path, written: str) -> None:
+    out = tmp_path / "out"
+    child = os.fork()
+    if not child:
+        try:
+            with begin(out, "table.csv"):
+                if written:
+                    (out / written).touch()
+                raise OSError(errno.EIO, "the disk fails")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert is_begun(out) == bool(written)
+    assert out.exists() == bool(written)
 
 
 def test_a_folder_is_not_begun_for_others_while_its_process_lives(tmp_path: Path) -> None:
