@@ -177,7 +177,7 @@ def simulated_channels(
 def main(arguments: list[str]) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", type=Path, nargs="+", required=True, metavar="DIR")
+    parser.add_argument("--real", type=Path, nargs="+", action="extend", required=True, metavar="DIR")
     parser.add_argument("--dictionary", type=Path, metavar="DIR")
     parser.add_argument("--size", type=int, default=128, help="pixels")
     parser.add_argument("--crop", type=int, default=64, help="pixels")

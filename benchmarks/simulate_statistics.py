@@ -72,7 +72,7 @@ def plot(path: Path, real: dict[str, np.ndarray], simulated: dict[str, np.ndarra
 def main(arguments: list[str]) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", type=Path, nargs="+", required=True, metavar="DIR")
+    parser.add_argument("--real", type=Path, nargs="+", action="extend", required=True, metavar="DIR")
     parser.add_argument("--count", type=int, default=120, help="simulated fields")
     parser.add_argument("--size", type=int, default=256, help="pixels, of real and simulated fields")
     parser.add_argument("--realism", type=float, default=0.0, help="share of the fields that look as real ones")

@@ -149,7 +149,9 @@ def main(arguments: list[str]) -> int:
     """Measure, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", metavar="NAME|DIR", default=PRETRAINED)
-    parser.add_argument("--real", metavar="NAME=DIR[:SHARE]", nargs="+", default=[], help="folders of good images")
+    parser.add_argument(
+        "--real", metavar="NAME=DIR[:SHARE]", nargs="+", action="extend", default=[], help="folders of good images"
+    )
     parser.add_argument("--count", type=int, default=200, help="simulated images (default: 200)")
     parser.add_argument("--networks", action="store_true", help="also distances of a network's features")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there too")
