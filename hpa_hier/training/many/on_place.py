@@ -10,7 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpa_hier.errors import UserError
+from hpa_hier.errors import UserError, one_line
+from hpa_hier.files.faults.machine import describe_refusal
 from hpa_hier.members.nodes import find_member
 from hpa_hier.members.scores_file import fold_folder
 from hpa_hier.places.child import EXIT_INTERRUPTED
@@ -198,6 +199,8 @@ def _describe_end(task: Task, future: Future[Ended]) -> tuple[int, str]:
     except CancelledError:  # it waited for a worker when the user asked to stop
         return EXIT_INTERRUPTED, f"{task.name}: stopped before it began"
     except Exception as error:  # as of a worker whose disk is full; the other members go on
+        if (refused := describe_refusal(error)) is not None:
+            return _USER, f"{task.name}: {one_line(refused)}"
         log = task.folder / "train.log"
         return _BUG, f"{task.name}: failed ({type(error).__name__}: {error}); log: {log}"
     if ended.status == EXIT_INTERRUPTED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -129,12 +130,14 @@ def test_what_joins_folds_is_stopped_where_one_was_and_else_ends_as_the_worst(
 
 
 def test_an_error_on_a_worker_is_one_line_and_the_other_members_go_on(tmp_path: Path, capsys):
-    engine = Engine(1, _Scripted({"full": OSError(28, "No space left on device"), "fine": 0}))
-    tasks = [make_task(tmp_path, name, 1) for name in ("full", "fine")]
-    assert train(tasks, Place("scripted", engine), tmp_path) == {"full": 1, "fine": 0}
+    full = OSError(errno.ENOSPC, "No space left on device", "train.log")
+    engine = Engine(1, _Scripted({"full": full, "odd": ZeroDivisionError("by zero"), "fine": 0}))
+    tasks = [make_task(tmp_path, name, 1) for name in ("full", "odd", "fine")]
+    assert train(tasks, Place("scripted", engine), tmp_path) == {"full": 2, "odd": 1, "fine": 0}
     told = capsys.readouterr().err
-    log = tasks[0].folder / "train.log"
-    assert f"full: failed (OSError: [Errno 28] No space left on device); log: {log}\n" in told
+    assert "full: train.log: No space left on device; make room on the disk; what was finished is kept\n" in told
+    log = tasks[1].folder / "train.log"
+    assert f"odd: failed (ZeroDivisionError: by zero); log: {log}\n" in told
     assert "Traceback" not in told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -129,6 +130,24 @@ def test_a_member_that_fails_stops_only_those_that_start_from_it(
     assert "group-Inside: not trained, as it starts from leaf" in printed
     found = contents(run)
     assert found == {name: content for name, content in apart.items() if name.split("/")[0] in ("leaf-s1", "coarse")}
+
+
+def test_what_the_machine_refuses_a_member_is_its_line_and_the_others_train(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = open_run(tmp_path)
+    full, real = run.member_folder("leaf"), Path.mkdir
+
+    def mkdir(self: Path, *arguments: object, **named: object) -> None:
+        if self == full:
+            raise OSError(errno.ENOSPC, "No space left on device", str(self))
+        real(self, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert together(run) == {"leaf": 2, "leaf-s1": 0, "coarse": 0, "group-Inside": 2}
+    printed = capsys.readouterr().err
+    assert f"leaf: error: {full}: No space left on device; make room on the disk; what was finished is kept" in printed
+    assert "Traceback" not in printed
 
 
 def test_several_processes_a_member_and_several_jobs_are_refused(tmp_path: Path) -> None:
