@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -300,6 +302,22 @@ def test_nothing_is_left_where_it_fails_and_nothing_replaced_unasked(
     (tmp_path / "mine").mkdir()
     with pytest.raises(UserError, match=r"mine: is there already, and was not exported; name another folder"):
         export_ensemble(run, tmp_path / "mine", "onnx", overwrite=True)
+
+
+def test_a_folder_that_may_not_be_listed_is_not_exported_in_part(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.scandir
+
+    def scandir(path: Any = ".") -> Any:
+        if Path(path).name.startswith(".out."):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(PermissionError):
+        export_member(run, "leaf", tmp_path / "out", "safetensors")
+    assert not (tmp_path / "out").exists()
 
 
 def test_networks_that_answer_otherwise_are_not_exported(
