@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hpa_hier.files.atomic import read_json, write_bytes, write_json, write_text
+from hpa_hier.files.faults.folder import list_files
 from hpa_hier.runs.run import CONFIG, RUN_FILE, TAXONOMY
 from hpa_hier.settings.recipe_file import load_recipe
 from hpa_hier.settings.saved import saved_yaml
@@ -51,7 +52,7 @@ class KeptRun:
 
     def files(self) -> dict[str, bytes]:
         """Return all files of the run, by their paths in its folder."""
-        paths = sorted(path for path in self.folder.rglob("*") if path.is_file() and path.name not in _NOT_KEPT)
+        paths = [path for path in list_files(self.folder) if path.name not in _NOT_KEPT]
         return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in paths}
 
     def write(self, folder: Path) -> None:

@@ -51,6 +51,15 @@ def is_unfinished(path: Path) -> bool:
     return (path / UNFINISHED).is_file()
 
 
+def list_files(folder: Path) -> list[Path]:
+    """Return all files below a folder, sorted; what may not be listed is an error, which `rglob` passes over."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    return sorted(Path(home, name) for home, _, names in os.walk(folder, onerror=fail) for name in names)
+
+
 def _put_in_place(temporary: Path, path: Path) -> Path | None:
     """Give a folder its name, and return where that is what was there before."""
     if not os.path.lexists(path):

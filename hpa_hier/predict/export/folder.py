@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ from hpa_hier.ensemble.steps.steps import Steps
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256, write_bytes, write_json, write_text
 from hpa_hier.files.extras import find_version, import_extra
-from hpa_hier.files.faults.folder import is_unfinished, replacing_folder
+from hpa_hier.files.faults.folder import is_unfinished, list_files, replacing_folder
 from hpa_hier.files.shell import run_name
 from hpa_hier.files.spelling import did_you_mean
 from hpa_hier.members.score import Member
@@ -251,17 +250,8 @@ def _finish(folder: Path, form: str, about: dict[str, Any], combination: Combina
     about = {"format": form, **about, "made_by": made_by}
     write_text(folder / _READ_ME, describe_folder(about, combination))
     left_to_people = (_READ_ME, *_CODE)
-    files = [path for path in _list_files(folder) if path.name not in left_to_people]
+    files = [path for path in list_files(folder) if path.name not in left_to_people]
     write_json(folder / ABOUT, about | {"files": {path.relative_to(folder).as_posix(): sha256(path) for path in files}})
-
-
-def _list_files(folder: Path) -> list[Path]:
-    """Return all files below a folder, sorted; what may not be listed is an error, which `rglob` passes over."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    return sorted(Path(home, name) for home, _, names in os.walk(folder, onerror=fail) for name in names)
 
 
 def _compare(folder: Path, ensemble: Ensemble, members: Mapping[str, Member], tta: Tta) -> float:

@@ -13,6 +13,7 @@ from safetensors.torch import save
 
 from hpa_hier.data.pack.pack import Pack
 from hpa_hier.files.atomic import sha256, write_bytes, write_text
+from hpa_hier.files.faults.folder import list_files
 from hpa_hier.members.estimators.member import EstimatorMember
 from hpa_hier.members.score import Member, score
 from hpa_hier.members.tta import Tta, TtaMember, augmented_copies
@@ -83,8 +84,8 @@ def score_samples(member: Member | EstimatorMember, pack: Pack, columns: np.ndar
 
 def copy_member(member: Path, folder: Path) -> None:
     """Copy a member as it is, by hard links where the file system has them; its held-out scores stay behind."""
-    for path in sorted(member.rglob("*")):
-        if path.is_dir() or path.match("scores*.npz"):
+    for path in list_files(member):
+        if path.match("scores*.npz"):
             continue
         target = folder / path.relative_to(member)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -310,7 +310,7 @@ def test_a_folder_that_may_not_be_listed_is_not_exported_in_part(
     real = os.scandir
 
     def scandir(path: Any = ".") -> Any:
-        if Path(path).name.startswith(".out."):
+        if Path(str(path)).name.startswith(".out."):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path)
 
