@@ -70,7 +70,7 @@ def read_folder(source: VectorSource) -> Rows:
     Raises:
         UserError: there are no such files, or they hold no vectors of one length.
     """
-    found = sorted(source.path.rglob("*.npy"))
+    found = source.list_arrays()
     own = [path for path in found if path.name.endswith(_SUBCELL)]
     files = own or found
     if not files:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import sha256
+from hpa_hier.files.faults.folder import list_files
 from hpa_hier.files.spelling import did_you_mean
 
 _LISTED = 8  # columns that a message names
@@ -40,8 +41,12 @@ class VectorSource:
         for path in (self.path, self.ids):
             if path and not path.exists():
                 raise UserError(f"{path}: no such file")
-        own = sorted(self.path.rglob("*.npy")) if self.path.is_dir() else [self.path]
+        own = self.list_arrays() if self.path.is_dir() else [self.path]
         return (*own, *([self.ids] if self.ids else []))
+
+    def list_arrays(self) -> list[Path]:
+        """List the .npy files of a folder, sorted; a folder in it that may not be listed is an OSError."""
+        return [path for path in list_files(self.path) if path.suffix == ".npy"]
 
     @property
     def digests(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from hpa_hier.data.images.reader import UnreadableImage
 from hpa_hier.data.images.scan import scan
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import text_digest
+from hpa_hier.files.faults.folder import list_files
 from hpa_hier.models.augment.style import Rings, Styles, look_of
 
 _MOST = 512  # pictures that are read; of more, evenly spaced ones
@@ -65,5 +66,5 @@ def describe_styles(styles: Styles, folder: Path | str, channels: Sequence[str])
 
 def folder_digest(folder: Path) -> str:
     """Return 16 hex digits that change with the names and sizes of a folder's files."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = (path for path in list_files(folder) if path.is_file())
     return text_digest(*(f"{path.relative_to(folder)} {path.stat().st_size}" for path in files))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 from functools import partial
 from pathlib import Path
 
@@ -298,3 +300,19 @@ def test_a_large_table_is_mapped_from_a_file_and_has_the_same_numbers(
     cells().to_csv(tmp_path / "cells.csv", index=False)
     means = read(tmp_path / "cells.csv", per="image_id")
     np.testing.assert_allclose(means.values, VALUES[:15].reshape(5, 3, WIDTH).mean(axis=1), atol=1e-6)
+
+
+def test_a_folder_that_may_not_be_listed_is_not_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "closed").mkdir()
+    for file in ("a.npy", "closed/b.npy"):
+        np.save(tmp_path / file, np.ones(3, np.float32))
+    real = os.scandir
+
+    def scandir(path: str | Path = ".") -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(PermissionError, match="closed"):
+        read_vectors(VectorSource(tmp_path))
