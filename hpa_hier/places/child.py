@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 
-from hpa_hier.places.signals import block_ctrl_c, wake_with_parent
+from hpa_hier.places.signals import ask_to_end, block_ctrl_c, wake_with_parent
 
 EXIT_INTERRUPTED = 130
 
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
 def _stop_at_end(pipe: int) -> None:
     while os.read(pipe, 1):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    ask_to_end()
 
 
 if __name__ == "__main__":

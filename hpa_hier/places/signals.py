@@ -66,6 +66,18 @@ def end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def ask_to_end() -> None:
+    """Send this process a SIGTERM, from any thread, to the one that handles it.
+
+    To the process as a whole it may reach the thread that sends it, where the main one was stopped a moment before, and
+    then a wait of the main thread goes on until it ends by itself.
+    """
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    else:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def wake(process: int) -> None:
     """End a stop of a process (SIGSTOP); nothing where there is none."""
     with suppress(OSError, AttributeError):

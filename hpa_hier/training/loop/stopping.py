@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 from types import FrameType
 
 from hpa_hier.places.child import EXIT_INTERRUPTED
-from hpa_hier.places.signals import wake_with_parent
+from hpa_hier.places.signals import ask_to_end, wake_with_parent
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -112,6 +112,6 @@ def stop_with_parent() -> None:
     def watch() -> None:
         if parent is not None:
             wait([parent.sentinel])
-            os.kill(os.getpid(), signal.SIGTERM)
+            ask_to_end()
 
     threading.Thread(target=watch, daemon=True).start()
