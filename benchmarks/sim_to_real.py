@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import comb
 from pathlib import Path
 
@@ -87,18 +87,39 @@ def table_rows(
     taxonomy: Taxonomy, present: np.ndarray, probs: np.ndarray, answered: np.ndarray
 ) -> list[tuple[str, ...]]:
     """Return the table's rows; all arrays are (B, N) with columns as taxonomy.nodes."""
+    return [*group_rows(taxonomy, present, probs, answered), *leaf_rows(taxonomy, present, probs)]
+
+
+def group_rows(
+    taxonomy: Taxonomy, present: np.ndarray, probs: np.ndarray, answered: np.ndarray
+) -> list[tuple[str, ...]]:
+    """Return the rows of groups and organelles; arrays as for `table_rows`."""
     images = len(present)
     groups = [taxonomy.column[node] for node in taxonomy.level(GROUPS)]
     truth, answers, known = present[:, groups], answered[:, groups], np.ones((images, len(groups)), bool)
     always = metrics.macro_f1(metrics.count(known, truth, known))
     group_f1 = lambda w: metrics.macro_f1(metrics.count(answers, truth, known, w))  # noqa: E731
     lines = [table_row("group macro F1", group_f1, images, float(always))]
-    for level, name, ks in ((GROUPS, "group", (1,)), (ORGANELLES, "organelle", (1, 3)), (LEAVES, "leaf", (1, 3))):
-        columns = [taxonomy.column[node] for node in taxonomy.level(level)]
-        for k in ks:
-            hits = top_hits(present[:, columns], probs[:, columns], k)
-            chance = top_chance(present[:, columns], k)
-            lines.append(table_row(f"{name} top-{k}", lambda w, h=hits: w @ h / w.sum(axis=1), images, chance))  # type: ignore[misc]
+    for level, name, ks in ((GROUPS, "group", (1,)), (ORGANELLES, "organelle", (1, 3))):
+        lines += top_rows(taxonomy, present, probs, level, name, ks)
+    return lines
+
+
+def top_rows(
+    taxonomy: Taxonomy, present: np.ndarray, probs: np.ndarray, level: str, name: str, ks: Sequence[int]
+) -> list[tuple[str, ...]]:
+    """Return a level's rows of how often the k most probable nodes have a present one; arrays as for `table_rows`."""
+    columns, lines = [taxonomy.column[node] for node in taxonomy.level(level)], []
+    for k in ks:
+        hits = top_hits(present[:, columns], probs[:, columns], k)
+        chance = top_chance(present[:, columns], k)
+        lines.append(table_row(f"{name} top-{k}", lambda w, h=hits: w @ h / w.sum(axis=1), len(present), chance))  # type: ignore[misc]
+    return lines
+
+
+def leaf_rows(taxonomy: Taxonomy, present: np.ndarray, probs: np.ndarray) -> list[tuple[str, ...]]:
+    """Return the rows of leaves; arrays as for `table_rows`."""
+    images, lines = len(present), top_rows(taxonomy, present, probs, LEAVES, "leaf", (1, 3))
     leaves = [taxonomy.column[leaf] for leaf in taxonomy.leaves if present[:, taxonomy.column[leaf]].sum() >= LEAST]
     if leaves:
         truth, ranked = present[:, leaves], probs[:, leaves]
@@ -232,7 +253,7 @@ def main(arguments: list[str]) -> int:
             ids, nodes, logits = score_member(run, options.member, images, missing)
             probs = np.zeros((len(ids), len(taxonomy.nodes)))
             probs[:, [taxonomy.column[node] for node in nodes]] = expit(logits)
-            answers = {sample: (row, row > 1) for sample, row in zip(ids, probs, strict=True)}
+            answers = {sample: (row, np.zeros(row.shape, bool)) for sample, row in zip(ids, probs, strict=True)}
         else:
             predictor = Predictor.load(run, prior=options.prior, scales=options.scales)
             found = predictor.predict(images, may_be_missing=missing)
@@ -245,9 +266,8 @@ def main(arguments: list[str]) -> int:
     answered = np.stack([answers[sample][1] for _, sample in rows])
     if options.each:
         print(describe_each(taxonomy, [sample for _, sample in rows], present, probs))
-    measured = table_rows(taxonomy, present, probs, answered)
-    if options.member:  # it says nothing of groups
-        measured = [row for row in measured if "leaf" in row[0] or "leaves" in row[0]]
+    whole = not options.member  # a member of leaves says nothing of groups
+    measured = table_rows(taxonomy, present, probs, answered) if whole else leaf_rows(taxonomy, present, probs)
     text = markdown_table(("metric", "value", f"{LEVEL:.0%} interval", "chance"), measured)
     if options.each_class:
         head = ("leaf", "images", "AUC", "AP", "share of images")

@@ -47,6 +47,17 @@ class Adapting:
         with self._lock:
             if self._about["state"] == "running":
                 raise Refusal("conflict", "an ensemble is being adapted already; wait for it, or cancel it")
+            python, flag, *words = shlex.split(line)
+            assert (python, flag) == ("python", "-m")
+            printed, log = os.pipe()
+            told = os.fdopen(printed, encoding="utf-8", errors="replace")
+            try:
+                self._process = start_child(words, one_thread() | os.environ | {"PYTHONUNBUFFERED": "1"}, log=log)
+            except OSError:
+                told.close()
+                raise
+            finally:
+                os.close(log)
             self._lines.clear()
             self._about = {
                 "state": "running",
@@ -57,14 +68,6 @@ class Adapting:
                 "result": None,
             }
             self._began = time.monotonic()
-            python, flag, *words = shlex.split(line)
-            assert (python, flag) == ("python", "-m")
-            printed, log = os.pipe()
-            try:
-                self._process = start_child(words, one_thread() | os.environ | {"PYTHONUNBUFFERED": "1"}, log=log)
-            finally:
-                os.close(log)
-            told = os.fdopen(printed, encoding="utf-8", errors="replace")
             threading.Thread(target=self._follow, args=(self._process, told, out, done), daemon=True).start()
 
     def to_json(self) -> dict[str, Any]:

@@ -12,12 +12,21 @@ import pytest
 from ensemble_cases import draw_members, draw_truth, random_taxonomy
 
 from hpa_hier.ensemble.decide.safe import REACHING
+from hpa_hier.ensemble.ensemble import Ensemble
 from hpa_hier.ensemble.ensemble_file import FILE, NOVELTY_FILE, load, save
 from hpa_hier.ensemble.fit import fit
 from hpa_hier.ensemble.novelty.novelty import Novelty
 from hpa_hier.errors import UserError
 from hpa_hier.files.atomic import read_json
 from hpa_hier.settings.recipe import EnsembleSettings
+
+
+def fit_small() -> Ensemble:
+    """Fit an ensemble on drawn samples."""
+    rng = np.random.default_rng(0)
+    taxonomy = random_taxonomy(rng)
+    truth = draw_truth(rng, taxonomy, 40)
+    return fit(draw_members(rng, truth, taxonomy), truth, taxonomy, EnsembleSettings(bootstrap=0, folds=0))
 
 
 def as_format_3(content: dict[str, Any], aggregate: str) -> dict[str, Any]:
@@ -131,10 +140,7 @@ def test_distances_are_kept_beside_it_and_an_older_file_has_none(tmp_path: Path)
 
 
 def test_what_a_killed_process_had_ready_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    taxonomy = random_taxonomy(rng)
-    truth = draw_truth(rng, taxonomy, 40)
-    ensemble = fit(draw_members(rng, truth, taxonomy), truth, taxonomy, EnsembleSettings(bootstrap=0, folds=0))
+    ensemble = fit_small()
     save(replace(ensemble, about={"fitted": "before"}), tmp_path)
     real = Path.replace
 
@@ -151,10 +157,7 @@ def test_what_a_killed_process_had_ready_is_read(tmp_path: Path, monkeypatch: py
 
 
 def test_an_ensemble_without_its_taxonomy_or_of_a_node_that_it_lacks_is_refused(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    taxonomy = random_taxonomy(rng)
-    truth = draw_truth(rng, taxonomy, 40)
-    ensemble = fit(draw_members(rng, truth, taxonomy), truth, taxonomy, EnsembleSettings(bootstrap=0, folds=0))
+    ensemble = fit_small()
     path = save(ensemble, tmp_path)
     content = read_json(path)
     next(iter(content["members"].values()))["given"] = "Elsewhere"
@@ -169,10 +172,7 @@ def test_an_ensemble_without_its_taxonomy_or_of_a_node_that_it_lacks_is_refused(
 def test_a_folder_without_an_ensemble_and_a_file_of_another_format_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ensemble\.json: no such file; fit the ensemble: python -m hpa_hier"):
         load(tmp_path)
-    rng = np.random.default_rng(0)
-    taxonomy = random_taxonomy(rng)
-    truth = draw_truth(rng, taxonomy, 40)
-    ensemble = fit(draw_members(rng, truth, taxonomy), truth, taxonomy, EnsembleSettings(bootstrap=0, folds=0))
+    ensemble = fit_small()
     path = save(ensemble, tmp_path)
     kept = read_json(path)
     for content in (kept | {"format": 5}, {name: value for name, value in kept.items() if name != "format"}, [1]):

@@ -145,8 +145,8 @@ def shrink(plane, tops, heights, lefts, widths, shift, line, out):  # type: igno
         plane: (H, W).
         tops: (h,), of each row of `out`, the first of the plane's that it covers.
         heights: (h, n), how much of each row from there on; n is a multiple of four.
-        lefts: (w,), the same for columns.
-        widths: (w, m)
+        lefts: (w,), of each column of `out`, likewise.
+        widths: (w, m), the same for columns; m is a multiple of four.
         shift: all weights of a rectangle add up to 2 to the power of this.
         line: (W,), for use while it averages.
         out: (h, w), written.

@@ -70,7 +70,7 @@ def shrink(plane: np.ndarray, shape: tuple[int, int], sums: np.ndarray | None = 
     sums are exact, and it does not matter in which order they are added.
 
     Args:
-        plane: (H, W) uint8 or uint16.
+        plane: (H, W); of uint8, else no kernel does.
         shape: (h, w) wanted, no larger.
         sums: of squares of its pixels, of any side; None: there are none yet.
     """
