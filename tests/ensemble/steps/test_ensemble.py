@@ -268,7 +268,7 @@ def test_the_reader_has_at_most_seventy_lines_and_needs_numpy_alone() -> None:
     from hpa_hier.predict.export import reader
 
     text = open(reader.__file__, encoding="utf-8").read()  # noqa: PTH123, SIM115
-    assert len(text.splitlines()) <= 70
+    assert len(text.splitlines()) <= 67
     imported = {
         line.split()[1].partition(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))
     }
