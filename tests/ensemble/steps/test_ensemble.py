@@ -264,7 +264,7 @@ def test_a_rule_without_steps_is_refused_by_its_setting(setting: str) -> None:
         write_ensemble(replace(ensemble, combiner=replace(combiner, **changed)))
 
 
-def test_the_reader_has_at_most_seventy_lines_and_needs_numpy_alone() -> None:
+def test_the_reader_is_short_and_needs_numpy_alone() -> None:
     from hpa_hier.predict.export import reader
 
     text = open(reader.__file__, encoding="utf-8").read()  # noqa: PTH123, SIM115
